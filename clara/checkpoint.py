@@ -1,0 +1,121 @@
+"""A trained model on disk: a run folder with nothing pickled in it.
+
+`model.safetensors` holds each weight once, in half precision; `vocab.txt` a word per
+line; `config.json` the architecture, its sizes, the encoding, how it was trained and
+its figures. Loading checks that these agree, names the two that do not, and never
+guesses.
+
+Contents: `Checkpoint`.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from clara import encodings
+from clara.errors import CheckpointMismatch
+from clara.files import make_folder, write_whole
+from clara.models import architecture
+from clara.vocab import Vocab
+
+WEIGHTS, VOCAB, CONFIG = "model.safetensors", "vocab.txt", "config.json"
+FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """A model and all that is needed to use it.
+
+    Attributes
+    ----------
+    arch : name of the architecture
+    sizes : dict, the architecture's `DEFAULTS` as they were chosen
+    encoding : the encoding of its text
+    vocab : Vocab
+    tensors : dict of weights by name, on the CPU
+    info : dict with `training`, `versions` and `figures`, as in config.json
+    """
+
+    arch: str
+    sizes: dict
+    encoding: object
+    vocab: Vocab
+    tensors: dict
+    info: dict = field(default_factory=dict)
+
+    @property
+    def n_parameters(self):
+        """Numbers in all weights."""
+        return sum(t.numel() for t in self.tensors.values())
+
+    def reader(self):
+        """The net to read and compose with, float32 on the CPU."""
+        return architecture(self.arch).Reader(self.tensors)
+
+    def save(self, folder, precision=torch.float16):
+        """Write the folder's three files, each whole.
+
+        Raises
+        ------
+        CannotWrite
+            If the folder cannot be written.
+        """
+        folder = make_folder(folder)
+        stored = {k: v.to(precision).contiguous() for k, v in self.tensors.items()}
+        config = {"format": FORMAT, "arch": self.arch, "sizes": self.sizes,
+                  "encoding": self.encoding.settings, "vocab_sz": len(self.vocab),
+                  "n_parameters": self.n_parameters, "precision": str(precision).removeprefix("torch."),
+                  **self.info}
+        self.vocab.save(folder / VOCAB)
+        write_whole(folder / WEIGHTS, save(stored))
+        write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder):
+        """Read a folder and check that its parts agree.
+
+        Raises
+        ------
+        CheckpointMismatch
+            Naming the file that is missing or broken, or the two that do not agree.
+        """
+        folder = Path(folder)
+        missing = [n for n in (WEIGHTS, VOCAB, CONFIG) if not (folder / n).is_file()]
+        if missing:
+            raise CheckpointMismatch(f"{folder}: not a model's folder, {', '.join(missing)} missing")
+        try:
+            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            tensors = load((folder / WEIGHTS).read_bytes())
+        except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as e:
+            raise CheckpointMismatch(f"{folder}: a broken {CONFIG} or {WEIGHTS} ({e})") from e
+        if config.get("format") != FORMAT:
+            raise CheckpointMismatch(f"{folder / CONFIG}: format {config.get('format')!r}, "
+                                     f"this version of Clara reads {FORMAT}")
+        vocab = Vocab.load(folder / VOCAB)
+        encoding = encodings.make(config["encoding"])
+        info = {k: config[k] for k in ("training", "versions", "figures") if k in config}
+        checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
+        checkpoint._check(folder, config)
+        return checkpoint
+
+    def _check(self, folder, config):
+        """Raise CheckpointMismatch for the first two parts that disagree."""
+        if len(self.vocab) != config["vocab_sz"]:
+            raise CheckpointMismatch(f"{folder}: {VOCAB} holds {len(self.vocab)} words, "
+                                     f"{CONFIG} says {config['vocab_sz']}")
+        if self.vocab != Vocab.of(self.encoding):
+            raise CheckpointMismatch(f"{folder}: the words of {VOCAB} are not those of the encoding in {CONFIG}")
+        rows = self.tensors["embedding.weight"].shape[0] if "embedding.weight" in self.tensors else None
+        if rows != len(self.vocab):
+            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {rows} words, {VOCAB} holds "
+                                     f"{len(self.vocab)}")
+        wanted = architecture(self.arch).shapes(self.sizes, len(self.vocab))
+        found = {n: tuple(t.shape) for n, t in self.tensors.items()}
+        if wanted != found:
+            name = next(n for n in sorted(wanted.keys() | found.keys()) if wanted.get(n) != found.get(n))
+            raise CheckpointMismatch(f"{folder}: {name} has shape {found.get(name)} in {WEIGHTS} and "
+                                     f"{wanted.get(name)} by {CONFIG}")

@@ -1,0 +1,105 @@
+"""A prepared corpus on disk: texts, their manifest, and how they were encoded.
+
+A folder that `data_prep.encode` wrote holds `<composer>/<piece>.txt` (the words of one
+piece in its own key, control words left out), `manifest.csv` (a row per source file,
+`MANIFEST_COLUMNS`) and `corpus.json` (the encoding's settings, what the music is and its
+licences).
+
+Contents: `Corpus`, `MANIFEST_COLUMNS`, `SPLITS`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from clara import encodings
+from clara.errors import NoData
+from clara.vocab import Vocab
+
+MANIFEST, SETTINGS = "manifest.csv", "corpus.json"
+SPLITS = ("train", "valid", "test")
+MANIFEST_COLUMNS = ["piece", "composer", "source", "hash", "split", "work", "notes", "quarters", "words",
+                    "cut", "merged", "folded", "dropped", "mended", "reason"]
+
+
+@dataclass
+class Corpus:
+    """A prepared folder, read into memory.
+
+    Attributes
+    ----------
+    folder : Path
+    encoding : the encoding of its texts
+    vocab : Vocab of that encoding
+    manifest : DataFrame of the accepted pieces, `MANIFEST_COLUMNS`
+    """
+
+    folder: Path
+    encoding: object
+    vocab: Vocab
+    manifest: pd.DataFrame
+
+    @classmethod
+    def load(cls, folder):
+        """Read a folder's manifest and settings.
+
+        Raises
+        ------
+        NoData
+            If the folder was not prepared, or no piece of it was accepted.
+        """
+        folder = Path(folder)
+        missing = [n for n in (MANIFEST, SETTINGS) if not (folder / n).is_file()]
+        if missing:
+            raise NoData(f"{folder}: no {' and no '.join(missing)}; prepare it with "
+                         f"python -m data_prep.encode SOURCE --out {folder}")
+        encoding = encodings.make(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["encoding"])
+        manifest = pd.read_csv(folder / MANIFEST, keep_default_na=False)
+        manifest = manifest[manifest["reason"] == ""].reset_index(drop=True)
+        if manifest.empty:
+            raise NoData(f"{folder}: not one piece of it was accepted; see {folder / MANIFEST}")
+        return cls(folder, encoding, Vocab.of(encoding), manifest)
+
+    def rows(self, split):
+        """The manifest's rows of one split, in the manifest's order.
+
+        Raises
+        ------
+        NoData
+            If the split is empty.
+        """
+        rows = self.manifest[self.manifest["split"] == split]
+        if rows.empty:
+            raise NoData(f"{self.folder}: no piece in the {split} split ({len(self.manifest)} in all); "
+                         "more pieces are needed")
+        return rows
+
+    def words(self, piece):
+        """The words of a piece, without control words."""
+        return (self.folder / f"{piece}.txt").read_text(encoding="utf-8").split()
+
+    def ids(self, split):
+        """Each piece of a split as xxbos … xxeos: a list of int16 arrays."""
+        vocab = self.vocab
+        return [np.array([vocab.bos, *vocab.ids(self.words(p)), vocab.eos], dtype=np.int16)
+                for p in self.rows(split)["piece"]]
+
+    def quarters(self, split):
+        """Quarter notes of each piece of a split, float array."""
+        return self.rows(split)["quarters"].to_numpy(dtype=float)
+
+    @property
+    def about(self):
+        """What the corpus is and under which licences, as told to `data_prep.encode --about`."""
+        return json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))["about"]
+
+    @property
+    def fingerprint(self):
+        """A short hash of the pieces, their contents, their split and the encoding."""
+        told = self.manifest[["piece", "hash", "split"]].to_csv(index=False)
+        told += json.dumps(self.encoding.settings, sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:16]

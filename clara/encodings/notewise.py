@@ -1,0 +1,188 @@
+"""Notewise text: every key pressed and released, with waits between, lossless.
+
+`p40` presses piano key 40 (keys count from A0 = 1 to C8 = 88), `endp40` releases
+it, `wait7` lets seven steps pass. With a solo part, `v40` and `endv40` are its
+keys. Inside one step come all ends, then all starts; in each, the solo before
+the piano, low keys before high ones. A silence longer than the longest wait
+(two quarters) takes several waits, the longest first.
+
+It does not write dynamics, tempo, metre or pedal. After the notewise encoding of
+Payne's Clara (2018), which named its ranges by their number of keys.
+"""
+
+from collections import Counter
+from functools import cached_property
+
+import numpy as np
+
+from clara.errors import BadSetting, UnknownWord
+from clara.notes import LOWEST_PIANO, fold, mend
+
+# keys: (lowest, highest) MIDI number. 62 and 38 are Clara's large and small range.
+RANGES = {88: (21, 108), 62: (33, 94), 38: (45, 82)}
+LONGEST_WAIT_QUARTERS = 2
+
+
+class Notewise:
+    """Notes to start-and-end words and back.
+
+    Parameters
+    ----------
+    steps_per_quarter : grid of the notes taken and given (12 or 4 as a rule)
+    n_keys : 88, 62 or 38; notes outside are folded in by octaves and counted
+    prefixes : one word prefix per part, part 0 first
+    """
+
+    name = "notewise"
+
+    def __init__(self, steps_per_quarter=12, n_keys=88, prefixes=("p",)):
+        if n_keys not in RANGES:
+            raise BadSetting(f"n_keys must be one of {sorted(RANGES)}, not {n_keys}")
+        if steps_per_quarter < 1:
+            raise BadSetting(f"steps_per_quarter must be at least 1, not {steps_per_quarter}")
+        self.steps_per_quarter, self.n_keys, self.prefixes = steps_per_quarter, n_keys, tuple(prefixes)
+        self.lowest, self.highest = RANGES[n_keys]
+        self.longest_wait = LONGEST_WAIT_QUARTERS * steps_per_quarter
+        self.n_tones = len(self.prefixes) * n_keys  # a tone is one key of one part
+
+    @property
+    def settings(self):
+        """What `clara.encodings.make` needs to build this encoding again."""
+        return {"encoding": self.name, "steps_per_quarter": self.steps_per_quarter,
+                "n_keys": self.n_keys, "prefixes": list(self.prefixes)}
+
+    # Codes number the words: ends of all tones, starts of all tones, waits. Within
+    # ends and starts they ascend in the order in which a step writes them.
+
+    @cached_property
+    def words(self):
+        """All words in the order of their codes."""
+        names = [f"{prefix}{midi - LOWEST_PIANO + 1}" for prefix in reversed(self.prefixes)
+                 for midi in range(self.lowest, self.highest + 1)]
+        waits = [f"wait{n}" for n in range(1, self.longest_wait + 1)]
+        return [f"end{name}" for name in names] + names + waits
+
+    @cached_property
+    def _word_array(self):
+        return np.array(self.words, dtype=object)
+
+    @cached_property
+    def _code_of(self):
+        return {word: code for code, word in enumerate(self.words)}
+
+    def encode(self, notes):
+        """Write notes as words.
+
+        Parameters
+        ----------
+        notes : NoteSequence on this encoding's grid
+
+        Returns
+        -------
+        words : list of str
+        losses : Counter with `folded`, `merged` and `cut` where keys were folded
+
+        Raises
+        ------
+        BadSetting
+            If the grid differs or a part has no prefix.
+        """
+        notes, losses = self.fit(notes)
+        return self._word_array[self._encode_codes(notes)].tolist(), losses
+
+    def fit(self, notes):
+        """Fold notes into the range; returns (notes, losses). Raises as `encode`."""
+        if notes.steps_per_quarter != self.steps_per_quarter:
+            raise BadSetting(f"notes at {notes.steps_per_quarter} steps per quarter given to an "
+                             f"encoding at {self.steps_per_quarter}")
+        if len(notes) and notes.part.max() >= len(self.prefixes):
+            raise BadSetting(f"part {notes.part.max()} has no prefix among {self.prefixes}")
+        return fold(notes, self.lowest, self.highest)
+
+    def _encode_codes(self, notes):
+        """Codes of fitted notes, shape (n_words,)."""
+        tone = (len(self.prefixes) - 1 - notes.part) * self.n_keys + notes.pitch - self.lowest
+        time = np.concatenate([notes.end, notes.start])
+        code = np.concatenate([tone, self.n_tones + tone])
+        order = np.argsort(time * (2 * self.n_tones) + code)
+        time, code = time[order], code[order]
+        pause = np.diff(time, prepend=0)
+        n_waits = -(-pause // self.longest_wait)
+        is_wait = np.ones(len(code) + int(n_waits.sum()), dtype=bool)
+        at = np.arange(len(code)) + np.cumsum(n_waits)  # where each event lands
+        is_wait[at] = False
+        codes = np.full(len(is_wait), 2 * self.n_tones + self.longest_wait - 1)
+        codes[at] = code
+        paused = pause > 0  # the wait just before such an event takes the remainder
+        codes[at[paused] - 1] = 2 * self.n_tones + (pause[paused] - 1) % self.longest_wait
+        return codes
+
+    def decode(self, words, qpm=120.0):
+        """Read words back as notes; what makes no sense is mended and counted.
+
+        Parameters
+        ----------
+        words : list of str, or one str of words between spaces; control words are skipped
+
+        Returns
+        -------
+        notes : NoteSequence
+        losses : Counter with `stray_end` (an end of what does not sound), `restruck`
+            (a start of what sounds, which ends it), `unended` (held to the end of the
+            text) and `empty` (ended in the step it started)
+
+        Raises
+        ------
+        UnknownWord
+            Naming the first word that is not of this encoding, and its position.
+        """
+        codes = self._codes(words)
+        is_wait = codes >= 2 * self.n_tones
+        steps = np.where(is_wait, codes - 2 * self.n_tones + 1, 0).cumsum()
+        time, code = steps[~is_wait], codes[~is_wait]
+        tone, is_start = code % self.n_tones, code >= self.n_tones
+        last = int(steps[-1]) if len(steps) else 0
+        order = np.argsort(tone, kind="stable")
+        time, tone, is_start = time[order], tone[order], is_start[order]
+        same = np.zeros(len(tone), dtype=bool)  # the next event is of the same tone
+        same[:-1] = np.diff(tone) == 0
+        after_start = np.zeros(len(tone), dtype=bool)
+        after_start[1:] = is_start[:-1] & same[:-1]
+        end = np.where(same, np.roll(time, -1), last)
+        unended = is_start & ~same
+        keep = is_start & ((end > time) | unended)
+        part = len(self.prefixes) - 1 - tone[keep] // self.n_keys
+        pitch = tone[keep] % self.n_keys + self.lowest
+        notes, _ = mend(time[keep], end[keep], pitch, part,
+                        steps_per_quarter=self.steps_per_quarter, qpm=qpm)
+        losses = Counter(stray_end=int((~is_start & ~after_start).sum()),
+                         restruck=int((is_start & after_start).sum()),
+                         unended=int(unended.sum()), empty=int((is_start & ~keep).sum()))
+        return notes, +losses
+
+    def _codes(self, words):
+        """Codes of words, control words left out, shape (n,)."""
+        if isinstance(words, str):
+            words = words.split()
+        words = [w for w in words if not w.startswith("xx")]
+        try:
+            return np.array([self._code_of[w] for w in words], dtype=np.int64)
+        except KeyError as e:
+            word = e.args[0]
+            raise UnknownWord(f"word {words.index(word) + 1} of the text, {word!r}, is not "
+                              f"{self.name} with {self.n_keys} keys at "
+                              f"{self.steps_per_quarter} steps per quarter") from None
+
+    def transpose_word(self, word, semitones):
+        """The word for the same event `semitones` higher, or None where no key is there."""
+        code = self._code_of[word]
+        if code >= 2 * self.n_tones:
+            return word
+        key = code % self.n_keys + semitones
+        return self.words[code + semitones] if 0 <= key < self.n_keys else None
+
+    def steps(self, words):
+        """Steps that each word lets pass, as a list of int."""
+        return [int(w[4:]) if w.startswith("wait") else 0 for w in words]
+
+

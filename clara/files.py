@@ -1,0 +1,50 @@
+"""Files that are either all there or not changed.
+
+Contents: `write_whole`, `make_folder`.
+"""
+
+import os
+from pathlib import Path
+
+from clara.errors import CannotWrite
+
+
+def write_whole(path, data):
+    """Write a file in one move, so that a kill or a full disk leaves the old one.
+
+    Parameters
+    ----------
+    path : where to; its folder must exist
+    data : bytes, or str to be written as UTF-8
+
+    Raises
+    ------
+    CannotWrite
+        Naming the path and the system's reason.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
+        part.replace(path)
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise CannotWrite(f"{path}: cannot be written ({e.strerror})") from e
+
+
+def make_folder(path):
+    """Make a folder with its parents and make sure that it can be written; returns its Path.
+
+    Raises
+    ------
+    CannotWrite
+        Naming the path and the system's reason.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise CannotWrite(f"{path}: not a folder that can be made ({e.strerror})") from e
+    if not os.access(path, os.W_OK):
+        raise CannotWrite(f"{path}: no permission to write there")
+    return path

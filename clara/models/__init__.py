@@ -1,0 +1,32 @@
+"""The architectures, by name.
+
+A module here has
+
+- `DEFAULTS`: sizes and dropouts, one flag of `train.py` each;
+- `build(config, vocab_sz, pad_id)`: the net to train, a fastai `SequentialRNN`;
+- `groups(model)`: its parameter groups, for discriminative rates;
+- `shapes(sizes, vocab_sz)`: the shape of every weight on disk;
+- `to_tensors(model)` and `load_tensors(model, tensors)`: to and from disk;
+- `Reader(tensors)`: the net to read and compose with, its state in the caller's hands.
+
+A new one is a module and an entry in `MODELS`; `tests/test_models.py` then tests it by
+itself.
+"""
+
+from clara.errors import BadSetting
+from clara.models import awd_lstm
+
+MODELS = {"awd_lstm": awd_lstm}
+
+
+def architecture(name):
+    """The module of an architecture.
+
+    Raises
+    ------
+    BadSetting
+        If there is none of that name.
+    """
+    if name not in MODELS:
+        raise BadSetting(f"no architecture {name!r}; there are: {', '.join(MODELS)}")
+    return MODELS[name]

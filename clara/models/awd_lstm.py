@@ -1,0 +1,145 @@
+"""AWD-LSTM: fastai's own for training, a plain LSTM stack of the same weights for reading.
+
+Merity, Keskar and Socher (2017), Regularizing and Optimizing LSTM Language Models. The
+input embedding and the output layer share one matrix. Dropping weights is a matter of
+training alone, so a model on disk holds each weight once, by its plain name, and whoever
+only reads music or composes never imports fastai.
+
+Contents: `DEFAULTS`, `build`, `groups`, `shapes`, `to_tensors`, `load_tensors`, `Reader`.
+"""
+
+import torch
+from torch import nn
+
+DEFAULTS = {
+    "emb_sz": 400,  # width of embedding and output; 256 for a quick model
+    "n_hid": 600,  # LSTM units in all but the last layer
+    "n_layers": 4,  # 2 to 4
+    "input_p": 0.25,  # dropouts, before --drop-mult scales them
+    "hidden_p": 0.15,
+    "output_p": 0.1,
+    "embed_p": 0.02,
+    "weight_p": 0.2,
+}
+RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
+
+def build(config, vocab_sz, pad_id):
+    """fastai's AWD-LSTM language model.
+
+    Parameters
+    ----------
+    config : dict with the keys of `DEFAULTS`
+    vocab_sz : number of words
+    pad_id : id of the padding word
+
+    Returns
+    -------
+    SequentialRNN; called on ids (bs, seq_len) it gives logits (bs, seq_len, vocab_sz),
+    the last layer's output and the same after dropout, and carries its state until
+    `reset()`
+    """
+    from fastai.text.models.awdlstm import AWD_LSTM
+    from fastai.text.models.core import get_language_model
+
+    full = config | {"pad_token": pad_id, "bidir": False, "tie_weights": True, "out_bias": True}
+    return get_language_model(AWD_LSTM, vocab_sz, full)
+
+
+def groups(model):
+    """Parameter groups for discriminative rates: each LSTM layer, then embedding and output."""
+    from fastai.text.models.awdlstm import awd_lstm_lm_split
+
+    return awd_lstm_lm_split(model)
+
+
+def _names(n_layers):
+    """(name on disk, name in fastai's model) of every weight."""
+    yield "embedding.weight", "0.encoder.weight"
+    for layer in range(n_layers):
+        for weight in RNN_WEIGHTS:
+            inner = f"{weight}_raw" if weight == "weight_hh_l0" else f"module.{weight}"
+            yield f"rnns.{layer}.{weight}", f"0.rnns.{layer}.{inner}"
+    yield "output.bias", "1.decoder.bias"
+
+
+def shapes(sizes, vocab_sz):
+    """The shape of every weight on disk, by name."""
+    emb_sz, n_hid, n_layers = sizes["emb_sz"], sizes["n_hid"], sizes["n_layers"]
+    found = {"embedding.weight": (vocab_sz, emb_sz), "output.bias": (vocab_sz,)}
+    for layer in range(n_layers):
+        n_in, n_out = emb_sz if layer == 0 else n_hid, emb_sz if layer == n_layers - 1 else n_hid
+        of_layer = (4 * n_out, n_in), (4 * n_out, n_out), (4 * n_out,), (4 * n_out,)
+        found |= {f"rnns.{layer}.{weight}": shape for weight, shape in zip(RNN_WEIGHTS, of_layer)}
+    return found
+
+
+def to_tensors(model):
+    """Each weight of fastai's model once, on the CPU, by its name on disk."""
+    state = model.state_dict()
+    return {name: state[inner].detach().cpu() for name, inner in _names(len(model[0].rnns))}
+
+
+def load_tensors(model, tensors):
+    """Put weights by their names on disk into fastai's model."""
+    with torch.no_grad():
+        parameters = dict(model.named_parameters())
+        for name, inner in _names(len(model[0].rnns)):
+            parameters[inner].copy_(tensors[name])
+    model.reset()
+
+
+class Reader(nn.Module):
+    """The same net without dropout, with its state in the caller's hands.
+
+    Parameters
+    ----------
+    tensors : weights by their names on disk
+    """
+
+    def __init__(self, tensors):
+        super().__init__()
+        self.embedding = nn.Embedding.from_pretrained(tensors["embedding.weight"].float())
+        n_layers = sum(name.endswith("weight_hh_l0") for name in tensors)
+        self.rnns = nn.ModuleList(_lstm(tensors, layer) for layer in range(n_layers))
+        self.bias = nn.Parameter(tensors["output.bias"].float(), requires_grad=False)
+        self.eval()
+
+    def start(self, bs):
+        """The state before the first word, for bs sequences: a list of (h, c) per layer."""
+        device = self.bias.device
+        return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2))
+                for rnn in self.rnns]
+
+    def forward(self, ids, state):
+        """Read words and go on from a state.
+
+        Parameters
+        ----------
+        ids : int64 tensor (bs, seq_len)
+        state : from `start` or an earlier call, for bs sequences
+
+        Returns
+        -------
+        logits : float32 tensor (bs, seq_len, vocab_sz)
+        state : after the last word
+        """
+        x, after = self.embedding(ids), []
+        for rnn, before in zip(self.rnns, state):
+            x, h = rnn(x, before)
+            after.append(h)
+        return x @ self.embedding.weight.T + self.bias, after
+
+    @staticmethod
+    def take(state, rows):
+        """The state of some sequences: rows is an int64 tensor (n,), repeats allowed."""
+        return [tuple(s.index_select(1, rows) for s in layer) for layer in state]
+
+
+def _lstm(tensors, layer):
+    """One LSTM layer with its weights."""
+    weights = {w: tensors[f"rnns.{layer}.{w}"].float() for w in RNN_WEIGHTS}
+    n_hid, n_in = weights["weight_hh_l0"].shape[1], weights["weight_ih_l0"].shape[1]
+    rnn = nn.LSTM(n_in, n_hid, batch_first=True)
+    rnn.load_state_dict(weights)
+    return rnn.requires_grad_(False)

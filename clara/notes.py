@@ -1,0 +1,229 @@
+"""Music as columns: `NoteSequence`, the grid, and what mending costs.
+
+Conventions
+-----------
+- `start` and `duration` count grid steps; `pitch` is a MIDI number 0-127 (60 is
+  middle C); `part` is a small index (0 = piano, 1 = solo instrument).
+- Notes are sorted by (start, part, pitch). A duration is at least one step.
+  Within one part, notes of one pitch never overlap.
+- Rounding to the grid is to the nearest step, half up, and happens in
+  `quantize` alone.
+- Whatever drops, merges, shortens or moves notes returns a `collections.Counter`
+  of how many; counters add up.
+
+Contents: `NoteSequence`, `quantize`, `mend`, `transpose`, `fold`, `crop`.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+LOWEST_PIANO, HIGHEST_PIANO = 21, 108  # MIDI numbers of A0 and C8
+COLUMNS = ("start", "duration", "pitch", "part")
+
+
+@dataclass(frozen=True, eq=False)
+class NoteSequence:
+    """Notes on a grid, as equal-length integer columns.
+
+    Parameters
+    ----------
+    start, duration : int64 arrays, shape (n,), in steps
+    pitch : int64 array, shape (n,), MIDI numbers 0-127
+    part : int64 array, shape (n,), 0 = piano, 1 = solo instrument
+    steps_per_quarter : grid steps in a quarter note, at least 1
+    qpm : quarter notes per minute
+
+    Raises
+    ------
+    ValueError
+        If the columns break the conventions above; `mend` builds a sequence
+        from columns that may.
+    """
+
+    start: np.ndarray
+    duration: np.ndarray
+    pitch: np.ndarray
+    part: np.ndarray
+    steps_per_quarter: int = 12
+    qpm: float = 120.0
+
+    def __post_init__(self):
+        for name in COLUMNS:
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
+        fault = _first_fault(self)
+        if fault:
+            raise ValueError(fault)
+
+    def __len__(self):
+        return len(self.start)
+
+    def __eq__(self, other):
+        if not isinstance(other, NoteSequence):
+            return NotImplemented
+        return self.steps_per_quarter == other.steps_per_quarter and all(
+            np.array_equal(getattr(self, c), getattr(other, c)) for c in COLUMNS
+        )
+
+    def __repr__(self):
+        return (f"NoteSequence({len(self)} notes, {self.quarters:g} quarters at {self.qpm:g} qpm, "
+                f"{self.steps_per_quarter} steps per quarter)")
+
+    @property
+    def end(self):
+        """Steps at which the notes end, shape (n,)."""
+        return self.start + self.duration
+
+    @property
+    def n_steps(self):
+        """Steps from zero to the last note's end."""
+        return int(self.end.max()) if len(self) else 0
+
+    @property
+    def quarters(self):
+        """Quarter notes from zero to the last note's end."""
+        return self.n_steps / self.steps_per_quarter
+
+    @property
+    def seconds(self):
+        """Length in seconds at this tempo."""
+        return self.quarters * 60 / self.qpm
+
+
+def _first_fault(notes):
+    """What breaks the conventions first, or None."""
+    columns = [getattr(notes, c) for c in COLUMNS]
+    if any(c.ndim != 1 or len(c) != len(columns[0]) for c in columns):
+        return f"columns must be flat and equally long, not of shapes {[c.shape for c in columns]}"
+    if notes.steps_per_quarter < 1:
+        return f"steps_per_quarter must be at least 1, not {notes.steps_per_quarter}"
+    if not notes.qpm > 0:
+        return f"qpm must be above 0, not {notes.qpm}"
+    if not len(notes):
+        return None
+    if notes.start.min() < 0 or notes.duration.min() < 1:
+        return "a note starts before step 0 or lasts less than one step"
+    if notes.pitch.min() < 0 or notes.pitch.max() > 127:
+        return "a pitch lies outside 0-127"
+    if notes.part.min() < 0:
+        return "a part is negative"
+    rank = _rank(notes.start, notes.part, notes.pitch)
+    if (np.diff(rank) < 0).any():
+        return "notes are not sorted by (start, part, pitch)"
+    if _overlaps(notes.start, notes.end, notes.pitch, notes.part)[1].any():
+        return "two notes of one pitch and part overlap"
+    return None
+
+
+def _rank(start, part, pitch):
+    """One integer per note that sorts by (start, part, pitch)."""
+    return (start * 128 + part) * 128 + pitch
+
+
+def _overlaps(start, end, pitch, part):
+    """Order by (part, pitch, start), and whether each note there runs into the next."""
+    order = np.lexsort((start, pitch, part))
+    same = (np.diff(part[order]) == 0) & (np.diff(pitch[order]) == 0)
+    return order, same & (end[order][:-1] > start[order][1:])
+
+
+def quantize(ticks, ticks_per_quarter, steps_per_quarter):
+    """Round times to the grid: nearest step, half up, in exact integers.
+
+    Parameters
+    ----------
+    ticks : integer array of any shape, in ticks
+    ticks_per_quarter, steps_per_quarter : int
+
+    Returns
+    -------
+    int64 array of the same shape, in steps
+    """
+    ticks = np.asarray(ticks, dtype=np.int64)
+    return (2 * ticks * steps_per_quarter + ticks_per_quarter) // (2 * ticks_per_quarter)
+
+
+def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0):
+    """Build a `NoteSequence` from columns in any order that may overlap.
+
+    A note shorter than a step gets one step. Notes of one part with equal start
+    and pitch become the longest of them. A note that runs into the next of its
+    pitch is cut there.
+
+    Parameters
+    ----------
+    start, end : int arrays, shape (n,), in steps
+    pitch : int array, shape (n,)
+    part : int array, shape (n,), or one int for all
+
+    Returns
+    -------
+    notes : NoteSequence
+    losses : Counter with `merged` (notes gone into an equal one) and `cut`
+    """
+    start, end, pitch = (np.asarray(c, dtype=np.int64) for c in (start, end, pitch))
+    part = np.broadcast_to(np.asarray(part, dtype=np.int64), start.shape)
+    end = np.maximum(end, start + 1)
+    order = np.lexsort((-end, pitch, part, start))
+    start, end, pitch, part = start[order], end[order], pitch[order], part[order]
+    rank = _rank(start, part, pitch)
+    first = np.ones(len(rank), dtype=bool)
+    first[1:] = np.diff(rank) != 0
+    start, end, pitch, part = start[first], end[first], pitch[first], part[first]
+    order, overlap = _overlaps(start, end, pitch, part)
+    before, after = order[:-1][overlap], order[1:][overlap]
+    end[before] = start[after]
+    notes = NoteSequence(start, end - start, pitch, part, steps_per_quarter, qpm)
+    return notes, Counter(merged=int((~first).sum()), cut=len(before))
+
+
+def transpose(notes, semitones):
+    """Move every pitch; notes that leave 0-127 are dropped.
+
+    Returns
+    -------
+    notes : NoteSequence
+    losses : Counter with `dropped`
+    """
+    pitch = notes.pitch + semitones
+    keep = (pitch >= 0) & (pitch <= 127)
+    moved = replace(select(notes, keep), pitch=pitch[keep])
+    return moved, Counter(dropped=int((~keep).sum()))
+
+
+def fold(notes, lowest, highest):
+    """Bring pitches outside lowest..highest (MIDI numbers, inclusive) in by octaves.
+
+    Returns
+    -------
+    notes : NoteSequence
+    losses : Counter with `folded`, and what `mend` lost where notes met
+    """
+    below = np.maximum(0, -((notes.pitch - lowest) // 12))
+    above = np.maximum(0, -((highest - notes.pitch) // 12))
+    folded = int(((below > 0) | (above > 0)).sum())
+    if not folded:
+        return notes, Counter()
+    pitch = notes.pitch + 12 * (below - above)
+    kept, losses = mend(notes.start, notes.end, pitch, notes.part,
+                        steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm)
+    return kept, losses + Counter(folded=folded)
+
+
+def crop(notes, first_step, last_step):
+    """The notes that sound in first_step..last_step, cut at both ends, moved to start at 0.
+
+    Returns
+    -------
+    NoteSequence
+    """
+    start, end = np.maximum(notes.start, first_step), np.minimum(notes.end, last_step)
+    inside = end > start
+    return mend(start[inside] - first_step, end[inside] - first_step, notes.pitch[inside],
+                notes.part[inside], steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm)[0]
+
+
+def select(notes, keep):
+    """The notes where the boolean array `keep`, shape (n,), is true."""
+    return replace(notes, **{c: getattr(notes, c)[keep] for c in COLUMNS})

@@ -1,0 +1,269 @@
+"""A training run from its settings to a finished run folder.
+
+Contents: `train`, `run_settings`, `choose_device`, `model_card`.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import torch
+
+from clara import learner as learning
+from clara.checkpoint import CONFIG, Checkpoint
+from clara.corpus import Corpus
+from clara.dataloaders import dataloaders
+from clara.errors import BadSetting, CheckpointMismatch
+from clara.evaluate import nats_per_quarter
+from clara.files import make_folder, write_whole
+from clara.models import architecture
+from clara.plots import plot_history
+
+ARGUMENTS = "arguments.json"
+FRESH_LR, TUNING_LR = 3e-3, 1e-3
+CARD = "README.md"
+
+
+def train(args, command=()):
+    """Train a model and leave its run folder.
+
+    Parameters
+    ----------
+    args : dict of `train.py`'s flags, `data`, `out` and `pretrained` filled in
+    command : the words of the command line, for the record
+
+    Returns
+    -------
+    bool, True if Ctrl-C ended it early
+
+    Raises
+    ------
+    ClaraError
+        If data, weights, flags or the run folder do not serve.
+    """
+    if args["threads"]:
+        torch.set_num_threads(args["threads"])
+    device, bf16, told = choose_device(args["device"], args["precision"])
+    corpus = Corpus.load(args["data"])
+    if corpus.encoding.name != args["encoding"]:
+        raise BadSetting(f"{args['data']} is {corpus.encoding.name} text, --encoding says {args['encoding']}")
+    out = _claim(args)
+    start = _starting_weights(args, corpus)
+    sizes = start.sizes if start else {k: args[k] for k in architecture(args["arch"]).DEFAULTS}
+    torch.manual_seed(args["seed"])
+    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"])
+    learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
+    if start:
+        architecture(start.arch).load_tensors(learn.model, start.tensors)
+    plan = learning.stages(args["epochs"], args["lr"] or (TUNING_LR if start else FRESH_LR), args["schedule"],
+                           len(learn.splitter(learn.model)), gradual=bool(start))
+    base = Checkpoint(args["arch"], sizes, corpus.encoding, corpus.vocab, {},
+                      {"training": _record(args, command, corpus, start), "versions": versions()})
+    print(f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
+          f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
+          f"{sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
+    interrupted = _fit(learn, plan, args, out, base, discriminative=bool(start))
+    _finish(learn, out, corpus, valid_split, interrupted)
+    return interrupted
+
+
+def _claim(args):
+    """The run folder, new unless resuming, with the arguments in it."""
+    out = Path(args["out"])
+    if not args["resume"] and (out / ARGUMENTS).exists():
+        raise BadSetting(f"{out}: holds a run already; --resume {out} goes on with it, another --out starts anew")
+    make_folder(out)
+    write_whole(out / ARGUMENTS, json.dumps(args | {"resume": None, "out": str(out)}, indent=1))
+    return out
+
+
+def run_settings(folder):
+    """The flags that a run folder was made with.
+
+    Raises
+    ------
+    BadSetting
+        If there is no run in it.
+    """
+    path = Path(folder) / ARGUMENTS
+    if not path.is_file():
+        raise BadSetting(f"{folder}: no run to resume there ({ARGUMENTS} is missing)")
+    return json.loads(path.read_text())
+
+
+def choose_device(device, precision):
+    """What to compute on.
+
+    Parameters
+    ----------
+    device : auto, or a torch device's name
+    precision : auto, bf16 or fp32
+
+    Returns
+    -------
+    device : torch.device
+    bf16 : bool
+    told : str, for the person who waits
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        raise BadSetting(f"--device {device}: not to be had here ({str(e).splitlines()[0][:100]})") from e
+    bf16 = _has_fast_bf16(device) if precision == "auto" else precision == "bf16"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else \
+        f"{device.type}, {torch.get_num_threads()} threads"
+    return device, bf16, f"on {name}, {'bf16' if bf16 else 'fp32'}"
+
+
+def _has_fast_bf16(device):
+    """Whether bfloat16 products are native there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def _starting_weights(args, corpus):
+    """The pretrained Checkpoint to start from, or None."""
+    folder = Path(args["pretrained"])
+    if args["from_scratch"] or not (folder / CONFIG).is_file():
+        return None
+    start = Checkpoint.load(folder)
+    if start.arch == args["arch"] and start.vocab == corpus.vocab:
+        return start
+    differ = "architecture" if start.arch != args["arch"] else "vocabulary"
+    raise CheckpointMismatch(f"{folder}: its {differ} is not that of {corpus.folder}; --from-scratch does without")
+
+
+def _learner(args, corpus, dls, sizes, valid_split, bf16):
+    """The Learner for these settings; dropouts from the flags, sizes as given."""
+    module = architecture(args["arch"])
+    dropouts = {k: min(0.99, args[k] * args["drop_mult"]) for k in module.DEFAULTS if k.endswith("_p")}
+    words_per_quarter = dls.valid.words / corpus.quarters(valid_split).sum()
+    return learning.music_learner(dls, args["arch"], sizes | dropouts, corpus.vocab,
+                                  words_per_quarter=words_per_quarter, alpha=args["alpha"], beta=args["beta"],
+                                  clip=args["clip"], moms=args["moms"], wd=args["wd"], bf16=bf16, path=args["out"])
+
+
+def _fit(learn, plan, args, out, base, discriminative):
+    """Train through the plan with everything kept in the run folder; True if Ctrl-C ended it."""
+    history, opt_state = [], None
+    if args["resume"] and (out / learning.STATE).is_file():
+        history, opt_state = learning.load_state(learn, out / learning.STATE)
+        print(f"resuming after epoch {len(history)}")
+    epochs = sum(s.epochs for s in plan)
+    dl = learn.dls.train
+    words = (epochs - len(history)) * dl.bs * ((dl.words - 1) // dl.bs)
+    folder = learning.RunFolder(out, lambda learn, to: keep(learn, to, base), history, args["patience"])
+    meter = learning.Meter(words, epochs)
+    learn.add_cbs([folder, meter])
+    try:
+        learning.fit(learn, plan, args["seed"], done=len(history), opt_state=opt_state,
+                     discriminative=discriminative)
+    except KeyboardInterrupt:
+        if not folder.history:
+            keep(learn, out, base)
+        return True
+    finally:
+        meter.close()
+    return False
+
+
+def keep(learn, folder, base):
+    """Save the model as it is now, for generating."""
+    base.tensors = architecture(base.arch).to_tensors(learn.model)
+    base.save(folder)
+
+
+def _finish(learn, out, corpus, valid_split, interrupted):
+    """Exact figures of the best weights, config, plot and card."""
+    history = learn.run_folder.history
+    best = Checkpoint.load(out)
+    reader = best.reader().to(learn.dls.device)
+    figures = {"epochs": len(history), "minutes": history[-1]["minutes"] if history else 0.0,
+               "interrupted": interrupted}
+    if history:
+        plot_history(history, out / "loss.png")
+    if not interrupted:
+        for split in (valid_split, "test"):
+            if (corpus.manifest["split"] == split).any():
+                figures[f"{split}_nats_per_quarter"] = round(nats_per_quarter(reader, corpus, split), 4)
+    best.info["figures"] = figures
+    best.save(out)
+    write_whole(out / CARD, model_card(best))
+    told = ", ".join(f"{k.split('_')[0]} {v:.3f} nats/quarter" for k, v in figures.items() if "nats" in k)
+    print(f"{out}: {told or 'interrupted, usable'}; compose with python generate.py --model {out}")
+
+
+def _record(args, command, corpus, start):
+    """What the run was made from, for config.json."""
+    rows = corpus.rows("train")
+    return {"arguments": {k: v for k, v in args.items() if k not in ("resume",)},
+            "command": " ".join(map(str, command)), "seed": args["seed"], "commit": _commit(),
+            "data": {"folder": str(corpus.folder), "fingerprint": corpus.fingerprint, "about": corpus.about,
+                     "pieces": len(rows), "words": int(rows["words"].sum()),
+                     "quarters": float(rows["quarters"].sum())},
+            "started_from": _weights_hash(args["pretrained"]) if start else None,
+            "machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d")}
+
+
+def _weights_hash(folder):
+    """The start of the hash of a folder's weights."""
+    return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
+def _commit():
+    """The commit of this code, or None outside a repository."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return asked.stdout.strip() or None if asked.returncode == 0 else None
+
+
+def versions():
+    """Versions of Python and of the libraries that a result hangs on."""
+    return {"python": platform.python_version()} | {
+        n: importlib.metadata.version(n) for n in ("torch", "fastai", "numpy", "symusic", "music21")}
+
+
+def model_card(checkpoint):
+    """A model card in Markdown: data and licences, training, figures, use."""
+    training, figures = checkpoint.info["training"], checkpoint.info["figures"]
+    data, sizes = training["data"], checkpoint.sizes
+    rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
+    return f"""# A {checkpoint.encoding.name} music model
+
+{checkpoint.arch}, {sizes['emb_sz']}/{sizes['n_hid']}/{sizes['n_layers']} (embedding/hidden/layers), \
+{checkpoint.n_parameters:,} parameters, {len(checkpoint.vocab)} words, \
+{checkpoint.encoding.steps_per_quarter} steps per quarter note.
+
+## Data
+
+{data['about'] or 'Not described.'}
+
+{data['pieces']:,} pieces to train on, {data['quarters']:,.0f} quarter notes, {data['words']:,} words in their own \
+keys; each epoch reads every piece once, in another key. Valid and test are other works, no version of which is \
+trained on. Fingerprint of the data: `{data['fingerprint']}`.
+
+## Figures
+
+| what | value |
+|---|---|
+{rows}
+
+Nats per quarter note: the summed cost of all words of the held-out pieces over their length.
+
+## Made by
+
+`{training['command']}`, seed {training['seed']}, commit {training['commit']}, {training['date']}.
+
+## Use
+
+To compose and to study: `python generate.py --model {training['arguments']['out']}`. It knows the style of what it \
+was trained on, no dynamics, tempo or pedal; what it writes may recall pieces of its training, so check before you \
+publish.
+"""

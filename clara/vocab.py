@@ -1,0 +1,99 @@
+"""Words to ids and back, and the tables that transpose ids.
+
+Contents: `Vocab`, `transposition_tables`, the control words.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from clara.errors import CheckpointMismatch, UnknownWord
+from clara.files import write_whole
+
+PAD, BOS, EOS = CONTROL_WORDS = ("xxpad", "xxbos", "xxeos")
+
+
+class Vocab:
+    """The words of a model; a word's id is its position.
+
+    Parameters
+    ----------
+    words : list of str, control words among them
+
+    Raises
+    ------
+    CheckpointMismatch
+        If a word comes twice or a control word is missing.
+    """
+
+    def __init__(self, words):
+        self.words = tuple(words)
+        self.id_of = {w: i for i, w in enumerate(self.words)}
+        if len(self.id_of) != len(self.words):
+            raise CheckpointMismatch("the vocabulary holds a word twice")
+        missing = [w for w in CONTROL_WORDS if w not in self.id_of]
+        if missing:
+            raise CheckpointMismatch(f"the vocabulary lacks {', '.join(missing)}")
+        self.pad, self.bos, self.eos = (self.id_of[w] for w in CONTROL_WORDS)
+
+    @classmethod
+    def of(cls, encoding):
+        """The control words, then the encoding's words in its order."""
+        return cls([*CONTROL_WORDS, *encoding.words])
+
+    def __len__(self):
+        return len(self.words)
+
+    def __eq__(self, other):
+        return isinstance(other, Vocab) and self.words == other.words
+
+    def ids(self, words):
+        """Ids of a list of words, int64 array of shape (n,).
+
+        Raises
+        ------
+        UnknownWord
+            Naming the first word that is not held, and its position.
+        """
+        try:
+            return np.array([self.id_of[w] for w in words], dtype=np.int64)
+        except KeyError as e:
+            word = e.args[0]
+            raise UnknownWord(f"word {list(words).index(word) + 1}, {word!r}, is not in the "
+                              f"vocabulary of {len(self)} words") from None
+
+    def text(self, ids):
+        """The list of words of an int array of shape (n,)."""
+        return [self.words[i] for i in ids]
+
+    def save(self, path):
+        """One word per line; the line number, from 0, is the id."""
+        write_whole(path, "\n".join(self.words) + "\n")
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote."""
+        return cls(Path(path).read_text(encoding="utf-8").splitlines())
+
+
+def transposition_tables(vocab, encoding, semitones):
+    """Tables that move ids to another key: `tables[i, id]` is the id `semitones[i]` higher.
+
+    Parameters
+    ----------
+    vocab : Vocab
+    encoding : whose `transpose_word` knows the music
+    semitones : sequence of int, length n
+
+    Returns
+    -------
+    int16 array, shape (n, len(vocab)); -1 where the moved word is not in the vocabulary
+    """
+    assert len(vocab) < 2**15, "more words than int16 holds"
+    return np.array([[_moved(vocab, encoding, w, s) for w in vocab.words] for s in semitones],
+                    dtype=np.int16)
+
+
+def _moved(vocab, encoding, word, semitones):
+    """The id of one word moved, or -1."""
+    return vocab.id_of.get(word if word in CONTROL_WORDS else encoding.transpose_word(word, semitones), -1)

@@ -1,0 +1,1 @@
+"""From files to files: collections of music into corpora of text."""

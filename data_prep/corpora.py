@@ -1,0 +1,109 @@
+"""What a SOURCE on the command line stands for: a list of pieces to read.
+
+A source is a folder of MIDI files at any depth (the first folder level names the
+composer), one file, or `music21:composer` for the corpus that music21 installs.
+
+Contents: `Piece`, `expand`, `read_piece`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clara.errors import NoData
+from clara.midi import read_midi
+from clara.scores import corpus_paths, read_score
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+MUSIC21 = "music21:"
+UNKNOWN = "unknown"  # composer of a file that lies in no folder
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file to read.
+
+    Attributes
+    ----------
+    name : `composer/piece`, unique in a corpus, without suffix
+    composer : str
+    path : Path of the file
+    """
+
+    name: str
+    composer: str
+    path: Path
+
+    @property
+    def is_midi(self):
+        """Read by symusic, not by music21."""
+        return self.path.suffix.lower() in MIDI_SUFFIXES
+
+
+def expand(sources, exclude=()):
+    """The pieces of all sources, names made unique.
+
+    Parameters
+    ----------
+    sources : list of str
+    exclude : composers to leave out
+
+    Raises
+    ------
+    NoData
+        If a source is not there or holds no music.
+    """
+    pieces, taken = [], set()
+    for source in sources:
+        for name, composer, path in _found(source):
+            if composer in exclude or path in taken:
+                continue
+            taken.add(path)
+            pieces.append((name, composer, path))
+    if not pieces:
+        raise NoData(f"{', '.join(sources)}: nothing left of it after excluding {', '.join(exclude)}")
+    return _unique(pieces)
+
+
+def _found(source):
+    """(name, composer, path) of each piece of one source, sorted."""
+    if source.startswith(MUSIC21):
+        composer = source[len(MUSIC21):]
+        return [(f"{composer}/{p.stem}", composer, p) for p in map(Path, corpus_paths(composer))]
+    root = Path(source)
+    if root.is_file():
+        return [(f"{UNKNOWN}/{root.stem}", UNKNOWN, root)]
+    if not root.is_dir():
+        raise NoData(f"{source}: no such file or folder")
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file())
+    if not files:
+        raise NoData(f"{source}: no music in this folder ({', '.join(MIDI_SUFFIXES)} are looked for, "
+                     "at any depth)")
+    return [_named(path, root) for path in files]
+
+
+def _named(path, root):
+    """(name, composer, path) of a file below a folder."""
+    inner = path.relative_to(root).with_suffix("")
+    composer = inner.parts[0] if len(inner.parts) > 1 else UNKNOWN
+    name = inner.as_posix() if len(inner.parts) > 1 else f"{UNKNOWN}/{inner}"
+    return name, composer, path
+
+
+def _unique(pieces):
+    """Pieces whose names differ, also where file systems ignore case: the later get a number."""
+    out, seen = [], set()
+    for name, composer, path in pieces:
+        stem, n = name, 1
+        while name.lower() in seen:
+            n += 1
+            name = f"{stem}-{n}"
+        seen.add(name.lower())
+        out.append(Piece(name, composer, path))
+    return out
+
+
+def read_piece(piece, *, steps_per_quarter, sustain=False):
+    """Read a piece as (notes, losses); raises what its reader raises."""
+    if piece.is_midi:
+        return read_midi(piece.path, steps_per_quarter=steps_per_quarter, sustain=sustain)
+    return read_score(piece.path, steps_per_quarter=steps_per_quarter)

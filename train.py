@@ -1,0 +1,110 @@
+"""Train a music language model: python train.py --encoding notewise [--data FOLDER]
+
+Uses the prepared data, or prepares music21's Bach when there is none; fine-tunes the
+weights under pretrained/ when they fit, or starts fresh with --from-scratch. Ctrl-C
+leaves a run folder that generates; --resume RUN goes on where a run was cut off.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from clara import cli
+
+ROOT = Path(__file__).resolve().parent
+MAY_CHANGE = ("resume", "epochs", "patience", "device", "threads")  # when a run is resumed
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(prog="train.py", description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1],
+                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    data = p.add_argument_group("data").add_argument
+    data("--encoding", default="notewise", choices=["notewise"], help="how music is spelled")
+    data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/notewise-12")
+    run = p.add_argument_group("run").add_argument
+    run("--out", metavar="FOLDER", help="run folder; without it runs/<encoding>-<time>")
+    run("--resume", metavar="RUN", help="go on with this run folder, under its own flags; "
+        "--epochs and --patience may change")
+    run("--from-scratch", action="store_true", help="do not start from pretrained weights")
+    run("--pretrained", metavar="FOLDER", help="weights to start from; without it pretrained/<encoding>")
+    run("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    run("--precision", default="auto", choices=["auto", "bf16", "fp32"], help="of matrix products")
+    run("--threads", type=cli.at_least(1), metavar="N", help="CPU threads; without it all")
+    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of weights, order, keys and dropout")
+    fit = p.add_argument_group("training").add_argument
+    fit("--epochs", type=cli.at_least(1), default=24, metavar="N",
+        help="passes over the pieces, each in another key: twelve see every key once")
+    fit("--patience", type=cli.at_least(1), default=8, metavar="N", help="epochs without progress before it stops")
+    fit("--lr", type=cli.above(0), metavar="X",
+        help="highest rate, 1e-3 to 8e-3; without it 3e-3 fresh, 1e-3 to fine-tune")
+    fit("--schedule", default="one_cycle", choices=["one_cycle", "flat_cos"], help="of the rate")
+    fit("--bs", type=cli.at_least(1), default=64, metavar="N", help="streams side by side, 32 to 256")
+    fit("--bptt", type=cli.at_least(2), default=200, metavar="N", help="words between updates")
+    fit("--wd", type=cli.at_least(0, float), default=0.01, metavar="X", help="weight decay")
+    fit("--moms", type=cli.within(0, 0.9999), nargs=2, default=[0.7, 0.99], metavar="X", help="Adam's averages")
+    fit("--alpha", type=cli.at_least(0, float), default=2.0, metavar="X", help="activation regularisation (AR)")
+    fit("--beta", type=cli.at_least(0, float), default=1.0, metavar="X", help="the same over time (TAR)")
+    fit("--clip", type=cli.above(0), default=0.25, metavar="X", help="largest norm of the gradient")
+    net = p.add_argument_group("net (fine-tuning keeps the sizes of its start)").add_argument
+    net("--arch", default="awd_lstm", choices=["awd_lstm"], help="architecture")
+    net("--emb-sz", type=cli.at_least(1), default=400, metavar="N", help="width of embedding and output")
+    net("--n-hid", type=cli.at_least(1), default=600, metavar="N", help="LSTM units in all but the last layer")
+    net("--n-layers", type=cli.at_least(1), default=4, metavar="N", help="LSTM layers")
+    net("--drop-mult", type=cli.within(0, 3), default=1.0, metavar="X", help="scales all dropouts, 0.2 to 1")
+    for name, default, told in (("input", 0.25, "the first layer's input"), ("hidden", 0.15, "between layers"),
+                                ("output", 0.1, "before the output"), ("embed", 0.02, "whole words"),
+                                ("weight", 0.2, "recurrent weights")):
+        net(f"--{name}-p", type=cli.within(0, 0.99), default=default, metavar="P", help=f"dropout, {told}")
+    return p
+
+
+def typed(argv):
+    """The flags that stand on the command line, without defaults."""
+    p = parser()
+    for action in p._actions:
+        action.default = argparse.SUPPRESS
+    return vars(p.parse_args(argv))
+
+
+def main(argv=None):
+    """Parse, prepare, train, report."""
+    args = vars(parser().parse_args(argv))
+    from clara.errors import BadSetting  # heavy imports wait for --help
+    from clara.training import run_settings, train
+
+    if args["resume"]:
+        changed = typed(argv)
+        fixed = [f"--{k.replace('_', '-')}" for k in changed if k not in MAY_CHANGE]
+        if fixed:
+            raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
+        args = run_settings(args["resume"]) | changed
+    args["data"] = str(_prepared(args["data"], args["encoding"]))
+    args["pretrained"] = args["pretrained"] or str(ROOT / "pretrained" / args["encoding"])
+    args["out"] = args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return cli.INTERRUPTED if train(args, command=sys.argv) else 0
+
+
+def _prepared(data, encoding):
+    """The folder of a prepared corpus; prepares music where it is not."""
+    from clara.corpus import MANIFEST
+    from data_prep.corpora import expand
+    from data_prep.encode import encode_corpus, report
+
+    folder = Path(data or f"data/{encoding}-12")
+    if (folder / MANIFEST).is_file():
+        return folder
+    source = data or "music21:bach"
+    pieces = expand([source])
+    out = Path("data", f"{folder.resolve().name}-{encoding}-12") if data else folder
+    print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
+    manifest, interrupted = encode_corpus(pieces, out, {"encoding": encoding}, workers=2)
+    report(manifest, out)
+    if interrupted:
+        raise KeyboardInterrupt
+    return out
+
+
+if __name__ == "__main__":
+    cli.run(main)
