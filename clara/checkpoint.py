@@ -5,10 +5,13 @@ line; `config.json` the architecture, its sizes, the encoding, how it was traine
 its figures. Loading checks that these agree, names the two that do not, and never
 guesses.
 
-Contents: `Checkpoint`.
+Contents: `Checkpoint`, `weights_hash`, `versions`.
 """
 
+import hashlib
+import importlib.metadata
 import json
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,3 +122,14 @@ class Checkpoint:
             name = next(n for n in sorted(wanted.keys() | found.keys()) if wanted.get(n) != found.get(n))
             raise CheckpointMismatch(f"{folder}: {name} has shape {found.get(name)} in {WEIGHTS} and "
                                      f"{wanted.get(name)} by {CONFIG}")
+
+
+def weights_hash(folder):
+    """The start of the hash of a folder's weights, to tell models apart."""
+    return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()[:16]
+
+
+def versions():
+    """Versions of Python and of the libraries that a result hangs on."""
+    return {"python": platform.python_version()} | {
+        n: importlib.metadata.version(n) for n in ("torch", "fastai", "numpy", "symusic", "music21")}

@@ -9,7 +9,7 @@ Writing: one track per part, with name and program, at one tempo, rounded to who
 microseconds per quarter as the format wants it. What `write_midi` wrote, `read_midi`
 reads back note for note.
 
-Contents: `read_midi`, `write_midi`, `PARTS`, `all_piano`, `by_program`.
+Contents: `read_midi`, `write_midi`, `notes_to_score`, `PARTS`, `all_piano`, `by_program`.
 """
 
 import struct
@@ -192,6 +192,11 @@ def write_midi(notes, path):
     CannotWrite
         If the file cannot be written.
     """
+    write_whole(path, notes_to_score(notes).dumps_midi())
+
+
+def notes_to_score(notes):
+    """Notes as a symusic Score in ticks: one track per part, one tempo."""
     ticks_per_step = max(1, TICKS_PER_QUARTER // notes.steps_per_quarter)
     score = Score(ticks_per_step * notes.steps_per_quarter)
     score.tempos.append(Tempo(0, mspq=round(60e6 / notes.qpm)))
@@ -203,5 +208,4 @@ def write_midi(notes, path):
         for start, duration, pitch in zip(*(c[of_part].tolist() for c in columns)):
             track.notes.append(Note(start, duration, pitch, SOUNDED_VELOCITY))
         score.tracks.append(track)
-    write_whole(path, score.dumps_midi())
-
+    return score

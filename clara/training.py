@@ -3,8 +3,6 @@
 Contents: `train`, `run_settings`, `choose_device`, `model_card`.
 """
 
-import hashlib
-import importlib.metadata
 import json
 import platform
 import subprocess
@@ -14,7 +12,7 @@ from pathlib import Path
 import torch
 
 from clara import learner as learning
-from clara.checkpoint import CONFIG, Checkpoint
+from clara.checkpoint import CONFIG, Checkpoint, versions, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import dataloaders
 from clara.errors import BadSetting, CheckpointMismatch
@@ -209,25 +207,14 @@ def _record(args, command, corpus, start):
             "data": {"folder": str(corpus.folder), "fingerprint": corpus.fingerprint, "about": corpus.about,
                      "pieces": len(rows), "words": int(rows["words"].sum()),
                      "quarters": float(rows["quarters"].sum())},
-            "started_from": _weights_hash(args["pretrained"]) if start else None,
+            "started_from": weights_hash(args["pretrained"]) if start else None,
             "machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d")}
-
-
-def _weights_hash(folder):
-    """The start of the hash of a folder's weights."""
-    return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def _commit():
     """The commit of this code, or None outside a repository."""
     asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
     return asked.stdout.strip() or None if asked.returncode == 0 else None
-
-
-def versions():
-    """Versions of Python and of the libraries that a result hangs on."""
-    return {"python": platform.python_version()} | {
-        n: importlib.metadata.version(n) for n in ("torch", "fastai", "numpy", "symusic", "music21")}
 
 
 def model_card(checkpoint):

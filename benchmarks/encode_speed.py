@@ -1,0 +1,84 @@
+"""File to notewise text, files per second on one core, beside MidiTok, music21 and symusic.
+
+python benchmarks/encode_speed.py FOLDER_OF_MIDI
+
+Clara reads a MIDI file, mends it, encodes it at 12 steps per quarter and joins the words.
+MidiTok's TSD tokenizer works on the same grid. music21 only parses, and only every so
+many files, as it takes seconds for each. symusic's parse alone is the limit for all that
+build on it. The four take turns on the same files, chunk by chunk, so that a machine that
+slows down slows all of them.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import record
+
+
+def clara_text():
+    """A function from a path to a text."""
+    from clara.encodings import make
+    from clara.midi import read_midi
+
+    encoding = make({"encoding": "notewise"})
+    return lambda path: " ".join(encoding.encode(read_midi(path)[0])[0])
+
+
+def miditok_text():
+    """MidiTok's TSD on the same grid: a function from a path to a text."""
+    from miditok import TSD, TokenizerConfig
+
+    tokenizer = TSD(TokenizerConfig(beat_res={(0, 12): 12}, num_velocities=1, use_programs=False))
+    return lambda path: " ".join(t for track in tokenizer.encode(path) for t in track.tokens)
+
+
+def music21_parse():
+    """music21's parser without its cache: a function from a path to a score."""
+    from music21 import converter
+
+    return lambda path: converter.parse(str(path), forceSource=True)
+
+
+def symusic_parse():
+    """symusic's parser alone."""
+    from symusic import Score
+
+    return lambda path: Score(str(path))
+
+
+def main():
+    """Time all four and keep the result."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("folder")
+    p.add_argument("--every", type=int, default=4, help="take every so many-th file")
+    p.add_argument("--music21-every", type=int, default=160, help="of the files, for music21")
+    args = p.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    files = sorted(Path(args.folder).rglob("*.mid"))[::args.every]
+    ways = {"clara": clara_text(), "miditok TSD": miditok_text(), "music21 (parse only)": music21_parse(),
+            "symusic (parse only)": symusic_parse()}
+    for way in ways.values():
+        way(files[0])
+    seconds, done = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)
+    for i, path in enumerate(files):
+        for name, way in ways.items():
+            if name.startswith("music21") and i % (args.music21_every // args.every):
+                continue
+            began = time.perf_counter()
+            way(path)
+            seconds[name] += time.perf_counter() - began
+            done[name] += 1
+    clara = done["clara"] / seconds["clara"]
+    rows = [{"what": n, "files": done[n], "files_per_second": round(done[n] / seconds[n], 2),
+             "clara_is_times": round(clara / (done[n] / seconds[n]), 2)} for n in ways]
+    for row in rows:
+        print(f"{row['what']:24s} {row['files']:5d} files {row['files_per_second']:10.2f} files/s   "
+              f"Clara is {row['clara_is_times']:g} times as fast")
+    record.save("encode_speed", rows, every=args.every, music21_every=args.music21_every)
+
+
+if __name__ == "__main__":
+    main()

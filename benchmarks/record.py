@@ -1,0 +1,41 @@
+"""Keep a benchmark's result beside it, with what it hangs on.
+
+Contents: `save`.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from clara.checkpoint import versions
+
+HERE = Path(__file__).resolve().parent
+
+
+def save(name, rows, **settings):
+    """Write `benchmarks/<name>.json`: rows, settings, command, commit, machine, versions.
+
+    Parameters
+    ----------
+    name : of the benchmark
+    rows : list of dict, what was measured
+    settings : how
+    """
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
+    told = {"rows": rows, "settings": settings, "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "commit": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d"),
+            "machine": {"processor": _processor(), "cores": os.cpu_count()}, "versions": versions()}
+    (HERE / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _processor():
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,147 @@
+"""Compose with a trained model.
+
+Contents: `Generator`, `Sample`, `read_prompt`.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from clara.checkpoint import Checkpoint
+from clara.errors import BadMusicFile, BadSetting, NoNotes
+from clara.midi import read_midi
+from clara.notes import NoteSequence, crop
+from clara.sampling.engine import sample
+from clara.sampling.grammar import GRAMMARS
+from clara.sampling.strategies import Settings, choose
+
+MUSIC21 = "music21:"
+DEFAULT_QPM = 110.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One composed piece.
+
+    Attributes
+    ----------
+    words : list of str, prompt included, control words left out
+    notes : NoteSequence, prompt included
+    prompt_quarters : how much of it is the prompt
+    seed : of its random generator
+    """
+
+    words: list
+    notes: NoteSequence
+    prompt_quarters: float
+    seed: int
+
+
+class Generator:
+    """A model ready to compose.
+
+    Parameters
+    ----------
+    checkpoint : clara.checkpoint.Checkpoint
+    """
+
+    def __init__(self, checkpoint):
+        self.encoding, self.vocab = checkpoint.encoding, checkpoint.vocab
+        self.reader = checkpoint.reader()
+        self.grammar = GRAMMARS[self.encoding.name](self.encoding, self.vocab)
+
+    @classmethod
+    def load(cls, folder):
+        """Load a run folder; raises as `Checkpoint.load`."""
+        return cls(Checkpoint.load(folder))
+
+    def generate(self, n=8, quarters=64.0, prompt=None, settings=Settings(), seed=0, qpm=None, on_step=None):
+        """Compose n pieces in one batch.
+
+        Parameters
+        ----------
+        n : how many, at least 1
+        quarters : length of what is composed, in quarter notes, after the prompt
+        prompt : NoteSequence on the encoding's grid to go on from, or None
+        settings : how freely to sample
+        seed : of the first piece; the others take the numbers after it
+        qpm : tempo of the result; the prompt's, or 110 where it is None
+        on_step : function(steps left), for a progress bar
+
+        Returns
+        -------
+        list of Sample
+
+        Raises
+        ------
+        BadSetting
+            For n, quarters or qpm out of range, or a prompt on another grid.
+        """
+        if n < 1:
+            raise BadSetting(f"n must be at least 1, not {n}")
+        steps = round(quarters * self.encoding.steps_per_quarter)
+        if steps < 1:
+            raise BadSetting(f"quarters must be above 0, not {quarters}")
+        qpm = qpm or (prompt.qpm if prompt else DEFAULT_QPM)
+        words = self.encoding.encode(prompt)[0] if prompt else []
+        ids = torch.from_numpy(self.vocab.ids(["xxbos", *words]))
+        seeds = [seed + i for i in range(n)]
+        texts = sample(self.reader, self.grammar, partial(self._choose, settings), ids, steps, seeds, on_step)
+        return [self._sample(words + self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds)]
+
+    @staticmethod
+    def _choose(settings, logits, allowed, draws):
+        """`choose` in the order of arguments that the engine calls."""
+        return choose(logits, allowed, settings, draws)
+
+    def _sample(self, words, prompt, seed, qpm):
+        """A text as a Sample."""
+        notes, losses = self.encoding.decode(words, qpm=qpm)
+        assert not losses, f"the grammar let through {losses}"
+        return Sample(words, notes, prompt.quarters if prompt else 0.0, seed)
+
+
+def read_prompt(source, encoding, quarters=None):
+    """Read music to go on from, on an encoding's grid and in its range.
+
+    Parameters
+    ----------
+    source : a MIDI file, a text of the encoding, or music21:NAME from music21's corpus
+    encoding : of the model
+    quarters : take only the first so many quarter notes, or None for all
+
+    Returns
+    -------
+    notes : NoteSequence
+    losses : Counter of what reading and fitting it lost
+
+    Raises
+    ------
+    BadMusicFile, NoNotes, UnknownWord
+        As its reader finds it.
+    """
+    steps_per_quarter = encoding.steps_per_quarter
+    if str(source).startswith(MUSIC21):
+        from clara.scores import read_score
+
+        notes, losses = read_score(str(source)[len(MUSIC21):], steps_per_quarter=steps_per_quarter)
+    elif Path(source).suffix.lower() == ".txt":
+        notes, losses = encoding.decode(_text(source))
+    else:
+        notes, losses = read_midi(source, steps_per_quarter=steps_per_quarter)
+    if quarters is not None:
+        notes = crop(notes, 0, round(quarters * steps_per_quarter))
+    if not len(notes):
+        raise NoNotes(f"{source}: no notes in it" + (f" before quarter {quarters:g}" if quarters else ""))
+    notes, folded = encoding.fit(notes)
+    return notes, losses + folded
+
+
+def _text(path):
+    """The words of a text file."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadMusicFile(f"{path}: cannot be read as text ({e})") from e

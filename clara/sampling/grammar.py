@@ -1,0 +1,92 @@
+"""Which words make sense next, for a batch of texts being written side by side.
+
+A grammar keeps what must be known of each text in small tensors and looks the rest up in
+tables, so that a step costs a few operations whatever the batch. What it lets through is
+exactly what the encoding would have written: decoding loses nothing, and encoding what
+was decoded gives the same text.
+
+Contents: `NotewiseGrammar`, `GRAMMARS`.
+"""
+
+import torch
+
+LONGEST_SILENCE_QUARTERS = 4  # beyond this a silence is an ending that was not written
+
+
+class NotewiseGrammar:
+    """The rules of notewise text.
+
+    A key ends only while it sounds and starts only while it does not; a step holds its
+    ends, then its starts, each ascending; several waits in a row are all the longest but
+    for the last. A text ends when its steps are used up, everything that sounds released.
+
+    Parameters
+    ----------
+    encoding : clara.encodings.notewise.Notewise
+    vocab : Vocab
+    """
+
+    def __init__(self, encoding, vocab):
+        n_tones, words = encoding.n_tones, encoding.words
+        ids = torch.tensor([vocab.id_of[w] for w in words])
+        self.end_ids, self.start_ids, self.wait_ids = ids.split([n_tones, n_tones, encoding.longest_wait])
+        self.longest, self.n_tones, self.eos, self.vocab_sz = encoding.longest_wait, n_tones, vocab.eos, len(vocab)
+        self.max_silence = LONGEST_SILENCE_QUARTERS * encoding.steps_per_quarter
+        # By word id: its place in a step's order (control words none), and the steps it takes.
+        self.place = torch.full((len(vocab),), -1)
+        self.place[ids[:2 * n_tones]] = torch.arange(2 * n_tones)
+        self.steps = torch.zeros(len(vocab), dtype=torch.long)
+        self.steps[self.wait_ids] = torch.arange(1, encoding.longest_wait + 1)
+
+    def start(self, bs, steps):
+        """The state of bs empty texts that are to last `steps` steps: a dict of tensors (bs, …)."""
+        return {"sounding": torch.zeros(bs, self.n_tones, dtype=torch.bool),
+                "place": torch.full((bs,), -1),  # of the last word within its step
+                "waited": torch.zeros(bs, dtype=torch.bool),  # the last word was a wait short of the longest
+                "silence": torch.zeros(bs, dtype=torch.long),  # steps since anything sounded
+                "left": torch.full((bs,), steps)}
+
+    def allowed(self, state):
+        """Which words may come next.
+
+        Returns
+        -------
+        bool tensor (bs, vocab_sz); in each row at least one word
+        """
+        sounding, place = state["sounding"], state["place"][:, None]
+        open_, silent = (state["left"] > 0)[:, None], ~sounding.any(1, keepdim=True)
+        mask = torch.zeros(len(sounding), self.vocab_sz, dtype=torch.bool)
+        tones = torch.arange(self.n_tones)
+        lowest = sounding & (sounding.cumsum(1) == 1)  # at the end, one by one from below
+        mask[:, self.end_ids] = torch.where(open_, sounding & (tones > place), lowest)
+        mask[:, self.start_ids] = ~sounding & (tones + self.n_tones > place) & open_
+        wait = torch.arange(1, self.longest + 1)
+        hushed = silent & (state["silence"][:, None] + wait > self.max_silence)
+        mask[:, self.wait_ids] = (wait <= state["left"][:, None]) & ~state["waited"][:, None] & ~hushed
+        mask[:, self.eos] = (silent & ~open_)[:, 0]
+        return mask
+
+    def update(self, state, ids):
+        """The state after one more word per text.
+
+        Parameters
+        ----------
+        state : from `start` or `update`
+        ids : int64 tensor (bs,)
+        """
+        place, steps = self.place[ids], self.steps[ids]
+        sounding = state["sounding"].clone()
+        rows = torch.arange(len(ids))
+        is_tone = place >= 0
+        sounding[rows[is_tone], place[is_tone] % self.n_tones] = place[is_tone] >= self.n_tones
+        silent = ~sounding.any(1)
+        return {"sounding": sounding, "place": place, "waited": (steps > 0) & (steps < self.longest),
+                "silence": torch.where(silent, state["silence"] + steps, 0), "left": state["left"] - steps}
+
+    @staticmethod
+    def take(state, rows):
+        """The state of some texts: rows is an int64 tensor (n,), repeats allowed."""
+        return {k: v[rows] for k, v in state.items()}
+
+
+GRAMMARS = {"notewise": NotewiseGrammar}
