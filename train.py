@@ -13,7 +13,8 @@ from pathlib import Path
 from clara import cli
 
 ROOT = Path(__file__).resolve().parent
-MAY_CHANGE = ("resume", "epochs", "patience", "device", "threads")  # when a run is resumed
+NEWEST = "the newest"
+MAY_CHANGE = ("resume", "out", "epochs", "patience", "device", "threads")  # when a run is resumed
 
 
 def parser():
@@ -25,8 +26,8 @@ def parser():
     data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/notewise-12")
     run = p.add_argument_group("run").add_argument
     run("--out", metavar="FOLDER", help="run folder; without it runs/<encoding>-<time>")
-    run("--resume", metavar="RUN", help="go on with this run folder, under its own flags; "
-        "--epochs and --patience may change")
+    run("--resume", metavar="RUN", nargs="?", const=NEWEST, help="go on with this run folder, or with --out, or "
+        "with the newest under runs/; its own flags hold, --epochs and --patience may change")
     run("--from-scratch", action="store_true", help="do not start from pretrained weights")
     run("--pretrained", metavar="FOLDER", help="weights to start from; without it pretrained/<encoding>")
     run("--device", default="auto", help="auto, cpu, cuda, cuda:1")
@@ -75,15 +76,30 @@ def main(argv=None):
     from clara.training import run_settings, train
 
     if args["resume"]:
+        args["resume"] = _run_to_resume(args)
         changed = typed(argv)
         fixed = [f"--{k.replace('_', '-')}" for k in changed if k not in MAY_CHANGE]
         if fixed:
             raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
-        args = run_settings(args["resume"]) | changed
+        args = run_settings(args["resume"]) | changed | {"resume": args["resume"]}
     args["data"] = str(_prepared(args["data"], args["encoding"]))
     args["pretrained"] = args["pretrained"] or str(ROOT / "pretrained" / args["encoding"])
     args["out"] = args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
     return cli.INTERRUPTED if train(args, command=sys.argv) else 0
+
+
+def _run_to_resume(args):
+    """The run folder that --resume means."""
+    from clara.errors import BadSetting
+
+    if args["resume"] != NEWEST:
+        return args["resume"]
+    if args["out"]:
+        return args["out"]
+    runs = sorted(Path("runs").glob("*/arguments.json"), key=lambda p: p.stat().st_mtime)
+    if not runs:
+        raise BadSetting("--resume: there is no run under runs/; name its folder")
+    return str(runs[-1].parent)
 
 
 def _prepared(data, encoding):

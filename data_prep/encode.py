@@ -49,7 +49,8 @@ def arguments(argv=None):
 def main(argv=None):
     """Parse, encode, report."""
     args = arguments(argv)
-    from data_prep import corpora  # heavy imports wait for --help
+    from clara.errors import NoData  # heavy imports wait for --help
+    from data_prep import corpora
 
     settings = {"encoding": args.encoding, "steps_per_quarter": args.steps_per_quarter, "n_keys": args.keys}
     pieces = corpora.expand(args.sources, args.exclude)
@@ -59,7 +60,11 @@ def main(argv=None):
     if interrupted:
         print(f"interrupted: {len(manifest)} of {len(pieces)} files done; run again for the rest",
               file=sys.stderr)
-    return cli.INTERRUPTED if interrupted else 0 if (manifest["reason"] == "").any() else cli.BAD_INPUT
+        return cli.INTERRUPTED
+    if not (manifest["reason"] == "").any():
+        raise NoData(f"{', '.join(args.sources)}: not one of {len(manifest)} files was accepted; "
+                     f"{args.out}/manifest.csv says why")
+    return 0
 
 
 def encode_corpus(pieces, out, settings, *, sustain=False, about="", workers=1, timeout_seconds=60.0):
@@ -101,7 +106,7 @@ def encode_corpus(pieces, out, settings, *, sustain=False, about="", workers=1, 
     works = group_works(fingerprints)
     for row, work, side in zip(accepted, works, split_of(fingerprints, works)):
         row.update(work=work, split=side)
-    manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS)
+    manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
     save_fingerprints(out / FINGERPRINTS, {r["piece"]: r["fingerprint"] for r in accepted})
     write_whole(out / SETTINGS, json.dumps(told, indent=1) + "\n")
     write_whole(out / MANIFEST, manifest.to_csv(index=False))
