@@ -6,6 +6,7 @@ leaves a run folder that generates; --resume RUN goes on where a run was cut off
 """
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -83,7 +84,7 @@ def main(argv=None):
             raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
         args = run_settings(args["resume"]) | changed | {"resume": args["resume"]}
     args["data"] = str(_prepared(args["data"], args["encoding"]))
-    args["pretrained"] = args["pretrained"] or str(ROOT / "pretrained" / args["encoding"])
+    args["pretrained"] = args["pretrained"] or os.path.relpath(ROOT / "pretrained" / args["encoding"])
     args["out"] = args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
     return cli.INTERRUPTED if train(args, command=sys.argv) else 0
 
@@ -96,7 +97,7 @@ def _run_to_resume(args):
         return args["resume"]
     if args["out"]:
         return args["out"]
-    runs = sorted(Path("runs").glob("*/arguments.json"), key=lambda p: p.stat().st_mtime)
+    runs = sorted(Path("runs").glob("*/started.json"), key=lambda p: p.stat().st_mtime)
     if not runs:
         raise BadSetting("--resume: there is no run under runs/; name its folder")
     return str(runs[-1].parent)
@@ -115,7 +116,8 @@ def _prepared(data, encoding):
     pieces = expand([source])
     out = Path("data", f"{folder.resolve().name}-{encoding}-12") if data else folder
     print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
-    manifest, interrupted = encode_corpus(pieces, out, {"encoding": encoding}, workers=2)
+    manifest, interrupted = encode_corpus(pieces, out, {"encoding": encoding}, about=f"Music from {source}.",
+                                          workers=os.cpu_count())
     report(manifest, out)
     if interrupted:
         raise KeyboardInterrupt

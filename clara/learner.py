@@ -1,225 +1,29 @@
-"""fastai's Learner for music, and the callbacks that a run folder lives by.
+"""fastai's Learner for music, and the stages of a run.
 
-Contents: `music_learner`, `Stage`, `stages`, `fit`, `NatsPerQuarter`, `RunFolder`,
-`Meter`, `save_state`, `load_state`.
+Contents: `music_learner`, `Stage`, `stages`, `fit`.
 """
 
-import json
-import time
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
-from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.progress import ProgressCallback  # noqa: F401  gives the Learner no_bar()
-from fastai.callback.rnn import RNNCallback, rnn_cbs
+from fastai.callback.rnn import rnn_cbs
 from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.callback.training import GradientClip
-from fastai.learner import Learner, Metric
+from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
-from safetensors import safe_open
-from safetensors.torch import save
-from tqdm import tqdm
 
-from clara.errors import CheckpointMismatch, ClaraError
-from clara.files import write_whole
+from clara.callbacks import NatsPerQuarter, Precision, SeededEpochs
+from clara.errors import ClaraError
 from clara.models import architecture
 
-STATE, HISTORY = "state.safetensors", "history.csv"
 RATE_RATIO = 2.6  # between the rates of neighbouring groups (Howard and Ruder 2018, ULMFiT)
-CHECK_EVERY = 20  # batches between looks at the loss, each of which waits for the device
 
 
 class Diverged(ClaraError):
     """The loss is no longer a number."""
-
-
-class NatsPerQuarter(Metric):
-    """Cost of the valid pieces in nats per quarter note, their stream read in a row.
-
-    Parameters
-    ----------
-    words_per_quarter : of those pieces, control words among the words
-    """
-
-    def __init__(self, words_per_quarter):
-        self.words_per_quarter = words_per_quarter
-        self.reset()
-
-    def reset(self):
-        """Begin a new epoch."""
-        self.nats, self.words = 0.0, 0
-
-    def accumulate(self, learn):
-        """Add a batch."""
-        n = learn.yb[0].numel()
-        self.nats, self.words = self.nats + learn.loss.detach() * n, self.words + n
-
-    @property
-    def value(self):
-        """Nats per quarter note so far, or None."""
-        return float(self.nats) / self.words * self.words_per_quarter if self.words else None
-
-    @property
-    def name(self):
-        """As the history calls it."""
-        return "nats_per_quarter"
-
-
-class Precision(Callback):
-    """bfloat16 matrix products under autocast; weights, state of the optimizer and loss in float32."""
-
-    order = RNNCallback.order + 1  # when the prediction is the logits alone
-
-    def before_batch(self):
-        """Enter autocast for the forward pass."""
-        self.context = torch.autocast(self.x.device.type, torch.bfloat16)
-        self.context.__enter__()
-
-    def after_pred(self):
-        """Leave it before the loss."""
-        self._leave()
-        self.learn.pred = self.pred.float()
-
-    def after_cancel_batch(self):
-        """Leave it also when something broke."""
-        self._leave()
-
-    def _leave(self):
-        if self.context:
-            self.context.__exit__(None, None, None)
-            self.context = None
-
-
-class SeededEpochs(Callback):
-    """Make each epoch's pieces, keys and dropout hang on the seed and its number alone.
-
-    That is what lets a resumed run equal an undisturbed one without keeping the state
-    of any random generator.
-    """
-
-    order = -8
-
-    def __init__(self, seed, done=0):
-        self.seed, self.done = seed, done
-
-    def before_train(self):
-        """Seed torch and turn the loader to this epoch."""
-        epoch = self.done + self.epoch
-        torch.manual_seed(int(np.random.default_rng([self.seed, epoch]).integers(2**62)))
-        self.dls.train.epoch = epoch
-
-
-class Meter(Callback):
-    """A bar over all words of the run, and a line per epoch.
-
-    Parameters
-    ----------
-    words : to be read in the whole run
-    epochs : in the whole run
-    """
-
-    order = 70
-
-    def __init__(self, words, epochs):
-        self.bar = tqdm(total=words, unit=" words", unit_scale=True, disable=None, desc="training")
-        self.epochs, self.words_left, self.fault = epochs, words, None
-
-    def before_train(self):
-        """Start the epoch's clock."""
-        self.began, self.epoch_words = time.perf_counter(), 0
-
-    def after_batch(self):
-        """Move the bar; look at the loss now and then."""
-        if not self.training:
-            return
-        n = self.x.numel()
-        self.epoch_words += n
-        self.words_left -= n
-        if self.iter % CHECK_EVERY == 0:
-            if not torch.isfinite(self.loss):
-                self.fault = (f"the loss is {float(self.loss)} at batch {self.iter} of epoch {self.epoch + 1}, rate "
-                              f"{self.opt.hypers[-1]['lr']:.2g}; the run folder holds the last good epoch; "
-                              "try a lower --lr")
-                raise CancelFitException
-            self.bar.set_postfix(loss=f"{float(self.learn.smooth_loss):.3f}")
-        self.bar.update(n)
-
-    def after_train(self):
-        """Keep the epoch's rate, words per second."""
-        self.learn.words_per_second = self.epoch_words / (time.perf_counter() - self.began)
-
-    def told(self, row):
-        """Print an epoch's row of the history."""
-        left = self.words_left / row["words_per_second"] / 60
-        self.bar.clear()
-        print(f"epoch {row['epoch']}/{self.epochs}  train {row['train_loss']:.4f}  valid {row['valid_loss']:.4f}  "
-              f"{row['nats_per_quarter']:.3f} nats/quarter  {row['words_per_second']:,.0f} words/s  "
-              f"{left:.1f} min left", flush=True)
-
-    def close(self):
-        """Remove the bar."""
-        self.bar.close()
-
-
-class RunFolder(Callback):
-    """Keep the best weights, the history and the state to resume from, after every epoch.
-
-    Parameters
-    ----------
-    folder : Path of the run
-    keep : function(learn, folder) that saves the model as it is now
-    history : rows of the epochs before, where a run is resumed
-    patience : epochs without a better valid figure before it stops
-    """
-
-    order = 80
-
-    def __init__(self, folder, keep, history=(), patience=10**9):
-        self.folder, self.keep, self.patience = Path(folder), keep, patience
-        self.history, self.stopped = list(history), False
-
-    @property
-    def best(self):
-        """The row of the best epoch so far, or None."""
-        return min(self.history, key=lambda r: r["nats_per_quarter"], default=None)
-
-    def before_epoch(self):
-        """Nothing of this epoch is known yet."""
-        self.trained = False
-
-    def after_validate(self):
-        """This epoch was trained and validated, not skipped or cut off."""
-        self.trained = True
-
-    def after_epoch(self):
-        """Save, then record; a kill between the two repeats the epoch and nothing else."""
-        if not self.trained:
-            return
-        row = self._row()
-        best = self.best
-        if best is None or row["nats_per_quarter"] < best["nats_per_quarter"]:
-            self.keep(self.learn, self.folder)
-        self.history.append(row)
-        save_state(self.learn, self.folder / STATE, self.history)
-        write_whole(self.folder / HISTORY, pd.DataFrame(self.history).to_csv(index=False))
-        self.learn.meter.told(row)
-        if row["epoch"] - self.best["epoch"] >= self.patience:
-            self.stopped = True
-            print(f"no better for {self.patience} epochs: stopping")
-            raise CancelFitException
-
-    def _row(self):
-        """This epoch's row of the history."""
-        train_loss, valid_loss, nats = self.recorder.log[1:4]
-        return {"epoch": len(self.history) + 1, "train_loss": float(train_loss), "valid_loss": float(valid_loss),
-                "nats_per_quarter": float(nats), "words_per_second": round(self.learn.words_per_second),
-                "minutes": round((self.history[-1]["minutes"] if self.history else 0)
-                                 + (time.perf_counter() - self.learn.meter.began) / 60, 2)}
 
 
 @dataclass(frozen=True)
@@ -339,46 +143,3 @@ def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False):
         if learn.run_folder.stopped:
             return
         before += stage.epochs
-
-
-def save_state(learn, path, history):
-    """Write all that resuming needs: weights and optimizer in float32, and the history."""
-    tensors = {f"model.{n}": p.detach() for n, p in learn.model.named_parameters()}
-    scalars = []
-    for i, state in enumerate(learn.opt.state_dict()["state"]):
-        tensors |= {f"opt.{i}.{k}": v for k, v in state.items() if isinstance(v, torch.Tensor)}
-        scalars.append({k: v for k, v in state.items() if not isinstance(v, torch.Tensor)})
-    tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
-    told = {"history": history, "scalars": scalars, "hypers": [dict(h) for h in learn.opt.hypers]}
-    write_whole(path, save(tensors, {"told": json.dumps(told, default=float)}))
-
-
-def load_state(learn, path):
-    """Put back what `save_state` wrote.
-
-    Returns
-    -------
-    history : list of rows
-    opt_state : for `fit`
-
-    Raises
-    ------
-    CheckpointMismatch
-        If the file is not there or is of another model.
-    """
-    if not Path(path).is_file():
-        raise CheckpointMismatch(f"{path}: nothing to resume from; no epoch was finished")
-    with safe_open(path, "pt") as f:
-        told = json.loads(f.metadata()["told"])
-        tensors = {k: f.get_tensor(k) for k in f.keys()}
-    parameters = dict(learn.model.named_parameters())
-    if {f"model.{n}" for n in parameters} != {k for k in tensors if k.startswith("model.")}:
-        raise CheckpointMismatch(f"{path}: made by a model of other sizes than the flags ask for")
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(tensors[f"model.{name}"])
-    device = next(iter(parameters.values())).device
-    state = [{k.split(".", 2)[2]: v.to(device) for k, v in tensors.items() if k.startswith(f"opt.{i}.")} | s
-             for i, s in enumerate(told["scalars"])]
-    learn.model.reset()
-    return told["history"], {"state": state, "hypers": told["hypers"]}

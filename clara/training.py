@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from clara import learner as learning
+from clara.callbacks import STATE, Meter, RunFolder, load_state
 from clara.checkpoint import CONFIG, Checkpoint, versions, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import dataloaders
@@ -21,7 +22,7 @@ from clara.files import make_folder, write_whole
 from clara.models import architecture
 from clara.plots import plot_history
 
-ARGUMENTS = "arguments.json"
+STARTED = "started.json"
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
 CARD = "README.md"
 
@@ -49,7 +50,7 @@ def train(args, command=()):
     corpus = Corpus.load(args["data"])
     if corpus.encoding.name != args["encoding"]:
         raise BadSetting(f"{args['data']} is {corpus.encoding.name} text, --encoding says {args['encoding']}")
-    out = _claim(args)
+    out = _claim(args, command)
     start = _starting_weights(args, corpus)
     sizes = start.sizes if start else {k: args[k] for k in architecture(args["arch"]).DEFAULTS}
     torch.manual_seed(args["seed"])
@@ -60,37 +61,43 @@ def train(args, command=()):
     plan = learning.stages(args["epochs"], args["lr"] or (TUNING_LR if start else FRESH_LR), args["schedule"],
                            len(learn.splitter(learn.model)), gradual=bool(start))
     base = Checkpoint(args["arch"], sizes, corpus.encoding, corpus.vocab, {},
-                      {"training": _record(args, command, corpus, start), "versions": versions()})
+                      {"training": _record(args, out, corpus, start), "versions": versions()})
     print(f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
           f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
           f"{sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
+    if valid_split == "train":
+        print("no piece is held out (too few works): the valid figures below are those of the training pieces")
     interrupted = _fit(learn, plan, args, out, base, discriminative=bool(start))
     _finish(learn, out, corpus, valid_split, interrupted)
     return interrupted
 
 
-def _claim(args):
-    """The run folder, new unless resuming, with the arguments in it."""
+def _claim(args, command):
+    """The run folder, new unless resuming, with what the run was started by in it."""
     out = Path(args["out"])
-    if not args["resume"] and (out / ARGUMENTS).exists():
+    if args["resume"]:
+        return out
+    if (out / STARTED).exists():
         raise BadSetting(f"{out}: holds a run already; --resume {out} goes on with it, another --out starts anew")
     make_folder(out)
-    write_whole(out / ARGUMENTS, json.dumps(args | {"resume": None, "out": str(out)}, indent=1))
+    started = {"command": " ".join(map(str, command)), "commit": _commit(), "date": time.strftime("%Y-%m-%d"),
+               "arguments": {k: v for k, v in args.items() if k not in ("resume", "out")}}
+    write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
     return out
 
 
 def run_settings(folder):
-    """The flags that a run folder was made with.
+    """The flags that a run folder was made with, but for its own name.
 
     Raises
     ------
     BadSetting
         If there is no run in it.
     """
-    path = Path(folder) / ARGUMENTS
+    path = Path(folder) / STARTED
     if not path.is_file():
-        raise BadSetting(f"{folder}: no run to resume there ({ARGUMENTS} is missing)")
-    return json.loads(path.read_text())
+        raise BadSetting(f"{folder}: no run to resume there ({STARTED} is missing)")
+    return json.loads(path.read_text(encoding="utf-8"))["arguments"]
 
 
 def choose_device(device, precision):
@@ -152,14 +159,14 @@ def _learner(args, corpus, dls, sizes, valid_split, bf16):
 def _fit(learn, plan, args, out, base, discriminative):
     """Train through the plan with everything kept in the run folder; True if Ctrl-C ended it."""
     history, opt_state = [], None
-    if args["resume"] and (out / learning.STATE).is_file():
-        history, opt_state = learning.load_state(learn, out / learning.STATE)
+    if args["resume"] and (out / STATE).is_file():
+        history, opt_state = load_state(learn, out / STATE)
         print(f"resuming after epoch {len(history)}")
     epochs = sum(s.epochs for s in plan)
     dl = learn.dls.train
     words = (epochs - len(history)) * dl.bs * ((dl.words - 1) // dl.bs)
-    folder = learning.RunFolder(out, lambda learn, to: keep(learn, to, base), history, args["patience"])
-    meter = learning.Meter(words, epochs)
+    folder = RunFolder(out, lambda learn, to: keep(learn, to, base), history, args["patience"])
+    meter = Meter(words, epochs)
     learn.add_cbs([folder, meter])
     try:
         learning.fit(learn, plan, args["seed"], done=len(history), opt_state=opt_state,
@@ -199,21 +206,22 @@ def _finish(learn, out, corpus, valid_split, interrupted):
     print(f"{out}: {told or 'interrupted, usable'}; compose with python generate.py --model {out}")
 
 
-def _record(args, command, corpus, start):
+def _record(args, out, corpus, start):
     """What the run was made from, for config.json."""
     rows = corpus.rows("train")
-    return {"arguments": {k: v for k, v in args.items() if k not in ("resume",)},
-            "command": " ".join(map(str, command)), "seed": args["seed"], "commit": _commit(),
-            "data": {"folder": str(corpus.folder), "fingerprint": corpus.fingerprint, "about": corpus.about,
-                     "pieces": len(rows), "words": int(rows["words"].sum()),
-                     "quarters": float(rows["quarters"].sum())},
-            "started_from": weights_hash(args["pretrained"]) if start else None,
-            "machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d")}
+    started = json.loads((out / STARTED).read_text(encoding="utf-8"))
+    return started | {"arguments": {k: v for k, v in args.items() if k not in ("resume", "out")},
+                      "data": {"folder": corpus.folder.name, "fingerprint": corpus.fingerprint, "about": corpus.about,
+                               "pieces": len(rows), "words": int(rows["words"].sum()),
+                               "quarters": float(rows["quarters"].sum())},
+                      "started_from": weights_hash(args["pretrained"]) if start else None,
+                      "machine": platform.processor() or platform.machine()}
 
 
 def _commit():
     """The commit of this code, or None outside a repository."""
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
+                           check=False)
     return asked.stdout.strip() or None if asked.returncode == 0 else None
 
 
@@ -246,11 +254,11 @@ Nats per quarter note: the summed cost of all words of the held-out pieces over 
 
 ## Made by
 
-`{training['command']}`, seed {training['seed']}, commit {training['commit']}, {training['date']}.
+`{training['command']}`, seed {training['arguments']['seed']}, commit {training['commit']}, {training['date']}.
 
 ## Use
 
-To compose and to study: `python generate.py --model {training['arguments']['out']}`. It knows the style of what it \
+To compose and to study: `python generate.py --model FOLDER`, this folder. It knows the style of what it \
 was trained on, no dynamics, tempo or pedal; what it writes may recall pieces of its training, so check before you \
 publish.
 """
