@@ -10,7 +10,7 @@ Contents: `NotewiseGrammar`, `GRAMMARS`.
 
 import torch
 
-LONGEST_SILENCE_QUARTERS = 4  # beyond this a silence is an ending that was not written
+UNLIMITED = 2**40  # steps
 
 
 class NotewiseGrammar:
@@ -19,19 +19,22 @@ class NotewiseGrammar:
     A key ends only while it sounds and starts only while it does not; a step holds its
     ends, then its starts, each ascending; several waits in a row are all the longest but
     for the last. A text ends when its steps are used up, everything that sounds released.
+    Beyond these rules, notes and silences can be kept from lasting for ever.
 
     Parameters
     ----------
     encoding : clara.encodings.notewise.Notewise
     vocab : Vocab
+    longest_note, longest_silence : in quarters, or None for no limit
     """
 
-    def __init__(self, encoding, vocab):
+    def __init__(self, encoding, vocab, longest_note=None, longest_silence=None):
         n_tones, words = encoding.n_tones, encoding.words
         ids = torch.tensor([vocab.id_of[w] for w in words])
         self.end_ids, self.start_ids, self.wait_ids = ids.split([n_tones, n_tones, encoding.longest_wait])
         self.longest, self.n_tones, self.eos, self.vocab_sz = encoding.longest_wait, n_tones, vocab.eos, len(vocab)
-        self.max_silence = LONGEST_SILENCE_QUARTERS * encoding.steps_per_quarter
+        self.max_note, self.max_silence = (UNLIMITED if q is None else round(q * encoding.steps_per_quarter)
+                                           for q in (longest_note, longest_silence))
         # By word id: its place in a step's order (control words none), and the steps it takes.
         self.place = torch.full((len(vocab),), -1)
         self.place[ids[:2 * n_tones]] = torch.arange(2 * n_tones)
@@ -41,6 +44,7 @@ class NotewiseGrammar:
     def start(self, bs, steps):
         """The state of bs empty texts that are to last `steps` steps: a dict of tensors (bs, …)."""
         return {"sounding": torch.zeros(bs, self.n_tones, dtype=torch.bool),
+                "age": torch.zeros(bs, self.n_tones, dtype=torch.long),  # steps that a tone has sounded
                 "place": torch.full((bs,), -1),  # of the last word within its step
                 "waited": torch.zeros(bs, dtype=torch.bool),  # the last word was a wait short of the longest
                 "silence": torch.zeros(bs, dtype=torch.long),  # steps since anything sounded
@@ -54,16 +58,19 @@ class NotewiseGrammar:
         bool tensor (bs, vocab_sz); in each row at least one word
         """
         sounding, place = state["sounding"], state["place"][:, None]
-        open_, silent = (state["left"] > 0)[:, None], ~sounding.any(1, keepdim=True)
+        closing, silent = (state["left"] <= 0)[:, None], ~sounding.any(1, keepdim=True)
+        oldest = (state["age"] * sounding).amax(1, keepdim=True)
+        # Tones that must end at once, from below: at the end all, before it those that have sounded too long.
+        overdue = sounding & (closing | (state["age"] >= self.max_note))
+        free = ~overdue.any(1, keepdim=True)
+        tones, wait = torch.arange(self.n_tones), torch.arange(1, self.longest + 1)
         mask = torch.zeros(len(sounding), self.vocab_sz, dtype=torch.bool)
-        tones = torch.arange(self.n_tones)
-        lowest = sounding & (sounding.cumsum(1) == 1)  # at the end, one by one from below
-        mask[:, self.end_ids] = torch.where(open_, sounding & (tones > place), lowest)
-        mask[:, self.start_ids] = ~sounding & (tones + self.n_tones > place) & open_
-        wait = torch.arange(1, self.longest + 1)
+        mask[:, self.end_ids] = torch.where(free, sounding & (tones > place), overdue & (overdue.cumsum(1) == 1))
+        mask[:, self.start_ids] = ~sounding & (tones + self.n_tones > place) & free & ~closing
         hushed = silent & (state["silence"][:, None] + wait > self.max_silence)
-        mask[:, self.wait_ids] = (wait <= state["left"][:, None]) & ~state["waited"][:, None] & ~hushed
-        mask[:, self.eos] = (silent & ~open_)[:, 0]
+        mask[:, self.wait_ids] = ((wait <= state["left"][:, None]) & (wait <= self.max_note - oldest)
+                                  & ~state["waited"][:, None] & ~hushed & free)
+        mask[:, self.eos] = (silent & closing)[:, 0]
         return mask
 
     def update(self, state, ids):
@@ -81,6 +88,7 @@ class NotewiseGrammar:
         sounding[rows[is_tone], place[is_tone] % self.n_tones] = place[is_tone] >= self.n_tones
         silent = ~sounding.any(1)
         return {"sounding": sounding, "place": place, "waited": (steps > 0) & (steps < self.longest),
+                "age": torch.where(sounding, state["age"] + steps[:, None], 0),
                 "silence": torch.where(silent, state["silence"] + steps, 0), "left": state["left"] - steps}
 
     @staticmethod
