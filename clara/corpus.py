@@ -26,6 +26,15 @@ MANIFEST_COLUMNS = ["piece", "composer", "source", "hash", "split", "work", "not
                     "cut", "merged", "folded", "dropped", "mended", "reason"]
 
 
+def read_manifest(folder):
+    """The manifest of a prepared folder; counts of refused files are 0."""
+    numbers = ["work", "notes", "quarters", "words", "cut", "merged", "folded", "dropped", "mended"]
+    table = pd.read_csv(Path(folder) / MANIFEST, keep_default_na=False, na_values={c: [""] for c in numbers},
+                        dtype={c: str for c in MANIFEST_COLUMNS if c not in numbers})
+    table[numbers] = table[numbers].fillna(0)
+    return table.astype({c: int for c in numbers if c != "quarters"} | {"quarters": float})
+
+
 @dataclass
 class Corpus:
     """A prepared folder, read into memory.
@@ -58,7 +67,7 @@ class Corpus:
             raise NoData(f"{folder}: no {' and no '.join(missing)}; prepare it with "
                          f"python -m data_prep.encode SOURCE --out {folder}")
         encoding = encodings.make(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["encoding"])
-        manifest = pd.read_csv(folder / MANIFEST, keep_default_na=False)
+        manifest = read_manifest(folder)
         manifest = manifest[manifest["reason"] == ""].reset_index(drop=True)
         if manifest.empty:
             raise NoData(f"{folder}: not one piece of it was accepted; see {folder / MANIFEST}")

@@ -3,6 +3,7 @@
 Contents: `write_whole`, `make_folder`.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def write_whole(path, data):
         part.write_bytes(data.encode() if isinstance(data, str) else data)
         part.replace(path)
     except OSError as e:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise CannotWrite(f"{path}: cannot be written ({e.strerror})") from e
 
 

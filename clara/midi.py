@@ -1,8 +1,8 @@
 """MIDI files to `NoteSequence` and back, through symusic.
 
 Reading: format 0 and 1, any resolution, running status, several tracks. Drums are
-left out, controllers ignored; the sustain pedal lengthens notes only on request. A
-note without an end lasts to the end of its track. One tempo stands for the piece:
+left out, controllers ignored; the sustain pedal lengthens notes only on request (a pedal
+in a track without notes is not seen). A note without an end lasts to the end of its track. One tempo stands for the piece:
 the one at which it lasts as long as with all its changes. Metre is not read.
 
 Writing: one track per part, with name and program, at one tempo, rounded to whole
@@ -38,10 +38,10 @@ SOUNDED_VELOCITY = 80  # mezzo-forte; the text says nothing of dynamics
 MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
 TICKS_PER_QUARTER = 480  # aimed at when writing; a multiple of the grid near it is taken
 
-# 128 note-offs on each of the 16 channels, then the end of the track: what is put in
-# place of a track's end so that no note is left without one.
+# On each of the 16 channels the pedal up and 128 note-offs: what is put before a track's
+# end so that no note and no pedal is left without one.
 _ALL_OFF = b"".join(
-    bytes([0, 0x80 | channel, 0, 0]) + b"".join(bytes([0, key, 0]) for key in range(1, 128))
+    bytes([0, 0xB0 | channel, 64, 0, 0, 0x80 | channel, 0, 0]) + b"".join(bytes([0, key, 0]) for key in range(1, 128))
     for channel in range(16)
 )
 _END_OF_TRACK = b"\xff\x2f\x00"
@@ -92,6 +92,8 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, part_of=all_piano)
     if sum(len(t.notes) for t in tracks) > MAX_NOTES:
         raise TooLong(f"{name}: more than {MAX_NOTES:,} notes")
     start, end, pitch, part = _columns(tracks, part_of)
+    if pitch.min() < 0 or pitch.max() > 127:
+        raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127)")
     tpq = score.ticks_per_quarter
     if start.min() < 0 or end.max() > MAX_QUARTERS * tpq:
         raise TooLong(f"{name}: longer than {MAX_QUARTERS:,} quarters")
@@ -124,15 +126,26 @@ def _parse(data, name):
         raise BadMusicFile(f"{name}: not a MIDI file (it does not begin with MThd)")
     if len(data) >= 14 and data[12] & 0x80:
         raise BadMusicFile(f"{name}: time-code division is not supported, only ticks per quarter")
+    if _is_cut_short(data):  # symusic would read on past the end of the bytes
+        raise BadMusicFile(f"{name}: broken MIDI (a track is longer than the file)")
     try:
         score = Score.from_midi(data)
         mended = Score.from_midi(_with_all_off(data))
     except (RuntimeError, ValueError, struct.error) as e:
-        raise BadMusicFile(f"{name}: broken MIDI ({str(e).splitlines()[0][:120]})") from e
+        raise BadMusicFile(f"{name}: broken MIDI ({str(e)[:120]})") from e
     if score.ticks_per_quarter < 1:
         raise BadMusicFile(f"{name}: a resolution of {score.ticks_per_quarter} ticks per quarter")
     unended = mended.note_num() - score.note_num()
-    return (mended, unended) if unended else (score, 0)
+    return mended, unended
+
+
+def _is_cut_short(data):
+    """True if the last track's stated length goes beyond the file."""
+    at, kind = 14, b""
+    while at + 8 <= len(data):
+        kind, size = struct.unpack(">4sI", data[at:at + 8])
+        at += 8 + size
+    return kind == b"MTrk" and at > len(data)
 
 
 def _with_all_off(data):
@@ -141,8 +154,9 @@ def _with_all_off(data):
     while at + 8 <= len(data):
         kind, size = struct.unpack(">4sI", data[at:at + 8])
         body = data[at + 8:at + 8 + size]
-        if kind == b"MTrk" and body.endswith(_END_OF_TRACK):
-            body = body[:-3] + _ALL_OFF[1:] + b"\0" + _END_OF_TRACK
+        if kind == b"MTrk":
+            body = body[:-3] + _ALL_OFF[1:] if body.endswith(_END_OF_TRACK) else body + _ALL_OFF
+            body += b"\0" + _END_OF_TRACK
         chunks.append(struct.pack(">4sI", kind, len(body)) + body)
         at += 8 + size
     return b"".join(chunks)
@@ -199,7 +213,7 @@ def notes_to_score(notes):
     """Notes as a symusic Score in ticks: one track per part, one tempo."""
     ticks_per_step = max(1, TICKS_PER_QUARTER // notes.steps_per_quarter)
     score = Score(ticks_per_step * notes.steps_per_quarter)
-    score.tempos.append(Tempo(0, mspq=round(60e6 / notes.qpm)))
+    score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
     for index in sorted(set(notes.part.tolist())):
         part = PARTS[min(index, len(PARTS) - 1)]
         of_part = notes.part == index

@@ -7,6 +7,7 @@ Contents: `read_score`, `corpus_paths`.
 """
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
@@ -36,15 +37,19 @@ def read_score(source, *, steps_per_quarter=12):
     NoNotes
         If it holds no pitched note.
     """
-    from music21 import converter, corpus
+    from xml.etree.ElementTree import ParseError
+
+    from music21 import converter, corpus, harmony
     from music21.exceptions21 import Music21Exception
 
+    if Path(source).is_dir():
+        raise BadMusicFile(f"{source}: music21 cannot read it (a folder)")
     try:
         parse = corpus.parse if _is_corpus_name(source) else converter.parse
         score = parse(str(source)).stripTies()
-    except (Music21Exception, ValueError, OSError) as e:
-        raise BadMusicFile(f"{source}: music21 cannot read it ({str(e).splitlines()[0][:120]})") from e
-    told = list(score.flatten().notes)
+    except (Music21Exception, ParseError, ValueError, OSError) as e:
+        raise BadMusicFile(f"{source}: music21 cannot read it ({str(e)[:120]})") from e
+    told = [n for n in score.flatten().notes if not isinstance(n, harmony.Harmony)]
     sounding = [n for n in told if not n.duration.isGrace and hasattr(n, "pitches") and n.pitches]
     rows = [(n.offset, n.offset + n.quarterLength, p.midi) for n in sounding for p in n.pitches]
     if not rows:
@@ -58,8 +63,6 @@ def read_score(source, *, steps_per_quarter=12):
 
 def _is_corpus_name(source):
     """True for a name without a suffix that music21 would know from its corpus."""
-    from pathlib import Path
-
     return not Path(source).exists()
 
 

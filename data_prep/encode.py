@@ -99,7 +99,7 @@ def encode_corpus(pieces, out, settings, *, sustain=False, about="", workers=1, 
 
     out = make_folder(out)
     told = {"encoding": encodings.make(settings).settings, "sustain": sustain, "about": about}
-    before = _earlier_rows(out, told)
+    before, written = _earlier_rows(out, told), _written(out)
     rows, interrupted = _encode_all(pieces, out, settings, sustain, before, workers, timeout_seconds)
     accepted = [r for r in rows if not r["reason"]]
     fingerprints = [r["fingerprint"] for r in accepted]
@@ -111,16 +111,21 @@ def encode_corpus(pieces, out, settings, *, sustain=False, about="", workers=1, 
     write_whole(out / SETTINGS, json.dumps(told, indent=1) + "\n")
     write_whole(out / MANIFEST, manifest.to_csv(index=False))
     if not interrupted:
-        for gone in set(before) - {r["piece"] for r in accepted}:
+        for gone in written - {r["piece"] for r in accepted}:
             (out / f"{gone}.txt").unlink(missing_ok=True)
     return manifest, interrupted
 
 
+def _written(out):
+    """Names of the pieces that an earlier run with any settings wrote."""
+    from clara.corpus import MANIFEST, read_manifest
+
+    return set(read_manifest(out).query("reason == ''")["piece"]) if (out / MANIFEST).is_file() else set()
+
+
 def _earlier_rows(out, told):
     """Rows of accepted pieces of an earlier run with the same settings, by piece name."""
-    import pandas as pd
-
-    from clara.corpus import MANIFEST, SETTINGS
+    from clara.corpus import MANIFEST, SETTINGS, read_manifest
     from data_prep.works import load_fingerprints
 
     if not all((out / name).is_file() for name in (MANIFEST, SETTINGS, FINGERPRINTS)):
@@ -128,7 +133,7 @@ def _earlier_rows(out, told):
     earlier = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     if any(earlier.get(k) != told[k] for k in ("encoding", "sustain")):
         return {}
-    rows = pd.read_csv(out / MANIFEST, keep_default_na=False).to_dict("records")
+    rows = read_manifest(out).to_dict("records")
     known = load_fingerprints(out / FINGERPRINTS)
     return {r["piece"]: r | {"fingerprint": known[r["piece"]]} for r in rows if r["piece"] in known}
 
@@ -154,7 +159,7 @@ def _encode_all(pieces, out, settings, sustain, before, workers, timeout_seconds
                     chunk = waiting[future]
                     try:
                         done = future.result()
-                    except (TimeoutError, OSError, RuntimeError, MemoryError) as e:
+                    except Exception as e:  # noqa: BLE001 - whatever a library did in the worker
                         if len(chunk) > 1:  # one of them took the worker down: each on its own
                             again += [[p] for p in chunk]
                             continue
@@ -166,7 +171,8 @@ def _encode_all(pieces, out, settings, sustain, before, workers, timeout_seconds
             interrupted = True
             pool.stop()
     bar.close()
-    return [rows[p.name] for p in pieces if p.name in rows], interrupted
+    told = {**before, **rows} if interrupted else rows
+    return [told[p.name] for p in pieces if p.name in told], interrupted
 
 
 def _death(error):

@@ -11,12 +11,14 @@ Contents: `fingerprint`, `group_works`, `split_of`, `save_fingerprints`, `load_f
 
 import hashlib
 import io
+from collections import Counter
 
 import numpy as np
 from datasketch import MinHash, MinHashLSHEnsemble
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from clara.corpus import SPLITS
 from clara.files import write_whole
 
 FINGERPRINT_GRID = 12  # steps per quarter, for any encoding, so that all of them split alike
@@ -109,10 +111,13 @@ def _sides(draw):
     """The side of each work; of three works and more, at least one is held out on each side."""
     sides = {work: _side(percent) for work, percent in draw.items()}
     by_draw = sorted(draw, key=draw.get)
-    if len(by_draw) >= 3 and "valid" not in sides.values():
-        sides[next(w for w in by_draw if sides[w] == "train")] = "valid"
-    if len(by_draw) >= 3 and "test" not in sides.values():
-        sides[next(w for w in by_draw if sides[w] == "train")] = "test"
+    if len(by_draw) < 3:
+        return dict.fromkeys(draw, "train")
+    for side in SPLITS:
+        if side not in sides.values():
+            members = Counter(sides.values())
+            spare = [w for w in by_draw if members[sides[w]] > 1]
+            sides[spare[-1] if side == "train" else spare[0]] = side
     return sides
 
 

@@ -1,0 +1,184 @@
+"""What an epoch holds: every piece once, in one of its keys, cut into windows."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.corpus import Corpus
+from clara.dataloaders import MIN_WINDOW, SHIFTS, PieceLoader, dataloaders, fitting_shifts
+from clara.encodings.notewise import Notewise
+from clara.errors import NoData
+from clara.notes import mend, transpose
+from clara.vocab import Vocab, transposition_tables
+
+ENCODING = Notewise(4, 38)  # MIDI numbers 45-82
+VOCAB = Vocab.of(ENCODING)
+TABLES = transposition_tables(VOCAB, ENCODING, SHIFTS)
+
+
+def line(lowest, highest, n):
+    """A scale of n notes between two MIDI numbers, so that pieces are known by their length."""
+    pitch = np.linspace(lowest, highest, n).round().astype(int)
+    return mend(np.arange(n), np.arange(n) + 1, pitch, steps_per_quarter=4)[0]
+
+
+def ids_of(notes):
+    return np.array([VOCAB.bos, *VOCAB.ids(ENCODING.encode(notes)[0]), VOCAB.eos], dtype=np.int16)
+
+
+# all 12 keys; 4 keys (35 semitones of 38); 1 key; all 12, each in one way alone
+NOTES = [line(60, 70, 5), line(46, 80, 9), line(45, 82, 7), line(50, 76, 11)]
+N_KEYS = [12, 4, 1, 12]
+PIECES = [ids_of(n) for n in NOTES]
+
+
+def loader(bs=1, seq_len=5, seed=0, epoch=0, tables=TABLES, pieces=PIECES):
+    made = PieceLoader(pieces, bs, seq_len, tables=tables, seed=seed)
+    made.epoch = epoch
+    return made
+
+
+def batches(made):
+    return [(x.tolist(), y.tolist()) for x, y in made]
+
+
+def pieces_of(made):
+    """The pieces of a one-stream epoch as {index: ids}, and their order."""
+    windows = list(made)
+    stream = torch.cat([x for x, _ in windows] + [windows[-1][1][:, -1:]], dim=1)[0].numpy()
+    parts = np.split(stream, np.flatnonzero(stream == VOCAB.bos)[1:])
+    order = [[len(p) for p in PIECES].index(len(part)) for part in parts]
+    return dict(zip(order, parts)), order
+
+
+def shift_of(i, ids):
+    """By how many semitones piece i was moved to give ids."""
+    [shift] = [s for s, table in zip(SHIFTS, TABLES) if (table[PIECES[i]] == ids).all()]
+    return shift
+
+
+def test_pieces_differ_in_length_so_that_they_are_told_apart():
+    assert len({len(p) for p in PIECES}) == len(PIECES)
+
+
+@pytest.mark.parametrize("epoch", range(6))
+def test_an_epoch_holds_every_piece_once_in_a_key_that_fits(epoch):
+    found, order = pieces_of(loader(seq_len=1000, epoch=epoch))
+    assert sorted(order) == list(range(len(PIECES)))
+    for i, ids in found.items():
+        moved, losses = transpose(NOTES[i], shift_of(i, ids))
+        assert not +losses and (ids == ids_of(moved)).all()
+
+
+@pytest.mark.parametrize("first", [0, 12, 24])
+def test_twelve_epochs_go_through_all_fitting_keys_each_before_any_again(first):
+    shifts = [[] for _ in PIECES]
+    for epoch in range(first, first + 12):
+        for i, ids in pieces_of(loader(seq_len=1000, epoch=epoch))[0].items():
+            shifts[i].append(shift_of(i, ids))
+    for told, n_keys in zip(shifts, N_KEYS):
+        assert len({s % 12 for s in told}) == n_keys
+        for lap in range(0, 12, n_keys):
+            assert len(set(told[lap:lap + n_keys])) == n_keys
+
+
+@pytest.mark.parametrize("notes, n_keys", list(zip(NOTES, N_KEYS)))
+def test_fitting_shifts_are_the_smallest_of_each_key_that_fits(notes, n_keys):
+    shifts = [SHIFTS[i] for i in fitting_shifts(ids_of(notes), TABLES)]
+    fits = [s for s in SHIFTS if 45 <= notes.pitch.min() + s and notes.pitch.max() + s <= 82]
+    assert 0 in shifts and len(shifts) == n_keys
+    assert set(shifts) <= set(fits) and {s % 12 for s in shifts} == {s % 12 for s in fits}
+    assert all(abs(s) <= min(abs(f) for f in fits if (f - s) % 12 == 0) for s in shifts)
+
+
+@given(st.sampled_from(range(len(NOTES))), st.sampled_from(range(len(SHIFTS))))
+def test_a_table_has_a_hole_exactly_where_notes_would_leave_the_range(i, at):
+    pitch = NOTES[i].pitch + SHIFTS[at]
+    moved = TABLES[at][PIECES[i]]
+    assert (moved >= 0).all() == (pitch.min() >= 45 and pitch.max() <= 82)
+    if (moved >= 0).all():
+        assert (moved == ids_of(transpose(NOTES[i], SHIFTS[at])[0])).all()
+
+
+def test_seed_and_epoch_alone_decide():
+    made = loader(bs=2, epoch=0)
+    history = []
+    for made.epoch in range(4):
+        history.append(batches(made))
+    assert history[3] == batches(loader(bs=2, epoch=3)) == batches(made)
+    assert history[0] != history[1]
+    assert history[3] != batches(loader(bs=2, epoch=3, seed=1))
+
+
+def test_pieces_are_shuffled():
+    assert len({tuple(pieces_of(loader(seq_len=1000, epoch=e))[1]) for e in range(10)}) > 3
+
+
+@given(st.integers(1, 70), st.integers(2, 80), st.integers(0, 5))
+def test_targets_are_the_next_words_and_windows_follow_on(bs, seq_len, epoch):
+    made = loader(bs, seq_len, epoch=epoch)
+    windows = list(made)
+    assert len(windows) == len(made) >= 1
+    for x, y in windows:
+        assert x.dtype == y.dtype == torch.int64 and x.shape == y.shape
+        assert x.shape[0] == made.bs <= bs and MIN_WINDOW <= x.shape[1] <= seq_len
+        assert (x[:, 1:] == y[:, :-1]).all()
+    for (_, y), (x, _) in pairwise(windows):
+        assert (x[:, 0] == y[:, -1]).all()
+    assert all(x.shape[1] == seq_len for x, _ in windows[:-1])
+
+
+@given(st.integers(1, 70), st.integers(2, 80))
+def test_streams_follow_each_other_and_little_is_left_over(bs, seq_len):
+    made = loader(bs, seq_len, tables=None)
+    streams = torch.cat([x for x, _ in made], dim=1)
+    whole = np.concatenate(PIECES)
+    columns = (len(whole) - 1) // made.bs
+    assert columns - streams.shape[1] < MIN_WINDOW
+    for i, stream in enumerate(streams.numpy()):
+        assert (stream == whole[i * columns:][:len(stream)]).all()
+
+
+def test_without_tables_order_and_keys_stay():
+    assert batches(loader(tables=None, epoch=0)) == batches(loader(tables=None, epoch=7, seed=3))
+    assert pieces_of(loader(seq_len=1000, tables=None))[1] == [0, 1, 2, 3]
+
+
+def test_the_smallest_corpus():
+    made = loader(bs=64, seq_len=64, tables=None, pieces=[np.array([VOCAB.bos, 9, VOCAB.eos], dtype=np.int16)])
+    assert batches(made) == [([[VOCAB.bos, 9]], [[9, VOCAB.eos]])]
+
+
+def test_dataloaders_train_in_keys_and_validate_as_written(corpus_folder):
+    corpus = Corpus.load(corpus_folder)
+    dls, valid_split = dataloaders(corpus, bs=1, seq_len=1000, seed=5)
+    assert valid_split == "valid"
+    [(x, y)] = dls.valid
+    assert [*x[0].tolist(), y[0, -1].item()] == corpus.ids("valid")[0].tolist()
+    told = [corpus.ids("train"), 1, 1000, "cpu", transposition_tables(corpus.vocab, corpus.encoding, SHIFTS), 5]
+    assert batches(dls.train) == batches(PieceLoader(*told))
+    assert dls.train.words == sum(map(len, corpus.ids("train")))
+
+
+def test_where_nothing_is_held_out_train_stands_in(corpus_folder):
+    path = corpus_folder / "manifest.csv"
+    told = pd.read_csv(path, keep_default_na=False)
+    told[told["split"] != "valid"].to_csv(path, index=False)
+    corpus = Corpus.load(corpus_folder)
+    dls, valid_split = dataloaders(corpus, bs=1, seq_len=1000)
+    assert valid_split == "train"
+    [(x, _)] = dls.valid
+    assert x[0].tolist() == np.concatenate(corpus.ids("train"))[:-1].tolist()
+
+
+def test_no_training_piece(corpus_folder):
+    path = corpus_folder / "manifest.csv"
+    told = pd.read_csv(path, keep_default_na=False)
+    told[told["split"] != "train"].to_csv(path, index=False)
+    with pytest.raises(NoData, match="no piece in the train split"):
+        dataloaders(Corpus.load(corpus_folder), bs=1, seq_len=10)
