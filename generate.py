@@ -83,14 +83,18 @@ def _replay(args):
     """Put the settings of an earlier run.json into args."""
     import json
 
-    from clara.errors import BadSetting
+    from clara.checkpoint import weights_hash
+    from clara.errors import BadSetting, CheckpointMismatch
 
     try:
         run = json.loads(Path(args.replay).read_text(encoding="utf-8"))
         for name in REPLAYED:
             setattr(args, name, run["settings"][name] if name in SETTINGS else run[name])
-    except (OSError, ValueError, KeyError) as e:
+        weights = run["weights"]
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e
+    if weights_hash(args.model) != weights:
+        raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
 
 
 def _new_folder(out):

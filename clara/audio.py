@@ -8,6 +8,7 @@ Contents: `synthesize`, `write_wav`, `SAMPLE_RATE`.
 
 import importlib.util
 import io
+import tempfile
 import wave
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy as np
 
 from clara.errors import BadSetting
 from clara.files import write_whole
-from clara.midi import notes_to_score
+from clara.midi import PARTS, notes_to_score
+from clara.soundfonts import in_tune
 
 SAMPLE_RATE = 44_100
 PEAK = 0.9  # of full scale, so that nothing clips
@@ -34,7 +36,10 @@ def _synthesizer(soundfont):
 
     if not Path(soundfont).is_file():
         raise BadSetting(f"{soundfont}: no such soundfont")
-    return Synthesizer(str(soundfont), SAMPLE_RATE)
+    with tempfile.TemporaryDirectory() as folder:  # it takes a path, not bytes
+        mended = Path(folder, "in_tune.sf2")
+        mended.write_bytes(in_tune(Path(soundfont).read_bytes(), [part.program for part in PARTS]))
+        return Synthesizer(str(mended), SAMPLE_RATE)
 
 
 def synthesize(notes, soundfont=None):
@@ -43,7 +48,7 @@ def synthesize(notes, soundfont=None):
     Parameters
     ----------
     notes : NoteSequence
-    soundfont : path of an .sf2 or .sf3 file, or None for the installed one
+    soundfont : path of an .sf2 file, or None for the installed one
 
     Returns
     -------
@@ -52,8 +57,10 @@ def synthesize(notes, soundfont=None):
     Raises
     ------
     BadSetting
-        If the soundfont is not there.
+        If the soundfont is not there, or is none.
     """
+    if not len(notes):
+        return np.zeros((round(notes.seconds * SAMPLE_RATE), 2), dtype=np.float32)
     sound = np.asarray(_synthesizer(str(soundfont or default_soundfont())).render(notes_to_score(notes), stereo=True)).T
     loudest = np.abs(sound).max() if sound.size else 0.0
     return (sound * (PEAK / loudest) if loudest > 0 else sound).astype(np.float32)

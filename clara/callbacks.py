@@ -5,6 +5,7 @@ Contents: `NatsPerQuarter`, `Precision`, `SeededEpochs`, `Meter`, `RunFolder`, `
 """
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.rnn import RNNCallback
 from fastai.learner import Metric
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from tqdm import tqdm
 
@@ -62,24 +63,13 @@ class Precision(Callback):
 
     order = RNNCallback.order + 1  # when the prediction is the logits alone
 
-    def before_batch(self):
-        """Enter autocast for the forward pass."""
-        self.context = torch.autocast(self.x.device.type, torch.bfloat16)
-        self.context.__enter__()
+    def after_create(self):
+        """Put the forward pass under autocast, which it leaves whatever breaks."""
+        self.model.forward = torch.autocast(self.dls.device.type, torch.bfloat16)(self.model.forward)
 
     def after_pred(self):
-        """Leave it before the loss."""
-        self._leave()
+        """Take the loss in float32."""
         self.learn.pred = self.pred.float()
-
-    def after_cancel_batch(self):
-        """Leave it also when something broke."""
-        self._leave()
-
-    def _leave(self):
-        if self.context:
-            self.context.__exit__(None, None, None)
-            self.context = None
 
 
 class SeededEpochs(Callback):
@@ -118,7 +108,7 @@ class Meter(Callback):
 
     def before_train(self):
         """Start the epoch's clock."""
-        self.began, self.epoch_words = time.perf_counter(), 0
+        self.began, self.epoch_words, self.epoch_nats = time.perf_counter(), 0, 0.0
 
     def after_batch(self):
         """Move the bar; look at the loss now and then."""
@@ -126,19 +116,25 @@ class Meter(Callback):
             return
         n = self.x.numel()
         self.epoch_words += n
+        self.epoch_nats = self.epoch_nats + self.loss.detach() * n
         self.words_left -= n
         if self.iter % CHECK_EVERY == 0:
-            if not torch.isfinite(self.loss):
-                self.fault = (f"the loss is {float(self.loss)} at batch {self.iter} of epoch {self.epoch + 1}, rate "
-                              f"{self.opt.hypers[-1]['lr']:.2g}; the run folder holds the last good epoch; "
-                              "try a lower --lr")
-                raise CancelFitException
+            self.check(self.loss.item())
             self.bar.set_postfix(loss=f"{float(self.learn.smooth_loss):.3f}")
         self.bar.update(n)
 
+    def check(self, loss):
+        """End the run where a loss is no longer a number."""
+        if not math.isfinite(loss):
+            self.fault = (f"the loss is {loss} at batch {self.iter} of epoch {self.epoch + 1}, rate "
+                          f"{self.opt.hypers[-1]['lr']:.2g}; the run folder holds the last good epoch, if any; "
+                          "try a lower --lr")
+            raise CancelFitException
+
     def after_train(self):
-        """Keep the epoch's rate, words per second."""
-        self.learn.words_per_second = self.epoch_words / (time.perf_counter() - self.began)
+        """Keep the epoch's rate, words per second, and its mean loss, in nats per word."""
+        self.words_per_second = self.epoch_words / (time.perf_counter() - self.began)
+        self.train_loss = float(self.epoch_nats) / max(1, self.epoch_words)
 
     def told(self, row):
         """Print an epoch's row of the history."""
@@ -168,7 +164,7 @@ class RunFolder(Callback):
 
     def __init__(self, folder, keep, history=(), patience=10**9):
         self.folder, self.keep, self.patience = Path(folder), keep, patience
-        self.history, self.stopped = list(history), False
+        self.history, self.stopped, self.trained = list(history), False, False
 
     @property
     def best(self):
@@ -188,6 +184,8 @@ class RunFolder(Callback):
         if not self.trained:
             return
         row = self._row()
+        self.learn.meter.check(row["train_loss"])
+        self.learn.meter.check(row["nats_per_quarter"])
         best = self.best
         if best is None or row["nats_per_quarter"] < best["nats_per_quarter"]:
             self.keep(self.learn, self.folder)
@@ -202,11 +200,12 @@ class RunFolder(Callback):
 
     def _row(self):
         """This epoch's row of the history."""
-        train_loss, valid_loss, nats = self.recorder.log[1:4]
-        return {"epoch": len(self.history) + 1, "train_loss": float(train_loss), "valid_loss": float(valid_loss),
-                "nats_per_quarter": float(nats), "words_per_second": round(self.learn.words_per_second),
-                "minutes": round((self.history[-1]["minutes"] if self.history else 0)
-                                 + (time.perf_counter() - self.learn.meter.began) / 60, 2)}
+        metric, meter = self.learn.metrics[0], self.learn.meter
+        before = self.history[-1]["minutes"] if self.history else 0.0
+        return {"epoch": len(self.history) + 1, "train_loss": meter.train_loss,
+                "valid_loss": metric.value / metric.words_per_quarter, "nats_per_quarter": metric.value,
+                "words_per_second": round(meter.words_per_second),
+                "minutes": round(before + (time.perf_counter() - meter.began) / 60, 2)}
 
 
 def save_state(learn, path, history):
@@ -236,11 +235,15 @@ def load_state(learn, path):
     """
     if not Path(path).is_file():
         raise CheckpointMismatch(f"{path}: nothing to resume from; no epoch was finished")
-    with safe_open(path, "pt") as f:
-        told = json.loads(f.metadata()["told"])
-        tensors = {k: f.get_tensor(k) for k in f.keys()}
+    try:
+        with safe_open(path, "pt") as f:
+            told = json.loads(f.metadata()["told"])
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - it is no dict
+    except (SafetensorError, TypeError, KeyError, ValueError) as e:
+        raise CheckpointMismatch(f"{path}: not the state of a run ({e})") from e
     parameters = dict(learn.model.named_parameters())
-    if {f"model.{n}" for n in parameters} != {k for k in tensors if k.startswith("model.")}:
+    if {f"model.{n}": p.shape for n, p in parameters.items()} != {
+            k: t.shape for k, t in tensors.items() if k.startswith("model.")}:
         raise CheckpointMismatch(f"{path}: made by a model of other sizes than the flags ask for")
     with torch.no_grad():
         for name, p in parameters.items():

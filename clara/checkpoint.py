@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from clara import encodings
-from clara.errors import CheckpointMismatch
+from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_whole
 from clara.models import architecture
 from clara.vocab import Vocab
@@ -95,14 +95,20 @@ class Checkpoint:
             tensors = load((folder / WEIGHTS).read_bytes())
         except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as e:
             raise CheckpointMismatch(f"{folder}: a broken {CONFIG} or {WEIGHTS} ({e})") from e
-        if config.get("format") != FORMAT:
-            raise CheckpointMismatch(f"{folder / CONFIG}: format {config.get('format')!r}, "
-                                     f"this version of Clara reads {FORMAT}")
-        vocab = Vocab.load(folder / VOCAB)
-        encoding = encodings.make(config["encoding"])
-        info = {k: config[k] for k in ("training", "versions", "figures") if k in config}
-        checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
-        checkpoint._check(folder, config)
+        told = config.get("format") if isinstance(config, dict) else None
+        if told != FORMAT:
+            raise CheckpointMismatch(f"{folder / CONFIG}: format {told!r}, this version of Clara reads {FORMAT}")
+        try:
+            vocab = Vocab.load(folder / VOCAB)
+        except (CheckpointMismatch, UnicodeDecodeError) as e:
+            raise CheckpointMismatch(f"{folder / VOCAB}: {e}") from e
+        try:
+            encoding = encodings.make(config["encoding"])
+            info = {k: config[k] for k in ("training", "versions", "figures") if k in config}
+            checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
+            checkpoint._check(folder, config)
+        except (BadSetting, KeyError, TypeError) as e:
+            raise CheckpointMismatch(f"{folder / CONFIG}: {type(e).__name__} {e}") from e
         return checkpoint
 
     def _check(self, folder, config):
@@ -125,7 +131,9 @@ class Checkpoint:
 
 
 def weights_hash(folder):
-    """The start of the hash of a folder's weights, to tell models apart."""
+    """The start of the hash of a folder's weights, to tell models apart; raises CheckpointMismatch."""
+    if not (Path(folder) / WEIGHTS).is_file():
+        raise CheckpointMismatch(f"{folder}: not a model's folder, {WEIGHTS} missing")
     return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from clara import encodings
-from clara.errors import NoData
+from clara.errors import NoData, UnknownWord
 from clara.vocab import Vocab
 
 MANIFEST, SETTINGS = "manifest.csv", "corpus.json"
@@ -94,8 +94,14 @@ class Corpus:
     def ids(self, split):
         """Each piece of a split as xxbos … xxeos: a list of int16 arrays."""
         vocab = self.vocab
-        return [np.array([vocab.bos, *vocab.ids(self.words(p)), vocab.eos], dtype=np.int16)
-                for p in self.rows(split)["piece"]]
+        return [np.array([vocab.bos, *self._ids(p), vocab.eos], dtype=np.int16) for p in self.rows(split)["piece"]]
+
+    def _ids(self, piece):
+        """Ids of the words of a piece."""
+        try:
+            return self.vocab.ids(self.words(piece))
+        except UnknownWord as e:
+            raise UnknownWord(f"{self.folder / piece}.txt: {e}") from e
 
     def quarters(self, split):
         """Quarter notes of each piece of a split, float array."""

@@ -3,6 +3,7 @@
 Contents: `Generator`, `Sample`, `read_prompt`.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 
 from clara.checkpoint import Checkpoint
-from clara.errors import BadMusicFile, BadSetting, NoNotes
+from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.midi import read_midi
 from clara.notes import NoteSequence, crop
 from clara.sampling.engine import sample
@@ -60,7 +61,7 @@ class Generator:
         """Load a run folder; raises as `Checkpoint.load`."""
         return cls(Checkpoint.load(folder))
 
-    def generate(self, n=8, quarters=64.0, prompt=None, settings=Settings(), seed=0, qpm=None, on_step=None):
+    def generate(self, n=8, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, on_step=None):
         """Compose n pieces in one batch.
 
         Parameters
@@ -68,7 +69,7 @@ class Generator:
         n : how many, at least 1
         quarters : length of what is composed, in quarter notes, after the prompt
         prompt : NoteSequence on the encoding's grid to go on from, or None
-        settings : how freely to sample
+        settings : how freely to sample; plainly, as the net says, where it is None
         seed : of the first piece; the others take the numbers after it
         qpm : tempo of the result; the prompt's, or 110 where it is None
         on_step : function(steps left), for a progress bar
@@ -84,14 +85,16 @@ class Generator:
         """
         if n < 1:
             raise BadSetting(f"n must be at least 1, not {n}")
-        steps = round(quarters * self.encoding.steps_per_quarter)
+        steps = round(quarters * self.encoding.steps_per_quarter) if math.isfinite(quarters) else 0
         if steps < 1:
-            raise BadSetting(f"quarters must be above 0, not {quarters}")
+            raise BadSetting(f"quarters must be a step of the grid at least, not {quarters}")
+        if qpm is not None and not 0 < qpm < math.inf:
+            raise BadSetting(f"qpm must be above 0, not {qpm}")
         qpm = qpm or (prompt.qpm if prompt else DEFAULT_QPM)
         words = self.encoding.encode(prompt)[0] if prompt else []
         ids = torch.from_numpy(self.vocab.ids(["xxbos", *words]))
         seeds = [seed + i for i in range(n)]
-        texts = sample(self.reader, self.grammar, partial(self._choose, settings), ids, steps, seeds, on_step)
+        texts = sample(self.reader, self.grammar, partial(self._choose, settings or Settings()), ids, steps, seeds, on_step)
         return [self._sample(words + self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds)]
 
     @staticmethod
@@ -131,7 +134,10 @@ def read_prompt(source, encoding, quarters=None):
 
         notes, losses = read_score(str(source)[len(MUSIC21):], steps_per_quarter=steps_per_quarter)
     elif Path(source).suffix.lower() == ".txt":
-        notes, losses = encoding.decode(_text(source))
+        try:
+            notes, losses = encoding.decode(_text(source), qpm=DEFAULT_QPM)
+        except UnknownWord as e:
+            raise UnknownWord(f"{source}: {e}") from e
     else:
         notes, losses = read_midi(source, steps_per_quarter=steps_per_quarter)
     if quarters is not None:

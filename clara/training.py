@@ -50,8 +50,8 @@ def train(args, command=()):
     corpus = Corpus.load(args["data"])
     if corpus.encoding.name != args["encoding"]:
         raise BadSetting(f"{args['data']} is {corpus.encoding.name} text, --encoding says {args['encoding']}")
-    out = _claim(args, command)
     start = _starting_weights(args, corpus)
+    out = _claim(args, command)
     sizes = start.sizes if start else {k: args[k] for k in architecture(args["arch"]).DEFAULTS}
     torch.manual_seed(args["seed"])
     dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"])

@@ -21,6 +21,7 @@ DEFAULTS = {
     "embed_p": 0.02,
     "weight_p": 0.2,
 }
+LEAST_WEIGHT_P = 1e-9
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -42,6 +43,8 @@ def build(config, vocab_sz, pad_id):
     from fastai.text.models.awdlstm import AWD_LSTM
     from fastai.text.models.core import get_language_model
 
+    # With none at all fastai's WeightDropout puts the parameter itself in place of a copy, and fails at reset.
+    config = config | {"weight_p": max(config["weight_p"], LEAST_WEIGHT_P)}
     full = config | {"pad_token": pad_id, "bidir": False, "tie_weights": True, "out_bias": True}
     return get_language_model(AWD_LSTM, vocab_sz, full)
 

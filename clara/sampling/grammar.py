@@ -65,7 +65,8 @@ class NotewiseGrammar:
         free = ~overdue.any(1, keepdim=True)
         tones, wait = torch.arange(self.n_tones), torch.arange(1, self.longest + 1)
         mask = torch.zeros(len(sounding), self.vocab_sz, dtype=torch.bool)
-        mask[:, self.end_ids] = torch.where(free, sounding & (tones > place), overdue & (overdue.cumsum(1) == 1))
+        before = overdue.cumsum(1) - overdue.int() == 0  # up to the lowest overdue, which is among them
+        mask[:, self.end_ids] = sounding & (tones > place) & before
         mask[:, self.start_ids] = ~sounding & (tones + self.n_tones > place) & free & ~closing
         hushed = silent & (state["silence"][:, None] + wait > self.max_silence)
         mask[:, self.wait_ids] = ((wait <= state["left"][:, None]) & (wait <= self.max_note - oldest)

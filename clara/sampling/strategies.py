@@ -63,17 +63,19 @@ def choose(logits, allowed, settings, draws):
     -------
     int64 tensor (bs,)
     """
-    logits = logits.float().masked_fill(~allowed, -torch.inf)
+    logits = logits.float().nan_to_num().masked_fill(~allowed, -torch.inf)
     likeliest = logits.argmax(1)
     free = top_p(top_k(with_temperature(logits, settings.temperature), settings.top_k), settings.top_p)
     reached = free.softmax(1).double().cumsum(1)
     drawn = (reached > draws[:, :1] * reached[:, -1:]).int().argmax(1)
-    return torch.where(draws[:, 1] < settings.random_freq, drawn, likeliest)
+    inside = allowed.gather(1, drawn[:, None])[:, 0]  # not so where logits or temperature leave no numbers
+    return torch.where((draws[:, 1] < settings.random_freq) & inside, drawn, likeliest)
 
 
 def with_temperature(logits, temperature):
     """Divide by the temperature; the shape of the distribution sharpens or flattens."""
-    return logits / temperature
+    logits = logits.double()
+    return (logits - logits.amax(1, keepdim=True)) / temperature  # at or below 0, so that none overflows
 
 
 def top_k(logits, k):

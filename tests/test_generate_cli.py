@@ -1,0 +1,188 @@
+"""`generate.py` from its command line to its files, and what it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import tiny
+from conftest import REPOSITORY, midi_bytes, off, on, track
+
+import generate
+from clara.checkpoint import VOCAB
+from clara.encodings.notewise import Notewise
+from clara.midi import write_midi
+
+QUICK = ["--no-audio", "-n", 2, "--quarters", 2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny.checkpoint().save(folder)
+    return folder
+
+
+@pytest.fixture
+def prompt(tmp_path):
+    write_midi(tiny.tune(0, n_notes=10), tmp_path / "prompt.mid")
+    return tmp_path / "prompt.mid"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Nothing is written into the repository."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def texts(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.glob("*.txt"))}
+
+
+def refused(capsys, *argv):
+    """The one line with which it leaves; argparse may put its usage before it."""
+    assert tiny.leave(generate.main, argv) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    if lines[0].startswith("usage:"):
+        lines = lines[-1:]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_files_left(model, prompt, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7,
+                                      "-n", 2, "--quarters", 2]) == 0
+    pieces = {f"{n}.{suffix}" for n in ("01", "02") for suffix in ("mid", "txt", "png", "wav")}
+    assert {p.name for p in out.iterdir()} >= pieces | {"ranking.csv", "run.json", "index.html"}
+    told = capsys.readouterr()
+    assert "2 pieces" in told.out and str(out / "index.html") in told.out
+    assert told.err == ""
+    assert pd.read_csv(out / "ranking.csv")["seed"].tolist() == [7, 8]
+
+
+def test_the_prompt_is_at_the_front(model, prompt, tmp_path):
+    tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
+    words = " ".join(Notewise().encode(tiny.tune(0, n_notes=10))[0]).encode()
+    found = texts(tmp_path / "out").values()
+    assert len(found) == 2 and all(text.startswith(words) for text in found)
+
+
+def test_without_out_it_goes_under_output(model, tmp_path):
+    tiny.leave(generate.main, ["--model", model, *QUICK])
+    folder, = (tmp_path / "here" / "output").iterdir()
+    assert (folder / "index.html").is_file()
+
+
+def test_the_seed_decides(model, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 50)):
+        tiny.leave(generate.main, ["--model", model, "--out", tmp_path / name, "--seed", seed, *QUICK])
+    assert texts(tmp_path / "a") == texts(tmp_path / "b") != texts(tmp_path / "c")
+
+
+@pytest.mark.parametrize("more", [["--seed", 3, "--temperature", 1.2, "--top-k", 5, "--top-p", 0.9],
+                                  ["--random-freq", 0.5, "--prompt-quarters", 1.5, "--qpm", 77]],
+                         ids=["seed", "no seed"])
+def test_replay_makes_the_same_pieces(model, prompt, tmp_path, more):
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert tiny.leave(generate.main, ["--model", model, "--prompt", prompt, "--out", first, *QUICK, *more]) == 0
+    assert tiny.leave(generate.main, ["--replay", first / "run.json", "--out", again, "--no-audio"]) == 0
+    assert len(texts(first)) == 2 and texts(again) == texts(first)
+    for name in ("01.mid", "02.mid"):
+        assert (again / name).read_bytes() == (first / name).read_bytes()
+
+
+def test_run_json_tells_all_that_made_it(model, tmp_path):
+    tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--seed", 3, *QUICK])
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["seed"], run["n"], run["quarters"], run["model"]) == (3, 2, 2.0, str(model))
+    assert run["settings"].keys() == {"temperature", "top_k", "top_p", "random_freq"}
+    assert run.keys() >= {"weights", "versions", "command"}
+
+
+PROMPTS = {
+    "hello.mid": b"this is no music",
+    "empty.mid": b"",
+    "truncated.mid": midi_bytes(track(on(0, 60), off(480, 60)))[:30],
+    "silent.mid": midi_bytes(track()),
+    "empty.txt": b"",
+    "hello.txt": b"this is no music",
+    "picture.png": b"\x89PNG\r\n",
+}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_bad_prompts(model, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(PROMPTS[name])
+    told = refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", tmp_path / name, *QUICK)
+    assert name in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source", ["nowhere.mid", "music21:bach/nowhere", "."])
+def test_prompts_that_are_not_there(model, tmp_path, capsys, source):
+    assert source.removeprefix("music21:") in refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", source, *QUICK)
+
+
+@pytest.mark.parametrize("flag, value", [
+    ("-n", "0"), ("-n", "-3"), ("-n", "two"), ("--quarters", "0"), ("--quarters", "nan"), ("--quarters", "inf"),
+    ("--quarters", "0.01"), ("--temperature", "0"), ("--temperature", "-1"), ("--temperature", "nan"),
+    ("--temperature", "inf"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.1"), ("--random-freq", "2"),
+    ("--seed", "-1"), ("--qpm", "0"), ("--prompt-quarters", "0")])
+def test_values_out_of_range(model, prompt, tmp_path, capsys, flag, value):
+    told = refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", "--no-audio", flag, value)
+    assert flag.strip("-") in told
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_an_absurdly_low_temperature_ends(model, tmp_path):
+    assert tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--temperature", "1e-6",
+                                      *QUICK]) == 0
+
+
+def test_a_folder_that_holds_something(model, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "01.mid").write_text("mine")
+    assert str(out) in refused(capsys, "--model", model, "--out", out, *QUICK)
+    assert [p.name for p in out.iterdir()] == ["01.mid"] and (out / "01.mid").read_text() == "mine"
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_where_the_folder_should_be(model, tmp_path, capsys, below):
+    (tmp_path / "file").write_text("mine")
+    assert "file" in refused(capsys, "--model", model, "--out", tmp_path / "file" / below, *QUICK)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_no_model(tmp_path, capsys):
+    told = refused(capsys, "--model", tmp_path / "nowhere", "--out", tmp_path / "out", *QUICK)
+    assert "nowhere" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_whose_vocabulary_does_not_fit(model, tmp_path, capsys):
+    tiny.checkpoint().save(tmp_path / "model")
+    tiny.checkpoint(Notewise(4)).vocab.save(tmp_path / "model" / VOCAB)
+    told = refused(capsys, "--model", tmp_path / "model", "--out", tmp_path / "out", *QUICK)
+    assert VOCAB in told and str(tmp_path / "model") in told
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "{}", "[]", "7", '{"settings": 3}'])
+def test_replaying_what_is_no_run(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    assert "run.json" in refused(capsys, "--replay", tmp_path / "run.json", "--out", tmp_path / "out")
+
+
+def test_help_is_quick():
+    """It imports nothing heavy."""
+    script = ("import sys, generate\ntry:\n generate.main(['--help'])\nfinally:\n"
+              " print([m for m in ('torch', 'fastai', 'pandas', 'numpy', 'music21', 'matplotlib') if m in sys.modules])")
+    asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True,
+                           check=True)
+    assert asked.stderr == ""
+    assert "--temperature" in asked.stdout
+    assert asked.stdout.splitlines()[-1] == "[]"

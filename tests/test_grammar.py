@@ -1,0 +1,238 @@
+"""Which words make sense next: nothing that the encoding writes is refused, nothing else is let through."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from clara.encodings import ENCODINGS
+from clara.encodings.notewise import Notewise
+from clara.notes import mend
+from clara.sampling.grammar import GRAMMARS
+from clara.vocab import CONTROL_WORDS, Vocab
+
+ENCODINGS_TO_TEST = {"notewise, 12 steps": Notewise(), "notewise, 4 steps, 38 keys": Notewise(4, 38),
+                     "notewise, 1 step": Notewise(1, 38), "notewise, solo": Notewise(4, 38, ("p", "v"))}
+LIMITS = (3, 4)  # longest note and longest silence, in quarters
+
+
+@pytest.fixture(params=ENCODINGS_TO_TEST)
+def encoding(request):
+    return ENCODINGS_TO_TEST[request.param]
+
+
+def grammar_of(encoding, limits=()):
+    vocab = Vocab.of(encoding)
+    return GRAMMARS[encoding.name](encoding, vocab, *limits), vocab
+
+
+def random_notes(encoding, seed, n=60):
+    """Chords, repeats, overlaps; notes of up to exactly three quarters, rests of up to exactly four."""
+    rng = np.random.default_rng(seed)
+    spq = encoding.steps_per_quarter
+    gap = rng.choice([0, 0, 1, 2, spq, 2 * spq, 4 * spq], n)
+    duration = rng.choice([1, 2, spq, 3 * spq], n)
+    rest = rng.random(n) < 0.1  # the next note waits for this one's end, then four quarters
+    gap[1:] += np.where(rest[:-1], duration[:-1], 0)
+    start = gap.cumsum()
+    part = rng.integers(0, len(encoding.prefixes), n)
+    notes, _ = mend(start, start + duration, rng.integers(encoding.lowest, encoding.highest + 1, n), part,
+                    steps_per_quarter=spq)
+    return notes
+
+
+def silences(notes):
+    """Steps of each silence of a piece, its beginning included."""
+    sounding_until = np.maximum.accumulate(np.r_[0, notes.end[:-1]])
+    return notes.start - sounding_until
+
+
+def read(grammar, vocab, words, steps):
+    """The state after some words; fails at the first that was not allowed."""
+    state = grammar.start(1, steps)
+    for at, word in enumerate(words):
+        assert grammar.allowed(state)[0, vocab.id_of[word]], f"word {at}, {word}, after {words[max(0, at - 5):at]}"
+        state = grammar.update(state, torch.tensor([vocab.id_of[word]]))
+    return state
+
+
+def allowed_after(encoding, text, steps, limits=()):
+    """The set of words that may follow a text."""
+    grammar, vocab = grammar_of(encoding, limits)
+    state = read(grammar, vocab, text.split(), steps)
+    return set(vocab.text(grammar.allowed(state)[0].nonzero()[:, 0].tolist()))
+
+
+def walk(grammar, bs, steps, weight, seed=0):
+    """Random texts over the allowed words until each has ended, as lists of ids."""
+    generator, state = torch.Generator().manual_seed(seed), grammar.start(bs, steps)
+    texts, alive = [[] for _ in range(bs)], torch.arange(bs)
+    while len(alive):
+        allowed = grammar.allowed(state)
+        assert allowed.any(1).all()
+        ids = torch.multinomial(allowed * weight, 1, generator=generator)[:, 0]
+        for row, word in zip(alive.tolist(), ids.tolist()):
+            texts[row].append(word)
+        state = grammar.update(state, ids)
+        assert not state["sounding"][ids == grammar.eos].any()
+        rows = (ids != grammar.eos).nonzero()[:, 0]
+        state, alive = grammar.take(state, rows), alive[rows]
+    return texts
+
+
+def without_trailing_waits(words):
+    words = list(words)
+    while words and words[-1].startswith("wait"):
+        words.pop()
+    return words
+
+
+def test_every_encoding_has_a_grammar_and_is_tested():
+    assert GRAMMARS.keys() == ENCODINGS.keys() == {e.name for e in ENCODINGS_TO_TEST.values()}
+
+
+@pytest.mark.parametrize("limits", [(), LIMITS], ids=["no limits", "limits"])
+@pytest.mark.parametrize("seed", range(8))
+def test_encoded_pieces_are_accepted(encoding, seed, limits):
+    notes = random_notes(encoding, seed)
+    words, _ = encoding.encode(notes)
+    grammar, vocab = grammar_of(encoding, limits)
+    state = read(grammar, vocab, words, notes.n_steps)
+    assert grammar.allowed(state)[0].nonzero()[:, 0].tolist() == [vocab.eos]
+
+
+def test_the_random_pieces_reach_both_limits():
+    pieces = [random_notes(e, seed) for e in ENCODINGS_TO_TEST.values() for seed in range(8)]
+    assert max(silences(p).max() / p.steps_per_quarter for p in pieces) == LIMITS[1]
+    assert max(p.duration.max() / p.steps_per_quarter for p in pieces) == LIMITS[0]
+
+
+def test_without_limits_notes_and_silences_may_last(encoding):
+    spq = encoding.steps_per_quarter
+    notes, _ = mend([100 * spq, 300 * spq], [200 * spq, 301 * spq], [60, 62], steps_per_quarter=spq)
+    grammar, vocab = grammar_of(encoding)
+    state = read(grammar, vocab, encoding.encode(notes)[0], notes.n_steps)
+    assert grammar.allowed(state)[0, vocab.eos]
+
+
+@pytest.mark.parametrize("limits", [(), LIMITS], ids=["no limits", "limits"])
+@pytest.mark.parametrize("waits", [0.3, 30.0], ids=["dense", "sparse"])
+def test_random_walks_are_what_the_encoding_writes(encoding, waits, limits):
+    grammar, vocab = grammar_of(encoding, limits)
+    steps = 40 * encoding.steps_per_quarter
+    weight = torch.ones(len(vocab))
+    weight[grammar.wait_ids] = waits
+    weight[grammar.end_ids] = 5.0
+    texts = [vocab.text(ids) for ids in walk(grammar, 25, steps, weight)]
+    for words in texts:
+        assert words[-1] == "xxeos" and not set(words[:-1]) & set(CONTROL_WORDS)
+        notes, losses = encoding.decode(words)
+        assert not losses
+        assert encoding.encode(notes)[0] == without_trailing_waits(words[:-1])
+        assert sum(encoding.steps(words)) == steps
+        if limits and len(notes):
+            assert notes.duration.max() <= LIMITS[0] * encoding.steps_per_quarter
+            assert silences(notes).max() <= LIMITS[1] * encoding.steps_per_quarter
+    assert sum(map(len, texts)) > 1_000  # some 40,000 over all
+
+
+def test_a_grid_too_short_for_music_still_ends(encoding):
+    grammar, vocab = grammar_of(encoding)
+    for ids in walk(grammar, 20, 1, torch.ones(len(vocab))):
+        notes, losses = encoding.decode(vocab.text(ids))
+        assert not losses and notes.n_steps <= 1
+
+
+@pytest.mark.parametrize("text, word", [
+    ("", "endp1"),  # does not sound
+    ("p40", "p40"),  # sounds already
+    ("p40", "p39"),  # starts ascend
+    ("p40", "endp40"),  # lasts no step
+    ("p40 wait1 endp40", "endp40"),
+    ("p40 p41 wait1 endp41", "endp40"),  # ends ascend
+    ("p40 wait1 p41", "endp40"),  # ends come before starts
+    ("p40 wait1", "wait1"),  # is wait2
+    ("p40 wait23", "wait24"),  # the longest comes first
+    ("p40 wait24 wait24", "wait13"),  # 60 steps and no more
+    ("p40", "xxeos"),
+    ("p40 wait24 wait24 wait12", "xxeos"),  # still sounds
+    ("p40 wait24 wait24 wait12", "p41"),  # no time left to sound
+    ("p40 wait24 wait24 wait12", "wait1"),
+    ("p40 wait1 endp40 wait24 wait23", "wait1"),
+])
+def test_refused(text, word):
+    assert word not in allowed_after(Notewise(), text, 60)
+
+
+@pytest.mark.parametrize("text, word", [
+    ("", "p1"), ("", "p88"), ("", "wait24"),
+    ("p40", "p41"), ("p40", "wait24"),
+    ("p40 wait1", "endp40"), ("p40 wait1", "p39"), ("p40 wait24", "wait1"), ("p40 wait24", "wait24"),
+    ("p40 wait1 endp40", "p40"),  # struck again at once
+    ("p40 wait24 wait24", "wait12"),
+    ("wait24 wait24", "p1"),
+    ("wait24", "wait24"),
+])
+def test_allowed(text, word):
+    assert word in allowed_after(Notewise(), text, 60)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("wait24 wait24", {"p1", "p88"}),  # four quarters of silence
+    ("p40 wait1 endp40 wait24 wait24", {"p1", "p88"}),
+    ("p40 wait24 wait12", {"endp40"}),  # three quarters of a note
+    ("p40 p50 wait24 wait12", {"endp40"}),
+    ("p40 p50 wait24 wait12 endp40", {"endp50"}),
+    ("p40 wait24 wait12 endp40", {"p40", "wait1", "wait24"}),
+    ("p40 wait24 p41", {"wait12"}),
+])
+def test_what_the_limits_allow(text, words):
+    assert words <= allowed_after(Notewise(), text, 200, LIMITS)
+
+
+@pytest.mark.parametrize("text, word", [
+    ("wait24 wait24", "wait1"), ("p40 wait1 endp40 wait24 wait24", "wait1"),
+    ("p40 wait24", "wait13"), ("p40 wait24 p41", "wait13"), ("p40 wait12 p41 wait24", "wait24"),
+    ("p40 wait24 wait12", "p41"), ("p40 p50 wait24 wait12", "endp50")])
+def test_what_the_limits_refuse(text, word):
+    assert word in allowed_after(Notewise(), text, 200)
+    assert word not in allowed_after(Notewise(), text, 200, LIMITS)
+
+
+def test_at_the_end_what_sounds_is_released_from_below():
+    steps = ["endp30", "endp40", "endp50", "xxeos"]
+    for n in range(len(steps)):
+        assert allowed_after(Notewise(), " ".join(["p30 p40 p50 wait24", *steps[:n]]), 24) == {steps[n]}
+
+
+def test_control_words_but_the_end_are_never_allowed(encoding):
+    grammar, vocab = grammar_of(encoding)
+    state = read(grammar, vocab, encoding.encode(random_notes(encoding, 1))[0], 10_000)
+    assert not grammar.allowed(state)[0, [vocab.pad, vocab.bos, vocab.eos]].any()
+
+
+def test_silence_is_counted_anew_after_each_sound():
+    waits = {f"wait{n}" for n in range(1, 25)}
+    assert not waits & allowed_after(Notewise(), "wait24 wait24", 200, LIMITS)
+    assert waits <= allowed_after(Notewise(), "wait24 wait24 p40", 200, LIMITS)
+    assert waits <= allowed_after(Notewise(), "wait24 wait24 p40 wait5 endp40", 200, LIMITS)
+
+
+def test_a_note_struck_again_is_a_new_note():
+    assert "wait24" in allowed_after(Notewise(), "p40 wait24 wait12 endp40 p40", 200, LIMITS)
+
+
+def test_texts_side_by_side_do_not_mix():
+    encoding = Notewise(4, 38)
+    grammar, vocab = grammar_of(encoding)
+    rows = [encoding.encode(random_notes(encoding, seed))[0][:80] for seed in range(4)]
+    state = grammar.start(4, 1000)
+    alone = [grammar.start(1, 1000) for _ in rows]
+    for words in itertools.islice(zip(*rows), 80):
+        ids = torch.from_numpy(vocab.ids(words))
+        state = grammar.update(state, ids)
+        alone = [grammar.update(s, ids[i:i + 1]) for i, s in enumerate(alone)]
+        assert torch.equal(grammar.allowed(state), torch.cat([grammar.allowed(s) for s in alone]))
+    taken = grammar.allowed(grammar.take(state, torch.tensor([3, 0, 3])))
+    assert torch.equal(taken, grammar.allowed(state)[[3, 0, 3]])

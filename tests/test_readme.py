@@ -1,0 +1,63 @@
+"""README's commands are ones that the programs take, and its figures are those on file."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import generate
+import train
+from data_prep import encode
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PARSERS = {"generate.py": lambda words: generate.parser().parse_args(words),
+           "train.py": lambda words: train.parser().parse_args(words),
+           "data_prep.encode": encode.arguments}
+
+
+def commands():
+    """Every command in README's code blocks that runs one of our programs, as words."""
+    blocks = re.findall(r"^```\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    lines = [part for block in blocks for line in block.splitlines() for part in line.split("#")[0].split("&&")]
+    split = [shlex.split(line.replace("…", "")) for line in lines]
+    return [words for words in split if words[:1] == ["python"]]
+
+
+def test_readme_names_each_program():
+    assert {words[2] if words[1] == "-m" else words[1] for words in commands()} >= set(PARSERS)
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_parse(words):
+    program, rest = (words[2], words[3:]) if words[1] == "-m" else (words[1], words[2:])
+    if program in PARSERS:
+        assert PARSERS[program](rest)
+    else:
+        assert (ROOT / program).is_file()
+
+
+def test_first_screen_has_the_two_lines():
+    head = README[:2500]
+    assert 'pip install -e . -c constraints.txt && python generate.py' in head
+    assert 'pip install -e ".[test]" -c constraints.txt && pytest' in head
+
+
+def test_figures_are_those_of_the_shipped_weights():
+    config = json.loads((ROOT / "pretrained/notewise/config.json").read_text())
+    for split in ("valid", "test"):
+        assert f"{config['figures'][f'{split}_nats_per_quarter']:.2f}" in README
+    assert f"{config['n_parameters']:,}" in README
+
+
+def test_encode_rates_are_those_on_file():
+    rows = json.loads((ROOT / "benchmarks/encode_speed.json").read_text())["rows"]
+    for row in rows:
+        assert f"| {row['what']} | {row['files_per_second']:g} |" in README
+
+
+def test_pictures_are_there():
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path

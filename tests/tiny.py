@@ -1,0 +1,96 @@
+"""A corpus and a model small enough to train and compose within a test.
+
+Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `learner`, `flags`, `arguments`, `leave`.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from clara import cli
+from clara.checkpoint import Checkpoint
+from clara.encodings.notewise import Notewise
+from clara.midi import write_midi
+from clara.models import MODELS
+from clara.notes import mend
+from clara.vocab import Vocab
+from data_prep.corpora import expand
+from data_prep.encode import encode_corpus
+
+SIZES = {"emb_sz": 8, "n_hid": 12, "n_layers": 1}
+
+
+def tune(seed, n_notes=40, steps_per_quarter=12):
+    """Random notes in the middle of the keyboard; silences stay under four quarters."""
+    rng = np.random.default_rng(seed)
+    start = rng.integers(0, steps_per_quarter, n_notes).cumsum()
+    end = start + rng.integers(1, 2 * steps_per_quarter, n_notes)
+    return mend(start, end, rng.integers(48, 76, n_notes), steps_per_quarter=steps_per_quarter)[0]
+
+
+def ostinato(n_notes=200):
+    """The same four notes again and again."""
+    start = np.arange(n_notes) * 3
+    return mend(start, start + 3, 60 + start % 4 * 2)[0]
+
+
+def corpus(folder, pieces=None):
+    """A prepared corpus of some NoteSequences; without, of six tunes: four to train on, one valid, one test."""
+    music = folder / "music" / "nobody"
+    music.mkdir(parents=True)
+    for i, notes in enumerate(pieces or map(tune, range(6))):
+        write_midi(notes, music / f"{i}.mid")
+    encode_corpus(expand([str(folder / "music")]), folder / "corpus", {"encoding": "notewise"}, about="made by a test")
+    return folder / "corpus"
+
+
+def weights(arch="awd_lstm", sizes=SIZES, vocab_sz=203, seed=0):
+    """Random weights under their names on disk."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(shape, generator=generator) * 0.3
+            for name, shape in MODELS[arch].shapes(sizes, vocab_sz).items()}
+
+
+def checkpoint(encoding=None, seed=0, **sizes):
+    """A model that was never trained."""
+    encoding, sizes = encoding or Notewise(), SIZES | sizes
+    vocab = Vocab.of(encoding)
+    return Checkpoint("awd_lstm", sizes, encoding, vocab, weights("awd_lstm", sizes, len(vocab), seed),
+                      {"training": {"seed": seed}, "versions": {"python": "3"}, "figures": {"epochs": 0}})
+
+
+def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
+    """A Learner with the callbacks that `clara.learner.fit` counts on."""
+    from clara.callbacks import Meter, RunFolder
+    from clara.dataloaders import dataloaders
+    from clara.learner import music_learner
+
+    torch.manual_seed(seed)
+    dls, _ = dataloaders(corpus, 4, 16, "cpu", seed)
+    sizes = MODELS["awd_lstm"].DEFAULTS | SIZES | {"n_layers": n_layers}
+    learn = music_learner(dls, "awd_lstm", sizes, corpus.vocab, words_per_quarter=7.0, path=folder, **more)
+    learn.add_cbs([RunFolder(folder, keep or (lambda *_: None), patience=patience), Meter(1000, epochs)])
+    return learn
+
+
+def flags(data, out, *more):
+    """A command line of `train.py` for a run of a second."""
+    return ["--data", str(data), "--out", str(out), "--emb-sz", "8", "--n-hid", "12", "--n-layers", "1", "--bs", "4",
+            "--bptt", "16", "--epochs", "3", "--device", "cpu", "--precision", "fp32", *map(str, more)]
+
+
+def arguments(data, out, *more):
+    """What `clara.training.train` takes, from scratch unless `more` names --pretrained."""
+    import train
+
+    args = vars(train.parser().parse_args(flags(data, out, *more)))
+    return args | {"from_scratch": not args["pretrained"], "pretrained": args["pretrained"] or ""}
+
+
+def leave(main, argv):
+    """The status with which a script leaves; `main` is its main function."""
+    with pytest.raises(SystemExit) as left:
+        cli.run(partial(main, [str(a) for a in argv]))
+    return left.value.code or 0
