@@ -67,15 +67,16 @@ def main(argv=None):
     settings = Settings(**{k: getattr(args, k) for k in SETTINGS})
     out = _new_folder(args.out)
     steps = round(args.quarters * generator.encoding.steps_per_quarter)
+    loaded = time.perf_counter()
     with tqdm(total=steps, unit=" steps", disable=None, desc="composing", leave=False) as bar:
         samples = generator.generate(args.n, args.quarters, prompt, settings, args.seed, args.qpm,
                                      on_step=lambda left: bar.update(steps - left - bar.n))
     composed = time.perf_counter()
     with tqdm(total=args.n, unit=" pieces", disable=None, desc="writing", leave=False) as bar:
         write_playlist(samples, out, _record(args, settings), audio=not args.no_audio, on_piece=bar.update)
-    words = sum(len(s.words) for s in samples)
-    print(f"{args.n} pieces, {sum(len(s.notes) for s in samples):,} notes, {words:,} words; composed in "
-          f"{composed - began:.1f} s, written in {time.perf_counter() - composed:.1f} s\n"
+    words = sum(len(s.words) - s.prompt_words for s in samples)
+    print(f"{args.n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s "
+          f"({words / (composed - loaded):,.0f} words/s), written in {time.perf_counter() - composed:.1f} s\n"
           f"listen: {out / 'index.html'}")
 
 

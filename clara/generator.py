@@ -33,12 +33,14 @@ class Sample:
     ----------
     words : list of str, prompt included, control words left out
     notes : NoteSequence, prompt included
+    prompt_words : how many of them are the prompt's
     prompt_quarters : how much of it is the prompt
     seed : of its random generator
     """
 
     words: list
     notes: NoteSequence
+    prompt_words: int
     prompt_quarters: float
     seed: int
 
@@ -95,18 +97,19 @@ class Generator:
         ids = torch.from_numpy(self.vocab.ids(["xxbos", *words]))
         seeds = [seed + i for i in range(n)]
         texts = sample(self.reader, self.grammar, partial(self._choose, settings or Settings()), ids, steps, seeds, on_step)
-        return [self._sample(words + self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds)]
+        return [self._sample(words, self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds)]
 
     @staticmethod
     def _choose(settings, logits, allowed, draws):
         """`choose` in the order of arguments that the engine calls."""
         return choose(logits, allowed, settings, draws)
 
-    def _sample(self, words, prompt, seed, qpm):
-        """A text as a Sample."""
+    def _sample(self, before, composed, prompt, seed, qpm):
+        """The prompt's words and those composed as a Sample."""
+        words = before + composed
         notes, losses = self.encoding.decode(words, qpm=qpm)
         assert not losses, f"the grammar let through {losses}"
-        return Sample(words, notes, prompt.quarters if prompt else 0.0, seed)
+        return Sample(words, notes, len(before), prompt.quarters if prompt else 0.0, seed)
 
 
 def read_prompt(source, encoding, quarters=None):

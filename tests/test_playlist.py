@@ -21,7 +21,7 @@ RUN = {"model": "models/<b>&", "prompt": "a \"<script>alert(1)</script>\".mid", 
 
 def sample(seed):
     notes = tiny.tune(seed, n_notes=12)
-    return Sample(ENCODING.encode(notes)[0], notes, 0.0, seed)
+    return Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, seed)
 
 
 def samples(n):
@@ -116,7 +116,7 @@ def test_a_hundred_pieces_sort_by_name(tmp_path, monkeypatch):
 
 def test_a_piece_without_notes(tmp_path):
     """A few quarters of silence are a piece that the grammar allows."""
-    silent = Sample(["wait12"], mend([], [], [])[0], 0.0, 1)
+    silent = Sample(["wait12"], mend([], [], [])[0], 0, 0.0, 1)
     row, = write_playlist([silent], tmp_path, RUN)
     assert row["notes"] == 0 and row["seconds"] == 0
     assert {p.name for p in tmp_path.iterdir()} >= {"01.mid", "01.txt", "01.png", "index.html"}
