@@ -84,7 +84,9 @@ def main(argv=None):
             raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
         args = run_settings(args["resume"]) | changed | {"resume": args["resume"]}
     args["data"] = str(_prepared(args["data"], args["encoding"]))
-    args["pretrained"] = args["pretrained"] or os.path.relpath(ROOT / "pretrained" / args["encoding"])
+    shipped = ROOT / "pretrained" / args["encoding"]
+    if not args["pretrained"] and shipped.is_dir():
+        args["pretrained"] = os.path.relpath(shipped)
     args["out"] = args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
     return cli.INTERRUPTED if train(args, command=sys.argv) else 0
 

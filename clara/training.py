@@ -13,7 +13,7 @@ import torch
 
 from clara import learner as learning
 from clara.callbacks import STATE, Meter, RunFolder, load_state
-from clara.checkpoint import CONFIG, Checkpoint, versions, weights_hash
+from clara.checkpoint import Checkpoint, versions, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import dataloaders
 from clara.errors import BadSetting, CheckpointMismatch
@@ -32,7 +32,7 @@ def train(args, command=()):
 
     Parameters
     ----------
-    args : dict of `train.py`'s flags, `data`, `out` and `pretrained` filled in
+    args : dict of `train.py`'s flags, `data` and `out` filled in, `pretrained` a folder or None
     command : the words of the command line, for the record
 
     Returns
@@ -136,10 +136,9 @@ def _has_fast_bf16(device):
 
 def _starting_weights(args, corpus):
     """The pretrained Checkpoint to start from, or None."""
-    folder = Path(args["pretrained"])
-    if args["from_scratch"] or not (folder / CONFIG).is_file():
+    if args["from_scratch"] or not args["pretrained"]:
         return None
-    start = Checkpoint.load(folder)
+    folder, start = Path(args["pretrained"]), Checkpoint.load(args["pretrained"])
     if start.arch == args["arch"] and start.vocab == corpus.vocab:
         return start
     differ = "architecture" if start.arch != args["arch"] else "vocabulary"
@@ -191,8 +190,8 @@ def _finish(learn, out, corpus, valid_split, interrupted):
     history = learn.run_folder.history
     best = Checkpoint.load(out)
     reader = best.reader().to(learn.dls.device)
-    figures = {"epochs": len(history), "minutes": history[-1]["minutes"] if history else 0.0,
-               "interrupted": interrupted}
+    figures = {"epochs": len(history), "minutes": history[-1]["minutes"] if history else 0.0}
+    figures |= {"interrupted": True} if interrupted else {}
     if history:
         plot_history(history, out / "loss.png")
     if not interrupted:
