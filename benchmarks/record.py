@@ -26,10 +26,15 @@ def save(name, rows, **settings):
     settings : how
     """
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
-    told = {"rows": rows, "settings": settings, "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    told = {"rows": rows, "settings": settings, "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_named, sys.argv[1:])]),
             "commit": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d"),
             "machine": {"processor": _processor(), "cores": os.cpu_count()}, "versions": versions()}
     (HERE / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _named(word):
+    """A word of the command line; a path by its last part, as each machine has its own."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _processor():
