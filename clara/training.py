@@ -74,13 +74,16 @@ def train(args, command=()):
 
 def _claim(args, command):
     """The run folder, new unless resuming, with what the run was started by in it."""
-    out = Path(args["out"])
+    out, command = Path(args["out"]), " ".join(map(str, command))
     if args["resume"]:
+        started = json.loads((out / STARTED).read_text(encoding="utf-8"))
+        started["resumed"] = [*started.get("resumed", []), command]
+        write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
         return out
     if (out / STARTED).exists():
         raise BadSetting(f"{out}: holds a run already; --resume {out} goes on with it, another --out starts anew")
     make_folder(out)
-    started = {"command": " ".join(map(str, command)), "commit": _commit(), "date": time.strftime("%Y-%m-%d"),
+    started = {"command": command, "commit": _commit(), "date": time.strftime("%Y-%m-%d"),
                "arguments": {k: v for k, v in args.items() if k not in ("resume", "out")}}
     write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
     return out
@@ -229,6 +232,7 @@ def model_card(checkpoint):
     training, figures = checkpoint.info["training"], checkpoint.info["figures"]
     data, sizes = training["data"], checkpoint.sizes
     rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
+    commands = ", then ".join(f"`{c}`" for c in [training["command"], *training.get("resumed", [])])
     return f"""# A {checkpoint.encoding.name} music model
 
 {checkpoint.arch}, {sizes['emb_sz']}/{sizes['n_hid']}/{sizes['n_layers']} (embedding/hidden/layers), \
@@ -253,7 +257,7 @@ Nats per quarter note: the summed cost of all words of the held-out pieces over 
 
 ## Made by
 
-`{training['command']}`, seed {training['arguments']['seed']}, commit {training['commit']}, {training['date']}.
+{commands}; seed {training['arguments']['seed']}, commit {training['commit']}, {training['date']}.
 
 ## Use
 

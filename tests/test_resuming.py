@@ -139,6 +139,15 @@ def test_a_real_kill(data, tmp_path):
     assert_same_run(out, tmp_path / "whole")
 
 
+def test_the_card_tells_how_a_run_was_resumed(data, tmp_path):
+    out = tmp_path / "run"
+    train(tiny.arguments(data, out, "--epochs", 1), command=["train.py", "--first"])
+    settings = run_settings(out) | {"data": str(data), "resume": str(out), "out": str(out), "epochs": 2}
+    train(settings, command=["train.py", "--resume", "run", "--epochs", "2"])
+    assert config(out)["training"]["resumed"] == ["train.py --resume run --epochs 2"]
+    assert "`train.py --first`, then `train.py --resume run --epochs 2`; seed" in (out / CARD).read_text()
+
+
 def test_resuming_a_finished_run_changes_no_weight(finished, data, tmp_path):
     out = tmp_path / "run"
     train(tiny.arguments(data, out))

@@ -129,7 +129,7 @@ class Reader(nn.Module):
         """
         x, after = self.embedding(ids), []
         for rnn, before in zip(self.rnns, state):
-            x, h = rnn(x, before)
+            x, h = _step(rnn, x, before) if ids.shape[1] == 1 else rnn(x, before)
             after.append(h)
         return x @ self.embedding.weight.T + self.bias, after
 
@@ -137,6 +137,12 @@ class Reader(nn.Module):
     def take(state, rows):
         """The state of some sequences: rows is an int64 tensor (n,), repeats allowed."""
         return [tuple(s.index_select(1, rows) for s in layer) for layer in state]
+
+
+def _step(rnn, x, state):
+    """One word through one LSTM layer: the same as rnn(x, state), twice as fast on a CPU for small batches."""
+    h, c = torch.lstm_cell(x[:, 0], (state[0][0], state[1][0]), *(getattr(rnn, w) for w in RNN_WEIGHTS))
+    return h[:, None], (h[None], c[None])
 
 
 def _lstm(tensors, layer):
