@@ -94,7 +94,7 @@ def _article(row, audio):
     """One piece on the page."""
     name = row["file"].removesuffix(".mid")
     told = "".join(f"<div><dt>{k}</dt><dd>{row[k]}</dd></div>" for k in ("notes", "quarters", "seconds", "seed"))
-    player = f'<audio controls preload="none" src="{name}.wav"></audio>' if audio else ""
+    player = f'<audio controls preload="metadata" src="{name}.wav"></audio>' if audio else ""
     return f"""<article><h2>{name}</h2>{player}
 <img src="{name}.png" alt="Piano roll of piece {name}: time from left to right, pitch upwards" loading="lazy">
 <dl>{told}</dl><a href="{name}.mid" download>MIDI</a> · <a href="{name}.txt">text</a></article>"""

@@ -21,9 +21,9 @@ PARSERS = {"generate.py": lambda words: generate.parser().parse_args(words),
 def commands():
     """Every command in README's code blocks that runs one of our programs, as words."""
     blocks = re.findall(r"^```\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    lines = [part for block in blocks for line in block.splitlines() for part in line.split("#")[0].split("&&")]
-    split = [shlex.split(line.replace("…", "")) for line in lines]
-    return [words for words in split if words[:1] == ["python"]]
+    parts = [part.strip() for block in blocks for line in block.splitlines()
+             for part in line.split("#")[0].split("&&")]
+    return [shlex.split(part.replace("…", "")) for part in parts if part.startswith("python ")]
 
 
 def test_readme_names_each_program():
