@@ -39,6 +39,8 @@ def parser():
     run = p.add_argument_group("run").add_argument
     run("--model", default=str(ROOT / "pretrained" / "notewise"), metavar="FOLDER", help="run folder or shipped model")
     run("--out", metavar="FOLDER", help="without it output/<time>")
+    run("--threads", type=cli.at_least(1), metavar="N",
+        help="CPU threads; without it half of those torch would take, as one held up by other work holds up all")
     run("--no-audio", action="store_true", help="no WAV files")
     run("--replay", metavar="RUN.JSON", help="make the pieces of an earlier run again")
     return p
@@ -48,7 +50,8 @@ def main(argv=None):
     """Parse, compose, write, report."""
     args = parser().parse_args(argv)
     began = time.perf_counter()
-    from tqdm import tqdm  # heavy imports wait for --help
+    import torch  # heavy imports wait for --help
+    from tqdm import tqdm
 
     from clara.generator import Generator, read_prompt
     from clara.playlist import write_playlist
@@ -56,6 +59,7 @@ def main(argv=None):
 
     if args.replay:
         _replay(args)
+    torch.set_num_threads(args.threads or max(1, torch.get_num_threads() // 2))
     if args.seed is None:
         args.seed = int(time.time()) % 1_000_000
     generator = Generator.load(args.model)
