@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from clara import learner as learning
-from clara.callbacks import STATE, Meter, RunFolder, load_state
+from clara.callbacks import HISTORY, STATE, Meter, RunFolder, load_state
 from clara.checkpoint import Checkpoint, versions, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import dataloaders
@@ -77,7 +77,9 @@ def _claim(args, command):
     out, command = Path(args["out"]), " ".join(map(str, command))
     if args["resume"]:
         started = json.loads((out / STARTED).read_text(encoding="utf-8"))
-        started["resumed"] = [*started.get("resumed", []), command]
+        history = (out / HISTORY).read_text(encoding="utf-8").splitlines() if (out / HISTORY).is_file() else [""]
+        done = {"command": command, "after_epoch": len(history) - 1}
+        started["resumed"] = [*started.get("resumed", []), done]
         write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
         return out
     if (out / STARTED).exists():
@@ -232,7 +234,8 @@ def model_card(checkpoint):
     training, figures = checkpoint.info["training"], checkpoint.info["figures"]
     data, sizes = training["data"], checkpoint.sizes
     rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
-    commands = ", then ".join(f"`{c}`" for c in [training["command"], *training.get("resumed", [])])
+    commands = f"`{training['command']}`" + "".join(f"; after epoch {r['after_epoch']} `{r['command']}`"
+                                                    for r in training.get("resumed", []))
     return f"""# A {checkpoint.encoding.name} music model
 
 {checkpoint.arch}, {sizes['emb_sz']}/{sizes['n_hid']}/{sizes['n_layers']} (embedding/hidden/layers), \

@@ -144,8 +144,9 @@ def test_the_card_tells_how_a_run_was_resumed(data, tmp_path):
     train(tiny.arguments(data, out, "--epochs", 1), command=["train.py", "--first"])
     settings = run_settings(out) | {"data": str(data), "resume": str(out), "out": str(out), "epochs": 2}
     train(settings, command=["train.py", "--resume", "run", "--epochs", "2"])
-    assert config(out)["training"]["resumed"] == ["train.py --resume run --epochs 2"]
-    assert "`train.py --first`, then `train.py --resume run --epochs 2`; seed" in (out / CARD).read_text()
+    assert config(out)["training"]["resumed"] == [{"command": "train.py --resume run --epochs 2",
+                                                   "after_epoch": 1}]
+    assert "`train.py --first`; after epoch 1 `train.py --resume run --epochs 2`; seed" in (out / CARD).read_text()
 
 
 def test_resuming_a_finished_run_changes_no_weight(finished, data, tmp_path):
