@@ -15,6 +15,7 @@ import torch
 from clara.vocab import transposition_tables
 
 SHIFTS = tuple(range(-11, 12))  # semitones for which tables are kept
+VALID_STREAM = 2000  # words at least: a stream begins inside a piece of which nothing was read, which costs
 MIN_WINDOW = 2  # temporal regularisation compares a word with the one before
 
 
@@ -97,7 +98,7 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0):
     Parameters
     ----------
     corpus : clara.corpus.Corpus
-    bs, seq_len, device, seed : see `PieceLoader`
+    bs, seq_len, device, seed : see `PieceLoader`; valid has fewer streams where it is small
 
     Returns
     -------
@@ -109,5 +110,6 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0):
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     valid_split = "valid" if (corpus.manifest["split"] == "valid").any() else "train"
     train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed)
-    valid = PieceLoader(corpus.ids(valid_split), bs, seq_len, device)
+    pieces = corpus.ids(valid_split)
+    valid = PieceLoader(pieces, min(bs, max(1, sum(map(len, pieces)) // VALID_STREAM)), seq_len, device)
     return DataLoaders(train, valid, device=torch.device(device)), valid_split

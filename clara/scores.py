@@ -14,6 +14,7 @@ import numpy as np
 from clara.errors import BadMusicFile, NoData, NoNotes
 from clara.notes import mend, quantize
 
+ANALYSES = (".rntxt", ".rntext")  # music21's corpus holds analyses beside the scores; there are no notes in them
 TICKS_PER_QUARTER = 10080  # divides by all denominators up to 10: tuplets come out exact
 
 
@@ -84,7 +85,7 @@ def corpus_paths(composer):
     """
     from music21 import corpus
 
-    paths = sorted(corpus.getComposer(composer))
+    paths = sorted(p for p in corpus.getComposer(composer) if Path(p).suffix not in ANALYSES)
     if not paths:
         raise NoData(f"music21:{composer}: music21's corpus has no such composer (try bach, "
                      "beethoven, corelli, haydn, joplin, monteverdi, mozart or palestrina)")

@@ -154,6 +154,16 @@ def test_the_smallest_corpus():
     assert batches(made) == [([[VOCAB.bos, 9]], [[9, VOCAB.eos]])]
 
 
+def test_a_small_valid_split_is_read_in_few_streams(corpus_folder, monkeypatch):
+    corpus = Corpus.load(corpus_folder)
+    words = sum(map(len, corpus.ids("valid")))
+    for least, streams in ((words + 1, 1), (words // 2, 2), (words // 5, 4)):
+        monkeypatch.setattr("clara.dataloaders.VALID_STREAM", least)
+        dls, _ = dataloaders(corpus, bs=4, seq_len=10)
+        assert dls.valid.bs == streams
+        assert dls.train.bs == 4
+
+
 def test_dataloaders_train_in_keys_and_validate_as_written(corpus_folder):
     corpus = Corpus.load(corpus_folder)
     dls, valid_split = dataloaders(corpus, bs=1, seq_len=1000, seed=5)

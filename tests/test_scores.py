@@ -112,5 +112,6 @@ def test_a_score_of_rests(tune):
 def test_composers_of_the_corpus():
     paths = corpus_paths("bach")
     assert paths == sorted(paths) and len(paths) > 300 and all(p.is_file() for p in paths)
+    assert not [p for p in paths if p.suffix == ".rntxt"]  # analyses, not music
     with pytest.raises(NoData, match="music21:nobody: .*no such composer"):
         corpus_paths("nobody")
