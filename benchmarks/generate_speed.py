@@ -2,13 +2,14 @@
 
 python benchmarks/generate_speed.py [--model pretrained/notewise]
 
-Clara's figure holds everything: grammar, sampling, carried state. fastai's holds its net
-and a plain multinomial draw, which is less. Both take turns at each batch size, on one
+Clara's figure holds everything that generate.py does by default: grammar, temperature,
+top-p, carried state. fastai's holds its net and a plain multinomial draw, which is less. Both take turns at each batch size, on one
 thread; the better of two runs counts.
 """
 
 import argparse
 import time
+from dataclasses import asdict
 
 import record
 import torch
@@ -16,14 +17,16 @@ import torch
 from clara.checkpoint import Checkpoint
 from clara.generator import Generator
 from clara.models import architecture
+from clara.sampling.strategies import Settings
 
+SETTINGS = Settings(temperature=0.95, top_p=0.98)  # the defaults of generate.py
 STEPS = 150  # words per sample that fastai's net is stepped
 
 
 def clara_rate(generator, bs):
     """Words per second of composing bs pieces of 16 quarters."""
     began = time.perf_counter()
-    pieces = generator.generate(n=bs, quarters=16, seed=0)
+    pieces = generator.generate(n=bs, quarters=16, settings=SETTINGS, seed=0)
     return sum(len(p.words) for p in pieces) / (time.perf_counter() - began)
 
 
@@ -58,7 +61,7 @@ def main():
         rows.append({"bs": bs, "clara_words_per_second": round(clara), "fastai_words_per_second": round(fastai),
                      "ratio": round(clara / fastai, 2)})
         print(f"batch {bs:4d}: Clara {clara:8,.0f} words/s, fastai {fastai:8,.0f}, ratio {clara / fastai:.2f}")
-    record.save("generate_speed", rows, threads=1, parameters=checkpoint.n_parameters)
+    record.save("generate_speed", rows, threads=1, parameters=checkpoint.n_parameters, **asdict(SETTINGS))
 
 
 if __name__ == "__main__":

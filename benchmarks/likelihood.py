@@ -1,15 +1,16 @@
 """What held-out music costs under a model, in nats per quarter note.
 
-python benchmarks/likelihood.py MODEL CORPUS
+python benchmarks/likelihood.py MODEL CORPUS [--without PIECE…]
 
 Each piece of the valid and test splits is read from xxbos to xxeos by the weights as they
 are stored. A corpus is a folder that data_prep.encode wrote; the shipped model's is made by
 python -m data_prep.encode MIDI/piano --exclude hanon sousa --out data/notewise-12
+--without adds a row for each split that holds such a piece, without it.
 """
 
 import argparse
-import time
 
+import numpy as np
 import record
 
 from clara.checkpoint import Checkpoint
@@ -17,14 +18,23 @@ from clara.corpus import Corpus
 from clara.evaluate import nats_per_piece
 
 
-def measure(checkpoint, corpus, split):
-    """A row for one split."""
-    began = time.perf_counter()
-    nats, quarters = nats_per_piece(checkpoint.reader(), corpus.ids(split), corpus.vocab.pad), corpus.quarters(split)
-    words = sum(map(len, corpus.ids(split)))
-    return {"split": split, "pieces": len(quarters), "quarters": round(quarters.sum(), 1), "words": words,
-            "nats_per_quarter": round(float(nats.sum()) / quarters.sum(), 4),
-            "nats_per_word": round(float(nats.sum()) / words, 4), "seconds": round(time.perf_counter() - began, 1)}
+def measure(checkpoint, corpus, split, without):
+    """A row for one split, and one without some pieces where it holds any of them."""
+    ids, quarters = corpus.ids(split), corpus.quarters(split)
+    nats = nats_per_piece(checkpoint.reader(), ids, corpus.vocab.pad).numpy()
+    words, kept = np.array([len(i) for i in ids]), ~corpus.rows(split)["piece"].isin(without).to_numpy()
+    rows = [row(split, nats, quarters, words)]
+    if not kept.all():
+        gone = corpus.rows(split)["piece"][~kept]
+        rows.append(row(f"{split} without {', '.join(gone)}", nats[kept], quarters[kept], words[kept]))
+    return rows
+
+
+def row(what, nats, quarters, words):
+    """A row from the cost, length and words of each piece."""
+    return {"what": what, "pieces": len(quarters), "quarters": round(quarters.sum(), 1), "words": int(words.sum()),
+            "nats_per_quarter": round(nats.sum() / quarters.sum(), 4),
+            "nats_per_word": round(nats.sum() / words.sum(), 4)}
 
 
 def main():
@@ -32,12 +42,13 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("model")
     p.add_argument("corpus")
+    p.add_argument("--without", nargs="*", default=[], metavar="PIECE")
     args = p.parse_args()
     checkpoint, corpus = Checkpoint.load(args.model), Corpus.load(args.corpus)
-    rows = [measure(checkpoint, corpus, split) for split in ("valid", "test")]
-    for row in rows:
-        print(f"{row['split']:6s} {row['pieces']:4d} pieces {row['quarters']:9.0f} quarters "
-              f"{row['nats_per_quarter']:8.3f} nats/quarter {row['nats_per_word']:7.4f} nats/word")
+    rows = [r for split in ("valid", "test") for r in measure(checkpoint, corpus, split, args.without)]
+    for r in rows:
+        print(f"{r['pieces']:4d} pieces {r['quarters']:9.0f} quarters {r['nats_per_quarter']:8.3f} nats/quarter "
+              f"{r['nats_per_word']:7.4f} nats/word  {r['what']}")
     record.save("likelihood", rows, parameters=checkpoint.n_parameters, fingerprint=corpus.fingerprint)
 
 

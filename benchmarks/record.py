@@ -25,11 +25,22 @@ def save(name, rows, **settings):
     rows : list of dict, what was measured
     settings : how
     """
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
-    told = {"rows": rows, "settings": settings, "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_named, sys.argv[1:])]),
-            "commit": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d"),
+    command = ["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_named, sys.argv[1:])]
+    told = {"rows": rows, "settings": settings, "command": " ".join(command), "commit": _commit(), "date": time.strftime("%Y-%m-%d"),
             "machine": {"processor": _processor(), "cores": os.cpu_count()}, "versions": versions()}
     (HERE / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _commit():
+    """The commit, marked where a measured file differs from it; empty outside a repository."""
+    commit = _git("rev-parse", "HEAD")
+    return commit + " with changes" * bool(_git("status", "--porcelain", "--", ".", ":!benchmarks/*.json"))
+
+
+def _git(*words):
+    """What git says about this repository, or nothing."""
+    asked = subprocess.run(["git", *words], cwd=HERE.parent, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
 
 
 def _named(word):

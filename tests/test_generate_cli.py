@@ -129,8 +129,8 @@ def test_prompts_that_are_not_there(model, tmp_path, capsys, source):
 @pytest.mark.parametrize("flag, value", [
     ("-n", "0"), ("-n", "-3"), ("-n", "two"), ("--quarters", "0"), ("--quarters", "nan"), ("--quarters", "inf"),
     ("--quarters", "0.01"), ("--temperature", "0"), ("--temperature", "-1"), ("--temperature", "nan"),
-    ("--temperature", "inf"), ("--top-k", "-1"), ("--top-p", "0"), ("--threads", "0"), ("--top-p", "1.1"), ("--random-freq", "2"),
-    ("--seed", "-1"), ("--qpm", "0"), ("--prompt-quarters", "0")])
+    ("--temperature", "inf"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.1"), ("--random-freq", "2"),
+    ("--threads", "0"), ("--seed", "-1"), ("--qpm", "0"), ("--prompt-quarters", "0")])
 def test_values_out_of_range(model, prompt, tmp_path, capsys, flag, value):
     told = refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", "--no-audio", flag, value)
     assert flag.strip("-") in told

@@ -52,10 +52,24 @@ def test_figures_are_those_of_the_shipped_weights():
     assert f"{config['n_parameters']:,}" in README
 
 
-def test_encode_rates_are_those_on_file():
-    rows = json.loads((ROOT / "benchmarks/encode_speed.json").read_text())["rows"]
-    for row in rows:
-        assert f"| {row['what']} | {row['files_per_second']:g} |" in README
+TABLES = {
+    "encode_speed": "| {what} | {files_per_second:g} | {clara_is_times:g} |",
+    "likelihood": "| {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
+    "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
+}
+
+
+def test_every_benchmark_has_its_table():
+    assert {path.stem for path in (ROOT / "benchmarks").glob("*.json")} == set(TABLES)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_those_on_file(name):
+    told = json.loads((ROOT / f"benchmarks/{name}.json").read_text())
+    assert f"`{told['command']}`" in README.replace("\n", " ")
+    assert told["rows"]
+    for row in told["rows"]:
+        assert TABLES[name].format(**row) + "\n" in README
 
 
 def test_pictures_are_there():
