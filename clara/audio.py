@@ -17,7 +17,8 @@ import numpy as np
 
 from clara.errors import BadSetting
 from clara.files import write_whole
-from clara.midi import PARTS, notes_to_score
+from clara.instruments import INSTRUMENTS
+from clara.midi import notes_to_score
 from clara.soundfonts import in_tune
 
 SAMPLE_RATE = 44_100
@@ -38,7 +39,7 @@ def _synthesizer(soundfont):
         raise BadSetting(f"{soundfont}: no such soundfont")
     with tempfile.TemporaryDirectory() as folder:  # it takes a path, not bytes
         mended = Path(folder, "in_tune.sf2")
-        mended.write_bytes(in_tune(Path(soundfont).read_bytes(), [part.program for part in PARTS]))
+        mended.write_bytes(in_tune(Path(soundfont).read_bytes(), sorted({i.program for i in INSTRUMENTS.values()})))
         return Synthesizer(str(mended), SAMPLE_RATE)
 
 

@@ -18,6 +18,10 @@ class NoNotes(ClaraError):
     """Music was asked for and there is not one note."""
 
 
+class WrongEnsemble(ClaraError):
+    """The parts of a piece are not those that were asked for."""
+
+
 class TooLong(ClaraError):
     """More notes, bytes or quarters than the caps allow."""
 

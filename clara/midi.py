@@ -3,61 +3,44 @@
 Reading: format 0 and 1, any resolution, running status, several tracks. Drums are
 left out, controllers ignored; the sustain pedal lengthens notes only on request (a pedal
 in a track without notes is not seen). A note without an end lasts to the end of its track. One tempo stands for the piece:
-the one at which it lasts as long as with all its changes. Metre is not read.
+the one at which it lasts as long as with all its changes. Metre is read as told; what is no metre is
+taken for none.
 
 Writing: one track per part, with name and program, at one tempo, rounded to whole
 microseconds per quarter as the format wants it. What `write_midi` wrote, `read_midi`
 reads back note for note.
 
-Contents: `read_midi`, `write_midi`, `notes_to_score`, `PARTS`, `all_piano`, `by_program`.
+Contents: `read_midi`, `write_midi`, `notes_to_score`.
 """
 
 import struct
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from symusic import Note, Score, Tempo, Track
+from symusic import Note, Score, Tempo, TimeSignature, Track
 
-from clara.errors import BadMusicFile, NoNotes, TooLong
+from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_whole
-from clara.notes import mend, quantize
+from clara.instruments import ENSEMBLES, INSTRUMENTS, assign, into_range
+from clara.notes import COMMON_TIME, mend, quantize
 
-
-@dataclass(frozen=True)
-class Part:
-    """A part's name and General MIDI program (0-127)."""
-
-    name: str
-    program: int
-
-
-PARTS = (Part("Piano", 0), Part("Violin", 40))
 SOUNDED_VELOCITY = 80  # mezzo-forte; the text says nothing of dynamics
 MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
+MAX_METRE = 64  # of numerator and denominator
 TICKS_PER_QUARTER = 480  # aimed at when writing; a multiple of the grid near it is taken
+LINE = 0.05  # share of notes that may sound into the next for a track to pass as a single line
 
-# On each of the 16 channels the pedal up and 128 note-offs: what is put before a track's
-# end so that no note and no pedal is left without one.
-_ALL_OFF = b"".join(
-    bytes([0, 0xB0 | channel, 64, 0, 0, 0x80 | channel, 0, 0]) + b"".join(bytes([0, key, 0]) for key in range(1, 128))
-    for channel in range(16)
-)
+# Put before each track's end: at its last tick the pedal up on every channel, and FAR ticks later each
+# key up on the channels in use. A note that ends FAR late had no end of its own.
+FAR = 0x0FFFFFFF
+_PEDALS_UP = b"".join(bytes([0, 0xB0 | channel, 64, 0]) for channel in range(16))[1:]
+_KEYS_UP = [bytes([0x80 | channel, 0, 0]) + b"".join(bytes([0, key, 0]) for key in range(1, 128))
+            for channel in range(16)]
 _END_OF_TRACK = b"\xff\x2f\x00"
 
 
-def all_piano(track):
-    """Every track is part 0."""
-    return 0
-
-
-def by_program(track):
-    """Part 1 for a track with part 1's program, else part 0."""
-    return int(track.program == PARTS[1].program)
-
-
-def read_midi(source, *, steps_per_quarter=12, sustain=False, part_of=all_piano):
+def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", solo_track=None):
     """Read a MIDI file as notes on a grid.
 
     Parameters
@@ -65,13 +48,15 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, part_of=all_piano)
     source : path, or bytes of a MIDI file
     steps_per_quarter : grid to round to
     sustain : lengthen notes to the sustain pedal's release
-    part_of : function from a symusic track to the index of its part
+    ensemble : which parts to tell apart, a name in `clara.instruments.ENSEMBLES`; of piano, all are one
+    solo_track : the solo's track among those with notes, by number from 1 or by name
 
     Returns
     -------
     notes : NoteSequence
     losses : Counter with `drums` (left out), `unended` (given the track's end),
-        `merged` and `cut` (see `clara.notes.mend`)
+        `merged` and `cut` (see `clara.notes.mend`), `moved` and `folded` (see
+        `clara.instruments.into_range`)
 
     Raises
     ------
@@ -81,30 +66,40 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, part_of=all_piano)
         If there is no pitched note.
     TooLong
         If it exceeds MAX_BYTES, MAX_NOTES or MAX_QUARTERS.
+    WrongEnsemble
+        If its tracks are not the ensemble's.
     """
     name, data = _read_bytes(source)
-    score, unended = _parse(data, name)
+    score = _parse(data, name)
     tracks = [t for t in score.tracks if len(t.notes)]
-    losses = Counter(unended=unended, drums=sum(len(t.notes) for t in tracks if t.is_drum))
+    losses = Counter(drums=sum(len(t.notes) for t in tracks if t.is_drum))
     tracks = [t for t in tracks if not t.is_drum]
     if not tracks:
         raise NoNotes(f"{name}: no notes in it{' but drums' * (losses['drums'] > 0)}")
     if sum(len(t.notes) for t in tracks) > MAX_NOTES:
         raise TooLong(f"{name}: more than {MAX_NOTES:,} notes")
-    start, end, pitch, part = _columns(tracks, part_of)
+    columns = [_columns(t) for t in tracks]
+    part = _parts(tracks, columns, ensemble, solo_track, name)
+    start, end, pitch = (np.concatenate(c) for c in zip(*columns))
+    unended = end - start >= FAR
+    losses["unended"] = int(unended.sum())
+    end[unended] -= FAR
     if pitch.min() < 0 or pitch.max() > 127:
         raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127)")
-    tpq = score.ticks_per_quarter
-    if start.min() < 0 or end.max() > MAX_QUARTERS * tpq:
+    tpq, last = score.ticks_per_quarter, int(end.max())
+    if start.min() < 0 or last > MAX_QUARTERS * tpq:
         raise TooLong(f"{name}: longer than {MAX_QUARTERS:,} quarters")
     if sustain:
         for p in set(part.tolist()):
-            pedals = [pedal for t in tracks if part_of(t) == p for pedal in t.pedals]
+            pedals = [pedal for t, c in zip(tracks, np.split(part, np.cumsum([len(c[0]) for c in columns])[:-1]))
+                      if c[0] == p for pedal in t.pedals]
             end[part == p] = _lengthen(end[part == p], pedals)
     notes, mended = mend(quantize(start, tpq, steps_per_quarter), quantize(end, tpq, steps_per_quarter),
-                         pitch, part, steps_per_quarter=steps_per_quarter,
-                         qpm=_mean_qpm(score.tempos, int(end.max()), tpq))
-    return notes, +(losses + mended)
+                         pitch, part, steps_per_quarter=steps_per_quarter, qpm=_mean_qpm(score.tempos, last, tpq),
+                         metre=_metre(score.time_signatures, tpq, steps_per_quarter, last),
+                         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"))
+    notes, moved = into_range(notes) if ensemble == "chamber" else (notes, Counter())
+    return notes, +(losses + mended + moved)
 
 
 def _read_bytes(source):
@@ -121,7 +116,7 @@ def _read_bytes(source):
 
 
 def _parse(data, name):
-    """The symusic score, and how many notes had no end of their own."""
+    """The symusic score, with the keys up FAR ticks after each track's end."""
     if data[:4] != b"MThd":
         raise BadMusicFile(f"{name}: not a MIDI file (it does not begin with MThd)")
     if len(data) >= 14 and data[12] & 0x80:
@@ -129,14 +124,12 @@ def _parse(data, name):
     if _is_cut_short(data):  # symusic would read on past the end of the bytes
         raise BadMusicFile(f"{name}: broken MIDI (a track is longer than the file)")
     try:
-        score = Score.from_midi(data)
-        mended = Score.from_midi(_with_all_off(data))
+        score = Score.from_midi(_with_all_off(data))
     except (RuntimeError, ValueError, struct.error) as e:
         raise BadMusicFile(f"{name}: broken MIDI ({str(e)[:120]})") from e
     if score.ticks_per_quarter < 1:
         raise BadMusicFile(f"{name}: a resolution of {score.ticks_per_quarter} ticks per quarter")
-    unended = mended.note_num() - score.note_num()
-    return mended, unended
+    return score
 
 
 def _is_cut_short(data):
@@ -149,34 +142,73 @@ def _is_cut_short(data):
 
 
 def _with_all_off(data):
-    """The file with every key released at the end of every track."""
+    """The file with every pedal and key released after the end of every track."""
+    keys_up = [_KEYS_UP[channel] for channel in range(16) if 0x90 | channel in data]
+    all_off = _PEDALS_UP + (b"\xff\xff\xff\x7f" + b"\0".join(keys_up) if keys_up else b"")
     chunks, at = [data[:14]], 8 + struct.unpack(">I", data[4:8])[0]
     while at + 8 <= len(data):
         kind, size = struct.unpack(">4sI", data[at:at + 8])
         body = data[at + 8:at + 8 + size]
         if kind == b"MTrk":
-            body = body[:-3] + _ALL_OFF[1:] if body.endswith(_END_OF_TRACK) else body + _ALL_OFF
+            body = body[:-3] + all_off if body.endswith(_END_OF_TRACK) else body + b"\0" + all_off
             body += b"\0" + _END_OF_TRACK
         chunks.append(struct.pack(">4sI", kind, len(body)) + body)
         at += 8 + size
     return b"".join(chunks)
 
 
-def _columns(tracks, part_of):
-    """start, end (ticks), pitch and part of all notes of the tracks."""
-    columns = [t.notes.numpy() for t in tracks]
-    start = np.concatenate([c["time"] for c in columns]).astype(np.int64)
-    duration = np.concatenate([c["duration"] for c in columns]).astype(np.int64)
-    pitch = np.concatenate([c["pitch"] for c in columns]).astype(np.int64)
-    part = np.repeat([part_of(t) for t in tracks], [len(t.notes) for t in tracks])
-    return start, start + duration, pitch, part
+def _columns(track):
+    """start, end (ticks) and pitch of a track's notes."""
+    columns = track.notes.numpy()
+    start = columns["time"].astype(np.int64)
+    return start, start + columns["duration"], columns["pitch"].astype(np.int64)
+
+
+def _parts(tracks, columns, ensemble, solo_track, name):
+    """The part of every note."""
+    sizes = [len(c[0]) for c in columns]
+    if ensemble == "piano":
+        return np.zeros(sum(sizes), dtype=np.int64)
+    told = [(_track_name(t), t.program, lambda c=c: _is_line(c)) for t, c in zip(tracks, columns)]
+    try:
+        return np.repeat(assign(told, ensemble, solo_track), sizes)
+    except WrongEnsemble as e:
+        raise WrongEnsemble(f"{name}: {e}") from e
+
+
+def _track_name(track):
+    """A track's name, as well as it can be read: symusic refuses what is not UTF-8."""
+    try:
+        return track.name
+    except UnicodeDecodeError:
+        return ""
+
+
+def _is_line(columns):
+    """Whether few notes sound into the next."""
+    order = np.argsort(columns[0], kind="stable")
+    start, end = columns[0][order], columns[1][order]
+    return (end[:-1] > start[1:]).mean() <= LINE if len(start) > 1 else True
+
+
+def _metre(signatures, ticks_per_quarter, steps_per_quarter, last_tick):
+    """The metre as `NoteSequence` keeps it; common time where the file says nothing."""
+    metre = {0: COMMON_TIME[0][1:]}
+    for s in sorted(signatures, key=lambda s: s.time):
+        if 0 <= s.time <= last_tick and 1 <= s.numerator <= MAX_METRE and 1 <= s.denominator <= MAX_METRE:
+            metre[int(quantize(s.time, ticks_per_quarter, steps_per_quarter))] = (s.numerator, s.denominator)
+    kept = []
+    for step, fraction in sorted(metre.items()):
+        if not kept or kept[-1][1:] != fraction:
+            kept.append((step, *fraction))
+    return tuple(kept)
 
 
 def _lengthen(end, pedals):
     """Move ends that fall under a pedal to its release; all in ticks."""
     if not pedals:
         return end
-    down, up = np.array(sorted((p.time, p.time + p.duration) for p in pedals)).T
+    down, up = np.array(sorted((p.time, p.time + p.duration) for p in pedals), dtype=np.int64).T
     up = np.maximum.accumulate(up)
     under = np.searchsorted(down, end, side="right") - 1
     return np.where(under >= 0, np.maximum(end, up[under]), end)
@@ -184,10 +216,12 @@ def _lengthen(end, pedals):
 
 def _mean_qpm(tempos, last_tick, ticks_per_quarter):
     """The one tempo at which last_tick comes as late as under all tempos."""
-    ticks = np.array([0] + [min(t.time, last_tick) for t in tempos] + [last_tick])
-    microseconds = np.array([500_000] + [t.mspq for t in tempos], dtype=float)
-    order = np.argsort(ticks[:-1], kind="stable")
-    ticks[:-1], microseconds = ticks[:-1][order], microseconds[order]
+    columns = tempos.numpy()
+    ticks = np.minimum(np.r_[0, columns["time"], last_tick], last_tick).astype(np.int64)
+    microseconds = np.r_[500_000.0, columns["mspq"]]
+    if (np.diff(ticks) < 0).any():
+        order = np.argsort(ticks[:-1], kind="stable")
+        ticks[:-1], microseconds = ticks[:-1][order], microseconds[order]
     span = np.diff(ticks)
     mean = float((span * microseconds).sum() / span.sum()) if span.sum() else microseconds[-1]
     return 60e6 / mean if mean > 0 else 120.0
@@ -210,14 +244,16 @@ def write_midi(notes, path):
 
 
 def notes_to_score(notes):
-    """Notes as a symusic Score in ticks: one track per part, one tempo."""
+    """Notes as a symusic Score in ticks: one track per part, one tempo, the metre."""
     ticks_per_step = max(1, TICKS_PER_QUARTER // notes.steps_per_quarter)
     score = Score(ticks_per_step * notes.steps_per_quarter)
     score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
+    for step, numerator, denominator in notes.metre:
+        score.time_signatures.append(TimeSignature(max(0, step) * ticks_per_step, numerator, denominator))
     for index in sorted(set(notes.part.tolist())):
-        part = PARTS[min(index, len(PARTS) - 1)]
+        player = INSTRUMENTS[notes.instruments[min(index, len(notes.instruments) - 1)]]
         of_part = notes.part == index
-        track = Track(name=part.name, program=part.program)
+        track = Track(name=player.name, program=player.program)
         columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch)
         for start, duration, pitch in zip(*(c[of_part].tolist() for c in columns)):
             track.notes.append(Note(start, duration, pitch, SOUNDED_VELOCITY))

@@ -8,10 +8,14 @@ Conventions
   Within one part, notes of one pitch never overlap.
 - Rounding to the grid is to the nearest step, half up, and happens in
   `quantize` alone.
+- The metre is a tuple of (step, numerator, denominator), ascending, the first at step 0
+  (before it in music cropped inside a bar): from that step on, bars of numerator/denominator of a whole note. Like the tempo and the
+  instruments it goes with the notes and does not count when two sequences are compared.
 - Whatever drops, merges, shortens or moves notes returns a `collections.Counter`
   of how many; counters add up.
 
-Contents: `NoteSequence`, `quantize`, `mend`, `transpose`, `fold`, `crop`.
+Contents: `NoteSequence`, `quantize`, `mend`, `mend_like`, `transpose`, `fold`, `crop`, `select`,
+`COMMON_TIME`.
 """
 
 from collections import Counter
@@ -21,6 +25,7 @@ import numpy as np
 
 LOWEST_PIANO, HIGHEST_PIANO = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
+COMMON_TIME = ((0, 4, 4),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,8 @@ class NoteSequence:
     part : int64 array, shape (n,), 0 = piano, 1 = solo instrument
     steps_per_quarter : grid steps in a quarter note, at least 1
     qpm : quarter notes per minute
+    metre : tuple of (step, numerator, denominator), see above
+    instruments : prefix of each part's instrument in `clara.instruments`, part 0 first
 
     Raises
     ------
@@ -48,6 +55,8 @@ class NoteSequence:
     part: np.ndarray
     steps_per_quarter: int = 12
     qpm: float = 120.0
+    metre: tuple = COMMON_TIME
+    instruments: tuple = ("p", "v")
 
     def __post_init__(self):
         for name in COLUMNS:
@@ -69,6 +78,15 @@ class NoteSequence:
     def __repr__(self):
         return (f"NoteSequence({len(self)} notes, {self.quarters:g} quarters at {self.qpm:g} qpm, "
                 f"{self.steps_per_quarter} steps per quarter)")
+
+    @classmethod
+    def _trusted(cls, start, duration, pitch, part, steps_per_quarter, qpm, metre, instruments):
+        """The same without checks, for int64 columns that keep the conventions by how they were made."""
+        notes = object.__new__(cls)
+        for name, value in zip((*COLUMNS, "steps_per_quarter", "qpm", "metre", "instruments"),
+                               (start, duration, pitch, part, steps_per_quarter, qpm, metre, instruments)):
+            object.__setattr__(notes, name, value)
+        return notes
 
     @property
     def end(self):
@@ -123,9 +141,10 @@ def _rank(start, part, pitch):
 
 def _overlaps(start, end, pitch, part):
     """Order by (part, pitch, start), and whether each note there runs into the next."""
-    order = np.lexsort((start, pitch, part))
-    same = (np.diff(part[order]) == 0) & (np.diff(pitch[order]) == 0)
-    return order, same & (end[order][:-1] > start[order][1:])
+    tone = part * 128 + pitch
+    order = np.argsort(tone << 44 | start)
+    tone, start, end = tone[order], start[order], end[order]
+    return order, (tone[:-1] == tone[1:]) & (end[:-1] > start[1:])
 
 
 def quantize(ticks, ticks_per_quarter, steps_per_quarter):
@@ -144,7 +163,7 @@ def quantize(ticks, ticks_per_quarter, steps_per_quarter):
     return (2 * ticks * steps_per_quarter + ticks_per_quarter) // (2 * ticks_per_quarter)
 
 
-def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0):
+def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=COMMON_TIME, instruments=("p", "v")):
     """Build a `NoteSequence` from columns in any order that may overlap.
 
     A note shorter than a step gets one step. Notes of one part with equal start
@@ -156,6 +175,7 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0):
     start, end : int arrays, shape (n,), in steps
     pitch : int array, shape (n,)
     part : int array, shape (n,), or one int for all
+    steps_per_quarter, qpm, metre, instruments : of the `NoteSequence`
 
     Returns
     -------
@@ -165,17 +185,28 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0):
     start, end, pitch = (np.asarray(c, dtype=np.int64) for c in (start, end, pitch))
     part = np.broadcast_to(np.asarray(part, dtype=np.int64), start.shape)
     end = np.maximum(end, start + 1)
-    order = np.lexsort((-end, pitch, part, start))
-    start, end, pitch, part = start[order], end[order], pitch[order], part[order]
     rank = _rank(start, part, pitch)
-    first = np.ones(len(rank), dtype=bool)
-    first[1:] = np.diff(rank) != 0
-    start, end, pitch, part = start[first], end[first], pitch[first], part[first]
+    order = np.argsort(rank)
+    rank, end = rank[order], end[order]
+    first = np.flatnonzero(np.diff(rank, prepend=-1))
+    merged = len(rank) - len(first)
+    if merged:
+        end, order = np.maximum.reduceat(end, first), order[first]
+    start, pitch, part = start[order], pitch[order], part[order]
     order, overlap = _overlaps(start, end, pitch, part)
     before, after = order[:-1][overlap], order[1:][overlap]
     end[before] = start[after]
-    notes = NoteSequence(start, end - start, pitch, part, steps_per_quarter, qpm)
-    return notes, Counter(merged=int((~first).sum()), cut=len(before))
+    columns = start, end - start, pitch, part
+    if len(start) and (start[0] < 0 or pitch.min() < 0 or pitch.max() > 127 or part.min() < 0 or len(end) != len(part)):
+        return NoteSequence(*columns, steps_per_quarter, qpm, metre, instruments), Counter()  # which says what is wrong
+    notes = NoteSequence._trusted(*columns, steps_per_quarter, qpm, metre, instruments)
+    return notes, Counter(merged=merged, cut=len(before))
+
+
+def mend_like(notes, start, end, pitch, part):
+    """`mend` with the grid, tempo, metre and instruments of `notes`."""
+    return mend(start, end, pitch, part, steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm,
+                metre=notes.metre, instruments=notes.instruments)
 
 
 def transpose(notes, semitones):
@@ -206,8 +237,7 @@ def fold(notes, lowest, highest):
     if not folded:
         return notes, Counter()
     pitch = notes.pitch + 12 * (below - above)
-    kept, losses = mend(notes.start, notes.end, pitch, notes.part,
-                        steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm)
+    kept, losses = mend_like(notes, notes.start, notes.end, pitch, notes.part)
     return kept, losses + Counter(folded=folded)
 
 
@@ -220,8 +250,15 @@ def crop(notes, first_step, last_step):
     """
     start, end = np.maximum(notes.start, first_step), np.minimum(notes.end, last_step)
     inside = end > start
-    return mend(start[inside] - first_step, end[inside] - first_step, notes.pitch[inside],
-                notes.part[inside], steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm)[0]
+    metre = _later_metre(notes.metre, first_step)
+    return mend_like(replace(notes, metre=metre), start[inside] - first_step, end[inside] - first_step,
+                     notes.pitch[inside], notes.part[inside])[0]
+
+
+def _later_metre(metre, first_step):
+    """The metre as it is from first_step on; where that lies inside a bar, the bar begins before step 0."""
+    at = max(i for i, (step, _, _) in enumerate(metre) if step <= max(0, first_step))
+    return tuple((step - first_step, n, d) for step, n, d in metre[at:])
 
 
 def select(notes, keep):

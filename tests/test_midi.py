@@ -19,25 +19,30 @@ from conftest import (
     tempo,
     track,
 )
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from symusic import Score
 
 from clara import midi
 from clara.errors import BadMusicFile, CannotWrite, NoNotes, TooLong
-from clara.midi import by_program, read_midi, write_midi
+from clara.instruments import ENSEMBLES
+from clara.midi import read_midi, write_midi
 from clara.notes import mend
 
 QUARTER = on(0, 60) + off(480, 60)
 QUARTER_ROW = (0, 12, 60)
 
 
-@given(notes=note_sequences(min_notes=1, parts=2), steps_per_quarter=st.sampled_from([1, 4, 7, 12, 24, 96, 500]))
-def test_written_and_read_back_is_the_same(notes, steps_per_quarter, tmp_path_factory):
-    notes = replace(notes, steps_per_quarter=steps_per_quarter)
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+@given(data=st.data(), steps_per_quarter=st.sampled_from([1, 4, 7, 12, 24, 96, 500]))
+def test_written_and_read_back_is_the_same(ensemble, data, steps_per_quarter, tmp_path_factory):
+    prefixes = ENSEMBLES[ensemble]
+    notes = data.draw(note_sequences(steps_per_quarter, 55, 103, parts=len(prefixes), min_notes=4))
+    assume(set(notes.part.tolist()) == set(range(len(prefixes))))
+    notes = replace(notes, instruments=prefixes)
     path = tmp_path_factory.getbasetemp() / "round_trip.mid"
     write_midi(notes, path)
-    assert read_midi(path, steps_per_quarter=steps_per_quarter, part_of=by_program) == (notes, Counter())
+    assert read_midi(path, steps_per_quarter=steps_per_quarter, ensemble=ensemble) == (notes, Counter())
 
 
 @pytest.mark.parametrize("qpm", [2.0, 30.0, 97.3, 120.0, 480.0])
@@ -186,7 +191,7 @@ def test_sustain_lengthens_on_request(data, plain, sustained):
 
 def test_parts_by_program():
     data = midi_bytes(track(program(0, 0), QUARTER), track(program(0, 40, 1), on(0, 60, channel=1), off(480, 60, 1)))
-    notes, losses = read_midi(data, part_of=by_program)
+    notes, losses = read_midi(data, ensemble="chamber")
     assert notes.part.tolist() == [0, 1] and not losses
     assert len(read_midi(data)[0]) == 1
 

@@ -104,8 +104,7 @@ class Notewise:
         tone = (len(self.prefixes) - 1 - notes.part) * self.n_keys + notes.pitch - self.lowest
         time = np.concatenate([notes.end, notes.start])
         code = np.concatenate([tone, self.n_tones + tone])
-        order = np.argsort(time * (2 * self.n_tones) + code)
-        time, code = time[order], code[order]
+        time, code = np.divmod(np.sort(time * (2 * self.n_tones) + code), 2 * self.n_tones)
         pause = np.diff(time, prepend=0)
         n_waits = -(-pause // self.longest_wait)
         is_wait = np.ones(len(code) + int(n_waits.sum()), dtype=bool)
