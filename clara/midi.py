@@ -95,7 +95,7 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
                       if c[0] == p for pedal in t.pedals]
             end[part == p] = _lengthen(end[part == p], pedals)
     notes, mended = mend(quantize(start, tpq, steps_per_quarter), quantize(end, tpq, steps_per_quarter),
-                         pitch, part, steps_per_quarter=steps_per_quarter, qpm=_mean_qpm(score.tempos, last, tpq),
+                         pitch, part, steps_per_quarter=steps_per_quarter, qpm=_mean_qpm(score.tempos, int(end.max()), tpq),
                          metre=_metre(score.time_signatures, tpq, steps_per_quarter, last),
                          instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"))
     notes, moved = into_range(notes) if ensemble == "chamber" else (notes, Counter())
