@@ -37,12 +37,24 @@ class Vocab:
         self.pad, self.bos, self.eos = (self.id_of[w] for w in CONTROL_WORDS)
 
     @classmethod
-    def of(cls, encoding):
-        """The control words, then the encoding's words in its order."""
-        return cls([*CONTROL_WORDS, *encoding.words])
+    def of(cls, encoding, seen=()):
+        """The control words, the encoding's words in its order, and of an open vocabulary those seen, sorted.
+
+        Parameters
+        ----------
+        encoding : of `clara.encodings`
+        seen : iterable of words
+        """
+        more = sorted(set(seen) - set(encoding.words)) if encoding.open_vocabulary else []
+        return cls([*CONTROL_WORDS, *encoding.words, *more])
 
     def __len__(self):
         return len(self.words)
+
+    @property
+    def dtype(self):
+        """The smallest of int16 and int32 that holds every id, and -1."""
+        return np.int16 if len(self) < 2**15 else np.int32
 
     def __eq__(self, other):
         return isinstance(other, Vocab) and self.words == other.words
@@ -87,11 +99,10 @@ def transposition_tables(vocab, encoding, semitones):
 
     Returns
     -------
-    int16 array, shape (n, len(vocab)); -1 where the moved word is not in the vocabulary
+    array of `vocab.dtype`, shape (n, len(vocab)); -1 where the moved word is not in the vocabulary
     """
-    assert len(vocab) < 2**15, "more words than int16 holds"
     return np.array([[_moved(vocab, encoding, w, s) for w in vocab.words] for s in semitones],
-                    dtype=np.int16)
+                    dtype=vocab.dtype)
 
 
 def _moved(vocab, encoding, word, semitones):

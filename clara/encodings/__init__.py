@@ -6,10 +6,13 @@ An encoding has `name`, `settings`, `words`, `steps_per_quarter`, and
 an entry in `ENCODINGS`; `tests/test_encodings.py` then tests it by itself.
 """
 
-from clara.encodings.notewise import Notewise
+from clara.encodings.chordwise import Chordwise
+from clara.encodings.framewise import Framewise
+from clara.encodings.melodywise import Melodywise
+from clara.encodings.notewise import Chamber, Notewise, Quartet
 from clara.errors import BadSetting
 
-ENCODINGS = {Notewise.name: Notewise}
+ENCODINGS = {kind.name: kind for kind in (Notewise, Chamber, Quartet, Chordwise, Melodywise, Framewise)}
 
 
 def make(settings):

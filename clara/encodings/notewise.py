@@ -15,41 +15,20 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.errors import BadSetting, UnknownWord
-from clara.notes import LOWEST_PIANO, fold, mend
+from clara.encodings.keyboard import Keyboard, plain_words
+from clara.notes import mend
 
-# keys: (lowest, highest) MIDI number. 62 and 38 are Clara's large and small range.
-RANGES = {88: (21, 108), 62: (33, 94), 38: (45, 82)}
 LONGEST_WAIT_QUARTERS = 2
 
 
-class Notewise:
-    """Notes to start-and-end words and back.
-
-    Parameters
-    ----------
-    steps_per_quarter : grid of the notes taken and given (12 or 4 as a rule)
-    n_keys : 88, 62 or 38; notes outside are folded in by octaves and counted
-    prefixes : one word prefix per part, part 0 first
-    """
+class Notewise(Keyboard):
+    """Notes to start-and-end words and back; parameters as `Keyboard`."""
 
     name = "notewise"
 
-    def __init__(self, steps_per_quarter=12, n_keys=88, prefixes=("p",)):
-        if n_keys not in RANGES:
-            raise BadSetting(f"n_keys must be one of {sorted(RANGES)}, not {n_keys}")
-        if steps_per_quarter < 1:
-            raise BadSetting(f"steps_per_quarter must be at least 1, not {steps_per_quarter}")
-        self.steps_per_quarter, self.n_keys, self.prefixes = steps_per_quarter, n_keys, tuple(prefixes)
-        self.lowest, self.highest = RANGES[n_keys]
+    def __init__(self, steps_per_quarter=12, n_keys=88, prefixes=None):
+        super().__init__(steps_per_quarter, n_keys, prefixes)
         self.longest_wait = LONGEST_WAIT_QUARTERS * steps_per_quarter
-        self.n_tones = len(self.prefixes) * n_keys  # a tone is one key of one part
-
-    @property
-    def settings(self):
-        """What `clara.encodings.make` needs to build this encoding again."""
-        return {"encoding": self.name, "steps_per_quarter": self.steps_per_quarter,
-                "n_keys": self.n_keys, "prefixes": list(self.prefixes)}
 
     # Codes number the words: ends of all tones, starts of all tones, waits. Within
     # ends and starts they ascend in the order in which a step writes them.
@@ -57,10 +36,8 @@ class Notewise:
     @cached_property
     def words(self):
         """All words in the order of their codes."""
-        names = [f"{prefix}{midi - LOWEST_PIANO + 1}" for prefix in reversed(self.prefixes)
-                 for midi in range(self.lowest, self.highest + 1)]
         waits = [f"wait{n}" for n in range(1, self.longest_wait + 1)]
-        return [f"end{name}" for name in names] + names + waits
+        return [f"end{name}" for name in self.tone_names] + self.tone_names + waits
 
     @cached_property
     def _word_array(self):
@@ -90,18 +67,9 @@ class Notewise:
         notes, losses = self.fit(notes)
         return self._word_array[self._encode_codes(notes)].tolist(), losses
 
-    def fit(self, notes):
-        """Fold notes into the range; returns (notes, losses). Raises as `encode`."""
-        if notes.steps_per_quarter != self.steps_per_quarter:
-            raise BadSetting(f"notes at {notes.steps_per_quarter} steps per quarter given to an "
-                             f"encoding at {self.steps_per_quarter}")
-        if len(notes) and notes.part.max() >= len(self.prefixes):
-            raise BadSetting(f"part {notes.part.max()} has no prefix among {self.prefixes}")
-        return fold(notes, self.lowest, self.highest)
-
     def _encode_codes(self, notes):
         """Codes of fitted notes, shape (n_words,)."""
-        tone = (len(self.prefixes) - 1 - notes.part) * self.n_keys + notes.pitch - self.lowest
+        tone = self.tones(notes)
         time = np.concatenate([notes.end, notes.start])
         code = np.concatenate([tone, self.n_tones + tone])
         time, code = np.divmod(np.sort(time * (2 * self.n_tones) + code), 2 * self.n_tones)
@@ -150,10 +118,8 @@ class Notewise:
         end = np.where(same, np.roll(time, -1), last)
         unended = is_start & ~same
         keep = is_start & ((end > time) | unended)
-        part = len(self.prefixes) - 1 - tone[keep] // self.n_keys
-        pitch = tone[keep] % self.n_keys + self.lowest
-        notes, _ = mend(time[keep], end[keep], pitch, part,
-                        steps_per_quarter=self.steps_per_quarter, qpm=qpm)
+        notes, _ = mend(time[keep], end[keep], *self.pitch_and_part(tone[keep]),
+                        steps_per_quarter=self.steps_per_quarter, qpm=qpm, instruments=self.instruments)
         losses = Counter(stray_end=int((~is_start & ~after_start).sum()),
                          restruck=int((is_start & after_start).sum()),
                          unended=int(unended.sum()), empty=int((is_start & ~keep).sum()))
@@ -161,16 +127,11 @@ class Notewise:
 
     def _codes(self, words):
         """Codes of words, control words left out, shape (n,)."""
-        if isinstance(words, str):
-            words = words.split()
-        words = [w for w in words if not w.startswith("xx")]
+        words = plain_words(words)
         try:
             return np.array([self._code_of[w] for w in words], dtype=np.int64)
         except KeyError as e:
-            word = e.args[0]
-            raise UnknownWord(f"word {words.index(word) + 1} of the text, {word!r}, is not "
-                              f"{self.name} with {self.n_keys} keys at "
-                              f"{self.steps_per_quarter} steps per quarter") from None
+            raise self.unknown(words, e.args[0]) from None
 
     def transpose_word(self, word, semitones):
         """The word for the same event `semitones` higher, or None where no key is there."""
@@ -185,3 +146,17 @@ class Notewise:
         return [int(w[4:]) if w.startswith("wait") else 0 for w in words]
 
 
+
+
+class Chamber(Notewise):
+    """Notewise for piano and one solo instrument, whose words are `v40` and `endv40`."""
+
+    name = "chamber"
+    plain_prefixes = ("p", "v")
+
+
+class Quartet(Notewise):
+    """Notewise for a string quartet: `va` and `vb` the violins, `w` the viola, `c` the cello."""
+
+    name = "quartet"
+    plain_prefixes = ("va", "vb", "w", "c")

@@ -1,0 +1,243 @@
+"""Chordwise text: one word per grid step, the combination of notes struck there.
+
+`p28+p40+p44` strikes three keys at once. A step where nothing is struck is a rest word
+that carries how many notes were struck in the ten steps before it, `rest4`, so that a
+model cannot do well by guessing silence always. Any combination that occurs is a word, so
+a vocabulary is that of a corpus: `words` here are the rests alone.
+
+Without holds the lengths of notes are lost: decoding gives a note the time until the next
+strike, at most a bar of four quarters. With holds a step also names the keys that go on
+sounding, `~p28+p40`, rests are steps in which nothing sounds, and nothing is lost.
+
+After the chordwise encoding of Payne's Clara (2018), which took four steps per quarter.
+"""
+
+from collections import Counter
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from clara.encodings.keyboard import Keyboard, plain_words, run_starts
+from clara.notes import mend
+
+RECENT_STEPS = 10
+MOST_RECENT = 40  # notes; a rest word says no more than that
+LONGEST_QUARTERS = 4  # of a decoded note without holds
+AT_ONCE = 256  # chords looked up at a time
+REST, HELD, AND = "rest", "~", "+"
+RESTS = tuple(f"{REST}{n}" for n in range(MOST_RECENT + 1))
+
+
+class Chordwise(Keyboard):
+    """Notes to chord words and back.
+
+    Parameters
+    ----------
+    steps_per_quarter, n_keys, prefixes : see `Keyboard`
+    holds : also write the keys that go on sounding, which loses nothing
+    """
+
+    name = "chordwise"
+    open_vocabulary = True
+    words = RESTS  # every vocabulary holds them, and chords beside them
+
+    def __init__(self, steps_per_quarter=4, n_keys=88, prefixes=None, holds=False):
+        super().__init__(steps_per_quarter, n_keys, prefixes)
+        self.holds = bool(holds)
+        self.longest = LONGEST_QUARTERS * steps_per_quarter
+
+    @property
+    def settings(self):
+        """What `clara.encodings.make` needs to build this encoding again."""
+        return super().settings | {"holds": self.holds}
+
+    # Codes number the marks that chords are made of: struck tones, held tones, and rests after them.
+
+    @cached_property
+    def _marks(self):
+        """By code: the mark behind the space that begins a word, then behind the sign that continues it."""
+        marks = [*self.tone_names, *(HELD + name for name in self.tone_names), *RESTS]
+        return np.array([" " + m for m in marks] + [AND + m for m in marks], dtype=object)
+
+    @cached_property
+    def _code_of(self):
+        return {mark[1:]: code for code, mark in enumerate(self._marks[:len(self._marks) // 2])}
+
+    def encode(self, notes):
+        """Write notes as words.
+
+        Parameters
+        ----------
+        notes : NoteSequence on this encoding's grid
+
+        Returns
+        -------
+        words : list of str, one per step
+        losses : Counter with what folding lost and, without holds, `relengthened`
+            (notes whose length decoding will not give back)
+
+        Raises
+        ------
+        BadSetting
+            If the grid differs or a part has no prefix.
+        """
+        notes, losses = self.fit(notes)
+        if not len(notes):
+            return [], losses
+        n_steps = notes.n_steps if self.holds else min(notes.n_steps, int(notes.start[-1]) + self.longest)
+        if not self.holds:
+            losses = +(losses + Counter(relengthened=int((notes.duration != self._durations(notes.start, n_steps)).sum())))
+        step, tone, held = self._sounding(notes)
+        silent = np.setdiff1d(np.arange(n_steps), step, assume_unique=False)
+        code = np.r_[tone + self.n_tones * held, 2 * self.n_tones + self._recent(notes.start, n_steps)[silent]]
+        rank = np.sort(np.r_[step, silent] * (self.n_tones + 1) + np.r_[tone, np.zeros_like(silent)] << 20 | code)
+        step, code = (rank >> 20) // (self.n_tones + 1), rank & (1 << 20) - 1
+        goes_on = np.diff(step, prepend=-1) == 0
+        return "".join(self._marks[code + goes_on * (len(self._marks) // 2)].tolist())[1:].split(" "), losses
+
+    def _sounding(self, notes):
+        """Step, tone and held (0 or 1) of everything that the words name."""
+        tone = self.tones(notes)
+        if not self.holds:
+            return notes.start, tone, np.zeros_like(tone)
+        note = np.repeat(np.arange(len(notes)), notes.duration)
+        into = np.arange(len(note)) - np.repeat(notes.duration.cumsum() - notes.duration, notes.duration)
+        return notes.start[note] + into, tone[note], (into > 0).astype(np.int64)
+
+    @staticmethod
+    def _recent(start, n_steps):
+        """How many notes were struck in the steps before each step, int array (n_steps,)."""
+        struck = np.r_[np.zeros(RECENT_STEPS, dtype=np.int64), np.bincount(start, minlength=n_steps)].cumsum()
+        struck = np.r_[0, struck]
+        return np.minimum(struck[RECENT_STEPS:RECENT_STEPS + n_steps] - struck[:n_steps], MOST_RECENT)
+
+    def _durations(self, start, n_steps):
+        """Steps until the next strike, at most a bar, of notes sorted by start."""
+        strikes = np.r_[start[run_starts(start)], n_steps]
+        following = strikes[np.searchsorted(strikes, start, side="right")]
+        return np.minimum(following - start, self.longest)
+
+    def decode(self, words, qpm=120.0):
+        """Read words back as notes; what makes no sense is left out and counted.
+
+        Parameters
+        ----------
+        words : list of str, or one str of words between spaces; control words are skipped
+
+        Returns
+        -------
+        notes : NoteSequence
+        losses : Counter with `stray_hold` (steps in which a key is held that was not struck)
+
+        Raises
+        ------
+        UnknownWord
+            Naming the first word that is not of this encoding, and its position.
+        """
+        words = plain_words(words)
+        try:
+            codes = [self.codes(w) for w in words]
+        except KeyError as e:
+            raise self.unknown(words, e.args[0]) from None
+        step = np.repeat(np.arange(len(words)), [len(c) for c in codes])
+        code = np.array([c for chord in codes for c in chord], dtype=np.int64)
+        step, code = step[code < 2 * self.n_tones], code[code < 2 * self.n_tones]
+        tone, held = code % self.n_tones, code >= self.n_tones
+        if self.holds:
+            start, end, tone, stray = self._runs(step, tone, held)
+        else:
+            start, end, stray = step, step + self._durations(step, len(words)), 0
+        notes, _ = mend(start, end, *self.pitch_and_part(tone), steps_per_quarter=self.steps_per_quarter,
+                        qpm=qpm, instruments=self.instruments)
+        return notes, +Counter(stray_hold=int(stray))
+
+    @staticmethod
+    def _runs(step, tone, held):
+        """start, end and tone of notes from what sounds in each step, and the steps held without a strike."""
+        order = np.lexsort((step, tone))
+        step, tone, held = step[order], tone[order], held[order]
+        goes_on = np.zeros(len(step), dtype=bool)
+        goes_on[1:] = held[1:] & (np.diff(step) == 1) & (np.diff(tone) == 0)
+        first = np.flatnonzero(~goes_on)
+        length = np.diff(np.r_[first, len(step)])
+        struck = ~held[first]
+        start = step[first][struck]
+        return start, start + length[struck], tone[first][struck], length[~struck].sum()
+
+    def codes(self, word):
+        """The marks of a word: struck tones, held tones + `n_tones`, or one rest + 2 * `n_tones`.
+
+        Raises
+        ------
+        KeyError
+            With the word, if it is none of this encoding.
+        """
+        try:
+            codes = [self._code_of[mark] for mark in word.split(AND)]
+        except KeyError:
+            raise KeyError(word) from None
+        tones = [c % self.n_tones for c in codes]
+        rest = codes[-1] >= 2 * self.n_tones
+        held = any(self.n_tones <= c < 2 * self.n_tones for c in codes)
+        in_order = all(a < b for a, b in pairwise(tones))
+        if (rest and len(codes) > 1) or (held and not self.holds) or not (rest or in_order):
+            raise KeyError(word)
+        return codes
+
+    def transpose_word(self, word, semitones):
+        """The word for the same chord `semitones` higher, or None where a key is missing."""
+        if word.startswith(REST):
+            return word
+        tones = [self.shifted(c % self.n_tones, semitones) for c in self.codes(word)]
+        if None in tones:
+            return None
+        return AND.join((HELD if mark[0] == HELD else "") + self.tone_names[t]
+                        for t, mark in zip(tones, word.split(AND)))
+
+    def span(self, word):
+        """The lowest and highest key of a word within the range, from 0, or None of a rest."""
+        if word.startswith(REST):
+            return None
+        keys = [c % self.n_tones % self.n_keys for c in self.codes(word)]
+        return min(keys), max(keys)
+
+    def nearest(self, words, known):
+        """For each chord the known chord nearest to it; rests, which every vocabulary holds, stay.
+
+        Near are chords that share keys, all else equal those that strike the same of
+        them, have the same pitch classes and the same highest and lowest key.
+
+        Parameters
+        ----------
+        words, known : lists of str
+
+        Returns
+        -------
+        list of str; of equally near ones the first
+        """
+        known = [w for w in known if not w.startswith(REST)]
+        table = self._features(known)
+        squares, found = (table ** 2).sum(1), []
+        chords = [w for w in words if not w.startswith(REST)]
+        for at in range(0, len(chords), AT_ONCE):
+            found += (squares - 2 * self._features(chords[at:at + AT_ONCE]) @ table.T).argmin(1).tolist()
+        chosen = iter(found)
+        return [w if w.startswith(REST) else known[next(chosen)] for w in words]
+
+    def _features(self, words):
+        """Chords as points whose squared distance counts what differs, float32 (n, m)."""
+        points = np.zeros((len(words), 4 * self.n_tones + 12), dtype=np.float32)
+        sounding, struck, low, high = (slice(i * self.n_tones, (i + 1) * self.n_tones) for i in range(4))
+        for row, word in zip(points, words):
+            codes = np.array(self.codes(word))
+            tones = codes % self.n_tones
+            row[sounding][tones] = 1
+            row[struck][tones[codes < self.n_tones]] = 0.5**0.5
+            row[low][tones.min()] = row[high][tones.max()] = 0.25**0.5
+            row[-12:][tones % self.n_keys % 12] = 0.5**0.5
+        return points
+
+    def steps(self, words):
+        """Steps that each word lets pass, as a list of int."""
+        return [1] * len(words)

@@ -1,0 +1,113 @@
+"""Framewise text: the keys that sound in each grid step, then a word that ends the frame.
+
+`p28 p40 frame p28 p40 frame frame` is two steps of a fifth and one of silence. It is the
+spelling of piano rolls that say which keys sound and not which are struck (Boulanger-
+Lewandowski, Bengio and Vincent 2012), so a key struck again at once is one longer note:
+`merged` counts the strikes lost.
+"""
+
+from collections import Counter
+from functools import cached_property
+
+import numpy as np
+
+from clara.encodings.keyboard import Keyboard, plain_words
+from clara.notes import mend
+
+FRAME = "frame"
+
+
+class Framewise(Keyboard):
+    """Notes to frames and back; parameters as `Keyboard`."""
+
+    name = "framewise"
+
+    def __init__(self, steps_per_quarter=4, n_keys=88, prefixes=None):
+        super().__init__(steps_per_quarter, n_keys, prefixes)
+
+    @cached_property
+    def words(self):
+        """All words: the tones in order, then the frame's end, which is code `n_tones`."""
+        return [*self.tone_names, FRAME]
+
+    @cached_property
+    def _word_array(self):
+        return np.array(self.words, dtype=object)
+
+    @cached_property
+    def _code_of(self):
+        return {word: code for code, word in enumerate(self.words)}
+
+    def encode(self, notes):
+        """Write notes as words.
+
+        Parameters
+        ----------
+        notes : NoteSequence on this encoding's grid
+
+        Returns
+        -------
+        words : list of str
+        losses : Counter with what folding lost, and `merged` (strikes of a key that
+            sounded until then)
+
+        Raises
+        ------
+        BadSetting
+            If the grid differs or a part has no prefix.
+        """
+        notes, losses = self.fit(notes)
+        tone = self.tones(notes)
+        note = np.repeat(np.arange(len(notes)), notes.duration)
+        step = np.arange(len(note)) + np.repeat(notes.start - notes.duration.cumsum() + notes.duration, notes.duration)
+        frames = np.arange(notes.n_steps) * (self.n_tones + 1) + self.n_tones
+        rank = np.sort(np.r_[step * (self.n_tones + 1) + tone[note], frames])
+        ends = set(zip(notes.end.tolist(), tone.tolist()))
+        merged = sum(begin in ends for begin in zip(notes.start.tolist(), tone.tolist()))
+        return self._word_array[rank % (self.n_tones + 1)].tolist(), +(losses + Counter(merged=merged))
+
+    def decode(self, words, qpm=120.0):
+        """Read words back as notes; what makes no sense is mended and counted.
+
+        Parameters
+        ----------
+        words : list of str, or one str of words between spaces; control words are skipped
+
+        Returns
+        -------
+        notes : NoteSequence
+        losses : Counter with `repeated` (a key named twice in a frame) and `unended`
+            (keys after the last frame's end, which are taken for a frame)
+
+        Raises
+        ------
+        UnknownWord
+            Naming the first word that is not of this encoding, and its position.
+        """
+        words = plain_words(words)
+        try:
+            code = np.array([self._code_of[w] for w in words], dtype=np.int64)
+        except KeyError as e:
+            raise self.unknown(words, e.args[0]) from None
+        is_end = code == self.n_tones
+        step, tone = (is_end.cumsum() - is_end)[~is_end], code[~is_end]
+        sounding = np.unique(tone * (len(words) + 1) + step)
+        begins = np.flatnonzero(np.diff(sounding, prepend=-2) != 1)
+        length = np.diff(np.r_[begins, len(sounding)])
+        tones, start = np.divmod(sounding[begins], len(words) + 1)
+        notes, _ = mend(start, start + length, *self.pitch_and_part(tones), steps_per_quarter=self.steps_per_quarter,
+                        qpm=qpm, instruments=self.instruments)
+        unended = int((step == is_end.sum()).sum())
+        return notes, +Counter(repeated=len(tone) - len(sounding), unended=unended)
+
+    def transpose_word(self, word, semitones):
+        """The word for the same key `semitones` higher, or None where no key is there."""
+        tone = self._code_of[word]
+        if tone == self.n_tones:
+            return word
+        moved = self.shifted(tone, semitones)
+        return None if moved is None else self.words[moved]
+
+    def steps(self, words):
+        """Steps that each word lets pass, as a list of int."""
+        return [int(w == FRAME) for w in words]

@@ -1,0 +1,124 @@
+"""What encodings that name keys share: the grid, the range, the parts and their tones.
+
+A tone is one key of one part, numbered in the order in which a step writes them: the
+last part first (the solo before the piano), low keys before high ones.
+
+Contents: `Keyboard`, `RANGES`.
+"""
+
+import re
+from functools import cached_property
+
+import numpy as np
+
+from clara.errors import BadSetting, UnknownWord
+from clara.instruments import ENSEMBLES
+from clara.notes import LOWEST_PIANO, fold
+
+# keys: (lowest, highest) MIDI number. 62 and 38 are Clara's large and small range.
+RANGES = {88: (21, 108), 62: (33, 94), 38: (45, 82)}
+
+
+class Keyboard:
+    """The settings of an encoding that names keys, and its tones.
+
+    Parameters
+    ----------
+    steps_per_quarter : grid of the notes taken and given (12 or 4 as a rule)
+    n_keys : 88, 62 or 38; notes outside are folded in by octaves and counted
+    prefixes : one word prefix per part, part 0 first; keys of `clara.instruments.INSTRUMENTS`
+
+    Raises
+    ------
+    BadSetting
+        For a grid, a range or prefixes that cannot be.
+    """
+
+    name = ""
+    open_vocabulary = False  # True where `words` are only those that every vocabulary holds
+    plain_prefixes = ("p",)  # where none are given
+
+    def __init__(self, steps_per_quarter=12, n_keys=88, prefixes=None):
+        prefixes = self.plain_prefixes if prefixes is None else tuple(prefixes)
+        if n_keys not in RANGES:
+            raise BadSetting(f"n_keys must be one of {sorted(RANGES)}, not {n_keys}")
+        if steps_per_quarter < 1:
+            raise BadSetting(f"steps_per_quarter must be at least 1, not {steps_per_quarter}")
+        if not prefixes or len(set(prefixes)) < len(prefixes) or not all(re.fullmatch("[a-z]+", p) for p in prefixes):
+            raise BadSetting(f"prefixes must be distinct and of small letters, not {prefixes}")
+        self.steps_per_quarter, self.n_keys, self.prefixes = steps_per_quarter, n_keys, prefixes
+        self.lowest, self.highest = RANGES[n_keys]
+        self.n_tones = len(prefixes) * n_keys
+
+    @property
+    def settings(self):
+        """What `clara.encodings.make` needs to build this encoding again."""
+        return {"encoding": self.name, "steps_per_quarter": self.steps_per_quarter,
+                "n_keys": self.n_keys, "prefixes": list(self.prefixes)}
+
+    @property
+    def ensemble(self):
+        """The ensemble whose parts these prefixes are, a name in `clara.instruments.ENSEMBLES`."""
+        return next((name for name, prefixes in ENSEMBLES.items() if prefixes == self.prefixes), "piano")
+
+    @cached_property
+    def tone_names(self):
+        """`p40` and the like by tone."""
+        return [f"{prefix}{midi - LOWEST_PIANO + 1}" for prefix in reversed(self.prefixes)
+                for midi in range(self.lowest, self.highest + 1)]
+
+    @cached_property
+    def _tone_of(self):
+        return {name: tone for tone, name in enumerate(self.tone_names)}
+
+    def fit(self, notes):
+        """Fold notes into the range.
+
+        Returns
+        -------
+        notes : NoteSequence
+        losses : Counter
+
+        Raises
+        ------
+        BadSetting
+            If the grid differs or a part has no prefix.
+        """
+        if notes.steps_per_quarter != self.steps_per_quarter:
+            raise BadSetting(f"notes at {notes.steps_per_quarter} steps per quarter given to an "
+                             f"encoding at {self.steps_per_quarter}")
+        if len(notes) and notes.part.max() >= len(self.prefixes):
+            raise BadSetting(f"part {notes.part.max()} has no prefix among {self.prefixes}")
+        return fold(notes, self.lowest, self.highest)
+
+    def tones(self, notes):
+        """The tone of each fitted note, shape (n,)."""
+        return (len(self.prefixes) - 1 - notes.part) * self.n_keys + notes.pitch - self.lowest
+
+    def pitch_and_part(self, tones):
+        """MIDI numbers and parts of an int array of tones."""
+        return tones % self.n_keys + self.lowest, len(self.prefixes) - 1 - tones // self.n_keys
+
+    def shifted(self, tone, semitones):
+        """The tone `semitones` higher, or None where no key is there."""
+        return tone + semitones if 0 <= tone % self.n_keys + semitones < self.n_keys else None
+
+    @property
+    def instruments(self):
+        """The prefixes as a `NoteSequence` keeps them; the piano alone has room for a solo."""
+        return ("p", "v") if self.prefixes == ("p",) else self.prefixes
+
+    def unknown(self, words, word):
+        """The error for a word that is not of this encoding."""
+        return UnknownWord(f"word {words.index(word) + 1} of the text, {word!r}, is not "
+                           f"{self.name} with {self.n_keys} keys at {self.steps_per_quarter} steps per quarter")
+
+
+def plain_words(words):
+    """A text, str or list of words, as a list of words without control words."""
+    return [w for w in (words.split() if isinstance(words, str) else words) if not w.startswith("xx")]
+
+
+def run_starts(values):
+    """Where runs of equal values begin, int array."""
+    return np.flatnonzero(np.diff(values, prepend=values[0] - 1)) if len(values) else np.zeros(0, dtype=int)
