@@ -29,7 +29,7 @@ def arguments(argv=None):
     p.add_argument("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
     grid = p.add_argument_group("grid")
     grid.add_argument("--max-grid-error", type=cli.within(0, 1), metavar="SHARE",
-                      help="refuse pieces with more of their onsets off the grid; performed music has 0.5 and more")
+                      help="refuse pieces with more of their onsets off the grid; performed music has 0.45 and more")
     grid.add_argument("--steps-per-quarter", type=cli.within(1, 96, int), default=12, metavar="N",
                       help="the grid that --max-grid-error means")
     run = p.add_argument_group("run")
@@ -51,7 +51,7 @@ def main(argv=None):
     rows, interrupted = _examine_all(pieces, args)
     table = survey.to_table(rows)
     write_whole(out / "inspect.csv", table[survey.COLUMNS].to_csv(index=False))
-    write_page(table, ", ".join(args.sources), out)
+    write_page(table, survey.printable(", ".join(args.sources)), out)
     report(table)
     print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")
     if interrupted:
@@ -83,21 +83,17 @@ def _examine_all(pieces, args):
 
 def report(table):
     """Print the summary, the performed, the duplicates and the refused."""
-    from data_prep.survey import accepted, duplicates, summary, which_grid
+    from data_prep.survey import duplicates, performed, refusals, summary, which_grid
 
     for heading, line in summary(table):
         print(f"{heading:>13}  {line}")
     print(f"\n{which_grid(table)}")
-    taken = accepted(table)
-    performed = taken[taken["performed"].fillna(False).astype(bool)].sort_values("misfit", ascending=False)
     _list("performed, not on a beat grid", [
         f"{r['piece']} (fits its best grid no better than {100 * r['misfit']:.0f} % of chance; "
-        f"{100 * r['off_12']:.0f} % of onsets off 12 steps)" for _, r in performed.iterrows()])
+        f"{100 * r['off_12']:.0f} % of onsets off 12 steps)" for _, r in performed(table).iterrows()])
     _list("the same work", [" = ".join(names) for names in duplicates(table)])
-    refused = table[table["reason"] != ""]
-    reasons = Counter(reason.split(":")[0] for reason in refused["reason"])
-    _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()),
-          [f"{r['source']}: {r['reason']}" for _, r in refused.iterrows()])
+    reasons = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
+    _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()), refusals(table))
 
 
 def _list(heading, lines):

@@ -5,7 +5,8 @@ rounding (see `data_prep.grid`). Polyphony is the mean number of notes that soun
 anything sounds. A share is 0-1. A refused piece has a reason, and figures only if it
 could be read.
 
-Contents: `examine`, `to_table`, `accepted`, `duplicates`, `summary`, `which_grid`.
+Contents: `examine`, `to_table`, `printable`, `accepted`, `performed`, `refusals`,
+`duplicates`, `summary`, `which_grid`.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from clara.midi import describe_midi
 from clara.notes import COMMON_TIME, mend, quantize
 from clara.scores import TICKS_PER_QUARTER
 from data_prep.corpora import read_piece
-from data_prep.grid import grid_error, is_performed, misfit, require_grid
+from data_prep.grid import KEEPS_OUT, PERFORMED, grid_error, misfit, require_grid
 from data_prep.works import FINGERPRINT_GRID, fingerprint, group_works
 
 GRID = FINGERPRINT_GRID
@@ -110,10 +111,11 @@ def _of_onsets(onsets, ticks_per_quarter):
     """The figures that onsets before rounding give."""
     errors = {n: grid_error(onsets, ticks_per_quarter, n) for n in GRIDS}
     position = quantize(onsets % ticks_per_quarter, ticks_per_quarter, POSITIONS) % POSITIONS
+    fit = misfit(onsets, ticks_per_quarter)
     return ({f"off_{n}": round(e.share, 4) for n, e in errors.items()}
             | {f"distance_{n}": round(e.mean_steps, 4) for n, e in errors.items()}
-            | {"shift_12": round(errors[12].shift_steps, 4), "misfit": round(misfit(onsets, ticks_per_quarter), 4),
-               "performed": is_performed(onsets, ticks_per_quarter),
+            | {"shift_12": round(errors[12].shift_steps, 4), "misfit": round(fit, 4),
+               "performed": fit > PERFORMED,
                "positions": np.bincount(position, minlength=POSITIONS)})
 
 
@@ -128,7 +130,7 @@ def to_table(rows):
     -------
     DataFrame, a row per piece, `COLUMNS` and, of type object, `keys` and `positions`
     """
-    rows = sorted(({k: _printable(v) for k, v in row.items()} for row in rows), key=lambda r: r["piece"])
+    rows = sorted(({k: printable(v) for k, v in row.items()} for row in rows), key=lambda r: r["piece"])
     taken = [r for r in rows if not r["reason"]]
     first = {}
     for row, work in zip(taken, group_works([r["fingerprint"] for r in taken]).tolist()):
@@ -139,7 +141,7 @@ def to_table(rows):
     return table.drop(columns=objects.columns).convert_dtypes().join(objects)
 
 
-def _printable(value):
+def printable(value):
     """Text that can be written as UTF-8, also where a file's name cannot."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
@@ -147,6 +149,19 @@ def _printable(value):
 def accepted(table):
     """The pieces that were not refused."""
     return table[table["reason"] == ""]
+
+
+def performed(table):
+    """The accepted pieces that follow no beat grid of their own, the worst first."""
+    taken = accepted(table)
+    return taken[taken["performed"].fillna(False).astype(bool)].sort_values("misfit", ascending=False)
+
+
+def refusals(table):
+    """Why each refused piece was, naming its file."""
+    refused = table[table["reason"] != ""]
+    return [reason if source in reason else f"{source}: {reason}"
+            for source, reason in zip(refused["source"], refused["reason"])]
 
 
 def duplicates(table):
@@ -160,24 +175,24 @@ def summary(table):
     taken = accepted(table)
     if not len(taken):
         return [("pieces", f"none of {len(table):,} files could be taken")]
-    told = [("pieces", f"{len(taken):,} of {len(table):,} files, {taken['composer'].nunique():,} composers"),
-            ("music", f"{taken['notes'].sum():,} notes, {taken['quarters'].sum():,.0f} quarters, "
-                      f"{taken['seconds'].sum() / 3600:,.1f} hours"),
-            ("composers", _counted(taken["composer"], 10)),
-            ("length", f"{_spread(taken['quarters'], ',.0f')} quarters"),
-            ("tempo", f"{_spread(taken['qpm'], '.0f')} quarters per minute"),
-            ("keys", f"MIDI {taken['lowest'].min()} to {taken['highest'].max()}; notes outside "
-                     + ", ".join(f"{n} keys {_percent(pooled(taken, f'outside_{n}'))}" for n in RANGES)),
-            ("polyphony", f"{_spread(taken['polyphony'], '.1f')} notes at a time, "
-                          f"at most {taken['max_polyphony'].max()}"),
-            ("metres", _counted(taken["metre"], 10) + f"; not told by {(~taken['metre_told']).sum():,}")]
-    told += [("off the grid", ", ".join(f"{_percent(pooled(taken, f'off_{n}'))} of onsets at {n} steps" for n in GRIDS)),
-             ("performed", f"{taken['performed'].sum():,} pieces follow no beat grid; "
-                           f"{(taken['shift_12'] > 0).sum():,} are shifted off theirs as a whole"),
-             ("mended", ", ".join(f"{name} {taken[name].sum():,}" for name in LOSSES)),
-             ("duplicates", f"{sum(map(len, duplicates(table))):,} files are {len(duplicates(table)):,} works; "
-                            f"{(taken['same_file_as'] != '').sum():,} files are copies byte for byte")]
-    return told
+    keys = f"MIDI {taken['lowest'].min()} to {taken['highest'].max()}; notes outside "
+    hours, n_shifted, same = taken["seconds"].sum() / 3600, (taken["shift_12"] > 0).sum(), duplicates(table)
+    return [
+        ("pieces", f"{len(taken):,} of {len(table):,} files; composers: {taken['composer'].nunique():,}"),
+        ("music", f"{taken['notes'].sum():,} notes, {taken['quarters'].sum():,.0f} quarters, {hours:,.1f} hours"),
+        ("composers", _counted(taken["composer"])),
+        ("length", f"{_spread(taken['quarters'], ',.0f')} quarters"),
+        ("tempo", f"{_spread(taken['qpm'], '.0f')} quarters per minute"),
+        ("keys", keys + ", ".join(f"{n} keys {_percent(pooled(taken, f'outside_{n}'))}" for n in RANGES)),
+        ("polyphony", f"{_spread(taken['polyphony'], '.1f')} notes at a time, at most {taken['max_polyphony'].max()}"),
+        ("metres", f"{_counted(taken['metre'])}; none told: {(~taken['metre_told']).sum():,}"),
+        ("off the grid", "of the onsets, " + ", ".join(
+            f"{_percent(pooled(taken, f'off_{n}'))} at {n} steps" for n in GRIDS)),
+        ("performed", f"following no beat grid: {len(performed(table)):,}; shifted off it as a whole: {n_shifted:,}"),
+        ("mended", ", ".join(f"{name} {taken[name].sum():,}" for name in LOSSES)),
+        ("duplicates", f"works that stand more than once: {len(same):,}, in {sum(map(len, same)):,} files; "
+         + f"copies byte for byte: {(taken['same_file_as'] != '').sum():,}"),
+    ]
 
 
 def pooled(table, column):
@@ -194,7 +209,7 @@ def _spread(values, form):
     return " – ".join(format(float(q), form) for q in values.astype(float).quantile([0, 0.25, 0.5, 0.75, 1]))
 
 
-def _counted(values, most):
+def _counted(values, most=10):
     """The commonest values and how many have them."""
     counts = values.value_counts()
     rest = f", {len(counts) - most:,} more" if len(counts) > most else ""
@@ -206,14 +221,15 @@ def which_grid(table):
     taken = accepted(table)
     if not len(taken):
         return "There is nothing to choose a grid for."
-    beaten = taken[~taken["performed"]]
-    if 2 * len(beaten) < len(taken):
-        return (f"{len(taken) - len(beaten):,} of {len(taken):,} pieces were performed without regard to the beat: "
-                "no grid holds them; find their beats first, or leave them out with --max-grid-error 0.5.")
-    held = {n: 1 - pooled(beaten, f"off_{n}") for n in GRIDS}
+    n_performed = len(performed(table))
+    if 2 * n_performed > len(taken):
+        return (f"{n_performed:,} of {len(taken):,} pieces were performed without regard to the beat, and no grid "
+                f"holds them: find their beats first, or leave them out with --max-grid-error {KEEPS_OUT}.")
+    on_beat = taken.drop(performed(table).index)
+    held = {n: 1 - pooled(on_beat, f"off_{n}") for n in GRIDS}
     take = 12 if held[12] - held[4] >= WORTH else 4
-    advice = (f"Take --steps-per-quarter {take}: it holds {_percent(held[take])} of the onsets, "
-              + " and ".join(f"{n} {_percent(held[n])}" for n in GRIDS if n != take) + ".")
-    if len(beaten) < len(taken):
-        advice += f" Leave the {len(taken) - len(beaten):,} performed pieces out with --max-grid-error 0.5."
+    advice = (f"Take --steps-per-quarter {take}: {take} steps hold {_percent(held[take])} of the onsets, "
+              + ", ".join(f"{n} {_percent(held[n])}" for n in GRIDS if n != take) + ".")
+    if n_performed:
+        advice += f" Leave out the performed pieces ({n_performed:,}) with --max-grid-error {KEEPS_OUT}."
     return advice

@@ -13,7 +13,7 @@ import numpy as np
 from clara.encodings.notewise import RANGES
 from clara.files import write_whole
 from clara.plots import PART_COLOURS, new_figure
-from data_prep.survey import POSITIONS, accepted, duplicates, summary, which_grid
+from data_prep.survey import POSITIONS, accepted, duplicates, performed, refusals, summary, which_grid
 
 GREY = "#666666"
 MOST_BARS = 20
@@ -34,7 +34,6 @@ def _positions(taken):
     """Where in the quarter the onsets stand."""
     share = np.sum(list(taken["positions"]), axis=0) / taken["notes"].sum()
     fig, ax = new_figure(9, 3.6)
-    # a score has empty places: bars from far below let them be seen on the logarithmic axis
     ax.bar(np.arange(POSITIONS) / POSITIONS, share, width=0.8 / POSITIONS, color=PART_COLOURS[0])
     ax.axhline(1 / POSITIONS, color=PART_COLOURS[1], ls="--", lw=1, label="without any beat")
     ax.set(yscale="log", ylim=(1e-5, 1), xlim=(-0.01, 1), xlabel="place in the quarter note", ylabel="share of onsets")
@@ -118,21 +117,31 @@ def _counts(values, label):
     return fig
 
 
+def _metres(taken):
+    """Pieces by metre."""
+    return _counts(taken["metre"], "pieces")
+
+
+def _composers(taken):
+    """Pieces by composer."""
+    return _counts(taken["composer"], "pieces")
+
+
 # file: (heading, what it shows, how it is drawn from the accepted pieces)
 PLOTS = {
-    "onsets.png": ("Onsets in the quarter note",
-                   "Where the onsets of all pieces stand in the quarter note, before rounding. Written music stands on "
-                   "few places; performed music fills them all alike, at the dashed line.", _positions),
-    "off-grid.png": ("Distance from the grid",
-                     "Pieces by the share of their onsets that lie farther than a tenth of a step from the grid. "
-                     "Performed music lies beyond a half.", _off_grid),
+    "onsets.png": (
+        "Onsets in the quarter note",
+        "Where the onsets of all pieces stand in the quarter note, before rounding. Written music stands on few places; "
+        + "performed music fills them all alike, at the dashed line.", _positions),
+    "off-grid.png": (
+        "Distance from the grid",
+        "Pieces by the share of their onsets that lie farther than a tenth of a step from the grid. Performed music "
+        + "lies beyond a half.", _off_grid),
     "keys.png": ("Keys", "Notes per key, with the ranges that a corpus can be written in.", _keys),
     "polyphony.png": ("Polyphony", "Pieces by the mean number of notes that sound while anything sounds.", _polyphony),
     "lengths.png": ("Lengths", "Pieces by their length in quarter notes.", _lengths),
-    "metres.png": ("Metres", "Pieces by the metre of most of their bars; 4/4 also where none is told.",
-                   lambda taken: _counts(taken["metre"], "pieces")),
-    "composers.png": ("Composers", "Pieces by composer, which is the name of their folder.",
-                      lambda taken: _counts(taken["composer"], "pieces")),
+    "metres.png": ("Metres", "Pieces by the metre of most of their bars; 4/4 also where none is told.", _metres),
+    "composers.png": ("Composers", "Pieces by composer, which is the name of their folder.", _composers),
 }
 
 
@@ -160,21 +169,19 @@ def write_page(table, source, folder):
 
 def _page(table, source):
     """The whole page."""
-    taken, refused = accepted(table), table[table["reason"] != ""]
     facts = "\n".join(f"<tr><th>{html.escape(h)}</th><td>{html.escape(line)}</td></tr>" for h, line in summary(table))
     figures = "\n".join(_figure_of(name, heading, caption) for name, (heading, caption, _) in PLOTS.items())
-    performed = taken[taken["performed"].fillna(False).astype(bool)].sort_values("misfit", ascending=False)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(source)} inspected</title><style>{STYLE}</style>
 <h1>{html.escape(source)}</h1>
 <p class="advice">{html.escape(which_grid(table))}</p>
 <table>{facts}</table>
-{figures if len(taken) else ''}
+{figures if len(accepted(table)) else ''}
 {_list("Performed, not on a beat grid", [f"{r['piece']} ({100 * r['off_12']:.0f} % of onsets off 12 steps)"
-                                         for _, r in performed.iterrows()])}
+                                         for _, r in performed(table).iterrows()])}
 {_list("The same work", [" = ".join(names) for names in duplicates(table)])}
-{_list("Refused", [f"{r['source']}: {r['reason']}" for _, r in refused.iterrows()])}
+{_list("Refused", refusals(table))}
 <footer>Every piece with all its figures is in <a href="inspect.csv">inspect.csv</a>. Lengths, tempos and polyphony
 are given as least – lower quarter – median – upper quarter – most.</footer>
 </html>
