@@ -89,8 +89,8 @@ def report(table):
         print(f"{heading:>13}  {line}")
     print(f"\n{which_grid(table)}")
     _list("performed, not on a beat grid", [
-        f"{r['piece']} (fits its best grid no better than {100 * r['misfit']:.0f} % of chance; "
-        f"{100 * r['off_12']:.0f} % of onsets off 12 steps)" for _, r in performed(table).iterrows()])
+        f"{r['piece']}: {100 * r['off_12']:.0f} % of onsets off 12 steps; misfit {r['misfit']:.2f}, where 1 is chance"
+        for _, r in performed(table).iterrows()])
     _list("the same work", [" = ".join(names) for names in duplicates(table)])
     reasons = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
     _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()), refusals(table))

@@ -229,7 +229,7 @@ def which_grid(table):
     held = {n: 1 - pooled(on_beat, f"off_{n}") for n in GRIDS}
     take = 12 if held[12] - held[4] >= WORTH else 4
     advice = (f"Take --steps-per-quarter {take}: {take} steps hold {_percent(held[take])} of the onsets, "
-              + ", ".join(f"{n} {_percent(held[n])}" for n in GRIDS if n != take) + ".")
+              + ", ".join(f"{n} hold {_percent(held[n])}" for n in GRIDS if n != take) + ".")
     if n_performed:
         advice += f" Leave out the performed pieces ({n_performed:,}) with --max-grid-error {KEEPS_OUT}."
     return advice

@@ -23,7 +23,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 figure { margin: 1.5rem 0; } img { width: 100%; background: white; border-radius: 4px; }
 figcaption, footer { opacity: .8; font-size: .9rem; }
-table { border-collapse: collapse; } th { text-align: left; padding-right: 1.5rem; vertical-align: top; }
+table { border-collapse: collapse; } th { text-align: left; padding-right: 1.5rem; vertical-align: top; white-space: nowrap; }
+h1 { overflow-wrap: anywhere; }
 th, td { border-top: 1px solid var(--line); padding-top: .2rem; padding-bottom: .2rem; }
 .advice { border-left: 4px solid #0072B2; padding-left: 1rem; font-weight: 600; }
 li { overflow-wrap: anywhere; }
@@ -91,11 +92,12 @@ def _polyphony(taken):
 
 def _lengths(taken):
     """Pieces by their length."""
-    shortest, longest = max(1, float(taken["quarters"].min())), float(taken["quarters"].max())
-    fig = _histogram(taken["quarters"], "quarter notes", np.geomspace(shortest * 0.95, max(4, longest * 1.05), 40))
+    shortest, longest = float(taken["quarters"].min()) / 1.6, float(taken["quarters"].max()) * 1.6
+    fig = _histogram(taken["quarters"], "quarter notes", np.geomspace(shortest, longest, 48))
     ax = fig.axes[0]
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.set(xscale="log", xlim=(shortest, longest))  # wide enough for at least one tick at 1, 2 or 5
+    ticks = [m * 10.0**e for e in range(-2, 6) for m in (1, 2, 5) if shortest <= m * 10.0**e <= longest]
+    ax.set_xticks(ticks, [f"{t:,g}" for t in ticks])
     return fig
 
 
