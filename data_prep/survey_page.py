@@ -98,6 +98,7 @@ def _lengths(taken):
     ax.set(xscale="log", xlim=(shortest, longest))  # wide enough for at least one tick at 1, 2 or 5
     ticks = [m * 10.0**e for e in range(-2, 6) for m in (1, 2, 5) if shortest <= m * 10.0**e <= longest]
     ax.set_xticks(ticks, [f"{t:,g}" for t in ticks])
+    ax.xaxis.set_minor_formatter("")
     return fig
 
 
