@@ -53,6 +53,7 @@ def main(argv=None):
     import torch  # heavy imports wait for --help
     from tqdm import tqdm
 
+    from clara.files import new_folder
     from clara.generator import Generator, read_prompt
     from clara.playlist import write_playlist
     from clara.sampling.strategies import Settings
@@ -69,7 +70,7 @@ def main(argv=None):
         print(f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
               + "".join(f", {n} {what}" for what, n in losses.items()))
     settings = Settings(**{k: getattr(args, k) for k in SETTINGS})
-    out = _new_folder(args.out)
+    out = new_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     steps = round(args.quarters * generator.encoding.steps_per_quarter)
     loaded = time.perf_counter()
     with tqdm(total=steps, unit=" steps", disable=None, desc="composing", leave=False) as bar:
@@ -100,17 +101,6 @@ def _replay(args):
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
-
-
-def _new_folder(out):
-    """The folder to write to; one that holds something already is refused."""
-    from clara.errors import CannotWrite
-    from clara.files import make_folder
-
-    folder = make_folder(out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
-    if any(folder.iterdir()):
-        raise CannotWrite(f"{folder}: not empty; nothing is overwritten, choose another --out")
-    return folder
 
 
 def _record(args, settings):

@@ -26,6 +26,10 @@ class TooLong(ClaraError):
     """More notes, bytes or quarters than the caps allow."""
 
 
+class OffGrid(ClaraError):
+    """A piece too many of whose onsets lie off the grid that it would be rounded to."""
+
+
 class UnknownWord(ClaraError):
     """A word that the encoding or the vocabulary does not have."""
 

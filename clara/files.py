@@ -1,6 +1,6 @@
 """Files that are either all there or not changed.
 
-Contents: `write_whole`, `make_folder`.
+Contents: `write_whole`, `make_folder`, `new_folder`.
 """
 
 import contextlib
@@ -50,3 +50,17 @@ def make_folder(path):
     if not os.access(path, os.W_OK):
         raise CannotWrite(f"{path}: no permission to write there")
     return path
+
+
+def new_folder(path):
+    """`make_folder` for one that must hold nothing yet, so that nothing is overwritten; returns its Path.
+
+    Raises
+    ------
+    CannotWrite
+        Naming the path, and what stands in the way.
+    """
+    folder = make_folder(path)
+    if any(folder.iterdir()):
+        raise CannotWrite(f"{folder}: not empty; nothing is overwritten, choose another --out")
+    return folder

@@ -10,11 +10,12 @@ Writing: one track per part, with name and program, at one tempo, rounded to who
 microseconds per quarter as the format wants it. What `write_midi` wrote, `read_midi`
 reads back note for note.
 
-Contents: `read_midi`, `write_midi`, `notes_to_score`.
+Contents: `read_midi`, `describe_midi` with `MidiDescription`, `write_midi`, `notes_to_score`.
 """
 
 import struct
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,49 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
                          instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"))
     notes, moved = into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + mended + moved)
+
+
+@dataclass(frozen=True, eq=False)
+class MidiDescription:
+    """What a MIDI file tells beyond its notes on a grid.
+
+    Attributes
+    ----------
+    onset_ticks : int64 array, shape (n,), in ticks, unrounded, in no order; drums left out
+    ticks_per_quarter : int
+    tracks : tuple of (name, General MIDI program) of the tracks with pitched notes
+    metre_told : whether it holds a time signature
+    """
+
+    onset_ticks: np.ndarray
+    ticks_per_quarter: int
+    tracks: tuple
+    metre_told: bool
+
+
+def describe_midi(source):
+    """Read a MIDI file's onsets before rounding, its tracks, and whether it tells its metre.
+
+    Parameters
+    ----------
+    source : path, or bytes of a MIDI file
+
+    Returns
+    -------
+    MidiDescription
+
+    Raises
+    ------
+    BadMusicFile, NoNotes, TooLong
+        As `read_midi` does, but for the number of notes and quarters, which are not looked at.
+    """
+    name, data = _read_bytes(source)
+    score = _parse(data, name)
+    tracks = [t for t in score.tracks if len(t.notes) and not t.is_drum]
+    if not tracks:
+        raise NoNotes(f"{name}: no notes in it")
+    return MidiDescription(np.concatenate([_columns(t)[0] for t in tracks]), score.ticks_per_quarter,
+                           tuple((_track_name(t), t.program) for t in tracks), len(score.time_signatures) > 0)
 
 
 def _read_bytes(source):

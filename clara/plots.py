@@ -2,7 +2,7 @@
 
 Colours are from Okabe and Ito (2008), Color Universal Design.
 
-Contents: `plot_piano_roll`, `plot_history`.
+Contents: `new_figure`, `plot_piano_roll`, `plot_history`.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ BLACK_KEYS = (1, 3, 6, 8, 10)
 DPI = 110
 
 
-def _figure(width, height):
+def new_figure(width, height):
     """A figure that needs no screen, and its axes."""
     from matplotlib.figure import Figure
 
@@ -39,7 +39,7 @@ def plot_piano_roll(notes, path=None, *, prompt_quarters=0.0, title=""):
     from matplotlib.patches import Rectangle
 
     quarters = max(notes.quarters, 1.0)
-    fig, ax = _figure(min(24, max(6, quarters / 5)), 4)
+    fig, ax = new_figure(min(24, max(6, quarters / 5)), 4)
     low, high = (notes.pitch.min() - 3, notes.pitch.max() + 3) if len(notes) else (57, 75)
     for key in range(low, high + 1):
         if key % 12 in BLACK_KEYS:
@@ -73,7 +73,7 @@ def plot_history(history, path=None):
     -------
     matplotlib Figure
     """
-    fig, ax = _figure(7, 4)
+    fig, ax = new_figure(7, 4)
     epochs = [r["epoch"] for r in history]
     ax.plot(epochs, [r["train_loss"] for r in history], color=PART_COLOURS[0], marker=".", label="train")
     ax.plot(epochs, [r["valid_loss"] for r in history], color=PART_COLOURS[1], marker=".", label="valid")

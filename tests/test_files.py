@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clara.errors import CannotWrite
-from clara.files import make_folder, write_whole
+from clara.files import make_folder, new_folder, write_whole
 
 
 @pytest.mark.parametrize("data, stored", [(b"\x00\xff", b"\x00\xff"), ("Dvořák\n", "Dvořák\n".encode())])
@@ -69,3 +69,9 @@ def test_make_folder_without_permission(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # chmod does not stop root
     with pytest.raises(CannotWrite, match="no permission"):
         make_folder(tmp_path)
+
+
+def test_a_new_folder_holds_nothing_yet(tmp_path):
+    assert new_folder(tmp_path / "a/b") == tmp_path / "a/b" == new_folder(tmp_path / "a/b")
+    with pytest.raises(CannotWrite, match="a: not empty; nothing is overwritten"):
+        new_folder(tmp_path / "a")

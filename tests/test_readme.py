@@ -9,13 +9,13 @@ import pytest
 
 import generate
 import train
-from data_prep import encode
+from data_prep import encode, inspect
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PARSERS = {"generate.py": lambda words: generate.parser().parse_args(words),
            "train.py": lambda words: train.parser().parse_args(words),
-           "data_prep.encode": encode.arguments}
+           "data_prep.encode": encode.arguments, "data_prep.inspect": inspect.arguments}
 
 
 def commands():

@@ -1,0 +1,111 @@
+"""Show what is in a collection of music before it is encoded: python -m data_prep.inspect SOURCE…
+
+Pieces, composers, keys, polyphony, metres, how far the onsets lie from the grid,
+duplicates and refused files: a summary here, inspect.csv with a row per piece, and
+index.html with plots.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from clara import cli
+
+SHOWN = 10  # lines of a list in the terminal
+
+
+def arguments(argv=None):
+    """The command line."""
+    p = argparse.ArgumentParser(prog="python -m data_prep.inspect", description=__doc__.split("\n\n")[0],
+                                epilog=__doc__.split("\n\n")[1],
+                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("sources", nargs="+", metavar="SOURCE",
+                   help="folder of music (first folder level: composer), a file, or music21:bach")
+    p.add_argument("--out", metavar="FOLDER", help="new or empty; without it output/inspect-<time>")
+    p.add_argument("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
+    grid = p.add_argument_group("grid")
+    grid.add_argument("--max-grid-error", type=cli.within(0, 1), metavar="SHARE",
+                      help="refuse pieces with more of their onsets off the grid; performed music has 0.45 and more")
+    grid.add_argument("--steps-per-quarter", type=cli.within(1, 96, int), default=12, metavar="N",
+                      help="the grid that --max-grid-error means")
+    run = p.add_argument_group("run")
+    run.add_argument("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="processes")
+    run.add_argument("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit per file")
+    return p.parse_args(argv)
+
+
+def main(argv=None):
+    """Parse, examine, report."""
+    args = arguments(argv)
+    from clara.errors import NoData  # heavy imports wait for --help
+    from clara.files import new_folder, write_whole
+    from data_prep import corpora, survey
+    from data_prep.survey_page import write_page
+
+    pieces = corpora.expand(args.sources, args.exclude)
+    out = new_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
+    rows, interrupted = _examine_all(pieces, args)
+    table = survey.to_table(rows)
+    write_whole(out / "inspect.csv", table[survey.COLUMNS].to_csv(index=False))
+    write_page(table, survey.printable(", ".join(args.sources)), out)
+    report(table)
+    print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")
+    if interrupted:
+        print(f"interrupted: {len(rows)} of {len(pieces)} files done", file=sys.stderr)
+        return cli.INTERRUPTED
+    if not len(survey.accepted(table)):
+        raise NoData(f"{', '.join(args.sources)}: not one of {len(table)} files was accepted")
+    return 0
+
+
+def _examine_all(pieces, args):
+    """(rows of `survey.examine` in any order, whether Ctrl-C ended it)."""
+    from tqdm import tqdm
+
+    from data_prep.survey import examine
+    from data_prep.workers import work_through
+
+    task = partial(examine, steps_per_quarter=args.steps_per_quarter, max_grid_error=args.max_grid_error)
+    rows = []
+    try:
+        done = work_through(pieces, task, workers=args.workers, timeout_seconds=args.timeout)
+        for piece, row, reason in tqdm(done, total=len(pieces), unit=" files", disable=None, desc="inspecting"):
+            rows.append(row or {"piece": piece.name, "composer": piece.composer, "source": str(piece.path),
+                                "reason": reason})
+    except KeyboardInterrupt:
+        return rows, True
+    return rows, False
+
+
+def report(table):
+    """Print the summary, the performed, the duplicates and the refused."""
+    from data_prep.survey import duplicates, performed, refusals, summary, which_grid
+
+    for heading, line in summary(table):
+        print(f"{heading:>13}  {line}")
+    print(f"\n{which_grid(table)}")
+    _list("performed, not on a beat grid", [
+        f"{r['piece']}: {100 * r['off_12']:.0f} % of onsets off 12 steps; misfit {r['misfit']:.2f}, where 1 is chance"
+        for _, r in performed(table).iterrows()])
+    _list("the same work", [" = ".join(names) for names in duplicates(table)])
+    reasons = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
+    _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()), refusals(table))
+
+
+def _list(heading, lines):
+    """Print the first lines under a heading, where there are any."""
+    if not lines:
+        return
+    print(f"\n{heading}:")
+    for line in lines[:SHOWN]:
+        print(f"  {line}")
+    if len(lines) > SHOWN:
+        print(f"  and {len(lines) - SHOWN} more, see inspect.csv")
+
+
+if __name__ == "__main__":
+    cli.run(main)
