@@ -2,23 +2,22 @@
 
 Each piece becomes a text in its own key; `manifest.csv` tells what became of each file;
 works, not files, are split into train, valid and test. Run again, it reads only what
-changed. Each file is read in a worker process with a time limit, so that one hostile
-file costs itself alone.
+changed. Each file is read in a worker process with limits of time and memory, so that one
+hostile file costs itself alone; with `--cluster`, on the machines of a Ray cluster.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import sys
 from collections import Counter
-from concurrent.futures import TimeoutError, as_completed
-from pathlib import Path
+from functools import partial
 
 from clara import cli
 
-FINGERPRINTS = "fingerprints.npz"
-CHUNK = 16  # files handed to a worker at a time
+FINGERPRINTS = "fingerprints.bin"
 LOSS_COLUMNS = {"cut": ["cut"], "merged": ["merged"], "folded": ["folded"],
                 "dropped": ["drums", "grace", "dropped"], "mended": ["unended"]}
 
@@ -43,6 +42,9 @@ def arguments(argv=None):
     run.add_argument("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N",
                      help="processes")
     run.add_argument("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit per file")
+    run.add_argument("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit per file")
+    run.add_argument("--cluster", metavar="ADDRESS", help="ray or ray://host:port: work on all CPUs of a Ray "
+                     "cluster; sources and --out must be on storage that all its machines see alike")
     return p.parse_args(argv)
 
 
@@ -55,7 +57,8 @@ def main(argv=None):
     settings = {"encoding": args.encoding, "steps_per_quarter": args.steps_per_quarter, "n_keys": args.keys}
     pieces = corpora.expand(args.sources, args.exclude)
     manifest, interrupted = encode_corpus(pieces, args.out, settings, sustain=args.sustain,
-                                          about=args.about, workers=args.workers, timeout_seconds=args.timeout)
+                                          about=args.about, workers=args.workers, timeout_seconds=args.timeout,
+                                          memory_mb=args.memory, cluster=args.cluster)
     report(manifest, args.out)
     if interrupted:
         print(f"interrupted: {len(manifest)} of {len(pieces)} files done; run again for the rest",
@@ -67,7 +70,7 @@ def main(argv=None):
     return 0
 
 
-def encode_corpus(pieces, out, settings, *, sustain=False, about="", workers=1, timeout_seconds=60.0):
+def encode_corpus(pieces, out, settings, *, sustain=False, about="", **how):
     """Encode pieces into a folder and write its manifest.
 
     Parameters
@@ -77,8 +80,7 @@ def encode_corpus(pieces, out, settings, *, sustain=False, about="", workers=1, 
     settings : of the encoding, for `clara.encodings.make`
     sustain : lengthen notes under the pedal
     about : what the music is and its licences
-    workers : processes
-    timeout_seconds : per file
+    how : workers, timeout_seconds, memory_mb, cluster, as of `data_prep.workers.work_through`
 
     Returns
     -------
@@ -89,25 +91,29 @@ def encode_corpus(pieces, out, settings, *, sustain=False, about="", workers=1, 
     ------
     CannotWrite
         If the folder cannot be written.
+    BadSetting
+        If there is no such cluster.
     """
     import pandas as pd
 
     from clara import encodings
     from clara.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS
     from clara.files import make_folder, write_whole
-    from data_prep.works import group_works, save_fingerprints, split_of
+    from data_prep.fingerprints import Fingerprints
+    from data_prep.works import group_works, split_of
 
     out = make_folder(out)
-    told = {"encoding": encodings.make(settings).settings, "sustain": sustain, "about": about}
+    encoding = encodings.make(settings)
+    told = {"encoding": encoding.settings, "sustain": sustain, "about": about}
     before, written = _earlier_rows(out, told), _written(out)
-    rows, interrupted = _encode_all(pieces, out, settings, sustain, before, workers, timeout_seconds)
+    task = partial(encode_piece, out=out, encoding=encoding, sustain=sustain)
+    rows, interrupted = _encode_all(pieces, out, task, before, how)
     accepted = [r for r in rows if not r["reason"]]
-    fingerprints = [r["fingerprint"] for r in accepted]
+    fingerprints = Fingerprints(out / FINGERPRINTS).of([r["piece"] for r in accepted])
     works = group_works(fingerprints)
     for row, work, side in zip(accepted, works, split_of(fingerprints, works)):
         row.update(work=work, split=side)
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
-    save_fingerprints(out / FINGERPRINTS, {r["piece"]: r["fingerprint"] for r in accepted})
     write_whole(out / SETTINGS, json.dumps(told, indent=1) + "\n")
     write_whole(out / MANIFEST, manifest.to_csv(index=False))
     if not interrupted:
@@ -126,66 +132,49 @@ def _written(out):
 def _earlier_rows(out, told):
     """Rows of accepted pieces of an earlier run with the same settings, by piece name."""
     from clara.corpus import MANIFEST, SETTINGS, read_manifest
-    from data_prep.works import load_fingerprints
+    from data_prep.fingerprints import Fingerprints
 
     if not all((out / name).is_file() for name in (MANIFEST, SETTINGS, FINGERPRINTS)):
         return {}
     earlier = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     if any(earlier.get(k) != told[k] for k in ("encoding", "sustain")):
         return {}
-    rows = read_manifest(out).to_dict("records")
-    known = load_fingerprints(out / FINGERPRINTS)
-    return {r["piece"]: r | {"fingerprint": known[r["piece"]]} for r in rows if r["piece"] in known}
+    known = Fingerprints(out / FINGERPRINTS)
+    return {r["piece"]: r for r in read_manifest(out).to_dict("records") if r["piece"] in known}
 
 
-def _encode_all(pieces, out, settings, sustain, before, workers, timeout_seconds):
+def _encode_all(pieces, out, task, before, how):
     """Encode over processes; returns (rows in the order of pieces, interrupted)."""
-    from pebble import ProcessPool
     from tqdm import tqdm
 
+    from data_prep.fingerprints import Fingerprints, write_fingerprints
+    from data_prep.workers import work_through
+
     rows, interrupted = {}, False
-    bar = tqdm(total=len(pieces), unit=" files", disable=None, desc="encoding")
-    chunks = [pieces[i:i + CHUNK] for i in range(0, len(pieces), CHUNK)]
-    with ProcessPool(max_workers=workers) as pool:
-        def submit(chunk):
-            earlier = [before.get(p.name) for p in chunk]
-            return pool.schedule(encode_pieces, args=[chunk, out, settings, sustain, earlier],
-                                 timeout=timeout_seconds * len(chunk))
+    known = Fingerprints(out / FINGERPRINTS) if before else None
+    jobs = ((piece, before.get(piece.name)) for piece in pieces)
+    with (write_fingerprints(out / FINGERPRINTS) as keep, contextlib.closing(work_through(jobs, task, **how)) as done,
+          tqdm(total=len(pieces), unit=" files", disable=None, desc="encoding") as bar):
         try:
-            waiting = {submit(c): c for c in chunks}
-            while waiting:
-                again = []
-                for future in as_completed(waiting):
-                    chunk = waiting[future]
-                    try:
-                        done = future.result()
-                    except Exception as e:  # noqa: BLE001 - whatever a library did in the worker
-                        if len(chunk) > 1:  # one of them took the worker down: each on its own
-                            again += [[p] for p in chunk]
-                            continue
-                        done = [_refusal(chunk[0], _death(e))]
-                    rows.update((r["piece"], r) for r in done)
-                    bar.update(len(done))
-                waiting = {submit(c): c for c in again}
+            for (piece, _), row, reason in done:
+                row = row or _refusal(piece, reason)
+                if not row["reason"]:
+                    runs = row.pop("fingerprint", None)
+                    keep(piece.name, known[piece.name] if runs is None else runs)
+                rows[piece.name] = row
+                bar.update()
         except KeyboardInterrupt:
             interrupted = True
-            pool.stop()
-    bar.close()
+            for name in before.keys() - rows.keys():
+                keep(name, known[name])
     told = {**before, **rows} if interrupted else rows
     return [told[p.name] for p in pieces if p.name in told], interrupted
 
 
-def _death(error):
-    """Why a worker did not come back, in the manifest's words."""
-    return "Timeout" if isinstance(error, TimeoutError) else f"WorkerDied: {type(error).__name__}"
-
-
-def encode_pieces(pieces, out, settings, sustain, earlier):
-    """Encode some pieces in this process; a list of manifest rows with `fingerprint`."""
-    from clara import encodings
-
-    encoding = encodings.make(settings)
-    return [_encode_piece(p, Path(out), encoding, sustain, e) for p, e in zip(pieces, earlier)]
+def encode_piece(job, out, encoding, sustain):
+    """The manifest row of a (piece, earlier row or None), with `fingerprint` unless it is the earlier one's."""
+    piece, earlier = job
+    return _encode_piece(piece, out, encoding, sustain, earlier)
 
 
 def _encode_piece(piece, out, encoding, sustain, earlier):
@@ -241,4 +230,6 @@ def report(manifest, out):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    from data_prep import encode  # noqa: PLW0406 - other machines know a task by its module, and not by __main__
+
+    cli.run(encode.main)

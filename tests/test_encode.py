@@ -136,8 +136,7 @@ def test_exclude(music, encode_into, tmp_path):
     assert len(texts(tmp_path / "out")) == 2
 
 
-def test_workers_change_nothing(music, tmp_path, monkeypatch):
-    monkeypatch.setattr(encode, "CHUNK", 2)
+def test_workers_change_nothing(music, tmp_path):
     for workers in ("1", "3"):
         assert encode.main([str(music), "--out", str(tmp_path / workers), "--workers", workers]) == 0
     one, three = ((tmp_path / w / "manifest.csv").read_bytes() for w in ("1", "3"))

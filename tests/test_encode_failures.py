@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import as_completed
 
 import pandas as pd
 import pytest
@@ -14,7 +13,7 @@ from conftest import REPOSITORY, SOURCES, melody, midi_bytes, off, on, texts, tr
 from clara import cli
 from clara.errors import CannotWrite, NoData
 from clara.midi import write_midi
-from data_prep import corpora, encode
+from data_prep import corpora, encode, workers
 from data_prep.corpora import read_piece
 
 
@@ -52,12 +51,11 @@ def exhaust():
 
 
 @pytest.mark.parametrize("evil, reason", [(hang, "Timeout"), (die, "WorkerDied"), (surprise, "KeyError"),
-                                          (exhaust, "MemoryError")])
+                                          (exhaust, "OutOfMemory")])
 def test_a_hostile_file_costs_itself_alone(music, encode_into, tmp_path, monkeypatch, evil, reason):
     def read(piece, **kwargs):
         return evil() if piece.name == "bach/2" else read_piece(piece, **kwargs)
 
-    monkeypatch.setattr(encode, "CHUNK", 2)  # so that an innocent file shares the process
     monkeypatch.setattr(corpora, "read_piece", read)
     status, manifest = encode_into(music, "--timeout", "0.6")
     assert status == 0
@@ -67,13 +65,13 @@ def test_a_hostile_file_costs_itself_alone(music, encode_into, tmp_path, monkeyp
 
 
 def test_after_ctrl_c_what_was_done_stands(music, encode_into, tmp_path, monkeypatch, capsys):
-    def interrupted(futures):
-        yield next(as_completed(futures))
+    def interrupted(*args, **kwargs):
+        yield next(work_through(*args, **kwargs))
         raise KeyboardInterrupt
 
+    work_through = workers.work_through
     _, whole = encode_into(music)
-    monkeypatch.setattr(encode, "CHUNK", 1)
-    monkeypatch.setattr(encode, "as_completed", interrupted)
+    monkeypatch.setattr(workers, "work_through", interrupted)
     write_midi(melody(98), music / "bach/1.mid")
     status, manifest = encode_into(music)
     assert status == cli.INTERRUPTED and "interrupted" in capsys.readouterr().err

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from clara.midi import read_midi
 from clara.notes import crop, mend, transpose
-from data_prep.works import fingerprint, group_works, load_fingerprints, save_fingerprints, split_of
+from data_prep import works
+from data_prep.works import fingerprint, group_works, split_of
 
 
 def melody(seed, n=80, lowest=40):
@@ -62,6 +63,45 @@ def test_editions_are_one_work_and_strangers_are_not():
     works = group_works([fingerprint(e) for e in editions])
     assert works[0] == works[2] == works[3] == works[4]
     assert works[1] == works[5] != works[0]
+
+
+def related(n, seed=0):
+    """Fingerprints over few runs: strangers that share some, editions, parts, wholes and repeats."""
+    random = np.random.default_rng(seed)
+    pieces = [np.unique(random.integers(0, 9000, random.integers(20, 120)) ** 4) for _ in range(n)]
+    for piece in pieces[:n // 4]:
+        pieces += [piece[random.random(len(piece)) < random.choice([0.3, 0.6, 0.95])], np.union1d(piece, pieces[-1])]
+    return [pieces[i] for i in random.integers(0, len(pieces), 2 * n) if len(pieces[i])]
+
+
+def works_by_all_pairs(told):
+    """The partition that comparing everything with everything gives, as a set of sets of indices."""
+    groups = [{i} for i in range(len(told))]
+    for i, a in enumerate(told):
+        for j, b in enumerate(told[:i]):
+            if groups[i] is not groups[j] and len(np.intersect1d(a, b)) / min(len(a), len(b)) >= 0.5:
+                groups[i] |= groups[j]
+                for k in groups[j]:
+                    groups[k] = groups[i]
+    return {frozenset(g) for g in groups}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_index_finds_what_comparing_all_pairs_finds(seed):
+    told = related(60, seed)
+    numbers = group_works(told)
+    found = {frozenset(np.flatnonzero(numbers == k).tolist()) for k in range(numbers.max() + 1)}
+    assert found == works_by_all_pairs(told)
+
+
+def test_a_sketch_of_the_runs_finds_editions_and_parts(monkeypatch):
+    random = np.random.default_rng(0)
+    wholes = [np.unique(random.integers(0, 2**48, 600)) for _ in range(50)]
+    parts = [w[:300] for w in wholes] + [w[random.random(len(w)) < 0.8] for w in wholes] + [w[5:10] for w in wholes]
+    monkeypatch.setattr(works, "MAX_RUNS", 6000)  # of some 70,000
+    numbers = group_works(wholes + parts)
+    assert (numbers[:150] == np.tile(np.arange(50), 3)).all()
+    assert (numbers[150:] == np.arange(50)).sum() < 50  # what is lost: a few notes in a long piece
 
 
 def test_movements_meet_in_the_whole():
@@ -127,12 +167,3 @@ def test_however_the_lots_fall_there_is_something_to_train_on(n):
         sides = split_of([random.integers(0, 2**48, 3) for _ in range(n)], np.arange(n))
         assert "train" in sides
         assert n < 3 or {"valid", "test"} < set(sides)
-
-
-@pytest.mark.parametrize("names", [[], ["a/b"], ["bach/1", "bach/ü 2", "c"]])
-def test_fingerprints_are_kept(tmp_path, names):
-    told = dict(zip(names, [np.array([3, 9]), np.array([1]), np.array([2**47, 2**48])]))
-    save_fingerprints(tmp_path / "f.npz", told)
-    kept = load_fingerprints(tmp_path / "f.npz")
-    assert list(kept) == names
-    assert all(kept[n].tolist() == told[n].tolist() and kept[n].dtype == np.int64 for n in names)

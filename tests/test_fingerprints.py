@@ -1,0 +1,34 @@
+"""Fingerprints go to disk one by one and come back by name."""
+
+import numpy as np
+import pytest
+
+from clara.errors import CannotWrite
+from data_prep.fingerprints import Fingerprints, write_fingerprints
+
+
+@pytest.mark.parametrize("names", [[], ["a/b"], ["bach/1", "bach/ü 2", "c"]])
+def test_kept(tmp_path, names):
+    told = dict(zip(names, [np.array([3, 9]), np.array([1]), np.array([2**47, 2**48])]))
+    with write_fingerprints(tmp_path / "f.bin") as add:
+        for name, runs in told.items():
+            add(name, runs)
+    kept = Fingerprints(tmp_path / "f.bin")
+    assert all(name in kept for name in names) and "nobody" not in kept
+    assert all(kept[n].tolist() == told[n].tolist() and kept[n].dtype == np.int64 for n in names)
+    backwards = kept.of(names[::-1])
+    assert [f.tolist() for f in backwards] == [told[n].tolist() for n in names[::-1]]
+    assert [p.name for p in tmp_path.iterdir()] == ["f.bin"]
+
+
+def test_whole_or_not_at_all(tmp_path):
+    (tmp_path / "f.bin").write_bytes(b"old")
+    with pytest.raises(KeyError), write_fingerprints(tmp_path / "f.bin") as add:
+        add("a", np.arange(3))
+        raise KeyError
+    assert [p.name for p in tmp_path.iterdir()] == ["f.bin"] and (tmp_path / "f.bin").read_bytes() == b"old"
+
+
+def test_where_it_cannot_be_written(tmp_path):
+    with pytest.raises(CannotWrite, match="f.bin"), write_fingerprints(tmp_path / "nowhere/f.bin"):
+        pass

@@ -1,0 +1,151 @@
+"""Workers survive whatever a piece does to them; the driver holds little."""
+
+import os
+import signal
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from data_prep import workers
+from data_prep.workers import work_through
+
+
+def double(piece):
+    return 2 * piece
+
+
+def twist(piece, folder=None):
+    """Double a number, unless it is told by name to do harm."""
+    if isinstance(piece, int):
+        return 2 * piece
+    if piece == "die once" and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return HARM.get(piece, str)()
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave():
+    raise SystemExit(3)
+
+
+def hang():
+    time.sleep(60)
+
+
+def eat():
+    return len(np.ones(3 << 27))  # 3 GiB, each page touched
+
+
+def nibble():
+    held = []
+    while True:
+        held.append(bytearray(1 << 16))
+
+
+def surprise():
+    raise KeyError("what a library did not foresee")
+
+
+def unspeakable():
+    return lambda: None
+
+
+HARM = {f.__name__: f for f in (die, leave, hang, eat, nibble, surprise, unspeakable)}
+
+
+def outcomes(pieces, task=double, **settings):
+    """{piece: (result, reason)}."""
+    told = list(work_through(pieces, task, **{"timeout_seconds": 20, **settings}))
+    assert len({p for p, _, _ in told}) == len(told)
+    return {piece: (result, reason) for piece, result, reason in told}
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 100])
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_every_piece_comes_back_once(n, n_workers):
+    assert outcomes(range(n), workers=n_workers) == {i: (2 * i, "") for i in range(n)}
+
+
+@pytest.mark.parametrize("harm, reason", [
+    ("die", "WorkerDied: SIGKILL"), ("leave", "WorkerDied: status 3"), ("hang", "Timeout"),
+    ("eat", "OutOfMemory"), ("nibble", "OutOfMemory"), ("surprise", "Unforeseen: KeyError: 'what a library did"),
+    ("unspeakable", "Unforeseen: "),
+])
+def test_harm_costs_its_piece_alone(harm, reason):
+    began = time.monotonic()
+    told = outcomes([0, 1, harm, 2, 3, 4, 5, 6], twist, timeout_seconds=1, memory_mb=200)
+    result, why = told.pop(harm)
+    assert result is None and why.startswith(reason)
+    assert told == {i: (2 * i, "") for i in range(7)}
+    assert time.monotonic() - began < 5
+
+
+def test_nothing_but_harm_comes_to_an_end():
+    told = outcomes([*HARM], twist, workers=2, timeout_seconds=1, memory_mb=200)
+    assert set(told) == set(HARM) and all(reason for _, reason in told.values())
+
+
+def test_a_death_that_was_not_the_pieces_own_loses_nothing(tmp_path):
+    told = outcomes([0, "die once", 1], partial(twist, folder=tmp_path))
+    assert told == {0: (0, ""), 1: (2, ""), "die once": ("", "")}
+
+
+def slow(piece):
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def test_any_worker_may_be_killed_at_any_time():
+    done = {}
+    for piece, pid, reason in work_through(range(60), slow, workers=2, timeout_seconds=20):
+        assert reason == ""
+        done[piece] = pid
+        if len(done) in (5, 20):
+            os.kill(pid, signal.SIGKILL)
+    assert set(done) == set(range(60))
+
+
+def test_the_time_is_each_pieces_own():
+    told = outcomes(range(40), slow, timeout_seconds=0.5)  # together 0.8 s in one process
+    assert all(reason == "" for _, reason in told.values())
+
+
+def test_a_slow_caller_is_no_timeout():
+    for _, _, reason in work_through(range(5), double, workers=2, timeout_seconds=0.2):
+        assert reason == ""
+        time.sleep(0.25)
+
+
+def test_pieces_are_taken_as_they_are_needed():
+    taken = []
+    through = work_through((taken.append(i) or i for i in range(10_000)), double, workers=2, timeout_seconds=20)
+    for n in range(50):
+        next(through)
+        assert len(taken) <= n + 1 + 3 * workers.AHEAD
+    through.close()
+
+
+def test_the_caller_may_leave():
+    through = work_through(range(1000), slow, workers=2, timeout_seconds=20)
+    pids = {next(through)[1] for _ in range(4)}
+    through.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_processes_retire(monkeypatch):
+    monkeypatch.setattr(workers, "RETIREMENT", 5)
+    told = outcomes(range(20), slow, workers=2)
+    assert len({pid for pid, _ in told.values()}) == 4
+
+
+def test_processes_that_are_spawned():
+    told = {p: (r, why) for p, r, why in workers.work_here(range(5), double, 2, 20, 500, start_method="spawn")}
+    assert told == {i: (2 * i, "") for i in range(5)}
