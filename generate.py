@@ -67,6 +67,7 @@ def main(argv=None):
     prompt = None
     if args.prompt:
         prompt, losses = read_prompt(args.prompt, generator.encoding, args.prompt_quarters)
+        losses += generator.prompt_words(prompt)[1]
         print(f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
               + "".join(f", {n} {what}" for what, n in losses.items()))
     settings = Settings(**{k: getattr(args, k) for k in SETTINGS})

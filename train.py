@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from clara import cli
+from clara.encodings import ENCODINGS
 
 ROOT = Path(__file__).resolve().parent
 NEWEST = "the newest"
@@ -23,8 +24,8 @@ def parser():
     p = argparse.ArgumentParser(prog="train.py", description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1],
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     data = p.add_argument_group("data").add_argument
-    data("--encoding", default="notewise", choices=["notewise"], help="how music is spelled")
-    data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/notewise-12")
+    data("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled")
+    data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/<encoding>-<grid>")
     run = p.add_argument_group("run").add_argument
     run("--out", metavar="FOLDER", help="run folder; without it runs/<encoding>-<time>")
     run("--resume", metavar="RUN", nargs="?", const=NEWEST, help="go on with this run folder, or with --out, or "
@@ -111,12 +112,13 @@ def _prepared(data, encoding):
     from data_prep.corpora import expand
     from data_prep.encode import encode_corpus, report
 
-    folder = Path(data or f"data/{encoding}-12")
+    grid = ENCODINGS[encoding]().steps_per_quarter
+    folder = Path(data or f"data/{encoding}-{grid}")
     if (folder / MANIFEST).is_file():
         return folder
     source = data or "music21:bach"
     pieces = expand([source])
-    out = Path("data", f"{folder.resolve().name}-{encoding}-12") if data else folder
+    out = Path("data", f"{folder.resolve().name}-{encoding}-{grid}") if data else folder
     print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
     manifest, interrupted = encode_corpus(pieces, out, {"encoding": encoding}, about=f"Music from {source}.",
                                           workers=os.cpu_count())

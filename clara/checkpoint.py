@@ -23,7 +23,7 @@ from clara import encodings
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_whole
 from clara.models import architecture
-from clara.vocab import Vocab
+from clara.vocab import CONTROL_WORDS, Vocab
 
 WEIGHTS, VOCAB, CONFIG = "model.safetensors", "vocab.txt", "config.json"
 FORMAT = 1
@@ -116,7 +116,7 @@ class Checkpoint:
         if len(self.vocab) != config["vocab_sz"]:
             raise CheckpointMismatch(f"{folder}: {VOCAB} holds {len(self.vocab)} words, "
                                      f"{CONFIG} says {config['vocab_sz']}")
-        if self.vocab != Vocab.of(self.encoding):
+        if not _spelled_by(self.vocab, self.encoding):
             raise CheckpointMismatch(f"{folder}: the words of {VOCAB} are not those of the encoding in {CONFIG}")
         rows = self.tensors["embedding.weight"].shape[0] if "embedding.weight" in self.tensors else None
         if rows != len(self.vocab):
@@ -128,6 +128,17 @@ class Checkpoint:
             name = next(n for n in sorted(wanted.keys() | found.keys()) if wanted.get(n) != found.get(n))
             raise CheckpointMismatch(f"{folder}: {name} has shape {found.get(name)} in {WEIGHTS} and "
                                      f"{wanted.get(name)} by {CONFIG}")
+
+
+def _spelled_by(vocab, encoding):
+    """Whether a vocabulary is the encoding's, or for an open one, holds nothing else."""
+    if not encoding.open_vocabulary:
+        return vocab == Vocab.of(encoding)
+    try:
+        seen = [w for w in vocab.words if w not in CONTROL_WORDS and encoding.transpose_word(w, 0)]
+    except KeyError:
+        return False
+    return vocab == Vocab.of(encoding, seen)
 
 
 def weights_hash(folder):

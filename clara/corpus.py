@@ -2,10 +2,10 @@
 
 A folder that `data_prep.encode` wrote holds `<composer>/<piece>.txt` (the words of one
 piece in its own key, control words left out), `manifest.csv` (a row per source file,
-`MANIFEST_COLUMNS`) and `corpus.json` (the encoding's settings, what the music is and its
-licences).
+`MANIFEST_COLUMNS`), `corpus.json` (the encoding's settings, what the music is and its
+licences) and, where the encoding's vocabulary is open, `vocab.txt`.
 
-Contents: `Corpus`, `MANIFEST_COLUMNS`, `SPLITS`.
+Contents: `Corpus`, `read_manifest`, `MANIFEST_COLUMNS`, `SPLITS`.
 """
 
 import hashlib
@@ -20,17 +20,19 @@ from clara import encodings
 from clara.errors import NoData, UnknownWord
 from clara.vocab import Vocab
 
-MANIFEST, SETTINGS = "manifest.csv", "corpus.json"
+MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
-MANIFEST_COLUMNS = ["piece", "composer", "source", "hash", "split", "work", "notes", "quarters", "words",
-                    "cut", "merged", "folded", "dropped", "mended", "reason"]
+COUNTS = ["cut", "merged", "folded", "moved", "dropped", "mended", "shortened", "replaced"]
+MANIFEST_COLUMNS = ["piece", "composer", "source", "hash", "split", "work", "notes", "quarters", "words", *COUNTS,
+                    "reason"]
 
 
 def read_manifest(folder):
     """The manifest of a prepared folder; counts of refused files are 0."""
-    numbers = ["work", "notes", "quarters", "words", "cut", "merged", "folded", "dropped", "mended"]
+    numbers = ["work", "notes", "quarters", "words", *COUNTS]
     table = pd.read_csv(Path(folder) / MANIFEST, keep_default_na=False, na_values={c: [""] for c in numbers},
                         dtype={c: str for c in MANIFEST_COLUMNS if c not in numbers})
+    table = table.reindex(columns=MANIFEST_COLUMNS)  # an older version of Clara wrote fewer
     table[numbers] = table[numbers].fillna(0)
     return table.astype({c: int for c in numbers if c != "quarters"} | {"quarters": float})
 
@@ -43,7 +45,7 @@ class Corpus:
     ----------
     folder : Path
     encoding : the encoding of its texts
-    vocab : Vocab of that encoding
+    vocab : Vocab of that encoding, of an open one that of these texts
     manifest : DataFrame of the accepted pieces, `MANIFEST_COLUMNS`
     """
 
@@ -71,7 +73,10 @@ class Corpus:
         manifest = manifest[manifest["reason"] == ""].reset_index(drop=True)
         if manifest.empty:
             raise NoData(f"{folder}: not one piece of it was accepted; see {folder / MANIFEST}")
-        return cls(folder, encoding, Vocab.of(encoding), manifest)
+        if encoding.open_vocabulary and not (folder / VOCABULARY).is_file():
+            raise NoData(f"{folder}: no {VOCABULARY}; prepare it again")
+        vocab = Vocab.load(folder / VOCABULARY) if encoding.open_vocabulary else Vocab.of(encoding)
+        return cls(folder, encoding, vocab, manifest)
 
     def rows(self, split):
         """The manifest's rows of one split, in the manifest's order.
@@ -92,9 +97,9 @@ class Corpus:
         return (self.folder / f"{piece}.txt").read_text(encoding="utf-8").split()
 
     def ids(self, split):
-        """Each piece of a split as xxbos … xxeos: a list of int16 arrays."""
+        """Each piece of a split as xxbos … xxeos: a list of arrays of `vocab.dtype`."""
         vocab = self.vocab
-        return [np.array([vocab.bos, *self._ids(p), vocab.eos], dtype=np.int16) for p in self.rows(split)["piece"]]
+        return [np.array([vocab.bos, *self._ids(p), vocab.eos], dtype=vocab.dtype) for p in self.rows(split)["piece"]]
 
     def _ids(self, piece):
         """Ids of the words of a piece."""
@@ -117,4 +122,5 @@ class Corpus:
         """A short hash of the pieces, their contents, their split and the encoding."""
         told = self.manifest[["piece", "hash", "split"]].to_csv(index=False)
         told += json.dumps(self.encoding.settings, sort_keys=True)
+        told += " ".join(self.vocab.words) if self.encoding.open_vocabulary else ""
         return hashlib.sha256(told.encode()).hexdigest()[:16]

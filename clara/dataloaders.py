@@ -1,6 +1,6 @@
 """Batches for a language model: whole pieces in a row, each epoch in another key.
 
-The corpus stays on the device as int16 ids and is transposed there by table. An epoch
+The corpus stays on the device as small integers and is transposed there by table. An epoch
 holds every piece once; over twelve epochs a piece goes through all the keys that its
 range allows, in an order drawn for it. Pieces are shuffled, strung together and cut into
 `bs` streams, which are read in windows of `seq_len`; the net carries its state from
@@ -25,7 +25,7 @@ def fitting_shifts(ids, tables):
     Parameters
     ----------
     ids : int array (n,), one piece
-    tables : int16 array (23, vocab_sz), from `transposition_tables` for `SHIFTS`
+    tables : int array (23, vocab_sz), from `transposition_tables` for `SHIFTS`
 
     Returns
     -------
@@ -43,10 +43,10 @@ class PieceLoader:
 
     Parameters
     ----------
-    pieces : list of int16 arrays, each xxbos … xxeos
+    pieces : list of int arrays, each xxbos … xxeos
     bs, seq_len : streams side by side, words per window
     device : torch device
-    tables : int16 array (23, vocab_sz) to train in all keys, or None to leave keys and order
+    tables : int array (23, vocab_sz) to train in all keys, or None to leave keys and order
     seed : of shuffling and keys
     """
 
@@ -76,7 +76,7 @@ class PieceLoader:
             yield x[:, window].long(), y[:, window].long()
 
     def _stream(self):
-        """All pieces of this epoch in their order and keys, int16 (words,)."""
+        """All pieces of this epoch in their order and keys, (words,)."""
         if self.tables is None:
             return self.corpus
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.shifts))

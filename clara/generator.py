@@ -4,6 +4,7 @@ Contents: `Generator`, `Sample`, `read_prompt`.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.midi import read_midi
 from clara.notes import NoteSequence, crop
 from clara.sampling.engine import sample
-from clara.sampling.grammar import GRAMMARS
+from clara.sampling.grammar import grammar_of
 from clara.sampling.strategies import Settings, choose
 
 MUSIC21 = "music21:"
@@ -56,7 +57,7 @@ class Generator:
     def __init__(self, checkpoint):
         self.encoding, self.vocab = checkpoint.encoding, checkpoint.vocab
         self.reader = checkpoint.reader()
-        self.grammar = GRAMMARS[self.encoding.name](self.encoding, self.vocab, LONGEST_NOTE, LONGEST_SILENCE)
+        self.grammar = grammar_of(self.encoding, self.vocab, LONGEST_NOTE, LONGEST_SILENCE)
 
     @classmethod
     def load(cls, folder):
@@ -93,11 +94,32 @@ class Generator:
         if qpm is not None and not 0 < qpm < math.inf:
             raise BadSetting(f"qpm must be above 0, not {qpm}")
         qpm = qpm or (prompt.qpm if prompt else DEFAULT_QPM)
-        words = self.encoding.encode(prompt)[0] if prompt else []
+        words = self.prompt_words(prompt)[0] if prompt else []
         ids = torch.from_numpy(self.vocab.ids(["xxbos", *words]))
         seeds = [seed + i for i in range(n)]
         texts = sample(self.reader, self.grammar, partial(self._choose, settings or Settings()), ids, steps, seeds, on_step)
         return [self._sample(words, self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds)]
+
+    def prompt_words(self, prompt):
+        """A prompt as words of this model's vocabulary.
+
+        Parameters
+        ----------
+        prompt : NoteSequence on the encoding's grid
+
+        Returns
+        -------
+        words : list of str
+        losses : Counter with what encoding lost, and `replaced` (words of an open
+            vocabulary that the model never saw, in whose place the nearest stands)
+        """
+        words, losses = self.encoding.encode(prompt)
+        unknown = [w for w in words if w not in self.vocab.id_of] if self.encoding.open_vocabulary else []
+        if unknown:
+            known = [w for w in self.vocab.words if not w.startswith("xx")]
+            nearest = iter(self.encoding.nearest(unknown, known))
+            words = [w if w in self.vocab.id_of else next(nearest) for w in words]
+        return words, +(losses + Counter(replaced=len(unknown)))
 
     @staticmethod
     def _choose(settings, logits, allowed, draws):
@@ -142,7 +164,7 @@ def read_prompt(source, encoding, quarters=None):
         except UnknownWord as e:
             raise UnknownWord(f"{source}: {e}") from e
     else:
-        notes, losses = read_midi(source, steps_per_quarter=steps_per_quarter)
+        notes, losses = read_midi(source, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
     if quarters is not None:
         notes = crop(notes, 0, round(quarters * steps_per_quarter))
     if not len(notes):

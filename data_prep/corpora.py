@@ -102,8 +102,9 @@ def _unique(pieces):
     return out
 
 
-def read_piece(piece, *, steps_per_quarter, sustain=False):
-    """Read a piece as (notes, losses); raises what its reader raises."""
+def read_piece(piece, *, steps_per_quarter, sustain=False, ensemble="piano", solo_track=None):
+    """Read a piece as (notes, losses); takes and raises what its reader does."""
     if piece.is_midi:
-        return read_midi(piece.path, steps_per_quarter=steps_per_quarter, sustain=sustain)
+        return read_midi(piece.path, steps_per_quarter=steps_per_quarter, sustain=sustain, ensemble=ensemble,
+                         solo_track=solo_track)
     return read_score(piece.path, steps_per_quarter=steps_per_quarter)

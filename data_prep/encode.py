@@ -8,18 +8,20 @@ hostile file costs itself alone; with `--cluster`, on the machines of a Ray clus
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import sys
 from collections import Counter
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from clara import cli
+from clara.encodings import ENCODINGS
+from clara.keys import TONICS
 
 FINGERPRINTS = "fingerprints.bin"
-LOSS_COLUMNS = {"cut": ["cut"], "merged": ["merged"], "folded": ["folded"],
-                "dropped": ["drums", "grace", "dropped"], "mended": ["unended"]}
+LARGE_VOCABULARY = 40_000  # words; the output layer then takes most of the time
 
 
 def arguments(argv=None):
@@ -30,11 +32,21 @@ def arguments(argv=None):
                    help="folder of MIDI files (first folder level: composer), a file, or music21:bach")
     p.add_argument("--out", required=True, metavar="FOLDER", help="where the corpus goes")
     text = p.add_argument_group("text")
-    text.add_argument("--encoding", default="notewise", choices=["notewise"], help="how music is spelled")
-    text.add_argument("--steps-per-quarter", type=cli.within(1, 96, int), default=12, metavar="N",
-                      help="grid; 12 holds triplets and sixteenths, 4 sixteenths only")
+    text.add_argument("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled; chamber and "
+                      "quartet are notewise with a part for each player")
+    text.add_argument("--steps-per-quarter", type=cli.within(1, 96, int), metavar="N",
+                      help="grid; 12 holds triplets and sixteenths, 4 sixteenths only; without it the encoding's own")
     text.add_argument("--keys", type=int, default=88, choices=[88, 62, 38], help="range, piano keys")
+    text.add_argument("--holds", action="store_true", help="chordwise: also write the notes that go on sounding")
+    text.add_argument("--max-vocab", type=cli.at_least(100), metavar="N",
+                      help="chordwise: words at most; the rarest chords become the nearest kept ones")
+    text.add_argument("--solo-track", metavar="TRACK", help="chamber: the solo's track, by its name or its number among "
+                      "the tracks with notes; without it by programs and names")
+    text.add_argument("--to-key", choices=TONICS, metavar="KEY", help="move every piece to this major key, minor ones to its relative "
+                      "minor: " + ", ".join(TONICS))
     text.add_argument("--sustain", action="store_true", help="lengthen notes under the sustain pedal")
+    text.add_argument("--max-grid-error", type=cli.within(0, 1), metavar="SHARE",
+                      help="refuse files with more of their onsets off the grid; 0.45 keeps performances out")
     p.add_argument("--about", default="", metavar="TEXT",
                    help="what this is and its licences, for the cards of models trained on it")
     run = p.add_argument_group("run")
@@ -53,10 +65,12 @@ def main(argv=None):
     args = arguments(argv)
     from clara.errors import NoData  # heavy imports wait for --help
     from data_prep import corpora
+    from data_prep.pieces import Reading
 
-    settings = {"encoding": args.encoding, "steps_per_quarter": args.steps_per_quarter, "n_keys": args.keys}
+    reading = Reading(args.sustain, args.solo_track, args.to_key, args.max_grid_error)
+    settings = _settings(args)
     pieces = corpora.expand(args.sources, args.exclude)
-    manifest, interrupted = encode_corpus(pieces, args.out, settings, sustain=args.sustain,
+    manifest, interrupted = encode_corpus(pieces, args.out, settings, reading=reading, max_vocab=args.max_vocab,
                                           about=args.about, workers=args.workers, timeout_seconds=args.timeout,
                                           memory_mb=args.memory, cluster=args.cluster)
     report(manifest, args.out)
@@ -70,7 +84,25 @@ def main(argv=None):
     return 0
 
 
-def encode_corpus(pieces, out, settings, *, sustain=False, about="", **how):
+def _settings(args):
+    """The encoding's settings that the flags tell; raises BadSetting for flags that are not its."""
+    from clara.errors import BadSetting
+
+    settings = {"encoding": args.encoding, "n_keys": args.keys}
+    if args.steps_per_quarter:
+        settings["steps_per_quarter"] = args.steps_per_quarter
+    if args.holds:
+        settings["holds"] = True
+    meant = {"holds": args.holds and args.encoding != "chordwise",
+             "max-vocab": args.max_vocab and not ENCODINGS[args.encoding].open_vocabulary,
+             "solo-track": args.solo_track and args.encoding != "chamber"}
+    for flag, wrong in meant.items():
+        if wrong:
+            raise BadSetting(f"--{flag} does not go with --encoding {args.encoding}")
+    return settings
+
+
+def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about="", **how):
     """Encode pieces into a folder and write its manifest.
 
     Parameters
@@ -78,7 +110,8 @@ def encode_corpus(pieces, out, settings, *, sustain=False, about="", **how):
     pieces : list of `data_prep.corpora.Piece`
     out : folder to make or update
     settings : of the encoding, for `clara.encodings.make`
-    sustain : lengthen notes under the pedal
+    reading : data_prep.pieces.Reading, or None for the plain one
+    max_vocab : words at most in an open vocabulary, or None
     about : what the music is and its licences
     how : workers, timeout_seconds, memory_mb, cluster, as of `data_prep.workers.work_through`
 
@@ -100,19 +133,27 @@ def encode_corpus(pieces, out, settings, *, sustain=False, about="", **how):
     from clara.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS
     from clara.files import make_folder, write_whole
     from data_prep.fingerprints import Fingerprints
+    from data_prep.pieces import Reading, encode_piece
+    from data_prep.vocabulary import write_vocabulary
     from data_prep.works import group_works, split_of
 
     out = make_folder(out)
     encoding = encodings.make(settings)
-    told = {"encoding": encoding.settings, "sustain": sustain, "about": about}
-    before, written = _earlier_rows(out, told), _written(out)
-    task = partial(encode_piece, out=out, encoding=encoding, sustain=sustain)
+    reading = reading or Reading()
+    told = {"encoding": encoding.settings, "about": about, "max_vocab": max_vocab, **asdict(reading)}
+    # With a limit the texts on disk are no longer the pieces' own, and what is rare has changed.
+    before, written = {} if max_vocab else _earlier_rows(out, told), _written(out)
+    task = partial(encode_piece, out=out, encoding=encoding, reading=reading)
     rows, interrupted = _encode_all(pieces, out, task, before, how)
     accepted = [r for r in rows if not r["reason"]]
     fingerprints = Fingerprints(out / FINGERPRINTS).of([r["piece"] for r in accepted])
     works = group_works(fingerprints)
     for row, work, side in zip(accepted, works, split_of(fingerprints, works)):
         row.update(work=work, split=side)
+    if encoding.open_vocabulary and accepted:
+        replaced = write_vocabulary(out, [r["piece"] for r in accepted], encoding, max_vocab)
+        for row in accepted:
+            row["replaced"] = replaced[row["piece"]]
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
     write_whole(out / SETTINGS, json.dumps(told, indent=1) + "\n")
     write_whole(out / MANIFEST, manifest.to_csv(index=False))
@@ -137,7 +178,7 @@ def _earlier_rows(out, told):
     if not all((out / name).is_file() for name in (MANIFEST, SETTINGS, FINGERPRINTS)):
         return {}
     earlier = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-    if any(earlier.get(k) != told[k] for k in ("encoding", "sustain")):
+    if any(earlier.get(k) != told[k] for k in told.keys() - {"about"}):
         return {}
     known = Fingerprints(out / FINGERPRINTS)
     return {r["piece"]: r for r in read_manifest(out).to_dict("records") if r["piece"] in known}
@@ -148,6 +189,7 @@ def _encode_all(pieces, out, task, before, how):
     from tqdm import tqdm
 
     from data_prep.fingerprints import Fingerprints, write_fingerprints
+    from data_prep.pieces import refusal
     from data_prep.workers import work_through
 
     rows, interrupted = {}, False
@@ -157,7 +199,7 @@ def _encode_all(pieces, out, task, before, how):
           tqdm(total=len(pieces), unit=" files", disable=None, desc="encoding") as bar):
         try:
             for (piece, _), row, reason in done:
-                row = row or _refusal(piece, reason)
+                row = row or refusal(piece, reason)
                 if not row["reason"]:
                     runs = row.pop("fingerprint", None)
                     keep(piece.name, known[piece.name] if runs is None else runs)
@@ -171,46 +213,10 @@ def _encode_all(pieces, out, task, before, how):
     return [told[p.name] for p in pieces if p.name in told], interrupted
 
 
-def encode_piece(job, out, encoding, sustain):
-    """The manifest row of a (piece, earlier row or None), with `fingerprint` unless it is the earlier one's."""
-    piece, earlier = job
-    return _encode_piece(piece, out, encoding, sustain, earlier)
-
-
-def _encode_piece(piece, out, encoding, sustain, earlier):
-    """Write one piece's text unless it stands there already; its manifest row."""
-    from clara.errors import ClaraError
-    from clara.files import make_folder, write_whole
-    from data_prep.corpora import read_piece
-    from data_prep.works import FINGERPRINT_GRID, fingerprint
-
-    try:
-        digest = hashlib.sha256(piece.path.read_bytes()).hexdigest()
-        path = out / f"{piece.name}.txt"
-        if earlier and earlier["hash"] == digest and path.is_file():
-            return earlier | {"composer": piece.composer, "source": str(piece.path)}
-        notes, losses = read_piece(piece, steps_per_quarter=encoding.steps_per_quarter, sustain=sustain)
-        words, more = encoding.encode(notes)
-        same_grid = encoding.steps_per_quarter == FINGERPRINT_GRID
-        heard = notes if same_grid else read_piece(piece, steps_per_quarter=FINGERPRINT_GRID)[0]
-        make_folder(path.parent)
-        write_whole(path, " ".join(words) + "\n")
-    except (ClaraError, OSError) as e:
-        return _refusal(piece, f"{type(e).__name__}: {e}")
-    losses += more
-    told = {column: sum(losses[n] for n in names) for column, names in LOSS_COLUMNS.items()}
-    return {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "hash": digest,
-            "notes": len(notes), "quarters": round(notes.quarters, 4), "words": len(words),
-            "reason": "", "fingerprint": fingerprint(heard)} | told
-
-
-def _refusal(piece, reason):
-    """The manifest row of a piece that was not taken."""
-    return {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": reason}
-
-
 def report(manifest, out):
     """Print what was accepted, split, lost and refused."""
+    from clara.corpus import COUNTS, VOCABULARY
+
     taken = manifest[manifest["reason"] == ""]
     refused = manifest[manifest["reason"] != ""]
     print(f"{len(taken):,} pieces, {int(taken['notes'].sum()):,} notes, {taken['quarters'].sum():,.0f} quarters, "
@@ -218,8 +224,11 @@ def report(manifest, out):
     if len(taken):
         print("split: " + ", ".join(f"{side} {n}" for side, n in taken["split"].value_counts().items())
               + f" ({taken['work'].nunique():,} works)")
-        lost = {c: int(taken[c].sum()) for c in LOSS_COLUMNS}
-        print("notes " + ", ".join(f"{c} {n:,}" for c, n in lost.items()))
+        lost = {c: int(taken[c].sum()) for c in COUNTS}
+        print("notes " + ", ".join(f"{c} {n:,}" for c, n in lost.items() if n or c in COUNTS[:3]))
+    if (Path(out) / VOCABULARY).is_file():
+        n = len((Path(out) / VOCABULARY).read_text(encoding="utf-8").splitlines())
+        print(f"vocabulary: {n:,} words" + "; --max-vocab would keep the net small" * (n > LARGE_VOCABULARY))
     if len(refused):
         reasons = Counter(r.split(":")[0] for r in refused["reason"])
         print("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items()))

@@ -151,6 +151,6 @@ def test_a_score_of_music21s_corpus(encode_into, tmp_path):
 
 
 def test_help_waits_for_no_heavy_import():
-    script = "import sys, data_prep.encode; print({'numpy', 'pandas', 'torch', 'music21'} & set(sys.modules))"
+    script = "import sys, data_prep.encode; print({'scipy', 'pandas', 'torch', 'music21', 'symusic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -179,7 +179,7 @@ def test_no_run_to_resume(tmp_path, capsys):
 def test_help_is_quick():
     """It imports nothing heavy."""
     script = ("import sys, train\ntry:\n train.main(['--help'])\nfinally:\n"
-              " print([m for m in ('torch', 'fastai', 'pandas', 'numpy', 'music21', 'matplotlib') if m in sys.modules])")
+              " print([m for m in ('torch', 'fastai', 'pandas', 'scipy', 'music21', 'matplotlib', 'symusic') if m in sys.modules])")
     asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True,
                            check=True)
     assert asked.stderr == ""

@@ -148,7 +148,7 @@ class Melodywise(Keyboard):
 
     def steps(self, words):
         """Steps that each word lets pass, as a list of int."""
-        return [self.parse(w)[2] for w in words]
+        return [0 if w.startswith("xx") else self.parse(w)[2] for w in words]
 
 
 def _distance(table, word):
