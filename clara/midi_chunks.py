@@ -1,8 +1,9 @@
 """A MIDI file's chunks and events, as far as they must be known before symusic parses them.
 
-symusic keeps time in 32 bits and wraps, drops notes that never end, takes independent
-songs (format 2) for voices of one, and reads on where a track breaks off. All of that is
-found here: cheaply where a glance at the bytes excludes it, event by event where not.
+symusic keeps time in 32 bits and wraps, drops notes that never end and tracks that the
+header does not count, takes independent songs (format 2) for voices of one, and reads on
+where a track breaks off. All of that is refused or mended here: cheaply where a glance at
+the bytes excludes it, event by event where not.
 
 Contents: `check`, `with_all_off`, `with_each_off`, `FAR`.
 """
@@ -90,15 +91,16 @@ def with_each_off(data):
 
 
 def _with_endings(data, ending):
-    """The file with `ending(body)` before the end of each track."""
-    chunks = [data[:14]]
+    """The file with `ending(body)` before the end of each track, and a header that counts them right."""
+    chunks, n_tracks = [], 0
     for kind, body, _ in _chunks(data):
         if kind == b"MTrk":
+            n_tracks += 1
             more = ending(body)
             body = body[:-3] + more if body.endswith(_END_OF_TRACK) else body + b"\0" + more
             body += b"\0" + _END_OF_TRACK
         chunks.append(struct.pack(">4sI", kind, len(body)) + body)
-    return b"".join(chunks)
+    return b"".join([data[:10], struct.pack(">H", n_tracks), data[12:14], *chunks])
 
 
 def _may_be_long(body):

@@ -181,14 +181,15 @@ def _encode_piece(piece, out, encoding, sustain, earlier):
     """Write one piece's text unless it stands there already; its manifest row."""
     from clara.errors import ClaraError
     from clara.files import make_folder, write_whole
-    from data_prep.corpora import read_piece
+    from data_prep.corpora import read_piece, readable
     from data_prep.works import FINGERPRINT_GRID, fingerprint
 
     try:
-        digest = hashlib.sha256(piece.path.read_bytes()).hexdigest()
+        with open(piece.path, "rb") as file:  # which may be larger than memory
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         path = out / f"{piece.name}.txt"
         if earlier and earlier["hash"] == digest and path.is_file():
-            return earlier | {"composer": piece.composer, "source": str(piece.path)}
+            return earlier | {"composer": piece.composer, "source": readable(str(piece.path))}
         notes, losses = read_piece(piece, steps_per_quarter=encoding.steps_per_quarter, sustain=sustain)
         words, more = encoding.encode(notes)
         same_grid = encoding.steps_per_quarter == FINGERPRINT_GRID
@@ -199,14 +200,17 @@ def _encode_piece(piece, out, encoding, sustain, earlier):
         return _refusal(piece, f"{type(e).__name__}: {e}")
     losses += more
     told = {column: sum(losses[n] for n in names) for column, names in LOSS_COLUMNS.items()}
-    return {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "hash": digest,
+    return {"piece": piece.name, "composer": piece.composer, "source": readable(str(piece.path)), "hash": digest,
             "notes": len(notes), "quarters": round(notes.quarters, 4), "words": len(words),
             "reason": "", "fingerprint": fingerprint(heard)} | told
 
 
 def _refusal(piece, reason):
     """The manifest row of a piece that was not taken."""
-    return {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": reason}
+    from data_prep.corpora import readable
+
+    return {"piece": piece.name, "composer": piece.composer, "source": readable(str(piece.path)),
+            "reason": readable(reason)}
 
 
 def report(manifest, out):
