@@ -24,6 +24,7 @@ from symusic import Note, Score, Tempo, TimeSignature, Track
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_whole
 from clara.instruments import ENSEMBLES, INSTRUMENTS, assign, into_range
+from clara.midi_chunks import FAR, check, with_all_off, with_each_off
 from clara.notes import COMMON_TIME, mend, quantize
 
 SOUNDED_VELOCITY = 80  # mezzo-forte; the text says nothing of dynamics
@@ -31,14 +32,6 @@ MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
 MAX_METRE = 64  # of numerator and denominator
 TICKS_PER_QUARTER = 480  # aimed at when writing; a multiple of the grid near it is taken
 LINE = 0.05  # share of notes that may sound into the next for a track to pass as a single line
-
-# Put before each track's end: at its last tick the pedal up on every channel, and FAR ticks later each
-# key up on the channels in use. A note that ends FAR late had no end of its own.
-FAR = 0x0FFFFFFF
-_PEDALS_UP = b"".join(bytes([0, 0xB0 | channel, 64, 0]) for channel in range(16))[1:]
-_KEYS_UP = [bytes([0x80 | channel, 0, 0]) + b"".join(bytes([0, key, 0]) for key in range(1, 128))
-            for channel in range(16)]
-_END_OF_TRACK = b"\xff\x2f\x00"
 
 
 def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", solo_track=None):
@@ -66,7 +59,7 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
     NoNotes
         If there is no pitched note.
     TooLong
-        If it exceeds MAX_BYTES, MAX_NOTES or MAX_QUARTERS.
+        If it exceeds MAX_BYTES, MAX_NOTES, MAX_QUARTERS or the caps of `clara.midi_chunks`.
     WrongEnsemble
         If its tracks are not the ensemble's.
     """
@@ -160,45 +153,17 @@ def _read_bytes(source):
 
 
 def _parse(data, name):
-    """The symusic score, with the keys up FAR ticks after each track's end."""
-    if data[:4] != b"MThd":
-        raise BadMusicFile(f"{name}: not a MIDI file (it does not begin with MThd)")
-    if len(data) >= 14 and data[12] & 0x80:
-        raise BadMusicFile(f"{name}: time-code division is not supported, only ticks per quarter")
-    if _is_cut_short(data):  # symusic would read on past the end of the bytes
-        raise BadMusicFile(f"{name}: broken MIDI (a track is longer than the file)")
+    """The symusic score, with each key that never goes up ending FAR ticks after its track."""
+    check(data, name)
     try:
-        score = Score.from_midi(_with_all_off(data))
+        score = Score.from_midi(with_all_off(data))
+        if any((t.notes.numpy()["duration"] >= FAR).any() for t in score.tracks):
+            score = Score.from_midi(with_each_off(data))
     except (RuntimeError, ValueError, struct.error) as e:
         raise BadMusicFile(f"{name}: broken MIDI ({str(e)[:120]})") from e
     if score.ticks_per_quarter < 1:
         raise BadMusicFile(f"{name}: a resolution of {score.ticks_per_quarter} ticks per quarter")
     return score
-
-
-def _is_cut_short(data):
-    """True if the last track's stated length goes beyond the file."""
-    at, kind = 14, b""
-    while at + 8 <= len(data):
-        kind, size = struct.unpack(">4sI", data[at:at + 8])
-        at += 8 + size
-    return kind == b"MTrk" and at > len(data)
-
-
-def _with_all_off(data):
-    """The file with every pedal and key released after the end of every track."""
-    keys_up = [_KEYS_UP[channel] for channel in range(16) if 0x90 | channel in data]
-    all_off = _PEDALS_UP + (b"\xff\xff\xff\x7f" + b"\0".join(keys_up) if keys_up else b"")
-    chunks, at = [data[:14]], 8 + struct.unpack(">I", data[4:8])[0]
-    while at + 8 <= len(data):
-        kind, size = struct.unpack(">4sI", data[at:at + 8])
-        body = data[at + 8:at + 8 + size]
-        if kind == b"MTrk":
-            body = body[:-3] + all_off if body.endswith(_END_OF_TRACK) else body + b"\0" + all_off
-            body += b"\0" + _END_OF_TRACK
-        chunks.append(struct.pack(">4sI", kind, len(body)) + body)
-        at += 8 + size
-    return b"".join(chunks)
 
 
 def _columns(track):

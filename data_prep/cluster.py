@@ -1,8 +1,8 @@
 """Many machines: `data_prep.workers` on a Ray cluster, chunk by chunk.
 
-Each Ray task takes one CPU and works through its chunk in a process of its own
-(`work_here`), so that the limits per piece hold there as they do on one machine, and no
-piece can harm Ray's worker. A task whose worker or machine dies is begun anew elsewhere
+Each Ray task takes one CPU and works through its chunk in a process beside Ray's worker
+(a `Crew` of one), so that the limits per piece hold there as they do on one machine, and
+no piece can harm Ray's worker. A task whose worker or machine dies is begun anew elsewhere
 by Ray; should that fail too often, the chunk comes back and its pieces go out one by one.
 
 Clara must be installed on every machine, and sources and output lie on storage that all
@@ -13,14 +13,15 @@ Contents: `work_on_ray`.
 
 import contextlib
 import os
+import pickle
 from collections import deque
 from itertools import islice
 
 from clara.errors import BadSetting
-from data_prep.workers import DIED, work_here
+from data_prep.workers import DIED, Crew
 
-CHUNK = 512  # pieces per Ray task: seconds of work, beside which the start of a process is small
-AHEAD = 2  # tasks per CPU that Ray holds, so that no CPU waits for the driver
+CHUNK = 64  # pieces per Ray task: some tenths of a second, beside which Ray's own milliseconds are small
+AHEAD = 4  # tasks per CPU that Ray holds, so that no CPU waits for the driver
 RETRIES = 4  # by Ray, of a task whose worker or machine died
 LOOK_SECONDS = 10  # for results, before looking at the cluster's size again
 
@@ -42,9 +43,12 @@ def work_on_ray(pieces, task, timeout_seconds, memory_mb, address="ray"):
     ray, ours = _connect(address)
     remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_chunk)
     rest = (task, timeout_seconds, memory_mb, os.getcwd())
+    running = {}
     try:
-        yield from _collect(ray, pieces, lambda chunk: remote.remote(chunk, *rest))
+        yield from _collect(ray, pieces, lambda chunk: remote.remote(chunk, *rest), running)
     finally:
+        for reference in running:  # when Ctrl-C came or the caller had enough
+            ray.cancel(reference, force=True)
         if ours:
             ray.shutdown()
 
@@ -66,9 +70,9 @@ def _connect(address):
     return ray, True
 
 
-def _collect(ray, pieces, submit):
-    """Yield what tasks bring back, with a bounded number of them under way."""
-    pieces, again, running = iter(pieces), deque(), {}
+def _collect(ray, pieces, submit, running):
+    """Yield what tasks bring back, with a bounded number of them under way: {reference: chunk}."""
+    pieces, again = iter(pieces), deque()
     while True:
         room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
         while len(running) < room:
@@ -99,5 +103,19 @@ def _chunk(pieces, task, timeout_seconds, memory_mb, folder):
     """Work through a chunk in one process beside Ray's; a list of (piece, result, reason)."""
     with contextlib.suppress(OSError):  # absolute paths need no such folder
         os.chdir(folder)
-    # spawned, as Ray's worker runs threads that a fork would break
-    return list(work_here(pieces, task, 1, timeout_seconds, memory_mb, start_method="spawn"))
+    return list(_crew(task, timeout_seconds, memory_mb).work(pieces))
+
+
+_crews = {}  # the one of this worker, kept from chunk to chunk, as a process takes a second to come up
+
+
+def _crew(*how):
+    """The crew of this worker; spawned, as Ray's worker runs threads that a fork would break."""
+    key = pickle.dumps(how)
+    if key not in _crews:
+        for crew in _crews.values():
+            crew.stop()
+        _crews.clear()
+        task, timeout_seconds, memory_mb = how
+        _crews[key] = Crew(task, 1, timeout_seconds, memory_mb, start_method="spawn")
+    return _crews[key]

@@ -3,9 +3,10 @@
 A source is a folder of MIDI files at any depth (the first folder level names the
 composer), one file, or `music21:composer` for the corpus that music21 installs.
 
-Contents: `Piece`, `expand`, `read_piece`.
+Contents: `Piece`, `expand`, `read_piece`, `readable`.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,13 +94,19 @@ def _unique(pieces):
     """Pieces whose names differ, also where file systems ignore case: the later get a number."""
     out, seen = [], set()
     for name, composer, path in pieces:
-        stem, n = name, 1
+        name = stem = readable(name)
+        n = 1
         while name.lower() in seen:
             n += 1
             name = f"{stem}-{n}"
         seen.add(name.lower())
-        out.append(Piece(name, composer, path))
+        out.append(Piece(name, readable(composer), path))
     return out
+
+
+def readable(text):
+    """A file name or a message with one, its bytes that are no UTF-8 as %F6, so that any file can hold it."""
+    return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
 
 def read_piece(piece, *, steps_per_quarter, sustain=False, ensemble="piano", solo_track=None):

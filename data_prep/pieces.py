@@ -52,10 +52,11 @@ def encode_piece(job, out, encoding, reading):
     """
     piece, earlier = job
     try:
-        digest = hashlib.sha256(piece.path.read_bytes()).hexdigest()
+        with open(piece.path, "rb") as file:  # which may be larger than memory
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         path = out / f"{piece.name}.txt"
         if earlier and earlier["hash"] == digest and path.is_file():
-            return earlier | {"composer": piece.composer, "source": str(piece.path)}
+            return earlier | {"composer": piece.composer, "source": corpora.readable(str(piece.path))}
         notes, losses = _read(piece, encoding, reading)
         words, more = encoding.encode(notes)
         make_folder(path.parent)
@@ -65,7 +66,7 @@ def encode_piece(job, out, encoding, reading):
         return refusal(piece, f"{type(e).__name__}: {e}")
     losses += more
     told = {column: sum(losses[n] for n in names) for column, names in LOSS_COLUMNS.items()}
-    return {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "hash": digest,
+    return {"piece": piece.name, "composer": piece.composer, "source": corpora.readable(str(piece.path)), "hash": digest,
             "notes": len(notes), "quarters": round(notes.quarters, 4), "words": len(words),
             "reason": "", "fingerprint": runs} | told
 
@@ -91,4 +92,5 @@ def _heard(piece, notes):
 
 def refusal(piece, reason):
     """The manifest row of a piece that was not taken."""
-    return {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": reason}
+    return {"piece": piece.name, "composer": piece.composer, "source": corpora.readable(str(piece.path)),
+            "reason": corpora.readable(reason)}

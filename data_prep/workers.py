@@ -9,7 +9,7 @@ per process, however many there are to come.
 The cap on memory is the system's limit on a process's data (`RLIMIT_DATA`): on Linux its
 heap and private mappings. Elsewhere it may hold less, and on Windows nothing.
 
-Contents: `work_through`, `work_here`.
+Contents: `work_through`, `Crew`.
 """
 
 import contextlib
@@ -55,17 +55,12 @@ def work_through(pieces, task, *, workers=1, timeout_seconds=60.0, memory_mb=204
     BadSetting
         If there is no such cluster.
     """
-    if cluster is None:
-        yield from work_here(pieces, task, workers, timeout_seconds, memory_mb)
-    else:
+    if cluster is not None:
         from data_prep.cluster import work_on_ray  # which builds on this module
 
         yield from work_on_ray(pieces, task, timeout_seconds, memory_mb, cluster)
-
-
-def work_here(pieces, task, workers, timeout_seconds, memory_mb, start_method=None):
-    """`work_through` on this machine; `start_method` as in multiprocessing."""
-    crew = _Crew(task, workers, timeout_seconds, memory_mb, multiprocessing.get_context(start_method))
+        return
+    crew = Crew(task, workers, timeout_seconds, memory_mb)
     try:
         yield from crew.work(pieces)
     finally:  # also when Ctrl-C comes or the caller has enough
@@ -106,16 +101,23 @@ class _Worker:
         return f"{DIED}: {signal.Signals(-code).name if code and code < 0 else f'status {code}'}"
 
 
-class _Crew:
-    """The processes of one run."""
+class Crew:
+    """Processes for one task, to be stopped in the end.
 
-    def __init__(self, task, n_workers, timeout_seconds, memory_mb, context):
-        self.task, self.n_workers, self.context = task, n_workers, context
+    Parameters
+    ----------
+    task, n_workers, timeout_seconds, memory_mb : as of `work_through`
+    start_method : of multiprocessing, None for the system's own
+    """
+
+    def __init__(self, task, n_workers, timeout_seconds, memory_mb, start_method=None):
+        self.task, self.n_workers = task, n_workers
         self.timeout_seconds, self.memory_mb = timeout_seconds, memory_mb
+        self.context = multiprocessing.get_context(start_method)
         self.workers, self.again = [], deque()
 
     def work(self, pieces):
-        """Yield (piece, result, reason) until every piece is done."""
+        """Yield (piece, result, reason) until every piece is done; the processes stay for more."""
         jobs = map(_Job, pieces)
         while True:
             self._hand_out(jobs)

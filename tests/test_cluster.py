@@ -24,7 +24,13 @@ def two_nodes():
     import ray
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_agent_register_timeout_ms", "120000")  # a busy machine needs more than Ray's 15 s
+        yield from started(ray, Cluster())
+
+
+def started(ray, nodes):
+    """Start two nodes, connect, and end it all afterwards."""
     nodes.add_node(num_cpus=1, object_store_memory=100 << 20, include_dashboard=False)
     second = nodes.add_node(num_cpus=1, object_store_memory=100 << 20)
     nodes.wait_for_nodes()

@@ -146,6 +146,8 @@ def test_processes_retire(monkeypatch):
     assert len({pid for pid, _ in told.values()}) == 4
 
 
-def test_processes_that_are_spawned():
-    told = {p: (r, why) for p, r, why in workers.work_here(range(5), double, 2, 20, 500, start_method="spawn")}
-    assert told == {i: (2 * i, "") for i in range(5)}
+def test_processes_that_are_spawned_and_stay_for_more():
+    crew = workers.Crew(slow, 1, 20, 500, start_method="spawn")
+    pids = {pid for _ in range(2) for _, pid, _ in crew.work(range(3))}
+    crew.stop()
+    assert len(pids) == 1 and not crew.workers
