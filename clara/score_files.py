@@ -33,6 +33,9 @@ DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 TUNE = re.compile(r"^X:.*$", re.MULTILINE)
 FIELD = re.compile(r"^[A-JL-WYZ]:.*$", re.MULTILINE)  # that may stand above the first tune and hold for all
 ABC_NOTE = re.compile(r"[A-Ga-g]")
+# Where each form tells its metre. music21 counts out a bar beat by beat, so that one of 9,999,999/4 takes all memory.
+METRE = {"humdrum": re.compile(r"\*M(\d\S*)"), "abc": re.compile(r"(?:^|\[)M:([^\]\n%]*)", re.MULTILINE)}
+HUGE_METRE = re.compile(r"\d{4}|.{40}", re.DOTALL)
 CONTAINER = "META-INF/container.xml"
 
 
@@ -160,10 +163,12 @@ def _decoded(data, path, form):
 def _survey(text, path):
     """Refuse MusicXML that is not whole, not flat or not harmless; nothing of it is kept."""
     depth = notes = 0
+    beats = None
 
     def begin(name, attributes):
-        nonlocal depth, notes
+        nonlocal depth, notes, beats
         depth += 1
+        beats = "" if name in ("beats", "beat-type") else None
         notes += name == "note"
         if depth == 1 and name != "score-partwise":
             raise BadMusicFile(f"{path}: not MusicXML in parts (it is {name[:40]!r}, not 'score-partwise')")
@@ -173,8 +178,15 @@ def _survey(text, path):
             raise TooLong(f"{path}: more than {MAX_NOTES:,} notes")
 
     def end(name):
-        nonlocal depth
+        nonlocal depth, beats
         depth -= 1
+        beats = None
+
+    def words(data):
+        nonlocal beats
+        if beats is not None:
+            beats += data
+            _bound_metre(beats, path)
 
     def entity(name, *_):
         raise BadMusicFile(f"{path}: refused, it declares an entity ({name[:40]!r})")
@@ -184,6 +196,7 @@ def _survey(text, path):
 
     parser = xml.parsers.expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = begin, end
+    parser.CharacterDataHandler = words
     parser.EntityDeclHandler, parser.AttlistDeclHandler = entity, default
     try:
         parser.Parse(text.encode("utf-8", "replace"), True)
@@ -214,3 +227,11 @@ def _bound_text(text, form, path):
         n_notes = sum(len(ABC_NOTE.findall(line)) for line in text.splitlines() if line[1:2] != ":")
     if n_notes > MAX_NOTES:
         raise TooLong(f"{path}: more than {MAX_NOTES:,} notes")
+    for told in METRE[form].finditer(text):
+        _bound_metre(told[1], path)
+
+
+def _bound_metre(told, path):
+    """Refuse a metre of thousands."""
+    if HUGE_METRE.search(told):
+        raise BadMusicFile(f"{path}: a metre of {told[:20].strip()!r}")

@@ -20,8 +20,11 @@ A piece given as MIDI and as MusicXML comes out the same, but for what MIDI tell
 Contents: `read_score`, `corpus_paths`.
 """
 
+import re
 import warnings
 from collections import Counter
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
@@ -38,6 +41,9 @@ TICKS_PER_QUARTER = 10080  # divides by all denominators up to 10: tuplets come 
 BROKEN = (ParseError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError,
           RecursionError, OSError, StopIteration)
 
+# What music21 writes to stderr where it passes over a kern note, or takes what is no note in ABC for a C
+UNREAD = re.compile(r"pitch information from note:|parsing event \('[^']*\d[^']*'\).*for note information")
+
 
 def read_score(source, *, steps_per_quarter=12, ensemble="piano", solo_track=None, tune=None):
     """Read a score as notes on a grid.
@@ -53,8 +59,8 @@ def read_score(source, *, steps_per_quarter=12, ensemble="piano", solo_track=Non
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `grace` and `drums` (left out), `tunes` (others in the file), `merged` and
-        `cut` (see `clara.notes.mend`), `moved` and `folded` (see `clara.instruments.into_range`)
+    losses : Counter with `grace` and `drums` (left out), `unread` (what music21 could not make out),
+        `tunes` (others in the file), `merged` and `cut` (see `clara.notes.mend`), `moved` and `folded` (see `clara.instruments.into_range`)
 
     Raises
     ------
@@ -124,8 +130,9 @@ def _parsed(text, form, source):
     from music21 import converter, stream
     from music21.exceptions21 import Music21Exception
 
+    said = StringIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(said):
             warnings.simplefilter("ignore")  # on spelling, beams and the like, which are no notes
             score = converter.parseData(text, format=form)
             score.toSoundingPitch(inPlace=True)
@@ -139,7 +146,7 @@ def _parsed(text, form, source):
                 _tell(told, part, losses)
     except (Music21Exception, *BROKEN) as e:
         raise BadMusicFile(f"{source}: music21 cannot read it ({type(e).__name__}: {str(e)[:120]})") from e
-    return list(parts.values()), losses
+    return list(parts.values()), losses + Counter(unread=len(UNREAD.findall(said.getvalue())))
 
 
 def _tell(told, part, losses):
@@ -160,9 +167,10 @@ def _tell(told, part, losses):
                 continue
             part.rows.append((start, end, tone.pitch.midi, tone.tie is not None and tone.tie.type != "stop"))
     if not part.metre:
-        part.metre = [(round(s.offset * TICKS_PER_QUARTER), s.numerator, s.denominator)
-                      for s in flat.getElementsByClass(meter.TimeSignature)]
-        bars = list(told.getElementsByClass(stream.Measure)[:2])
+        # bar by bar: music21 puts one signature into several bars of an ABC tune, and flat it has one place
+        bars = list(told.getElementsByClass(stream.Measure))
+        part.metre = [(round((bar.offset + bar.elementOffset(s)) * TICKS_PER_QUARTER), s.numerator, s.denominator)
+                      for bar in bars for s in bar.getElementsByClass(meter.TimeSignature)]
         part.first_bar = round(bars[1].offset * TICKS_PER_QUARTER) if len(bars) > 1 else 0
     marks = [m for m in flat.getElementsByClass(tempo.MetronomeMark) if not m.numberImplicit]
     part.qpm = part.qpm or next((float(m.getQuarterBPM()) for m in marks if m.getQuarterBPM()), None)

@@ -20,7 +20,7 @@ from clara import cli
 FINGERPRINTS = "fingerprints.npz"
 CHUNK = 16  # files handed to a worker at a time
 LOSS_COLUMNS = {"cut": ["cut"], "merged": ["merged"], "folded": ["folded"],
-                "dropped": ["drums", "grace", "dropped"], "mended": ["unended"]}
+                "dropped": ["drums", "grace", "unread", "dropped"], "mended": ["unended"]}
 
 
 def arguments(argv=None):
@@ -28,7 +28,7 @@ def arguments(argv=None):
     p = argparse.ArgumentParser(prog="python -m data_prep.encode", description=__doc__.split("\n\n")[0],
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("sources", nargs="+", metavar="SOURCE",
-                   help="folder of MIDI files (first folder level: composer), a file, or music21:bach")
+                   help="folder of MIDI files and scores (first folder level: composer), a file, or music21:bach")
     p.add_argument("--out", required=True, metavar="FOLDER", help="where the corpus goes")
     text = p.add_argument_group("text")
     text.add_argument("--encoding", default="notewise", choices=["notewise"], help="how music is spelled")
