@@ -36,6 +36,8 @@ ABC_NOTE = re.compile(r"[A-Ga-g]")
 # Where each form tells its metre. music21 counts out a bar beat by beat, so that one of 9,999,999/4 takes all memory.
 METRE = {"humdrum": re.compile(r"\*M(\d\S*)"), "abc": re.compile(r"(?:^|\[)M:([^\]\n%]*)", re.MULTILINE)}
 HUGE_METRE = re.compile(r"\d{4}|.{40}", re.DOTALL)
+HUGE_LENGTH = re.compile(r"\d{4,}")  # in ABC: a bar so long takes music21 hours
+ASIDE = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|%.*')  # in a line of ABC, what is no music
 CONTAINER = "META-INF/container.xml"
 
 
@@ -222,9 +224,16 @@ def _bound_text(text, form, path):
     if form == "humdrum" and not re.search(r"^\*\*", text, re.MULTILINE):
         raise BadMusicFile(f"{path}: not Humdrum (no line begins with **)")
     if form == "humdrum":
-        n_notes = sum(len(line.split()) for line in text.splitlines() if not line.startswith(("!", "*", "=")))
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("!")]
+        if set(lines[-1].split()) != {"*-"}:
+            raise BadMusicFile(f"{path}: broken Humdrum (it does not end with *-)")
+        n_notes = sum(len(line.split()) for line in lines if not line.startswith(("*", "=")))
     else:
-        n_notes = sum(len(ABC_NOTE.findall(line)) for line in text.splitlines() if line[1:2] != ":")
+        lines = [ASIDE.sub("", line) for line in text.splitlines() if line[1:2] != ":"]
+        n_notes = sum(len(ABC_NOTE.findall(line)) for line in lines)
+        huge = next((m for m in map(HUGE_LENGTH.search, lines) if m), None)
+        if huge:
+            raise BadMusicFile(f"{path}: a length of {huge[0][:20]}")
     if n_notes > MAX_NOTES:
         raise TooLong(f"{path}: more than {MAX_NOTES:,} notes")
     for told in METRE[form].finditer(text):

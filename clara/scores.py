@@ -168,7 +168,7 @@ def _tell(told, part, losses):
             part.rows.append((start, end, tone.pitch.midi, tone.tie is not None and tone.tie.type != "stop"))
     if not part.metre:
         # bar by bar: music21 puts one signature into several bars of an ABC tune, and flat it has one place
-        bars = list(told.getElementsByClass(stream.Measure))
+        bars = list(told.getElementsByClass(stream.Measure)) or [told]
         part.metre = [(round((bar.offset + bar.elementOffset(s)) * TICKS_PER_QUARTER), s.numerator, s.denominator)
                       for bar in bars for s in bar.getElementsByClass(meter.TimeSignature)]
         part.first_bar = round(bars[1].offset * TICKS_PER_QUARTER) if len(bars) > 1 else 0
