@@ -159,7 +159,7 @@ def test_tempo_of_musicxml(tmp_path, mark, qpm):
     assert read_score(tmp_path / "a.xml")[0].qpm == qpm
 
 
-@pytest.mark.parametrize("name", ["corelli/opus3no1/1grave", "bach/bwv269", "bach/bwv277"])
+@pytest.mark.parametrize("name", ["corelli/opus3no1/1grave", "bach/bwv66.6"])
 def test_midi_and_musicxml_of_one_piece_are_the_same_notes(tmp_path, name):
     from music21 import corpus
 
@@ -177,11 +177,10 @@ def test_a_score_made_of_notes_gives_them_back(tmp_path):
     from clara.engraving import to_musicxml
     from clara.midi import write_midi
 
-    for name in ("chord", "repeated"):
-        notes = handwritten(name)
-        (tmp_path / "a.musicxml").write_text(to_musicxml(notes))
-        write_midi(notes, tmp_path / "a.mid")
-        assert set(rows(read_score(tmp_path / "a.musicxml")[0])) == set(rows(read_midi(tmp_path / "a.mid")[0])), name
+    notes = handwritten("chord")
+    (tmp_path / "a.musicxml").write_text(to_musicxml(notes))
+    write_midi(notes, tmp_path / "a.mid")
+    assert read_score(tmp_path / "a.musicxml")[0] == read_midi(tmp_path / "a.mid")[0] == notes
 
 
 def test_chamber_music_by_part_names(tmp_path):
