@@ -18,6 +18,7 @@ from clara.notes import NoteSequence, crop
 from clara.sampling.engine import sample
 from clara.sampling.grammar import grammar_of
 from clara.sampling.strategies import Settings, choose
+from clara.score_files import SCORE_SUFFIXES
 
 MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
@@ -139,7 +140,7 @@ def read_prompt(source, encoding, quarters=None):
 
     Parameters
     ----------
-    source : a MIDI file, a text of the encoding, or music21:NAME from music21's corpus
+    source : a MIDI file, a score, a text of the encoding, or music21:NAME from music21's corpus
     encoding : of the model
     quarters : take only the first so many quarter notes, or None for all
 
@@ -154,10 +155,12 @@ def read_prompt(source, encoding, quarters=None):
         As its reader finds it.
     """
     steps_per_quarter = encoding.steps_per_quarter
-    if str(source).startswith(MUSIC21):
+    in_corpus = str(source).startswith(MUSIC21)
+    if in_corpus or Path(source).suffix.lower() in SCORE_SUFFIXES:
         from clara.scores import read_score
 
-        notes, losses = read_score(str(source)[len(MUSIC21):], steps_per_quarter=steps_per_quarter)
+        name = str(source)[len(MUSIC21):] if in_corpus else source
+        notes, losses = read_score(name, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
     elif Path(source).suffix.lower() == ".txt":
         try:
             notes, losses = encoding.decode(_text(source), qpm=DEFAULT_QPM)

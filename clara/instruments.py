@@ -4,7 +4,7 @@ The one table of programs and names. A track is piano (also harp, harpsichord, o
 solo (strings, winds, voice) or unknown; its name speaks before its program, as many
 files leave every program at 0.
 
-Contents: `Instrument`, `INSTRUMENTS`, `ENSEMBLES`, `role`, `assign`, `into_range`.
+Contents: `Instrument`, `INSTRUMENTS`, `ENSEMBLES`, `role`, `program_of`, `assign`, `into_range`.
 """
 
 import re
@@ -83,6 +83,12 @@ def role(name, program):
     if program in SOLO_PROGRAMS:
         return SOLO
     return PIANO if program in PIANO_PROGRAMS - {0} else UNKNOWN
+
+
+def program_of(name):
+    """The General MIDI program of a part by its name, for scores that tell none; 0 where the name is no string's."""
+    name = name.lower()
+    return next((p for word, p in (("cello", 42), ("viola", 41), ("violin", 40)) if word in name), 0)
 
 
 def assign(tracks, ensemble, solo_track=None):

@@ -10,7 +10,8 @@ Writing: one track per part, with name and program, at one tempo, rounded to who
 microseconds per quarter as the format wants it. What `write_midi` wrote, `read_midi`
 reads back note for note.
 
-Contents: `read_midi`, `describe_midi` with `MidiDescription`, `write_midi`, `notes_to_score`.
+Contents: `read_midi`, `describe_midi` with `MidiDescription`, `write_midi`, `notes_to_score`,
+`is_line`.
 """
 
 import struct
@@ -178,7 +179,7 @@ def _parts(tracks, columns, ensemble, solo_track, name):
     sizes = [len(c[0]) for c in columns]
     if ensemble == "piano":
         return np.zeros(sum(sizes), dtype=np.int64)
-    told = [(_track_name(t), t.program, lambda c=c: _is_line(c)) for t, c in zip(tracks, columns)]
+    told = [(_track_name(t), t.program, lambda c=c: is_line(*c[:2])) for t, c in zip(tracks, columns)]
     try:
         return np.repeat(assign(told, ensemble, solo_track), sizes)
     except WrongEnsemble as e:
@@ -193,10 +194,10 @@ def _track_name(track):
         return ""
 
 
-def _is_line(columns):
-    """Whether few notes sound into the next."""
-    order = np.argsort(columns[0], kind="stable")
-    start, end = columns[0][order], columns[1][order]
+def is_line(start, end):
+    """Whether few notes sound into the next, by starts and ends of shape (n,)."""
+    order = np.argsort(start, kind="stable")
+    start, end = start[order], end[order]
     return (end[:-1] > start[1:]).mean() <= LINE if len(start) > 1 else True
 
 

@@ -1,38 +1,44 @@
 """What a SOURCE on the command line stands for: a list of pieces to read.
 
-A source is a folder of MIDI files at any depth (the first folder level names the
-composer), one file, or `music21:composer` for the corpus that music21 installs.
+A source is a folder of MIDI files and scores at any depth (the first folder level names the
+composer), one file, or `music21:composer` for the corpus that music21 installs. Each tune
+of an ABC file that holds several is a piece, named by its number in the file. One piece as
+MIDI and as score is two pieces here; `data_prep.works` finds that they are one work.
 
 Contents: `Piece`, `expand`, `read_piece`, `readable`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clara.errors import NoData
 from clara.midi import read_midi
+from clara.score_files import SCORE_SUFFIXES, read_tunes
 from clara.scores import corpus_paths, read_score
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)
 MUSIC21 = "music21:"
 UNKNOWN = "unknown"  # composer of a file that lies in no folder
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One file to read.
+    """One file, or one tune of a file, to read.
 
     Attributes
     ----------
     name : `composer/piece`, unique in a corpus, without suffix
     composer : str
     path : Path of the file
+    tune : of an ABC file with several, which one, from 1
     """
 
     name: str
     composer: str
     path: Path
+    tune: int | None = None
 
     @property
     def is_midi(self):
@@ -59,7 +65,7 @@ def expand(sources, exclude=()):
             if composer in exclude or path in taken:
                 continue
             taken.add(path)
-            pieces.append((name, composer, path))
+            pieces += _tunes(Piece(name, composer, path))
     if not pieces:
         raise NoData(f"{', '.join(sources)}: nothing left of it after excluding {', '.join(exclude)}")
     return _unique(pieces)
@@ -75,9 +81,9 @@ def _found(source):
         return [(f"{UNKNOWN}/{root.stem}", UNKNOWN, root)]
     if not root.is_dir():
         raise NoData(f"{source}: no such file or folder")
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file())
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
-        raise NoData(f"{source}: no music in this folder ({', '.join(MIDI_SUFFIXES)} are looked for, "
+        raise NoData(f"{source}: no music in this folder ({', '.join(SUFFIXES)} are looked for, "
                      "at any depth)")
     return [_named(path, root) for path in files]
 
@@ -90,17 +96,23 @@ def _named(path, root):
     return name, composer, path
 
 
+def _tunes(piece):
+    """A piece for each tune of its file."""
+    n = read_tunes(piece.path)
+    return [piece] if n == 1 else [replace(piece, name=f"{piece.name}/{i}", tune=i) for i in range(1, n + 1)]
+
+
 def _unique(pieces):
     """Pieces whose names differ, also where file systems ignore case: the later get a number."""
     out, seen = [], set()
-    for name, composer, path in pieces:
-        name = stem = readable(name)
+    for piece in pieces:
+        name = stem = readable(piece.name)
         n = 1
         while name.lower() in seen:
             n += 1
             name = f"{stem}-{n}"
         seen.add(name.lower())
-        out.append(Piece(name, readable(composer), path))
+        out.append(replace(piece, name=name, composer=readable(piece.composer)))
     return out
 
 
@@ -111,7 +123,7 @@ def readable(text):
 
 def read_piece(piece, *, steps_per_quarter, sustain=False, ensemble="piano", solo_track=None):
     """Read a piece as (notes, losses); takes and raises what its reader does."""
+    settings = {"steps_per_quarter": steps_per_quarter, "ensemble": ensemble, "solo_track": solo_track}
     if piece.is_midi:
-        return read_midi(piece.path, steps_per_quarter=steps_per_quarter, sustain=sustain, ensemble=ensemble,
-                         solo_track=solo_track)
-    return read_score(piece.path, steps_per_quarter=steps_per_quarter)
+        return read_midi(piece.path, sustain=sustain, **settings)
+    return read_score(piece.path, tune=piece.tune, **settings)

@@ -29,7 +29,7 @@ def arguments(argv=None):
     p = argparse.ArgumentParser(prog="python -m data_prep.encode", description=__doc__.split("\n\n")[0],
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("sources", nargs="+", metavar="SOURCE",
-                   help="folder of MIDI files (first folder level: composer), a file, or music21:bach")
+                   help="folder of MIDI files and scores (first folder level: composer), a file, or music21:bach")
     p.add_argument("--out", required=True, metavar="FOLDER", help="where the corpus goes")
     text = p.add_argument_group("text")
     text.add_argument("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled; chamber and "

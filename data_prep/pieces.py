@@ -14,7 +14,7 @@ from data_prep.grid import check_grid
 from data_prep.works import FINGERPRINT_GRID, fingerprint
 
 LOSS_COLUMNS = {"cut": ["cut"], "merged": ["merged"], "folded": ["folded"], "moved": ["moved"],
-                "dropped": ["drums", "grace", "dropped"], "mended": ["unended"],
+                "dropped": ["drums", "grace", "unread", "dropped"], "mended": ["unended"],
                 "shortened": ["shortened", "relengthened"], "replaced": ["replaced"]}
 
 

@@ -89,3 +89,31 @@ def test_each_kind_of_file_goes_to_its_reader(tmp_path):
     tune.write_text("X:1\nM:4/4\nL:1/4\nK:C\nA B c d|]\n")
     assert not Piece("a", "", tune).is_midi
     assert read_piece(Piece("a", "", tune), steps_per_quarter=4) == read_score(tune, steps_per_quarter=4)
+
+
+def test_scores_of_every_kind_are_found_beside_midi(tree):
+    source = tree("bach/a.mid", "bach/a.musicxml", "bach/b.XML", "bach/c.mxl", "bach/d.krn", "bach/e.abc", "bach/f.pdf")
+    pieces = expand([source])
+    assert names(pieces) == ["bach/a", "bach/a-2", "bach/b", "bach/c", "bach/d", "bach/e"]
+    assert [p.is_midi for p in pieces] == [True] + 5 * [False]
+
+
+def test_each_tune_of_an_abc_file_is_a_piece(tree):
+    source = tree("airs/book.abc", "airs/one.abc")
+    tune = "X:{}\nM:4/4\nL:1/4\nK:C\n{} B c d|]\n\n"
+    for name, text in {"book": tune.format(5, "A") + tune.format(5, "G"), "one": tune.format(1, "C")}.items():
+        with open(f"{source}/airs/{name}.abc", "w", encoding="utf-8") as f:
+            f.write(text)
+    pieces = expand([source, f"{source}/airs/book.abc"])
+    assert names(pieces) == ["airs/book/1", "airs/book/2", "airs/one"]
+    first = [read_piece(p, steps_per_quarter=4)[0].pitch[0] for p in pieces]
+    assert first == [69, 67, 60]
+
+
+def test_chamber_music_from_midi_and_scores(tmp_path):
+    quartet = [p for p in expand(["music21:haydn"]) if p.path.match("opus74no1/movement3.mxl")]
+    notes, _ = read_piece(quartet[0], steps_per_quarter=12, ensemble="quartet")
+    assert set(notes.part.tolist()) == {0, 1, 2, 3}
+    write_midi(notes, tmp_path / "a.mid")
+    played, _ = read_piece(Piece("a", "", tmp_path / "a.mid"), steps_per_quarter=12, ensemble="quartet")
+    assert played == notes and played.metre == notes.metre

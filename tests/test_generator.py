@@ -163,3 +163,9 @@ def test_a_folder_as_prompt(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(BadMusicFile, match=name):
         read_prompt(tmp_path / name, ENCODING)
+
+
+def test_a_score_as_prompt(tmp_path):
+    (tmp_path / "a.ABC").write_text("X:1\nM:4/4\nL:1/4\nK:C\nA B c d|]\n")
+    notes, losses = read_prompt(tmp_path / "a.ABC", ENCODING)
+    assert notes.pitch.tolist() == [69, 71, 72, 74] and not +losses
