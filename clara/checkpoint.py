@@ -135,7 +135,9 @@ def _spelled_by(vocab, encoding):
     if not encoding.open_vocabulary:
         return vocab == Vocab.of(encoding)
     try:
-        seen = [w for w in vocab.words if w not in CONTROL_WORDS and encoding.transpose_word(w, 0)]
+        seen = [w for w in vocab.words if w not in CONTROL_WORDS]
+        for word in seen:
+            encoding.span(word)  # which knows its words
     except KeyError:
         return False
     return vocab == Vocab.of(encoding, seen)

@@ -158,7 +158,7 @@ def _parse(data, name):
     check(data, name)
     try:
         score = Score.from_midi(with_all_off(data))
-        if any((t.notes.numpy()["duration"] >= FAR).any() for t in score.tracks):
+        if score.end() >= FAR:
             score = Score.from_midi(with_each_off(data))
     except (RuntimeError, ValueError, struct.error) as e:
         raise BadMusicFile(f"{name}: broken MIDI ({str(e)[:120]})") from e
@@ -227,8 +227,8 @@ def _lengthen(end, pedals):
 def _mean_qpm(tempos, last_tick, ticks_per_quarter):
     """The one tempo at which last_tick comes as late as under all tempos."""
     columns = tempos.numpy()
-    ticks = np.minimum(np.r_[0, columns["time"], last_tick], last_tick).astype(np.int64)
-    microseconds = np.r_[500_000.0, columns["mspq"]]
+    ticks = np.minimum(np.concatenate([[0], columns["time"], [last_tick]], dtype=np.int64), last_tick)
+    microseconds = np.concatenate([[500_000.0], columns["mspq"]])
     if (np.diff(ticks) < 0).any():
         order = np.argsort(ticks[:-1], kind="stable")
         ticks[:-1], microseconds = ticks[:-1][order], microseconds[order]

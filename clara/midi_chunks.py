@@ -25,6 +25,19 @@ _END_OF_TRACK = b"\xff\x2f\x00"
 
 MAX_TRACKS = 1024
 MAX_TICKS = 2**31 - 1 - FAR  # of a track; beyond, symusic's clock would turn over at the keys up
+# 1 for what can begin a note event, 2 for other bytes with the high bit, none of which is a key, 3 for messages of
+# any length and of the wire
+_CLASS = bytes(0 if byte < 0x80 else 1 if byte < 0xA0 else 3 if 0xF0 <= byte < 0xFF else 2 for byte in range(256))
+# A track whose events all end where the next begins, and whose keys are keys; long names apart
+_DELTA = rb"[\x80-\xff]{0,3}+[\x00-\x7f]"
+_DATA = rb"[\x00-\x7f]"
+_SIZES = sorted(range(128), key=lambda size: (size not in (3, 4, 2, 0), size))
+_WHOLE = re.compile(rb"(?>" + _DELTA + rb"(?:[\x80-\xbf\xe0-\xef]" + _DATA + _DATA + rb"(?>" + _DELTA + _DATA + _DATA + rb")*+"
+                    rb"|[\xc0-\xdf]" + _DATA + rb"(?>" + _DELTA + _DATA + rb")*+"
+                    rb"|\xff" + _DATA + rb"(?:" + b"|".join(re.escape(bytes([size])) + rb"[\x00-\xff]{%d}" % size
+                                                           for size in _SIZES) + rb")))*+")
+_NO_WIRE = bytes([*range(0xF0), 0xFF])
+LARGE_TRACK = 3 * (MAX_TICKS >> 14)  # bytes; a shorter one cannot last MAX_TICKS by deltas of two bytes
 _HIGH = bytes(byte >> 7 for byte in range(256))  # 1 for bytes with the high bit, which a long delta is made of
 # tempos, names and lyrics, whose bytes can look like long deltas: type, length, and so many bytes
 _SHORT_META = re.compile(rb"\xff[\x01-\x7f](?:" + b"|".join(
@@ -58,8 +71,11 @@ def check(data, name):
         raise BadMusicFile(f"{name}: broken MIDI (a track is longer than the file)")
     if len(tracks) > MAX_TRACKS:
         raise TooLong(f"{name}: more than {MAX_TRACKS:,} tracks")
-    if any(_may_be_long(body) and _scan(body)[0] > MAX_TICKS for body in tracks):
+    odd = [body for body in tracks if not _is_plain(body)]
+    if any(_may_be_long(body) and _scan(body)[0] > MAX_TICKS for body in odd):
         raise TooLong(f"{name}: a track of more than {MAX_TICKS:,} ticks")
+    if any(_may_misname_keys(body) and not _names_keys(body) for body in odd):
+        raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127, or a message out of place)")
     if any(_breaks_off(body) for body in tracks):
         raise BadMusicFile(f"{name}: broken MIDI (a track breaks off inside an event)")
 
@@ -103,6 +119,11 @@ def _with_endings(data, ending):
     return b"".join([data[:10], struct.pack(">H", n_tracks), data[12:14], *chunks])
 
 
+def _is_plain(body):
+    """Whether all deltas take two bytes at most, no key is beyond 127 and no message is out of place, at a glance."""
+    return b"\1\1" not in body.translate(_HIGH) and not body.translate(None, _NO_WIRE) and len(body) < LARGE_TRACK
+
+
 def _may_be_long(body):
     """False if a track cannot last MAX_TICKS, by the number of bytes that long deltas are made of."""
     return _most_ticks(body) > MAX_TICKS and _most_ticks(_SHORT_META.sub(b"", body)) > MAX_TICKS
@@ -114,36 +135,62 @@ def _most_ticks(body):
     return (len(body) // 3 << 14) + (high.count(b"\1\1\0") << 21) + (high.count(b"\1\1\1\0") << 28)
 
 
+def _may_misname_keys(body):
+    """False if no note event names a key above 127, by which symusic would write beyond its tables."""
+    return _is_odd(body) and _is_odd(_SHORT_META.sub(b"", body))
+
+
+def _is_odd(body):
+    """Whether a byte that can begin a note event stands before one that is no key, or a message of odd length is there."""
+    kinds = body.translate(_CLASS)
+    return b"\3" in kinds or b"\1\1" in kinds or b"\1\2" in kinds
+
+
+def _names_keys(body):
+    """Whether all note events name keys up to 127, and each event ends where the next begins."""
+    if _WHOLE.fullmatch(body):
+        return True
+    _, _, whole, beyond = _scan(body)
+    return whole and not beyond
+
+
 def _breaks_off(body):
     """Whether a track has no end and its last event is not whole."""
     return bool(body) and not body.endswith(_END_OF_TRACK) and not _scan(body)[2]
 
 
 def _scan(body):
-    """Of a track: its ticks, a Counter of the (channel, key) that are still down, whether it ends after an event."""
-    at, ticks, status, down = 0, 0, 0, Counter()
+    """Of a track: its ticks, a Counter of the (channel, key) that are still down, whether it ends after an event,
+    and whether a key is beyond 127 or where the keys are is in doubt."""
+    at, ticks, running, down, beyond = 0, 0, 0, Counter(), False
     try:
         while at < len(body):
             delta, at = body[at], at + 1
             if delta & 0x80:
                 delta, at = _quantity(body, at - 1)
             ticks += delta
+            status = running
             if body[at] & 0x80:
                 status, at = body[at], at + 1
+                running = status if status < 0xF0 else running  # a channel's status runs on past names and tempos
+            beyond |= not status
             if status < 0xA0:  # keys, and what stands before any status
                 key = status & 0x0F, body[at]
+                beyond |= body[at] > 0x7F
                 down[key] += 1 if status & 0x10 and body[at + 1] else -(down[key] > 0)
                 at += 2
             elif status < 0xF0:
                 at += 1 if 0xC0 <= status < 0xE0 else 2
             elif status == 0xFF and body[at] == 0x2F:
-                return ticks, +down, True
-            elif status in (0xF0, 0xF7, 0xFF):
+                return ticks, +down, True, beyond
+            elif status in (0xF0, 0xFF):
                 size, at = _quantity(body, at + (status == 0xFF))
                 at += size
+            else:  # a message of the wire, or F7, of whose length symusic has its own idea
+                beyond = True
     except IndexError:
-        return ticks, +down, False
-    return ticks, +down, at == len(body)
+        return ticks, +down, False, beyond
+    return ticks, +down, at == len(body), beyond
 
 
 def _quantity(body, at):

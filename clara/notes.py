@@ -188,9 +188,10 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=CO
     rank = _rank(start, part, pitch)
     order = np.argsort(rank)
     rank, end = rank[order], end[order]
-    first = np.flatnonzero(np.diff(rank, prepend=-1))
-    merged = len(rank) - len(first)
+    again = rank[1:] == rank[:-1]
+    merged = int(np.count_nonzero(again))
     if merged:
+        first = np.flatnonzero(np.concatenate([[True], ~again]))
         end, order = np.maximum.reduceat(end, first), order[first]
     start, pitch, part = start[order], pitch[order], part[order]
     order, overlap = _overlaps(start, end, pitch, part)
@@ -231,11 +232,11 @@ def fold(notes, lowest, highest):
     notes : NoteSequence
     losses : Counter with `folded`, and what `mend` lost where notes met
     """
+    if not len(notes) or (notes.pitch.min() >= lowest and notes.pitch.max() <= highest):
+        return notes, Counter()
     below = np.maximum(0, -((notes.pitch - lowest) // 12))
     above = np.maximum(0, -((highest - notes.pitch) // 12))
     folded = int(((below > 0) | (above > 0)).sum())
-    if not folded:
-        return notes, Counter()
     pitch = notes.pitch + 12 * (below - above)
     kept, losses = mend_like(notes, notes.start, notes.end, pitch, notes.part)
     return kept, losses + Counter(folded=folded)

@@ -5,7 +5,7 @@ rounding (see `data_prep.grid`). Polyphony is the mean number of notes that soun
 anything sounds. A share is 0-1. A refused piece has a reason, and figures only if it
 could be read.
 
-Contents: `examine`, `to_table`, `printable`, `accepted`, `performed`, `refusals`,
+Contents: `examine`, `to_table`, `accepted`, `performed`, `refusals`,
 `duplicates`, `summary`, `which_grid`.
 """
 
@@ -15,12 +15,12 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from clara.encodings.notewise import RANGES
+from clara.encodings.keyboard import RANGES
 from clara.errors import ClaraError
 from clara.midi import describe_midi
 from clara.notes import COMMON_TIME, mend, quantize
 from clara.scores import TICKS_PER_QUARTER
-from data_prep.corpora import read_piece
+from data_prep.corpora import read_piece, readable
 from data_prep.grid import KEEPS_OUT, PERFORMED, grid_error, misfit, require_grid
 from data_prep.works import FINGERPRINT_GRID, fingerprint, group_works
 
@@ -130,7 +130,7 @@ def to_table(rows):
     -------
     DataFrame, a row per piece, `COLUMNS` and, of type object, `keys` and `positions`
     """
-    rows = sorted(({k: printable(v) for k, v in row.items()} for row in rows), key=lambda r: r["piece"])
+    rows = sorted(({k: readable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows), key=lambda r: r["piece"])
     taken = [r for r in rows if not r["reason"]]
     first = {}
     for row, work in zip(taken, group_works([r["fingerprint"] for r in taken]).tolist()):
@@ -139,11 +139,6 @@ def to_table(rows):
     table = pd.DataFrame(rows, columns=[*COLUMNS, "keys", "positions"])
     objects = table[["keys", "positions"]]
     return table.drop(columns=objects.columns).convert_dtypes().join(objects)
-
-
-def printable(value):
-    """Text that can be written as UTF-8, also where a file's name cannot."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def accepted(table):

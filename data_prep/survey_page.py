@@ -10,7 +10,7 @@ import io
 
 import numpy as np
 
-from clara.encodings.notewise import RANGES
+from clara.encodings.keyboard import RANGES
 from clara.files import write_whole
 from clara.plots import PART_COLOURS, new_figure
 from data_prep.survey import POSITIONS, accepted, duplicates, performed, refusals, summary, which_grid

@@ -8,7 +8,7 @@ import torch
 from clara.encodings.notewise import Notewise
 from clara.sampling import engine
 from clara.sampling.engine import Draws, sample
-from clara.sampling.grammar import NotewiseGrammar
+from clara.sampling.grammar_notewise import NotewiseGrammar
 from clara.sampling.strategies import Settings, choose
 from clara.vocab import Vocab
 

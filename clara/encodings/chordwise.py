@@ -46,6 +46,7 @@ class Chordwise(Keyboard):
         super().__init__(steps_per_quarter, n_keys, prefixes)
         self.holds = bool(holds)
         self.longest = LONGEST_QUARTERS * steps_per_quarter
+        self._moved = {}  # tables of marks by semitones
 
     @property
     def settings(self):
@@ -187,13 +188,18 @@ class Chordwise(Keyboard):
 
     def transpose_word(self, word, semitones):
         """The word for the same chord `semitones` higher, or None where a key is missing."""
-        if word.startswith(REST):
-            return word
-        tones = [self.shifted(c % self.n_tones, semitones) for c in self.codes(word)]
-        if None in tones:
-            return None
-        return AND.join((HELD if mark[0] == HELD else "") + self.tone_names[t]
-                        for t, mark in zip(tones, word.split(AND)))
+        moved = self._moved_marks(semitones)
+        marks = [moved[mark] for mark in word.split(AND)]
+        return None if None in marks else AND.join(marks)
+
+    def _moved_marks(self, semitones):
+        """By mark: the same mark `semitones` higher, or None; rests stay."""
+        if semitones not in self._moved:
+            tones = [self.shifted(tone, semitones) for tone in range(self.n_tones)]
+            names = [None if tone is None else self.tone_names[tone] for tone in tones]
+            self._moved[semitones] = {rest: rest for rest in RESTS} | dict(zip(self.tone_names, names)) | {
+                HELD + old: new and HELD + new for old, new in zip(self.tone_names, names)}
+        return self._moved[semitones]
 
     def span(self, word):
         """The lowest and highest key of a word within the range, from 0, or None of a rest."""

@@ -70,18 +70,22 @@ class Notewise(Keyboard):
     def _encode_codes(self, notes):
         """Codes of fitted notes, shape (n_words,)."""
         tone = self.tones(notes)
-        time = np.concatenate([notes.end, notes.start])
-        code = np.concatenate([tone, self.n_tones + tone])
-        time, code = np.divmod(np.sort(time * (2 * self.n_tones) + code), 2 * self.n_tones)
-        pause = np.diff(time, prepend=0)
-        n_waits = -(-pause // self.longest_wait)
-        is_wait = np.ones(len(code) + int(n_waits.sum()), dtype=bool)
-        at = np.arange(len(code)) + np.cumsum(n_waits)  # where each event lands
-        is_wait[at] = False
-        codes = np.full(len(is_wait), 2 * self.n_tones + self.longest_wait - 1)
+        bits = (2 * self.n_tones).bit_length()
+        rank = np.concatenate([notes.end << bits | tone, notes.start << bits | self.n_tones + tone])
+        rank.sort()
+        time, code = rank >> bits, rank & (1 << bits) - 1
+        pause = time.copy()
+        pause[1:] -= time[:-1]
+        paused = np.flatnonzero(pause)
+        pause = pause[paused]
+        n_waits = (pause + self.longest_wait - 1) // self.longest_wait
+        before = np.zeros(len(code), dtype=np.int64)
+        before[paused] = n_waits
+        at = before.cumsum()
+        at += np.arange(len(code))  # where each event lands
+        codes = np.full(len(code) + int(n_waits.sum()), 2 * self.n_tones + self.longest_wait - 1)
         codes[at] = code
-        paused = pause > 0  # the wait just before such an event takes the remainder
-        codes[at[paused] - 1] = 2 * self.n_tones + (pause[paused] - 1) % self.longest_wait
+        codes[at[paused] - 1] = 2 * self.n_tones + (pause - 1) % self.longest_wait  # the last wait takes the remainder
         return codes
 
     def decode(self, words, qpm=120.0):
