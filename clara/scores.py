@@ -1,10 +1,11 @@
 """Scores as `NoteSequence`: MusicXML (plain and .mxl), Humdrum **kern, ABC, music21's own corpus.
 
-All are read by music21, at about half a millisecond a note: of the three readers measured in
-`benchmarks/score_speed.py` it is the one whose notes are right. verovio is two to four times as fast,
-but plays grace notes and ornaments and leaves the process on some ABC; partitura is no faster, loses
-the octave of transposing instruments and ties in chords. music21's own joining of ties, which
-takes two thirds of its time and passes over chords that are tied in part, is not used.
+All are read by music21, at half a millisecond a note: of the three readers measured in
+`benchmarks/score_speed.py` it alone has the notes right. verovio is two to three times as fast, but plays
+grace notes and ornaments and aborts the process on some ABC; partitura is up to twice as fast, but reads
+instruments that sound an octave lower an octave too high, and drops ties in chords and between voices.
+music21's own joining of ties, which takes most of its time and passes over chords that are tied in
+part, is not used.
 
 What a score means here: ties are one note; grace notes take no time and are left out, and counted;
 repeats are not played out; transposing instruments sound at their pitch; chord symbols do not sound;
