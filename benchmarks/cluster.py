@@ -49,10 +49,10 @@ def encode(folder, out, *more, **variables):
 
 def disturbed(folder, out, n_texts):
     """Encode on two nodes while a worker and a node are killed; what was done when, in texts, and the seconds."""
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # a busy machine needs more than Ray's 15 s
     from ray.cluster_utils import Cluster
 
     os.environ["PYTHONPATH"] = str(REPOSITORY)  # which the nodes hand on to their workers
-    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # a busy machine needs more than Ray's 15 s
     nodes = Cluster()
     nodes.add_node(num_cpus=1, object_store_memory=100 << 20, include_dashboard=False)
     second = nodes.add_node(num_cpus=1, object_store_memory=100 << 20)

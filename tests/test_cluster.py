@@ -20,12 +20,12 @@ def test_where_there_is_no_cluster(monkeypatch):
 @pytest.fixture(scope="module")
 def two_nodes():
     """A Ray cluster of two nodes of one CPU on this machine."""
-    pytest.importorskip("ray")
-    import ray
-    from ray.cluster_utils import Cluster
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("RAY_agent_register_timeout_ms", "120000")  # a busy machine needs more than Ray's 15 s
+        # read when Ray is imported: a busy machine needs more than Ray's 15 s
+        patched.setenv("RAY_agent_register_timeout_ms", "120000")
+        ray = pytest.importorskip("ray")
+        from ray.cluster_utils import Cluster
+
         yield from started(ray, Cluster())
 
 

@@ -53,6 +53,8 @@ def test_figures_are_those_of_the_shipped_weights():
 
 
 TABLES = {
+    "cluster": "| {texts:,} | {killed_at_texts} | {removed_at_texts} | {different_texts} | {alone_seconds:g} | "
+               "{cluster_seconds:g} |",
     "encode_speed": "| {what} | {files_per_second:g} | {clara_is_times:g} |",
     "likelihood": "| {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -35,7 +36,7 @@ def leave():
 
 
 def hang():
-    time.sleep(60)
+    time.sleep(600)
 
 
 def eat():
@@ -78,12 +79,11 @@ def test_every_piece_comes_back_once(n, n_workers):
     ("unspeakable", "Unforeseen: "),
 ])
 def test_harm_costs_its_piece_alone(harm, reason):
-    began = time.monotonic()
-    told = outcomes([0, 1, harm, 2, 3, 4, 5, 6], twist, timeout_seconds=1, memory_mb=200)
+    limit = 1 if harm == "hang" else 60  # a busy machine takes seconds to eat 200 MB
+    told = outcomes([0, 1, harm, 2, 3, 4, 5, 6], twist, timeout_seconds=limit, memory_mb=200)
     result, why = told.pop(harm)
     assert result is None and why.startswith(reason)
     assert told == {i: (2 * i, "") for i in range(7)}
-    assert time.monotonic() - began < 5
 
 
 def test_nothing_but_harm_comes_to_an_end():
@@ -112,14 +112,14 @@ def test_any_worker_may_be_killed_at_any_time():
 
 
 def test_the_time_is_each_pieces_own():
-    told = outcomes(range(40), slow, timeout_seconds=0.5)  # together 0.8 s in one process
+    told = outcomes(range(150), slow, timeout_seconds=2)  # together 3 s in one process
     assert all(reason == "" for _, reason in told.values())
 
 
 def test_a_slow_caller_is_no_timeout():
-    for _, _, reason in work_through(range(5), double, workers=2, timeout_seconds=0.2):
+    for _, _, reason in work_through(range(3), double, timeout_seconds=1):
         assert reason == ""
-        time.sleep(0.25)
+        time.sleep(1.1)
 
 
 def test_pieces_are_taken_as_they_are_needed():
@@ -142,8 +142,8 @@ def test_the_caller_may_leave():
 
 def test_processes_retire(monkeypatch):
     monkeypatch.setattr(workers, "RETIREMENT", 5)
-    told = outcomes(range(20), slow, workers=2)
-    assert len({pid for pid, _ in told.values()}) == 4
+    pids = Counter(pid for pid, _ in outcomes(range(20), slow, workers=2).values())
+    assert len(pids) >= 4 and max(pids.values()) <= 5
 
 
 def test_processes_that_are_spawned_and_stay_for_more():
