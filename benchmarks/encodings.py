@@ -55,7 +55,7 @@ def spelling(name, steps_per_quarter, train):
 
 
 SPELLINGS = [(12, n) for n in ("notewise", "ends last", "descending", "bars", "durations", "durations, bars", "chordwise, holds")] + [
-    (4, n) for n in ("notewise", "bars", "durations", "durations, bars", "chordwise, holds")]
+    (4, n) for n in ("notewise", "bars", "durations", "chordwise, holds")]
 
 
 def read(corpus, split, steps_per_quarter):
