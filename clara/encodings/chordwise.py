@@ -18,7 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard, plain_words, run_starts
+from clara.encodings.keyboard import Keyboard, run_starts
 from clara.notes import mend
 
 RECENT_STEPS = 10
@@ -66,22 +66,9 @@ class Chordwise(Keyboard):
         return {mark[1:]: code for code, mark in enumerate(self._marks[:len(self._marks) // 2])}
 
     def encode(self, notes):
-        """Write notes as words.
+        """As `Keyboard.encode`, a word for each step.
 
-        Parameters
-        ----------
-        notes : NoteSequence on this encoding's grid
-
-        Returns
-        -------
-        words : list of str, one per step
-        losses : Counter with what folding lost and, without holds, `relengthened`
-            (notes whose length decoding will not give back)
-
-        Raises
-        ------
-        BadSetting
-            If the grid differs or a part has no prefix.
+        Without holds `relengthened` counts the notes whose length decoding will not give back.
         """
         notes, losses = self.fit(notes)
         if not len(notes):
@@ -120,35 +107,16 @@ class Chordwise(Keyboard):
         return np.minimum(following - start, self.longest)
 
     def decode(self, words, qpm=120.0):
-        """Read words back as notes; what makes no sense is left out and counted.
-
-        Parameters
-        ----------
-        words : list of str, or one str of words between spaces; control words are skipped
-
-        Returns
-        -------
-        notes : NoteSequence
-        losses : Counter with `stray_hold` (steps in which a key is held that was not struck)
-
-        Raises
-        ------
-        UnknownWord
-            Naming the first word that is not of this encoding, and its position.
-        """
-        words = plain_words(words)
-        try:
-            codes = [self.codes(w) for w in words]
-        except KeyError as e:
-            raise self.unknown(words, e.args[0]) from None
-        step = np.repeat(np.arange(len(words)), [len(c) for c in codes])
+        """As `Keyboard.decode`; `stray_hold` counts the steps in which a key is held that was not struck."""
+        codes = self.parsed(words, self.codes)
+        step = np.repeat(np.arange(len(codes)), [len(c) for c in codes])
         code = np.array([c for chord in codes for c in chord], dtype=np.int64)
         step, code = step[code < 2 * self.n_tones], code[code < 2 * self.n_tones]
         tone, held = code % self.n_tones, code >= self.n_tones
         if self.holds:
             start, end, tone, stray = self._runs(step, tone, held)
         else:
-            start, end, stray = step, step + self._durations(step, len(words)), 0
+            start, end, stray = step, step + self._durations(step, len(codes)), 0
         notes, _ = mend(start, end, *self.pitch_and_part(tone), steps_per_quarter=self.steps_per_quarter,
                         qpm=qpm, instruments=self.instruments)
         return notes, +Counter(stray_hold=int(stray))

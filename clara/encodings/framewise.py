@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard, plain_words
+from clara.encodings.keyboard import Keyboard
 from clara.notes import mend
 
 FRAME = "frame"
@@ -39,23 +39,7 @@ class Framewise(Keyboard):
         return {word: code for code, word in enumerate(self.words)}
 
     def encode(self, notes):
-        """Write notes as words.
-
-        Parameters
-        ----------
-        notes : NoteSequence on this encoding's grid
-
-        Returns
-        -------
-        words : list of str
-        losses : Counter with what folding lost, and `merged` (strikes of a key that
-            sounded until then)
-
-        Raises
-        ------
-        BadSetting
-            If the grid differs or a part has no prefix.
-        """
+        """As `Keyboard.encode`; `merged` also counts strikes of a key that sounded until then."""
         notes, losses = self.fit(notes)
         tone = self.tones(notes)
         note = np.repeat(np.arange(len(notes)), notes.duration)
@@ -67,34 +51,18 @@ class Framewise(Keyboard):
         return self._word_array[rank % (self.n_tones + 1)].tolist(), +(losses + Counter(merged=merged))
 
     def decode(self, words, qpm=120.0):
-        """Read words back as notes; what makes no sense is mended and counted.
+        """As `Keyboard.decode`.
 
-        Parameters
-        ----------
-        words : list of str, or one str of words between spaces; control words are skipped
-
-        Returns
-        -------
-        notes : NoteSequence
-        losses : Counter with `repeated` (a key named twice in a frame) and `unended`
-            (keys after the last frame's end, which are taken for a frame)
-
-        Raises
-        ------
-        UnknownWord
-            Naming the first word that is not of this encoding, and its position.
+        Of losses there are `repeated` (a key named twice in a frame) and `unended` (keys
+        after the last frame's end, which are taken for a frame).
         """
-        words = plain_words(words)
-        try:
-            code = np.array([self._code_of[w] for w in words], dtype=np.int64)
-        except KeyError as e:
-            raise self.unknown(words, e.args[0]) from None
+        code = np.array(self.parsed(words, self._code_of.__getitem__), dtype=np.int64)
         is_end = code == self.n_tones
         step, tone = (is_end.cumsum() - is_end)[~is_end], code[~is_end]
-        sounding = np.unique(tone * (len(words) + 1) + step)
+        sounding = np.unique(tone * (len(code) + 1) + step)
         begins = np.flatnonzero(np.diff(sounding, prepend=-2) != 1)
         length = np.diff(np.r_[begins, len(sounding)])
-        tones, start = np.divmod(sounding[begins], len(words) + 1)
+        tones, start = np.divmod(sounding[begins], len(code) + 1)
         notes, _ = mend(start, start + length, *self.pitch_and_part(tones), steps_per_quarter=self.steps_per_quarter,
                         qpm=qpm, instruments=self.instruments)
         unended = int((step == is_end.sum()).sum())

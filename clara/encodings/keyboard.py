@@ -103,15 +103,65 @@ class Keyboard:
         """The tone `semitones` higher, or None where no key is there."""
         return tone + semitones if 0 <= tone % self.n_keys + semitones < self.n_keys else None
 
+    def encode(self, notes):
+        """Write notes as words.
+
+        Parameters
+        ----------
+        notes : NoteSequence on this encoding's grid
+
+        Returns
+        -------
+        words : list of str
+        losses : Counter of what the words do not hold; of all encodings `folded`, `merged`
+            and `cut` where keys were folded
+
+        Raises
+        ------
+        BadSetting
+            If the grid differs or a part has no prefix.
+        """
+        raise NotImplementedError
+
+    def decode(self, words, qpm=120.0):
+        """Read words back as notes; what makes no sense is mended and counted.
+
+        Parameters
+        ----------
+        words : list of str, or one str of words between spaces; control words are skipped
+        qpm : tempo of the notes
+
+        Returns
+        -------
+        notes : NoteSequence
+        losses : Counter of what was mended
+
+        Raises
+        ------
+        UnknownWord
+            Naming the first word that is not of this encoding, and its position.
+        """
+        raise NotImplementedError
+
+    def parsed(self, words, parse):
+        """What `parse` makes of each word but control words, a list; its KeyError becomes an UnknownWord.
+
+        Parameters
+        ----------
+        words : list of str, or one str of words between spaces
+        parse : function of a word, raising KeyError with the word where it is none
+        """
+        words = plain_words(words)
+        try:
+            return [parse(w) for w in words]
+        except KeyError as e:
+            raise UnknownWord(f"word {words.index(e.args[0]) + 1} of the text, {e.args[0]!r}, is not {self.name} with "
+                              f"{self.n_keys} keys at {self.steps_per_quarter} steps per quarter") from None
+
     @property
     def instruments(self):
         """The prefixes as a `NoteSequence` keeps them; the piano alone has room for a solo."""
         return ("p", "v") if self.prefixes == ("p",) else self.prefixes
-
-    def unknown(self, words, word):
-        """The error for a word that is not of this encoding."""
-        return UnknownWord(f"word {words.index(word) + 1} of the text, {word!r}, is not "
-                           f"{self.name} with {self.n_keys} keys at {self.steps_per_quarter} steps per quarter")
 
 
 def plain_words(words):

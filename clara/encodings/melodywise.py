@@ -21,7 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard, plain_words, run_starts
+from clara.encodings.keyboard import Keyboard, run_starts
 from clara.errors import BadSetting
 from clara.notes import LOWEST_PIANO, mend
 
@@ -43,22 +43,10 @@ class Melodywise(Keyboard):
             raise BadSetting(f"melodywise is one line, there are no prefixes {self.prefixes}")
 
     def encode(self, notes):
-        """Write the line as words.
+        """As `Keyboard.encode`; the metre of the notes gives the strengths.
 
-        Parameters
-        ----------
-        notes : NoteSequence on this encoding's grid; its metre gives the strengths
-
-        Returns
-        -------
-        words : list of str
-        losses : Counter with what folding lost, `dropped` (notes of chords) and
-            `shortened` (notes that sounded beyond the next strike)
-
-        Raises
-        ------
-        BadSetting
-            If the grid differs or there is more than one part.
+        Of losses there are `dropped` (notes of chords) and `shortened` (notes that sounded
+        beyond the next strike).
         """
         notes, losses = self.fit(notes)
         if not len(notes):
@@ -78,27 +66,8 @@ class Melodywise(Keyboard):
         return words, +losses
 
     def decode(self, words, qpm=120.0):
-        """Read words back as a line; strengths say nothing that the notes need.
-
-        Parameters
-        ----------
-        words : list of str, or one str of words between spaces; control words are skipped
-
-        Returns
-        -------
-        notes : NoteSequence, one note at a time
-        losses : Counter, empty
-
-        Raises
-        ------
-        UnknownWord
-            Naming the first word that is not of this encoding, and its position.
-        """
-        words = plain_words(words)
-        try:
-            rows = [self.parse(w) for w in words]
-        except KeyError as e:
-            raise self.unknown(words, e.args[0]) from None
+        """As `Keyboard.decode`, one note at a time; strengths say nothing that the notes need."""
+        rows = self.parsed(words, self.parse)
         tone, _, duration = np.array(rows, dtype=np.int64).reshape(-1, 3).T
         end = duration.cumsum()
         sounds = tone >= 0

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard, plain_words
+from clara.encodings.keyboard import Keyboard
 from clara.notes import mend
 
 LONGEST_WAIT_QUARTERS = 2
@@ -48,22 +48,7 @@ class Notewise(Keyboard):
         return {word: code for code, word in enumerate(self.words)}
 
     def encode(self, notes):
-        """Write notes as words.
-
-        Parameters
-        ----------
-        notes : NoteSequence on this encoding's grid
-
-        Returns
-        -------
-        words : list of str
-        losses : Counter with `folded`, `merged` and `cut` where keys were folded
-
-        Raises
-        ------
-        BadSetting
-            If the grid differs or a part has no prefix.
-        """
+        """As `Keyboard.encode`."""
         notes, losses = self.fit(notes)
         return self._word_array[self._encode_codes(notes)].tolist(), losses
 
@@ -89,23 +74,11 @@ class Notewise(Keyboard):
         return codes
 
     def decode(self, words, qpm=120.0):
-        """Read words back as notes; what makes no sense is mended and counted.
+        """As `Keyboard.decode`.
 
-        Parameters
-        ----------
-        words : list of str, or one str of words between spaces; control words are skipped
-
-        Returns
-        -------
-        notes : NoteSequence
-        losses : Counter with `stray_end` (an end of what does not sound), `restruck`
-            (a start of what sounds, which ends it), `unended` (held to the end of the
-            text) and `empty` (ended in the step it started)
-
-        Raises
-        ------
-        UnknownWord
-            Naming the first word that is not of this encoding, and its position.
+        Of losses there are `stray_end` (an end of what does not sound), `restruck` (a start
+        of what sounds, which ends it), `unended` (held to the end of the text) and `empty`
+        (ended in the step it started).
         """
         codes = self._codes(words)
         is_wait = codes >= 2 * self.n_tones
@@ -131,11 +104,7 @@ class Notewise(Keyboard):
 
     def _codes(self, words):
         """Codes of words, control words left out, shape (n,)."""
-        words = plain_words(words)
-        try:
-            return np.array([self._code_of[w] for w in words], dtype=np.int64)
-        except KeyError as e:
-            raise self.unknown(words, e.args[0]) from None
+        return np.array(self.parsed(words, self._code_of.__getitem__), dtype=np.int64)
 
     def transpose_word(self, word, semitones):
         """The word for the same event `semitones` higher, or None where no key is there."""
