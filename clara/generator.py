@@ -16,7 +16,7 @@ from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.midi import read_midi
 from clara.notes import NoteSequence, crop
 from clara.sampling.engine import sample
-from clara.sampling.grammar import grammar_of
+from clara.sampling.grammars import grammar_of
 from clara.sampling.strategies import Settings, choose
 from clara.score_files import SCORE_SUFFIXES
 

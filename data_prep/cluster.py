@@ -18,7 +18,7 @@ from collections import deque
 from itertools import islice
 
 from clara.errors import BadSetting
-from data_prep.workers import DIED, Crew
+from data_prep.crew import DIED, Crew
 
 CHUNK = 64  # pieces per Ray task: some tenths of a second, beside which Ray's own milliseconds are small
 AHEAD = 4  # tasks per CPU that Ray holds, so that no CPU waits for the driver

@@ -13,7 +13,7 @@ from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Chamber, Notewise, Quartet
 from clara.notes import mend
-from clara.sampling import grammar as grammars
+from clara.sampling import grammars
 from clara.vocab import CONTROL_WORDS, Vocab
 
 ENCODINGS_TO_TEST = {"notewise, 12 steps": Notewise(), "notewise, 4 steps, 38 keys": Notewise(4, 38),
@@ -96,7 +96,7 @@ def without_the_silence_at_the_end(words):
 
 
 def test_every_encoding_has_a_grammar_and_is_tested():
-    assert ENCODINGS.keys() == {e.name for e in ENCODINGS_TO_TEST.values()}
+    assert grammars.GRAMMARS.keys() == ENCODINGS.keys() == {e.name for e in ENCODINGS_TO_TEST.values()}
 
 
 @pytest.mark.parametrize("limits", [(), LIMITS], ids=["no limits", "limits"])

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from data_prep import workers
+from data_prep import crew
 from data_prep.workers import work_through
 
 
@@ -127,7 +127,7 @@ def test_pieces_are_taken_as_they_are_needed():
     through = work_through((taken.append(i) or i for i in range(10_000)), double, workers=2, timeout_seconds=20)
     for n in range(50):
         next(through)
-        assert len(taken) <= n + 1 + 3 * workers.AHEAD
+        assert len(taken) <= n + 1 + 3 * crew.AHEAD
     through.close()
 
 
@@ -141,13 +141,13 @@ def test_the_caller_may_leave():
 
 
 def test_processes_retire(monkeypatch):
-    monkeypatch.setattr(workers, "RETIREMENT", 5)
+    monkeypatch.setattr(crew, "RETIREMENT", 5)
     pids = Counter(pid for pid, _ in outcomes(range(20), slow, workers=2).values())
     assert len(pids) >= 4 and max(pids.values()) <= 5
 
 
 def test_processes_that_are_spawned_and_stay_for_more():
-    crew = workers.Crew(slow, 1, 20, 500, start_method="spawn")
-    pids = {pid for _ in range(2) for _, pid, _ in crew.work(range(3))}
-    crew.stop()
-    assert len(pids) == 1 and not crew.workers
+    hands = crew.Crew(slow, 1, 20, 500, start_method="spawn")
+    pids = {pid for _ in range(2) for _, pid, _ in hands.work(range(3))}
+    hands.stop()
+    assert len(pids) == 1 and not hands.workers

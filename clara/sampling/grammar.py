@@ -5,7 +5,7 @@ tables, so that a step costs a few operations whatever the batch. What it lets t
 exactly what the encoding would have written: decoding loses nothing, and encoding what
 was decoded gives the same text, but for silence at its end.
 
-Contents: `Grammar`, `grammar_of`.
+Contents: `Grammar`, `UNLIMITED`.
 """
 
 UNLIMITED = 2**40  # steps
@@ -42,13 +42,3 @@ class Grammar:
     def take(state, rows):
         """The state of some texts: rows is an int64 tensor (n,), repeats allowed."""
         return {k: v[rows] for k, v in state.items()}
-
-
-def grammar_of(encoding, vocab, longest_note=None, longest_silence=None):
-    """The grammar of an encoding; parameters as `Grammar`."""
-    from clara.sampling.grammar_chordwise import ChordwiseGrammar  # which build on this module
-    from clara.sampling.grammar_notewise import NotewiseGrammar
-    from clara.sampling.grammar_stepwise import FramewiseGrammar, MelodywiseGrammar
-
-    grammars = {"chordwise": ChordwiseGrammar, "melodywise": MelodywiseGrammar, "framewise": FramewiseGrammar}
-    return grammars.get(encoding.name, NotewiseGrammar)(encoding, vocab, longest_note, longest_silence)
