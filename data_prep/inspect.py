@@ -51,7 +51,7 @@ def main(argv=None):
     rows, interrupted = _examine_all(pieces, args)
     table = survey.to_table(rows)
     write_whole(out / "inspect.csv", table[survey.COLUMNS].to_csv(index=False))
-    write_page(table, survey.printable(", ".join(args.sources)), out)
+    write_page(table, corpora.readable(", ".join(args.sources)), out)
     report(table)
     print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")
     if interrupted:
