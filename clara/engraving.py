@@ -15,12 +15,13 @@ import numpy as np
 from clara.errors import NoNotes
 
 MIDDLE_C = 60
+PIANO, CLEFS = "p", {"w": "alto", "c": "bass"}  # by the prefixes of `clara.instruments`
 DIVISIONS = (4, 3)  # of a quarter: sixteenths and triplets
 PAGE_WIDTH = 2100  # verovio's units, of which a staff line space takes 18
 
 
 def notes_to_stream(notes, title=""):
-    """Notes as a music21 Score: a solo staff where there is a solo part, and two piano staves.
+    """Notes as a music21 Score: a staff for each player, and two for the piano.
 
     Parameters
     ----------
@@ -40,11 +41,9 @@ def notes_to_stream(notes, title=""):
 
     if not len(notes):
         raise NoNotes("no notes to make a score of")
-    solo, high = notes.part > 0, notes.pitch >= MIDDLE_C
-    rows = [(~solo & high, clef.TrebleClef()), (~solo & ~high, clef.BassClef())]
-    if solo.any():
-        rows.insert(0, (solo, clef.TrebleClef()))
-    staves = [_staff(notes, mask, sign) for mask, sign in rows]
+    signs = {"treble": clef.TrebleClef, "alto": clef.AltoClef, "bass": clef.BassClef}
+    rows = _players(notes)
+    staves = [_staff(notes, mask, signs[sign]()) for mask, sign in rows]
     staves[0].insert(0, tempo.MetronomeMark(number=round(notes.qpm)))
     key = stream.Score(staves).analyze("key")
     for staff in staves:
@@ -53,8 +52,19 @@ def notes_to_stream(notes, title=""):
     score = stream.Score([metadata.Metadata(title=title or "Composed by Clara", composer=" ")])
     for staff in made:
         score.insert(0, staff)
-    score.insert(0, layout.StaffGroup(made[-2:], symbol="brace"))
+    has_piano = PIANO in notes.instruments
+    score.insert(0, layout.StaffGroup(made[-2:] if has_piano else made, symbol="brace" if has_piano else "bracket"))
     return score
+
+
+def _players(notes):
+    """(mask of notes, clef) of each staff: solo players in the order of their parts, then the piano's hands."""
+    staves = [(notes.part == index, CLEFS.get(prefix, "treble")) for index, prefix in enumerate(notes.instruments)
+              if prefix != PIANO and (PIANO not in notes.instruments or (notes.part == index).any())]
+    if PIANO in notes.instruments:
+        piano, high = notes.part == notes.instruments.index(PIANO), notes.pitch >= MIDDLE_C
+        staves += [(piano & high, "treble"), (piano & ~high, "bass")]
+    return staves
 
 
 def _staff(notes, mask, sign):

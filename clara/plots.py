@@ -7,8 +7,8 @@ Contents: `new_figure`, `plot_piano_roll`, `plot_history`.
 
 import numpy as np
 
-PART_COLOURS = ("#0072B2", "#D55E00")
-PROMPT_COLOURS = ("#999999", "#CC9966")
+PART_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito 2008, told apart by all
+PROMPT_COLOURS = ("#999999", "#CC9966", "#88AA99", "#BBA0AA")
 BLACK_KEYS = (1, 3, 6, 8, 10)
 DPI = 110
 
@@ -49,7 +49,7 @@ def plot_piano_roll(notes, path=None, *, prompt_quarters=0.0, title=""):
         for of_prompt, colours in ((True, PROMPT_COLOURS), (False, PART_COLOURS)):
             rows = np.flatnonzero((notes.part == part) & ((start < prompt_quarters) == of_prompt))
             bars = [Rectangle((start[i], notes.pitch[i] - 0.45), duration[i], 0.9) for i in rows]
-            ax.add_collection(PatchCollection(bars, facecolor=colours[part % 2], edgecolor="white", lw=0.4))
+            ax.add_collection(PatchCollection(bars, facecolor=colours[part % len(colours)], edgecolor="white", lw=0.4))
     if prompt_quarters:
         ax.axvline(prompt_quarters, color="black", lw=1, ls=":")
     ax.set(xlim=(0, quarters), ylim=(low, high), xlabel="quarter notes", title=title)

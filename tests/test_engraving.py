@@ -54,3 +54,10 @@ def test_one_staff_may_be_empty():
 def test_no_notes():
     with pytest.raises(NoNotes):
         to_musicxml(mend([], [], [])[0])
+
+
+def test_a_quartet_has_a_staff_for_each_player():
+    notes = mend([0, 0, 0, 0], [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
+    staves = list(notes_to_stream(notes).parts)
+    assert [staff.recurse().notes[0].pitch.midi for staff in staves] == [76, 67, 60, 48]
+    assert [staff.recurse().getElementsByClass("Clef")[0].sign for staff in staves] == ["G", "G", "C", "F"]

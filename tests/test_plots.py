@@ -41,7 +41,7 @@ def test_everything_is_in_view():
 
 
 def test_parts_and_prompt_have_colours_of_their_own():
-    notes, _ = mend([0, 0, 24, 24], [12, 12, 36, 36], [60, 72, 62, 74], [0, 1, 0, 1])
+    notes, _ = mend([0] * 4 + [24] * 4, [12] * 4 + [36] * 4, [60, 65, 72, 77, 62, 67, 74, 79], [0, 1, 2, 3] * 2)
     colours = [colour for *_, colour in bars(plot_piano_roll(notes, prompt_quarters=2))]
     assert colours == [*PROMPT_COLOURS, *PART_COLOURS]
 
