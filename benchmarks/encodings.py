@@ -54,8 +54,8 @@ def spelling(name, steps_per_quarter, train):
     return spellings.SpelledChords(steps_per_quarter, frozenset(kept))
 
 
-SPELLINGS = [(12, n) for n in ("notewise", "ends last", "descending", "bars", "durations", "durations, bars", "chordwise, holds")] + [
-    (4, n) for n in ("notewise", "bars", "durations", "chordwise, holds")]
+SPELLINGS = [*((12, name) for name in ("notewise", "ends last", "descending", "bars", "durations", "durations, bars",
+                                       "chordwise, holds")), (4, "notewise"), (4, "chordwise, holds")]
 
 
 def read(corpus, split, steps_per_quarter):

@@ -25,9 +25,6 @@ _END_OF_TRACK = b"\xff\x2f\x00"
 
 MAX_TRACKS = 1024
 MAX_TICKS = 2**31 - 1 - FAR  # of a track; beyond, symusic's clock would turn over at the keys up
-# 1 for what can begin a note event, 2 for other bytes with the high bit, none of which is a key, 3 for messages of
-# any length and of the wire
-_CLASS = bytes(0 if byte < 0x80 else 1 if byte < 0xA0 else 3 if 0xF0 <= byte < 0xFF else 2 for byte in range(256))
 # A track whose events all end where the next begins, and whose keys are keys; long names apart
 _DELTA = rb"[\x80-\xff]{0,3}+[\x00-\x7f]"
 _DATA = rb"[\x00-\x7f]"
@@ -74,7 +71,7 @@ def check(data, name):
     odd = [body for body in tracks if not _is_plain(body)]
     if any(_may_be_long(body) and _scan(body)[0] > MAX_TICKS for body in odd):
         raise TooLong(f"{name}: a track of more than {MAX_TICKS:,} ticks")
-    if any(_may_misname_keys(body) and not _names_keys(body) for body in odd):
+    if not all(_names_keys(body) for body in odd):
         raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127, or a message out of place)")
     if any(_breaks_off(body) for body in tracks):
         raise BadMusicFile(f"{name}: broken MIDI (a track breaks off inside an event)")
@@ -120,7 +117,10 @@ def _with_endings(data, ending):
 
 
 def _is_plain(body):
-    """Whether all deltas take two bytes at most, no key is beyond 127 and no message is out of place, at a glance."""
+    """Whether all deltas take two bytes at most, no key is beyond 127 and no message is out of place, at a glance.
+
+    So it is where no two bytes in a row have the high bit and there is no F0 to FE.
+    """
     return b"\1\1" not in body.translate(_HIGH) and not body.translate(None, _NO_WIRE) and len(body) < LARGE_TRACK
 
 
@@ -135,19 +135,11 @@ def _most_ticks(body):
     return (len(body) // 3 << 14) + (high.count(b"\1\1\0") << 21) + (high.count(b"\1\1\1\0") << 28)
 
 
-def _may_misname_keys(body):
-    """False if no note event names a key above 127, by which symusic would write beyond its tables."""
-    return _is_odd(body) and _is_odd(_SHORT_META.sub(b"", body))
-
-
-def _is_odd(body):
-    """Whether a byte that can begin a note event stands before one that is no key, or a message of odd length is there."""
-    kinds = body.translate(_CLASS)
-    return b"\3" in kinds or b"\1\1" in kinds or b"\1\2" in kinds
-
-
 def _names_keys(body):
-    """Whether all note events name keys up to 127, and each event ends where the next begins."""
+    """Whether all note events name keys up to 127, and each event ends where the next begins.
+
+    symusic would take a key beyond 127 and write beyond its tables.
+    """
     if _WHOLE.fullmatch(body):
         return True
     _, _, whole, beyond = _scan(body)

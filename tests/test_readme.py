@@ -55,6 +55,11 @@ def test_figures_are_those_of_the_shipped_weights():
 TABLES = {
     "cluster": "| {texts:,} | {killed_at_texts} | {removed_at_texts} | {different_texts} | {alone_seconds:g} | "
                "{cluster_seconds:g} |",
+    "encode_scale": "| {what} | {seconds:g} | {all_pss_mb:g} | {driver_rss_mb:g} |",
+    "encodings": "| {steps_per_quarter} | {spelling} | {nats_per_quarter:.2f} | {words_per_quarter:.1f} | {vocabulary:,} | "
+                 "{parameters:,} | {words_per_second:,} | {million_words:.1f} |",
+    "exactness": "| {form} | {steps_per_quarter} | {generated:,} | {files:,} | {keys_of_files:,} | {differences} |",
+    "score_speed": "| {format} | {reader} | {files_per_second:g} | {read} of {files} | {same_notes} | {same} |",
     "encode_speed": "| {what} | {files_per_second:g} | {clara_is_times:g} |",
     "likelihood": "| {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
