@@ -1,9 +1,10 @@
 """Scores as `NoteSequence`: MusicXML (plain and .mxl), Humdrum **kern, ABC, music21's own corpus.
 
-All are read by music21, at half a millisecond a note: of the three readers measured in
+All are read by music21, at half a millisecond to one for each note: of the three readers measured in
 `benchmarks/score_speed.py` it alone has the notes right. verovio is two to three times as fast, but plays
-grace notes and ornaments and aborts the process on some ABC; partitura is up to twice as fast, but reads
-instruments that sound an octave lower an octave too high, and drops ties in chords and between voices.
+grace notes and ornaments and aborts the process on some ABC; partitura is up to twice as fast (five times
+on **kern), but reads instruments that sound an octave lower an octave too high (21 of the 119 plain files
+of music21's corpus have them), and drops ties between voices and, in **kern, of chords.
 music21's own joining of ties, which takes most of its time and passes over chords that are tied in
 part, is not used.
 
@@ -16,6 +17,7 @@ A piece given as MIDI and as MusicXML comes out the same, but for what MIDI tell
 - two voices in unison are one note to MIDI, the second cut or merged by what wrote it;
 - the tempo is the first mark here, the mean of all there; words (Allegro) are no mark here;
 - a piece with an upbeat has its first bar line where the upbeat ends here, and at step 0 there;
+- music21 as writer of MIDI leaves some ties between voices unjoined (two notes of four in bach/bwv846);
 - MIDI rounds times to its ticks, so that septuplets may fall on the next step.
 
 Contents: `read_score`, `corpus_paths`.
