@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 WINDOW = 512  # words read at a time; the state is carried, so it changes speed alone
+MOST_LOGITS = 2**25  # at a time, an eighth of a GB, where a vocabulary is large
 
 
 @torch.no_grad()
@@ -39,8 +40,9 @@ def _read(reader, ids, pad_id):
     """Summed cost of each row of padded ids (bs, n), float64 (bs,)."""
     device = next(reader.parameters()).device
     state, nats = reader.start(len(ids)), torch.zeros(len(ids), dtype=torch.float64)
-    for at in range(0, ids.shape[1] - 1, WINDOW):
-        x, y = ids[:, at:at + WINDOW].to(device), ids[:, at + 1:at + 1 + WINDOW].to(device)
+    window = max(1, min(WINDOW, MOST_LOGITS // (len(ids) * reader.vocab_sz)))
+    for at in range(0, ids.shape[1] - 1, window):
+        x, y = ids[:, at:at + window].to(device), ids[:, at + 1:at + 1 + window].to(device)
         logits, state = reader(x[:, :y.shape[1]], state)
         cost = F.cross_entropy(logits.transpose(1, 2), y, ignore_index=pad_id, reduction="none")
         nats += cost.double().sum(1).cpu()

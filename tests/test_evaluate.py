@@ -49,6 +49,15 @@ def test_the_window_changes_nothing(reader, window, monkeypatch):
     torch.testing.assert_close(nats_per_piece(reader, pieces(), PAD), expected, rtol=1e-6, atol=1e-5)
 
 
+def test_a_large_vocabulary_is_read_in_small_windows(reader, monkeypatch):
+    expected = nats_per_piece(reader, pieces(), PAD)
+    read, lengths = type(reader).forward, []
+    monkeypatch.setattr(evaluate, "MOST_LOGITS", 3 * reader.vocab_sz * len(pieces()))
+    monkeypatch.setattr(type(reader), "forward", lambda self, ids, state: lengths.append(ids.shape[1]) or read(self, ids, state))
+    torch.testing.assert_close(nats_per_piece(reader, pieces(), PAD), expected, rtol=1e-6, atol=1e-5)
+    assert max(lengths) == 3
+
+
 def test_the_order_changes_nothing(reader):
     backwards = nats_per_piece(reader, pieces()[::-1], PAD, bs=2)
     torch.testing.assert_close(backwards.flip(0), nats_per_piece(reader, pieces(), PAD, bs=2), rtol=1e-6, atol=1e-5)

@@ -58,7 +58,7 @@ def test_logits_of_the_net(arch, config):
 def test_logits_of_the_reader(arch, config):
     reader = reader_of(arch, net(arch, config))
     logits, _ = reader(some_ids(), reader.start(3))
-    assert logits.shape == (3, 11, VOCAB_SZ)
+    assert logits.shape == (3, 11, VOCAB_SZ) and reader.vocab_sz == VOCAB_SZ
     assert logits.dtype == torch.float32
 
 

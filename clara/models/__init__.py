@@ -7,7 +7,7 @@ A module here has
 - `groups(model)`: its parameter groups, for discriminative rates;
 - `shapes(sizes, vocab_sz)`: the shape of every weight on disk;
 - `to_tensors(model)` and `load_tensors(model, tensors)`: to and from disk;
-- `Reader(tensors)`: the net to read and compose with, its state in the caller's hands.
+- `Reader(tensors)`: the net to read and compose with, its state in the caller's hands, of `vocab_sz` words.
 
 A new one is a module and an entry in `MODELS`; `tests/test_models.py` then tests it by
 itself.

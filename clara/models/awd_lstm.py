@@ -108,6 +108,11 @@ class Reader(nn.Module):
         self.bias = nn.Parameter(tensors["output.bias"].float(), requires_grad=False)
         self.eval()
 
+    @property
+    def vocab_sz(self):
+        """Number of words."""
+        return len(self.bias)
+
     def start(self, bs):
         """The state before the first word, for bs sequences: a list of (h, c) per layer."""
         device = self.bias.device
