@@ -10,7 +10,9 @@ for the rows of its embedding) from the same seed in all keys, for the same time
 cosine of the rate. The time is that in which notewise reads so many words: how many words
 another spelling reads in it is measured by turns, batch by batch beside notewise, as a
 clock alone would tell what else the machine did. Held out are the valid and test
-works; each piece costs the sum over all its words, xxeos among them.
+works; each piece costs the sum over all its words, xxeos among them. Chordwise with holds
+has so many chords that only the most frequent shapes are one word each, in all their
+places; the others are spelled, a word for each key and one to end the chord.
 """
 
 import argparse
@@ -29,7 +31,6 @@ SIZES = {"emb_sz": 128, "n_hid": 256, "n_layers": 2, "input_p": 0.1, "hidden_p":
 BS, BPTT, LR, WARM = 64, 200, 6e-3, 0.1
 NOTEWISE_WORDS = {12: 203, 4: 187}  # vocabulary
 TURNS = 8
-SHAPES = 200  # chords that are one word each, in all their places; the rest is spelled
 PARTIAL = Path("runs/encodings")  # what is measured already
 
 
@@ -50,12 +51,12 @@ def spelling(name, steps_per_quarter, train):
     shapes = Counter()
     for word, n in words.items():
         shapes[every.shape(word)] += n
-    kept = [s for s, _ in shapes.most_common() if not s.startswith("rest")][:SHAPES]
+    kept = [s for s, _ in shapes.most_common() if not s.startswith("rest")][:int(name.split()[-2])]
     return spellings.SpelledChords(steps_per_quarter, frozenset(kept))
 
 
 SPELLINGS = [*((12, name) for name in ("notewise", "ends last", "descending", "bars", "durations", "durations, bars",
-                                       "chordwise, holds")), (4, "notewise"), (4, "chordwise, holds")]
+                                       "chordwise, holds, 200 shapes")), (4, "notewise"), (4, "chordwise, holds, 20 shapes")]
 
 
 def read(corpus, split, steps_per_quarter):
@@ -220,7 +221,7 @@ def main():
         print(f"{r['steps_per_quarter']:3d} {r['spelling']:18s} {r['nats_per_quarter']:7.3f} nats/quarter "
               f"{r['words_per_quarter']:6.2f} words/quarter {r['vocabulary']:6d} words {r['parameters']:9,d} parameters "
               f"{r['words_per_second']:7,d} words/s {r['epochs']:5.2f} epochs")
-    record.save("encodings", rows, million_words=args.million_words, seed=args.seed, sizes=SIZES, bs=BS, bptt=BPTT, lr=LR, shapes=SHAPES)
+    record.save("encodings", rows, million_words=args.million_words, seed=args.seed, sizes=SIZES, bs=BS, bptt=BPTT, lr=LR)
 
 
 if __name__ == "__main__":

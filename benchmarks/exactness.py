@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import record
 
-from clara.dataloaders import SHIFTS
 from clara.encodings import make
 from clara.errors import ClaraError
 from clara.midi import read_midi
 from clara.notes import fold, mend, transpose
+from clara.vocab import SHIFTS
 
 FORMS = [{"encoding": "chordwise", "holds": True}, {"encoding": "notewise"}, {"encoding": "notewise", "steps_per_quarter": 4},
          {"encoding": "chamber"}, {"encoding": "melodywise"}, {"encoding": "framewise"}]

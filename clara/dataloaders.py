@@ -12,9 +12,8 @@ Contents: `fitting_shifts`, `PieceLoader`, `dataloaders`.
 import numpy as np
 import torch
 
-from clara.vocab import transposition_tables
+from clara.vocab import SHIFTS, transposition_tables
 
-SHIFTS = tuple(range(-11, 12))  # semitones for which tables are kept
 VALID_STREAM = 2000  # words at least: a stream begins inside a piece of which nothing was read, which costs
 MIN_WINDOW = 2  # temporal regularisation compares a word with the one before
 

@@ -1,6 +1,6 @@
 """Words to ids and back, and the tables that transpose ids.
 
-Contents: `Vocab`, `transposition_tables`, the control words.
+Contents: `Vocab`, `transposition_tables`, `SHIFTS`, the control words.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from clara.errors import CheckpointMismatch, UnknownWord
 from clara.files import write_whole
 
+SHIFTS = tuple(range(-11, 12))  # semitones for which tables are kept: all that may bring a piece into a key
 PAD, BOS, EOS = CONTROL_WORDS = ("xxpad", "xxbos", "xxeos")
 
 

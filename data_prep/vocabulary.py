@@ -12,10 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 from clara.corpus import VOCABULARY
-from clara.dataloaders import SHIFTS
 from clara.errors import BadSetting
 from clara.files import write_whole
-from clara.vocab import CONTROL_WORDS, Vocab
+from clara.vocab import CONTROL_WORDS, SHIFTS, Vocab
 
 
 def write_vocabulary(folder, pieces, encoding, max_vocab=None):
