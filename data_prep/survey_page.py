@@ -49,7 +49,7 @@ def _off_grid(taken):
     fig, ax = new_figure(9, 3.6)
     bins = np.linspace(0, 1, 21)
     series = [taken[f"off_{n}"].astype(float) for n in (4, 12)]
-    ax.hist(series, bins=bins, color=PART_COLOURS, label=["4 steps per quarter", "12 steps per quarter"])
+    ax.hist(series, bins=bins, color=PART_COLOURS[:2], label=["4 steps per quarter", "12 steps per quarter"])
     ax.set(yscale="log", ylim=(0.7, None), xlim=(0, 1), xlabel="share of a piece's onsets off the grid",
            ylabel="pieces")
     ax.yaxis.set_major_formatter("{x:,.0f}")

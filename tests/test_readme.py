@@ -57,7 +57,7 @@ TABLES = {
                "{cluster_seconds:g} |",
     "encode_scale": "| {what} | {seconds:g} | {all_pss_mb:g} | {driver_rss_mb:g} |",
     "encodings": "| {steps_per_quarter} | {spelling} | {nats_per_quarter:.2f} | {words_per_quarter:.1f} | {vocabulary:,} | "
-                 "{parameters:,} | {words_per_second:,} | {million_words:.1f} |",
+                 "{parameters:,} | {million_words:.1f} |",
     "exactness": "| {form} | {steps_per_quarter} | {generated:,} | {files:,} | {keys_of_files:,} | {differences} |",
     "score_speed": "| {format} | {reader} | {files_per_second:g} | {read} of {files} | {same_notes} | {same} |",
     "encode_speed": "| {what} | {files_per_second:g} | {clara_is_times:g} |",
