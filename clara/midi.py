@@ -73,9 +73,9 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
         raise NoNotes(f"{name}: no notes in it{' but drums' * (losses['drums'] > 0)}")
     if sum(len(t.notes) for t in tracks) > MAX_NOTES:
         raise TooLong(f"{name}: more than {MAX_NOTES:,} notes")
-    columns = [_columns(t) for t in tracks]
-    part = _parts(tracks, columns, ensemble, solo_track, name)
-    start, end, pitch = (np.concatenate(c) for c in zip(*columns))
+    raw = [t.notes.numpy() for t in tracks]
+    part = _parts(tracks, raw, ensemble, solo_track, name)
+    start, end, pitch = _columns(raw)
     unended = end - start >= FAR
     losses["unended"] = int(unended.sum())
     end[unended] -= FAR
@@ -86,7 +86,7 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
         raise TooLong(f"{name}: longer than {MAX_QUARTERS:,} quarters")
     if sustain:
         for p in set(part.tolist()):
-            pedals = [pedal for t, c in zip(tracks, np.split(part, np.cumsum([len(c[0]) for c in columns])[:-1]))
+            pedals = [pedal for t, c in zip(tracks, np.split(part, np.cumsum([len(c["time"]) for c in raw])[:-1]))
                       if c[0] == p for pedal in t.pedals]
             end[part == p] = _lengthen(end[part == p], pedals)
     notes, mended = mend(quantize(start, tpq, steps_per_quarter), quantize(end, tpq, steps_per_quarter),
@@ -136,7 +136,7 @@ def describe_midi(source):
     tracks = [t for t in score.tracks if len(t.notes) and not t.is_drum]
     if not tracks:
         raise NoNotes(f"{name}: no notes in it")
-    return MidiDescription(np.concatenate([_columns(t)[0] for t in tracks]), score.ticks_per_quarter,
+    return MidiDescription(_columns([t.notes.numpy() for t in tracks])[0], score.ticks_per_quarter,
                            tuple((_track_name(t), t.program) for t in tracks), len(score.time_signatures) > 0)
 
 
@@ -167,19 +167,19 @@ def _parse(data, name):
     return score
 
 
-def _columns(track):
-    """start, end (ticks) and pitch of a track's notes."""
-    columns = track.notes.numpy()
-    start = columns["time"].astype(np.int64)
-    return start, start + columns["duration"], columns["pitch"].astype(np.int64)
+def _columns(raw):
+    """start, end (ticks) and pitch of all notes, from symusic's columns of each track."""
+    start, duration, pitch = (np.concatenate([c[name] for c in raw]).astype(np.int64)
+                              for name in ("time", "duration", "pitch"))
+    return start, start + duration, pitch
 
 
-def _parts(tracks, columns, ensemble, solo_track, name):
+def _parts(tracks, raw, ensemble, solo_track, name):
     """The part of every note."""
-    sizes = [len(c[0]) for c in columns]
+    sizes = [len(c["time"]) for c in raw]
     if ensemble == "piano":
         return np.zeros(sum(sizes), dtype=np.int64)
-    told = [(_track_name(t), t.program, lambda c=c: is_line(*c[:2])) for t, c in zip(tracks, columns)]
+    told = [(_track_name(t), t.program, lambda c=c: is_line(_columns([c]))) for t, c in zip(tracks, raw)]
     try:
         return np.repeat(assign(told, ensemble, solo_track), sizes)
     except WrongEnsemble as e:
@@ -226,6 +226,8 @@ def _lengthen(end, pedals):
 
 def _mean_qpm(tempos, last_tick, ticks_per_quarter):
     """The one tempo at which last_tick comes as late as under all tempos."""
+    if len(tempos) == 1 and tempos[0].time == 0:
+        return 60e6 / tempos[0].mspq if tempos[0].mspq > 0 else 120.0
     columns = tempos.numpy()
     ticks = np.minimum(np.concatenate([[0], columns["time"], [last_tick]], dtype=np.int64), last_tick)
     microseconds = np.concatenate([[500_000.0], columns["mspq"]])
