@@ -5,7 +5,7 @@ python benchmarks/exactness.py FOLDER_OF_MIDI [--generated 100000]
 Of each piece: decode(encode(x)) == x, nothing is folded or lost, and for each of the twelve
 shifts that fit (of a generated piece for one of them, each in turn), the words moved by `transpose_word` (of which the tables of ids are made)
 are those of the notes moved and then encoded. Melodywise takes the line of a piece, that
-is what it gives back once, framewise the piece with notes of a key that touch made one.
+is what it gives back once.
 The first piece that fails ends the run with its name.
 """
 
@@ -26,7 +26,7 @@ from clara.notes import fold, mend, transpose
 from clara.vocab import SHIFTS
 
 FORMS = [{"encoding": "chordwise", "holds": True}, {"encoding": "notewise"}, {"encoding": "notewise", "steps_per_quarter": 4},
-         {"encoding": "chamber"}, {"encoding": "melodywise"}, {"encoding": "framewise"}]
+         {"encoding": "chamber"}, {"encoding": "melodywise"}]
 
 
 MOST_WORDS = 2_000_000  # moved words kept, so that memory stays bounded
@@ -54,8 +54,8 @@ def real(paths, encoding):
 
 
 def kept(encoding, notes):
-    """What an encoding can hold of the notes: all of them, or their line, or their roll."""
-    if encoding.name in ("melodywise", "framewise"):
+    """What an encoding can hold of the notes: all of them, or their line."""
+    if encoding.name == "melodywise":
         return replace(encoding.decode(encoding.encode(notes)[0])[0], metre=notes.metre)
     return notes
 
