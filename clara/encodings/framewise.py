@@ -30,14 +30,6 @@ class Framewise(Keyboard):
         """All words: the tones in order, then the frame's end, which is code `n_tones`."""
         return [*self.tone_names, FRAME]
 
-    @cached_property
-    def _word_array(self):
-        return np.array(self.words, dtype=object)
-
-    @cached_property
-    def _code_of(self):
-        return {word: code for code, word in enumerate(self.words)}
-
     def encode(self, notes):
         """As `Keyboard.encode`; `merged` also counts strikes of a key that sounded until then."""
         notes, losses = self.fit(notes)

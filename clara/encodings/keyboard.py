@@ -71,6 +71,16 @@ class Keyboard:
     def _tone_of(self):
         return {name: tone for tone, name in enumerate(self.tone_names)}
 
+    # Of closed vocabularies: a word's code is its place in `words`.
+
+    @cached_property
+    def _word_array(self):
+        return np.array(self.words, dtype=object)
+
+    @cached_property
+    def _code_of(self):
+        return {word: code for code, word in enumerate(self.words)}
+
     def fit(self, notes):
         """Fold notes into the range.
 

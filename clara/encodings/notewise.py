@@ -39,14 +39,6 @@ class Notewise(Keyboard):
         waits = [f"wait{n}" for n in range(1, self.longest_wait + 1)]
         return [f"end{name}" for name in self.tone_names] + self.tone_names + waits
 
-    @cached_property
-    def _word_array(self):
-        return np.array(self.words, dtype=object)
-
-    @cached_property
-    def _code_of(self):
-        return {word: code for code, word in enumerate(self.words)}
-
     def encode(self, notes):
         """As `Keyboard.encode`."""
         notes, losses = self.fit(notes)
