@@ -179,7 +179,7 @@ def _parts(tracks, raw, ensemble, solo_track, name):
     sizes = [len(c["time"]) for c in raw]
     if ensemble == "piano":
         return np.zeros(sum(sizes), dtype=np.int64)
-    told = [(_track_name(t), t.program, lambda c=c: is_line(_columns([c]))) for t, c in zip(tracks, raw)]
+    told = [(_track_name(t), t.program, lambda c=c: is_line(*_columns([c])[:2])) for t, c in zip(tracks, raw)]
     try:
         return np.repeat(assign(told, ensemble, solo_track), sizes)
     except WrongEnsemble as e:

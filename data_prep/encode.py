@@ -130,7 +130,7 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     import pandas as pd
 
     from clara import encodings
-    from clara.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS
+    from clara.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY
     from clara.files import make_folder, write_whole
     from data_prep.fingerprints import Fingerprints
     from data_prep.pieces import Reading, encode_piece
@@ -154,6 +154,8 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
         replaced = write_vocabulary(out, [r["piece"] for r in accepted], encoding, max_vocab)
         for row in accepted:
             row["replaced"] = replaced[row["piece"]]
+    else:
+        (out / VOCABULARY).unlink(missing_ok=True)  # of an earlier run in another encoding
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
     write_whole(out / SETTINGS, json.dumps(told, indent=1) + "\n")
     write_whole(out / MANIFEST, manifest.to_csv(index=False))

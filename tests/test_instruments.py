@@ -106,6 +106,14 @@ def test_parts_of_a_file_and_its_reason():
         read_midi(midi_bytes(piano), ensemble="chamber")
 
 
+def test_a_file_that_names_nothing_has_its_solo_on_the_line_above_two_staves():
+    line = track(on(0, 72), off(480, 72), on(0, 74), off(480, 74))
+    hand = track(on(0, 48), on(0, 52), off(480, 48), off(0, 52))
+    assert read_midi(midi_bytes(line, hand, hand), ensemble="chamber")[0].part.tolist().count(1) == 2
+    with pytest.raises(WrongEnsemble, match="no solo part"):
+        read_midi(midi_bytes(hand, line, hand), ensemble="chamber")
+
+
 def test_every_part_of_every_ensemble_has_its_instrument():
     assert all(prefix in INSTRUMENTS for prefixes in ENSEMBLES.values() for prefix in prefixes)
     assert {len(set(prefixes)) - len(prefixes) for prefixes in ENSEMBLES.values()} == {0}
