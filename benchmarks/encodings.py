@@ -56,7 +56,8 @@ def spelling(name, steps_per_quarter, train):
 
 
 SPELLINGS = [*((12, name) for name in ("notewise", "ends last", "descending", "bars", "durations", "durations, bars",
-                                       "chordwise, holds, 200 shapes")), (4, "notewise"), (4, "chordwise, holds, 20 shapes")]
+                                       "chordwise, holds, 200 shapes")),
+             *((4, name) for name in ("notewise", "bars", "durations", "chordwise, holds, 20 shapes"))]
 
 
 def read(corpus, split, steps_per_quarter):

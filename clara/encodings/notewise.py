@@ -111,8 +111,6 @@ class Notewise(Keyboard):
         return [int(w[4:]) if w.startswith("wait") else 0 for w in words]
 
 
-
-
 class Chamber(Notewise):
     """Notewise for piano and one solo instrument, whose words are `v40` and `endv40`."""
 
