@@ -14,10 +14,9 @@ Contents: `read_midi`, `describe_midi` with `MidiDescription`, `write_midi`, `no
 `is_line`.
 """
 
-import struct
+import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from symusic import Note, Score, Tempo, TimeSignature, Track
@@ -25,7 +24,7 @@ from symusic import Note, Score, Tempo, TimeSignature, Track
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_whole
 from clara.instruments import ENSEMBLES, INSTRUMENTS, assign, into_range
-from clara.midi_chunks import FAR, check, with_all_off, with_each_off
+from clara.midi_chunks import FAR, readable
 from clara.notes import COMMON_TIME, mend, quantize
 
 SOUNDED_VELOCITY = 80  # mezzo-forte; the text says nothing of dynamics
@@ -79,8 +78,6 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
     unended = end - start >= FAR
     losses["unended"] = int(unended.sum())
     end[unended] -= FAR
-    if pitch.min() < 0 or pitch.max() > 127:
-        raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127)")
     tpq, last = score.ticks_per_quarter, int(end.max())
     if start.min() < 0 or last > MAX_QUARTERS * tpq:
         raise TooLong(f"{name}: longer than {MAX_QUARTERS:,} quarters")
@@ -144,23 +141,21 @@ def _read_bytes(source):
     """A name for messages, and the file's bytes."""
     if isinstance(source, bytes):
         return "MIDI bytes", source
-    path = Path(source)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TooLong(f"{path}: larger than {MAX_BYTES >> 20} MiB")
-        return str(path), path.read_bytes()
+        with open(source, "rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise TooLong(f"{source}: larger than {MAX_BYTES >> 20} MiB")
+            return str(source), file.read()
     except OSError as e:
-        raise BadMusicFile(f"{path}: cannot be read ({e.strerror})") from e
+        raise BadMusicFile(f"{source}: cannot be read ({e.strerror})") from e
 
 
 def _parse(data, name):
     """The symusic score, with each key that never goes up ending FAR ticks after its track."""
-    check(data, name)
+    data = readable(data, name)
     try:
-        score = Score.from_midi(with_all_off(data))
-        if score.end() >= FAR:
-            score = Score.from_midi(with_each_off(data))
-    except (RuntimeError, ValueError, struct.error) as e:
+        score = Score.from_midi(data)
+    except (RuntimeError, ValueError) as e:
         raise BadMusicFile(f"{name}: broken MIDI ({str(e)[:120]})") from e
     if score.ticks_per_quarter < 1:
         raise BadMusicFile(f"{name}: a resolution of {score.ticks_per_quarter} ticks per quarter")
@@ -169,8 +164,7 @@ def _parse(data, name):
 
 def _columns(raw):
     """start, end (ticks) and pitch of all notes, from symusic's columns of each track."""
-    start, duration, pitch = (np.concatenate([c[name] for c in raw]).astype(np.int64)
-                              for name in ("time", "duration", "pitch"))
+    start, duration, pitch = (np.concatenate([c[name] for c in raw], dtype=np.int64) for name in ("time", "duration", "pitch"))
     return start, start + duration, pitch
 
 
@@ -203,6 +197,8 @@ def is_line(start, end):
 
 def _metre(signatures, ticks_per_quarter, steps_per_quarter, last_tick):
     """The metre as `NoteSequence` keeps it; common time where the file says nothing."""
+    if not len(signatures):
+        return COMMON_TIME
     metre = {0: COMMON_TIME[0][1:]}
     for s in sorted(signatures, key=lambda s: s.time):
         if 0 <= s.time <= last_tick and 1 <= s.numerator <= MAX_METRE and 1 <= s.denominator <= MAX_METRE:

@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clara.compiled import INTEGERS, compiled
+
 LOWEST_PIANO, HIGHEST_PIANO = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
 COMMON_TIME = ((0, 4, 4),)
@@ -184,30 +186,47 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=CO
     losses : Counter with `merged` (notes gone into an equal one) and `cut`
     """
     start, end, pitch = (np.asarray(c, dtype=np.int64) for c in (start, end, pitch))
-    part = np.broadcast_to(np.asarray(part, dtype=np.int64), start.shape)
-    end = np.maximum(end, start + 1)
-    if len(start) and not _packs(start, end, pitch, part):
-        return NoteSequence(start, end - start, pitch, part, steps_per_quarter, qpm, metre, instruments), Counter()  # says why
-    tone, length = part << 7 | pitch, end - start
-    packed = np.sort((start << 14 | tone) << LENGTH_BITS | length)
-    last = np.ones(len(packed), dtype=bool)  # of those with equal start and tone the longest comes last
-    if len(packed):
-        last[:-1] = packed[1:] >> LENGTH_BITS != packed[:-1] >> LENGTH_BITS
-    packed = packed[last]
-    start, tone, length = packed >> 14 + LENGTH_BITS, packed >> LENGTH_BITS & 0x3FFF, packed & (1 << LENGTH_BITS) - 1
-    order = np.argsort(tone << START_BITS | start)
-    reach, tones, starts = (start + length)[order], tone[order], start[order]
-    overlap = np.flatnonzero((tones[:-1] == tones[1:]) & (reach[:-1] > starts[1:]))
-    length[order[overlap]] = starts[overlap + 1] - starts[overlap]
-    notes = NoteSequence._trusted(start, length, tone & 127, tone >> 7, steps_per_quarter, qpm, metre, instruments)
-    return notes, Counter(merged=len(last) - len(packed), cut=len(overlap))
+    part = np.full(start.shape, part) if np.ndim(part) == 0 else np.asarray(part, dtype=np.int64)
+    packed, packs = _pack(start, end, pitch, part) if len({c.shape for c in (start, end, pitch, part)}) == 1 else (None, False)
+    if not packs:
+        return NoteSequence(start, np.maximum(end - start, 1), pitch, part, steps_per_quarter, qpm, metre, instruments), Counter()  # says why
+    packed.sort()
+    *columns, merged, cut = _mended(packed)
+    return NoteSequence._trusted(*columns, steps_per_quarter, qpm, metre, instruments), Counter(merged=merged, cut=cut)
 
 
-def _packs(start, end, pitch, part):
-    """Whether columns are ones that a NoteSequence may have, and small enough to be packed into one integer each."""
-    return (0 <= start.min() and end.max() < 1 << START_BITS and (end - start).max() < 1 << LENGTH_BITS
-            and 0 <= pitch.min() and pitch.max() < 128 and 0 <= part.min() and part.max() < 128
-            and len(start) == len(end) == len(pitch) == len(part))
+@compiled(INTEGERS, INTEGERS, INTEGERS, INTEGERS)
+def _pack(start, end, pitch, part):
+    """Notes as one integer each, which sorts by (start, part, pitch, length), and whether all can be ones of a NoteSequence."""
+    packed, packs = np.empty(len(start), dtype=np.int64), True
+    for i in range(len(start)):
+        length = max(end[i] - start[i], 1)
+        packs &= (0 <= start[i]) & (start[i] + length < 1 << START_BITS) & (length < 1 << LENGTH_BITS)
+        packs &= (0 <= pitch[i] < 128) & (0 <= part[i] < 128)
+        packed[i] = ((start[i] << 7 | part[i]) << 7 | pitch[i]) << LENGTH_BITS | length
+    return packed, packs
+
+
+@compiled(INTEGERS)
+def _mended(packed):
+    """start, duration, pitch and part of sorted packed notes, how many were merged and how many cut."""
+    start, length, tone = np.empty_like(packed), np.empty_like(packed), np.empty_like(packed)
+    n, cut, n_tones = 0, 0, 0
+    for note in packed:
+        n_tones = max(n_tones, (note >> LENGTH_BITS & 0x3FFF) + 1)
+    latest = np.full(n_tones, -1)  # note by tone
+    for i in range(len(packed)):
+        if i + 1 < len(packed) and packed[i] >> LENGTH_BITS == packed[i + 1] >> LENGTH_BITS:
+            continue  # of those with equal start and tone the longest comes last
+        start[n], tone[n] = packed[i] >> LENGTH_BITS + 14, packed[i] >> LENGTH_BITS & 0x3FFF
+        length[n] = packed[i] & (1 << LENGTH_BITS) - 1
+        before = latest[tone[n]]
+        if before >= 0 and start[before] + length[before] > start[n]:
+            length[before] = start[n] - start[before]
+            cut += 1
+        latest[tone[n]] = n
+        n += 1
+    return start[:n], length[:n], tone[:n] & 127, tone[:n] >> 7, len(packed) - n, cut
 
 
 def mend_like(notes, start, end, pitch, part):

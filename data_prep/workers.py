@@ -3,6 +3,7 @@
 Contents: `work_through`.
 """
 
+from clara.compiled import load_all
 from data_prep.crew import Crew
 
 
@@ -36,6 +37,7 @@ def work_through(pieces, task, *, workers=1, timeout_seconds=60.0, memory_mb=204
 
         yield from work_on_ray(pieces, task, timeout_seconds, memory_mb, cluster)
         return
+    load_all()  # for all workers, and before their limits
     crew = Crew(task, workers, timeout_seconds, memory_mb)
     try:
         yield from crew.work(pieces)

@@ -18,12 +18,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard, run_starts
+from clara.compiled import INTEGER, INTEGERS, compiled
+from clara.encodings.keyboard import Keyboard
 from clara.notes import mend
 
 RECENT_STEPS = 10
 MOST_RECENT = 40  # notes; a rest word says no more than that
 LONGEST_QUARTERS = 4  # of a decoded note without holds
+TONE_BITS = 20
 AT_ONCE = 256  # chords looked up at a time
 REST, HELD, AND = "rest", "~", "+"
 RESTS = tuple(f"{REST}{n}" for n in range(MOST_RECENT + 1))
@@ -75,14 +77,12 @@ class Chordwise(Keyboard):
             return [], losses
         n_steps = notes.n_steps if self.holds else min(notes.n_steps, int(notes.start[-1]) + self.longest)
         if not self.holds:
-            losses = +(losses + Counter(relengthened=int((notes.duration != self._durations(notes.start, n_steps)).sum())))
+            losses = +(losses + Counter(relengthened=int((notes.duration != _until_next(notes.start, n_steps, self.longest)).sum())))
         step, tone, held = self._sounding(notes)
-        silent = np.setdiff1d(np.arange(n_steps), step, assume_unique=False)
-        code = np.r_[tone + self.n_tones * held, 2 * self.n_tones + self._recent(notes.start, n_steps)[silent]]
-        rank = np.sort(np.r_[step, silent] * (self.n_tones + 1) + np.r_[tone, np.zeros_like(silent)] << 20 | code)
-        step, code = (rank >> 20) // (self.n_tones + 1), rank & (1 << 20) - 1
-        goes_on = np.diff(step, prepend=-1) == 0
-        return "".join(self._marks[code + goes_on * (len(self._marks) // 2)].tolist())[1:].split(" "), losses
+        rank = (step << TONE_BITS | tone) << 1 | held
+        rank.sort()
+        codes = _chords(rank, notes.start, n_steps, self.n_tones, len(self._marks) // 2)
+        return "".join(self._marks[codes].tolist())[1:].split(" "), losses
 
     def _sounding(self, notes):
         """Step, tone and held (0 or 1) of everything that the words name."""
@@ -92,19 +92,6 @@ class Chordwise(Keyboard):
         note = np.repeat(np.arange(len(notes)), notes.duration)
         into = np.arange(len(note)) - np.repeat(notes.duration.cumsum() - notes.duration, notes.duration)
         return notes.start[note] + into, tone[note], (into > 0).astype(np.int64)
-
-    @staticmethod
-    def _recent(start, n_steps):
-        """How many notes were struck in the steps before each step, int array (n_steps,)."""
-        struck = np.r_[np.zeros(RECENT_STEPS, dtype=np.int64), np.bincount(start, minlength=n_steps)].cumsum()
-        struck = np.r_[0, struck]
-        return np.minimum(struck[RECENT_STEPS:RECENT_STEPS + n_steps] - struck[:n_steps], MOST_RECENT)
-
-    def _durations(self, start, n_steps):
-        """Steps until the next strike, at most a bar, of notes sorted by start."""
-        strikes = np.r_[start[run_starts(start)], n_steps]
-        following = strikes[np.searchsorted(strikes, start, side="right")]
-        return np.minimum(following - start, self.longest)
 
     def decode(self, words, qpm=120.0):
         """As `Keyboard.decode`; `stray_hold` counts the steps in which a key is held that was not struck."""
@@ -116,7 +103,7 @@ class Chordwise(Keyboard):
         if self.holds:
             start, end, tone, stray = self._runs(step, tone, held)
         else:
-            start, end, stray = step, step + self._durations(step, len(codes)), 0
+            start, end, stray = step, step + _until_next(step, len(codes), self.longest), 0
         notes, _ = mend(start, end, *self.pitch_and_part(tone), steps_per_quarter=self.steps_per_quarter,
                         qpm=qpm, instruments=self.instruments)
         return notes, +Counter(stray_hold=int(stray))
@@ -215,3 +202,35 @@ class Chordwise(Keyboard):
     def steps(self, words):
         """Steps that each word lets pass, as a list of int."""
         return [int(not w.startswith("xx")) for w in words]
+
+
+@compiled(INTEGERS, INTEGERS, INTEGER, INTEGER, INTEGER)
+def _chords(rank, start, n_steps, n_tones, n_marks):
+    """Codes of marks, step by step: what sounds, ranked by step, tone and held, or a rest; n_marks more of one that continues a word."""
+    struck = np.zeros(n_steps, dtype=np.int64)
+    for step in start:
+        struck[step] += 1
+    codes = np.empty(len(rank) + n_steps, dtype=np.int64)
+    at, event, recent = 0, 0, 0
+    for step in range(n_steps):
+        begun = at
+        while event < len(rank) and rank[event] >> TONE_BITS + 1 == step:
+            tone, held = rank[event] >> 1 & (1 << TONE_BITS) - 1, rank[event] & 1
+            codes[at] = tone + n_tones * held + n_marks * (at > begun)
+            at, event = at + 1, event + 1
+        if at == begun:
+            codes[at] = 2 * n_tones + min(recent, MOST_RECENT)
+            at += 1
+        recent += struck[step] - (struck[step - RECENT_STEPS] if step >= RECENT_STEPS else 0)
+    return codes[:at]
+
+
+@compiled(INTEGERS, INTEGER, INTEGER)
+def _until_next(start, n_steps, longest):
+    """Steps until the next strike, at most `longest`, of sorted starts; n_steps ends the last."""
+    duration, following = np.empty_like(start), n_steps
+    for i in range(len(start) - 1, -1, -1):
+        if i + 1 < len(start) and start[i + 1] > start[i]:
+            following = start[i + 1]
+        duration[i] = min(following - start[i], longest)
+    return duration

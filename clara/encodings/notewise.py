@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from clara.compiled import INTEGER, INTEGERS, compiled
 from clara.encodings.keyboard import Keyboard
 from clara.notes import mend
 
@@ -48,22 +49,9 @@ class Notewise(Keyboard):
         """Codes of fitted notes, shape (n_words,)."""
         tone = self.tones(notes)
         bits = (2 * self.n_tones).bit_length()
-        rank = np.concatenate([notes.end << bits | tone, notes.start << bits | self.n_tones + tone])
+        rank = _ranked(notes.start, notes.duration, tone, self.n_tones, bits)
         rank.sort()
-        time, code = rank >> bits, rank & (1 << bits) - 1
-        pause = time.copy()
-        pause[1:] -= time[:-1]
-        paused = np.flatnonzero(pause)
-        pause = pause[paused]
-        n_waits = (pause + self.longest_wait - 1) // self.longest_wait
-        before = np.zeros(len(code), dtype=np.int64)
-        before[paused] = n_waits
-        at = before.cumsum()
-        at += np.arange(len(code))  # where each event lands
-        codes = np.full(len(code) + int(n_waits.sum()), 2 * self.n_tones + self.longest_wait - 1)
-        codes[at] = code
-        codes[at[paused] - 1] = 2 * self.n_tones + (pause - 1) % self.longest_wait  # the last wait takes the remainder
-        return codes
+        return _with_waits(rank, bits, 2 * self.n_tones, self.longest_wait)
 
     def decode(self, words, qpm=120.0):
         """As `Keyboard.decode`.
@@ -109,6 +97,35 @@ class Notewise(Keyboard):
     def steps(self, words):
         """Steps that each word lets pass, as a list of int."""
         return [int(w[4:]) if w.startswith("wait") else 0 for w in words]
+
+
+@compiled(INTEGERS, INTEGERS, INTEGERS, INTEGER, INTEGER)
+def _ranked(start, duration, tone, n_tones, bits):
+    """The ends and the starts of notes as one integer each: the step above `bits` bits of code."""
+    rank = np.empty(2 * len(start), dtype=np.int64)
+    for i in range(len(start)):
+        rank[2 * i] = start[i] << bits | (n_tones + tone[i])
+        rank[2 * i + 1] = (start[i] + duration[i]) << bits | tone[i]
+    return rank
+
+
+@compiled(INTEGERS, INTEGER, INTEGER, INTEGER)
+def _with_waits(rank, bits, first_wait, longest):
+    """Codes of events, ranked by step above `bits` bits of code, with waits between; waits of 1 to `longest` steps count from first_wait."""
+    n, step = len(rank), 0
+    for r in rank:
+        n, step = n + ((r >> bits) - step + longest - 1) // longest, r >> bits
+    codes = np.empty(n, dtype=np.int64)
+    at, step = 0, 0
+    for r in rank:
+        pause, step = (r >> bits) - step, r >> bits
+        while pause > 0:
+            codes[at] = first_wait - 1 + min(pause, longest)
+            pause -= longest
+            at += 1
+        codes[at] = r & (1 << bits) - 1
+        at += 1
+    return codes
 
 
 class Chamber(Notewise):
