@@ -21,6 +21,7 @@ from clara.evaluate import nats_per_quarter
 from clara.files import make_folder, write_whole
 from clara.models import architecture
 from clara.plots import plot_history
+from clara.transfer import for_vocabulary
 
 STARTED = "started.json"
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
@@ -144,10 +145,12 @@ def _starting_weights(args, corpus):
     if args["from_scratch"] or not args["pretrained"]:
         return None
     folder, start = Path(args["pretrained"]), Checkpoint.load(args["pretrained"])
-    if start.arch == args["arch"] and start.vocab == corpus.vocab:
-        return start
-    differ = "architecture" if start.arch != args["arch"] else "vocabulary"
-    raise CheckpointMismatch(f"{folder}: its {differ} is not that of {corpus.folder}; --from-scratch does without")
+    if start.arch != args["arch"]:
+        raise CheckpointMismatch(f"{folder}: its architecture is {start.arch}, not {args['arch']}; --from-scratch does without")
+    if start.vocab != corpus.vocab:
+        start.tensors, kept, kindred = for_vocabulary(start, corpus.vocab)
+        print(f"{folder}: {kept:,} of {len(corpus.vocab):,} words keep their weights, {kindred:,} begin as the piano's")
+    return start
 
 
 def _learner(args, corpus, dls, sizes, valid_split, bf16):

@@ -3,6 +3,7 @@
 A module here has
 
 - `DEFAULTS`: sizes and dropouts, one flag of `train.py` each;
+- `WORD_ROWS`: names of the weights on disk that have a row for each word;
 - `build(config, vocab_sz, pad_id)`: the net to train, a fastai `SequentialRNN`;
 - `groups(model)`: its parameter groups, for discriminative rates;
 - `shapes(sizes, vocab_sz)`: the shape of every weight on disk;

@@ -21,6 +21,7 @@ DEFAULTS = {
     "embed_p": 0.02,
     "weight_p": 0.2,
 }
+WORD_ROWS = ("embedding.weight", "output.bias")  # a row for each word
 LEAST_WEIGHT_P = 1e-9
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
