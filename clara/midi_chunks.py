@@ -4,7 +4,7 @@ symusic keeps time in 32 bits and wraps, drops notes that never end and tracks t
 header does not count, takes independent songs (format 2) for voices of one, writes beyond
 its tables for keys beyond 127, and reads on where a track breaks off. All of that is
 refused or mended here, after one walk over all events (compiled by numba: a walk in Python
-takes fifty times as long as symusic's parse).
+takes thirty times as long as symusic's parse).
 
 Contents: `readable`, `FAR`.
 """
