@@ -50,16 +50,17 @@ def parser():
     fit("--alpha", type=cli.at_least(0, float), default=2.0, metavar="X", help="activation regularisation (AR)")
     fit("--beta", type=cli.at_least(0, float), default=1.0, metavar="X", help="the same over time (TAR)")
     fit("--clip", type=cli.above(0), default=0.25, metavar="X", help="largest norm of the gradient")
-    net = p.add_argument_group("net (fine-tuning keeps the sizes of its start)").add_argument
-    net("--arch", default="awd_lstm", choices=["awd_lstm"], help="architecture")
-    net("--emb-sz", type=cli.at_least(1), default=400, metavar="N", help="width of embedding and output")
-    net("--n-hid", type=cli.at_least(1), default=600, metavar="N", help="LSTM units in all but the last layer")
-    net("--n-layers", type=cli.at_least(1), default=4, metavar="N", help="LSTM layers")
+    net = p.add_argument_group("net (fine-tuning keeps the sizes of its start; without a flag the architecture decides: "
+                               "awd_lstm 400/600/4, lstm 128/128/2, wavenet 256/192/10)").add_argument
+    net("--arch", default="awd_lstm", choices=["awd_lstm", "lstm", "wavenet"], help="AWD-LSTM, a plain LSTM, or dilated "
+        "causal convolutions")
+    net("--emb-sz", type=cli.at_least(1), metavar="N", help="width of the embedding")
+    net("--n-hid", type=cli.at_least(1), metavar="N", help="LSTM units, or channels")
+    net("--n-layers", type=cli.at_least(1), metavar="N", help="LSTM layers, or convolutions")
     net("--drop-mult", type=cli.within(0, 3), default=1.0, metavar="X", help="scales all dropouts, 0.2 to 1")
-    for name, default, told in (("input", 0.25, "the first layer's input"), ("hidden", 0.15, "between layers"),
-                                ("output", 0.1, "before the output"), ("embed", 0.02, "whole words"),
-                                ("weight", 0.2, "recurrent weights")):
-        net(f"--{name}-p", type=cli.within(0, 0.99), default=default, metavar="P", help=f"dropout, {told}")
+    for name, told in (("input", "the first layer's input"), ("hidden", "between layers"), ("output", "before the output"),
+                       ("embed", "whole words; of awd_lstm"), ("weight", "recurrent weights; of awd_lstm")):
+        net(f"--{name}-p", type=cli.within(0, 0.99), metavar="P", help=f"dropout, {told}")
     return p
 
 

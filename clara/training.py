@@ -1,6 +1,6 @@
 """A training run from its settings to a finished run folder.
 
-Contents: `train`, `run_settings`, `choose_device`, `model_card`.
+Contents: `train`, `run_settings`, `net_settings`, `choose_device`, `model_card`.
 """
 
 import json
@@ -26,6 +26,7 @@ from clara.transfer import for_vocabulary
 STARTED = "started.json"
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
 CARD = "README.md"
+NET_FLAGS = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "output_p", "embed_p", "weight_p")
 
 
 def train(args, command=()):
@@ -53,7 +54,7 @@ def train(args, command=()):
         raise BadSetting(f"{args['data']} is {corpus.encoding.name} text, --encoding says {args['encoding']}")
     start = _starting_weights(args, corpus)
     out = _claim(args, command)
-    sizes = start.sizes if start else {k: args[k] for k in architecture(args["arch"]).DEFAULTS}
+    sizes = start.sizes if start else net_settings(args)
     torch.manual_seed(args["seed"])
     dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"])
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
@@ -106,6 +107,22 @@ def run_settings(folder):
     return json.loads(path.read_text(encoding="utf-8"))["arguments"]
 
 
+def net_settings(args):
+    """Sizes and dropouts of the architecture: its own, but for the flags that are given.
+
+    Raises
+    ------
+    BadSetting
+        If a flag is given that the architecture does not know.
+    """
+    defaults = architecture(args["arch"]).DEFAULTS
+    given = {k: args[k] for k in NET_FLAGS if args.get(k) is not None}
+    strange = [f"--{k.replace('_', '-')}" for k in given if k not in defaults]
+    if strange:
+        raise BadSetting(f"{', '.join(strange)} does not go with --arch {args['arch']}")
+    return defaults | given
+
+
 def choose_device(device, precision):
     """What to compute on.
 
@@ -155,8 +172,7 @@ def _starting_weights(args, corpus):
 
 def _learner(args, corpus, dls, sizes, valid_split, bf16):
     """The Learner for these settings; dropouts from the flags, sizes as given."""
-    module = architecture(args["arch"])
-    dropouts = {k: min(0.99, args[k] * args["drop_mult"]) for k in module.DEFAULTS if k.endswith("_p")}
+    dropouts = {k: min(0.99, p * args["drop_mult"]) for k, p in net_settings(args).items() if k.endswith("_p")}
     words_per_quarter = dls.valid.words / corpus.quarters(valid_split).sum()
     return learning.music_learner(dls, args["arch"], sizes | dropouts, corpus.vocab,
                                   words_per_quarter=words_per_quarter, alpha=args["alpha"], beta=args["beta"],

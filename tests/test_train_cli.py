@@ -10,8 +10,7 @@ from conftest import REPOSITORY
 
 import train
 from clara.callbacks import HISTORY, STATE
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
-from clara.encodings.notewise import Notewise
+from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint
 from clara.generator import Generator
 from clara.training import CARD, STARTED
 
@@ -115,11 +114,26 @@ def test_a_run_is_not_overwritten(data, tmp_path, capsys):
     assert contents(out) == before
 
 
-def test_pretrained_weights_that_do_not_fit(data, tmp_path, capsys):
-    tiny.checkpoint(Notewise(4)).save(tmp_path / "other")
-    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "other")
-    assert str(tmp_path / "other") in told and str(data) in told
+def test_pretrained_weights_of_another_architecture(data, tmp_path, capsys):
+    tiny.checkpoint().save(tmp_path / "other")
+    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "other", "--arch", "lstm")
+    assert str(tmp_path / "other") in told and "awd_lstm, not lstm" in told
     assert not (tmp_path / "run" / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize("arch", ["lstm", "wavenet"])
+def test_each_architecture_trains_resumes_and_composes(data, tmp_path, arch):
+    out = tmp_path / "run"
+    assert run(data, out, "--arch", arch) == 0
+    assert Checkpoint.load(out).arch == arch and Checkpoint.load(out).sizes["n_hid"] == 12
+    assert tiny.leave(train.main, ["--resume", out, "--epochs", 4]) == 0
+    assert Checkpoint.load(out).info["figures"]["epochs"] == 4
+    assert len(Generator.load(out).generate(2, 2)) == 2
+
+
+def test_a_dropout_that_the_architecture_does_not_have(data, tmp_path, capsys):
+    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--from-scratch", "--arch", "lstm", "--weight-p", 0.1)
+    assert "--weight-p does not go with --arch lstm" in told
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "no_music"])

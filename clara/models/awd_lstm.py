@@ -114,6 +114,11 @@ class Reader(nn.Module):
         """Number of words."""
         return len(self.bias)
 
+    @property
+    def output_weight(self):
+        """Rows of the output layer, (vocab_sz, emb_sz)."""
+        return self.embedding.weight
+
     def start(self, bs):
         """The state before the first word, for bs sequences: a list of (h, c) per layer."""
         device = self.bias.device
@@ -137,7 +142,7 @@ class Reader(nn.Module):
         for rnn, before in zip(self.rnns, state):
             x, h = _step(rnn, x, before) if ids.shape[1] == 1 else rnn(x, before)
             after.append(h)
-        return x @ self.embedding.weight.T + self.bias, after
+        return x @ self.output_weight.T + self.bias, after
 
     @staticmethod
     def take(state, rows):

@@ -1,0 +1,148 @@
+"""Piano rolls as framewise text, with what a net may know of earlier frames beside each word.
+
+A roll is a bool array (n_frames, 88). Its text is `Framewise`'s: the keys of each frame in
+ascending order, then a word that ends the frame. Beside a word stand, all of them functions
+of the text so far: the keys already named in the frame that is being written, how long those
+of the frame before have sounded, the frames so many steps back, where the frame stands in
+groups of 16 and of 12, and by how much the piece was transposed.
+
+Contents: `FRAME`, `BEGIN`, `VOCAB`, `LAGS`, `load`, `Text`, `FrameNet`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from fastai.text.models.awdlstm import AWD_LSTM, RNNDropout
+from torch import nn
+
+N_KEYS = 88
+FRAME, BEGIN, PAD = N_KEYS, N_KEYS + 1, N_KEYS + 2  # words after the keys; PAD is never read as music
+VOCAB = N_KEYS + 3
+LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # frames
+BEATS = (16, 12)
+FURTHEST = 11  # semitones
+
+
+def load(path):
+    """The train, valid and test rolls of a published set, by split; keys by number from A0 = 0."""
+    from scipy.io import loadmat
+
+    sets = loadmat(path)
+    return {split: [np.asarray(roll).astype(bool) for roll in sets[f"{split}data"][0]] for split in ("train", "valid", "test")}
+
+
+def fitting(roll):
+    """Semitones by which a roll can be moved without losing a key, the smallest of each key signature."""
+    used = np.flatnonzero(roll.any(0))
+    low, high = (used[0], N_KEYS - 1 - used[-1]) if len(used) else (FURTHEST, FURTHEST)
+    near = {}
+    for s in sorted(range(-FURTHEST, FURTHEST + 1), key=abs):
+        if -low <= s <= high:
+            near.setdefault(s % 12, s)
+    return sorted(near.values())
+
+
+@dataclass
+class Text:
+    """Words of one or more pieces in a row, and what stands beside them.
+
+    Attributes
+    ----------
+    words : int64 tensor (n,), each piece BEGIN … FRAME
+    frame : int64 tensor (n,), row of `rolls` that the word after belongs to
+    rolls : uint8 tensor (n_frames + 1, 88), the last one silent
+    ages : float32 tensor (n_frames + 1, 88), log of 1 + the frames for which a key sounds by then
+    back : int64 tensor (n_lags, n_frames + 1), the row so many frames back in the same piece, else the silent one
+    beat : int64 tensor (n_frames + 1,), frame within its piece
+    shift : int64 tensor (n_frames + 1,), semitones moved, from -FURTHEST as 0
+    """
+
+    words: torch.Tensor
+    frame: torch.Tensor
+    rolls: torch.Tensor
+    ages: torch.Tensor
+    back: torch.Tensor
+    beat: torch.Tensor
+    shift: torch.Tensor
+
+    @classmethod
+    def of(cls, pieces, shifts):
+        """Of rolls moved by so many semitones."""
+        moved = [np.roll(roll, s, axis=1) for roll, s in zip(pieces, shifts)]
+        sizes = [len(roll) for roll in moved]
+        n = sum(sizes)
+        rolls = np.zeros((n + 1, N_KEYS), dtype=bool)
+        rolls[:n] = np.concatenate(moved)
+        first = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+        beat = np.arange(n) - first
+        lags = np.array(LAGS)[:, None]
+        back = np.full((len(LAGS), n + 1), n)
+        back[:, :n] = np.where(beat >= lags, np.arange(n) - lags, n)
+        words, frame = _words(moved)
+        ages = np.zeros((n + 1, N_KEYS), dtype=np.float32)
+        run = np.zeros(N_KEYS)
+        for f in range(n):
+            run = (run * (beat[f] > 0) + 1) * rolls[f]
+            ages[f] = run
+        shift = np.append(np.repeat(shifts, sizes), 0) + FURTHEST
+        return cls(torch.from_numpy(words), torch.from_numpy(frame), torch.from_numpy(rolls.view(np.uint8)),
+                   torch.from_numpy(np.log1p(ages)), torch.from_numpy(back), torch.from_numpy(np.append(beat, 0)),
+                   torch.from_numpy(shift))
+
+    def beside(self, words, frame):
+        """Features of words (bs, n) whose next words are of these frames (bs, n): float (bs, n, 88 * (2 + n_lags)), beats and shifts."""
+        key = torch.where(words < N_KEYS, words, -1)
+        named = self.rolls[frame] * (torch.arange(N_KEYS) <= key[..., None])
+        lagged = self.rolls[self.back[:, frame].movedim(0, -1)].flatten(-2)
+        features = torch.cat([named.float(), self.ages[self.back[0, frame]], lagged.float()], dim=-1)
+        return features, self.beat[frame], self.shift[frame]
+
+
+def _words(rolls):
+    """Words of pieces in a row, and the row of the frame that the next word belongs to."""
+    words, frames, at = [], [], 0
+    for roll in rolls:
+        frame, key = np.nonzero(np.c_[roll, np.ones(len(roll), dtype=bool)])  # the frame's end is key 88
+        words += [[BEGIN], key]
+        frames += [[at], at + frame + (key == FRAME)]
+        at += len(roll)
+        frames[-1][-1] = at - 1  # nothing comes after the last; the row must exist
+    return np.concatenate(words).astype(np.int64), np.concatenate(frames).astype(np.int64)
+
+
+class FrameNet(nn.Module):
+    """fastai's AWD-LSTM over framewise text, what stands beside a word added to its embedding and to the output."""
+
+    def __init__(self, emb_sz, n_hid, n_layers, input_p, hidden_p, weight_p, embed_p, output_p, features_p, plain=False):
+        super().__init__()
+        self.rnn = AWD_LSTM(VOCAB, emb_sz, n_hid, n_layers, pad_token=PAD, input_p=input_p, hidden_p=hidden_p,
+                            weight_p=weight_p, embed_p=embed_p, bidir=False)
+        n_features = N_KEYS * (2 + len(LAGS))
+        self.plain = plain
+        self.features, self.skip = nn.Linear(n_features, emb_sz), nn.Linear(n_features, emb_sz)
+        self.beats = nn.ModuleList(nn.Embedding(n, emb_sz) for n in BEATS)
+        self.shift = nn.Embedding(2 * FURTHEST + 1, emb_sz)
+        for table in [*self.beats, self.shift]:
+            nn.init.normal_(table.weight, std=0.05)
+        nn.init.zeros_(self.skip.weight)
+        self.features_dp, self.output_dp = nn.Dropout(features_p), RNNDropout(output_p)
+        self.bias = nn.Parameter(torch.zeros(VOCAB))
+
+    def reset(self):
+        """Forget what was read."""
+        self.rnn.reset()
+
+    def forward(self, words, features, beat, shift):
+        """Logits (bs, n, VOCAB) of the words after; those that cannot follow are out of the question."""
+        x = self.rnn.encoder_dp(words)
+        if not self.plain:
+            features = self.features_dp(features)
+            x = x + self.features(features) + self.shift(shift) + sum(table(beat % n) for table, n in zip(self.beats, BEATS))
+        h = self.output_dp(self.rnn(x, from_embeds=True))
+        if not self.plain:
+            h = h + self.skip(features)
+        logits = h @ self.rnn.encoder.weight.T + self.bias
+        key = torch.where(words < N_KEYS, words, -1)
+        out = torch.arange(VOCAB)
+        return logits.float().masked_fill((out <= key[..., None]) | (out > FRAME), -1e4)

@@ -1,0 +1,159 @@
+"""The published table: nats per frame on the four sets of Boulanger-Lewandowski, Bengio and Vincent (2012).
+
+python benchmarks/polyphonic.py FOLDER_OF_MAT [--only JSB …] [--minutes 20]
+
+Framewise text (see `frames`), a frame's cost the sum over its words with the one that ends
+it, averaged over all frames of the split, the first of each piece among them. Training sees
+the train split in every key that fits; the epoch is chosen on valid, test is read once.
+Beside the net alone stands the mean of its predictions for transposed copies of a test piece.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import record
+import torch
+import torch.nn.functional as F
+from frames import BEGIN, PAD, FrameNet, Text, fitting, load
+
+FILES = {"JSB": "JSB_Chorales", "Nottingham": "Nottingham", "MuseData": "MuseData", "Piano-midi": "Piano_midi"}
+PUBLISHED = json.loads((Path(__file__).parent / "polyphonic_published.json").read_text())
+WARM, LEAST = 0.1, 1e-3  # share of the run in which the rate rises; lowest rate
+EVAL_WORDS, EVAL_BS = 400, 64
+PLAIN = {"emb_sz": 256, "n_hid": 512, "n_layers": 2, "input_p": 0.2, "hidden_p": 0.2, "weight_p": 0.2, "embed_p": 0.05,
+         "output_p": 0.2, "features_p": 0.2, "bs": 32, "bptt": 150, "lr": 4e-3, "wd": 0.05, "clip": 0.5, "average": 0.998}
+RECIPES = {"JSB": PLAIN | {"epochs": 60}, "Nottingham": PLAIN | {"epochs": 14},
+           "MuseData": PLAIN | {"epochs": 10}, "Piano-midi": PLAIN | {"epochs": 24}}
+SIZES = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "weight_p", "embed_p", "output_p", "features_p")
+
+
+def batches(text, bs, bptt):
+    """Windows of bs streams: words, features, the words after."""
+    columns = (len(text.words) - 1) // bs
+    x, y, frame = (t[:columns * bs].view(bs, columns) for t in (text.words, text.words[1:], text.frame))
+    for at in range(0, columns, bptt):
+        here = slice(at, at + bptt)
+        yield x[:, here], text.beside(x[:, here], frame[:, here]), y[:, here]
+
+
+def cost(logits, y):
+    """Nats of every word, (bs, n); a piece's beginning and what pads it cost nothing."""
+    nats = F.cross_entropy(logits.transpose(1, 2), y, reduction="none")
+    return torch.where((y == BEGIN) | (y == PAD), 0.0, nats)
+
+
+@torch.no_grad()
+def nats_per_frame(model, rolls, in_keys=False):
+    """Of rolls, in nats; in_keys: with the mean of what the net predicts for the piece in all keys that fit."""
+    model.eval()
+    total = 0.0
+    order = sorted(range(len(rolls)), key=lambda i: len(rolls[i]))
+    if in_keys:
+        for i in order:
+            shifts = fitting(rolls[i])
+            nats = _read(model, [Text.of([rolls[i]], [s]) for s in shifts])
+            total -= float((torch.logsumexp(-nats.double(), 0) - math.log(len(shifts))).sum())
+    else:
+        for at in range(0, len(order), EVAL_BS):
+            total += float(_read(model, [Text.of([rolls[i]], [0]) for i in order[at:at + EVAL_BS]]).double().sum())
+    model.train()
+    return total / sum(map(len, rolls))
+
+
+def _read(model, texts):
+    """Nats of the words of texts, read side by side: float (n_texts, longest - 1)."""
+    longest = max(len(t.words) for t in texts)
+    words = torch.stack([F.pad(t.words, (0, longest - len(t.words)), value=PAD) for t in texts])
+    model.reset()
+    nats = []
+    for at in range(0, longest - 1, EVAL_WORDS):
+        x, y = words[:, at:at + EVAL_WORDS], words[:, at + 1:at + 1 + EVAL_WORDS]
+        x = x[:, :y.shape[1]]
+        beside = [t.beside(x[i:i + 1], F.pad(t.frame, (0, longest - len(t.frame)), value=-1)[None, at:at + y.shape[1]])
+                  for i, t in enumerate(texts)]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(x, *(torch.cat(b) for b in zip(*beside)))
+        nats.append(cost(logits, y))
+    return torch.cat(nats, 1)
+
+
+def train(sets, recipe, seed, tell=print):
+    """The averaged net of the epoch that is best on valid, and what the training was."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model, mean = (FrameNet(*(recipe[k] for k in SIZES), plain=recipe.get("plain", False)) for _ in range(2))
+    mean.load_state_dict(model.state_dict())
+    decays = [p for p in model.parameters() if p.ndim > 1], [p for p in model.parameters() if p.ndim <= 1]
+    opt = torch.optim.AdamW([{"params": decays[0]}, {"params": decays[1], "weight_decay": 0.0}], lr=recipe["lr"],
+                            betas=(0.8, 0.99), weight_decay=recipe["wd"])
+    keys = [fitting(roll) for roll in sets["train"]]
+    began, best, kept, step = time.process_time(), math.inf, None, 0
+    for epoch in range(recipe["epochs"]):
+        order = rng.permutation(len(keys))
+        text = Text.of([sets["train"][i] for i in order], [rng.choice(keys[i]) for i in order])
+        model.reset()
+        windows = list(range(0, (len(text.words) - 1) // recipe["bs"], recipe["bptt"]))
+        nats = n = 0
+        for i, (x, beside, y) in enumerate(batches(text, recipe["bs"], recipe["bptt"])):
+            gone = (epoch + i / len(windows)) / recipe["epochs"]
+            rate = min(1.0, gone / WARM) * (LEAST + (1 - LEAST) * 0.5 * (1 + math.cos(math.pi * max(0.0, gone - WARM) / (1 - WARM))))
+            for group in opt.param_groups:
+                group["lr"] = recipe["lr"] * max(LEAST, rate)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = model(x, *beside)
+            loss = cost(logits, y).mean()
+            opt.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"])
+            opt.step()
+            step += 1
+            follow(mean, model, min(recipe["average"], step / (step + 10)))
+            nats, n = nats + loss.item() * y.numel(), n + sum(y.eq(88).flatten().tolist())
+        valid = nats_per_frame(mean, sets["valid"])
+        tell(f"epoch {epoch + 1}/{recipe['epochs']}  train {nats / n:.3f}  valid {valid:.3f}  {(time.process_time() - began) / 60:.1f} min", flush=True)
+        if valid < best:
+            best, kept = valid, {k: v.clone() for k, v in mean.state_dict().items()}
+    mean.load_state_dict(kept)
+    return mean, {"valid": round(best, 3), "parameters": sum(p.numel() for p in mean.parameters()),
+                  "minutes": round((time.process_time() - began) / 60, 1)}
+
+
+@torch.no_grad()
+def follow(mean, model, decay):
+    """Move the averaged weights towards the model's."""
+    for a, b in zip(mean.parameters(), model.parameters()):
+        a.lerp_(b, 1 - decay)
+
+
+def main():
+    """Train and test, set by set."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("folder")
+    p.add_argument("--only", nargs="*", choices=list(FILES), default=list(FILES))
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--try", dest="trial", nargs="*", default=None, metavar="KEY=VALUE",
+                   help="change the recipe, look at valid alone, keep no result")
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    rows = []
+    for name in args.only:
+        sets = load(Path(args.folder) / f"{FILES[name]}.mat")
+        recipe = RECIPES[name] | {k: json.loads(v) for k, v in (t.split("=") for t in args.trial or ())}
+        model, told = train(sets, recipe, args.seed)
+        if args.trial is not None:
+            print(name, args.trial, told, flush=True)
+            continue
+        rows.append({"set": name, **told, "test": round(nats_per_frame(model, sets["test"]), 3),
+                     "test_in_keys": round(nats_per_frame(model, sets["test"], in_keys=True), 3)})
+        print(rows[-1], flush=True)
+    if args.trial is None:
+        record.save("polyphonic", rows, recipes={n: RECIPES[n] for n in args.only}, seed=args.seed, published=PUBLISHED)
+
+
+if __name__ == "__main__":
+    main()
