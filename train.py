@@ -50,6 +50,9 @@ def parser():
     fit("--alpha", type=cli.at_least(0, float), default=2.0, metavar="X", help="activation regularisation (AR)")
     fit("--beta", type=cli.at_least(0, float), default=1.0, metavar="X", help="the same over time (TAR)")
     fit("--clip", type=cli.above(0), default=0.25, metavar="X", help="largest norm of the gradient")
+    look = p.add_argument_group("looking at it").add_argument
+    look("--tensorboard", action="store_true", help="also write tensorboard/ into the run folder; needs the package tensorboard")
+    look("--find-lr", action="store_true", help="try rising rates, name one, draw lr_find.png into the run folder, and train nothing")
     net = p.add_argument_group("net (fine-tuning keeps the sizes of its start; without a flag the architecture decides: "
                                "awd_lstm 400/600/4, lstm 128/128/2, wavenet 256/192/10)").add_argument
     net("--arch", default="awd_lstm", choices=["awd_lstm", "lstm", "wavenet"], help="AWD-LSTM, a plain LSTM, or dilated "
@@ -76,8 +79,12 @@ def main(argv=None):
     """Parse, prepare, train, report."""
     args = vars(parser().parse_args(argv))
     from clara.errors import BadSetting  # heavy imports wait for --help
+    from clara import distributed
     from clara.training import run_settings, train
 
+    world = distributed.join(args["device"])
+    if not world.first:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of this process
     if args["resume"]:
         args["resume"] = _run_to_resume(args)
         changed = typed(argv)
@@ -85,12 +92,15 @@ def main(argv=None):
         if fixed:
             raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
         args = run_settings(args["resume"]) | changed | {"resume": args["resume"]}
-    args["data"] = str(_prepared(args["data"], args["encoding"]))
+    args["data"] = str(world.one_by_one(lambda: _prepared(args["data"], args["encoding"])))
     shipped = ROOT / "pretrained" / args["encoding"]
     if not args["pretrained"] and shipped.is_dir():
         args["pretrained"] = os.path.relpath(shipped)
-    args["out"] = args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return cli.INTERRUPTED if train(args, command=sys.argv) else 0
+    args["out"] = world.agreed(args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        return cli.INTERRUPTED if train(args, command=sys.argv, world=world) else 0
+    finally:
+        distributed.leave()
 
 
 def _run_to_resume(args):

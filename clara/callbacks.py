@@ -19,10 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from tqdm import tqdm
 
+from clara.distributed import World
 from clara.errors import CheckpointMismatch
 from clara.files import write_whole
 
 STATE, HISTORY = "state.safetensors", "history.csv"
+ALONE = World()
 CHECK_EVERY = 20  # batches between looks at the loss, each of which waits for the device
 
 
@@ -81,13 +83,14 @@ class SeededEpochs(Callback):
 
     order = -8
 
-    def __init__(self, seed, done=0):
-        self.seed, self.done = seed, done
+    def __init__(self, seed, done=0, rank=0):
+        self.seed, self.done, self.rank = seed, done, rank
 
     def before_train(self):
         """Seed torch and turn the loader to this epoch."""
         epoch = self.done + self.epoch
-        torch.manual_seed(int(np.random.default_rng([self.seed, epoch]).integers(2**62)))
+        own = [self.rank] if self.rank else []  # each process drops units of its own
+        torch.manual_seed(int(np.random.default_rng([self.seed, epoch, *own]).integers(2**62)))
         self.dls.train.epoch = epoch
 
 
@@ -98,13 +101,14 @@ class Meter(Callback):
     ----------
     words : to be read in the whole run
     epochs : in the whole run
+    world : clara.distributed.World
     """
 
     order = 70
 
-    def __init__(self, words, epochs):
-        self.bar = tqdm(total=words, unit=" words", unit_scale=True, disable=None, desc="training")
-        self.epochs, self.words_left, self.fault = epochs, words, None
+    def __init__(self, words, epochs, world=ALONE):
+        self.bar = tqdm(total=words, unit=" words", unit_scale=True, disable=None if world.first else True, desc="training")
+        self.epochs, self.words_left, self.fault, self.world = epochs, words, None, world
 
     def before_train(self):
         """Start the epoch's clock."""
@@ -114,13 +118,14 @@ class Meter(Callback):
         """Move the bar; look at the loss now and then."""
         if not self.training:
             return
-        n = self.x.numel()
+        n = self.x.numel() * self.world.size
         self.epoch_words += n
         self.epoch_nats = self.epoch_nats + self.loss.detach() * n
         self.words_left -= n
         if self.iter % CHECK_EVERY == 0:
-            self.check(self.loss.item())
-            self.bar.set_postfix(loss=f"{float(self.learn.smooth_loss):.3f}")
+            self.check(self.world.mean(self.loss.item()))
+            loss = float(self.learn.smooth_loss)
+            self.bar.set_postfix(loss=f"{loss:.3f}", nats_per_quarter=f"{loss * self.learn.metrics[0].words_per_quarter:.2f}")
         self.bar.update(n)
 
     def check(self, loss):
@@ -134,7 +139,7 @@ class Meter(Callback):
     def after_train(self):
         """Keep the epoch's rate, words per second, and its mean loss, in nats per word."""
         self.words_per_second = self.epoch_words / (time.perf_counter() - self.began)
-        self.train_loss = float(self.epoch_nats) / max(1, self.epoch_words)
+        self.train_loss = self.world.mean(self.epoch_nats) / max(1, self.epoch_words)
 
     def told(self, row):
         """Print an epoch's row of the history."""
@@ -158,12 +163,13 @@ class RunFolder(Callback):
     keep : function(learn, folder) that saves the model as it is now
     history : rows of the epochs before, where a run is resumed
     patience : epochs without a better valid figure before it stops
+    world : clara.distributed.World, whose first process writes
     """
 
     order = 80
 
-    def __init__(self, folder, keep, history=(), patience=10**9):
-        self.folder, self.keep, self.patience = Path(folder), keep, patience
+    def __init__(self, folder, keep, history=(), patience=10**9, world=ALONE):
+        self.folder, self.keep, self.patience, self.world = Path(folder), keep, patience, world
         self.history, self.stopped, self.trained = list(history), False, False
 
     @property
@@ -183,15 +189,16 @@ class RunFolder(Callback):
         """Save, then record; a kill between the two repeats the epoch and nothing else."""
         if not self.trained:
             return
-        row = self._row()
+        row = self.world.agreed(self._row())
         self.learn.meter.check(row["train_loss"])
         self.learn.meter.check(row["nats_per_quarter"])
         best = self.best
-        if best is None or row["nats_per_quarter"] < best["nats_per_quarter"]:
-            self.keep(self.learn, self.folder)
         self.history.append(row)
-        save_state(self.learn, self.folder / STATE, self.history)
-        write_whole(self.folder / HISTORY, pd.DataFrame(self.history).to_csv(index=False))
+        if self.world.first:
+            if best is None or row["nats_per_quarter"] < best["nats_per_quarter"]:
+                self.keep(self.learn, self.folder)
+            save_state(self.learn, self.folder / STATE, self.history)
+            write_whole(self.folder / HISTORY, pd.DataFrame(self.history).to_csv(index=False))
         self.learn.meter.told(row)
         if row["epoch"] - self.best["epoch"] >= self.patience:
             self.stopped = True

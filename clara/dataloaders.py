@@ -47,14 +47,15 @@ class PieceLoader:
     device : torch device
     tables : int array (23, vocab_sz) to train in all keys, or None to leave keys and order
     seed : of shuffling and keys
+    rows : slice of the streams that this process reads, where several train together
     """
 
     n_inp = 1
 
-    def __init__(self, pieces, bs, seq_len, device="cpu", tables=None, seed=0):
+    def __init__(self, pieces, bs, seq_len, device="cpu", tables=None, seed=0, rows=slice(None)):
         self.words = sum(map(len, pieces))
         self.bs = max(1, min(bs, (self.words - 1) // MIN_WINDOW))
-        self.seq_len, self.device, self.seed, self.epoch = seq_len, torch.device(device), seed, 0
+        self.seq_len, self.device, self.seed, self.epoch, self.rows = seq_len, torch.device(device), seed, 0, rows
         self.bounds = np.cumsum([0, *map(len, pieces)])
         self.corpus = torch.from_numpy(np.concatenate(pieces)).to(self.device)
         self.shifts = [fitting_shifts(p, tables) for p in pieces] if tables is not None else None
@@ -68,8 +69,8 @@ class PieceLoader:
     def __iter__(self):
         stream = self._stream()
         columns = (len(stream) - 1) // self.bs
-        x = stream[:columns * self.bs].view(self.bs, columns)
-        y = stream[1:columns * self.bs + 1].view(self.bs, columns)
+        x = stream[:columns * self.bs].view(self.bs, columns)[self.rows]
+        y = stream[1:columns * self.bs + 1].view(self.bs, columns)[self.rows]
         for i in range(len(self)):
             window = slice(i * self.seq_len, (i + 1) * self.seq_len)
             yield x[:, window].long(), y[:, window].long()
@@ -89,7 +90,7 @@ class PieceLoader:
         return shifts[np.random.default_rng([self.seed, i, lap]).permutation(len(shifts))[at]]
 
 
-def dataloaders(corpus, bs, seq_len, device="cpu", seed=0):
+def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None)):
     """fastai `DataLoaders` of a corpus: train in all keys, valid as written.
 
     Where no piece is held out, the training pieces as written stand in for valid.
@@ -97,7 +98,7 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0):
     Parameters
     ----------
     corpus : clara.corpus.Corpus
-    bs, seq_len, device, seed : see `PieceLoader`; valid has fewer streams where it is small
+    bs, seq_len, device, seed, rows : see `PieceLoader`; valid has fewer streams where it is small, and all of them
 
     Returns
     -------
@@ -108,7 +109,7 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0):
 
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     valid_split = "valid" if (corpus.manifest["split"] == "valid").any() else "train"
-    train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed)
+    train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed, rows)
     pieces = corpus.ids(valid_split)
     valid = PieceLoader(pieces, min(bs, max(1, sum(map(len, pieces)) // VALID_STREAM)), seq_len, device)
     return DataLoaders(train, valid, device=torch.device(device)), valid_split

@@ -1,10 +1,12 @@
 """fastai's Learner for music, and the stages of a run.
 
-Contents: `music_learner`, `Stage`, `stages`, `fit`.
+Contents: `music_learner`, `Stage`, `stages`, `find_lr`, `tensorboard`, `fit`.
 """
 
+import tempfile
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from fastai.callback.progress import ProgressCallback  # noqa: F401  gives the Learner no_bar()
@@ -16,7 +18,7 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
 from clara.callbacks import NatsPerQuarter, Precision, SeededEpochs
-from clara.errors import ClaraError
+from clara.errors import BadSetting, ClaraError
 from clara.models import architecture
 
 RATE_RATIO = 2.6  # between the rates of neighbouring groups (Howard and Ruder 2018, ULMFiT)
@@ -112,7 +114,43 @@ def music_learner(dls, arch, config, vocab, *, words_per_quarter, alpha=2.0, bet
     return learn
 
 
-def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False):
+def find_lr(learn, path):
+    """fastai's search for a rate: it rises batch by batch until the loss diverges; the weights stay as they were.
+
+    Parameters
+    ----------
+    learn : Learner
+    path : of the plot, a PNG
+
+    Returns
+    -------
+    float, the rate at which the loss fell fastest
+    """
+    from clara.plots import plot_rates
+
+    with tempfile.TemporaryDirectory() as folder, learn.no_bar():
+        learn.path = Path(folder)  # where fastai keeps the weights meanwhile
+        found = learn.lr_find(show_plot=False).valley
+    plot_rates(learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses], found, path)
+    return found
+
+
+def tensorboard(folder):
+    """fastai's callback that writes losses, rates and figures for TensorBoard, a run for each stage.
+
+    Raises
+    ------
+    BadSetting
+        If the package is not there.
+    """
+    try:
+        from fastai.callback.tensorboard import TensorBoardCallback
+    except ImportError as e:
+        raise BadSetting("--tensorboard needs the package: pip install tensorboard") from e
+    return TensorBoardCallback(folder, trace_model=False, log_preds=False)
+
+
+def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False, rank=0):
     """Train through the stages, from epoch `done` on.
 
     Parameters
@@ -123,6 +161,7 @@ def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False):
     done : epochs that an earlier run finished
     opt_state : the optimizer's, when that run ended within a stage
     discriminative : lower rates for earlier groups
+    rank : of this process, where several train together
 
     Raises
     ------
@@ -136,7 +175,7 @@ def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False):
             if opt_state and done > before:
                 learn.opt.load_state_dict(opt_state)
             with learn.no_bar():
-                learn.fit(stage.epochs, cbs=[_schedule(learn, stage, discriminative), SeededEpochs(seed, before)],
+                learn.fit(stage.epochs, cbs=[_schedule(learn, stage, discriminative), SeededEpochs(seed, before, rank)],
                           start_epoch=max(0, done - before))
         if learn.meter.fault:
             raise Diverged(learn.meter.fault)

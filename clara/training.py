@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from clara import learner as learning
-from clara.callbacks import HISTORY, STATE, Meter, RunFolder, load_state
+from clara.callbacks import ALONE, HISTORY, STATE, Meter, RunFolder, load_state
 from clara.checkpoint import Checkpoint, versions, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import dataloaders
+from clara.distributed import Together
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.evaluate import nats_per_quarter
 from clara.files import make_folder, write_whole
@@ -29,13 +30,14 @@ CARD = "README.md"
 NET_FLAGS = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "output_p", "embed_p", "weight_p")
 
 
-def train(args, command=()):
+def train(args, command=(), world=ALONE):
     """Train a model and leave its run folder.
 
     Parameters
     ----------
     args : dict of `train.py`'s flags, `data` and `out` filled in, `pretrained` a folder or None
     command : the words of the command line, for the record
+    world : clara.distributed.World, the processes that train together
 
     Returns
     -------
@@ -53,11 +55,14 @@ def train(args, command=()):
     if corpus.encoding.name != args["encoding"]:
         raise BadSetting(f"{args['data']} is {corpus.encoding.name} text, --encoding says {args['encoding']}")
     start = _starting_weights(args, corpus)
-    out = _claim(args, command)
+    out = _claim(args, command) if world.first else Path(args["out"])
+    world.wait()
     sizes = start.sizes if start else net_settings(args)
     torch.manual_seed(args["seed"])
-    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"])
+    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world.share(args["bs"]))
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
+    if world.size > 1:
+        learn.add_cb(Together(world))
     if start:
         architecture(start.arch).load_tensors(learn.model, start.tensors)
     plan = learning.stages(args["epochs"], args["lr"] or (TUNING_LR if start else FRESH_LR), args["schedule"],
@@ -69,8 +74,15 @@ def train(args, command=()):
           f"{sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
     if valid_split == "train":
         print("no piece is held out (too few works): the valid figures below are those of the training pieces")
-    interrupted = _fit(learn, plan, args, out, base, discriminative=bool(start))
-    _finish(learn, out, corpus, valid_split, interrupted)
+    if args.get("find_lr"):
+        found = learning.find_lr(learn, out / "lr_find.png")
+        print(f"{out / 'lr_find.png'}: the loss falls fastest about --lr {found:.1e}")
+        return False
+    if args.get("tensorboard") and world.first:
+        learn.add_cb(learning.tensorboard(out / "tensorboard"))
+    interrupted = _fit(learn, plan, args, out, base, bool(start), world)
+    if world.first:
+        _finish(learn, out, corpus, valid_split, interrupted)
     return interrupted
 
 
@@ -179,7 +191,7 @@ def _learner(args, corpus, dls, sizes, valid_split, bf16):
                                   clip=args["clip"], moms=args["moms"], wd=args["wd"], bf16=bf16, path=args["out"])
 
 
-def _fit(learn, plan, args, out, base, discriminative):
+def _fit(learn, plan, args, out, base, discriminative, world):
     """Train through the plan with everything kept in the run folder; True if Ctrl-C ended it."""
     history, opt_state = [], None
     if args["resume"] and (out / STATE).is_file():
@@ -188,14 +200,14 @@ def _fit(learn, plan, args, out, base, discriminative):
     epochs = sum(s.epochs for s in plan)
     dl = learn.dls.train
     words = (epochs - len(history)) * dl.bs * ((dl.words - 1) // dl.bs)
-    folder = RunFolder(out, lambda learn, to: keep(learn, to, base), history, args["patience"])
-    meter = Meter(words, epochs)
+    folder = RunFolder(out, lambda learn, to: keep(learn, to, base), history, args["patience"], world)
+    meter = Meter(words, epochs, world)
     learn.add_cbs([folder, meter])
     try:
         learning.fit(learn, plan, args["seed"], done=len(history), opt_state=opt_state,
-                     discriminative=discriminative)
+                     discriminative=discriminative, rank=world.rank)
     except KeyboardInterrupt:
-        if not folder.history:
+        if not folder.history and world.first:
             keep(learn, out, base)
         return True
     finally:
