@@ -2,7 +2,7 @@
 
 Colours are from Okabe and Ito (2008), Color Universal Design.
 
-Contents: `new_figure`, `plot_piano_roll`, `plot_history`.
+Contents: `new_figure`, `plot_piano_roll`, `plot_history`, `plot_rates`.
 """
 
 import numpy as np
@@ -81,6 +81,27 @@ def plot_history(history, path=None):
     ax.set(xlabel="epoch", ylabel="nats per word",
            title=f"best: {best['nats_per_quarter']:.2f} nats per quarter note, epoch {best['epoch']}")
     ax.legend()
+    ax.grid(color="#dddddd", lw=0.5)
+    return _saved(fig, path)
+
+
+def plot_rates(rates, losses, found, path=None):
+    """Draw the loss over rising rates, and the rate that was found.
+
+    Parameters
+    ----------
+    rates, losses : lists of n floats
+    found : float
+    path : where the PNG goes, or None
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    fig, ax = new_figure(7, 4)
+    ax.plot(rates, losses, color=PART_COLOURS[0])
+    ax.axvline(found, color=PART_COLOURS[1], ls=":")
+    ax.set(xscale="log", xlabel="rate", ylabel="nats per word", title=f"the loss falls fastest about {found:.1e}")
     ax.grid(color="#dddddd", lw=0.5)
     return _saved(fig, path)
 

@@ -131,6 +131,23 @@ def test_each_architecture_trains_resumes_and_composes(data, tmp_path, arch):
     assert len(Generator.load(out).generate(2, 2)) == 2
 
 
+def test_the_rate_finder_trains_nothing(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run(data, out, "--find-lr") == 0
+    assert "--lr " in capsys.readouterr().out
+    assert {p.name for p in out.iterdir()} == {STARTED, "lr_find.png"}
+
+
+def test_tensorboard(data, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    assert run(data, out, "--tensorboard") == 0
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    assert {"train_loss", "nats_per_quarter"} <= set(events.Tags()["scalars"])
+    assert len(events.Scalars("nats_per_quarter")) == 3
+
+
 def test_a_dropout_that_the_architecture_does_not_have(data, tmp_path, capsys):
     told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--from-scratch", "--arch", "lstm", "--weight-p", 0.1)
     assert "--weight-p does not go with --arch lstm" in told
