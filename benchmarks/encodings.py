@@ -17,7 +17,6 @@ places; the others are spelled, a word for each key and one to end the chord.
 
 import argparse
 import json
-import math
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 import record
+from budget import batch_seconds, learn
 
 SIZES = {"emb_sz": 128, "n_hid": 256, "n_layers": 2, "input_p": 0.1, "hidden_p": 0.1, "output_p": 0.1, "embed_p": 0.0,
          "weight_p": 0.1}
@@ -98,7 +98,7 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
     torch.manual_seed(seed)
     loader = PieceLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, way, SHIFTS), seed=seed)
     per_second, share = speeds(len(vocab), NOTEWISE_WORDS[steps_per_quarter])
-    words, model = learn(loader, len(vocab), vocab.pad, int(million_words * 1e6 * share))
+    words, model = learn(loader, "awd_lstm", SIZES, len(vocab), vocab.pad, words=int(million_words * 1e6 * share), lr=LR, warm=WARM)
     quarters = sum(n.quarters for n in held)
     nats = nats_per_piece(awd_lstm.Reader(awd_lstm.to_tensors(model)), held_ids, vocab.pad).sum()
     n_words = sum(map(len, held_ids))
@@ -110,72 +110,11 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
 
 def speeds(vocab_sz, notewise_sz):
     """Words per second that training reads with a vocabulary, and how many times notewise's that is."""
-    import torch
-
-    from clara.models import awd_lstm
-
-    def turn(size):
-        model = awd_lstm.build(SIZES, size, 0).train()
-        ids = torch.randint(1, size, (BS, BPTT))
-
-        def batch():
-            began = time.process_time()
-            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-                logits = model(ids)[0]
-            torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids.flatten()).backward()
-            return time.process_time() - began
-        return batch
-    ours, notewise = turn(vocab_sz), turn(notewise_sz)
+    ours, notewise = (batch_seconds("awd_lstm", SIZES, size, BS, BPTT) for size in (vocab_sz, notewise_sz))
     taken = [(ours(), notewise()) for _ in range(TURNS)]
     least = [min(t) for t in zip(*taken)]
     alike = 0.75 < vocab_sz / notewise_sz < 1.25  # a few rows of the embedding cost less than this can measure
     return BS * BPTT / least[0], 1.0 if alike else least[1] / least[0]
-
-
-def learn(loader, vocab_sz, pad_id, budget_words):
-    """Train on so many words; how many they were in the end, and the model."""
-    import fastai.callback.progress  # noqa: F401  gives the Learner no_bar()
-    from fastai.callback.core import Callback, CancelFitException
-    from fastai.data.core import DataLoaders
-
-    from clara.dataloaders import PieceLoader
-    from clara.learner import music_learner
-
-    class Budget(Callback):
-        """Set the rate by the share that is gone, and stop when all is."""
-
-        words = told = 0
-
-        def before_train(self):
-            loader.epoch = self.epoch
-
-        def before_batch(self):
-            gone = self.words / budget_words
-            if gone >= 1:
-                raise CancelFitException
-            rise, fall = min(1, gone / WARM), 0.5 * (1 + math.cos(math.pi * max(0, gone - WARM) / (1 - WARM)))
-            self.opt.set_hyper("lr", LR * max(1e-3, rise * fall))
-
-        def after_batch(self):
-            self.words += self.yb[0].numel()
-            if 20 * self.words // budget_words > self.told:
-                self.told = 20 * self.words // budget_words
-                print(f"{5 * self.told:3d} % {self.words:12,d} words, loss {float(self.loss):.4f}", flush=True)
-
-    budget, little = Budget(), PieceLoader(loader.dataset[:1], 1, BPTT)  # fastai wants something to validate on
-    vocab = type("Sized", (), {"__len__": lambda self: vocab_sz, "pad": pad_id})()
-    learn = music_learner(DataLoaders(loader, little), "awd_lstm", SIZES, vocab, words_per_quarter=1.0, bf16=has_bf16())
-    learn.add_cb(budget)
-    with learn.no_bar():
-        learn.fit(10_000)
-    return budget.words, learn.model
-
-
-def has_bf16():
-    """Whether bfloat16 products are native here."""
-    import torch
-
-    return torch.cpu._is_avx512_bf16_supported()
 
 
 def run_all(args, wanted):
