@@ -26,6 +26,9 @@ def parser():
     data = p.add_argument_group("data").add_argument
     data("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled")
     data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/<encoding>-<grid>")
+    data("--mix-data", metavar="FOLDER", help="a prepared corpus, of which some pieces are mixed in, so that the net does not "
+         "forget it")
+    data("--mix-share", type=cli.within(0, 0.9), default=0.25, metavar="SHARE", help="of an epoch's words that are its")
     run = p.add_argument_group("run").add_argument
     run("--out", metavar="FOLDER", help="run folder; without it runs/<encoding>-<time>")
     run("--resume", metavar="RUN", nargs="?", const=NEWEST, help="go on with this run folder, or with --out, or "
@@ -43,7 +46,8 @@ def parser():
     fit("--lr", type=cli.above(0), metavar="X",
         help="highest rate, 1e-3 to 8e-3; without it 3e-3 fresh, 1e-3 to fine-tune")
     fit("--schedule", default="one_cycle", choices=["one_cycle", "flat_cos"], help="of the rate")
-    fit("--bs", type=cli.at_least(1), default=64, metavar="N", help="streams side by side, 32 to 256")
+    fit("--bs", type=cli.at_least(1), metavar="N", help="streams side by side, 4 to 256; without it 64, and fewer for little "
+        "music, so that an epoch takes some fifty steps")
     fit("--bptt", type=cli.at_least(2), default=200, metavar="N", help="words between updates")
     fit("--wd", type=cli.at_least(0, float), default=0.01, metavar="X", help="weight decay")
     fit("--moms", type=cli.within(0, 0.9999), nargs=2, default=[0.7, 0.99], metavar="X", help="Adam's averages")
@@ -78,8 +82,8 @@ def typed(argv):
 def main(argv=None):
     """Parse, prepare, train, report."""
     args = vars(parser().parse_args(argv))
-    from clara.errors import BadSetting  # heavy imports wait for --help
     from clara import distributed
+    from clara.errors import BadSetting  # heavy imports wait for --help
     from clara.training import run_settings, train
 
     world = distributed.join(args["device"])

@@ -48,19 +48,24 @@ class PieceLoader:
     tables : int array (23, vocab_sz) to train in all keys, or None to leave keys and order
     seed : of shuffling and keys
     rows : slice of the streams that this process reads, where several train together
+    others : more pieces, of which each epoch takes some, drawn anew
+    share : of an epoch's words that are theirs, below 1
     """
 
     n_inp = 1
 
-    def __init__(self, pieces, bs, seq_len, device="cpu", tables=None, seed=0, rows=slice(None)):
-        self.words = sum(map(len, pieces))
+    def __init__(self, pieces, bs, seq_len, device="cpu", tables=None, seed=0, rows=slice(None), others=(), share=0.0):
+        own = sum(map(len, pieces))
+        self.n_own, self.others_words = len(pieces), min(int(own * share / (1 - share)), sum(map(len, others)))
+        self.words = own + self.others_words
+        pieces = [*pieces, *others]
         self.bs = max(1, min(bs, (self.words - 1) // MIN_WINDOW))
         self.seq_len, self.device, self.seed, self.epoch, self.rows = seq_len, torch.device(device), seed, 0, rows
         self.bounds = np.cumsum([0, *map(len, pieces)])
         self.corpus = torch.from_numpy(np.concatenate(pieces)).to(self.device)
         self.shifts = [fitting_shifts(p, tables) for p in pieces] if tables is not None else None
         self.tables = None if tables is None else torch.from_numpy(tables).to(self.device)
-        self.dataset = pieces
+        self.dataset = pieces[:self.n_own]
 
     def __len__(self):
         columns = (self.words - 1) // self.bs
@@ -79,9 +84,22 @@ class PieceLoader:
         """All pieces of this epoch in their order and keys, (words,)."""
         if self.tables is None:
             return self.corpus
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.shifts))
-        return torch.cat([self.tables[self._key(i)][self.corpus[self.bounds[i]:self.bounds[i + 1]].long()]
-                          for i in order])
+        rng = np.random.default_rng([self.seed, self.epoch])
+        pieces = [(i, self.bounds[i + 1]) for i in rng.permutation(self.n_own)]
+        if self.others_words:
+            pieces += self._drawn(rng)
+            pieces = [pieces[i] for i in rng.permutation(len(pieces))]
+        return torch.cat([self.tables[self._key(i)][self.corpus[self.bounds[i]:end].long()] for i, end in pieces])
+
+    def _drawn(self, rng):
+        """Some of the other pieces and where each ends, the last cut so that they have others_words."""
+        drawn, left = [], self.others_words
+        for i in self.n_own + rng.permutation(len(self.bounds) - 1 - self.n_own):
+            if left:
+                end = min(self.bounds[i + 1], self.bounds[i] + left)
+                drawn.append((i, end))
+                left -= end - self.bounds[i]
+        return drawn
 
     def _key(self, i):
         """The table for piece i in this epoch: each of its shifts once before any comes again."""
@@ -90,7 +108,7 @@ class PieceLoader:
         return shifts[np.random.default_rng([self.seed, i, lap]).permutation(len(shifts))[at]]
 
 
-def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None)):
+def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None), others=None, share=0.0):
     """fastai `DataLoaders` of a corpus: train in all keys, valid as written.
 
     Where no piece is held out, the training pieces as written stand in for valid.
@@ -98,7 +116,8 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None)):
     Parameters
     ----------
     corpus : clara.corpus.Corpus
-    bs, seq_len, device, seed, rows : see `PieceLoader`; valid has fewer streams where it is small, and all of them
+    bs, seq_len, device, seed, rows, share : see `PieceLoader`; valid has fewer streams where it is small, and all of them
+    others : a Corpus of the same vocabulary whose training pieces are mixed in, or None
 
     Returns
     -------
@@ -109,7 +128,8 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None)):
 
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     valid_split = "valid" if (corpus.manifest["split"] == "valid").any() else "train"
-    train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed, rows)
+    train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed, rows,
+                        others.ids("train") if others else (), share)
     pieces = corpus.ids(valid_split)
     valid = PieceLoader(pieces, min(bs, max(1, sum(map(len, pieces)) // VALID_STREAM)), seq_len, device)
     return DataLoaders(train, valid, device=torch.device(device)), valid_split

@@ -1,6 +1,6 @@
 """A training run from its settings to a finished run folder.
 
-Contents: `train`, `run_settings`, `net_settings`, `choose_device`, `model_card`.
+Contents: `train`, `run_settings`, `streams_for`, `net_settings`, `choose_device`, `model_card`.
 """
 
 import json
@@ -27,6 +27,7 @@ from clara.transfer import for_vocabulary
 STARTED = "started.json"
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
 CARD = "README.md"
+FEWEST_STREAMS, MOST_STREAMS, UPDATES = 4, 64, 50
 NET_FLAGS = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "output_p", "embed_p", "weight_p")
 
 
@@ -55,11 +56,14 @@ def train(args, command=(), world=ALONE):
     if corpus.encoding.name != args["encoding"]:
         raise BadSetting(f"{args['data']} is {corpus.encoding.name} text, --encoding says {args['encoding']}")
     start = _starting_weights(args, corpus)
+    args = args | {"bs": args["bs"] or streams_for(int(corpus.rows("train")["words"].sum()), args["bptt"], world.size)}
+    others = _others(args, corpus)
     out = _claim(args, command) if world.first else Path(args["out"])
     world.wait()
     sizes = start.sizes if start else net_settings(args)
     torch.manual_seed(args["seed"])
-    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world.share(args["bs"]))
+    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world.share(args["bs"]),
+                                   others, args.get("mix_share") or 0.0)
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
     if world.size > 1:
         learn.add_cb(Together(world))
@@ -117,6 +121,29 @@ def run_settings(folder):
     if not path.is_file():
         raise BadSetting(f"{folder}: no run to resume there ({STARTED} is missing)")
     return json.loads(path.read_text(encoding="utf-8"))["arguments"]
+
+
+def streams_for(words, bptt, world_size=1):
+    """How many streams to read side by side, so that an epoch takes some UPDATES steps: 4 to 64, a multiple of world_size.
+
+    Parameters
+    ----------
+    words : to train on
+    bptt : words of a stream between updates
+    world_size : processes that share them
+    """
+    wanted = min(MOST_STREAMS, max(FEWEST_STREAMS, words // (UPDATES * bptt)))
+    return max(1, wanted // world_size) * world_size
+
+
+def _others(args, corpus):
+    """The Corpus to mix in, or None."""
+    if not args.get("mix_data"):
+        return None
+    others = Corpus.load(args["mix_data"])
+    if others.vocab != corpus.vocab:
+        raise BadSetting(f"--mix-data {args['mix_data']}: its vocabulary is not that of {corpus.folder}")
+    return others
 
 
 def net_settings(args):

@@ -192,3 +192,24 @@ def test_no_training_piece(corpus_folder):
     told[told["split"] != "train"].to_csv(path, index=False)
     with pytest.raises(NoData, match="no piece in the train split"):
         dataloaders(Corpus.load(corpus_folder), bs=1, seq_len=10)
+
+
+def test_others_are_drawn_anew_and_fill_their_share():
+    others = [ids_of(line(50, 70, n)) for n in range(20, 40)]
+    mixed = PieceLoader(PIECES, 2, 16, tables=TABLES, others=others, share=0.4)
+    n_own = sum(map(len, PIECES))
+    assert mixed.words == n_own + int(n_own * 0.4 / 0.6) and len(mixed.dataset) == len(PIECES)
+    streams = []
+    for epoch in range(2):
+        mixed.epoch = epoch
+        stream = mixed._stream()
+        assert len(stream) == mixed.words
+        assert (stream == VOCAB.eos).sum() >= len(PIECES)  # own pieces whole
+        streams.append(sorted(stream.tolist()))
+    assert streams[0] != streams[1]
+    assert torch.equal(*(torch.cat([x for x, _ in mixed], dim=1) for _ in range(2)))
+
+
+def test_no_more_others_than_there_are():
+    mixed = PieceLoader(PIECES[:1], 1, 16, tables=TABLES, others=PIECES[:1], share=0.9)
+    assert mixed.words == 2 * len(PIECES[0]) == len(mixed._stream())

@@ -15,7 +15,9 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
 from clara.evaluate import nats_per_quarter
 from clara.generator import Generator
-from clara.training import CARD, STARTED, choose_device, run_settings, train
+from clara.training import CARD, STARTED, choose_device, run_settings, streams_for, train
+from data_prep.corpora import expand
+from data_prep.encode import encode_corpus
 
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD}
 
@@ -156,3 +158,18 @@ def test_device_and_precision_are_told(precision, bf16):
     device, found, told = choose_device("cpu", precision)
     assert (device, found) == (torch.device("cpu"), bf16)
     assert "cpu" in told and precision in told
+
+
+@pytest.mark.parametrize("words, bptt, processes, streams", [(4_000_000, 200, 1, 64), (500_000, 200, 1, 50), (50_000, 200, 1, 5),
+                                                             (1_000, 200, 1, 4), (500_000, 200, 4, 48), (10, 200, 8, 8)])
+def test_streams_for_much_and_little_music(words, bptt, processes, streams):
+    assert streams_for(words, bptt, processes) == streams
+
+
+def test_a_corpus_to_mix_in(data, tmp_path):
+    out = tmp_path / "mixed"
+    train(tiny.arguments(data, out, "--mix-data", data, "--mix-share", 0.5))
+    assert config(out)["training"]["arguments"]["mix_share"] == 0.5
+    encode_corpus(expand([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62})
+    with pytest.raises(BadSetting, match="--mix-data .*other: its vocabulary is not that of"):
+        train(tiny.arguments(data, tmp_path / "run", "--mix-data", tmp_path / "other"))
