@@ -36,7 +36,7 @@ ABC_NOTE = re.compile(r"[A-Ga-g]")
 # Where each form tells its metre. music21 counts out a bar beat by beat, so that one of 9,999,999/4 takes all memory.
 METRE = {"humdrum": re.compile(r"\*M(\d\S*)"), "abc": re.compile(r"(?:^|\[)M:([^\]\n%]*)", re.MULTILINE)}
 HUGE_METRE = re.compile(r"\d{4}|.{40}", re.DOTALL)
-HUGE_LENGTH = re.compile(r"\d{4,}")  # in ABC: a bar so long takes music21 hours
+HUGE_LENGTH = re.compile(r"(?<=[^\s:\d])\d{4,}")  # in ABC, behind a note or a slash: a bar so long takes music21 hours
 ASIDE = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|%.*')  # in a line of ABC, what is no music
 CONTAINER = "META-INF/container.xml"
 

@@ -137,6 +137,12 @@ def test_musicxml_out_of_bounds(write, text, reason):
         read_score(write("a.xml", text))
 
 
+def test_a_number_that_is_no_length(write):
+    """A tune book of O'Neill's has its number alone on a line."""
+    with_it, without = (read_score(write("a.abc", ABC + text))[0] for text in ("CDEF|\n::1646\nCDEF|", "CDEF|\nCDEF|"))
+    assert with_it == without
+
+
 @pytest.mark.parametrize("name, text, reason", [
     ("a.krn", KERN.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
     ("a.abc", ABC.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
