@@ -13,7 +13,7 @@ from clara import cli
 
 ROOT = Path(__file__).resolve().parent
 SETTINGS = ("temperature", "top_k", "top_p", "random_freq")
-REPLAYED = ("model", "prompt", "prompt_quarters", "n", "quarters", "seed", "qpm", *SETTINGS)
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "quarters", "seed", "qpm", *SETTINGS)
 
 
 def parser():
@@ -38,6 +38,7 @@ def parser():
     freedom("--seed", type=cli.at_least(0), metavar="N", help="of the first piece; without it by chance")
     run = p.add_argument_group("run").add_argument
     run("--model", default=str(ROOT / "pretrained" / "notewise"), metavar="FOLDER", help="run folder or shipped model")
+    run("--style", metavar="FILE", help="a style file that train.py --light made from this model")
     run("--out", metavar="FOLDER", help="without it output/<time>")
     run("--threads", type=cli.at_least(1), metavar="N",
         help="CPU threads; without it half of those torch would take, as one held up by other work holds up all")
@@ -63,7 +64,7 @@ def main(argv=None):
     torch.set_num_threads(args.threads or max(1, torch.get_num_threads() // 2))
     if args.seed is None:
         args.seed = int(time.time()) % 1_000_000
-    generator = Generator.load(args.model)
+    generator = Generator.load(args.model, args.style)
     prompt = None
     if args.prompt:
         prompt, losses = read_prompt(args.prompt, generator.encoding, args.prompt_quarters)
@@ -96,7 +97,7 @@ def _replay(args):
     try:
         run = json.loads(Path(args.replay).read_text(encoding="utf-8"))
         for name in REPLAYED:
-            setattr(args, name, run["settings"][name] if name in SETTINGS else run[name])
+            setattr(args, name, run["settings"][name] if name in SETTINGS else run.get(name) if name == "style" else run[name])
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e

@@ -35,6 +35,8 @@ def parser():
         "with the newest under runs/; its own flags hold, --epochs and --patience may change")
     run("--from-scratch", action="store_true", help="do not start from pretrained weights")
     run("--pretrained", metavar="FOLDER", help="weights to start from; without it pretrained/<encoding>")
+    run("--light", action="store_true", help="leave the weights as they are and find a style for them: initial states and output "
+        "layer, a file of some hundred kilobytes for generate.py --style")
     run("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     run("--precision", default="auto", choices=["auto", "bf16", "fp32"], help="of matrix products")
     run("--threads", type=cli.at_least(1), metavar="N", help="CPU threads; without it all")
@@ -102,9 +104,22 @@ def main(argv=None):
         args["pretrained"] = os.path.relpath(shipped)
     args["out"] = world.agreed(args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
+        if args.get("light"):
+            return _light(args, world)
         return cli.INTERRUPTED if train(args, command=sys.argv, world=world) else 0
     finally:
         distributed.leave()
+
+
+def _light(args, world):
+    """A style file instead of new weights."""
+    from clara.errors import BadSetting
+    from clara.light import train_style
+
+    if args["resume"] or world.size > 1:
+        raise BadSetting("--light takes minutes on one machine: it neither resumes nor shares")
+    train_style(args, command=sys.argv)
+    return 0
 
 
 def _run_to_resume(args):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from clara.checkpoint import Checkpoint
+from clara.checkpoint import Checkpoint, weights_hash
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.midi import read_midi
 from clara.notes import NoteSequence, crop
@@ -19,6 +19,7 @@ from clara.sampling.engine import sample
 from clara.sampling.grammars import grammar_of
 from clara.sampling.strategies import Settings, choose
 from clara.score_files import SCORE_SUFFIXES
+from clara.style import Style
 
 MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
@@ -61,9 +62,10 @@ class Generator:
         self.grammar = grammar_of(self.encoding, self.vocab, LONGEST_NOTE, LONGEST_SILENCE)
 
     @classmethod
-    def load(cls, folder):
-        """Load a run folder; raises as `Checkpoint.load`."""
-        return cls(Checkpoint.load(folder))
+    def load(cls, folder, style=None):
+        """Load a run folder, and a style file for it if there is one; raises as `Checkpoint.load` and `Style.load`."""
+        checkpoint = Checkpoint.load(folder)
+        return cls(Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint)
 
     def generate(self, n=8, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, on_step=None):
         """Compose n pieces in one batch.

@@ -98,13 +98,17 @@ class Reader(nn.Module):
 
     Parameters
     ----------
-    tensors : weights by their names on disk
+    tensors : weights by their names on disk; those of a style (see `clara.style`) may stand among them:
+        `output.weight` (vocab_sz, emb_sz), and `start.0.h`, `start.0.c` and so on (1, 1, n), the state to begin in
     """
 
     def __init__(self, tensors):
         super().__init__()
         self.embedding = nn.Embedding.from_pretrained(tensors["embedding.weight"].float())
         n_layers = sum(name.endswith("weight_hh_l0") for name in tensors)
+        self.beginning = [[tensors[f"start.{i}.{s}"].float() for s in "hc"] for i in range(n_layers)] if "start.0.h" in tensors else None
+        if "output.weight" in tensors:
+            self.output = nn.Parameter(tensors["output.weight"].float(), requires_grad=False)
         self.rnns = nn.ModuleList(_lstm(tensors, layer) for layer in range(n_layers))
         self.bias = nn.Parameter(tensors["output.bias"].float(), requires_grad=False)
         self.eval()
@@ -117,11 +121,13 @@ class Reader(nn.Module):
     @property
     def output_weight(self):
         """Rows of the output layer, (vocab_sz, emb_sz)."""
-        return self.embedding.weight
+        return self.output if hasattr(self, "output") else self.embedding.weight
 
     def start(self, bs):
         """The state before the first word, for bs sequences: a list of (h, c) per layer."""
         device = self.bias.device
+        if self.beginning:
+            return [tuple(s.to(device).repeat(1, bs, 1) for s in layer) for layer in self.beginning]
         return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2))
                 for rnn in self.rnns]
 
@@ -138,11 +144,16 @@ class Reader(nn.Module):
         logits : float32 tensor (bs, seq_len, vocab_sz)
         state : after the last word
         """
+        x, after = self.hidden(ids, state)
+        return x @ self.output_weight.T + self.bias, after
+
+    def hidden(self, ids, state):
+        """What the output layer reads, (bs, seq_len, emb_sz), and the state after the last word."""
         x, after = self.embedding(ids), []
         for rnn, before in zip(self.rnns, state):
             x, h = _step(rnn, x, before) if ids.shape[1] == 1 else rnn(x, before)
             after.append(h)
-        return x @ self.output_weight.T + self.bias, after
+        return x, after
 
     @staticmethod
     def take(state, rows):

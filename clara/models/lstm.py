@@ -91,14 +91,4 @@ def load_tensors(model, tensors):
     model.reset()
 
 
-class Reader(awd_lstm.Reader):
-    """As `clara.models.awd_lstm.Reader`, with an output matrix of its own."""
-
-    def __init__(self, tensors):
-        super().__init__(tensors)
-        self.output = nn.Parameter(tensors["output.weight"].float(), requires_grad=False)
-
-    @property
-    def output_weight(self):
-        """Rows of the output layer, (vocab_sz, n_hid)."""
-        return self.output
+Reader = awd_lstm.Reader  # which takes an output matrix of its own
