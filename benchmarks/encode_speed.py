@@ -2,7 +2,7 @@
 
 python benchmarks/encode_speed.py FOLDER_OF_MIDI
 
-Clara reads a MIDI file, mends it, encodes it and joins the words: notewise at 12 steps per
+Clara reads a MIDI file, mends it and writes its text: notewise at 12 steps per
 quarter, chordwise at 4. MidiTok's TSD tokenizer works on the 12-step grid. music21 only parses, and only every so
 many files, as it takes seconds for each. symusic's parse alone is the limit for all that
 build on it. All take turns, chunk by chunk, so that a machine that slows down slows all of
@@ -26,7 +26,7 @@ def clara_text(name):
 
     encoding = make({"encoding": name})
     steps = encoding.steps_per_quarter
-    return lambda path: " ".join(encoding.encode(read_midi(path, steps_per_quarter=steps)[0])[0])
+    return lambda path: encoding.text(read_midi(path, steps_per_quarter=steps)[0])[0]
 
 
 def miditok_text():

@@ -1,12 +1,13 @@
 """Loops that numpy has no word for, compiled to machine code by numba when first called.
 
-Contents: `compiled`, the types that it takes (`INTEGER`, `INTEGERS`, `BYTES`), `load_all`.
+Contents: `compiled`, the types that it takes (`INTEGER`, `INTEGERS`, `PAIRS`, `BYTES`), `load_all`.
 """
 
 from functools import cache, wraps
 
 INTEGER = "int64"
 INTEGERS = "int64, shape (n,)"  # an array of any layout
+PAIRS = "int64, shape (n, 2)"
 BYTES = "uint8, shape (n,)"  # a read-only array
 
 _loaders = []
@@ -42,6 +43,7 @@ def _load(function, argument_types):
     from numba import njit, types  # takes half a second: waits for the first call
 
     known = {INTEGER: types.int64, INTEGERS: types.Array(types.int64, 1, "A", readonly=True),
+             PAIRS: types.Array(types.int64, 2, "A", readonly=True),
              BYTES: types.Array(types.uint8, 1, "C", readonly=True)}
     signature = tuple(known[t] for t in argument_types)
     try:

@@ -10,11 +10,10 @@ Contents: `readable`, `FAR`.
 """
 
 import struct
-from typing import NamedTuple
 
 import numpy as np
 
-from clara.compiled import BYTES, INTEGER, compiled
+from clara.compiled import BYTES, PAIRS, compiled
 from clara.errors import BadMusicFile, TooLong
 
 # A key that is never released is so FAR ticks after the end of its track.
@@ -28,17 +27,6 @@ HEADER = 14  # bytes at least
 MAX_TRACKS = 1024
 READ_ON = 8  # bytes that a walk may read behind the file: an event's first ones and a quantity, before it looks where it is
 MAX_TICKS = 2**31 - 1 - FAR  # of a track; beyond, symusic's clock would turn over at the keys up
-
-
-class _Track(NamedTuple):
-    """What a walk over a track's events finds."""
-
-    ticks: int  # to its end
-    whole: bool  # whether it ends after an event
-    beyond: bool  # whether a key is beyond 127, or where the keys are is in doubt
-    pedalled: bool  # whether a pedal is moved
-    n_down: int  # keys that are down at its end
-    down: np.ndarray  # by channel and key how often, shape (16, 128)
 
 
 def readable(data, name):
@@ -76,16 +64,17 @@ def readable(data, name):
     if len(places) > MAX_TRACKS:
         raise TooLong(f"{name}: more than {MAX_TRACKS:,} tracks")
     file = np.frombuffer(data + bytes(READ_ON), dtype=np.uint8)
-    tracks = [_Track(*_walk(file, at, size)) for at, size in places]
-    if any(track.ticks > MAX_TICKS for track in tracks):
+    found, down = _walk(file, np.array(places, dtype=np.int64).reshape(-1, 2))
+    ticks, whole, beyond, pedalled, n_down = found.T
+    if (ticks > MAX_TICKS).any():
         raise TooLong(f"{name}: a track of more than {MAX_TICKS:,} ticks")
-    if any(track.beyond for track in tracks):
+    if beyond.any():
         raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127, or a message out of place)")
-    if not all(track.whole for track in tracks):
+    if not whole.all():
         raise BadMusicFile(f"{name}: broken MIDI (a track breaks off inside an event)")
-    endings = [_ending(track) for track in tracks]
-    if any(endings) or data[10:12] != struct.pack(">H", len(tracks)):
-        return _with_endings(data, chunks, endings)
+    unended = pedalled | n_down
+    if unended.any() or data[10:12] != struct.pack(">H", len(places)):
+        return _with_endings(data, chunks, [_ending(d) if u else b"" for d, u in zip(down, unended)])
     return data
 
 
@@ -103,13 +92,11 @@ def _chunks(data):
         at += 8 + size
 
 
-def _ending(track):
-    """The events that release what a track leaves down; none of one that needs none."""
-    if not track.pedalled and not track.n_down:
-        return b""
-    channels, keys = track.down.nonzero()
+def _ending(down):
+    """The events that release all pedals, and the keys that a track leaves down."""
+    channels, keys = down.nonzero()
     keys_up = b"\0".join(bytes([_NOTE_OFF | channel, key, 0]) for channel, key in zip(channels.tolist(), keys.tolist())
-                         for _ in range(track.down[channel, key]))
+                         for _ in range(down[channel, key]))
     return _PEDALS_UP[1:] + (_FAR_LATER + keys_up if keys_up else b"")
 
 
@@ -126,11 +113,17 @@ def _with_endings(data, chunks, endings):
     return b"".join([header, *written])
 
 
-@compiled(BYTES, INTEGER, INTEGER)
-def _walk(file, at, size):
-    """Of a track of `size` bytes from `at` in a file, a uint8 array with READ_ON more: the fields of a `_Track`.
+@compiled(BYTES, PAIRS)
+def _walk(file, places):
+    """Read the events of tracks, which lie at `places` (begin, size) in a file that has READ_ON bytes more.
 
     Written for few jumps that depend on the data, which are most of what it costs.
+
+    Returns
+    -------
+    found : int64 array (n_tracks, 5): its ticks; whether it ends after an event; whether a key is beyond 127 or where
+        the keys are is in doubt; whether a pedal is moved; how many keys are down at its end
+    down : int32 array (n_tracks, 16, 128), by channel and key how often
     """
     def quantity(at):  # a variable-length quantity of at most four bytes, and the place after it
         byte = np.int64(file[at])
@@ -142,36 +135,42 @@ def _walk(file, at, size):
             value, at = value << 7 | byte & 0x7F, at + 1
         return value, at
 
-    end = at + size
-    down = np.zeros((16, 128), dtype=np.int32)
-    ticks, running, n_down, beyond, pedalled = 0, 0, 0, False, False
-    while at < end:
-        delta, at = quantity(at)
-        ticks += delta
-        if at >= end:
-            return ticks, False, beyond, pedalled, n_down, down
-        fresh = np.int64(file[at] >> 7)
-        status = np.int64(file[at]) if fresh else running
-        at += fresh
-        if status < _SYSEX:  # a channel's status runs on past names and tempos
-            running = status
-        if _NOTE_OFF <= status < _NOTE_OFF + 0x20:
-            channel, key = status & 0x0F, np.int64(file[at])
-            pressed = status >> 4 & 1 & (file[at + 1] != 0)
-            beyond |= key > 127
-            change = pressed - ((1 - pressed) & (down[channel, key & 127] > 0))
-            down[channel, key & 127] += change
-            n_down += change
-            at += 2
-        elif status < _SYSEX:
-            beyond |= status == 0
-            pedalled |= (status & 0xF0 == _CONTROLLER) & (file[at] == _PEDAL)
-            at += 1 if _PROGRAM <= status < _BEND else 2
-        elif status == _META and file[at] == _END and at < end:
-            return ticks, True, beyond, pedalled, n_down, down
-        elif status == _META or status == _SYSEX:
-            length, at = quantity(at + (status == _META))
-            at += length
-        else:  # a message of the wire, or F7, of whose length symusic has its own idea
-            beyond = True
-    return ticks, at == end, beyond, pedalled, n_down, down
+    found = np.zeros((len(places), 5), dtype=np.int64)
+    down = np.zeros((len(places), 16, 128), dtype=np.int32)
+    for track in range(len(places)):
+        at, end = places[track, 0], places[track, 0] + places[track, 1]
+        ticks, running, n_down, beyond, pedalled, ended = 0, 0, 0, False, False, at == end
+        while at < end:
+            delta, at = quantity(at)
+            ticks += delta
+            if at >= end:
+                break
+            fresh = np.int64(file[at] >> 7)
+            status = np.int64(file[at]) if fresh else running
+            at += fresh
+            if status < _SYSEX:  # a channel's status runs on past names and tempos
+                running = status
+            if _NOTE_OFF <= status < _NOTE_OFF + 0x20:
+                channel, key = status & 0x0F, np.int64(file[at])
+                pressed = status >> 4 & 1 & (file[at + 1] != 0)
+                beyond |= key > 127
+                change = pressed - ((1 - pressed) & (down[track, channel, key & 127] > 0))
+                down[track, channel, key & 127] += change
+                n_down += change
+                at += 2
+            elif status < _SYSEX:
+                beyond |= status == 0
+                pedalled |= (status & 0xF0 == _CONTROLLER) & (file[at] == _PEDAL)
+                at += 1 if _PROGRAM <= status < _BEND else 2
+            elif status == _META and file[at] == _END and at < end:
+                ended = True
+                break
+            elif status == _META or status == _SYSEX:
+                length, at = quantity(at + (status == _META))
+                at += length
+            else:  # a message of the wire, or F7, of whose length symusic has its own idea
+                beyond = True
+            ended = at == end
+        found[track, 0], found[track, 4] = ticks, n_down
+        found[track, 1], found[track, 2], found[track, 3] = ended, beyond, pedalled
+    return found, down

@@ -58,16 +58,16 @@ def encode_piece(job, out, encoding, reading):
         if earlier and earlier["hash"] == digest and path.is_file():
             return earlier | {"composer": piece.composer, "source": corpora.readable(str(piece.path))}
         notes, losses = _read(piece, encoding, reading)
-        words, more = encoding.encode(notes)
+        text, n_words, more = encoding.text(notes)
         make_folder(path.parent)
-        write_whole(path, " ".join(words) + "\n")
+        write_whole(path, text + "\n")
         runs = fingerprint(_heard(piece, notes))
     except (ClaraError, OSError) as e:
         return refusal(piece, f"{type(e).__name__}: {e}")
     losses += more
     told = {column: sum(losses[n] for n in names) for column, names in LOSS_COLUMNS.items()}
     return {"piece": piece.name, "composer": piece.composer, "source": corpora.readable(str(piece.path)), "hash": digest,
-            "notes": len(notes), "quarters": round(notes.quarters, 4), "words": len(words),
+            "notes": len(notes), "quarters": round(notes.quarters, 4), "words": n_words,
             "reason": "", "fingerprint": runs} | told
 
 

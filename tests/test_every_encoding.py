@@ -8,11 +8,11 @@ import pytest
 import tiny
 
 import train
-from clara.encodings import ENCODINGS
+from clara.encodings import ENCODINGS, make
 from clara.generator import Generator, read_prompt
 from clara.instruments import ENSEMBLES
 from clara.midi import read_midi, write_midi
-from clara.notes import mend
+from clara.notes import mend, mend_like
 from data_prep import encode
 
 
@@ -76,3 +76,17 @@ def test_performed_music_is_kept_out_on_request(music, encode_into):
     manifest = encode_into(music, "--max-grid-error", "0.45")[1]
     assert manifest["reason"].str.contains("OffGrid").tolist() == (manifest["piece"] == "bach/performed").tolist()
     assert not encode_into(music)[1]["reason"].any()  # and without it comes back
+
+
+@pytest.mark.parametrize("settings", [*({"encoding": name} for name in ENCODINGS), {"encoding": "chordwise", "holds": True}], ids=str)
+def test_a_text_is_the_words_between_spaces(settings):
+    encoding = make(settings)
+    for seed in range(3):
+        notes = mend_like(played(encoding, seed), *(f(played(encoding, seed)) for f in (
+            lambda n: n.start * encoding.steps_per_quarter // 12, lambda n: n.end * encoding.steps_per_quarter // 12 + 1,
+            lambda n: n.pitch, lambda n: n.part)))[0]
+        notes = replace(notes, steps_per_quarter=encoding.steps_per_quarter)
+        words, losses = encoding.encode(notes)
+        assert encoding.text(notes) == (" ".join(words), len(words), losses)
+    nothing = mend([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
+    assert encoding.text(nothing)[:2] == ("", 0)

@@ -72,9 +72,14 @@ class Chordwise(Keyboard):
 
         Without holds `relengthened` counts the notes whose length decoding will not give back.
         """
+        text, _, losses = self.text(notes)
+        return text.split(), losses
+
+    def text(self, notes):
+        """As `Keyboard.text`."""
         notes, losses = self.fit(notes)
         if not len(notes):
-            return [], losses
+            return "", 0, losses
         n_steps = notes.n_steps if self.holds else min(notes.n_steps, int(notes.start[-1]) + self.longest)
         if not self.holds:
             losses = +(losses + Counter(relengthened=int((notes.duration != _until_next(notes.start, n_steps, self.longest)).sum())))
@@ -82,7 +87,7 @@ class Chordwise(Keyboard):
         rank = (step << TONE_BITS | tone) << 1 | held
         rank.sort()
         codes = _chords(rank, notes.start, n_steps, self.n_tones, len(self._marks) // 2)
-        return "".join(self._marks[codes].tolist())[1:].split(" "), losses
+        return "".join(self._marks[codes].tolist())[1:], n_steps, losses
 
     def _sounding(self, notes):
         """Step, tone and held (0 or 1) of everything that the words name."""

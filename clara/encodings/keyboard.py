@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from clara.compiled import BYTES, INTEGERS, compiled
 from clara.errors import BadSetting, UnknownWord
 from clara.instruments import ENSEMBLES
 from clara.notes import LOWEST_PIANO, fold
@@ -78,6 +79,12 @@ class Keyboard:
         return np.array(self.words, dtype=object)
 
     @cached_property
+    def _letters(self):
+        """Every word with a space before it, in one row of bytes, and where each begins, shape (n_words + 1,)."""
+        spelled = [f" {word}".encode("ascii") for word in self.words]
+        return np.frombuffer(b"".join(spelled), dtype=np.uint8), np.cumsum([0, *map(len, spelled)])
+
+    @cached_property
     def _code_of(self):
         return {word: code for code, word in enumerate(self.words)}
 
@@ -133,6 +140,18 @@ class Keyboard:
         """
         raise NotImplementedError
 
+    def text(self, notes):
+        """Write notes as a text, faster than `encode` where it can be.
+
+        Returns
+        -------
+        text : str of the words of `encode`, between spaces
+        n_words : int
+        losses : Counter as of `encode`
+        """
+        words, losses = self.encode(notes)
+        return " ".join(words), len(words), losses
+
     def decode(self, words, qpm=120.0):
         """Read words back as notes; what makes no sense is mended and counted.
 
@@ -172,6 +191,20 @@ class Keyboard:
     def instruments(self):
         """The prefixes as a `NoteSequence` keeps them; the piano alone has room for a solo."""
         return ("p", "v") if self.prefixes == ("p",) else self.prefixes
+
+
+@compiled(INTEGERS, BYTES, INTEGERS)
+def spell(codes, letters, begins):
+    """The letters of words in a row, uint8: of word n those from begins[n] to begins[n + 1]."""
+    size = 0
+    for code in codes:
+        size += begins[code + 1] - begins[code]
+    text, at = np.empty(size, dtype=np.uint8), 0
+    for code in codes:
+        for i in range(begins[code], begins[code + 1]):
+            text[at] = letters[i]
+            at += 1
+    return text
 
 
 def plain_words(words):

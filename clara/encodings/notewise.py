@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from clara.compiled import INTEGER, INTEGERS, compiled
-from clara.encodings.keyboard import Keyboard
+from clara.encodings.keyboard import Keyboard, spell
 from clara.notes import mend
 
 LONGEST_WAIT_QUARTERS = 2
@@ -44,6 +44,12 @@ class Notewise(Keyboard):
         """As `Keyboard.encode`."""
         notes, losses = self.fit(notes)
         return self._word_array[self._encode_codes(notes)].tolist(), losses
+
+    def text(self, notes):
+        """As `Keyboard.text`."""
+        notes, losses = self.fit(notes)
+        codes = self._encode_codes(notes)
+        return spell(codes, *self._letters)[1:].tobytes().decode("ascii"), len(codes), losses
 
     def _encode_codes(self, notes):
         """Codes of fitted notes, shape (n_words,)."""
