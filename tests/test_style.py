@@ -14,8 +14,8 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.evaluate import nats_per_quarter
 from clara.generator import Generator
-from clara.light import HISTORY, STYLE
-from clara.style import Style, tune
+from clara.light import HISTORY, STYLE, tune
+from clara.style import Style
 
 
 @pytest.fixture(scope="module")
