@@ -16,6 +16,7 @@ from safetensors.torch import save
 from clara.errors import CheckpointMismatch
 from clara.files import write_whole
 
+
 @dataclass
 class Style:
     """A style as it stands in its file.
