@@ -1,14 +1,16 @@
 """fastai's Learner for music, and the stages of a run.
 
-Contents: `music_learner`, `Stage`, `stages`, `find_lr`, `tensorboard`, `fit`.
+Contents: `music_learner`, `Stage`, `stages`, `largest_batch`, `is_out_of_memory`, `find_lr`, `tensorboard`, `fit`.
 """
 
+import gc
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from fastai.callback.progress import ProgressCallback  # noqa: F401  gives the Learner no_bar()
 from fastai.callback.rnn import rnn_cbs
 from fastai.callback.schedule import ParamScheduler, combined_cos
@@ -26,6 +28,10 @@ RATE_RATIO = 2.6  # between the rates of neighbouring groups (Howard and Ruder 2
 
 class Diverged(ClaraError):
     """The loss is no longer a number."""
+
+
+class OutOfDeviceMemory(ClaraError):
+    """A batch does not fit."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,36 @@ def music_learner(dls, arch, config, vocab, *, words_per_quarter, alpha=2.0, bet
                     metrics=NatsPerQuarter(words_per_quarter))
     learn.logger, learn.create_mbar = lambda *_: None, False
     return learn
+
+
+def largest_batch(learn, bs, seq_len):
+    """How many streams fit the device's memory, by trying halves of bs; 0 if not even one does.
+
+    Parameters
+    ----------
+    learn : Learner, whose state is reset
+    bs, seq_len : streams, and words of each, that did not fit
+    """
+    while bs := bs // 2:
+        gc.collect()  # what the failed batch held
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        ids = torch.ones(bs, seq_len, dtype=torch.long, device=learn.dls.device)
+        try:
+            learn.model.reset()
+            learn.model(ids)[0].float().logsumexp(-1).sum().backward()
+            return bs
+        except RuntimeError as e:
+            if not is_out_of_memory(e):
+                raise
+        finally:
+            learn.model.zero_grad(set_to_none=True)
+    return 0
+
+
+def is_out_of_memory(error):
+    """Whether torch raised this for want of memory, on a GPU or not."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def find_lr(learn, path):

@@ -233,6 +233,13 @@ def _fit(learn, plan, args, out, base, discriminative, world):
     try:
         learning.fit(learn, plan, args["seed"], done=len(history), opt_state=opt_state,
                      discriminative=discriminative, rank=world.rank)
+    except RuntimeError as e:
+        if not learning.is_out_of_memory(e):
+            raise
+        fits = learning.largest_batch(learn, args["bs"] // world.size, args["bptt"]) * world.size
+        advice = f"--bs {fits} fits" if fits else "not even one stream fits: take a smaller net or --bptt"
+        raise learning.OutOfDeviceMemory(f"{args['bs']} streams of {args['bptt']} words do not fit the memory of {learn.dls.device}; "
+                                         f"{advice}") from e
     except KeyboardInterrupt:
         if not folder.history and world.first:
             keep(learn, out, base)

@@ -15,6 +15,8 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
 from clara.evaluate import nats_per_quarter
 from clara.generator import Generator
+from clara.learner import OutOfDeviceMemory
+from clara.models import awd_lstm
 from clara.training import CARD, STARTED, choose_device, run_settings, streams_for, train
 from data_prep.corpora import expand
 from data_prep.encode import encode_corpus
@@ -173,3 +175,23 @@ def test_a_corpus_to_mix_in(data, tmp_path):
     encode_corpus(expand([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62})
     with pytest.raises(BadSetting, match="--mix-data .*other: its vocabulary is not that of"):
         train(tiny.arguments(data, tmp_path / "run", "--mix-data", tmp_path / "other"))
+
+
+@pytest.mark.parametrize("fits, told", [(1, "4 streams of 16 words do not fit the memory of cpu; --bs 1 fits"), (2, "--bs 2 fits"),
+                                        (0, "not even one stream fits")])
+def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, told):
+    build = awd_lstm.build
+
+    def small_device(*args):
+        model = build(*args)
+        forward = model.forward
+
+        def bounded(ids):
+            if len(ids) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return forward(ids)
+        model.forward = bounded
+        return model
+    monkeypatch.setattr(awd_lstm, "build", small_device)
+    with pytest.raises(OutOfDeviceMemory, match=told):
+        train(tiny.arguments(data, tmp_path / "run"))
