@@ -91,12 +91,20 @@ class Text:
                    torch.from_numpy(shift))
 
     def beside(self, words, frame):
-        """Features of words (bs, n) whose next words are of these frames (bs, n): float (bs, n, 88 * (2 + n_lags)), beats and shifts."""
+        """What stands beside words (bs, n) whose next words are of these frames (bs, n).
+
+        Returns
+        -------
+        named : float (bs, n, 88), keys already named in the frame that is being written
+        earlier : float (n_frames, 88 * (1 + n_lags)), of each frame that occurs: ages and earlier frames
+        beat, shift : int64 (n_frames,)
+        which : int64 (bs, n), the row of `earlier` that belongs to a word
+        """
         key = torch.where(words < N_KEYS, words, -1)
         named = self.rolls[frame] * (torch.arange(N_KEYS) <= key[..., None])
-        lagged = self.rolls[self.back[:, frame].movedim(0, -1)].flatten(-2)
-        features = torch.cat([named.float(), self.ages[self.back[0, frame]], lagged.float()], dim=-1)
-        return features, self.beat[frame], self.shift[frame]
+        frames, which = torch.unique(frame, return_inverse=True)
+        earlier = torch.cat([self.ages[self.back[0, frames]], self.rolls[self.back[:, frames].T].flatten(1).float()], dim=1)
+        return named.float(), earlier, self.beat[frames], self.shift[frames], which
 
 
 def _words(rolls):
@@ -118,14 +126,14 @@ class FrameNet(nn.Module):
         super().__init__()
         self.rnn = AWD_LSTM(VOCAB, emb_sz, n_hid, n_layers, pad_token=PAD, input_p=input_p, hidden_p=hidden_p,
                             weight_p=weight_p, embed_p=embed_p, bidir=False)
-        n_features = N_KEYS * (2 + len(LAGS))
         self.plain = plain
-        self.features, self.skip = nn.Linear(n_features, emb_sz), nn.Linear(n_features, emb_sz)
+        self.named, self.earlier = nn.Linear(N_KEYS, 2 * emb_sz, bias=False), nn.Linear(N_KEYS * (1 + len(LAGS)), 2 * emb_sz)
         self.beats = nn.ModuleList(nn.Embedding(n, emb_sz) for n in BEATS)
         self.shift = nn.Embedding(2 * FURTHEST + 1, emb_sz)
         for table in [*self.beats, self.shift]:
             nn.init.normal_(table.weight, std=0.05)
-        nn.init.zeros_(self.skip.weight)
+        for linear in (self.named, self.earlier):
+            nn.init.zeros_(linear.weight[emb_sz:])  # the way past the LSTM opens as it learns
         self.features_dp, self.output_dp = nn.Dropout(features_p), RNNDropout(output_p)
         self.bias = nn.Parameter(torch.zeros(VOCAB))
 
@@ -133,15 +141,17 @@ class FrameNet(nn.Module):
         """Forget what was read."""
         self.rnn.reset()
 
-    def forward(self, words, features, beat, shift):
+    def forward(self, words, named, earlier, beat, shift, which):
         """Logits (bs, n, VOCAB) of the words after; those that cannot follow are out of the question."""
         x = self.rnn.encoder_dp(words)
         if not self.plain:
-            features = self.features_dp(features)
-            x = x + self.features(features) + self.shift(shift) + sum(table(beat % n) for table, n in zip(self.beats, BEATS))
+            of_frame, past = self.earlier(self.features_dp(earlier)).chunk(2, dim=-1)
+            of_frame = of_frame + self.shift(shift) + sum(table(beat % n) for table, n in zip(self.beats, BEATS))
+            of_word, beyond = self.named(named).chunk(2, dim=-1)
+            x = x + of_word + of_frame[which]
         h = self.output_dp(self.rnn(x, from_embeds=True))
         if not self.plain:
-            h = h + self.skip(features)
+            h = h + beyond + past[which]
         logits = h @ self.rnn.encoder.weight.T + self.bias
         key = torch.where(words < N_KEYS, words, -1)
         out = torch.arange(VOCAB)

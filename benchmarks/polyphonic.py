@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,28 +60,30 @@ def nats_per_frame(model, rolls, in_keys=False):
     if in_keys:
         for i in order:
             shifts = fitting(rolls[i])
-            nats = _read(model, [Text.of([rolls[i]], [s]) for s in shifts])
+            nats = _read(model, [rolls[i]] * len(shifts), shifts)
             total -= float((torch.logsumexp(-nats.double(), 0) - math.log(len(shifts))).sum())
     else:
         for at in range(0, len(order), EVAL_BS):
-            total += float(_read(model, [Text.of([rolls[i]], [0]) for i in order[at:at + EVAL_BS]]).double().sum())
+            here = [rolls[i] for i in order[at:at + EVAL_BS]]
+            total += float(_read(model, here, [0] * len(here)).double().sum())
     model.train()
     return total / sum(map(len, rolls))
 
 
-def _read(model, texts):
-    """Nats of the words of texts, read side by side: float (n_texts, longest - 1)."""
-    longest = max(len(t.words) for t in texts)
-    words = torch.stack([F.pad(t.words, (0, longest - len(t.words)), value=PAD) for t in texts])
+def _read(model, rolls, shifts):
+    """Nats of the words of rolls moved by shifts, read side by side: float (n_rolls, longest - 1)."""
+    text = Text.of(rolls, shifts)
+    begins = [*torch.nonzero(text.words == BEGIN)[:, 0].tolist(), len(text.words)]
+    longest = max(b - a for a, b in pairwise(begins))
+    words, frame = (torch.stack([F.pad(t[a:b], (0, longest - (b - a)), value=filler) for a, b in pairwise(begins)])
+                    for t, filler in ((text.words, PAD), (text.frame, len(text.rolls) - 1)))
     model.reset()
     nats = []
     for at in range(0, longest - 1, EVAL_WORDS):
-        x, y = words[:, at:at + EVAL_WORDS], words[:, at + 1:at + 1 + EVAL_WORDS]
-        x = x[:, :y.shape[1]]
-        beside = [t.beside(x[i:i + 1], F.pad(t.frame, (0, longest - len(t.frame)), value=-1)[None, at:at + y.shape[1]])
-                  for i, t in enumerate(texts)]
+        y = words[:, at + 1:at + 1 + EVAL_WORDS]
+        x, here = words[:, at:at + y.shape[1]], frame[:, at:at + y.shape[1]]
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model(x, *(torch.cat(b) for b in zip(*beside)))
+            logits = model(x, *text.beside(x, here))
         nats.append(cost(logits, y))
     return torch.cat(nats, 1)
 

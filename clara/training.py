@@ -65,26 +65,22 @@ def train(args, command=(), world=ALONE):
     dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world.share(args["bs"]),
                                    others, args.get("mix_share") or 0.0)
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
-    if world.size > 1:
-        learn.add_cb(Together(world))
     if start:
         architecture(start.arch).load_tensors(learn.model, start.tensors)
-    plan = learning.stages(args["epochs"], args["lr"] or (TUNING_LR if start else FRESH_LR), args["schedule"],
-                           len(learn.splitter(learn.model)), gradual=bool(start))
-    base = Checkpoint(args["arch"], sizes, corpus.encoding, corpus.vocab, {},
-                      {"training": _record(args, out, corpus, start), "versions": versions()})
     print(f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
           f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
           f"{sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
-    if valid_split == "train":
-        print("no piece is held out (too few works): the valid figures below are those of the training pieces")
     if args.get("find_lr"):
         found = learning.find_lr(learn, out / "lr_find.png")
         print(f"{out / 'lr_find.png'}: the loss falls fastest about --lr {found:.1e}")
         return False
+    if valid_split == "train":
+        print("no piece is held out (too few works): the valid figures below are those of the training pieces")
     if args.get("tensorboard") and world.first:
         learn.add_cb(learning.tensorboard(out / "tensorboard"))
-    interrupted = _fit(learn, plan, args, out, base, bool(start), world)
+    base = Checkpoint(args["arch"], sizes, corpus.encoding, corpus.vocab, {},
+                      {"training": _record(args, out, corpus, start), "versions": versions()})
+    interrupted = _fit(learn, args, out, base, start is not None, world)
     if world.first:
         _finish(learn, out, corpus, valid_split, interrupted)
     return interrupted
@@ -218,8 +214,10 @@ def _learner(args, corpus, dls, sizes, valid_split, bf16):
                                   clip=args["clip"], moms=args["moms"], wd=args["wd"], bf16=bf16, path=args["out"])
 
 
-def _fit(learn, plan, args, out, base, discriminative, world):
-    """Train through the plan with everything kept in the run folder; True if Ctrl-C ended it."""
+def _fit(learn, args, out, base, tuning, world):
+    """Train through its stages with everything kept in the run folder; True if Ctrl-C ended it."""
+    plan = learning.stages(args["epochs"], args["lr"] or (TUNING_LR if tuning else FRESH_LR), args["schedule"],
+                           len(learn.splitter(learn.model)), gradual=tuning)
     history, opt_state = [], None
     if args["resume"] and (out / STATE).is_file():
         history, opt_state = load_state(learn, out / STATE)
@@ -229,10 +227,10 @@ def _fit(learn, plan, args, out, base, discriminative, world):
     words = (epochs - len(history)) * dl.bs * ((dl.words - 1) // dl.bs)
     folder = RunFolder(out, lambda learn, to: keep(learn, to, base), history, args["patience"], world)
     meter = Meter(words, epochs, world)
-    learn.add_cbs([folder, meter])
+    learn.add_cbs([folder, meter, *([Together(world)] if world.size > 1 else [])])
     try:
         learning.fit(learn, plan, args["seed"], done=len(history), opt_state=opt_state,
-                     discriminative=discriminative, rank=world.rank)
+                     discriminative=tuning, rank=world.rank)
     except RuntimeError as e:
         if not learning.is_out_of_memory(e):
             raise
