@@ -131,9 +131,10 @@ class Meter(Callback):
     def check(self, loss):
         """End the run where a loss is no longer a number."""
         if not math.isfinite(loss):
+            kept = getattr(self.learn, "run_folder", None)
+            good = f"{kept.folder} holds epoch {kept.best['epoch']}, the best before" if kept and kept.best else "no epoch was whole before"
             self.fault = (f"the loss is {loss} at batch {self.iter} of epoch {self.epoch + 1}, rate "
-                          f"{self.opt.hypers[-1]['lr']:.2g}; the run folder holds the last good epoch, if any; "
-                          "try a lower --lr")
+                          f"{self.opt.hypers[-1]['lr']:.2g}; {good}; try a lower --lr")
             raise CancelFitException
 
     def after_train(self):

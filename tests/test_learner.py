@@ -149,8 +149,12 @@ def diverge(corpus, folder, epoch, batch, epochs=2, kept=None):
 def test_a_loss_that_is_no_number_ends_the_run(corpus, tmp_path):
     told, learn = diverge(corpus, tmp_path, epoch=1, batch=0)
     assert "the loss is nan at batch 0 of epoch 2, rate 0.00" in told
-    assert "--lr" in told
+    assert f"{tmp_path} holds epoch 1, the best before" in told and "--lr" in told
     assert [row["epoch"] for row in learn.run_folder.history] == [1]
+
+
+def test_a_loss_that_is_no_number_at_once(corpus, tmp_path):
+    assert "no epoch was whole before" in diverge(corpus, tmp_path, epoch=0, batch=0)[0]
 
 
 @pytest.mark.parametrize("epoch, kept_epochs", [(0, []), (1, [0])])
