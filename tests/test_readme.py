@@ -61,6 +61,8 @@ TABLES = {
     "exactness": "| {form} | {steps_per_quarter} | {generated:,} | {files:,} | {keys_of_files:,} | {differences} |",
     "score_speed": "| {format} | {reader} | {files_per_second:g} | {read} of {files} | {same_notes} | {same} |",
     "encode_speed": "| {what} | {files_per_second:g} | {clara_is_times:g} |",
+    "train_speed": "| {sizes} | {device}, {threads} threads | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} | "
+                   "{share_of_peak:.0%} |",
     "likelihood": "| {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
 }
