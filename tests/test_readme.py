@@ -63,6 +63,7 @@ TABLES = {
     "encode_speed": "| {what} | {files_per_second:g} | {clara_is_times:g} |",
     "train_speed": "| {sizes} | {device}, {threads} threads | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} | "
                    "{share_of_peak:.0%} |",
+    "kills": "| {kills} | {epochs} | {same_state} | {same_weights} |",
     "likelihood": "| {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
 }
