@@ -25,6 +25,7 @@ SEED = 0
 def prepare(folder, out, n_pieces):
     """A corpus of which a third of the works is test, two works valid, n_pieces train, and the rest left out."""
     import numpy as np
+    import pandas as pd
 
     from clara.corpus import MANIFEST, read_manifest
     from data_prep.corpora import expand
@@ -38,7 +39,6 @@ def prepare(folder, out, n_pieces):
     rows["split"] = [sides.get(w, "train") for w in rows["work"]]
     train = rows[rows["split"] == "train"].head(n_pieces)
     kept = rows[rows["split"] != "train"]
-    import pandas as pd
     pd.concat([train, kept]).to_csv(out / MANIFEST, index=False)
     return len(train), len(rows[rows["split"] == "test"])
 
@@ -61,15 +61,17 @@ def main():
     p.add_argument("--pieces", type=int, default=10)
     p.add_argument("--pretrained", default="pretrained/notewise")
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--only", nargs="*")
     args = p.parse_args()
     sys.path.insert(0, str(ROOT))
+    import torch
+
     from clara.checkpoint import Checkpoint, weights_hash
     from clara.corpus import Corpus
     from clara.evaluate import nats_per_quarter
     from clara.light import STYLE
     from clara.style import Style
 
+    torch.set_num_threads(args.threads)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch, "corpus")
