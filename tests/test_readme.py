@@ -64,6 +64,7 @@ TABLES = {
     "train_speed": "| {sizes} | {device}, {threads} threads | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} | "
                    "{share_of_peak:.0%} |",
     "kills": "| {kills} | {epochs} | {same_state} | {same_weights} |",
+    "finetune": "| {way} | {nats_per_quarter:.2f} | {base_nats_per_quarter:.2f} | {minutes:g} | {kilobytes:,} |",
     "likelihood": "| {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
 }
