@@ -95,9 +95,9 @@ def _replay(args):
     from clara.errors import BadSetting, CheckpointMismatch
 
     try:
-        run = json.loads(Path(args.replay).read_text(encoding="utf-8"))
+        run = {"style": None} | json.loads(Path(args.replay).read_text(encoding="utf-8"))  # older ones know no styles
         for name in REPLAYED:
-            setattr(args, name, run["settings"][name] if name in SETTINGS else run.get(name) if name == "style" else run[name])
+            setattr(args, name, run["settings"][name] if name in SETTINGS else run[name])
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e

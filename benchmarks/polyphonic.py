@@ -20,6 +20,7 @@ import record
 import torch
 import torch.nn.functional as F
 from frames import BEGIN, PAD, FrameNet, Text, fitting, load
+from torch.nn.utils.rnn import pad_sequence
 
 FILES = {"JSB": "JSB_Chorales", "Nottingham": "Nottingham", "MuseData": "MuseData", "Piano-midi": "Piano_midi"}
 # Test, nats per frame, of those that model the notes of a frame jointly; the last three from secondary sources, on data whose
@@ -74,12 +75,11 @@ def _read(model, rolls, shifts):
     """Nats of the words of rolls moved by shifts, read side by side: float (n_rolls, longest - 1)."""
     text = Text.of(rolls, shifts)
     begins = [*torch.nonzero(text.words == BEGIN)[:, 0].tolist(), len(text.words)]
-    longest = max(b - a for a, b in pairwise(begins))
-    words, frame = (torch.stack([F.pad(t[a:b], (0, longest - (b - a)), value=filler) for a, b in pairwise(begins)])
+    words, frame = (pad_sequence([t[a:b] for a, b in pairwise(begins)], batch_first=True, padding_value=filler)
                     for t, filler in ((text.words, PAD), (text.frame, len(text.rolls) - 1)))
     model.reset()
     nats = []
-    for at in range(0, longest - 1, EVAL_WORDS):
+    for at in range(0, words.shape[1] - 1, EVAL_WORDS):
         y = words[:, at + 1:at + 1 + EVAL_WORDS]
         x, here = words[:, at:at + y.shape[1]], frame[:, at:at + y.shape[1]]
         with torch.autocast("cpu", torch.bfloat16):

@@ -47,20 +47,21 @@ class PieceLoader:
     device : torch device
     tables : int array (23, vocab_sz) to train in all keys, or None to leave keys and order
     seed : of shuffling and keys
-    rows : slice of the streams that this process reads, where several train together
+    world : clara.distributed.World, whose processes share the streams
     others : more pieces, of which each epoch takes some, drawn anew
     share : of an epoch's words that are theirs, below 1
     """
 
     n_inp = 1
 
-    def __init__(self, pieces, bs, seq_len, device="cpu", tables=None, seed=0, rows=slice(None), others=(), share=0.0):
+    def __init__(self, pieces, bs, seq_len, device="cpu", tables=None, seed=0, world=None, others=(), share=0.0):
         own = sum(map(len, pieces))
         self.n_own, self.others_words = len(pieces), min(int(own * share / (1 - share)), sum(map(len, others)))
         self.words = own + self.others_words
         pieces = [*pieces, *others]
         self.bs = max(1, min(bs, (self.words - 1) // MIN_WINDOW))
-        self.seq_len, self.device, self.seed, self.epoch, self.rows = seq_len, torch.device(device), seed, 0, rows
+        self.rows = world.share(self.bs) if world else slice(None)  # of the streams that are this process's
+        self.seq_len, self.device, self.seed, self.epoch = seq_len, torch.device(device), seed, 0
         self.bounds = np.cumsum([0, *map(len, pieces)])
         self.corpus = torch.from_numpy(np.concatenate(pieces)).to(self.device)
         self.shifts = [fitting_shifts(p, tables) for p in pieces] if tables is not None else None
@@ -108,7 +109,7 @@ class PieceLoader:
         return shifts[np.random.default_rng([self.seed, i, lap]).permutation(len(shifts))[at]]
 
 
-def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None), others=None, share=0.0):
+def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, world=None, others=None, share=0.0):
     """fastai `DataLoaders` of a corpus: train in all keys, valid as written.
 
     Where no piece is held out, the training pieces as written stand in for valid.
@@ -116,7 +117,7 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None), oth
     Parameters
     ----------
     corpus : clara.corpus.Corpus
-    bs, seq_len, device, seed, rows, share : see `PieceLoader`; valid has fewer streams where it is small, and all of them
+    bs, seq_len, device, seed, world, share : see `PieceLoader`; valid has fewer streams where it is small, and all of them
     others : a Corpus of the same vocabulary whose training pieces are mixed in, or None
 
     Returns
@@ -128,7 +129,7 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, rows=slice(None), oth
 
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     valid_split = "valid" if (corpus.manifest["split"] == "valid").any() else "train"
-    train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed, rows,
+    train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed, world,
                         others.ids("train") if others else (), share)
     pieces = corpus.ids(valid_split)
     valid = PieceLoader(pieces, min(bs, max(1, sum(map(len, pieces)) // VALID_STREAM)), seq_len, device)

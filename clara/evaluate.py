@@ -5,6 +5,7 @@ Contents: `nats_per_piece`, `nats_per_quarter`.
 
 import torch
 import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 WINDOW = 512  # words read at a time; the state is carried, so it changes speed alone
 MOST_LOGITS = 2**25  # at a time, an eighth of a GB, where a vocabulary is large
@@ -29,9 +30,7 @@ def nats_per_piece(reader, pieces, pad_id, bs=32):
     by_length = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
     for at in range(0, len(pieces), bs):
         rows = by_length[at:at + bs]
-        ids = torch.full((len(rows), max(len(pieces[i]) for i in rows)), pad_id)
-        for row, i in enumerate(rows):
-            ids[row, :len(pieces[i])] = torch.as_tensor(pieces[i]).long()
+        ids = pad_sequence([torch.as_tensor(pieces[i]).long() for i in rows], batch_first=True, padding_value=pad_id)
         nats[rows] = _read(reader, ids, pad_id)
     return nats
 

@@ -1,8 +1,8 @@
 """Light fine-tuning: find a style for weights that stay as they are.
 
-Little music does not make them forget, and a pass over it takes seconds, as the states after
-the first window need no gradients. A light run leaves a folder with the style file, its
-history and its card.
+What they know comes back when the style is left off; with it they know the base's music less
+well than before. A pass takes seconds, as the states after the first window need no
+gradients. A light run leaves a folder with the style file, its history and its card.
 
 Contents: `train_style`, `tune`, `STYLE`.
 """
@@ -15,18 +15,20 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
+from clara.cards import CARD, style_card
 from clara.checkpoint import Checkpoint, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import SHIFTS, fitting_shifts
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.evaluate import nats_per_piece, nats_per_quarter
+from clara.evaluate import nats_per_quarter
 from clara.files import make_folder, write_whole
 from clara.models import architecture
 from clara.style import Style
 from clara.vocab import transposition_tables
 
-STYLE, CARD, HISTORY = "style.safetensors", "README.md", "history.csv"
+STYLE, HISTORY = "style.safetensors", "history.csv"
 WINDOW, BS = 200, 8  # words between steps, pieces side by side
 CLIP, LR = 0.5, 2e-3
 
@@ -64,49 +66,25 @@ def train_style(args, command=()):
             "encoding": corpus.encoding.settings, "command": " ".join(map(str, command)), "date": time.strftime("%Y-%m-%d"),
             "data": {"folder": corpus.folder.name, "fingerprint": corpus.fingerprint, "about": corpus.about,
                      "pieces": len(corpus.rows("train"))}}
-    Style(tensors, info).save(out / STYLE)
-    style = Style.load(out / STYLE)
     figures = {"minutes": round((time.perf_counter() - began) / 60, 2), "epochs": len(history) - 1}
-    held = [s for s in ("valid", "test") if (corpus.manifest["split"] == s).any()] or ["train"]
-    figures |= {f"{split}_before": round(nats_per_quarter(base.reader(), corpus, split), 4) for split in held}
-    styled = style.onto(base, info["base"], (out / STYLE, args["pretrained"])).reader()
-    figures |= {f"{split}_after": round(nats_per_quarter(styled, corpus, split), 4) for split in held}
+    figures |= _before_and_after(base, {k: v.half() for k, v in tensors.items()}, corpus)
     Style(tensors, info | {"figures": figures}).save(out / STYLE)
-    write_whole(out / CARD, card(info, figures))
-    told = ", ".join(f"{s} {figures[f'{s}_before']:.3f} to {figures[f'{s}_after']:.3f} nats/quarter" for s in held)
+    write_whole(out / CARD, style_card(info, figures))
+    told = ", ".join(f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
+                     for k, v in figures.items() if k.endswith("before"))
     print(f"{out / STYLE}: {told}; compose with python generate.py --model {args['pretrained']} --style {out / STYLE}")
+
+
+def _before_and_after(base, tensors, corpus):
+    """Nats per quarter of the held-out pieces, without the style's tensors and with them."""
+    held = [s for s in ("valid", "test") if (corpus.manifest["split"] == s).any()] or ["train"]
+    readers = {"before": base.reader(), "after": architecture(base.arch).Reader(base.tensors | tensors)}
+    return {f"{split}_{when}": round(nats_per_quarter(reader, corpus, split), 4) for when, reader in readers.items() for split in held}
 
 
 def _told(row):
     """Print an epoch's row of the history."""
     print(f"epoch {row['epoch']}  train {row['train_loss']:.4f}  {row['nats_per_quarter']:.3f} nats/quarter", flush=True)
-
-
-def card(info, figures):
-    """A style's card in Markdown."""
-    rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
-    return f"""# A style for {info['base_folder']}
-
-Initial states and output layer for the weights `{info['base']}`; all else is theirs.
-
-## Data
-
-{info['data']['about'] or 'Not described.'}
-
-{info['data']['pieces']:,} pieces to train on. Fingerprint of the data: `{info['data']['fingerprint']}`.
-
-## Figures
-
-| what | value |
-|---|---|
-{rows}
-
-Nats per quarter note of held-out pieces, before and after.
-
-## Made by
-
-`{info['command']}`, {info['date']}.
-"""
 
 
 class _Tuned(nn.Module):
@@ -164,8 +142,7 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
 
     def held():
         """Nats per quarter of the held-out pieces now."""
-        styled = architecture(checkpoint.arch).Reader(checkpoint.tensors | tuned.tensors())
-        return float(nats_per_piece(styled, corpus.ids(split), corpus.vocab.pad).sum() / corpus.quarters(split).sum())
+        return nats_per_quarter(architecture(checkpoint.arch).Reader(checkpoint.tensors | tuned.tensors()), corpus, split)
     history = [{"epoch": 0, "train_loss": float("nan"), "nats_per_quarter": held()}]
     best, since = tuned.tensors(), 0
     for epoch in range(1, epochs + 1):
@@ -199,9 +176,7 @@ def _batches(sizes, rng):
 
 def _steps(reader, tuned, pieces, pad_id, dropout):
     """The mean loss of every window of a batch of pieces, and its words."""
-    ids = torch.full((len(pieces), max(map(len, pieces))), pad_id)
-    for row, piece in zip(ids, pieces):
-        row[:len(piece)] = torch.from_numpy(piece).long()
+    ids = pad_sequence([torch.from_numpy(p).long() for p in pieces], batch_first=True, padding_value=pad_id)
     state = tuned.start(len(pieces))
     for at in range(0, ids.shape[1] - 1, WINDOW):
         x, y = ids[:, at:at + WINDOW], ids[:, at + 1:at + 1 + WINDOW]

@@ -1,6 +1,6 @@
 """A training run from its settings to a finished run folder.
 
-Contents: `train`, `run_settings`, `streams_for`, `net_settings`, `choose_device`, `model_card`.
+Contents: `train`, `run_settings`, `streams_for`, `net_settings`, `choose_device`.
 """
 
 import json
@@ -13,6 +13,7 @@ import torch
 
 from clara import learner as learning
 from clara.callbacks import ALONE, HISTORY, STATE, Meter, RunFolder, load_state
+from clara.cards import CARD, model_card
 from clara.checkpoint import Checkpoint, versions, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import dataloaders
@@ -26,7 +27,6 @@ from clara.transfer import for_vocabulary
 
 STARTED = "started.json"
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
-CARD = "README.md"
 FEWEST_STREAMS, MOST_STREAMS, UPDATES = 4, 64, 50
 NET_FLAGS = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "output_p", "embed_p", "weight_p")
 
@@ -58,11 +58,15 @@ def train(args, command=(), world=ALONE):
     start = _starting_weights(args, corpus)
     args = args | {"bs": args["bs"] or streams_for(int(corpus.rows("train")["words"].sum()), args["bptt"], world.size)}
     others = _others(args, corpus)
-    out = _claim(args, command) if world.first else Path(args["out"])
+    out = Path(args["out"])
+    if args.get("find_lr"):
+        make_folder(out)  # which is no run
+    elif world.first:
+        _claim(args, command)
     world.wait()
     sizes = start.sizes if start else net_settings(args)
     torch.manual_seed(args["seed"])
-    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world.share(args["bs"]),
+    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world,
                                    others, args.get("mix_share") or 0.0)
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
     if start:
@@ -87,7 +91,7 @@ def train(args, command=(), world=ALONE):
 
 
 def _claim(args, command):
-    """The run folder, new unless resuming, with what the run was started by in it."""
+    """Make the run folder, new unless resuming, with what the run was started by in it."""
     out, command = Path(args["out"]), " ".join(map(str, command))
     if args["resume"]:
         started = json.loads((out / STARTED).read_text(encoding="utf-8"))
@@ -95,14 +99,13 @@ def _claim(args, command):
         done = {"command": command, "after_epoch": len(history) - 1}
         started["resumed"] = [*started.get("resumed", []), done]
         write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
-        return out
+        return
     if (out / STARTED).exists():
         raise BadSetting(f"{out}: holds a run already; --resume {out} goes on with it, another --out starts anew")
     make_folder(out)
     started = {"command": command, "commit": _commit(), "date": time.strftime("%Y-%m-%d"),
                "arguments": {k: v for k, v in args.items() if k not in ("resume", "out")}}
     write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
-    return out
 
 
 def run_settings(folder):
@@ -290,44 +293,3 @@ def _commit():
     asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
                            check=False)
     return asked.stdout.strip() or None if asked.returncode == 0 else None
-
-
-def model_card(checkpoint):
-    """A model card in Markdown: data and licences, training, figures, use."""
-    training, figures = checkpoint.info["training"], checkpoint.info["figures"]
-    data, sizes = training["data"], checkpoint.sizes
-    rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
-    commands = f"`{training['command']}`" + "".join(f"; after epoch {r['after_epoch']} `{r['command']}`"
-                                                    for r in training.get("resumed", []))
-    return f"""# A {checkpoint.encoding.name} music model
-
-{checkpoint.arch}, {sizes['emb_sz']}/{sizes['n_hid']}/{sizes['n_layers']} (embedding/hidden/layers), \
-{checkpoint.n_parameters:,} parameters, {len(checkpoint.vocab)} words, \
-{checkpoint.encoding.steps_per_quarter} steps per quarter note.
-
-## Data
-
-{data['about'] or 'Not described.'}
-
-{data['pieces']:,} pieces to train on, {data['quarters']:,.0f} quarter notes, {data['words']:,} words in their own \
-keys; each epoch reads every piece once, in another key. Valid and test are other works, \
-as far as the fingerprints of `data_prep.works` tell versions of one work apart from strangers. Fingerprint of the data: `{data['fingerprint']}`.
-
-## Figures
-
-| what | value |
-|---|---|
-{rows}
-
-Nats per quarter note: the summed cost of all words of the held-out pieces over their length.
-
-## Made by
-
-{commands}; seed {training['arguments']['seed']}, commit {training['commit']}, {training['date']}.
-
-## Use
-
-To compose and to study: `python generate.py --model FOLDER`, this folder. It knows the style of what it \
-was trained on, no dynamics, tempo or pedal; what it writes may recall pieces of its training, so check before you \
-publish.
-"""

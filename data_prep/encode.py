@@ -132,10 +132,8 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     from clara import encodings
     from clara.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY
     from clara.files import make_folder, write_whole
-    from data_prep.fingerprints import Fingerprints
     from data_prep.pieces import Reading, encode_piece
     from data_prep.vocabulary import write_vocabulary
-    from data_prep.works import group_works, split_of
 
     out = make_folder(out)
     encoding = encodings.make(settings)
@@ -146,10 +144,7 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     task = partial(encode_piece, out=out, encoding=encoding, reading=reading)
     rows, interrupted = _encode_all(pieces, out, task, before, how)
     accepted = [r for r in rows if not r["reason"]]
-    fingerprints = Fingerprints(out / FINGERPRINTS).of([r["piece"] for r in accepted])
-    works = group_works(fingerprints)
-    for row, work, side in zip(accepted, works, split_of(fingerprints, works)):
-        row.update(work=work, split=side)
+    _split(accepted, out)
     if encoding.open_vocabulary and accepted:
         replaced = write_vocabulary(out, [r["piece"] for r in accepted], encoding, max_vocab)
         for row in accepted:
@@ -163,6 +158,17 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
         for gone in written - {r["piece"] for r in accepted}:
             (out / f"{gone}.txt").unlink(missing_ok=True)
     return manifest, interrupted
+
+
+def _split(accepted, out):
+    """Tell the rows of accepted pieces their works, and the split that each work falls on."""
+    from data_prep.fingerprints import Fingerprints
+    from data_prep.works import group_works, split_of
+
+    fingerprints = Fingerprints(out / FINGERPRINTS).of([r["piece"] for r in accepted])
+    works = group_works(fingerprints)
+    for row, work, side in zip(accepted, works, split_of(fingerprints, works)):
+        row.update(work=work, split=side)
 
 
 def _written(out):

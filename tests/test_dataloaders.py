@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clara.corpus import Corpus
 from clara.dataloaders import MIN_WINDOW, SHIFTS, PieceLoader, dataloaders, fitting_shifts
+from clara.distributed import World
 from clara.encodings.notewise import Notewise
 from clara.errors import NoData
 from clara.notes import mend, transpose
@@ -213,3 +214,13 @@ def test_others_are_drawn_anew_and_fill_their_share():
 def test_no_more_others_than_there_are():
     mixed = PieceLoader(PIECES[:1], 1, 16, tables=TABLES, others=PIECES[:1], share=0.9)
     assert mixed.words == 2 * len(PIECES[0]) == len(mixed._stream())
+
+
+def test_processes_share_what_streams_there_are():
+    worlds = [World(rank, 2) for rank in range(2)]
+    whole = [x for x, _ in PieceLoader(PIECES, 4, 5, tables=TABLES)]
+    shares = [[x for x, _ in PieceLoader(PIECES, 4, 5, tables=TABLES, world=world)] for world in worlds]
+    assert all(torch.equal(torch.cat(parts), x) for x, *parts in zip(whole, *shares))
+    few = (sum(map(len, PIECES[:1])) - 1) // MIN_WINDOW  # streams are no more than the words allow
+    assert [loader.rows for loader in (PieceLoader(PIECES[:1], 1000, 5, world=World(r, few)) for r in range(few))] == [
+        slice(r, r + 1) for r in range(few)]

@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 
 from clara import callbacks
 from clara.callbacks import HISTORY, STATE
+from clara.cards import CARD
 from clara.checkpoint import CONFIG, WEIGHTS, Checkpoint, weights_hash
 from clara.generator import Generator
-from clara.training import CARD, run_settings, train
+from clara.training import run_settings, train
 
 
 @pytest.fixture(scope="module")

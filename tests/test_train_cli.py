@@ -10,9 +10,10 @@ from conftest import REPOSITORY
 
 import train
 from clara.callbacks import HISTORY, STATE
+from clara.cards import CARD
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint
 from clara.generator import Generator
-from clara.training import CARD, STARTED
+from clara.training import STARTED
 
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD, STATE, STARTED}
 
@@ -135,7 +136,8 @@ def test_the_rate_finder_trains_nothing(data, tmp_path, capsys):
     out = tmp_path / "run"
     assert run(data, out, "--find-lr") == 0
     assert "--lr " in capsys.readouterr().out
-    assert {p.name for p in out.iterdir()} == {STARTED, "lr_find.png"}
+    assert {p.name for p in out.iterdir()} == {"lr_find.png"}
+    assert run(data, out) == 0  # the folder is free still
 
 
 def test_tensorboard(data, tmp_path):

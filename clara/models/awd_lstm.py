@@ -107,8 +107,8 @@ class Reader(nn.Module):
         self.embedding = nn.Embedding.from_pretrained(tensors["embedding.weight"].float())
         n_layers = sum(name.endswith("weight_hh_l0") for name in tensors)
         self.beginning = [[tensors[f"start.{i}.{s}"].float() for s in "hc"] for i in range(n_layers)] if "start.0.h" in tensors else None
-        if "output.weight" in tensors:
-            self.output = nn.Parameter(tensors["output.weight"].float(), requires_grad=False)
+        own = tensors.get("output.weight")  # rows of the output layer, the embedding's unless it has its own
+        self.output_weight = self.embedding.weight if own is None else nn.Parameter(own.float(), requires_grad=False)
         self.rnns = nn.ModuleList(_lstm(tensors, layer) for layer in range(n_layers))
         self.bias = nn.Parameter(tensors["output.bias"].float(), requires_grad=False)
         self.eval()
@@ -117,11 +117,6 @@ class Reader(nn.Module):
     def vocab_sz(self):
         """Number of words."""
         return len(self.bias)
-
-    @property
-    def output_weight(self):
-        """Rows of the output layer, (vocab_sz, emb_sz)."""
-        return self.output if hasattr(self, "output") else self.embedding.weight
 
     def start(self, bs):
         """The state before the first word, for bs sequences: a list of (h, c) per layer."""

@@ -149,18 +149,7 @@ class Reader(nn.Module):
         return 0, self.net.start(bs)
 
     def forward(self, ids, state):
-        """Read words and go on from a state; of a single word, the state given is used up.
-
-        Parameters
-        ----------
-        ids : int64 tensor (bs, seq_len)
-        state : from `start` or an earlier call, for bs sequences
-
-        Returns
-        -------
-        logits : float32 tensor (bs, seq_len, vocab_sz)
-        state : after the last word
-        """
+        """As `clara.models.awd_lstm.Reader.forward`; of a single word, the state that is given is used up."""
         at, rings = state
         if ids.shape[1] == 1:
             h, state = self._step(ids[:, 0], at, rings)[:, None], (at + 1, rings)
