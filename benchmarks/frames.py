@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from fastai.text.models.awdlstm import AWD_LSTM, RNNDropout
+from fastai.text.models.awdlstm import RNNDropout
 from torch import nn
+
+from clara.models.merged import MergedAWD
 
 N_KEYS = 88
 FRAME, BEGIN, PAD = N_KEYS, N_KEYS + 1, N_KEYS + 2  # words after the keys; PAD is never read as music
@@ -124,8 +126,8 @@ class FrameNet(nn.Module):
 
     def __init__(self, emb_sz, n_hid, n_layers, input_p, hidden_p, weight_p, embed_p, output_p, features_p, plain=False):
         super().__init__()
-        self.rnn = AWD_LSTM(VOCAB, emb_sz, n_hid, n_layers, pad_token=PAD, input_p=input_p, hidden_p=hidden_p,
-                            weight_p=weight_p, embed_p=embed_p, bidir=False)
+        self.rnn = MergedAWD(VOCAB, emb_sz, n_hid, n_layers, pad_token=PAD, input_p=input_p, hidden_p=hidden_p,
+                             weight_p=weight_p, embed_p=embed_p)
         self.plain = plain
         self.named, self.earlier = nn.Linear(N_KEYS, 2 * emb_sz, bias=False), nn.Linear(N_KEYS * (1 + len(LAGS)), 2 * emb_sz)
         self.beats = nn.ModuleList(nn.Embedding(n, emb_sz) for n in BEATS)

@@ -1,4 +1,4 @@
-"""AWD-LSTM: fastai's own for training, a plain LSTM stack of the same weights for reading.
+"""AWD-LSTM: fastai's own for training, with faster layers (see `clara.models.merged`), a plain LSTM stack of the same weights for reading.
 
 Merity, Keskar and Socher (2017), Regularizing and Optimizing LSTM Language Models. The
 input embedding and the output layer share one matrix. Dropping weights is a matter of
@@ -41,13 +41,14 @@ def build(config, vocab_sz, pad_id):
     the last layer's output and the same after dropout, and carries its state until
     `reset()`
     """
-    from fastai.text.models.awdlstm import AWD_LSTM
-    from fastai.text.models.core import get_language_model
+    from fastai.text.models.core import LinearDecoder, SequentialRNN
+
+    from clara.models.merged import MergedAWD
 
     # With none at all fastai's WeightDropout puts the parameter itself in place of a copy, and fails at reset.
     config = config | {"weight_p": max(config["weight_p"], LEAST_WEIGHT_P)}
-    full = config | {"pad_token": pad_id, "bidir": False, "tie_weights": True, "out_bias": True}
-    return get_language_model(AWD_LSTM, vocab_sz, full)
+    encoder = MergedAWD(vocab_sz, **{k: v for k, v in config.items() if k != "output_p"}, pad_token=pad_id)
+    return SequentialRNN(encoder, LinearDecoder(vocab_sz, config["emb_sz"], config["output_p"], tie_encoder=encoder.encoder))
 
 
 def groups(model):

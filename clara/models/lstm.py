@@ -26,9 +26,11 @@ class PlainLSTM(nn.Module):
 
     def __init__(self, vocab_sz, emb_sz, n_hid, n_layers, hidden_p, output_p):
         super().__init__()
+        from clara.models.merged import MergedLSTM
+
         self.embedding = nn.Embedding(vocab_sz, emb_sz)
-        self.rnn = nn.LSTM(emb_sz, n_hid, n_layers, batch_first=True, dropout=hidden_p if n_layers > 1 else 0.0)
-        self.dropout = nn.Dropout(output_p)
+        self.rnns = nn.ModuleList(MergedLSTM(n_hid if layer else emb_sz, n_hid, batch_first=True) for layer in range(n_layers))
+        self.hidden_dp, self.dropout = nn.Dropout(hidden_p), nn.Dropout(output_p)
         self.output = nn.Linear(n_hid, vocab_sz)
         self.reset()
 
@@ -38,10 +40,13 @@ class PlainLSTM(nn.Module):
 
     def forward(self, ids):
         """Logits (bs, seq_len, vocab_sz), the last layer's output and the same after dropout."""
-        if self.state is not None and self.state[0].shape[1] != len(ids):
-            self.reset()
-        h, state = self.rnn(self.embedding(ids), self.state)
-        self.state = tuple(s.detach() for s in state)
+        if self.state is None or self.state[0][0].shape[1] != len(ids):
+            self.state = [(torch.zeros(1, len(ids), rnn.hidden_size, device=ids.device),) * 2 for rnn in self.rnns]
+        h, after = self.embedding(ids), []
+        for rnn, before in zip(self.rnns, self.state):
+            h, state = rnn(self.hidden_dp(h) if after else h, before)
+            after.append(tuple(s.detach() for s in state))
+        self.state = after
         dropped = self.dropout(h)
         return self.output(dropped), h, dropped
 
@@ -53,17 +58,7 @@ def build(config, vocab_sz, pad_id):
 
 def groups(model):
     """Parameter groups for discriminative rates: the LSTM, then embedding and output."""
-    return [list(model.rnn.parameters()), [*model.embedding.parameters(), *model.output.parameters()]]
-
-
-def _names(n_layers):
-    """(name on disk, name in the net) of every weight."""
-    yield "embedding.weight", "embedding.weight"
-    for layer in range(n_layers):
-        for weight in awd_lstm.RNN_WEIGHTS:
-            yield f"rnns.{layer}.{weight}", f"rnn.{weight.removesuffix('0')}{layer}"
-    yield "output.weight", "output.weight"
-    yield "output.bias", "output.bias"
+    return [list(model.rnns.parameters()), [*model.embedding.parameters(), *model.output.parameters()]]
 
 
 def shapes(sizes, vocab_sz):
@@ -78,16 +73,12 @@ def shapes(sizes, vocab_sz):
 
 def to_tensors(model):
     """Each weight once, on the CPU, by its name on disk."""
-    state = model.state_dict()
-    return {name: state[inner].detach().cpu() for name, inner in _names(model.rnn.num_layers)}
+    return {name: weight.cpu() for name, weight in model.state_dict().items()}
 
 
 def load_tensors(model, tensors):
     """Put weights by their names on disk into the net."""
-    with torch.no_grad():
-        parameters = dict(model.named_parameters())
-        for name, inner in _names(model.rnn.num_layers):
-            parameters[inner].copy_(tensors[name])
+    model.load_state_dict({name: tensors[name] for name in model.state_dict()})
     model.reset()
 
 
