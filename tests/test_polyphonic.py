@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import frames
 import polyphonic
-from frames import BEGIN, FRAME, LAGS, N_KEYS, FrameNet, Text, fitting
+from frames import BEGIN, FADE, FRAME, LAGS, LEVELS, N_KEYS, SOURCES, FrameNet, Text, fitting, likest
 
 from clara.encodings.framewise import Framewise
 from clara.notes import mend
@@ -92,6 +92,38 @@ def test_earlier_frames_are_those_of_the_piece():
             told = text.rolls[text.back[i, 20 + f]].numpy()
             assert (told == (moved[f - lag] if f >= lag else 0)).all()
     assert text.beat[20].item() == 0 and text.shift[20].item() == 2 + frames.FURTHEST
+
+
+def test_likest_places_by_hand():
+    keys = roll(10, 24)
+    keys[12:20] = keys[2:10]  # 12 follows 2 … as 11 does not
+    after, level = likest(keys)
+    for f in range(1, 24):
+        runs = [next((k for k in range(j + 1) if (keys[j - k] != keys[f - 1 - k]).any()), j + 1) for j in range(f - 1)]
+        best = max(runs, default=0)
+        assert after[0, f] == (max(j for j, r in enumerate(runs) if r == best) + 1 if best else -1)
+        assert level[0, f] == (min(LEVELS - 1, int(np.log2(best) + 1)) if best else 0)
+        likes = [sum(FADE**k * alike(keys[j - k], keys[f - 1 - k]) for k in range(j + 1)) for j in range(f - 1)]
+        if after[1, f] >= 0:
+            assert likes[after[1, f] - 1] > max(likes) - 0.02
+    assert (after[:, 14:21] == np.arange(4, 11)).all()
+    assert (after < np.arange(24)).all() and after[:, 0].max() == -1
+
+
+def alike(a, b):
+    """Keys in both over keys in either."""
+    return (a & b).sum() / (a | b).sum() if (a | b).any() else 1.0
+
+
+def test_what_frames_would_go_on_as():
+    text = Text.of([roll(11)], [3])
+    told = text.beside(text.words[None], text.frame[None])[1][0]
+    assert told.shape == (len(text.words), SOURCES)
+    for i, (word, frame) in enumerate(zip(text.words.tolist(), text.frame.tolist())):
+        for source in range(SOURCES):
+            keys = np.flatnonzero(text.rolls[text.back[source, frame]])
+            later = keys[keys > (word if word < N_KEYS else -1)]
+            assert told[i, source] == (later[0] if len(later) else FRAME)
 
 
 def test_keys_that_fit():
