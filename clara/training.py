@@ -60,6 +60,8 @@ def train(args, command=(), world=ALONE):
     others = _others(args, corpus)
     out = Path(args["out"])
     if args.get("find_lr"):
+        if world.size > 1:
+            raise BadSetting("--find-lr trains nothing: one process does")
         make_folder(out)  # which is no run
     elif world.first:
         _claim(args, command)

@@ -48,6 +48,16 @@ def test_two_train_as_one(data, tmp_path):
     assert config["figures"].keys() >= {"valid_nats_per_quarter", "test_nats_per_quarter"}
 
 
+def test_what_one_process_does_alone_is_not_shared(data, tmp_path):
+    from clara.training import train
+    from train import parser
+
+    args = vars(parser().parse_args([str(a) for a in tiny.flags(data, tmp_path / "out", *NO_DROPOUT, "--find-lr")])) | {"pretrained": None}
+    with pytest.raises(BadSetting, match="--find-lr"):
+        train(args, world=World(0, 2))
+    assert not (tmp_path / "out").exists()
+
+
 def test_shares_make_the_batch():
     rows = list(range(12))
     assert [rows[World(rank, 3).share(12)] for rank in range(3)] == [rows[:4], rows[4:8], rows[8:]]
