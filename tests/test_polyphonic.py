@@ -146,6 +146,19 @@ def test_the_cost_of_a_frame_is_that_of_its_words(monkeypatch):
     assert polyphonic.nats_per_frame(model, [alone], in_keys=True) == pytest.approx(polyphonic.nats_per_frame(model, [alone]), rel=1e-6)
 
 
+def test_dynamic_evaluation(monkeypatch):
+    monkeypatch.setattr(polyphonic, "DYNAMIC_WORDS", 10)
+    model, rolls = net(), [np.tile(roll(12, 6), (12, 1)), roll(13, 20)]
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    sizes = polyphonic.gradient_sizes(model, rolls)
+    still = polyphonic.dynamic(model, rolls, sizes, 0.0)
+    assert still == pytest.approx(polyphonic.nats_per_frame(model, rolls), rel=0.02)
+    assert polyphonic.dynamic(model, rolls, sizes, 0.02) < still - 0.1  # the first piece comes round again and again
+    assert all(torch.equal(v, before[k]) for k, v in model.named_parameters())
+    alone = [polyphonic.dynamic(model, [r], sizes, 0.02) * len(r) for r in rolls]  # no piece learns from another
+    assert polyphonic.dynamic(model, rolls, sizes, 0.02) * 92 == pytest.approx(sum(alone), rel=1e-5)
+
+
 def test_it_learns():
     keys = np.zeros((64, N_KEYS), dtype=bool)
     keys[np.arange(64), 40 + np.arange(64) % 4 * 3] = True
