@@ -1,6 +1,6 @@
-"""What held-out music costs under a model, in nats per quarter note.
+"""What held-out music costs under models, in nats per quarter note.
 
-python benchmarks/likelihood.py MODEL CORPUS [--without PIECE…]
+python benchmarks/likelihood.py MODEL=CORPUS … [--without PIECE…]
 
 Each piece of the valid and test splits is read from xxbos to xxeos by the weights as they
 are stored. A corpus is a folder that data_prep.encode wrote; the shipped model's is made by
@@ -9,6 +9,7 @@ python -m data_prep.encode MIDI/piano --exclude hanon sousa --out data/notewise-
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import record
@@ -40,16 +41,17 @@ def row(what, nats, quarters, words):
 def main():
     """Measure both splits and keep the result."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("model")
-    p.add_argument("corpus")
+    p.add_argument("models", nargs="+", metavar="MODEL=CORPUS")
     p.add_argument("--without", nargs="*", default=[], metavar="PIECE")
     args = p.parse_args()
-    checkpoint, corpus = Checkpoint.load(args.model), Corpus.load(args.corpus)
-    rows = [r for split in ("valid", "test") for r in measure(checkpoint, corpus, split, args.without)]
-    for r in rows:
-        print(f"{r['pieces']:4d} pieces {r['quarters']:9.0f} quarters {r['nats_per_quarter']:8.3f} nats/quarter "
-              f"{r['nats_per_word']:7.4f} nats/word  {r['what']}")
-    record.save("likelihood", rows, parameters=checkpoint.n_parameters, fingerprint=corpus.fingerprint)
+    rows = []
+    for folder, data in (told.split("=") for told in args.models):
+        checkpoint, corpus = Checkpoint.load(folder), Corpus.load(data)
+        for split in ("valid", "test"):
+            rows += [{"model": Path(folder).name, "parameters": checkpoint.n_parameters, "fingerprint": corpus.fingerprint} | r
+                     for r in measure(checkpoint, corpus, split, args.without)]
+            print(*rows[-2:], sep="\n", flush=True)
+    record.save("likelihood", rows)
 
 
 if __name__ == "__main__":

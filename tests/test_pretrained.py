@@ -6,37 +6,55 @@ import numpy as np
 import pytest
 
 from clara.checkpoint import Checkpoint
+from clara.encodings.notewise import Notewise
 from clara.evaluate import nats_per_piece
 from clara.generator import Generator, read_prompt
 
-FOLDER = Path(__file__).resolve().parent.parent / "pretrained" / "notewise"
+ROOT = Path(__file__).resolve().parent.parent / "pretrained"
+SOURCES = {"notewise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"), "chordwise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"),
+           "chamber": ("OpenScore Lieder", "CC0", "Mutopia")}
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def name(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
-    return Checkpoint.load(FOLDER)
+def checkpoint(name):
+    return Checkpoint.load(ROOT / name)
 
 
 @pytest.fixture(scope="module")
 def chorale(checkpoint):
-    return read_prompt("music21:bach/bwv66.6", checkpoint.encoding)[0]
+    """Four voices as one piano's, whatever the model has beside it."""
+    return read_prompt("music21:bach/bwv66.6", Notewise(checkpoint.encoding.steps_per_quarter))[0]
 
 
-def test_small_and_unpickled():
-    files = sorted(FOLDER.iterdir())
+def test_all_are_tested():
+    assert {folder.name for folder in ROOT.iterdir()} == set(SOURCES)
+
+
+def test_small_and_unpickled(name):
+    files = sorted((ROOT / name).iterdir())
     assert sum(f.stat().st_size for f in files) < 25e6
     assert {f.suffix for f in files} <= {".safetensors", ".txt", ".json", ".csv", ".png", ".md"}
 
 
-def test_card_names_sources_and_licences():
-    card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for told in ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia", "valid nats per quarter", "test nats per quarter"):
+def test_card_names_sources_and_licences(name):
+    card = (ROOT / name / "README.md").read_text(encoding="utf-8")
+    for told in (*SOURCES[name], "valid nats per quarter", "test nats per quarter"):
         assert told in card
+
+
+def test_encoding_and_grid(name, checkpoint):
+    assert checkpoint.encoding.name == name
+    assert checkpoint.encoding.steps_per_quarter == (4 if name == "chordwise" else 12)
 
 
 def nats(checkpoint, notes):
     """Nats per quarter note of a piece."""
-    ids = checkpoint.vocab.ids(["xxbos", *checkpoint.encoding.encode(notes)[0], "xxeos"])
+    ids = checkpoint.vocab.ids(["xxbos", *Generator(checkpoint).prompt_words(notes)[0], "xxeos"])
     return float(nats_per_piece(checkpoint.reader(), [ids], checkpoint.vocab.pad)[0]) / notes.quarters
 
 
@@ -44,7 +62,7 @@ def test_expects_real_music_more_than_the_same_notes_shuffled(checkpoint, choral
     from clara.notes import mend
 
     pitch = np.random.default_rng(0).permutation(chorale.pitch)
-    shuffled, _ = mend(chorale.start, chorale.end, pitch)
+    shuffled, _ = mend(chorale.start, chorale.end, pitch, steps_per_quarter=chorale.steps_per_quarter)
     assert nats(checkpoint, chorale) < 0.7 * nats(checkpoint, shuffled)
 
 

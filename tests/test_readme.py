@@ -46,10 +46,11 @@ def test_first_screen_has_the_two_lines():
 
 
 def test_figures_are_those_of_the_shipped_weights():
-    config = json.loads((ROOT / "pretrained/notewise/config.json").read_text())
-    for split in ("valid", "test"):
-        assert f"{config['figures'][f'{split}_nats_per_quarter']:.2f}" in README
-    assert f"{config['n_parameters']:,}" in README
+    for folder in (ROOT / "pretrained").iterdir():
+        config = json.loads((folder / "config.json").read_text())
+        for split in ("valid", "test"):
+            assert f"{config['figures'][f'{split}_nats_per_quarter']:.2f}" in README
+        assert f"{config['n_parameters']:,}" in README
 
 
 TABLES = {
@@ -65,7 +66,11 @@ TABLES = {
                    "{share_of_peak:.0%} |",
     "kills": "| {kills} | {epochs} | {same_state} | {same_weights} |",
     "finetune": "| {way} | {nats_per_quarter:.2f} | {base_nats_per_quarter:.2f} | {minutes:g} | {kilobytes:,} |",
-    "likelihood": "| {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
+    "likelihood": "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
+    "precision": "| {model} | {format} | {valid_nats_per_quarter:.3f} | {cost_percent:.3f}% |",
+    "architectures": "| {arch} | {sizes} | {parameters:,} | {nats_per_quarter:.2f} | {million_words:.1f} | "
+                     "{training_words_per_second:,} | {generating_words_per_second_1:,} | {generating_words_per_second_16:,} |",
+    "polyphonic": "| {set} | {parameters:,} | {minutes:g} | {valid:.3f} | {test:.3f} | {test_in_keys:.3f} | {test_dynamic:.3f} |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
 }
 
