@@ -210,8 +210,8 @@ def main():
         trained(args, name)
     if set(args.only) == set(FILES):
         rows = []
-        for name in FILES:
-            (model, told), sets = trained(args, name), load(Path(args.folder) / f"{FILES[name]}.mat")
+        for name, file in FILES.items():
+            (model, told), sets = trained(args, name), load(Path(args.folder) / f"{file}.mat")
             sizes = gradient_sizes(model, sets["train"][:DYNAMIC_PIECES])
             rates = {rate: dynamic(model, sets["valid"][:DYNAMIC_PIECES], sizes, rate) for rate in DYNAMIC_RATES}
             rate = min(rates, key=rates.get)

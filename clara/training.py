@@ -23,7 +23,7 @@ from clara.evaluate import nats_per_quarter
 from clara.files import make_folder, write_whole
 from clara.models import architecture
 from clara.plots import plot_history
-from clara.transfer import for_vocabulary
+from clara.transfer import for_vocabulary, from_parts
 
 STARTED = "started.json"
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
@@ -71,8 +71,11 @@ def train(args, command=(), world=ALONE):
     dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world,
                                    others, args.get("mix_share") or 0.0)
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
+    module = architecture(args["arch"])
     if start:
-        architecture(start.arch).load_tensors(learn.model, start.tensors)
+        module.load_tensors(learn.model, start.tensors)
+    elif corpus.encoding.open_vocabulary:
+        module.load_tensors(learn.model, from_parts(module.to_tensors(learn.model), corpus.encoding, corpus))
     print(f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
           f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
           f"{sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)

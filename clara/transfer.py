@@ -1,14 +1,18 @@
-"""Weights for another vocabulary, so that what was learned of the words in common is kept.
+"""What the rows of words begin as: those of another vocabulary, or the sum of a chord's notes.
 
-Contents: `for_vocabulary`, `kin`.
+Contents: `for_vocabulary`, `kin`, `from_parts`.
 """
 
 import re
 
+import numpy as np
 import torch
 
 from clara.instruments import INSTRUMENTS
 from clara.models import architecture
+from clara.vocab import SHIFTS, transposition_tables
+
+OWN = 0.3  # how much of a row is the word's alone
 
 _KEY = re.compile(rf"^(end)?(?:{'|'.join(INSTRUMENTS)})(\d+)$")
 
@@ -45,3 +49,32 @@ def for_vocabulary(checkpoint, vocab):
 def kin(word):
     """The piano's word for what a word says of another instrument: `endp40` of `endv40`."""
     return _KEY.sub(r"\1p\2", word)
+
+
+def from_parts(tensors, encoding, corpus):
+    """Rows for a large vocabulary whose words share their parts, before any training.
+
+    Left to chance, thousands of rows would each have to be learned from the few times that
+    their word comes. Here a word's embedding is the sum of vectors of its parts, so that chords
+    with notes in common begin alike, and the output's bias is how often a word comes in all keys.
+
+    Parameters
+    ----------
+    tensors : dict of a net's weights by name, its rows by chance
+    encoding : with `parts(word)`
+    corpus : clara.corpus.Corpus
+
+    Returns
+    -------
+    dict of weights by name
+    """
+    table, vocab = tensors["embedding.weight"].clone(), corpus.vocab
+    parts = [encoding.parts(word) if not word.startswith("xx") else [word] for word in vocab.words]
+    number = {part: i for i, part in enumerate(dict.fromkeys(p for of_word in parts for p in of_word))}
+    vectors = torch.randn(len(number), table.shape[1]) * table.std()
+    for row, of_word in zip(table, parts):
+        row.mul_(OWN).add_(vectors[[number[p] for p in of_word]].sum(0) / len(of_word) ** 0.5)
+    counts = np.bincount(np.concatenate(corpus.ids("train")), minlength=len(vocab))
+    moves = transposition_tables(vocab, encoding, SHIFTS)
+    spread = np.bincount(moves[moves >= 0], weights=np.broadcast_to(counts, moves.shape)[moves >= 0], minlength=len(vocab)) + 1
+    return tensors | {"embedding.weight": table, "output.bias": torch.from_numpy(np.log(spread / spread.sum())).float()}

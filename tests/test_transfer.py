@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from clara.encodings.notewise import Chamber, Notewise
-from clara.transfer import for_vocabulary, kin
+from clara.transfer import for_vocabulary, from_parts, kin
 from clara.vocab import Vocab
 
 
@@ -36,3 +36,40 @@ def test_a_word_without_kin_is_the_mean():
                                         ("xxbos", "xxbos"), ("rest4", "rest4"), ("p4+p9", "p4+p9")])
 def test_kin(word, told):
     assert kin(word) == told
+
+
+@pytest.fixture(scope="module")
+def chords(tmp_path_factory):
+    from clara.corpus import Corpus
+    from data_prep.corpora import expand
+    from data_prep.encode import encode_corpus
+
+    folder = tmp_path_factory.mktemp("chords")
+    encode_corpus(expand([str(tiny.corpus(folder).parent / "music")]), folder / "chordwise", {"encoding": "chordwise"})
+    return Corpus.load(folder / "chordwise")
+
+
+def test_chords_begin_as_the_sum_of_their_notes(chords):
+    torch.manual_seed(0)
+    vocab = chords.vocab
+    before = {"embedding.weight": torch.randn(len(vocab), 400), "output.bias": torch.zeros(len(vocab)), "other": torch.ones(2)}
+    after = from_parts(before, chords.encoding, chords)
+    rows = torch.nn.functional.normalize(after["embedding.weight"], dim=1)
+    words = [w for w in vocab.words if w.startswith("p")]
+    pairs = [(a, b) for i, a in enumerate(words[:150]) for b in words[:i]]
+    shared = torch.tensor([len(set(a.split("+")) & set(b.split("+"))) / (a.count("+") + 1) ** 0.5 / (b.count("+") + 1) ** 0.5 for a, b in pairs])
+    alike = torch.stack([rows[vocab.id_of[a]] @ rows[vocab.id_of[b]] for a, b in pairs])
+    assert torch.corrcoef(torch.stack([shared, alike]))[0, 1] > 0.8
+    assert alike[shared == 0].abs().max() < 0.3
+    assert after["other"] is before["other"]
+
+
+def test_words_begin_as_likely_as_they_come_in_all_keys(chords):
+    before = {"embedding.weight": torch.randn(len(chords.vocab), 8), "output.bias": torch.zeros(len(chords.vocab))}
+    chance = from_parts(before, chords.encoding, chords)["output.bias"].exp()
+    assert float(chance.sum()) == pytest.approx(1, abs=1e-5)
+    words = [w for i in chords.ids("train") for w in chords.vocab.text(i.tolist())]
+    rests = [w for w in words if w.startswith("rest")]
+    likeliest = max(set(rests), key=rests.count)
+    assert float(chance[chords.vocab.id_of[likeliest]]) == pytest.approx(rests.count(likeliest) / len(words), rel=0.2)
+    assert float(chance[chords.vocab.id_of["p40"]]) == pytest.approx(float(chance[chords.vocab.id_of["p41"]]), rel=0.3)  # moved to all keys

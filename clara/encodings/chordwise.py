@@ -146,6 +146,10 @@ class Chordwise(Keyboard):
             raise KeyError(word)
         return codes
 
+    def parts(self, word):
+        """What a word is made of: its marks."""
+        return word.split(AND)
+
     def transpose_word(self, word, semitones):
         """The word for the same chord `semitones` higher, or None where a key is missing."""
         moved = self._moved_marks(semitones)

@@ -88,6 +88,10 @@ class Melodywise(Keyboard):
             raise KeyError(word)
         return tone, int(found[2]), int(found[3])
 
+    def parts(self, word):
+        """What a word is made of: pitch, strength, duration."""
+        return word.split("_")
+
     def transpose_word(self, word, semitones):
         """The word for the same note `semitones` higher, or None where no key is there."""
         tone = self.parse(word)[0]
