@@ -206,34 +206,33 @@ def main():
             changed = {k: json.loads(v) for k, v in (t.split("=") for t in args.trial)}
             print(name, args.trial, train(load(Path(args.folder) / f"{FILES[name]}.mat"), RECIPES[name] | changed, args.seed)[1], flush=True)
         return
-    for name in args.only:
-        trained(args, name)
+    rows = [tested(args, name) for name in args.only]
     if set(args.only) == set(FILES):
-        rows = []
-        for name, file in FILES.items():
-            (model, told), sets = trained(args, name), load(Path(args.folder) / f"{file}.mat")
-            sizes = gradient_sizes(model, sets["train"][:DYNAMIC_PIECES])
-            rates = {rate: dynamic(model, sets["valid"][:DYNAMIC_PIECES], sizes, rate) for rate in DYNAMIC_RATES}
-            rate = min(rates, key=rates.get)
-            rows.append({"set": name, **told, "test": round(nats_per_frame(model, sets["test"]), 3),
-                         "test_in_keys": round(nats_per_frame(model, sets["test"], in_keys=True), 3),
-                         "test_dynamic": round(dynamic(model, sets["test"], sizes, rate), 3), "dynamic_rate": rate})
-            print(rows[-1], flush=True)
         record.save("polyphonic", rows, recipes=RECIPES, seed=args.seed, published=PUBLISHED)
 
 
-def trained(args, name):
-    """A set's trained net and what its training was: kept, or trained now."""
+def tested(args, name):
+    """A set's row: what its training was and what it came to, kept or found now."""
     path, recipe = Path(args.keep, f"{name}.pt"), RECIPES[name] | {"seed": args.seed}
+    sets = load(Path(args.folder) / f"{FILES[name]}.mat")
     found = torch.load(path) if path.is_file() else {}
     if found.get("recipe") != recipe:
-        model, told = train(load(Path(args.folder) / f"{FILES[name]}.mat"), recipe, args.seed)
+        model, told = train(sets, recipe, args.seed)
         found = {"recipe": recipe, "weights": model.state_dict(), "told": told}
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(found, path)
-    model = net(recipe)
-    model.load_state_dict(found["weights"])
-    return model, found["told"]
+    if "row" not in found:
+        model = net(recipe)
+        model.load_state_dict(found["weights"])
+        sizes = gradient_sizes(model, sets["train"][:DYNAMIC_PIECES])
+        rates = {rate: dynamic(model, sets["valid"][:DYNAMIC_PIECES], sizes, rate) for rate in DYNAMIC_RATES}
+        rate = min(rates, key=rates.get)
+        found["row"] = {"set": name, **found["told"], "test": round(nats_per_frame(model, sets["test"]), 3),
+                        "test_in_keys": round(nats_per_frame(model, sets["test"], in_keys=True), 3),
+                        "test_dynamic": round(dynamic(model, sets["test"], sizes, rate), 3), "dynamic_rate": rate}
+        torch.save(found, path)
+    print(found["row"], flush=True)
+    return found["row"]
 
 
 if __name__ == "__main__":
