@@ -106,15 +106,16 @@ def gradient_sizes(model, rolls):
 def dynamic(model, rolls, sizes, rate):
     """Nats per frame while learning: each piece begins with the weights as they were trained."""
     start = [p.detach().clone() for p in model.parameters()]
-    usual = sum(s.sum() for s in sizes) / sum(s.numel() for s in sizes)
+    usual, most = sum(s.sum() for s in sizes) / sum(s.numel() for s in sizes), sum((s**2).sum() for s in sizes).sqrt()
 
     def restart():
         for p, p0 in zip(model.parameters(), start):
             p.data.copy_(p0)
 
     def step(grads):
+        longer = max(1.0, float(sum((g**2).sum() for g in grads).sqrt() / most))  # than usual: cut to that
         for p, p0, g, s in zip(model.parameters(), start, grads, sizes):
-            p.data.addcdiv_(g, s + usual, value=-rate).lerp_(p0, DYNAMIC_DECAY)
+            p.data.addcdiv_(g, s + usual, value=-rate / longer).lerp_(p0, DYNAMIC_DECAY)
     total = 0.0
     for roll in rolls:
         total += sum(nats for nats, _ in _read_and_learn(model, [roll], step))
@@ -221,18 +222,21 @@ def tested(args, name):
         found = {"recipe": recipe, "weights": model.state_dict(), "told": told}
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(found, path)
-    if "row" not in found:
-        model = net(recipe)
-        model.load_state_dict(found["weights"])
+    model = net(recipe)
+    model.load_state_dict(found["weights"])
+    if "plain" not in found:
+        found["plain"] = {"test": round(nats_per_frame(model, sets["test"]), 3),
+                          "test_in_keys": round(nats_per_frame(model, sets["test"], in_keys=True), 3)}
+        torch.save(found, path)
+    if "dynamic" not in found:
         sizes = gradient_sizes(model, sets["train"][:DYNAMIC_PIECES])
         rates = {rate: dynamic(model, sets["valid"][:DYNAMIC_PIECES], sizes, rate) for rate in DYNAMIC_RATES}
         rate = min(rates, key=rates.get)
-        found["row"] = {"set": name, **found["told"], "test": round(nats_per_frame(model, sets["test"]), 3),
-                        "test_in_keys": round(nats_per_frame(model, sets["test"], in_keys=True), 3),
-                        "test_dynamic": round(dynamic(model, sets["test"], sizes, rate), 3), "dynamic_rate": rate}
+        found["dynamic"] = {"test_dynamic": round(dynamic(model, sets["test"], sizes, rate), 3), "dynamic_rate": rate}
         torch.save(found, path)
-    print(found["row"], flush=True)
-    return found["row"]
+    row = {"set": name, **found["told"], **found["plain"], **found["dynamic"]}
+    print(row, flush=True)
+    return row
 
 
 if __name__ == "__main__":
