@@ -68,9 +68,6 @@ TABLES = {
     "finetune": "| {way} | {nats_per_quarter:.2f} | {base_nats_per_quarter:.2f} | {minutes:g} | {kilobytes:,} |",
     "likelihood": "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "precision": "| {model} | {format} | {valid_nats_per_quarter:.3f} | {cost_percent:.3f}% |",
-    "architectures": "| {arch} | {sizes} | {parameters:,} | {nats_per_quarter:.2f} | {million_words:.1f} | "
-                     "{training_words_per_second:,} | {generating_words_per_second_1:,} | {generating_words_per_second_16:,} |",
-    "polyphonic": "| {set} | {parameters:,} | {minutes:g} | {valid:.3f} | {test:.3f} | {test_in_keys:.3f} | {test_dynamic:.3f} |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
 }
 
