@@ -11,8 +11,7 @@ from clara.evaluate import nats_per_piece
 from clara.generator import Generator, read_prompt
 
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
-SOURCES = {"notewise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"), "chordwise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"),
-           "chamber": ("OpenScore Lieder", "CC0", "Mutopia")}
+SOURCES = {"notewise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"), "chamber": ("OpenScore Lieder", "CC0", "Mutopia")}
 
 
 @pytest.fixture(scope="module", params=SOURCES)
@@ -49,7 +48,7 @@ def test_card_names_sources_and_licences(name):
 
 def test_encoding_and_grid(name, checkpoint):
     assert checkpoint.encoding.name == name
-    assert checkpoint.encoding.steps_per_quarter == (4 if name == "chordwise" else 12)
+    assert checkpoint.encoding.steps_per_quarter == 12
 
 
 def nats(checkpoint, notes):
