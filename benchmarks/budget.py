@@ -50,7 +50,7 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
             self.read += self.yb[0].numel()
             if 20 * self.read // words > self.told:
                 self.told = 20 * self.read // words
-                print(f"{5 * self.told:3d} % {self.read:12,d} words, loss {float(self.loss):.4f}", flush=True)
+                print(f"{5 * self.told:3d} % {self.read:12,d} words, loss {float(self.loss.detach()):.4f}", flush=True)
 
     budget, little = Budget(), PieceLoader(loader.dataset[:1], 1, loader.seq_len)  # fastai wants something to validate on
     vocab = type("Sized", (), {"__len__": lambda self: vocab_sz, "pad": pad_id})()

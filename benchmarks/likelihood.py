@@ -24,18 +24,18 @@ def measure(checkpoint, corpus, split, without):
     ids, quarters = corpus.ids(split), corpus.quarters(split)
     nats = nats_per_piece(checkpoint.reader(), ids, corpus.vocab.pad).numpy()
     words, kept = np.array([len(i) for i in ids]), ~corpus.rows(split)["piece"].isin(without).to_numpy()
-    rows = [row(split, nats, quarters, words)]
+    rows = [row_of(split, nats, quarters, words)]
     if not kept.all():
         gone = corpus.rows(split)["piece"][~kept]
-        rows.append(row(f"{split} without {', '.join(gone)}", nats[kept], quarters[kept], words[kept]))
+        rows.append(row_of(f"{split} without {', '.join(gone)}", nats[kept], quarters[kept], words[kept]))
     return rows
 
 
-def row(what, nats, quarters, words):
+def row_of(what, nats, quarters, words):
     """A row from the cost, length and words of each piece."""
-    return {"what": what, "pieces": len(quarters), "quarters": round(quarters.sum(), 1), "words": int(words.sum()),
-            "nats_per_quarter": round(nats.sum() / quarters.sum(), 4),
-            "nats_per_word": round(nats.sum() / words.sum(), 4)}
+    return {"what": what, "pieces": len(quarters), "quarters": round(float(quarters.sum()), 1), "words": int(words.sum()),
+            "nats_per_quarter": round(float(nats.sum() / quarters.sum()), 4),
+            "nats_per_word": round(float(nats.sum() / words.sum()), 4)}
 
 
 def main():
@@ -48,9 +48,9 @@ def main():
     for folder, data in (told.split("=") for told in args.models):
         checkpoint, corpus = Checkpoint.load(folder), Corpus.load(data)
         for split in ("valid", "test"):
-            rows += [{"model": Path(folder).name, "parameters": checkpoint.n_parameters, "fingerprint": corpus.fingerprint} | r
-                     for r in measure(checkpoint, corpus, split, args.without)]
-            print(*rows[-2:], sep="\n", flush=True)
+            for row in measure(checkpoint, corpus, split, args.without):
+                rows.append({"model": Path(folder).name, "parameters": checkpoint.n_parameters, "fingerprint": corpus.fingerprint} | row)
+                print(rows[-1], flush=True)
     record.save("likelihood", rows)
 
 
