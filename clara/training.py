@@ -58,24 +58,13 @@ def train(args, command=(), world=ALONE):
     start = _starting_weights(args, corpus)
     args = args | {"bs": args["bs"] or streams_for(int(corpus.rows("train")["words"].sum()), args["bptt"], world.size)}
     others = _others(args, corpus)
-    out = Path(args["out"])
-    if args.get("find_lr"):
-        if world.size > 1:
-            raise BadSetting("--find-lr trains nothing: one process does")
-        make_folder(out)  # which is no run
-    elif world.first:
-        _claim(args, command)
-    world.wait()
+    out = _folder(args, command, world)
     sizes = start.sizes if start else net_settings(args)
     torch.manual_seed(args["seed"])
     dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world,
                                    others, args.get("mix_share") or 0.0)
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
-    module = architecture(args["arch"])
-    if start:
-        module.load_tensors(learn.model, start.tensors)
-    elif corpus.encoding.open_vocabulary:
-        module.load_tensors(learn.model, from_parts(module.to_tensors(learn.model), corpus.encoding, corpus))
+    _begin_weights(learn, args, corpus, start)
     print(f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
           f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
           f"{sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
@@ -93,6 +82,19 @@ def train(args, command=(), world=ALONE):
     if world.first:
         _finish(learn, out, corpus, valid_split, interrupted)
     return interrupted
+
+
+def _folder(args, command, world):
+    """The folder to write into: a run's, or for a rate search one that is no run's."""
+    out = Path(args["out"])
+    if args.get("find_lr"):
+        if world.size > 1:
+            raise BadSetting("--find-lr trains nothing: one process does")
+        make_folder(out)
+    elif world.first:
+        _claim(args, command)
+    world.wait()
+    return out
 
 
 def _claim(args, command):
@@ -211,6 +213,16 @@ def _starting_weights(args, corpus):
         start.tensors, kept, kindred = for_vocabulary(start, corpus.vocab)
         print(f"{folder}: {kept:,} of {len(corpus.vocab):,} words keep their weights, {kindred:,} begin as the piano's")
     return start
+
+
+def _begin_weights(learn, args, corpus, start):
+    """The weights before the first step: pretrained ones, or for a large vocabulary rows that share their parts."""
+    module = architecture(args["arch"])
+    if start:
+        module.load_tensors(learn.model, start.tensors)
+    elif corpus.encoding.open_vocabulary and not args["resume"]:
+        tables = learn.dls.train.tables.cpu().numpy()
+        module.load_tensors(learn.model, from_parts(module.to_tensors(learn.model), corpus, tables))
 
 
 def _learner(args, corpus, dls, sizes, valid_split, bf16):

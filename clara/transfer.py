@@ -10,7 +10,6 @@ import torch
 
 from clara.instruments import INSTRUMENTS
 from clara.models import architecture
-from clara.vocab import SHIFTS, transposition_tables
 
 OWN = 0.3  # how much of a row is the word's alone
 
@@ -51,7 +50,7 @@ def kin(word):
     return _KEY.sub(r"\1p\2", word)
 
 
-def from_parts(tensors, encoding, corpus):
+def from_parts(tensors, corpus, tables):
     """Rows for a large vocabulary whose words share their parts, before any training.
 
     Left to chance, thousands of rows would each have to be learned from the few times that
@@ -61,20 +60,20 @@ def from_parts(tensors, encoding, corpus):
     Parameters
     ----------
     tensors : dict of a net's weights by name, its rows by chance
-    encoding : with `parts(word)`
-    corpus : clara.corpus.Corpus
+    corpus : clara.corpus.Corpus, whose encoding has `parts(word)`
+    tables : int array (n, vocab_sz), from `clara.vocab.transposition_tables` for all keys
 
     Returns
     -------
     dict of weights by name
     """
     table, vocab = tensors["embedding.weight"].clone(), corpus.vocab
-    parts = [encoding.parts(word) if not word.startswith("xx") else [word] for word in vocab.words]
+    parts = [corpus.encoding.parts(word) if not word.startswith("xx") else [word] for word in vocab.words]
     number = {part: i for i, part in enumerate(dict.fromkeys(p for of_word in parts for p in of_word))}
     vectors = torch.randn(len(number), table.shape[1]) * table.std()
     for row, of_word in zip(table, parts):
         row.mul_(OWN).add_(vectors[[number[p] for p in of_word]].sum(0) / len(of_word) ** 0.5)
     counts = np.bincount(np.concatenate(corpus.ids("train")), minlength=len(vocab))
-    moves = transposition_tables(vocab, encoding, SHIFTS)
-    spread = np.bincount(moves[moves >= 0], weights=np.broadcast_to(counts, moves.shape)[moves >= 0], minlength=len(vocab)) + 1
+    fits = tables >= 0
+    spread = np.bincount(tables[fits], weights=np.broadcast_to(counts, tables.shape)[fits], minlength=len(vocab)) + 1
     return tensors | {"embedding.weight": table, "output.bias": torch.from_numpy(np.log(spread / spread.sum())).float()}

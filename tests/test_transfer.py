@@ -6,7 +6,7 @@ import torch
 
 from clara.encodings.notewise import Chamber, Notewise
 from clara.transfer import for_vocabulary, from_parts, kin
-from clara.vocab import Vocab
+from clara.vocab import SHIFTS, Vocab, transposition_tables
 
 
 def test_from_the_piano_to_chamber_music():
@@ -53,7 +53,7 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
     torch.manual_seed(0)
     vocab = chords.vocab
     before = {"embedding.weight": torch.randn(len(vocab), 400), "output.bias": torch.zeros(len(vocab)), "other": torch.ones(2)}
-    after = from_parts(before, chords.encoding, chords)
+    after = from_parts(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
     rows = torch.nn.functional.normalize(after["embedding.weight"], dim=1)
     words = [w for w in vocab.words if w.startswith("p")]
     pairs = [(a, b) for i, a in enumerate(words[:150]) for b in words[:i]]
@@ -66,7 +66,7 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
 
 def test_words_begin_as_likely_as_they_come_in_all_keys(chords):
     before = {"embedding.weight": torch.randn(len(chords.vocab), 8), "output.bias": torch.zeros(len(chords.vocab))}
-    chance = from_parts(before, chords.encoding, chords)["output.bias"].exp()
+    chance = from_parts(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))["output.bias"].exp()
     assert float(chance.sum()) == pytest.approx(1, abs=1e-5)
     words = [w for i in chords.ids("train") for w in chords.vocab.text(i.tolist())]
     rests = [w for w in words if w.startswith("rest")]
