@@ -20,7 +20,7 @@ class MergedLSTM(nn.LSTM):
 
     def forward(self, x, state):
         """As `torch.nn.LSTM.forward`; x is (bs, seq_len, n_in), each state (1, bs, n_hid)."""
-        if x.is_cuda or not torch.is_grad_enabled() or not torch.is_autocast_enabled("cpu"):
+        if x.device.type != "cpu" or not torch.is_grad_enabled() or not torch.is_autocast_enabled("cpu"):
             return super().forward(x, state)
         y, h, c = _Merged.apply(x, *(s[0] for s in state), self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0 + self.bias_hh_l0)
         return y, (h[None], c[None])
