@@ -75,23 +75,22 @@ def _likest(data, shape):
     length, like = np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)  # by place, of the run that ends there
     later = np.arange(n, dtype=np.float32) / (n + 1)  # breaks ties
     floats = roll.astype(np.float32)
-    for f in range(1, n):
+    for f in range(2, n):
         last = f - 1
         both = floats[:last] @ floats[last]
         either = counts[:last] + counts[last] - both
         common = np.where(either > 0, both / np.maximum(either, 1), 1.0)
-        length[1:last] = length[:last - 1] + 1 if last > 1 else length[1:last]
+        length[1:last] = length[:last - 1] + 1
         length[:1] = 1
         length[:last] *= same_as[:last] == same_as[last]
-        like[1:last] = FADE * like[:last - 1] if last > 1 else like[1:last]
+        like[1:last] = FADE * like[:last - 1]
         like[:1] = 0
         like[:last] += common
-        if last:
-            for i, found in enumerate((length, like * (LEVELS - 1) * (1 - FADE))):
-                at = int((found[:last] + later[:last] * 0.01).argmax())
-                if found[at] >= 1:
-                    after[i, f] = at + 1
-                    level[i, f] = min(LEVELS - 1, int(np.log2(found[at]) + 1 if i == 0 else found[at]))
+        for i, found in enumerate((length, like * (LEVELS - 1) * (1 - FADE))):
+            at = int((found[:last] + later[:last] * 0.01).argmax())
+            if found[at] >= 1:
+                after[i, f] = at + 1
+                level[i, f] = min(LEVELS - 1, int(np.log2(found[at]) + 1 if i == 0 else found[at]))
     return after, level
 
 
