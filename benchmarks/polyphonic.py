@@ -38,7 +38,7 @@ PLAIN = {"emb_sz": 256, "n_hid": 512, "n_layers": 2, "input_p": 0.2, "hidden_p":
          "output_p": 0.2, "features_p": 0.2, "bs": 32, "bptt": 100, "lr": 4e-3, "wd": 0.05, "clip": 0.5, "average": 0.998}
 MUCH = PLAIN | {k: 0.05 for k in ("input_p", "hidden_p", "weight_p", "embed_p", "output_p", "features_p")}  # of music, for so few epochs
 RECIPES = {"JSB": PLAIN | {"epochs": 45}, "Nottingham": PLAIN | {"epochs": 10},
-           "MuseData": MUCH | {"epochs": 8}, "Piano-midi": PLAIN | {"epochs": 18}}
+           "MuseData": MUCH | {"epochs": 24}, "Piano-midi": PLAIN | {"epochs": 40}}
 SIZES = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "weight_p", "embed_p", "output_p", "features_p")
 
 
