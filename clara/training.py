@@ -23,7 +23,7 @@ from clara.evaluate import nats_per_quarter
 from clara.files import make_folder, write_whole
 from clara.models import architecture
 from clara.plots import plot_history
-from clara.transfer import for_vocabulary, from_parts
+from clara.transfer import for_vocabulary, from_scratch
 
 STARTED = "started.json"
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
@@ -216,13 +216,13 @@ def _starting_weights(args, corpus):
 
 
 def _begin_weights(learn, args, corpus, start):
-    """The weights before the first step: pretrained ones, or for a large vocabulary rows that share their parts."""
+    """Put in the weights before the first step."""
     module = architecture(args["arch"])
     if start:
         module.load_tensors(learn.model, start.tensors)
-    elif corpus.encoding.open_vocabulary and not args["resume"]:
+    elif not args["resume"]:
         tables = learn.dls.train.tables.cpu().numpy()
-        module.load_tensors(learn.model, from_parts(module.to_tensors(learn.model), corpus, tables))
+        module.load_tensors(learn.model, from_scratch(module.to_tensors(learn.model), corpus, tables))
 
 
 def _learner(args, corpus, dls, sizes, valid_split, bf16):

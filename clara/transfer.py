@@ -1,6 +1,6 @@
 """What the rows of words begin as: those of another vocabulary, or the sum of a chord's notes.
 
-Contents: `for_vocabulary`, `kin`, `from_parts`.
+Contents: `for_vocabulary`, `kin`, `from_scratch`, `log_frequencies`.
 """
 
 import re
@@ -50,30 +50,48 @@ def kin(word):
     return _KEY.sub(r"\1p\2", word)
 
 
-def from_parts(tensors, corpus, tables):
-    """Rows for a large vocabulary whose words share their parts, before any training.
+def from_scratch(tensors, corpus, tables):
+    """Weights to begin with where there are none to go on from.
 
-    Left to chance, thousands of rows would each have to be learned from the few times that
-    their word comes. Here a word's embedding is the sum of vectors of its parts, so that chords
-    with notes in common begin alike, and the output's bias is how often a word comes in all keys.
+    The output's bias is how often each word comes, so that no step is spent on learning that. Of a
+    large vocabulary, whose rows would each have to be learned from the few times that their
+    word comes, a word's embedding is the sum of vectors of its parts: chords with notes in common begin alike.
 
     Parameters
     ----------
-    tensors : dict of a net's weights by name, its rows by chance
-    corpus : clara.corpus.Corpus, whose encoding has `parts(word)`
+    tensors : dict of a net's weights by name, by chance
+    corpus : clara.corpus.Corpus; of an open vocabulary the encoding has `parts(word)`
     tables : int array (n, vocab_sz), from `clara.vocab.transposition_tables` for all keys
 
     Returns
     -------
     dict of weights by name
     """
-    table, vocab = tensors["embedding.weight"].clone(), corpus.vocab
-    parts = [corpus.encoding.parts(word) if not word.startswith("xx") else [word] for word in vocab.words]
+    bias = torch.from_numpy(log_frequencies(np.concatenate(corpus.ids("train")), tables)).float()
+    table = tensors["embedding.weight"]
+    if corpus.encoding.open_vocabulary:
+        table = _sums_of_parts(table, corpus.encoding, corpus.vocab)
+    return tensors | {"embedding.weight": table, "output.bias": bias}
+
+
+def log_frequencies(ids, tables):
+    """The logarithm of how often each word comes in all keys, float64 (vocab_sz,).
+
+    Parameters
+    ----------
+    ids : int array (n,), all words of the training pieces
+    tables : as in `from_scratch`
+    """
+    n, fits = tables.shape[1], tables >= 0
+    counts = np.broadcast_to(np.bincount(ids, minlength=n), tables.shape)
+    spread = np.bincount(tables[fits], weights=counts[fits], minlength=n) + 1
+    return np.log(spread / spread.sum())
+
+
+def _sums_of_parts(table, encoding, vocab):
+    """Embedding rows, each the sum of vectors by chance for the word's parts, and a share of its own."""
+    parts = [encoding.parts(word) if not word.startswith("xx") else [word] for word in vocab.words]
     number = {part: i for i, part in enumerate(dict.fromkeys(p for of_word in parts for p in of_word))}
     vectors = torch.randn(len(number), table.shape[1]) * table.std()
-    for row, of_word in zip(table, parts):
-        row.mul_(OWN).add_(vectors[[number[p] for p in of_word]].sum(0) / len(of_word) ** 0.5)
-    counts = np.bincount(np.concatenate(corpus.ids("train")), minlength=len(vocab))
-    fits = tables >= 0
-    spread = np.bincount(tables[fits], weights=np.broadcast_to(counts, tables.shape)[fits], minlength=len(vocab)) + 1
-    return tensors | {"embedding.weight": table, "output.bias": torch.from_numpy(np.log(spread / spread.sum())).float()}
+    return torch.stack([OWN * row + vectors[[number[p] for p in of_word]].sum(0) / len(of_word) ** 0.5
+                        for row, of_word in zip(table, parts)])

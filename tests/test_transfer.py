@@ -1,11 +1,12 @@
 """Weights for another vocabulary: rows in common stay, new words begin as their kin or as the mean."""
 
+import numpy as np
 import pytest
 import tiny
 import torch
 
 from clara.encodings.notewise import Chamber, Notewise
-from clara.transfer import for_vocabulary, from_parts, kin
+from clara.transfer import for_vocabulary, from_scratch, kin, log_frequencies
 from clara.vocab import SHIFTS, Vocab, transposition_tables
 
 
@@ -53,7 +54,7 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
     torch.manual_seed(0)
     vocab = chords.vocab
     before = {"embedding.weight": torch.randn(len(vocab), 400), "output.bias": torch.zeros(len(vocab)), "other": torch.ones(2)}
-    after = from_parts(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
+    after = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
     rows = torch.nn.functional.normalize(after["embedding.weight"], dim=1)
     words = [w for w in vocab.words if w.startswith("p")]
     pairs = [(a, b) for i, a in enumerate(words[:150]) for b in words[:i]]
@@ -66,10 +67,16 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
 
 def test_words_begin_as_likely_as_they_come_in_all_keys(chords):
     before = {"embedding.weight": torch.randn(len(chords.vocab), 8), "output.bias": torch.zeros(len(chords.vocab))}
-    chance = from_parts(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))["output.bias"].exp()
+    chance = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))["output.bias"].exp()
     assert float(chance.sum()) == pytest.approx(1, abs=1e-5)
     words = [w for i in chords.ids("train") for w in chords.vocab.text(i.tolist())]
     rests = [w for w in words if w.startswith("rest")]
     likeliest = max(set(rests), key=rests.count)
     assert float(chance[chords.vocab.id_of[likeliest]]) == pytest.approx(rests.count(likeliest) / len(words), rel=0.2)
     assert float(chance[chords.vocab.id_of["p40"]]) == pytest.approx(float(chance[chords.vocab.id_of["p41"]]), rel=0.3)  # moved to all keys
+
+
+def test_frequencies_are_those_of_all_keys():
+    tables = np.array([[0, 1, 2], [0, 2, -1]])  # in the second key what is 1 becomes 2, and 2 nothing
+    ids = np.array([0, 1, 1, 1, 2])
+    assert np.exp(log_frequencies(ids, tables)) == pytest.approx(np.array([2 + 1, 3 + 1, 4 + 1]) / 12)

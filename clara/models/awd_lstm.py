@@ -23,6 +23,7 @@ DEFAULTS = {
 }
 WORD_ROWS = ("embedding.weight", "output.bias")  # a row for each word
 LEAST_WEIGHT_P = 1e-9
+ROWS_START = 4.0  # times fastai's own embedding, of which music is slow to be learned
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -48,6 +49,8 @@ def build(config, vocab_sz, pad_id):
     # With none at all fastai's WeightDropout puts the parameter itself in place of a copy, and fails at reset.
     config = config | {"weight_p": max(config["weight_p"], LEAST_WEIGHT_P)}
     encoder = MergedAWD(vocab_sz, **{k: v for k, v in config.items() if k != "output_p"}, pad_token=pad_id)
+    with torch.no_grad():
+        encoder.encoder.weight.mul_(ROWS_START)
     return SequentialRNN(encoder, LinearDecoder(vocab_sz, config["emb_sz"], config["output_p"], tie_encoder=encoder.encoder))
 
 

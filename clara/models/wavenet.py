@@ -26,6 +26,7 @@ DEFAULTS = {
 }
 WORD_ROWS = ("embedding.weight", "output.bias")
 LONGEST = 512  # words, the largest dilation
+ROWS_START = 0.4  # the embedding's largest number before training, by trial
 
 
 def dilations(n_layers):
@@ -40,7 +41,7 @@ class WaveNet(nn.Module):
         super().__init__()
         self.dilations, self.n_hid = dilations(n_layers), n_hid
         self.embedding = nn.Embedding(vocab_sz, emb_sz)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.uniform_(self.embedding.weight, -ROWS_START, ROWS_START)
         self.inward = nn.Linear(emb_sz, n_hid)
         self.gates = nn.ModuleList(nn.Linear(2 * n_hid, 2 * n_hid) for _ in self.dilations)
         self.onward = nn.ModuleList(nn.Linear(n_hid, 2 * n_hid) for _ in self.dilations)
