@@ -20,8 +20,8 @@ NETS = {
     "lstm": {"emb_sz": 128, "n_hid": 193, "n_layers": 2, "hidden_p": 0.1, "output_p": 0.1},
     "wavenet": {"emb_sz": 128, "n_hid": 97, "n_layers": 10, "input_p": 0.05, "hidden_p": 0.05, "output_p": 0.05},
 }
-LR = {"awd_lstm": 6e-3, "lstm": 6e-3, "wavenet": 4e-3}
-BS, BPTT, WARM = 64, 200, 0.1
+LR = {"awd_lstm": 6e-3, "lstm": 6e-3, "wavenet": 8e-3}  # the best of a few, at a million words
+BS, BPTT, WARM = 32, 100, 0.1
 TURNS, STEPS = 8, 300
 
 

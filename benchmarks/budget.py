@@ -12,7 +12,7 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
 
     Parameters
     ----------
-    loader : clara.dataloaders.PieceLoader
+    loader : clara.dataloaders.PieceLoader, in all keys
     arch : name in `clara.models.MODELS`
     config : its sizes and dropouts
     vocab_sz, pad_id : of the vocabulary
@@ -25,11 +25,14 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
     model : the net
     """
     import fastai.callback.progress  # noqa: F401  gives the Learner no_bar()
+    import torch
     from fastai.callback.core import Callback, CancelFitException
     from fastai.data.core import DataLoaders
 
     from clara.dataloaders import PieceLoader
     from clara.learner import music_learner
+    from clara.models import architecture
+    from clara.transfer import log_frequencies
 
     class Budget(Callback):
         """Set the rate by the share that is gone, and stop when all is."""
@@ -55,6 +58,8 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
     budget, little = Budget(), PieceLoader(loader.dataset[:1], 1, loader.seq_len)  # fastai wants something to validate on
     vocab = type("Sized", (), {"__len__": lambda self: vocab_sz, "pad": pad_id})()
     learner = music_learner(DataLoaders(loader, little), arch, config, vocab, words_per_quarter=1.0, bf16=has_bf16())
+    module, bias = architecture(arch), log_frequencies(loader.corpus.cpu().numpy(), loader.tables.cpu().numpy())
+    module.load_tensors(learner.model, module.to_tensors(learner.model) | {"output.bias": torch.from_numpy(bias).float()})
     learner.add_cb(budget)
     with learner.no_bar():
         learner.fit(10_000)
