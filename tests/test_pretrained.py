@@ -11,7 +11,9 @@ from clara.evaluate import nats_per_piece
 from clara.generator import Generator, read_prompt
 
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
-SOURCES = {"notewise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"), "chamber": ("OpenScore Lieder", "CC0", "Mutopia")}
+SOURCES = {"notewise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"), "chordwise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"),
+           "chamber": ("OpenScore Lieder", "CC0", "Mutopia")}
+STEPS = {"notewise": 12, "chordwise": 4, "chamber": 12}  # per quarter
 
 
 @pytest.fixture(scope="module", params=SOURCES)
@@ -48,7 +50,7 @@ def test_card_names_sources_and_licences(name):
 
 def test_encoding_and_grid(name, checkpoint):
     assert checkpoint.encoding.name == name
-    assert checkpoint.encoding.steps_per_quarter == 12
+    assert checkpoint.encoding.steps_per_quarter == STEPS[name]
 
 
 def nats(checkpoint, notes):
@@ -62,7 +64,8 @@ def test_expects_real_music_more_than_the_same_notes_shuffled(checkpoint, choral
 
     pitch = np.random.default_rng(0).permutation(chorale.pitch)
     shuffled, _ = mend(chorale.start, chorale.end, pitch, steps_per_quarter=chorale.steps_per_quarter)
-    assert nats(checkpoint, chorale) < 0.7 * nats(checkpoint, shuffled)
+    share = 0.8 if checkpoint.encoding.open_vocabulary else 0.7  # of strange chords the nearest known one is read
+    assert nats(checkpoint, chorale) < share * nats(checkpoint, shuffled)
 
 
 def test_composes_in_more_than_one_pitch(checkpoint, chorale):
