@@ -1,6 +1,7 @@
 """A training run from its settings to its folder, and what it refuses."""
 
 import json
+import platform
 
 import pandas as pd
 import pytest
@@ -196,3 +197,7 @@ def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, to
     monkeypatch.setattr(awd_lstm, "build", small_device)
     with pytest.raises(OutOfDeviceMemory, match=told):
         train(tiny.arguments(data, tmp_path / "run"))
+
+
+def test_memory_is_returned_where_the_allocator_can():
+    assert training.return_memory() == (platform.libc_ver()[0] == "glibc")
