@@ -8,7 +8,7 @@ likest passages so far (see `likest`), where the frame stands in groups of 16 an
 how much the piece was transposed. For each of those frames the net also learns when to go on
 as it does: to name its next key after the last one named.
 
-Contents: `FRAME`, `BEGIN`, `VOCAB`, `LAGS`, `load`, `likest`, `Text`, `FrameNet`.
+Contents: `FRAME`, `BEGIN`, `VOCAB`, `LAGS`, `load`, `repeated`, `fitting`, `likest`, `Text`, `FrameNet`.
 """
 
 from dataclasses import dataclass
@@ -37,6 +37,11 @@ def load(path):
 
     sets = loadmat(path)
     return {split: [np.asarray(roll).astype(bool) for roll in sets[f"{split}data"][0]] for split in ("train", "valid", "test")}
+
+
+def repeated(rolls):
+    """The share of frames that stand, key for key, earlier in their piece."""
+    return sum(len(roll) - len(np.unique(roll, axis=0)) for roll in rolls) / sum(map(len, rolls))
 
 
 def fitting(roll):

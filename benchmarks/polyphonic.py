@@ -22,7 +22,7 @@ import numpy as np
 import record
 import torch
 import torch.nn.functional as F
-from frames import BEGIN, PAD, FrameNet, Text, fitting, load
+from frames import BEGIN, PAD, FrameNet, Text, fitting, load, repeated
 from torch.nn.utils.rnn import pad_sequence
 
 FILES = {"JSB": "JSB_Chorales", "Nottingham": "Nottingham", "MuseData": "MuseData", "Piano-midi": "Piano_midi"}
@@ -234,7 +234,8 @@ def tested(args, name):
         rate = min(rates, key=rates.get)
         found["dynamic"] = {"test_dynamic": round(dynamic(model, sets["test"], sizes, rate), 3), "dynamic_rate": rate}
         torch.save(found, path)
-    row = {"set": name, **found["told"], **found["plain"], **found["dynamic"]}
+    row = {"set": name, **found["told"], **found["plain"], **found["dynamic"],
+           "repeated": {split: round(repeated(sets[split]), 3) for split in ("valid", "test")}}
     print(row, flush=True)
     return row
 

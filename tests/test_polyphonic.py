@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import frames
 import polyphonic
-from frames import BEGIN, FADE, FRAME, LAGS, LEVELS, N_KEYS, SOURCES, FrameNet, Text, fitting, likest
+from frames import BEGIN, FADE, FRAME, LAGS, LEVELS, N_KEYS, SOURCES, FrameNet, Text, fitting, likest, repeated
 
 from clara.encodings.framewise import Framewise
 from clara.notes import mend
@@ -124,6 +124,11 @@ def test_what_frames_would_go_on_as():
             keys = np.flatnonzero(text.rolls[text.back[source, frame]])
             later = keys[keys > (word if word < N_KEYS else -1)]
             assert told[i, source] == (later[0] if len(later) else FRAME)
+
+
+def test_frames_that_came_before():
+    a, b = roll(1, 2)
+    assert repeated([np.stack([a, b, a, a]), np.stack([a, b])]) == pytest.approx(2 / 6)
 
 
 def test_keys_that_fit():
