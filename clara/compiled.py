@@ -1,16 +1,18 @@
 """Loops that numpy has no word for, compiled to machine code by numba when first called.
 
-Contents: `compiled`, the types that it takes (`INTEGER`, `INTEGERS`, `PAIRS`, `BYTES`, `FLOATS` and so on), `load_all`.
+Contents: `compiled`, the types that it takes, `load_all`.
 """
 
 from functools import cache, wraps
 
-INTEGER = "int64"
-INTEGERS = "int64, shape (n,)"  # an array of any layout
-PAIRS = "int64, shape (n, 2)"
-BYTES = "uint8, shape (n,)"  # a read-only array
-FLOATS, FLOATS2, FLOATS3 = (f"float32, {n} axes, C order" for n in (1, 2, 3))
-HALVES2, HALVES3 = (f"uint16, {n} axes, C order" for n in (2, 3))
+# numba's names for them; arrays in C order, but for those marked A
+INTEGER, INTEGERS, PAIRS, BYTES = "int64", 'Array(int64, 1, "A", readonly=True)', 'Array(int64, 2, "A", readonly=True)', 'Array(uint8, 1, "C", readonly=True)'
+FLOATS, FLOATS2, FLOATS3 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
+HALVES2, HALVES3 = "uint16[:,::1]", "uint16[:,:,::1]"
+INT32S, INT32S2 = "int32[::1]", "int32[:,::1]"
+LONGS, LONGS2 = "int64[::1]", "int64[:,::1]"
+BYTES1, BYTES2 = "uint8[::1]", "uint8[:,::1]"
+DOUBLES2 = "float64[:,::1]"
 
 _loaders = []
 
@@ -42,15 +44,10 @@ def load_all():
 
 def _load(function, argument_types, options):
     """The machine code of a function, from where it was kept if it was."""
-    from numba import njit, types  # takes half a second: waits for the first call
+    from numba import njit  # takes half a second: waits for the first call
 
-    known = {INTEGER: types.int64, INTEGERS: types.Array(types.int64, 1, "A", readonly=True),
-             PAIRS: types.Array(types.int64, 2, "A", readonly=True),
-             BYTES: types.Array(types.uint8, 1, "C", readonly=True)}
-    known |= {t: types.Array(types.float32, axes, "C") for axes, t in enumerate((FLOATS, FLOATS2, FLOATS3), 1)}
-    known |= {t: types.Array(types.uint16, axes, "C") for axes, t in enumerate((HALVES2, HALVES3), 2)}
-    signature = tuple(known[t] for t in argument_types)
+    signature = f"({', '.join(argument_types)},)"
     try:
-        return njit(signature, cache=True, **options)(function)
+        return njit(signature, cache=True, nogil=True, **options)(function)
     except RuntimeError:  # nowhere to keep it: neither beside the module nor at home
-        return njit(signature, **options)(function)
+        return njit(signature, nogil=True, **options)(function)

@@ -4,11 +4,14 @@ Krumhansl and Kessler's key profiles (Krumhansl 1990, Cognitive Foundations of M
 Pitch, p. 30), correlated with how long each pitch class sounds (the Krumhansl-Schmuckler
 method, ibid., ch. 4).
 
-Contents: `estimate_key`, `to_key`, `TONICS`.
+Contents: `estimate_key`, `key_of`, `to_key`, `parse_key`, `parse_pitch`, `scale`, `triad`, `TONICS`.
 """
+
+import re
 
 import numpy as np
 
+from clara.errors import BadSetting
 from clara.notes import transpose
 
 TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -29,7 +32,11 @@ def estimate_key(notes):
     tonic : int, pitch class 0-11, C is 0
     is_major : bool
     """
-    sounding = np.bincount(notes.pitch % 12, weights=notes.duration, minlength=12)
+    return key_of(np.bincount(notes.pitch % 12, weights=notes.duration, minlength=12))
+
+
+def key_of(sounding):
+    """The key that durations or counts of the twelve pitch classes speak for; as `estimate_key`."""
     profiles = np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
     profiles = profiles - profiles.mean(1, keepdims=True)
     closeness = profiles @ (sounding - sounding.mean()) / np.linalg.norm(profiles, axis=1)
@@ -55,3 +62,54 @@ def to_key(notes, tonic):
     found, is_major = estimate_key(notes)
     major = found if is_major else found + MINOR_THIRD
     return transpose(notes, (TONICS.index(tonic) - major + 6) % 12 - 6)
+
+
+STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+MAJOR_SCALE, MINOR_SCALE = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 11)  # harmonic minor
+
+
+def parse_key(name):
+    """The key of a name such as C, F# major, Bb minor or Am.
+
+    Returns
+    -------
+    tonic : int, pitch class 0-11
+    is_major : bool
+
+    Raises
+    ------
+    BadSetting
+        If it names none.
+    """
+    told = re.fullmatch(r"([A-Ga-g])([#b]?)\s*(m|maj|major|min|minor|)", name.strip())
+    if not told:
+        raise BadSetting(f"{name!r} is no key; C, F# major, Bb minor and Am are")
+    letter, sign, mode = told.groups()
+    return (STEPS[letter.upper()] + {"#": 1, "b": -1, "": 0}[sign]) % 12, mode not in ("m", "min", "minor")
+
+
+def parse_pitch(name):
+    """The MIDI pitch of a name such as C4 (60), F#3, or of a number.
+
+    Raises
+    ------
+    BadSetting
+        If it is none.
+    """
+    if re.fullmatch(r"\d{1,3}", name) and int(name) < 128:
+        return int(name)
+    told = re.fullmatch(r"([A-Ga-g])([#b]?)(-?\d)", name.strip())
+    if not told:
+        raise BadSetting(f"{name!r} is no pitch; C4 (which is 60), F#3 and 55 are")
+    letter, sign, octave = told.groups()
+    return STEPS[letter.upper()] + {"#": 1, "b": -1, "": 0}[sign] + 12 * (int(octave) + 1)
+
+
+def scale(tonic, is_major):
+    """The pitch classes of a major or a harmonic minor scale, a frozenset."""
+    return frozenset((tonic + step) % 12 for step in (MAJOR_SCALE if is_major else MINOR_SCALE))
+
+
+def triad(tonic, is_major):
+    """The pitch classes of a key's tonic chord, a frozenset."""
+    return frozenset((tonic + step) % 12 for step in (0, 4 if is_major else 3, 7))

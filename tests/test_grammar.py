@@ -12,8 +12,10 @@ from clara.encodings.chordwise import Chordwise
 from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Chamber, Notewise, Quartet
+from clara.errors import BadSetting
 from clara.notes import mend
 from clara.sampling import grammars
+from clara.sampling.grammar import Rules
 from clara.vocab import CONTROL_WORDS, Vocab
 
 ENCODINGS_TO_TEST = {"notewise, 12 steps": Notewise(), "notewise, 4 steps, 38 keys": Notewise(4, 38),
@@ -31,7 +33,7 @@ def encoding(request):
 def grammar_of(encoding, limits=()):
     pieces = [random_notes(encoding, seed) for seed in range(8)] if encoding.open_vocabulary else []
     vocab = Vocab.of(encoding, {w for notes in pieces for w in encoding.encode(notes)[0]})
-    return grammars.grammar_of(encoding, vocab, *limits), vocab
+    return grammars.grammar_of(encoding, vocab, Rules(*limits)), vocab
 
 
 def random_notes(encoding, seed, n=60):
@@ -60,7 +62,7 @@ def read(grammar, vocab, words, steps):
     state = grammar.start(1, steps)
     for at, word in enumerate(words):
         assert grammar.allowed(state)[0, vocab.id_of[word]], f"word {at}, {word}, after {words[max(0, at - 5):at]}"
-        state = grammar.update(state, torch.tensor([vocab.id_of[word]]))
+        state = grammar.update(state, np.array([vocab.id_of[word]]))
     return state
 
 
@@ -68,22 +70,23 @@ def allowed_after(encoding, text, steps, limits=()):
     """The set of words that may follow a text."""
     grammar, vocab = grammar_of(encoding, limits)
     state = read(grammar, vocab, text.split(), steps)
-    return set(vocab.text(grammar.allowed(state)[0].nonzero()[:, 0].tolist()))
+    return set(vocab.text(grammar.allowed(state)[0].nonzero()[0].tolist()))
 
 
 def walk(grammar, bs, steps, weight, seed=0):
     """Random texts over the allowed words until each has ended, as lists of ids."""
     generator, state = torch.Generator().manual_seed(seed), grammar.start(bs, steps)
-    texts, alive = [[] for _ in range(bs)], torch.arange(bs)
+    texts, alive = [[] for _ in range(bs)], np.arange(bs)
     while len(alive):
         allowed = grammar.allowed(state)
+        grammar.bend(np.zeros(allowed.shape, dtype=np.float32), allowed, state)
         assert allowed.any(1).all()
-        ids = torch.multinomial(allowed * weight, 1, generator=generator)[:, 0]
+        ids = torch.multinomial(torch.from_numpy(allowed) * weight, 1, generator=generator)[:, 0].numpy()
         for row, word in zip(alive.tolist(), ids.tolist()):
             texts[row].append(word)
         state = grammar.update(state, ids)
         assert "sounding" not in state or not state["sounding"][ids == grammar.eos].any()
-        rows = (ids != grammar.eos).nonzero()[:, 0]
+        rows = (ids != grammar.eos).nonzero()[0]
         state, alive = grammar.take(state, rows), alive[rows]
     return texts
 
@@ -107,7 +110,7 @@ def test_encoded_pieces_are_accepted(encoding, seed, limits):
     # notes of a key that follow each other at once are one in framewise text, and longer than the limit
     grammar, vocab = grammar_of(encoding, () if losses["merged"] else limits)
     state = read(grammar, vocab, words, sum(encoding.steps(words)))
-    assert grammar.allowed(state)[0].nonzero()[:, 0].tolist() == [vocab.eos]
+    assert grammar.allowed(state)[0].nonzero()[0].tolist() == [vocab.eos]
 
 
 def test_the_random_pieces_reach_both_limits():
@@ -243,9 +246,104 @@ def test_texts_side_by_side_do_not_mix():
     state = grammar.start(4, 1000)
     alone = [grammar.start(1, 1000) for _ in rows]
     for words in itertools.islice(zip(*rows), 80):
-        ids = torch.from_numpy(vocab.ids(words))
+        ids = vocab.ids(words)
         state = grammar.update(state, ids)
         alone = [grammar.update(s, ids[i:i + 1]) for i, s in enumerate(alone)]
-        assert torch.equal(grammar.allowed(state), torch.cat([grammar.allowed(s) for s in alone]))
-    taken = grammar.allowed(grammar.take(state, torch.tensor([3, 0, 3])))
-    assert torch.equal(taken, grammar.allowed(state)[[3, 0, 3]])
+        assert np.array_equal(grammar.allowed(state), np.concatenate([grammar.allowed(s) for s in alone]))
+    taken = grammar.allowed(grammar.take(state, np.array([3, 0, 3])))
+    assert np.array_equal(taken, grammar.allowed(state)[[3, 0, 3]])
+
+
+SCALE, LOW, HIGH, MOST = frozenset({0, 2, 4, 5, 7, 9, 11}), 55, 79, 2
+
+
+def test_what_is_asked_is_kept_to(encoding):
+    if encoding.name == "melodywise":
+        rules = Rules(pitch_classes=SCALE, ranges={0: (LOW, HIGH)})
+    else:
+        rules = Rules(pitch_classes=SCALE, ranges={part: (LOW, HIGH) for part in range(len(encoding.prefixes))}, most_notes=MOST)
+    _, vocab = grammar_of(encoding)
+    grammar, spq = grammars.grammar_of(encoding, vocab, rules), encoding.steps_per_quarter
+    weight = torch.ones(len(vocab))
+    n = 0
+    for ids in walk(grammar, 20, 20 * spq, weight):
+        notes, losses = encoding.decode(vocab.text(ids))
+        assert not losses
+        assert set((notes.pitch % 12).tolist()) <= SCALE
+        assert not len(notes) or LOW <= notes.pitch.min() and notes.pitch.max() <= HIGH
+        if encoding.name != "chordwise" or encoding.holds:  # without holds lengths are guessed
+            assert all(((notes.start <= t) & (notes.end > t)).sum() <= MOST for t in notes.start)
+        assert all((notes.start == t).sum() <= MOST for t in notes.start)
+        n += len(notes)
+    assert n > 30
+
+
+def test_ranges_are_of_parts():
+    encoding = Chamber(4, 38)
+    grammar, vocab = grammars.grammar_of(encoding, v := Vocab.of(encoding), Rules(ranges={1: (60, 61)})), v
+    free = vocab.text(grammar.allowed(grammar.start(1, 100))[0].nonzero()[0].tolist())
+    assert {w for w in free if w.startswith("v")} == {encoding.tone_names[t] for t in range(encoding.n_tones)
+                                                     if encoding.pitch_and_part(np.array([t]))[0][0] in (60, 61)} & {
+        w for w in vocab.words if w.startswith("v")}
+    assert sum(w.startswith("p") for w in free) == 38
+
+
+@pytest.mark.parametrize("bad", [{"most_notes": 0}, {"pitch_classes": frozenset({12})}, {"ranges": {0: (70, 60)}}, {"longest_note": 0}])
+def test_rules_that_no_music_keeps(bad):
+    with pytest.raises(BadSetting):
+        Rules(**bad)
+
+
+def test_a_prompt_may_break_the_rules():
+    """What sounds by then may end."""
+    encoding = Notewise(4, 38)
+    vocab = Vocab.of(encoding)
+    grammar = grammars.grammar_of(encoding, vocab, Rules(pitch_classes=frozenset({0}), most_notes=1))
+    state = grammar.start(1, 100)
+    for word in ["p27", "p28", "p30", "wait4"]:
+        state = grammar.update(state, np.array([vocab.id_of[word]]))
+    assert set(vocab.text(grammar.allowed(state)[0].nonzero()[0].tolist())) >= {"endp27", "endp28", "endp30"}
+
+
+@pytest.mark.parametrize("limits", [(), (1, 1)], ids=["no limits", "limits"])
+@pytest.mark.parametrize("kind", [Notewise(4, 38), Chamber(4, 38)], ids=["notewise", "chamber"])
+def test_a_line_stands_as_it_is(kind, limits):
+    """Whatever is drawn around it, on its own keys too."""
+    vocab, weight = Vocab.of(kind), torch.ones(len(kind.words) + len(CONTROL_WORDS))
+    for word, i in vocab.id_of.items():
+        weight[i] = 20.0 if word.startswith(("end", "wait")) else 1.0
+    for seed in range(6):
+        line = random_notes(kind, seed, n=20)
+        grammar = grammars.grammar_of(kind, vocab, Rules(*limits), line)
+        texts = walk(grammar, 10, line.n_steps, weight, seed)
+        for ids in texts:
+            notes, losses = kind.decode(vocab.text(ids))
+            assert not losses
+            found = set(zip(notes.start.tolist(), notes.end.tolist(), kind.tones(notes).tolist()))
+            assert found >= set(zip(line.start.tolist(), line.end.tolist(), kind.tones(line).tolist()))
+            if limits:
+                others = [end - start for start, end, tone in found - set(zip(line.start.tolist(), line.end.tolist(), kind.tones(line).tolist()))]
+                assert max(others, default=0) <= limits[0] * 4
+        assert max(map(len, texts)) > 2 * len(line) + 20  # there is more than the line
+
+
+def test_what_the_net_would_go_on_to_speaks_for_the_line():
+    """A line's word that the net hardly expects is still likelier than an accompaniment that it expects less than going past."""
+    kind = Notewise(4, 38)
+    vocab = Vocab.of(kind)
+    line, _ = mend([0], [4], [60], steps_per_quarter=4)
+    grammar = grammars.grammar_of(kind, vocab, None, line)
+    state = grammar.start(1, 4)
+    logits = np.full((1, len(vocab)), -20, dtype=np.float32)
+    word, wait, low, high = (vocab.id_of[w] for w in (kind.words[38 + 60 - kind.lowest], "wait2", kind.words[38], kind.words[38 + 60 - kind.lowest + 1]))
+    logits[0, [word, wait, low, high]] = np.log([0.01, 0.6, 0.09, 0.3])
+    mask = grammar.allowed(state)
+    grammar.bend(logits, mask, state)
+    assert mask[0, [word, wait, low, high]].tolist() == [1, 0, 1, 0]
+    assert np.exp(logits[0, word]) == pytest.approx(0.91, abs=1e-3) and np.exp(logits[0, low]) == pytest.approx(0.09)
+
+
+def test_other_text_holds_no_line():
+    line, _ = mend([0], [4], [60], steps_per_quarter=4)
+    with pytest.raises(BadSetting, match="framewise"):
+        grammars.grammar_of(Framewise(4, 38), Vocab.of(Framewise(4, 38)), None, line)

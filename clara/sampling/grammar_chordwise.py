@@ -3,10 +3,11 @@
 Contents: `ChordwiseGrammar`.
 """
 
-import torch
+import numpy as np
 
+from clara.compiled import BYTES1, BYTES2, INTEGER, INTEGERS, LONGS, LONGS2, compiled
 from clara.encodings.chordwise import MOST_RECENT, RECENT_STEPS, REST, RESTS
-from clara.sampling.grammar import Grammar
+from clara.sampling.grammar import Grammar, table
 
 
 class ChordwiseGrammar(Grammar):
@@ -16,54 +17,84 @@ class ChordwiseGrammar(Grammar):
     ten steps may come; with holds a chord may hold only what sounds. A text ends when its
     steps are used up. Beyond these rules, notes and silences can be kept from lasting for
     ever.
-
-    Parameters
-    ----------
-    encoding : clara.encodings.chordwise.Chordwise
-    vocab : Vocab
-    longest_note, longest_silence : in quarters, or None for no limit
     """
 
-    def __init__(self, encoding, vocab, longest_note=None, longest_silence=None):
-        super().__init__(encoding, vocab, longest_note, longest_silence)
-        n, self.n_tones, self.holds = len(vocab), encoding.n_tones, encoding.holds
+    def __init__(self, encoding, vocab, rules=None):
+        super().__init__(encoding, vocab, rules)
         # Without holds a rest is silent only when the last chord has sounded for a bar.
-        self.max_rests = self.max_silence + (0 if self.holds else encoding.longest)
-        self.rest_ids = torch.tensor([vocab.id_of[w] for w in RESTS])
-        self.struck, self.held = torch.zeros(n, self.n_tones), torch.zeros(n, self.n_tones)
-        self.is_chord = torch.zeros(n, dtype=torch.bool)
-        for word, i in vocab.id_of.items():
-            if not word.startswith(("xx", REST)):
-                codes = torch.tensor(encoding.codes(word))
-                self.is_chord[i] = True
-                self.struck[i, codes[codes < self.n_tones]] = 1
-                self.held[i, codes[codes >= self.n_tones] - self.n_tones] = 1
-        self.n_struck = self.struck.sum(1).long()
+        self.max_rests = self.max_silence + (0 if encoding.holds else encoding.longest)
+        self.rest_ids = np.array([vocab.id_of[w] for w in RESTS])
+        is_chord = [not word.startswith(("xx", REST)) for word in vocab.words]
+        held = [[c - self.n_tones for c in encoding.codes(w) if c >= self.n_tones] if chord else []
+                for w, chord in zip(vocab.words, is_chord)]
+        self.is_chord = np.array(is_chord, dtype=np.uint8)
+        self.strikes_table, self.holds_table = table(self.struck), table(held)
+        few = [len(s) + len(h) <= self.max_notes for s, h in zip(self.struck, held)]
+        self.kept = self.kept * self.is_chord * np.array(few, dtype=np.uint8)
+
+    def strikes(self, encoding, word):
+        """As `Grammar.strikes`."""
+        return [c for c in encoding.codes(word) if c < encoding.n_tones] if not word.startswith(("xx", REST)) else []
 
     def start(self, bs, steps):
-        """The state of bs empty texts that are to last `steps` steps: a dict of tensors (bs, …)."""
-        return {"age": torch.zeros(bs, self.n_tones, dtype=torch.long),  # steps that a tone has sounded
-                "recent": torch.zeros(bs, RECENT_STEPS, dtype=torch.long),  # notes struck in each of the last steps
-                "rests": torch.zeros(bs, dtype=torch.long),  # in a row
-                "left": torch.full((bs,), steps)}
+        """As `Grammar.start`."""
+        return {"age": np.zeros((bs, self.n_tones), dtype=np.int64),  # steps that a tone has sounded
+                "recent": np.zeros((bs, RECENT_STEPS), dtype=np.int64),  # notes struck in each of the last steps
+                "rests": np.zeros(bs, dtype=np.int64),  # in a row
+                "left": np.full(bs, steps)}
 
     def allowed(self, state):
-        """Which words may come next: bool tensor (bs, vocab_sz), in each row at least one."""
-        mask = self.is_chord.expand(len(state["left"]), -1)
-        if self.holds:
-            gone = (state["age"] == 0) | (state["age"] >= self.max_note)
-            mask = mask & (gone.float() @ self.held.T == 0)
-        mask = mask & (state["left"] > 0)[:, None]
-        rest = self.rest_ids[state["recent"].sum(1).clamp(max=MOST_RECENT)]
-        may_rest = (state["left"] > 0) & ((state["rests"] < self.max_rests) | ~mask.any(1))
-        mask[torch.arange(len(rest)), rest] = may_rest
-        mask[:, self.eos] = state["left"] <= 0
+        """As `Grammar.allowed`."""
+        mask = np.zeros((len(state["left"]), self.vocab_sz), dtype=np.uint8)
+        _allow(*(state[k] for k in ("age", "recent", "rests", "left")), self.kept, self.holds_table, self.rest_ids, self.eos,
+               self.max_note, self.max_rests, MOST_RECENT, mask)
         return mask
 
     def update(self, state, ids):
-        """The state after one more word per text, ids int64 (bs,)."""
-        struck, held, steps = self.struck[ids] > 0, self.held[ids] > 0, (ids != self.eos).long()
-        age = torch.where(struck, 1, torch.where(held, state["age"] + 1, 0))
-        recent = torch.cat([state["recent"][:, 1:], self.n_struck[ids][:, None]], 1)
-        return {"age": age, "recent": recent, "rests": torch.where(self.is_chord[ids], 0, state["rests"] + steps),
-                "left": state["left"] - steps}
+        """As `Grammar.update`."""
+        _follow(ids, self.strikes_table, self.holds_table, self.is_chord, self.eos, *(state[k] for k in ("age", "recent", "rests", "left")))
+        return state
+
+
+@compiled(LONGS2, LONGS2, LONGS, LONGS, BYTES1, LONGS2, INTEGERS, INTEGER, INTEGER, INTEGER, INTEGER, BYTES2)
+def _allow(age, recent, rests, left, kept, holds, rest_ids, eos, max_note, max_rests, most_recent, mask):
+    """Set to 1 what may follow each text."""
+    for row in range(len(left)):
+        if left[row] <= 0:
+            mask[row, eos] = 1
+            continue
+        n_free = 0
+        for word in range(mask.shape[1]):
+            may = kept[word]
+            for at in range(1, holds[word, 0] + 1):
+                sounded = age[row, holds[word, at]]
+                if sounded == 0 or sounded >= max_note:
+                    may = 0
+            mask[row, word] = may
+            n_free += may
+        struck = 0
+        for step in range(recent.shape[1]):
+            struck += recent[row, step]
+        mask[row, rest_ids[min(struck, most_recent)]] = rests[row] < max_rests or n_free == 0
+
+
+@compiled(INTEGERS, LONGS2, LONGS2, BYTES1, INTEGER, LONGS2, LONGS2, LONGS, LONGS)
+def _follow(ids, strikes, holds, is_chord, eos, age, recent, rests, left):
+    """The state after one more word per text."""
+    for row in range(len(ids)):
+        word = ids[row]
+        for tone in range(age.shape[1]):
+            age[row, tone] = -age[row, tone]  # which sound no more, unless held
+        for at in range(1, holds[word, 0] + 1):
+            tone = holds[word, at]
+            age[row, tone] = 1 - age[row, tone]
+        for at in range(1, strikes[word, 0] + 1):
+            age[row, strikes[word, at]] = 1
+        for tone in range(age.shape[1]):
+            age[row, tone] = max(age[row, tone], 0)
+        for step in range(recent.shape[1] - 1):
+            recent[row, step] = recent[row, step + 1]
+        recent[row, recent.shape[1] - 1] = strikes[word, 0]
+        passed = word != eos
+        rests[row] = 0 if is_chord[word] else rests[row] + passed
+        left[row] -= passed

@@ -3,8 +3,9 @@
 Contents: `MelodywiseGrammar`, `FramewiseGrammar`.
 """
 
-import torch
+import numpy as np
 
+from clara.compiled import BYTES1, BYTES2, INTEGER, INTEGERS, LONGS, LONGS2, compiled
 from clara.sampling.grammar import Grammar
 
 
@@ -14,38 +15,37 @@ class MelodywiseGrammar(Grammar):
     No word lasts longer than there is time left, no rest follows a rest. Which strength
     stands where is left to the model, as the metre of what it composes is its own. A text
     ends when its steps are used up, or no word is short enough.
-
-    Parameters
-    ----------
-    encoding : clara.encodings.melodywise.Melodywise
-    vocab : Vocab
-    longest_note, longest_silence : in quarters, or None for no limit
     """
 
-    def __init__(self, encoding, vocab, longest_note=None, longest_silence=None):
-        super().__init__(encoding, vocab, longest_note, longest_silence)
-        self.steps = torch.zeros(len(vocab), dtype=torch.long)
-        self.is_rest = torch.zeros(len(vocab), dtype=torch.bool)
+    def __init__(self, encoding, vocab, rules=None):
+        super().__init__(encoding, vocab, rules)
+        self.steps, self.is_rest = np.zeros(len(vocab), dtype=np.int64), np.zeros(len(vocab), dtype=bool)
         for word, i in vocab.id_of.items():
             if not word.startswith("xx"):
                 tone, _, self.steps[i] = encoding.parse(word)
                 self.is_rest[i] = tone < 0
-        self.too_long = self.steps > torch.where(self.is_rest, self.max_silence, self.max_note)
+        self.may = (self.steps > 0) & (self.steps <= np.where(self.is_rest, self.max_silence, self.max_note)) & (self.kept > 0)
+
+    def strikes(self, encoding, word):
+        """As `Grammar.strikes`."""
+        tone = -1 if word.startswith("xx") else encoding.parse(word)[0]
+        return [tone] if tone >= 0 else []
 
     def start(self, bs, steps):
-        """The state of bs empty texts that are to last `steps` steps: a dict of tensors (bs, …)."""
-        return {"rested": torch.zeros(bs, dtype=torch.bool), "left": torch.full((bs,), steps)}
+        """As `Grammar.start`."""
+        return {"rested": np.zeros(bs, dtype=bool), "left": np.full(bs, steps)}
 
     def allowed(self, state):
-        """Which words may come next: bool tensor (bs, vocab_sz), in each row at least one."""
-        mask = (self.steps > 0) & ~self.too_long & (self.steps <= state["left"][:, None])
-        mask = mask & ~(state["rested"][:, None] & self.is_rest)
+        """As `Grammar.allowed`."""
+        mask = self.may & (self.steps <= state["left"][:, None]) & ~(state["rested"][:, None] & self.is_rest)
         mask[:, self.eos] = ~mask.any(1)
-        return mask
+        return mask.view(np.uint8)
 
     def update(self, state, ids):
-        """The state after one more word per text, ids int64 (bs,)."""
-        return {"rested": self.is_rest[ids], "left": state["left"] - self.steps[ids]}
+        """As `Grammar.update`."""
+        state["rested"] = self.is_rest[ids]
+        state["left"] -= self.steps[ids]
+        return state
 
 
 class FramewiseGrammar(Grammar):
@@ -53,47 +53,72 @@ class FramewiseGrammar(Grammar):
 
     A frame names its keys in ascending order, the solo's first. A text ends when its frames
     are used up. Beyond these rules, notes and silences can be kept from lasting for ever.
-
-    Parameters
-    ----------
-    encoding : clara.encodings.framewise.Framewise
-    vocab : Vocab
-    longest_note, longest_silence : in quarters, or None for no limit
     """
 
-    def __init__(self, encoding, vocab, longest_note=None, longest_silence=None):
-        super().__init__(encoding, vocab, longest_note, longest_silence)
-        ids = torch.tensor([vocab.id_of[w] for w in encoding.words])
-        self.tone_ids, self.frame, self.n_tones = ids[:-1], int(ids[-1]), encoding.n_tones
-        self.tone = torch.full((len(vocab),), -1)
-        self.tone[self.tone_ids] = torch.arange(self.n_tones)
+    def __init__(self, encoding, vocab, rules=None):
+        super().__init__(encoding, vocab, rules)
+        self.ids = np.array([vocab.id_of[w] for w in encoding.words])  # tones, then the frame's end
+        self.tone = np.full(len(vocab), -1)
+        self.tone[self.ids[:-1]] = np.arange(self.n_tones)
+
+    def strikes(self, encoding, word):
+        """As `Grammar.strikes`."""
+        return [encoding.tone_names.index(word)] if word in encoding.tone_names else []
 
     def start(self, bs, steps):
-        """The state of bs empty texts that are to last `steps` steps: a dict of tensors (bs, …)."""
-        return {"age": torch.zeros(bs, self.n_tones, dtype=torch.long),  # frames that a tone has sounded in a row
-                "named": torch.zeros(bs, self.n_tones, dtype=torch.bool),  # in this frame
-                "place": torch.full((bs,), -1),  # of the last tone in this frame
-                "silence": torch.zeros(bs, dtype=torch.long),  # frames
-                "left": torch.full((bs,), steps)}
+        """As `Grammar.start`."""
+        return {"age": np.zeros((bs, self.n_tones), dtype=np.int64),  # frames that a tone has sounded in a row
+                "named": np.zeros((bs, self.n_tones), dtype=np.uint8),  # in this frame
+                "place": np.full(bs, -1),  # of the last tone in this frame
+                "silence": np.zeros(bs, dtype=np.int64),  # frames
+                "left": np.full(bs, steps)}
 
     def allowed(self, state):
-        """Which words may come next: bool tensor (bs, vocab_sz), in each row at least one."""
-        going, empty = state["left"] > 0, state["place"] < 0
-        tones = (torch.arange(self.n_tones) > state["place"][:, None]) & (state["age"] < self.max_note) & going[:, None]
-        mask = torch.zeros(len(going), self.vocab_sz, dtype=torch.bool)
-        mask[:, self.tone_ids] = tones
-        mask[:, self.frame] = going & (~empty | (state["silence"] < self.max_silence) | ~tones.any(1))
-        mask[:, self.eos] = ~going
+        """As `Grammar.allowed`."""
+        mask = np.zeros((len(state["left"]), self.vocab_sz), dtype=np.uint8)
+        _allow(*(state[k] for k in ("age", "named", "place", "silence", "left")), self.ids, self.kept, self.eos, self.max_note,
+               self.max_silence, self.max_notes, mask)
         return mask
 
     def update(self, state, ids):
-        """The state after one more word per text, ids int64 (bs,)."""
-        tone, ended = self.tone[ids], ids == self.frame
-        named = state["named"].clone()
-        rows = torch.arange(len(ids))
-        named[rows[tone >= 0], tone[tone >= 0]] = True
-        silent = ~named.any(1)
-        return {"age": torch.where(ended[:, None], torch.where(named, state["age"] + 1, 0), state["age"]),
-                "named": named & ~ended[:, None], "place": torch.where(ended, -1, torch.maximum(tone, state["place"])),
-                "silence": torch.where(ended, torch.where(silent, state["silence"] + 1, 0), state["silence"]),
-                "left": state["left"] - ended.long()}
+        """As `Grammar.update`."""
+        _follow(ids, self.tone, int(self.ids[-1]), *(state[k] for k in ("age", "named", "place", "silence", "left")))
+        return state
+
+
+@compiled(LONGS2, BYTES2, LONGS, LONGS, LONGS, INTEGERS, BYTES1, INTEGER, INTEGER, INTEGER, INTEGER, BYTES2)
+def _allow(age, named, place, silence, left, ids, kept, eos, max_note, max_silence, max_notes, mask):
+    """Set to 1 what may follow each text."""
+    n_tones = age.shape[1]
+    for row in range(len(left)):
+        if left[row] <= 0:
+            mask[row, eos] = 1
+            continue
+        n_named, n_free = 0, 0
+        for tone in range(n_tones):
+            n_named += named[row, tone]
+        if n_named < max_notes:
+            for tone in range(place[row] + 1, n_tones):
+                word = ids[tone]
+                mask[row, word] = age[row, tone] < max_note and kept[word]
+                n_free += mask[row, word]
+        mask[row, ids[n_tones]] = place[row] >= 0 or silence[row] < max_silence or n_free == 0
+
+
+@compiled(INTEGERS, INTEGERS, INTEGER, LONGS2, BYTES2, LONGS, LONGS, LONGS)
+def _follow(ids, tones, frame, age, named, place, silence, left):
+    """The state after one more word per text."""
+    for row in range(len(ids)):
+        tone = tones[ids[row]]
+        if tone >= 0:
+            named[row, tone] = 1
+            place[row] = max(place[row], tone)
+        if ids[row] == frame:
+            silent = True
+            for t in range(age.shape[1]):
+                age[row, t] = age[row, t] + 1 if named[row, t] else 0
+                silent = silent and not named[row, t]
+                named[row, t] = 0
+            silence[row] = silence[row] + 1 if silent else 0
+            place[row] = -1
+            left[row] -= 1

@@ -3,6 +3,7 @@
 Contents: `grammar_of`.
 """
 
+from clara.errors import BadSetting
 from clara.sampling.grammar_chordwise import ChordwiseGrammar
 from clara.sampling.grammar_notewise import NotewiseGrammar
 from clara.sampling.grammar_stepwise import FramewiseGrammar, MelodywiseGrammar
@@ -12,6 +13,17 @@ GRAMMARS = {"notewise": NotewiseGrammar, "chamber": NotewiseGrammar, "quartet": 
             "chordwise": ChordwiseGrammar, "melodywise": MelodywiseGrammar, "framewise": FramewiseGrammar}
 
 
-def grammar_of(encoding, vocab, longest_note=None, longest_silence=None):
-    """The grammar of an encoding; parameters as `clara.sampling.grammar.Grammar`."""
-    return GRAMMARS[encoding.name](encoding, vocab, longest_note, longest_silence)
+def grammar_of(encoding, vocab, rules=None, line=None):
+    """The grammar of an encoding; parameters as `clara.sampling.grammar.Grammar` and `NotewiseGrammar`.
+
+    Raises
+    ------
+    BadSetting
+        If the rules leave nothing, or a line is to be held in text that has no ends.
+    """
+    kind = GRAMMARS[encoding.name]
+    if line is None:
+        return kind(encoding, vocab, rules)
+    if kind is not NotewiseGrammar:
+        raise BadSetting(f"a line can be held in notewise text and its kin, not in {encoding.name}")
+    return kind(encoding, vocab, rules, line)
