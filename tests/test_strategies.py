@@ -5,11 +5,26 @@ import pytest
 import torch
 
 from clara.errors import BadSetting
-from clara.sampling.strategies import Settings, choose, top_k, top_p, with_temperature
+from clara.sampling import strategies
+from clara.sampling.strategies import Settings, settings_table
 
 VOCAB_SZ = 9
 RULES = [Settings(), Settings(temperature=0.3), Settings(temperature=3.0), Settings(top_k=3), Settings(top_p=0.5),
-         Settings(random_freq=0.5), Settings(0.9, 4, 0.8, 0.7)]
+         Settings(random_freq=0.5), Settings(min_p=0.2), Settings(0.9, 4, 0.8, 0.05, 0.7)]
+
+
+def choose(logits, allowed, settings, draws, bias=None):
+    """`strategies.choose` of tensors."""
+    arrays = [np.ascontiguousarray(t.numpy()) for t in (logits.float(), allowed.to(torch.uint8))]
+    ids = strategies.choose(*arrays, settings_table(settings, len(logits)), np.ascontiguousarray(draws.numpy()),
+                            None if bias is None else np.ascontiguousarray(bias.numpy()))
+    return torch.from_numpy(ids)
+
+
+def possible(settings, row):
+    """The words that draws spread evenly lead to, for one row of logits."""
+    draws = torch.stack([(torch.arange(20_000).double() + 0.5) / 20_000, torch.zeros(20_000).double()], 1)
+    return set(choose(row.expand(20_000, -1), torch.ones(20_000, len(row)), settings, draws).tolist())
 
 
 def logits(bs=1, seed=0):
@@ -124,43 +139,63 @@ def test_broken_logits_stay_inside_the_mask(broken):
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_temperature_scales_the_distances(temperature):
-    found, before = with_temperature(logits(), temperature)[0], logits()[0]
-    torch.testing.assert_close((found - found[0]).float(), (before - before[0]) / temperature)
+    expected = (logits()[0] / temperature).softmax(0)
+    spread = (expected * (1 - expected) / 40_000).sqrt()
+    assert ((frequencies(Settings(temperature), every()) - expected).abs() < 5 * spread + 1e-9).all()
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, VOCAB_SZ - 1])
-def test_top_k_keeps_the_k_likeliest_as_they_are(k):
-    kept = top_k(logits(20), k)
-    for row, before in zip(kept, logits(20)):
-        likeliest = set(before.argsort(descending=True)[:k].tolist())
-        assert set(row.isfinite().nonzero()[:, 0].tolist()) == likeliest
-        assert torch.equal(row[row.isfinite()], before[row.isfinite()])
+def test_top_k_keeps_the_k_likeliest(k):
+    for row in logits(20) / 4:
+        assert possible(Settings(top_k=k), row) == set(row.argsort(descending=True)[:k].tolist())
 
 
 @pytest.mark.parametrize("k", [0, VOCAB_SZ, VOCAB_SZ + 5])
 def test_top_k_that_rules_out_nothing(k):
-    assert torch.equal(top_k(logits(), k), logits())
-
-
-def test_top_k_brings_nothing_back():
-    ruled_out = logits(20).masked_fill(~some_allowed(20), -torch.inf)
-    assert (top_k(ruled_out, 7).isfinite() <= some_allowed(20)).all()
+    assert possible(Settings(top_k=k), logits()[0] / 4) == set(range(VOCAB_SZ))
 
 
 @pytest.mark.parametrize("p", [1e-6, 0.2, 0.5, 0.9, 0.999])
 def test_top_p_keeps_the_fewest_that_reach_p(p):
-    for row, before in zip(top_p(logits(50), p), logits(50)):
+    for row in logits(50) / 4:
         reached, kept = 0.0, set()
-        for i in before.argsort(descending=True).tolist():
+        for i in row.argsort(descending=True).tolist():
             if reached >= p:
                 break
             kept.add(i)
-            reached += float(before.softmax(0)[i])
-        assert set(row.isfinite().nonzero()[:, 0].tolist()) == kept
+            reached += float(row.softmax(0)[i])
+        assert possible(Settings(top_p=p), row) == kept
 
 
-def test_top_p_of_one_rules_out_nothing():
-    assert torch.equal(top_p(logits(), 1.0), logits())
+def test_top_p_of_a_large_vocabulary_is_that_of_a_small_one():
+    """Which is sorted instead of searched."""
+    row = torch.randn(3 * strategies.MANY, generator=torch.Generator().manual_seed(0)) * 2.2
+    order = row.argsort(descending=True)
+    before = row[order].softmax(0).cumsum(0) - row[order].softmax(0)
+    drawn = possible(Settings(top_p=0.8), row)
+    assert drawn == set(order[before < 0.8].tolist()) and len(drawn) > 5
+
+
+@pytest.mark.parametrize("p", [0.05, 0.3, 1.0])
+def test_min_p_keeps_what_is_likely_beside_the_likeliest(p):
+    for row in logits(20) / 4:
+        chance = row.softmax(0)
+        assert possible(Settings(min_p=p), row) == set((chance >= p * chance.max()).nonzero()[:, 0].tolist())
+
+
+def test_a_bias_is_added_to_the_logits():
+    row, bias = logits()[0], torch.linspace(-1, 1, VOCAB_SZ)
+    expected = (row + bias).softmax(0)
+    ids = choose(row.expand(40_000, -1), every(40_000), Settings(), uniform(40_000), bias.expand(40_000, -1))
+    spread = (expected * (1 - expected) / 40_000).sqrt()
+    assert ((torch.bincount(ids, minlength=VOCAB_SZ) / 40_000 - expected).abs() < 5 * spread).all()
+
+
+def test_each_text_may_have_settings_of_its_own():
+    several = [RULES[i % len(RULES)] for i in range(60)]
+    together = choose(logits(60), some_allowed(60), several, uniform(60))
+    for i, settings in enumerate(several):
+        assert together[i] == choose(logits(60)[i:i + 1], some_allowed(60)[i:i + 1], settings, uniform(60)[i:i + 1])[0]
 
 
 def test_top_p_counts_what_temperature_made():
@@ -172,7 +207,7 @@ def test_top_p_counts_what_temperature_made():
 @pytest.mark.parametrize("name, value", [
     ("temperature", 0.0), ("temperature", -1.0), ("temperature", float("nan")), ("temperature", float("inf")),
     ("top_k", -1), ("top_p", 0.0), ("top_p", 1.5), ("top_p", float("nan")),
-    ("random_freq", -0.1), ("random_freq", 1.1), ("random_freq", float("nan"))])
+    ("min_p", -0.1), ("min_p", 1.1), ("repetition_penalty", 0.9), ("repetition_quarters", 0.0), ("random_freq", -0.1), ("random_freq", 1.1), ("random_freq", float("nan"))])
 def test_settings_out_of_range(name, value):
     with pytest.raises(BadSetting, match=f"{name} must be .*, not {value}"):
         Settings(**{name: value})

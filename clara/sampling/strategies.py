@@ -1,16 +1,15 @@
 """Which of the allowed words is taken.
 
-Each rule maps logits to logits, -inf for what it rules out; `choose` draws from what is
-left. All are vectorised over the batch and never let a word through that was ruled out
-before.
+Each text of a batch may have settings of its own. A word that a grammar rules out is never taken.
 
-Contents: `Settings`, `choose`, `with_temperature`, `top_k`, `top_p`.
+Contents: `Settings`, `choose`, `settings_table`.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-import torch
+import numpy as np
 
+from clara.compiled import BYTES2, DOUBLES2, FLOATS2, LONGS, compiled
 from clara.errors import BadSetting
 
 
@@ -24,8 +23,12 @@ class Settings:
     top_k : only the k likeliest words; 0 for all
     top_p : only the likeliest words that together have this probability (Holtzman et al.
         2020, nucleus sampling); 1 for all
+    min_p : only words at least so likely as this share of the likeliest (Nguyen et al. 2024); 0 for all
     random_freq : how often to draw at all instead of taking the likeliest word (Payne's
-        Clara, 2018); 1 for always
+        Clara, 2018); 1 for always, 0 for greedy
+    repetition_penalty : at least 1; by how much a word that begins notes loses odds where it came
+        within the last `repetition_quarters` (after Keskar et al. 2019)
+    repetition_quarters : above 0
 
     Raises
     ------
@@ -36,61 +39,113 @@ class Settings:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
     random_freq: float = 1.0
+    repetition_penalty: float = 1.0
+    repetition_quarters: float = 4.0
 
     def __post_init__(self):
-        if not 0 < self.temperature < float("inf"):
-            raise BadSetting(f"temperature must be above 0, not {self.temperature}")
-        if self.top_k < 0:
-            raise BadSetting(f"top_k must be at least 0, not {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise BadSetting(f"top_p must be above 0 and at most 1, not {self.top_p}")
-        if not 0 <= self.random_freq <= 1:
-            raise BadSetting(f"random_freq must be from 0 to 1, not {self.random_freq}")
+        for name, good, told in (("temperature", 0 < self.temperature < float("inf"), "above 0"),
+                                 ("top_k", self.top_k >= 0, "at least 0"),
+                                 ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+                                 ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
+                                 ("random_freq", 0 <= self.random_freq <= 1, "from 0 to 1"),
+                                 ("repetition_penalty", 1 <= self.repetition_penalty < float("inf"), "at least 1"),
+                                 ("repetition_quarters", 0 < self.repetition_quarters < float("inf"), "above 0")):
+            if not good:
+                raise BadSetting(f"{name} must be {told}, not {getattr(self, name)}")
 
 
-def choose(logits, allowed, settings, draws):
-    """One word per row.
+def settings_table(settings, n):
+    """Settings, one for all texts or a list of n, as `choose` takes them: float64 (n, 7)."""
+    return np.array([astuple(s) for s in ([settings] * n if isinstance(settings, Settings) else settings)], dtype=np.float64)
+
+
+def choose(logits, allowed, table, draws, bias=None):
+    """One word per text.
 
     Parameters
     ----------
-    logits : float tensor (bs, vocab_sz)
-    allowed : bool tensor (bs, vocab_sz), at least one true in each row
-    settings : Settings
-    draws : float tensor (bs, 2), uniform in [0, 1): one decides the word, one whether to draw
+    logits : float32 array (n, vocab_sz)
+    allowed : uint8 array (n, vocab_sz), at least one 1 in each row
+    table : from `settings_table`
+    draws : float64 array (n, 2), uniform in [0, 1): one decides the word, one whether to draw
+    bias : float32 array (n, vocab_sz), added to the logits, or None
 
     Returns
     -------
-    int64 tensor (bs,)
+    int64 array (n,)
     """
-    logits = logits.float().nan_to_num().masked_fill(~allowed, -torch.inf)
-    likeliest = logits.argmax(1)
-    free = top_p(top_k(with_temperature(logits, settings.temperature), settings.top_k), settings.top_p)
-    reached = free.softmax(1).double().cumsum(1)
-    drawn = (reached > draws[:, :1] * reached[:, -1:]).int().argmax(1)
-    inside = allowed.gather(1, drawn[:, None])[:, 0]  # not so where logits or temperature leave no numbers
-    return torch.where((draws[:, 1] < settings.random_freq) & inside, drawn, likeliest)
+    ids = np.empty(len(logits), dtype=np.int64)
+    _choose(logits, allowed, table, draws, NO_BIAS if bias is None else bias, ids)
+    return ids
 
 
-def with_temperature(logits, temperature):
-    """Divide by the temperature; the shape of the distribution sharpens or flattens."""
-    logits = logits.double()
-    return (logits - logits.amax(1, keepdim=True)) / temperature  # at or below 0, so that none overflows
+NO_BIAS = np.zeros((0, 0), dtype=np.float32)
+MANY = 256  # candidates beyond which sorting beats looking for the likeliest again and again
 
 
-def top_k(logits, k):
-    """Rule out all but the k likeliest words of each row; k = 0 rules out nothing."""
-    if not 0 < k < logits.shape[1]:
-        return logits
-    least = logits.topk(k, dim=1).values[:, -1:]
-    return logits.masked_fill(logits < least, -torch.inf)
-
-
-def top_p(logits, p):
-    """Rule out the unlikely words beyond a probability of p; the likeliest always stays."""
-    if p >= 1:
-        return logits
-    ordered, order = logits.sort(dim=1, descending=True)
-    before = ordered.softmax(1).cumsum(1) - ordered.softmax(1)
-    out = torch.zeros_like(logits, dtype=torch.bool).scatter(1, order, before >= p)
-    return logits.masked_fill(out, -torch.inf)
+@compiled(FLOATS2, BYTES2, DOUBLES2, DOUBLES2, FLOATS2, LONGS)
+def _choose(logits, allowed, table, draws, bias, ids):
+    """Write the word of each text into ids."""
+    vocab_sz = logits.shape[1]
+    words, height = np.empty(vocab_sz, np.int64), np.empty(vocab_sz, np.float64)
+    chance, kept = np.empty(vocab_sz, np.float64), np.empty(vocab_sz, np.bool_)
+    for row in range(len(ids)):
+        temperature, top_k, top_p, min_p, random_freq = table[row, 0], int(table[row, 1]), table[row, 2], table[row, 3], table[row, 4]
+        n, best, most = 0, 0, -np.inf
+        for word in range(vocab_sz):
+            if allowed[row, word]:
+                height[n] = min(max(logits[row, word], -1e30), 1e30) if logits[row, word] == logits[row, word] else 0.0
+                if len(bias):
+                    height[n] += bias[row, word]
+                words[n] = word
+                if height[n] > most:
+                    best, most = n, height[n]
+                n += 1
+        ids[row] = words[best]
+        if draws[row, 1] >= random_freq or n == 1:
+            continue
+        for i in range(n):
+            height[i] -= most
+            chance[i] = np.exp(height[i] / temperature)
+            kept[i] = chance[i] >= min_p
+        if 0 < top_k < n:
+            least = np.sort(height[:n])[n - top_k]
+            for i in range(n):
+                kept[i] = kept[i] and height[i] >= least
+        total = 0.0
+        for i in range(n):
+            if kept[i]:
+                total += chance[i]
+        if top_p < 1:
+            enough, reached = top_p * total, 0.0
+            if n > MANY:
+                for i in np.argsort(-height[:n]):
+                    within = kept[i] and reached < enough
+                    reached += chance[i] if kept[i] else 0.0
+                    kept[i] = within
+            else:
+                for i in range(n):
+                    height[i] = height[i] if kept[i] else -np.inf
+                    kept[i] = False
+                while reached < enough:
+                    likeliest = 0
+                    for i in range(1, n):
+                        if height[i] > height[likeliest]:
+                            likeliest = i
+                    if height[likeliest] == -np.inf:
+                        break
+                    kept[likeliest], height[likeliest] = True, -np.inf
+                    reached += chance[likeliest]
+            total = 0.0
+            for i in range(n):
+                if kept[i]:
+                    total += chance[i]
+        left = draws[row, 0] * total
+        for i in range(n):
+            if kept[i]:
+                left -= chance[i]
+                if left < 0:
+                    ids[row] = words[i]
+                    break
