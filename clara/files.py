@@ -1,10 +1,11 @@
 """Files that are either all there or not changed.
 
-Contents: `write_whole`, `make_folder`, `new_folder`.
+Contents: `write_whole`, `make_folder`, `new_folder`, `cache_folder`.
 """
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from clara.errors import CannotWrite
@@ -64,3 +65,13 @@ def new_folder(path):
     if any(folder.iterdir()):
         raise CannotWrite(f"{folder}: not empty; nothing is overwritten, choose another --out")
     return folder
+
+
+def cache_folder():
+    """Clara's folder for what can be made again, by the XDG convention; a temporary one where that cannot be written."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "clara")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="clara-"))

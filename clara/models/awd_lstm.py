@@ -122,9 +122,14 @@ class Reader(nn.Module):
         """Number of words."""
         return len(self.bias)
 
+    @property
+    def device(self):
+        """Where it computes."""
+        return self.bias.device
+
     def start(self, bs):
         """The state before the first word, for bs sequences: a list of (h, c) per layer."""
-        device = self.bias.device
+        device = self.device
         if self.beginning:
             return [tuple(s.to(device).repeat(1, bs, 1) for s in layer) for layer in self.beginning]
         return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2))
@@ -158,6 +163,11 @@ class Reader(nn.Module):
     def take(state, rows):
         """The state of some sequences: rows is an int64 tensor (n,), repeats allowed."""
         return [tuple(s.index_select(1, rows) for s in layer) for layer in state]
+
+    @staticmethod
+    def join(states):
+        """The state of all sequences of several states."""
+        return [tuple(torch.cat(parts, 1) for parts in zip(*layers)) for layers in zip(*states)]
 
 
 def _step(rnn, x, state):

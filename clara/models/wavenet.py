@@ -145,6 +145,11 @@ class Reader(nn.Module):
         """Number of words."""
         return len(self.net.bias)
 
+    @property
+    def device(self):
+        """Where it computes."""
+        return self.net.bias.device
+
     def start(self, bs):
         """The state before the first word, for bs sequences: the place in the rings, and a ring per layer."""
         return 0, self.net.start(bs)
@@ -174,3 +179,8 @@ class Reader(nn.Module):
         """The state of some sequences: rows is an int64 tensor (n,), repeats allowed."""
         at, rings = state
         return at, [ring.index_select(1, rows) for ring in rings]
+
+    @staticmethod
+    def join(states):
+        """The state of all sequences of several states that have read as many words."""
+        return states[0][0], [torch.cat(parts, 1) for parts in zip(*(rings for _, rings in states))]

@@ -1,0 +1,199 @@
+"""LSTM nets in 8-bit integers: exact sums, so a text is the same alone and in any batch.
+
+Weights have a scale for each unit, activations one for each text and layer, measured at every
+step. Products are ONNX Runtime's, which lays the weights out once for the processor's
+instructions; all around them is compiled (see `clara.compiled`). What the first layer adds for a
+word is looked up in float32.
+
+Contents: `Int8Net`, `Int8Stepper`.
+"""
+
+import numpy as np
+
+from clara.compiled import BYTES2, FLOATS, FLOATS2, INT32S, INT32S2, INTEGERS, compiled
+from clara.models.awd_lstm import RNN_WEIGHTS
+from clara.models.cells import FURTHEST, HALF, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORS, ZERO
+
+F = np.float32
+MOST = 127
+MIDDLE = 128  # the byte that stands for 0
+ROUND = F(MIDDLE + 0.5)
+LEAST = F(1e-9)
+FINITE = VECTORS | {"fastmath": VECTORS["fastmath"] | {"nnan", "ninf"}}
+
+
+class Int8Net:
+    """The weights of an LSTM net, shared by its steppers.
+
+    Parameters
+    ----------
+    reader : clara.models.awd_lstm.Reader
+    """
+
+    def __init__(self, reader):
+        self.layers = []
+        for rnn in reader.rnns:
+            w_in, w_state, *biases = (getattr(rnn, w).detach().numpy() for w in RNN_WEIGHTS)
+            first = not self.layers
+            table = (reader.embedding.weight.detach().numpy() @ w_in.T if first else 0) + sum(biases)
+            weights = _Weights(w_state if first else np.concatenate([w_in, w_state], 1))
+            self.layers.append((weights, np.atleast_2d(table).astype(F)))
+        self.output, self.bias = _Weights(reader.output_weight.detach().numpy()), reader.bias.detach().numpy()
+
+
+class Int8Stepper:
+    """Feeds one word to each of many texts at once.
+
+    Parameters
+    ----------
+    net : Int8Net
+    """
+
+    def __init__(self, net):
+        self.net, self.hs, self.cs = net, [], []
+        self.products = [_Product(weights) for weights, _ in net.layers]
+        self.output = _Product(net.output)
+
+    def begin(self, state, n):
+        """Fork n texts off a reader's state of one."""
+        self.hs, self.cs = ([np.repeat(layer[i][0].numpy(), n, 0) for layer in state] for i in (0, 1))
+        self._make_room(n)
+
+    def take(self, rows):
+        """Go on with these texts: rows is an int64 array (n,), repeats allowed."""
+        self.hs, self.cs = ([s[rows] for s in states] for states in (self.hs, self.cs))
+        self._make_room(len(rows))
+
+    def _make_room(self, n):
+        for product in [*self.products, self.output]:
+            product.resize(n)
+        self.logits, self.none = np.empty((n, len(self.net.bias)), F), np.zeros(n, np.int64)
+        self.gates = np.empty(4 * max(h.shape[1] for h in self.hs), F)
+
+    def step(self, ids):
+        """Logits float32 (n, vocab_sz) of the words after ids int64 (n,); the next call writes over them."""
+        below, words = None, ids
+        for product, (_, table), h, c in zip(self.products, self.net.layers, self.hs, self.cs):
+            if below is None:
+                _quantise(h, product.bytes, product.scales)
+            else:
+                _quantise_both(below, h, product.bytes, product.scales)
+            _cells(*product.sums_and_scales(), table, words, self.gates, h, c)
+            below, words = h, self.none
+        _quantise(below, self.output.bytes, self.output.scales)
+        _scaled(*self.output.sums_and_scales(), self.net.bias, self.logits)
+        return self.logits
+
+
+class _Weights:
+    """A matrix (n_out, n_in) in bytes, with a scale for each row, in a session that multiplies by it."""
+
+    def __init__(self, weights):
+        import onnxruntime
+        from onnx import TensorProto, helper, numpy_helper
+
+        self.n_out, self.n_in = weights.shape
+        self.scales = np.maximum(np.abs(weights).max(1) / MOST, LEAST).astype(F)
+        whole = np.rint(weights / self.scales[:, None]).astype(np.int8)
+        self.corrections = MIDDLE * whole.astype(np.int32).sum(1, dtype=np.int32)
+        graph = helper.make_graph([helper.make_node("MatMulInteger", ["bytes", "weights"], ["sums"])], "product",
+                                  [helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["n", self.n_in])],
+                                  [helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", self.n_out])],
+                                  [numpy_helper.from_array(np.ascontiguousarray(whole.T), "weights")])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class _Product:
+    """Activations as bytes (n, n_in) times weights: int32 (n, n_out)."""
+
+    def __init__(self, weights):
+        self.weights, self.binding = weights, weights.session.io_binding()
+
+    def resize(self, n):
+        """Make room for n texts."""
+        self.bytes, self.sums = np.zeros((n, self.weights.n_in), np.uint8), np.empty((n, self.weights.n_out), np.int32)
+        self.scales = np.empty(n, F)
+        self.binding.bind_input("bytes", "cpu", 0, np.uint8, self.bytes.shape, self.bytes.ctypes.data)
+        self.binding.bind_output("sums", "cpu", 0, np.int32, self.sums.shape, self.sums.ctypes.data)
+
+    def sums_and_scales(self):
+        """Multiply what stands in `bytes`; what makes numbers of the sums."""
+        self.weights.session.run_with_iobinding(self.binding)
+        return self.sums, self.scales, self.weights.corrections, self.weights.scales
+
+
+@compiled(FLOATS2, BYTES2, FLOATS, **FINITE)
+def _quantise(values, out, scales):
+    """Floats (n, width) as bytes around MIDDLE, and the scale of each row."""
+    n, width = values.shape
+    for row in range(n):
+        v, o = values[row], out[row]
+        most = LEAST
+        for k in range(width):
+            most = max(most, abs(v[k]))
+        inverse = F(MOST) / most
+        scales[row] = most / F(MOST)
+        for k in range(width):
+            o[k] = np.uint8(np.int32(v[k] * inverse + ROUND))
+
+
+@compiled(FLOATS2, FLOATS2, BYTES2, FLOATS, **FINITE)
+def _quantise_both(left, right, out, scales):
+    """The same of two arrays side by side."""
+    n, width = left.shape
+    rest = right.shape[1]
+    for row in range(n):
+        v, w = left[row], right[row]
+        first, second = out[row, :width], out[row, width:]
+        most = LEAST
+        for k in range(width):
+            most = max(most, abs(v[k]))
+        for k in range(rest):
+            most = max(most, abs(w[k]))
+        inverse = F(MOST) / most
+        scales[row] = most / F(MOST)
+        for k in range(width):
+            first[k] = np.uint8(np.int32(v[k] * inverse + ROUND))
+        for k in range(rest):
+            second[k] = np.uint8(np.int32(w[k] * inverse + ROUND))
+
+
+@compiled(INT32S2, FLOATS, INT32S, FLOATS, FLOATS2, INTEGERS, FLOATS, FLOATS2, FLOATS2, **VECTORS)
+def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
+    """The next state of a layer from its sums; of each row, that row of the table which its word names is added."""
+    n, n_hid = h.shape
+    for row in range(n):
+        s_row, total, add, h_row, c_row = scales[row], sums[row], table[words[row]], h[row], c[row]
+        for k in range(4 * n_hid):
+            gates[k] = F(total[k] - corrections[k]) * unit_scales[k]
+        for k in range(4 * n_hid):
+            gates[k] = gates[k] * s_row + add[k]
+        for gate in range(4):
+            scale, low = (ONE, ZERO) if gate == 2 else (HALF, HALF)
+            g = gates[gate * n_hid:(gate + 1) * n_hid]
+            for k in range(n_hid):
+                x = min(max(g[k] * scale, -FURTHEST), FURTHEST)
+                s = x * x
+                g[k] = low + scale * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
+        i, f, g, o = gates[:n_hid], gates[n_hid:2 * n_hid], gates[2 * n_hid:3 * n_hid], gates[3 * n_hid:]
+        for k in range(n_hid):
+            c_row[k] = f[k] * c_row[k] + i[k] * g[k]
+        for k in range(n_hid):
+            x = min(max(c_row[k], -FURTHEST), FURTHEST)
+            s = x * x
+            h_row[k] = o[k] * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
+
+
+@compiled(INT32S2, FLOATS, INT32S, FLOATS, FLOATS, FLOATS2, **VECTORS)
+def _scaled(sums, scales, corrections, unit_scales, bias, out):
+    """Sums as floats, a bias added."""
+    n, width = sums.shape
+    for row in range(n):
+        total, o, s_row = sums[row], out[row], scales[row]
+        for k in range(width):
+            o[k] = F(total[k] - corrections[k]) * unit_scales[k]
+        for k in range(width):
+            o[k] = o[k] * s_row + bias[k]

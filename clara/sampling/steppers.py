@@ -1,0 +1,107 @@
+"""What feeds a net one word for each of many texts, and carries their states.
+
+A stepper has `begin(state, n)`, which forks n texts off a reader's state of one, `take(rows)` and
+`step(ids) -> logits`. What it gives a text does not hang on the others of the batch, to the last
+bit.
+
+Contents: `FloatStepper`, `stepper_maker`, `PRECISIONS`.
+"""
+
+import json
+import time
+
+import numpy as np
+import torch
+
+from clara.errors import BadSetting
+from clara.sampling.int8 import Int8Net, Int8Stepper
+
+PRECISIONS = ("auto", "int8", "float32")
+TILE = 16  # texts at a time, always: a product of other sizes may add up in another order
+TRIAL_TEXTS, TRIAL_STEPS = 16, 12
+
+
+class FloatStepper:
+    """Any net in float32, by its reader, in tiles of one size."""
+
+    def __init__(self, reader):
+        self.reader, self.n, self.tiles = reader, 0, []
+
+    def begin(self, state, n):
+        """As `Int8Stepper.begin`."""
+        self.tiles, self.n = [state], 1
+        self.take(np.zeros(n, dtype=np.int64))
+
+    def take(self, rows):
+        """As `Int8Stepper.take`."""
+        whole = self.reader.join(self.tiles)
+        filled = torch.from_numpy(np.pad(rows, (0, -len(rows) % TILE), mode="edge"))
+        self.tiles, self.n = [self.reader.take(whole, part) for part in filled.split(TILE)], len(rows)
+
+    @torch.inference_mode()
+    def step(self, ids):
+        """As `Int8Stepper.step`."""
+        filled = torch.from_numpy(np.pad(ids, (0, -len(ids) % TILE))).to(self.reader.device)
+        logits = []
+        for i, part in enumerate(filled.split(TILE)):
+            told, self.tiles[i] = self.reader(part[:, None], self.tiles[i])
+            logits.append(told[:, 0])
+        return torch.cat(logits)[:self.n].float().cpu().numpy()
+
+
+def stepper_maker(reader, precision="auto"):
+    """How to make steppers of a net that share its weights, and the precision that they work in.
+
+    Parameters
+    ----------
+    reader : of `clara.models`
+    precision : in `PRECISIONS`; auto takes what was faster here when it was first asked, and keeps to it
+
+    Returns
+    -------
+    make : function() -> stepper
+    precision : str
+
+    Raises
+    ------
+    BadSetting
+        If there is no such precision, or not for this net.
+    """
+    if precision not in PRECISIONS:
+        raise BadSetting(f"no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    fits = hasattr(reader, "rnns") and reader.device.type == "cpu"
+    if precision == "int8" and not fits:
+        raise BadSetting("--precision int8 is for LSTM nets on a CPU")
+    if precision == "float32" or not fits:
+        return lambda: FloatStepper(reader), "float32"
+    net = Int8Net(reader)
+    makers = {"int8": lambda: Int8Stepper(net), "float32": lambda: FloatStepper(reader)}
+    precision = _measured(reader, makers) if precision == "auto" else precision
+    return makers[precision], precision
+
+
+def _measured(reader, makers):
+    """The fastest of the makers' precisions for nets of this shape, measured once and kept."""
+    from clara.files import cache_folder, write_whole
+
+    kept = cache_folder() / "precision.json"
+    try:
+        known = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    shape = " ".join(str(tuple(p.shape)) for p in reader.parameters())
+    if known.get(shape) not in makers:
+        known[shape] = min(makers, key=lambda name: _seconds(reader, makers[name]()))
+        write_whole(kept, json.dumps(known, indent=1) + "\n")
+    return known[shape]
+
+
+def _seconds(reader, stepper):
+    """Of a step, at best."""
+    stepper.begin(reader.start(1), TRIAL_TEXTS)
+    best, ids = float("inf"), np.zeros(TRIAL_TEXTS, dtype=np.int64)
+    for _ in range(TRIAL_STEPS):
+        began = time.perf_counter()
+        stepper.step(ids)
+        best = min(best, time.perf_counter() - began)
+    return best

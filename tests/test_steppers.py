@@ -1,0 +1,82 @@
+"""What feeds a net its words: the same as the reader says, and the same for a text in any company."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from clara.errors import BadSetting
+from clara.models import MODELS
+from clara.sampling import steppers
+from clara.sampling.steppers import FloatStepper, stepper_maker
+
+WAYS = [(arch, "float32") for arch in MODELS] + [("awd_lstm", "int8"), ("lstm", "int8")]
+
+
+@pytest.fixture(params=WAYS, ids=" ".join)
+def way(request):
+    """A reader, how to make steppers of it, and how near they must come: int8 to a few hundredths of a logit."""
+    arch, precision = request.param
+    reader = tiny.checkpoint(arch=arch, n_layers=3, emb_sz=24, n_hid=40).reader()
+    return reader, stepper_maker(reader, precision)[0], 0.15 if precision == "int8" else 1e-5
+
+
+def words(n, steps, seed=0):
+    return np.random.default_rng(seed).integers(3, 200, (steps, n))
+
+
+@torch.inference_mode()
+def test_as_the_reader(way):
+    reader, make, near = way
+    ids, prompt = words(20, 12), torch.tensor([[1, 5, 9]])
+    _, state = reader(prompt, reader.start(1))
+    stepper = make()
+    stepper.begin(state, 20)
+    told = np.stack([stepper.step(step).copy() for step in ids], 1)
+    whole = torch.cat([prompt.expand(20, -1), torch.from_numpy(ids).T], 1)
+    expected = reader(whole, reader.start(20))[0][:, 3:]
+    assert told.shape == expected.shape and told.dtype == np.float32
+    assert np.abs(told - expected.numpy()).max() < near * max(1, float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 33, 100])
+def test_a_text_is_the_same_in_any_company(way, n):
+    reader, make, _ = way
+    ids, alone, together = words(100, 10)[:, :n], make(), make()
+    together.begin(reader.start(1), n)
+    alone.begin(reader.start(1), 1)
+    for step in ids:
+        assert np.array_equal(together.step(step)[-1:], alone.step(step[-1:]))
+
+
+def test_texts_that_leave_do_not_disturb_the_others(way):
+    reader, make, _ = way
+    ids, whole, few = words(40, 12), make(), make()
+    rows = np.array([3, 38, 17, 3])
+    for stepper in (whole, few):
+        stepper.begin(reader.start(1), 40)
+        for step in ids[:6]:
+            stepper.step(step)
+    few.take(rows)
+    for step in ids[6:]:
+        assert np.array_equal(whole.step(step)[rows], few.step(step[rows]))
+
+
+def test_auto_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    reader = tiny.checkpoint().reader()
+    found = stepper_maker(reader)[1]
+    assert found in ("int8", "float32")
+    monkeypatch.setattr(steppers, "_seconds", lambda *_: pytest.fail("measured again"))
+    assert stepper_maker(reader)[1] == found
+    (tmp_path / "clara" / "precision.json").write_text("broken")
+    monkeypatch.setattr(steppers, "_seconds", lambda reader, stepper: isinstance(stepper, FloatStepper))
+    assert stepper_maker(reader)[1] == "int8"
+
+
+def test_what_there_is_no_precision_for():
+    with pytest.raises(BadSetting, match="int4"):
+        stepper_maker(tiny.checkpoint().reader(), "int4")
+    with pytest.raises(BadSetting, match="LSTM"):
+        stepper_maker(tiny.checkpoint(arch="wavenet").reader(), "int8")
+    assert stepper_maker(tiny.checkpoint(arch="wavenet").reader())[1] == "float32"
