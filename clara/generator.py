@@ -1,23 +1,27 @@
 """Compose with a trained model.
 
-Contents: `Generator`, `Sample`, `read_prompt`.
+Contents: `Generator`, `Sample`, `read_prompt`, `read_line`.
 """
 
 import math
 from collections import Counter
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from clara.checkpoint import Checkpoint, weights_hash
+from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
+from clara.evaluate import nats_per_piece
 from clara.midi import read_midi
-from clara.notes import NoteSequence, crop
-from clara.sampling.engine import sample
+from clara.notes import NoteSequence, crop, mend, select
+from clara.sampling.engine import sample, stream
+from clara.sampling.grammar import Rules
 from clara.sampling.grammars import grammar_of
-from clara.sampling.strategies import Settings, choose
+from clara.sampling.leanings import Cadence
+from clara.sampling.steppers import stepper_maker
+from clara.sampling.strategies import Settings
 from clara.score_files import SCORE_SUFFIXES
 from clara.style import Style
 
@@ -25,7 +29,8 @@ MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
 # In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
 # have no silence longer than 4.3; what a model holds longer it has forgotten.
-LONGEST_NOTE, LONGEST_SILENCE = 12, 4
+HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
+LIMITS = Rules(longest_note=12, longest_silence=4)
 
 
 @dataclass(frozen=True)
@@ -54,20 +59,22 @@ class Generator:
     Parameters
     ----------
     checkpoint : clara.checkpoint.Checkpoint
+    precision : of the steps, in `clara.sampling.steppers.PRECISIONS`
     """
 
-    def __init__(self, checkpoint):
+    def __init__(self, checkpoint, precision="auto"):
         self.encoding, self.vocab = checkpoint.encoding, checkpoint.vocab
         self.reader = checkpoint.reader()
-        self.grammar = grammar_of(self.encoding, self.vocab, LONGEST_NOTE, LONGEST_SILENCE)
+        self.make_stepper, self.precision = stepper_maker(self.reader, precision)
 
     @classmethod
-    def load(cls, folder, style=None):
+    def load(cls, folder, style=None, precision="auto"):
         """Load a run folder, and a style file for it if there is one; raises as `Checkpoint.load` and `Style.load`."""
         checkpoint = Checkpoint.load(folder)
-        return cls(Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint)
+        return cls(Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint, precision)
 
-    def generate(self, n=8, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, on_step=None):
+    def generate(self, n=8, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, rules=LIMITS, cadence=False, key=None,
+                 line=None, threads=1, on_step=None, stop=None):
         """Compose n pieces in one batch.
 
         Parameters
@@ -75,33 +82,38 @@ class Generator:
         n : how many, at least 1
         quarters : length of what is composed, in quarter notes, after the prompt
         prompt : NoteSequence on the encoding's grid to go on from, or None
-        settings : how freely to sample; plainly, as the net says, where it is None
+        settings : how freely to sample; plainly, as the net says, where it is None; or a list, one for each
         seed : of the first piece; the others take the numbers after it
         qpm : tempo of the result; the prompt's, or 110 where it is None
+        rules : clara.sampling.grammar.Rules, what is asked of the notes
+        cadence : whether to prefer the tonic chord at the close
+        key : (tonic, is_major) of that chord; what each piece has turned out to be in where it is None
+        line : NoteSequence that stands fixed in all pieces, from the prompt's end on; they last as long as it does, whatever
+            `quarters` says. Notewise and its kin
+        threads : at most
         on_step : function(steps left), for a progress bar
+        stop : threading.Event that ends it early, or None
 
         Returns
         -------
-        list of Sample
+        list of Sample; where `stop` came, only those that were finished
 
         Raises
         ------
         BadSetting
-            For n, quarters or qpm out of range, or a prompt on another grid.
+            For n, quarters or qpm out of range, a prompt on another grid, or rules that leave no word.
         """
         if n < 1:
             raise BadSetting(f"n must be at least 1, not {n}")
-        steps = round(quarters * self.encoding.steps_per_quarter) if math.isfinite(quarters) else 0
-        if steps < 1:
-            raise BadSetting(f"quarters must be a step of the grid at least, not {quarters}")
-        if qpm is not None and not 0 < qpm < math.inf:
-            raise BadSetting(f"qpm must be above 0, not {qpm}")
-        qpm = qpm or (prompt.qpm if prompt else DEFAULT_QPM)
-        words = self.prompt_words(prompt)[0] if prompt else []
-        ids = torch.from_numpy(self.vocab.ids(["xxbos", *words]))
-        seeds = [seed + i for i in range(n)]
-        texts = sample(self.reader, self.grammar, partial(self._choose, settings or Settings()), ids, steps, seeds, on_step)
-        return [self._sample(words, self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds)]
+        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
+        grammar, seeds = self.grammar(rules, line), [seed + i for i in range(n)]
+        texts = sample(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, seeds,
+                       self.encoding.steps_per_quarter, self._close(grammar, cadence, key), threads, on_step, stop)
+        return [self._sample(words, self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds) if t is not None]
+
+    def grammar(self, rules=LIMITS, line=None):
+        """What may be written under some rules, beside a line; raises BadSetting where nothing may."""
+        return grammar_of(self.encoding, self.vocab, rules, line)
 
     def prompt_words(self, prompt):
         """A prompt as words of this model's vocabulary.
@@ -124,10 +136,87 @@ class Generator:
             words = [w if w in self.vocab.id_of else next(nearest) for w in words]
         return words, +(losses + Counter(replaced=len(unknown)))
 
-    @staticmethod
-    def _choose(settings, logits, allowed, draws):
-        """`choose` in the order of arguments that the engine calls."""
-        return choose(logits, allowed, settings, draws)
+    def stream(self, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, rules=LIMITS, cadence=False, key=None, line=None):
+        """Compose one piece, note by note; parameters and errors as `generate`, and the same piece.
+
+        Yields
+        ------
+        NoteSequence of notes that nothing to come will change, never empty; their steps count from the prompt's beginning
+        """
+        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
+        grammar, told = self.grammar(rules, line), set()
+        before, clock = sum(self.encoding.steps(words)), 0
+        for text, now in stream(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, seed,
+                                self.encoding.steps_per_quarter, self._close(grammar, cadence, key)):
+            ended = len(text) == 0 or now == steps
+            if now == clock and not ended:
+                continue
+            clock = now
+            notes, _ = self.encoding.decode(words + self.vocab.text(text.tolist()), qpm=qpm)
+            final = notes.end < before + clock if clock < steps else notes.end > before
+            new = [i for i in (final & (notes.end > before)).nonzero()[0] if _named(notes, i) not in told]
+            told |= {_named(notes, i) for i in new}
+            if new:
+                yield select(notes, np.isin(np.arange(len(notes)), new))
+
+    def fill(self, piece, start, end, n=64, settings=None, seed=0, rules=LIMITS, threads=1):
+        """Compose some quarters of a piece anew, between what comes before and after.
+
+        A net only looks back, so many fillings are composed forward from what comes before, and
+        each is weighed by how likely it makes the next quarters after the gap: an importance
+        sampler, whose fillings come back in the order of their weights.
+
+        Parameters
+        ----------
+        piece : NoteSequence on the encoding's grid
+        start, end : of the gap, in quarters; notes that begin in it go, those that sound into it end where the filling has it
+        n : fillings to choose from
+        settings, seed, rules, threads : as `generate`
+
+        Returns
+        -------
+        list of (Sample, float): whole pieces and the nats that what comes after costs, least first
+
+        Raises
+        ------
+        BadSetting
+            If the gap is not within the piece.
+        """
+        first, last = (round(q * self.encoding.steps_per_quarter) if math.isfinite(q) else -1 for q in (start, end))
+        if not 0 <= first < last < piece.n_steps:
+            raise BadSetting(f"no quarters {start:g} to {end:g} to fill in a piece of {piece.quarters:g}")
+        words = self.prompt_words(piece)[0]
+        reached = np.cumsum([0, *self.encoding.steps(words)])
+        before = words[:int(((reached[1:] <= first) & (reached[:-1] < first)).sum())]
+        later = select(piece, piece.start >= last)
+        after = self.prompt_words(replace(later, start=later.start - last))[0]
+        steps = last - sum(self.encoding.steps(before))
+        texts = sample(self.reader, self.make_stepper, self.grammar(rules), settings or Settings(), self.vocab.ids(["xxbos", *before]),
+                       steps, [seed + i for i in range(n)], self.encoding.steps_per_quarter, threads=threads)
+        filled = [before + self.vocab.text(t) for t in texts]
+        soon = after[:int((np.cumsum(self.encoding.steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())]
+        with_it, without = ([self.vocab.ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
+        cost = (nats_per_piece(self.reader, with_it, self.vocab.pad) - nats_per_piece(self.reader, without, self.vocab.pad)).numpy()
+        return [(self._sample(filled[i], after, None, seed + int(i), piece.qpm), float(cost[i])) for i in np.argsort(cost, kind="stable")]
+
+    def _begin(self, quarters, prompt, qpm, line):
+        """Steps to compose, tempo, the prompt's words and ids."""
+        steps = round(quarters * self.encoding.steps_per_quarter) if math.isfinite(quarters) else 0
+        steps = line.n_steps if line else steps
+        if steps < 1:
+            raise BadSetting(f"quarters must be a step of the grid at least, not {quarters}")
+        if qpm is not None and not 0 < qpm < math.inf:
+            raise BadSetting(f"qpm must be above 0, not {qpm}")
+        words = self.prompt_words(prompt)[0] if prompt else []
+        return steps, qpm or (prompt.qpm if prompt else DEFAULT_QPM), words, self.vocab.ids(["xxbos", *words])
+
+    def _close(self, grammar, cadence, key):
+        """The wish for a close, or None."""
+        return Cadence(grammar.struck, self._pitch_classes(), self.encoding.steps_per_quarter, key) if cadence else None
+
+    def _pitch_classes(self):
+        """Of each tone of the encoding."""
+        return self.encoding.pitch_and_part(np.arange(self.encoding.n_tones))[0] % 12
 
     def _sample(self, before, composed, prompt, seed, qpm):
         """The prompt's words and those composed as a Sample."""
@@ -135,6 +224,11 @@ class Generator:
         notes, losses = self.encoding.decode(words, qpm=qpm)
         assert not losses, f"the grammar let through {losses}"
         return Sample(words, notes, len(before), prompt.quarters if prompt else 0.0, seed)
+
+
+def _named(notes, i):
+    """A note as a key."""
+    return int(notes.start[i]), int(notes.pitch[i]), int(notes.part[i])
 
 
 def read_prompt(source, encoding, quarters=None):
@@ -176,6 +270,33 @@ def read_prompt(source, encoding, quarters=None):
         raise NoNotes(f"{source}: no notes in it" + (f" before quarter {quarters:g}" if quarters else ""))
     notes, folded = encoding.fit(notes)
     return notes, losses + folded
+
+
+def read_line(source, encoding, part=None):
+    """Read a tune to be held while the rest is composed.
+
+    Parameters
+    ----------
+    source : as for `read_prompt`, the instruments all taken together
+    encoding : of the model
+    part : one of its prefixes, which plays the tune; the solo's where it is None and there is one
+
+    Returns
+    -------
+    notes : NoteSequence
+    losses : Counter
+
+    Raises
+    ------
+    As `read_prompt`, and BadSetting for a part that the encoding does not have.
+    """
+    if part is not None and part not in encoding.prefixes:
+        raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
+    notes, losses = read_prompt(source, Notewise(encoding.steps_per_quarter, encoding.n_keys))
+    player = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
+    line, merged = mend(notes.start, notes.end, notes.pitch, player, steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm,
+                        metre=notes.metre, instruments=encoding.instruments)
+    return line, losses + merged
 
 
 def _text(path):

@@ -1,7 +1,6 @@
 """The loop that writes many texts at once, with a net made up for it and the real grammar."""
 
-from functools import partial
-
+import numpy as np
 import pytest
 import torch
 
@@ -9,12 +8,14 @@ from clara.encodings.notewise import Notewise
 from clara.sampling import engine
 from clara.sampling.engine import Draws, sample
 from clara.sampling.grammar_notewise import NotewiseGrammar
-from clara.sampling.strategies import Settings, choose
+from clara.sampling.steppers import FloatStepper
+from clara.sampling.strategies import Settings, choose, settings_table
 from clara.vocab import Vocab
 
 ENCODING = Notewise(4, 38)
 VOCAB = Vocab.of(ENCODING)
 PROMPT = ENCODING.words[38:40] + ["wait4"] + ENCODING.words[:2]
+PLAIN = Settings()
 
 
 class FakeReader:
@@ -23,8 +24,10 @@ class FakeReader:
     Its state names each text, so that the words fed can be put together again.
     """
 
+    device = torch.device("cpu")
+
     def __init__(self):
-        self.calls, self.rows = [], []
+        self.calls = []
 
     def start(self, bs):
         return torch.zeros(bs, dtype=torch.long)
@@ -40,21 +43,34 @@ class FakeReader:
     def take(state, rows):
         return state[rows]
 
+    @staticmethod
+    def join(states):
+        return torch.cat(states)
+
+
+class TellingStepper(FloatStepper):
+    """Keeps the words fed, by step."""
+
+    def __init__(self, reader):
+        super().__init__(reader)
+        self.fed = []
+
+    def step(self, ids):
+        self.fed.append(ids.tolist())
+        return super().step(ids)
+
 
 def grammar():
     return NotewiseGrammar(ENCODING, VOCAB)
 
 
-def free(logits, allowed, draws):
-    return choose(logits, allowed, Settings(), draws)
-
-
 def prompt_ids(words=PROMPT):
-    return torch.from_numpy(VOCAB.ids(["xxbos", *words]))
+    return VOCAB.ids(["xxbos", *words])
 
 
-def texts_of(seeds, steps=40, words=PROMPT, reader=None, **more):
-    return sample(reader or FakeReader(), grammar(), free, prompt_ids(words), steps, seeds, **more)
+def texts_of(seeds, steps=40, words=PROMPT, reader=None, settings=PLAIN, make=None, **more):
+    reader = reader or FakeReader()
+    return sample(reader, make or (lambda: FloatStepper(reader)), grammar(), settings, prompt_ids(words), steps, seeds, 4, **more)
 
 
 @pytest.mark.parametrize("words", [[], PROMPT], ids=["no prompt", "prompt"])
@@ -67,20 +83,23 @@ def test_each_text_lasts_its_steps_and_is_whole(words):
 
 def test_the_prompt_is_read_once_and_no_word_twice():
     reader = FakeReader()
-    texts = texts_of([1, 2, 3, 4], reader=reader)
-    assert torch.equal(reader.calls[0], prompt_ids()[None])
+    stepper = TellingStepper(reader)
+    texts = texts_of([1, 2, 3, 4], reader=reader, make=lambda: stepper)
+    assert torch.equal(reader.calls[0], torch.from_numpy(prompt_ids())[None])
     assert all(call.shape[1] == 1 for call in reader.calls[1:])
-    fed = [call[:, 0].tolist() for call in reader.calls[1:]]
-    assert fed == [[t[at] for t in texts if at < len(t)] for at in range(max(map(len, texts)))]
+    going = [[t[at] for t in texts if at < len(t)] for at in range(max(map(len, texts)))]
+    assert [[i for i in ids if i != VOCAB.eos] for ids in stepper.fed if set(ids) != {VOCAB.eos}] == going
 
 
 def test_ended_texts_leave_the_batch():
     reader = FakeReader()
-    texts = texts_of(list(range(8)), reader=reader)
-    assert len(set(map(len, texts))) > 1
-    sizes = [len(call) for call in reader.calls[1:]]
-    assert sizes == [sum(len(t) > at for t in texts) for at in range(len(sizes))]
-    assert sizes[0] == 8 and sizes[-1] < 8
+    stepper = TellingStepper(reader)
+    texts = texts_of(list(range(40)), reader=reader, make=lambda: stepper)
+    assert len(set(map(len, texts))) > 5
+    sizes = [len(ids) for ids in stepper.fed]
+    living = [sum(len(t) > at for t in texts) for at in range(len(sizes))]
+    assert all(n <= size <= n * 16 / 15 for n, size in zip(living, sizes))
+    assert sizes[0] == 40 and sizes[-1] < 5
 
 
 @pytest.mark.parametrize("steps", [5, 400], ids=["short", "beyond the draws drawn ahead"])
@@ -99,29 +118,17 @@ def test_equal_seeds_give_equal_texts_others_differ():
 def test_the_state_is_that_of_all_words_before():
     """Reading prompt and text in one go leads to the same choices."""
     text, = texts_of([9])
-    whole, draws, rules = torch.cat([prompt_ids(), torch.tensor(text)]), Draws([9]), grammar()
+    whole, draws, rules = np.r_[prompt_ids(), text], Draws([9]), grammar()
     written = rules.start(1, 0)
     for word in prompt_ids()[1:]:
-        written = rules.update(written, word[None])
-    written["left"] = torch.tensor([40])
+        written = rules.update(written, np.array([word]))
+    written["left"][:] = 40
     for at in range(len(prompt_ids()), len(whole) + 1):
         reader = FakeReader()
-        logits, _ = reader(whole[None, :at], reader.start(1))
-        word = free(logits[:, -1], rules.allowed(written), draws.next(torch.tensor([0])))
+        logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.start(1))
+        word = choose(logits[:, -1].float().numpy(), rules.allowed(written), settings_table(Settings(), 1), draws.next())
         assert word.item() == (whole[at] if at < len(whole) else VOCAB.eos)
         written = rules.update(written, word)
-
-
-def test_choose_gets_a_row_per_living_text():
-    shapes = []
-
-    def choose_and_tell(logits, allowed, draws):
-        shapes.append((logits.shape, allowed.shape, draws.shape))
-        return free(logits, allowed, draws)
-
-    texts = sample(FakeReader(), grammar(), choose_and_tell, prompt_ids(), 20, [1, 2, 3])
-    alive = [sum(len(t) >= at for t in texts) for at in range(len(shapes))]
-    assert shapes == [((n, len(VOCAB)), (n, len(VOCAB)), (n, 2)) for n in alive]
 
 
 def test_only_what_is_allowed_is_written():
@@ -129,11 +136,11 @@ def test_only_what_is_allowed_is_written():
     for text in texts_of([1, 2], steps=60):
         state = rules.start(1, 0)
         for word in prompt_ids()[1:]:
-            state = rules.update(state, word[None])
-        state["left"] = torch.tensor([60])
+            state = rules.update(state, np.array([word]))
+        state["left"][:] = 60
         for word in [*text, VOCAB.eos]:
             assert rules.allowed(state)[0, word]
-            state = rules.update(state, torch.tensor([word]))
+            state = rules.update(state, np.array([word]))
 
 
 def test_progress_is_told_in_steps_left():
@@ -144,18 +151,39 @@ def test_progress_is_told_in_steps_left():
 
 
 def test_greedy_texts_do_not_hang_on_the_seed():
-    greedy = partial(choose, settings=Settings(random_freq=0.0))
-
-    def likeliest(logits, allowed, draws):
-        return greedy(logits, allowed, draws=draws)
-
-    first, second = sample(FakeReader(), grammar(), likeliest, prompt_ids(), 20, [1, 2])
+    first, second = texts_of([1, 2], 20, settings=Settings(random_freq=0.0))
     assert first == second
+
+
+def test_threads_change_nothing():
+    seeds = list(range(20))
+    assert texts_of(seeds) == texts_of(seeds, threads=2) == texts_of(seeds, threads=50)
+
+
+def test_settings_of_each_text():
+    several = [Settings(random_freq=0.0), Settings(temperature=1.5), Settings(top_k=2)]
+    assert texts_of([1, 2, 3], settings=several) == [texts_of([s], settings=one)[0] for s, one in zip([1, 2, 3], several)]
+
+
+def test_what_came_lately_is_penalised():
+    """With a penalty beyond all odds no note comes again within the window while another may."""
+    text, = texts_of([4], steps=200, words=[], settings=Settings(repetition_penalty=1e6, repetition_quarters=2.0))
+    clock, last = 0, {}
+    for word in VOCAB.text(text):
+        if word.startswith("wait"):
+            clock += int(word[4:])
+        elif word.startswith("p"):
+            assert clock - last.get(word, -100) >= 8, f"{word} at {clock}, last at {last[word]}"
+            last[word] = clock
+    free, = texts_of([4], steps=200, words=[])
+    assert len(last) > 10 and text != free
 
 
 def test_draws_are_those_of_each_seed_alone():
     together, alone = Draws([1, 2]), Draws([2])
     for _ in range(engine.DRAWS_AHEAD + 3):
-        both = together.next(torch.tensor([0, 1]))
-        assert torch.equal(both[1:], alone.next(torch.tensor([0])))
+        both = together.next()
+        assert np.array_equal(both[1:], alone.next())
     assert both.shape == (2, 2) and (both >= 0).all() and (both < 1).all()
+    together.take([1])
+    assert np.array_equal(together.next(), alone.next())

@@ -4,8 +4,12 @@ import pytest
 import tiny
 from conftest import midi_bytes, off, on, track
 
+from clara.encodings.chordwise import Chordwise
+from clara.encodings.framewise import Framewise
+from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, CheckpointMismatch, NoNotes, UnknownWord
+from clara.evaluate import nats_per_piece
 from clara.generator import Generator, read_prompt
 from clara.midi import write_midi
 from clara.notes import crop
@@ -169,3 +173,66 @@ def test_a_score_as_prompt(tmp_path):
     (tmp_path / "a.ABC").write_text("X:1\nM:4/4\nL:1/4\nK:C\nA B c d|]\n")
     notes, losses = read_prompt(tmp_path / "a.ABC", ENCODING)
     assert notes.pitch.tolist() == [69, 71, 72, 74] and not +losses
+
+
+def named(notes):
+    return set(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), notes.part.tolist()))
+
+
+ENCODINGS_TO_STREAM = {"notewise": Notewise(), "chordwise": Chordwise(4, 38), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
+
+
+@pytest.mark.parametrize("name", ENCODINGS_TO_STREAM)
+@pytest.mark.parametrize("prompted", [False, True], ids=["no prompt", "prompt"])
+def test_notes_come_as_they_are_final(name, prompted):
+    encoding = ENCODINGS_TO_STREAM[name]
+    prompt = encoding.decode(encoding.encode(tiny.tune(5, steps_per_quarter=encoding.steps_per_quarter))[0])[0]
+    composer = Generator(tiny.untrained(encoding, prompt))
+    told, last = set(), -1
+    for notes in composer.stream(12, prompt if prompted else None, seed=4):
+        assert len(notes) and not named(notes) & told
+        told |= named(notes)
+        assert notes.end.max() > last
+        last = notes.end.max()
+    whole, = composer.generate(1, 12, prompt if prompted else None, seed=4)
+    at = sum(encoding.steps(whole.words[:whole.prompt_words]))
+    assert told == {note for note in named(whole.notes) if note[1] > at}
+
+
+def test_the_first_notes_come_early(generator):
+    stream = generator.stream(64, seed=1)
+    assert next(stream).end.max() < 64 * 12 / 4
+
+
+def test_a_gap_is_filled_between_what_stands(generator):
+    piece = tiny.tune(3, n_notes=120)
+    first, last = 12 * 8, 12 * 12
+    found = generator.fill(piece, 8, 12, n=6, seed=1)
+    assert len(found) == 6 and [cost for _, cost in found] == sorted(cost for _, cost in found)
+    assert len({" ".join(sample.words) for sample, _ in found}) == 6
+    before = {(s, p) for s, e, p, _ in named(piece) if s < first}
+    after = {note for note in named(piece) if note[0] >= last}
+    for sample, _ in found:
+        notes = named(sample.notes)
+        assert {(s, p) for s, e, p, _ in notes if s < first} >= before and {n for n in notes if n[0] >= last} == after
+        assert {n for n in notes if n[1] <= first} == {n for n in named(piece) if n[1] <= first}
+        assert any(first <= s < last for s, *_ in notes)
+
+
+def test_fillings_are_weighed_by_what_comes_after(generator):
+    """The cost is that of the words after the gap, given all before."""
+    piece = tiny.tune(3, n_notes=120)
+    (best, cost), *_ = generator.fill(piece, 8, 12, n=4, seed=1)
+    words = ENCODING.encode(best.notes)[0]
+    reached = [sum(ENCODING.steps(words[:i])) for i in range(len(words) + 1)]
+    gap = next(i for i, (r, w) in enumerate(zip(reached, words)) if r == 12 * 12 and not w.startswith("end"))
+    soon = sum(r <= 16 * 12 for r in reached[1:])
+    ids = [generator.vocab.ids(["xxbos", *words[:n]]) for n in (soon, gap)]
+    nats = nats_per_piece(generator.reader, ids, generator.vocab.pad)
+    assert cost == pytest.approx(float(nats[0] - nats[1]), rel=1e-3)
+
+
+@pytest.mark.parametrize("start, end", [(-1, 2), (4, 4), (4, 500), (0, float("nan"))])
+def test_no_gap(generator, start, end):
+    with pytest.raises(BadSetting, match="to fill"):
+        generator.fill(tiny.tune(3), start, end)

@@ -53,12 +53,18 @@ def weights(arch="awd_lstm", sizes=SIZES, vocab_sz=203, seed=0):
             for name, shape in MODELS[arch].shapes(sizes, vocab_sz).items()}
 
 
-def checkpoint(encoding=None, seed=0, **sizes):
+def checkpoint(encoding=None, seed=0, arch="awd_lstm", **sizes):
     """A model that was never trained."""
     encoding, sizes = encoding or Notewise(), SIZES | sizes
     vocab = Vocab.of(encoding)
-    return Checkpoint("awd_lstm", sizes, encoding, vocab, weights("awd_lstm", sizes, len(vocab), seed),
+    return Checkpoint(arch, sizes, encoding, vocab, weights(arch, sizes, len(vocab), seed),
                       {"training": {"seed": seed}, "versions": {"python": "3"}, "figures": {"epochs": 0}})
+
+
+def untrained(encoding, notes):
+    """A model that was never trained, with the words of some notes where the vocabulary is open."""
+    vocab = Vocab.of(encoding, encoding.encode(notes)[0]) if encoding.open_vocabulary else Vocab.of(encoding)
+    return Checkpoint("awd_lstm", SIZES, encoding, vocab, weights(vocab_sz=len(vocab)), {})
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):

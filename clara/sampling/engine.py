@@ -1,16 +1,26 @@
 """The loop that writes many texts at once with a recurrent net.
 
-The prompt is read once, for all samples; each step then feeds one word per sample and
-carries the state. Each sample has a random generator of its own, and finished samples
-leave the batch.
+The prompt is read once, in parallel over its words, and its state forked to all samples; each
+step then feeds one word per sample. Each sample has a random generator of its own, and finished
+samples leave the batch; what a sample becomes does not hang on the others.
 
-Contents: `sample`.
+Contents: `sample`, `stream`, `Draws`.
 """
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import torch
 
+from clara.sampling.leanings import Recent
+from clara.sampling.strategies import choose, settings_table
+
 DRAWS_AHEAD = 256  # random numbers drawn at a time per sample
+WORDS_AHEAD = 1024  # room for as many more words at a time
+FEWEST_TOGETHER = 8  # samples worth a thread of their own
+WORDS_READ = 2048  # of a prompt at a time, which bounds the memory that its logits take
+LEAVE = 16  # ended samples leave when they are a sixteenth of the batch
 
 
 class Draws:
@@ -25,54 +35,157 @@ class Draws:
         self.generators = [np.random.default_rng(s) for s in seeds]
         self.at = DRAWS_AHEAD
 
-    def next(self, rows):
-        """Two numbers for each sample of rows (int64 tensor), float64 (len(rows), 2)."""
+    def next(self):
+        """Two numbers for each sample, float64 (n, 2)."""
         if self.at == DRAWS_AHEAD:
-            self.ahead = torch.from_numpy(np.stack([g.random((DRAWS_AHEAD, 2)) for g in self.generators]))
+            self.ahead = np.stack([g.random((DRAWS_AHEAD, 2)) for g in self.generators], axis=1)
             self.at = 0
         self.at += 1
-        return self.ahead[rows, self.at - 1]
+        return self.ahead[self.at - 1]
+
+    def take(self, rows):
+        """Go on with some of the samples."""
+        self.generators, self.ahead = [self.generators[i] for i in rows], np.ascontiguousarray(self.ahead[:, rows])
 
 
-@torch.inference_mode()
-def sample(reader, grammar, choose, prompt_ids, steps, seeds, on_step=None):
+def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, cadence=None, threads=1,
+           on_step=None, stop=None):
     """Write one text per seed.
 
     Parameters
     ----------
-    reader : a `Reader` of `clara.models`
+    reader : a `Reader` of `clara.models`, which reads the prompt
+    make_stepper : from `clara.sampling.steppers.stepper_maker`
     grammar : of `clara.sampling.grammar`
-    choose : function(logits, allowed, draws) -> ids, all with a row per sample
-    prompt_ids : int64 tensor (m,), the words to go on from, xxbos first
+    settings : clara.sampling.strategies.Settings for all texts, or one for each
+    prompt_ids : int64 array (m,), the words to go on from, xxbos first
     steps : grid steps to let pass after the prompt
     seeds : list of n ints
+    steps_per_quarter : of the grid
+    cadence : clara.sampling.leanings.Cadence, or None
+    threads : at most; each takes its share of the texts
     on_step : function(steps left in the slowest sample), called now and then
+    stop : threading.Event that ends it early, or None
 
     Returns
     -------
-    list of n lists of ids, prompt and xxeos left out
+    list of n lists of ids, prompt and xxeos left out; None for a text that `stop` cut off
     """
-    n = len(seeds)
-    state, written = reader.start(1), grammar.start(1, 0)
-    logits, state = reader(prompt_ids[None], state)
+    stop = stop or Event()
+    logits, state, written = _read(reader, grammar, prompt_ids)
+    table = settings_table(settings, len(seeds))
+
+    def write(rows, on_step=None):
+        stepper = make_stepper()
+        stepper.begin(state, len(rows))
+        texts = _Texts(grammar, grammar.take(written, np.zeros(len(rows), dtype=np.int64)), table[rows], [seeds[i] for i in rows],
+                       steps, steps_per_quarter, cadence)
+        return texts.write(stepper, np.tile(logits, (len(rows), 1)), on_step, stop)
+    groups = np.array_split(np.arange(len(seeds)), max(1, min(threads, len(seeds) // FEWEST_TOGETHER)))
+    with ThreadPoolExecutor(len(groups)) as pool:
+        others = [pool.submit(write, rows) for rows in groups[1:]]
+        return write(groups[0], on_step) + [text for done in others for text in done.result()]
+
+
+def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None):
+    """Write one text, word by word; parameters as `sample`.
+
+    Yields
+    ------
+    ids : int64 array (n_words,), the text so far; at last without its xxeos
+    clock : steps gone
+    """
+    logits, state, written = _read(reader, grammar, prompt_ids)
+    stepper = make_stepper()
+    stepper.begin(state, 1)
+    texts = _Texts(grammar, written, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence)
+    for _ in texts.advance(stepper, logits):
+        yield texts.words[0, :texts.n_written], steps - int(texts.written["left"][0])
+    yield np.array(texts.ended[0], dtype=np.int64), steps
+
+
+def _read(reader, grammar, prompt_ids):
+    """Logits float32 (1, vocab_sz) after a prompt, the net's state, the grammar's."""
+    state = reader.start(1)
+    with torch.inference_mode():
+        for part in torch.from_numpy(prompt_ids)[None].to(reader.device).split(WORDS_READ, dim=1):
+            logits, state = reader(part, state)
+    written = grammar.start(1, 0)
     for word in prompt_ids[1:]:
-        written = grammar.update(written, word[None])
-    rows = torch.zeros(n, dtype=torch.long)  # all samples fork from the one that read the prompt
-    state, written, logits = reader.take(state, rows), grammar.take(written, rows), logits[:, -1].expand(n, -1)
-    written["left"] = torch.full((n,), steps)
-    alive, draws, texts = torch.arange(n), Draws(seeds), [[] for _ in seeds]
-    while True:
-        ids = choose(logits, grammar.allowed(written), draws.next(alive))
-        for row, word in zip(alive.tolist(), ids.tolist()):
-            texts[row].append(word)
-        written = grammar.update(written, ids)
-        going = ids != grammar.eos
-        if not going.all():
-            rows = going.nonzero()[:, 0]
-            if not len(rows):
-                return [text[:-1] for text in texts]
-            alive, ids, state, written = alive[rows], ids[rows], reader.take(state, rows), grammar.take(written, rows)
-        logits, state = reader(ids[:, None], state)
-        logits = logits[:, -1]
-        if on_step:
-            on_step(int(written["left"].max()))
+        written = grammar.update(written, np.array([word]))
+    return logits[:, -1].float().cpu().numpy(), state, written
+
+
+class _Texts:
+    """Texts that are written side by side by one stepper."""
+
+    def __init__(self, grammar, written, table, seeds, steps, steps_per_quarter, cadence):
+        self.grammar, self.written, self.table, self.draws = grammar, written, table, Draws(seeds)
+        self.written["left"][:] = steps
+        if "clock" in self.written:
+            self.written["clock"][:] = 0  # a line begins where the prompt ends
+        self.steps, self.n, self.ended = steps, len(seeds), [None] * len(seeds)
+        self.words, self.clocks = (np.zeros((self.n, WORDS_AHEAD), dtype=np.int64) for _ in range(2))
+        self.rows, self.going, self.n_written = np.arange(self.n), np.ones(self.n, dtype=bool), 0
+        self.cadence = cadence
+        self.recent = Recent(grammar.struck, table, steps_per_quarter) if (table[:, 5] > 1).any() else None
+
+    def write(self, stepper, logits, on_step, stop):
+        """Until all have ended; lists of ids."""
+        for _ in self.advance(stepper, logits):
+            if stop.is_set():
+                break
+            if on_step:
+                on_step(int(self.written["left"][self.going].max()))
+        return self.ended
+
+    def advance(self, stepper, logits):
+        """A word for each text, again and again, until all have ended."""
+        while True:
+            mask = self.grammar.allowed(self.written)
+            self.grammar.bend(logits, mask, self.written)
+            ids = choose(logits, mask, self.table, self.draws.next(), self._bias())
+            self._note(ids)
+            over = self.going & (ids == self.grammar.eos)
+            if over.any():
+                self._end(over)
+                if not self.going.any():
+                    return
+                if LEAVE * (~self.going).sum() >= len(ids):
+                    rows = self.going.nonzero()[0]
+                    ids = ids[rows]
+                    self._take(rows)
+                    stepper.take(rows)
+            yield
+            logits = stepper.step(ids)
+
+    def _bias(self):
+        """What is added to the logits, or None."""
+        recent, close = self.recent and self.recent.bias, self.cadence and self.cadence.bias(self.words, self.n_written, self.written["left"])
+        return close if recent is None else recent if close is None else recent + close
+
+    def _note(self, ids):
+        """Add a word to each."""
+        if self.n_written == self.words.shape[1]:
+            self.words, self.clocks = (np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.words, self.clocks))
+        clock = self.steps - self.written["left"]
+        self.words[:, self.n_written], self.clocks[:, self.n_written] = ids, clock
+        self.n_written += 1
+        self.written = self.grammar.update(self.written, ids)
+        if self.recent:
+            self.recent.follow(self.words, self.clocks, self.n_written, clock)
+
+    def _end(self, over):
+        """Keep the texts that have ended."""
+        for at in over.nonzero()[0]:
+            self.ended[self.rows[at]] = self.words[at, :self.n_written - 1].tolist()
+        self.going &= ~over
+
+    def _take(self, rows):
+        """Go on with some."""
+        self.written = self.grammar.take(self.written, rows)
+        self.words, self.clocks, self.rows, self.going = (a[rows] for a in (self.words, self.clocks, self.rows, self.going))
+        self.table = self.table[rows]
+        self.draws.take(rows)
+        if self.recent:
+            self.recent.take(rows)
