@@ -5,6 +5,8 @@ index.html to listen to them.
 """
 
 import argparse
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,8 +14,13 @@ from pathlib import Path
 from clara import cli
 
 ROOT = Path(__file__).resolve().parent
-SETTINGS = ("temperature", "top_k", "top_p", "random_freq")
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "quarters", "seed", "qpm", *SETTINGS)
+TOGETHER = 256  # pieces at a time
+PRECISIONS = ("auto", "int8", "float32")
+SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition_penalty", "repetition_quarters")
+ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "quarters", "seed", "qpm", "precision", *SETTINGS, *ASKED)
+LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
+         "keep_part": None, "fill": None, "candidates": 64}  # unknown to older runs
 
 
 def parser():
@@ -33,16 +40,30 @@ def parser():
     freedom("--top-k", type=cli.at_least(0), default=0, metavar="K", help="only the K likeliest words; 0 for all")
     freedom("--top-p", type=cli.within(1e-6, 1), default=0.98, metavar="P",
             help="only the likeliest words that together have probability P")
+    freedom("--min-p", type=cli.within(0, 1), default=0.0, metavar="P", help="only words at least P times as likely as the likeliest")
     freedom("--random-freq", type=cli.within(0, 1), default=1.0, metavar="F",
             help="how often to draw instead of taking the likeliest word; Clara's own rule: 0.5 with --top-k 3")
+    freedom("--repetition-penalty", type=cli.at_least(1, float), default=1.0, metavar="X",
+            help="by how much notes that came lately lose odds; 1 for none")
+    freedom("--repetition-quarters", type=cli.above(0), default=4.0, metavar="X", help="how long ago is lately")
     freedom("--seed", type=cli.at_least(0), metavar="N", help="of the first piece; without it by chance")
+    asked = p.add_argument_group("what the notes must keep to").add_argument
+    asked("--key", metavar="KEY", help="a scale, major or harmonic minor: C, F# major, Bb minor, Am")
+    asked("--range", nargs="+", default=[], metavar="[PART:]LOW-HIGH", help="pitches, as C2-C6 or v:G3-A7 for one part")
+    asked("--max-notes", type=cli.at_least(1), metavar="K", help="that sound at once")
+    asked("--keep", metavar="FILE", help="a tune to compose around: it stands as it is, and gives the length")
+    asked("--keep-part", metavar="PART", help="who plays it: p for the piano, v for a solo; without it the solo where there is one")
+    asked("--cadence", action="store_true", help="prefer the tonic chord at the close")
+    asked("--fill", metavar="FROM:TO", help="compose these quarters of the prompt anew, between what stands around them")
+    asked("--candidates", type=cli.at_least(1), default=64, metavar="N", help="fillings of which the -n likeliest are kept")
     run = p.add_argument_group("run").add_argument
     run("--model", default=str(ROOT / "pretrained" / "notewise"), metavar="FOLDER", help="run folder or shipped model")
     run("--style", metavar="FILE", help="a style file that train.py --light made from this model")
     run("--out", metavar="FOLDER", help="without it output/<time>")
-    run("--threads", type=cli.at_least(1), metavar="N",
-        help="CPU threads; without it half of those torch would take, as one held up by other work holds up all")
+    run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="CPU threads, each for its share of the pieces")
+    run("--precision", default="auto", choices=PRECISIONS, help="of the net; auto takes what this machine was found to be faster with")
     run("--no-audio", action="store_true", help="no WAV files")
+    run("--no-pictures", action="store_true", help="no piano rolls")
     run("--replay", metavar="RUN.JSON", help="make the pieces of an earlier run again")
     return p
 
@@ -61,10 +82,14 @@ def main(argv=None):
 
     if args.replay:
         _replay(args)
-    torch.set_num_threads(args.threads or max(1, torch.get_num_threads() // 2))
+    torch.set_num_threads(1)  # texts are shared among threads instead
     if args.seed is None:
         args.seed = int(time.time()) % 1_000_000
-    generator = Generator.load(args.model, args.style)
+    generator = Generator.load(args.model, args.style, args.precision)
+    args.precision = generator.precision
+    asked = _asked(args, generator)
+    if args.fill:
+        _gap(args)
     prompt = None
     if args.prompt:
         prompt, losses = read_prompt(args.prompt, generator.encoding, args.prompt_quarters)
@@ -73,18 +98,93 @@ def main(argv=None):
               + "".join(f", {n} {what}" for what, n in losses.items()))
     settings = Settings(**{k: getattr(args, k) for k in SETTINGS})
     out = new_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
-    steps = round(args.quarters * generator.encoding.steps_per_quarter)
     loaded = time.perf_counter()
-    with tqdm(total=steps, unit=" steps", disable=None, desc="composing", leave=False) as bar:
-        samples = generator.generate(args.n, args.quarters, prompt, settings, args.seed, args.qpm,
-                                     on_step=lambda left: bar.update(steps - left - bar.n))
+    samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked)
     composed = time.perf_counter()
-    with tqdm(total=args.n, unit=" pieces", disable=None, desc="writing", leave=False) as bar:
-        write_playlist(samples, out, _record(args, settings), audio=not args.no_audio, on_piece=bar.update)
+    with tqdm(total=len(samples), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
+        write_playlist(samples, out, _record(args, settings), audio=not args.no_audio, pictures=not args.no_pictures,
+                       on_piece=bar.update)
     words = sum(len(s.words) - s.prompt_words for s in samples)
-    print(f"{args.n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s "
+    print(f"{len(samples)} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s "
           f"({words / (composed - loaded):,.0f} words/s), written in {time.perf_counter() - composed:.1f} s\n"
           f"listen: {out / 'index.html'}")
+    if interrupted:
+        print(f"interrupted: {len(samples)} of {args.n} pieces were finished", file=sys.stderr)
+        return cli.INTERRUPTED
+    return 0
+
+
+def _compose(generator, args, prompt, settings, asked):
+    """The pieces, some at a time, and whether Ctrl-C ended it before all were finished."""
+    from threading import Event
+
+    from tqdm import tqdm
+
+    stop, samples = Event(), []
+    steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
+    batches = range(0, args.n, TOGETHER)
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
+            for i, first in enumerate(batches):
+                samples += generator.generate(min(TOGETHER, args.n - first), args.quarters, prompt, settings, args.seed + first, args.qpm,
+                                              **asked, threads=args.threads, stop=stop,
+                                              on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
+                if stop.is_set():
+                    break
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return samples, stop.is_set()
+
+
+def _fill(generator, args, prompt, settings, asked):
+    """The likeliest fillings, and False, as Ctrl-C leaves none."""
+    found = generator.fill(prompt, *_gap(args), max(args.n, args.candidates), settings, args.seed, asked["rules"], args.threads)
+    return [sample for sample, _ in found[:args.n]], False
+
+
+def _gap(args):
+    """--fill in quarters, from and to."""
+    from clara.errors import BadSetting
+
+    if not args.prompt or args.keep or args.cadence:
+        raise BadSetting("--fill needs a --prompt to fill, and goes with neither --keep nor --cadence")
+    try:
+        start, end = map(float, args.fill.split(":"))
+    except ValueError:
+        raise BadSetting(f"--fill {args.fill}: not two numbers of quarters, FROM:TO") from None
+    return start, end
+
+
+def _asked(args, generator):
+    """What the notes must keep to, as `Generator.generate` takes it."""
+    from dataclasses import replace
+
+    from clara.generator import LIMITS, read_line
+    from clara.keys import parse_key, scale
+
+    key = parse_key(args.key) if args.key else None
+    rules = replace(LIMITS, pitch_classes=scale(*key) if key else None, ranges=_ranges(args.range, generator.encoding),
+                    most_notes=args.max_notes)
+    line = read_line(args.keep, generator.encoding, args.keep_part)[0] if args.keep else None
+    generator.grammar(rules, line)  # refuses what nothing can keep to
+    return {"rules": rules, "cadence": args.cadence, "key": key, "line": line}
+
+
+def _ranges(told, encoding):
+    """--range as `Rules` takes it."""
+    from clara.errors import BadSetting
+    from clara.keys import parse_pitch
+
+    ranges, parts = {}, range(len(encoding.prefixes))
+    for one in told:
+        part, _, pitches = one.rpartition(":")
+        low, dash, high = pitches.partition("-")
+        if not dash or part not in ("", *encoding.prefixes):
+            raise BadSetting(f"--range {one}: neither LOW-HIGH nor PART:LOW-HIGH with a part of {', '.join(encoding.prefixes)}")
+        for i in [encoding.prefixes.index(part)] if part else parts:
+            ranges[i] = parse_pitch(low), parse_pitch(high)
+    return ranges
 
 
 def _replay(args):
@@ -95,9 +195,10 @@ def _replay(args):
     from clara.errors import BadSetting, CheckpointMismatch
 
     try:
-        run = {"style": None} | json.loads(Path(args.replay).read_text(encoding="utf-8"))  # older ones know no styles
+        run = LATER | json.loads(Path(args.replay).read_text(encoding="utf-8"))
+        settings = {name: getattr(args, name) for name in SETTINGS} | run["settings"]
         for name in REPLAYED:
-            setattr(args, name, run["settings"][name] if name in SETTINGS else run[name])
+            setattr(args, name, settings[name] if name in SETTINGS else run[name])
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e

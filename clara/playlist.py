@@ -28,7 +28,7 @@ dl div { display: flex; gap: .4rem; } dd { margin: 0; } footer { opacity: .7; fo
 """
 
 
-def write_playlist(samples, folder, run, *, audio=True, on_piece=None):
+def write_playlist(samples, folder, run, *, audio=True, pictures=True, on_piece=None):
     """Write a batch of pieces, in the order given, and the page that plays them.
 
     Parameters
@@ -37,6 +37,7 @@ def write_playlist(samples, folder, run, *, audio=True, on_piece=None):
     folder : an existing, empty folder
     run : dict for run.json; its `settings` stand in the ranking too
     audio : write WAV files
+    pictures : draw piano rolls
     on_piece : function(), called after each piece
 
     Returns
@@ -52,7 +53,7 @@ def write_playlist(samples, folder, run, *, audio=True, on_piece=None):
     width = max(2, len(str(len(samples))))
     for rank, sample in enumerate(samples, start=1):
         name = f"{rank:0{width}d}"
-        _write_piece(sample, folder / name, audio)
+        _write_piece(sample, folder / name, audio, pictures)
         rows.append({"rank": rank, "file": f"{name}.mid", "seed": sample.seed, "notes": len(sample.notes),
                      "quarters": round(sample.notes.quarters, 3), "seconds": round(sample.notes.seconds, 1),
                      "words": len(sample.words)} | run.get("settings", {}))
@@ -60,22 +61,23 @@ def write_playlist(samples, folder, run, *, audio=True, on_piece=None):
             on_piece()
     write_whole(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
     write_whole(folder / "run.json", json.dumps(run, indent=1) + "\n")
-    write_whole(folder / "index.html", _page(rows, run, audio))
+    write_whole(folder / "index.html", _page(rows, run, audio, pictures))
     return rows
 
 
-def _write_piece(sample, stem, audio):
+def _write_piece(sample, stem, audio, pictures):
     """One piece's MIDI, text, picture and sound."""
     write_midi(sample.notes, stem.with_suffix(".mid"))
     write_whole(stem.with_suffix(".txt"), " ".join(sample.words) + "\n")
-    plot_piano_roll(sample.notes, stem.with_suffix(".png"), prompt_quarters=sample.prompt_quarters)
+    if pictures:
+        plot_piano_roll(sample.notes, stem.with_suffix(".png"), prompt_quarters=sample.prompt_quarters)
     if audio:
         write_wav(synthesize(sample.notes), stem.with_suffix(".wav"))
 
 
-def _page(rows, run, audio):
+def _page(rows, run, audio, pictures):
     """The listening page."""
-    pieces = "\n".join(_article(row, audio) for row in rows)
+    pieces = "\n".join(_article(row, audio, pictures) for row in rows)
     told = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in run.get("settings", {}).items())
     prompt = f" from {html.escape(str(run['prompt']))}" if run.get("prompt") else ""
     return f"""<!doctype html>
@@ -90,11 +92,12 @@ def _page(rows, run, audio):
 """
 
 
-def _article(row, audio):
+def _article(row, audio, pictures):
     """One piece on the page."""
     name = row["file"].removesuffix(".mid")
     told = "".join(f"<div><dt>{k}</dt><dd>{row[k]}</dd></div>" for k in ("notes", "quarters", "seconds", "seed"))
     player = f'<audio controls preload="metadata" src="{name}.wav"></audio>' if audio else ""
+    picture = f'<img src="{name}.png" alt="Piano roll of piece {name}: time from left to right, pitch upwards" loading="lazy">' * pictures
     return f"""<article><h2>{name}</h2>{player}
-<img src="{name}.png" alt="Piano roll of piece {name}: time from left to right, pitch upwards" loading="lazy">
+{picture}
 <dl>{told}</dl><a href="{name}.mid" download>MIDI</a> · <a href="{name}.txt">text</a></article>"""

@@ -1,6 +1,8 @@
 """`generate.py` from its command line to its files, and what it refuses."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -10,11 +12,12 @@ import tiny
 from conftest import REPOSITORY, midi_bytes, off, on, track
 
 import generate
-from clara.checkpoint import VOCAB
+from clara.checkpoint import VOCAB, Checkpoint
 from clara.encodings.notewise import Notewise
-from clara.midi import write_midi
+from clara.generator import Generator
+from clara.midi import read_midi, write_midi
 
-QUICK = ["--no-audio", "-n", 2, "--quarters", 2]
+QUICK = ["--no-audio", "--no-pictures", "-n", 2, "--quarters", 2]
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +101,63 @@ def test_run_json_tells_all_that_made_it(model, tmp_path):
     tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--seed", 3, *QUICK])
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (run["seed"], run["n"], run["quarters"], run["model"]) == (3, 2, 2.0, str(model))
-    assert run["settings"].keys() == {"temperature", "top_k", "top_p", "random_freq"}
-    assert run.keys() >= {"weights", "versions", "command"}
+    assert run["settings"].keys() == set(generate.SETTINGS)
+    assert run.keys() >= {"weights", "versions", "command", "precision", "key", "range", "max_notes", "cadence"}
+    assert run["precision"] in ("int8", "float32")  # what auto came to
+
+
+def test_what_the_notes_must_keep_to(model, tmp_path):
+    out = tmp_path / "out"
+    flags = ["--key", "D major", "--range", "C3-C6", "--max-notes", 2, "--cadence", "--quarters", 24, "--min-p", 0.01,
+             "--repetition-penalty", 1.5]
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", *flags]) == 0
+    n = 0
+    for path in sorted(out.glob("*.mid")):
+        notes, _ = read_midi(path, steps_per_quarter=Checkpoint.load(model).encoding.steps_per_quarter)
+        n += len(notes)
+        assert set((notes.pitch % 12).tolist()) <= {2, 4, 6, 7, 9, 11, 1}
+        assert notes.pitch.min() >= 48 and notes.pitch.max() <= 84
+        assert max(((notes.start <= t) & (notes.end > t)).sum() for t in range(notes.n_steps)) <= 2
+    assert n > 20
+
+
+def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
+    calls, whole = [], Generator.generate
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(self, *args, **kwargs)
+    monkeypatch.setattr(generate, "TOGETHER", 2)
+    monkeypatch.setattr(Generator, "generate", interrupted)
+    flags = ["--model", model, "--seed", 1, "--no-audio", "--quarters", 2, "-n", 9]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
+    assert "4 of 9" in capsys.readouterr().err
+    assert len(list((tmp_path / "out").glob("*.mid"))) == 4
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "all"]) == 0
+    assert texts(tmp_path / "all").items() >= texts(tmp_path / "out").items()  # however many were composed together
+
+
+def test_a_tune_is_kept(model, prompt, tmp_path):
+    out, tune = tmp_path / "out", tiny.tune(0, n_notes=10)
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, *QUICK, "--keep", prompt, "--seed", 3]) == 0
+    for path in sorted(out.glob("*.mid")):
+        notes, _ = read_midi(path, steps_per_quarter=12)
+        assert set(zip(notes.start, notes.end, notes.pitch)) > set(zip(tune.start, tune.end, tune.pitch))
+        assert notes.n_steps <= tune.n_steps
+
+
+@pytest.mark.parametrize("flags, told", [
+    (["--keep", "nowhere.mid"], "nowhere.mid"), (["--keep-part", "x", "--keep", __file__], "no part"),
+    (["--key", "H minor"], "H minor"), (["--range", "C3"], "C3"), (["--range", "q:C3-C4"], "q:C3-C4"),
+    (["--range", "C5-C3"], "no pitch from 72 to 48"), (["--key", "C", "--range", "C#4-C#4"], "no word"),
+    (["--range", "A0-X"], "X"), (["--precision", "int8", "--model", "nowhere"], "nowhere")])
+def test_what_no_music_can_keep_to(model, tmp_path, capsys, flags, told):
+    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", *QUICK, *flags)
+    assert not (tmp_path / "out").exists()
 
 
 PROMPTS = {
@@ -124,6 +182,25 @@ def test_bad_prompts(model, tmp_path, capsys, name):
 @pytest.mark.parametrize("source", ["nowhere.mid", "music21:bach/nowhere", "."])
 def test_prompts_that_are_not_there(model, tmp_path, capsys, source):
     assert source.removeprefix("music21:") in refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", source, *QUICK)
+
+
+def test_a_gap_filled(model, tmp_path):
+    write_midi(tiny.tune(0, n_notes=60), tmp_path / "tune.mid")
+    argv = ["--model", model, "--prompt", tmp_path / "tune.mid", "--fill", "4:6", "--candidates", 5, "--seed", 1, *QUICK]
+    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "out"]) == 0
+    made = texts(tmp_path / "out")
+    assert len(made) == 2 and len(set(made.values())) == 2
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "out" / "run.json", "--no-audio", "--out", tmp_path / "again"]) == 0
+    assert texts(tmp_path / "again") == made
+    after = {n for n in zip(*(getattr(tiny.tune(0, n_notes=60), k).tolist() for k in ("start", "end", "pitch"))) if n[0] >= 6 * 12}
+    notes = read_midi(tmp_path / "out" / "01.mid")[0]
+    assert {n for n in zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist()) if n[0] >= 6 * 12} == after
+
+
+@pytest.mark.parametrize("flags", [["--fill", "2"], ["--fill", "a:b"], ["--fill", "3:2"], ["--fill", "0:900"], ["--fill", "0:1", "--cadence"]])
+def test_no_gap_to_fill(model, prompt, tmp_path, capsys, flags):
+    assert "fill" in refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", *QUICK, *flags)
+    assert "--prompt" in refused(capsys, "--model", model, "--out", tmp_path / "out2", *QUICK, "--fill", "1:2")
 
 
 @pytest.mark.parametrize("flag, value", [

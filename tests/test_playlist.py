@@ -106,10 +106,15 @@ def test_without_audio(tmp_path):
     assert "audio" not in Page((tmp_path / "index.html").read_text()).tags
 
 
-def test_a_hundred_pieces_sort_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("clara.playlist.plot_piano_roll", lambda *_, **__: None)
+def test_without_pictures(tmp_path):
+    write_playlist(samples(1), tmp_path, RUN, pictures=False)
+    assert not list(tmp_path.glob("*.png"))
+    assert "img" not in Page((tmp_path / "index.html").read_text()).tags
+
+
+def test_a_hundred_pieces_sort_by_name(tmp_path):
     told = []
-    write_playlist(samples(1) * 100, tmp_path, RUN, audio=False, on_piece=lambda: told.append(1))
+    write_playlist(samples(1) * 100, tmp_path, RUN, audio=False, pictures=False, on_piece=lambda: told.append(1))
     names = sorted(p.name for p in tmp_path.glob("*.mid"))
     assert names[0] == "001.mid" and names[-1] == "100.mid" and len(names) == len(told) == 100
 
