@@ -1,0 +1,46 @@
+"""The ONNX file says what the model says."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+import tiny
+import torch
+
+from clara import export
+from clara.checkpoint import Checkpoint
+
+
+@pytest.mark.parametrize("arch", ["awd_lstm", "lstm"])
+def test_another_runtime_gives_the_same(arch, tmp_path):
+    checkpoint = tiny.checkpoint(arch=arch, n_layers=2)
+    export.export(checkpoint, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    reader, ids = checkpoint.reader(), torch.randint(0, len(checkpoint.vocab), (3, 11))
+    state = reader.start(3)
+    for part in (ids[:, :6], ids[:, 6:7], ids[:, 7:]):  # the state goes on
+        feeds = {f"{s}{i}": layer[k].numpy() for i, layer in enumerate(state) for k, s in enumerate("hc")}
+        logits, *states = session.run(None, {"ids": part.numpy()} | feeds)
+        expected, state = reader(part, state)
+        torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-5, rtol=1e-4)
+        for told, layer in zip(zip(states[::2], states[1::2]), state):
+            for ours, theirs in zip(told, layer):
+                np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+    told = session.get_modelmeta().custom_metadata_map
+    assert told["vocab"].split("\n") == list(checkpoint.vocab.words) and json.loads(told["encoding"]) == checkpoint.encoding.settings
+
+
+def test_the_command(tmp_path, capsys):
+    tiny.checkpoint().save(tmp_path)
+    export.main([str(tmp_path)])
+    assert (tmp_path / "model.onnx").stat().st_size > 1000 and "model.onnx" in capsys.readouterr().out
+    assert Checkpoint.load(tmp_path)  # which it does not disturb
+
+
+def test_no_lstm_no_file(tmp_path):
+    from clara.errors import BadSetting
+
+    with pytest.raises(BadSetting, match="wavenet"):
+        export.export(tiny.checkpoint(arch="wavenet"), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
