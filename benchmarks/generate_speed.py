@@ -1,67 +1,164 @@
-"""Words per second of composing, beside fastai stepping the same weights in its own net.
+"""Words per second of composing: Clara, fastai stepping its own net, a GPT-2 of equal size with its cache, and the machine's limit.
 
-python benchmarks/generate_speed.py [--model pretrained/notewise]
+python benchmarks/generate_speed.py [--threads 1 2]
 
-Clara's figure holds everything that generate.py does by default: grammar, temperature,
-top-p, carried state. fastai's holds its net and a plain multinomial draw, which is less. Both take turns at each batch size, on one
-thread; the better of two runs counts.
+All nets have random weights of the same sizes, 400/600/4 (9.8 million parameters), and the words of
+notewise text at 12 steps. Clara's figure holds everything that `generate.py` does by default,
+sampling and grammar too; fastai's and GPT-2's hold the net and a plain draw, which is less. They take
+turns at each batch size; the best of some rounds counts. The limit is how often an 8-bit product of
+square matrices with as many operations as a word needs is done. Last, what 8 bits cost in nats per
+quarter: the shipped model stepping through valid pieces, if --model and --corpus are given.
 """
 
 import argparse
+import sys
 import time
-from dataclasses import asdict
 
+import numpy as np
 import record
 import torch
 
-from clara.checkpoint import Checkpoint
-from clara.generator import Generator
-from clara.models import architecture
-from clara.sampling.strategies import Settings
-
-SETTINGS = Settings(temperature=0.95, top_p=0.98)  # the defaults of generate.py
-STEPS = 150  # words per sample that fastai's net is stepped
+ROUNDS, STEPS, SQUARE, QUARTERS = 3, 96, 2048, 16.0
+GPT2 = {"n_embd": 320, "n_layer": 8, "n_head": 8, "n_positions": 1024, "bos_token_id": None, "eos_token_id": None}
+PRICE_WORDS = 600
 
 
-def clara_rate(generator, bs):
-    """Words per second of composing bs pieces of 16 quarters."""
-    began = time.perf_counter()
-    pieces = generator.generate(n=bs, quarters=16, settings=SETTINGS, seed=0)
-    return sum(len(p.words) for p in pieces) / (time.perf_counter() - began)
+def net():
+    """A checkpoint of the full size, untrained."""
+    from clara.checkpoint import Checkpoint
+    from clara.encodings.notewise import Notewise
+    from clara.models import awd_lstm
+    from clara.vocab import Vocab
+
+    torch.manual_seed(0)
+    vocab = Vocab.of(Notewise())
+    tensors = awd_lstm.to_tensors(awd_lstm.build(awd_lstm.DEFAULTS, len(vocab), vocab.pad))
+    sizes = {k: awd_lstm.DEFAULTS[k] for k in ("emb_sz", "n_hid", "n_layers")}
+    return Checkpoint("awd_lstm", sizes, Notewise(), vocab, tensors, {})
+
+
+def clara(checkpoint, threads):
+    """A function that composes n texts and gives words and seconds."""
+    from clara.generator import Generator
+    from clara.sampling.strategies import Settings
+
+    generator = Generator(checkpoint)
+
+    def compose(n):
+        began = time.perf_counter()
+        pieces = generator.generate(n, QUARTERS, settings=Settings(temperature=0.95, top_p=0.98), seed=0, threads=threads)
+        return sum(len(p.words) for p in pieces) / (time.perf_counter() - began)
+    return compose
 
 
 @torch.inference_mode()
-def fastai_rate(model, vocab, bs):
-    """Words per second of stepping fastai's net for bs samples."""
-    model.reset()
-    ids = torch.full((bs, 1), vocab.bos)
+def _stepped(step, n):
+    """Words per second of STEPS steps of n texts."""
+    ids = torch.full((n, 1), 5)
     began = time.perf_counter()
     for _ in range(STEPS):
-        ids = model(ids)[0][:, -1].softmax(1).multinomial(1)
-    return bs * STEPS / (time.perf_counter() - began)
+        ids = step(ids).softmax(1).multinomial(1)
+    return n * STEPS / (time.perf_counter() - began)
+
+
+def fastai(checkpoint):
+    """The same of fastai's own net."""
+    from fastai.text.models.awdlstm import AWD_LSTM
+    from fastai.text.models.core import get_language_model
+
+    from clara.models import awd_lstm
+
+    model = get_language_model(AWD_LSTM, len(checkpoint.vocab), awd_lstm.DEFAULTS | {
+        "pad_token": 1, "bidir": False, "tie_weights": True, "out_bias": True})
+    awd_lstm.load_tensors(model, checkpoint.tensors)
+    model.eval()
+
+    def compose(n):
+        model.reset()
+        return _stepped(lambda ids: model(ids)[0][:, -1], n)
+    return compose
+
+
+def gpt2(checkpoint):
+    """The same of Hugging Face's GPT-2 with its cache."""
+    sys.modules["torchvision"] = None  # text needs none, and that of a registry does not go with the CPU build of torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(checkpoint.vocab), **GPT2)).eval()
+
+    def compose(n):
+        cache = [None]
+
+        def step(ids):
+            out = model(ids, past_key_values=cache[0], use_cache=True)
+            cache[0] = out.past_key_values
+            return out.logits[:, -1]
+        return _stepped(step, n)
+    return compose, sum(p.numel() for p in model.parameters())
+
+
+def limit(operations):
+    """Words per second if all were a large product of 8-bit matrices."""
+    from clara.sampling.int8 import _Product, _Weights
+
+    product = _Product(_Weights(np.random.default_rng(0).normal(size=(SQUARE, SQUARE))))
+    product.resize(SQUARE)
+    best = float("inf")
+    for _ in range(6):
+        began = time.perf_counter()
+        product.sums_and_scales()
+        best = min(best, time.perf_counter() - began)
+    return 2 * SQUARE**3 / best / operations
+
+
+def price(folder, corpus):
+    """Percent that 8 bits add to the nats of the first words of valid pieces, each read word by word."""
+    import torch.nn.functional as F
+
+    from clara.checkpoint import Checkpoint
+    from clara.corpus import Corpus
+    from clara.sampling.int8 import Int8Net, Int8Stepper
+
+    reader = Checkpoint.load(folder).reader()
+    ids = np.stack([p[:PRICE_WORDS] for p in Corpus.load(corpus).ids("valid") if len(p) >= PRICE_WORDS]).astype(np.int64)
+    with torch.inference_mode():
+        logits, _ = reader(torch.from_numpy(ids[:, :-1]), reader.start(len(ids)))
+    exact = F.cross_entropy(logits.transpose(1, 2), torch.from_numpy(ids[:, 1:])).item()
+    stepper, total = Int8Stepper(Int8Net(reader)), 0.0
+    stepper.begin(reader.start(1), len(ids))
+    for at in range(PRICE_WORDS - 1):
+        logits = torch.from_numpy(stepper.step(np.ascontiguousarray(ids[:, at])))
+        total += F.cross_entropy(logits, torch.from_numpy(ids[:, at + 1])).item()
+    return round(100 * (total / (PRICE_WORDS - 1) / exact - 1), 4)
 
 
 def main():
-    """Measure both at each batch size and keep the result."""
+    """Measure by turns and keep the result."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--model", default="pretrained/notewise")
-    p.add_argument("--bs", type=int, nargs="+", default=[1, 8, 64])
+    p.add_argument("--threads", type=int, nargs="+", default=[1])
+    p.add_argument("--bs", type=int, nargs="+", default=[1, 16, 64, 256, 1024])
+    p.add_argument("--model")
+    p.add_argument("--corpus")
     args = p.parse_args()
-    torch.set_num_threads(1)
-    checkpoint = Checkpoint.load(args.model)
-    module = architecture(checkpoint.arch)
-    model = module.build(checkpoint.sizes | {k: 0.0 for k in module.DEFAULTS if k.endswith("_p")},
-                         len(checkpoint.vocab), checkpoint.vocab.pad)
-    module.load_tensors(model, checkpoint.tensors)
-    model.eval()
-    generator, rows = Generator(checkpoint), []
-    for bs in args.bs:
-        pairs = [(clara_rate(generator, bs), fastai_rate(model, checkpoint.vocab, bs)) for _ in range(2)]
-        clara, fastai = (max(rates) for rates in zip(*pairs))
-        rows.append({"bs": bs, "clara_words_per_second": round(clara), "fastai_words_per_second": round(fastai),
-                     "ratio": round(clara / fastai, 2)})
-        print(f"batch {bs:4d}: Clara {clara:8,.0f} words/s, fastai {fastai:8,.0f}, ratio {clara / fastai:.2f}")
-    record.save("generate_speed", rows, threads=1, parameters=checkpoint.n_parameters, **asdict(SETTINGS))
+    checkpoint, rows = net(), []
+    operations = 2 * sum(t.numel() for name, t in checkpoint.tensors.items() if "weight" in name)
+    other, n_other = gpt2(checkpoint)
+    for threads in args.threads:
+        torch.set_num_threads(threads)
+        most = limit(operations) * threads
+        takes = {"clara": clara(checkpoint, threads), "fastai": fastai(checkpoint), "gpt2": other}
+        for take in takes.values():
+            take(2)
+        for bs in args.bs:
+            rounds = [{name: take(bs) for name, take in takes.items()} for _ in range(ROUNDS)]
+            best = {name: max(r[name] for r in rounds) for name in takes}
+            rows.append({"threads": threads, "bs": bs, **{f"{k}_words_per_second": round(v) for k, v in best.items()},
+                         "over_fastai": round(best["clara"] / best["fastai"], 2), "over_gpt2": round(best["clara"] / best["gpt2"], 2),
+                         "share_of_limit": round(best["clara"] / most, 3)})
+            print(rows[-1], flush=True)
+    cost = price(args.model, args.corpus) if args.model else None
+    record.save("generate_speed", rows, parameters=checkpoint.n_parameters, gpt2_parameters=n_other, steps=STEPS, rounds=ROUNDS,
+                int8_cost_percent=cost)
 
 
 if __name__ == "__main__":
