@@ -48,7 +48,7 @@ def fault(encoding, words, rules):
         return "decoding loses"
     if sum(encoding.steps(words)) != round(QUARTERS * encoding.steps_per_quarter):
         return "length"
-    if encoding.encode(notes)[0] != spoken(words) and encoding.name != "melodywise":  # strengths are of the piece's own metre
+    if spoken(encoding.encode(notes)[0]) != spoken(words) and encoding.name != "melodywise":  # strengths are of the piece's own metre
         return "encoding differs"
     if rules.pitch_classes is not None:
         if not set((notes.pitch % 12).tolist()) <= rules.pitch_classes:
