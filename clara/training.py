@@ -235,7 +235,7 @@ def _begin_weights(learn, args, corpus, start):
     module = architecture(args["arch"])
     if start:
         module.load_tensors(learn.model, start.tensors)
-    elif not args["resume"]:
+    else:  # of a run that is resumed too: its first epoch may not have ended
         tables = learn.dls.train.tables.cpu().numpy()
         module.load_tensors(learn.model, from_scratch(module.to_tensors(learn.model), corpus, tables))
 
