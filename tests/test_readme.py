@@ -69,6 +69,8 @@ TABLES = {
     "architectures": "| {arch} | {sizes} | {parameters:,} | {nats_per_quarter:.2f} | {million_words:.1f} | "
                      "{training_words_per_second:,} | {generating_words_per_second_1:,} | {generating_words_per_second_16:,} |",
     "polyphonic": "| {set} | {parameters:,} | {minutes:g} | {valid:.3f} | {test:.3f} | {test_in_keys:.3f} | {test_dynamic:.3f} | {repeated[valid]:.0%} | {repeated[test]:.0%} |",
+    "wellformed": "| {encoding} | {words:,} | {texts:,} | {malformed} |",
+    "filling": "| {quarters} | {one:.2f} | {likeliest:.2f} | {original:.2f} | {likelier_in_percent_of_pieces}% |",
     "likelihood": "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "precision": "| {model} | {format} | {valid_nats_per_quarter:.3f} | {cost_percent:.3f}% |",
     "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
