@@ -70,8 +70,8 @@ def new_folder(path):
 def cache_folder():
     """Clara's folder for what can be made again, by the XDG convention; a temporary one where that cannot be written."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "clara")
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="clara-"))
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="clara-"))

@@ -15,7 +15,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.evaluate import nats_per_piece
 from clara.midi import read_midi
-from clara.notes import NoteSequence, crop, mend, select
+from clara.notes import NoteSequence, crop, mend_like, select
 from clara.sampling.engine import sample, stream
 from clara.sampling.grammar import Rules
 from clara.sampling.grammars import grammar_of
@@ -27,9 +27,9 @@ from clara.style import Style
 
 MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
+HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
 # In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
 # have no silence longer than 4.3; what a model holds longer it has forgotten.
-HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
 LIMITS = Rules(longest_note=12, longest_silence=4)
 
 
@@ -294,8 +294,7 @@ def read_line(source, encoding, part=None):
         raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
     notes, losses = read_prompt(source, Notewise(encoding.steps_per_quarter, encoding.n_keys))
     player = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
-    line, merged = mend(notes.start, notes.end, notes.pitch, player, steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm,
-                        metre=notes.metre, instruments=encoding.instruments)
+    line, merged = mend_like(replace(notes, instruments=encoding.instruments), notes.start, notes.end, notes.pitch, player)
     return line, losses + merged
 
 

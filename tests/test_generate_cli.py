@@ -263,3 +263,10 @@ def test_help_is_quick():
     assert asked.stderr == ""
     assert "--temperature" in asked.stdout
     assert asked.stdout.splitlines()[-1] == "[]"
+
+
+def test_precisions_are_those_of_the_steppers():
+    """They are told twice, as --help must not import what computes."""
+    from clara.sampling import steppers
+
+    assert generate.PRECISIONS == steppers.PRECISIONS
