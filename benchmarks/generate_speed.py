@@ -5,8 +5,9 @@ python benchmarks/generate_speed.py [--threads 1 2]
 All nets have random weights of the same sizes, 400/600/4 (9.8 million parameters), and the words of
 notewise text at 12 steps. Clara's figure holds everything that `generate.py` does by default,
 sampling and grammar too; fastai's and GPT-2's hold the net and a plain draw, which is less. They take
-turns at each batch size; the best of some rounds counts. The limit is how often an 8-bit product of
-square matrices with as many operations as a word needs is done. Last, what 8 bits cost in nats per
+turns at each batch size; the best of some rounds counts, of batches over 256 one round. The limit of a step is
+the longer of two times: its operations at the rate of the fastest 8-bit product of large square matrices, be it
+ONNX Runtime's or oneDNN's, and reading the weights once as bytes. Last, what 8 bits cost in nats per
 quarter: the shipped model stepping through valid pieces, if --model and --corpus are given.
 """
 
@@ -18,7 +19,9 @@ import numpy as np
 import record
 import torch
 
-ROUNDS, STEPS, SQUARE, QUARTERS = 3, 96, 2048, 16.0
+ROUNDS, STEPS, SQUARE = 3, 96, 2048
+QUARTERS, QUARTERS_ALONE = 16.0, 128.0  # of texts in a batch, of one alone
+ROUNDS_UP_TO = 256  # texts; one round for more
 GPT2 = {"n_embd": 320, "n_layer": 8, "n_head": 8, "n_positions": 1024, "bos_token_id": None, "eos_token_id": None}
 PRICE_WORDS = 600
 
@@ -46,7 +49,7 @@ def clara(checkpoint, threads):
 
     def compose(n):
         began = time.perf_counter()
-        pieces = generator.generate(n, QUARTERS, settings=Settings(temperature=0.95, top_p=0.98), seed=0, threads=threads)
+        pieces = generator.generate(n, QUARTERS if n > 1 else QUARTERS_ALONE, settings=Settings(temperature=0.95, top_p=0.98), seed=0, threads=threads)
         return sum(len(p.words) for p in pieces) / (time.perf_counter() - began)
     return compose
 
@@ -97,18 +100,31 @@ def gpt2(checkpoint):
     return compose, sum(p.numel() for p in model.parameters())
 
 
-def limit(operations):
-    """Words per second if all were a large product of 8-bit matrices."""
+def rates(n_bytes):
+    """What one core can do at best: 8-bit operations per second of each library, bytes per second of reading n_bytes again and again."""
     from clara.sampling.int8 import _Product, _Weights
 
-    product = _Product(_Weights(np.random.default_rng(0).normal(size=(SQUARE, SQUARE))))
+    rng = np.random.default_rng(0)
+    product = _Product(_Weights(rng.normal(size=(SQUARE, SQUARE))))
     product.resize(SQUARE)
-    best = float("inf")
-    for _ in range(6):
-        began = time.perf_counter()
-        product.sums_and_scales()
-        best = min(best, time.perf_counter() - began)
-    return 2 * SQUARE**3 / best / operations
+    packed = torch.ops.onednn.qlinear_prepack(torch.from_numpy(rng.integers(-127, 128, (SQUARE, SQUARE), dtype=np.int8)), None)
+    left, ones, zeros = torch.zeros(SQUARE, SQUARE, dtype=torch.int8), torch.ones(SQUARE), torch.zeros(SQUARE, dtype=torch.long)
+    weights = np.ones(n_bytes, np.uint8)
+    takes = {"onnxruntime": product.sums_and_scales, "reading": weights.max, "onednn": lambda: torch.ops.onednn.qlinear_pointwise(
+        left, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], "")}
+    work = {"onnxruntime": 2 * SQUARE**3, "onednn": 2 * SQUARE**3, "reading": n_bytes}
+    best = dict.fromkeys(takes, float("inf"))
+    for _ in range(20):
+        for name, take in takes.items():
+            began = time.perf_counter()
+            take()
+            best[name] = min(best[name], time.perf_counter() - began)
+    return {name: work[name] / best[name] for name in takes}
+
+
+def limit(n, n_weights, rate):
+    """Words per second of n texts on one core with such rates."""
+    return n / max(2 * n * n_weights / max(rate["onnxruntime"], rate["onednn"]), n_weights / rate["reading"])
 
 
 def price(folder, corpus):
@@ -141,23 +157,27 @@ def main():
     p.add_argument("--corpus")
     args = p.parse_args()
     checkpoint, rows = net(), []
-    operations = 2 * sum(t.numel() for name, t in checkpoint.tensors.items() if "weight" in name)
+    sizes = {name: t.numel() for name, t in checkpoint.tensors.items() if "weight" in name}
+    first = checkpoint.sizes["emb_sz"] * 4 * checkpoint.sizes["n_hid"]  # what the first layer adds for a word is looked up
+    n_weights = sum(sizes.values()) - first
     other, n_other = gpt2(checkpoint)
     for threads in args.threads:
+        torch.set_num_threads(1)
+        rate = rates(n_weights)
         torch.set_num_threads(threads)
-        most = limit(operations) * threads
         takes = {"clara": clara(checkpoint, threads), "fastai": fastai(checkpoint), "gpt2": other}
         for take in takes.values():
             take(2)
         for bs in args.bs:
-            rounds = [{name: take(bs) for name, take in takes.items()} for _ in range(ROUNDS)]
+            rounds = [{name: take(bs) for name, take in takes.items()} for _ in range(ROUNDS if bs <= ROUNDS_UP_TO else 1)]
             best = {name: max(r[name] for r in rounds) for name in takes}
             rows.append({"threads": threads, "bs": bs, **{f"{k}_words_per_second": round(v) for k, v in best.items()},
                          "over_fastai": round(best["clara"] / best["fastai"], 2), "over_gpt2": round(best["clara"] / best["gpt2"], 2),
-                         "share_of_limit": round(best["clara"] / most, 3)})
+                         "share_of_limit": round(best["clara"] / limit(bs / threads, n_weights, rate) / threads, 3),
+                         "share_of_onnxruntimes": round(best["clara"] / limit(bs / threads, n_weights, rate | {"onednn": 0}) / threads, 3)})
             print(rows[-1], flush=True)
     cost = price(args.model, args.corpus) if args.model else None
-    record.save("generate_speed", rows, parameters=checkpoint.n_parameters, gpt2_parameters=n_other, steps=STEPS, rounds=ROUNDS,
+    record.save("generate_speed", rows, parameters=checkpoint.n_parameters, gpt2_parameters=n_other, steps=STEPS, rounds=ROUNDS, rates_of_one_core={k: round(v / 1e9, 1) for k, v in rate.items()},
                 int8_cost_percent=cost)
 
 

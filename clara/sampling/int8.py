@@ -19,6 +19,7 @@ MOST = 127
 MIDDLE = 128  # the byte that stands for 0
 ROUND = F(MIDDLE + 0.5)
 LEAST = F(1e-9)
+SIGN_OFF = np.uint32(0x7FFFFFFF)  # floats without their sign are in the order of their bits, and integers' maximum is vectorised
 FINITE = VECTORS | {"fastmath": VECTORS["fastmath"] | {"nnan", "ninf"}}
 
 
@@ -129,11 +130,15 @@ class _Product:
 def _quantise(values, out, scales):
     """Floats (n, width) as bytes around MIDDLE, and the scale of each row."""
     n, width = values.shape
+    largest = np.empty(1, np.uint32)
     for row in range(n):
-        v, o = values[row], out[row]
-        most = LEAST
+        v, o, bits = values[row], out[row], values[row].view(np.uint32)
+        top = np.uint32(0)
         for k in range(width):
-            most = max(most, abs(v[k]))
+            b = np.uint32(bits[k] & SIGN_OFF)
+            top = max(top, b)
+        largest[0] = top
+        most = max(largest.view(np.float32)[0], LEAST)
         inverse = F(MOST) / most
         scales[row] = most / F(MOST)
         for k in range(width):
@@ -145,14 +150,20 @@ def _quantise_both(left, right, out, scales):
     """The same of two arrays side by side."""
     n, width = left.shape
     rest = right.shape[1]
+    largest = np.empty(1, np.uint32)
     for row in range(n):
         v, w = left[row], right[row]
         first, second = out[row, :width], out[row, width:]
-        most = LEAST
+        v_bits, w_bits = v.view(np.uint32), w.view(np.uint32)
+        top = np.uint32(0)
         for k in range(width):
-            most = max(most, abs(v[k]))
+            b = np.uint32(v_bits[k] & SIGN_OFF)
+            top = max(top, b)
         for k in range(rest):
-            most = max(most, abs(w[k]))
+            b = np.uint32(w_bits[k] & SIGN_OFF)
+            top = max(top, b)
+        largest[0] = top
+        most = max(largest.view(np.float32)[0], LEAST)
         inverse = F(MOST) / most
         scales[row] = most / F(MOST)
         for k in range(width):
