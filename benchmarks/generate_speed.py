@@ -19,7 +19,7 @@ import numpy as np
 import record
 import torch
 
-ROUNDS, STEPS, SQUARE = 3, 96, 2048
+ROUNDS, STEPS, SQUARE = 5, 96, 2048
 QUARTERS, QUARTERS_ALONE = 16.0, 128.0  # of texts in a batch, of one alone
 ROUNDS_UP_TO = 256  # texts; one round for more
 GPT2 = {"n_embd": 320, "n_layer": 8, "n_head": 8, "n_positions": 1024, "bos_token_id": None, "eos_token_id": None}
@@ -114,8 +114,8 @@ def rates(n_bytes):
         left, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], "")}
     work = {"onnxruntime": 2 * SQUARE**3, "onednn": 2 * SQUARE**3, "reading": n_bytes}
     best = dict.fromkeys(takes, float("inf"))
-    for _ in range(20):
-        for name, take in takes.items():
+    for name, take in takes.items():
+        for _ in range(50):
             began = time.perf_counter()
             take()
             best[name] = min(best[name], time.perf_counter() - began)
