@@ -73,7 +73,9 @@ TABLES = {
     "filling": "| {quarters} | {one:.2f} | {likeliest:.2f} | {original:.2f} | {likelier_in_percent_of_pieces}% |",
     "likelihood": "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
     "precision": "| {model} | {format} | {valid_nats_per_quarter:.3f} | {cost_percent:.3f}% |",
-    "generate_speed": "| {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {ratio:g} |",
+    "generate_speed": "| {threads} | {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {gpt2_words_per_second:,} | "
+                      "{over_fastai:g} | {over_gpt2:g} | {share_of_limit:.0%} |",
+    "compose_time": "| {what} | {words:,} | {seconds:g} | {best:g} |",
 }
 
 
@@ -88,6 +90,14 @@ def test_tables_are_those_on_file(name):
     assert told["rows"]
     for row in told["rows"]:
         assert TABLES[name].format(**row) + "\n" in README
+
+
+def test_what_the_processor_does_and_8_bits_cost():
+    told = json.loads((ROOT / "benchmarks/generate_speed.json").read_text())["settings"]
+    assert f"8-bit weights cost {told['int8_cost_percent']:.2f} % in nats" in README
+    rates = told["rates_of_one_core"]
+    assert f"({max(rates['onnxruntime'], rates['onednn']):,.0f} billion operations per second on one core)" in README
+    assert f"({rates['reading']:g} GB per second)" in README
 
 
 def test_pictures_are_there():
