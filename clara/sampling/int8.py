@@ -69,19 +69,17 @@ class Int8Stepper:
         for product in [*self.products, self.output]:
             product.resize(n)
         self.logits, self.none = np.empty((n, len(self.net.bias)), F), np.zeros(n, np.int64)
+        self.nothing = np.empty((n, 0), F)
         self.gates = np.empty(4 * max(h.shape[1] for h in self.hs), F)
 
     def step(self, ids):
         """Logits float32 (n, vocab_sz) of the words after ids int64 (n,); the next call writes over them."""
-        below, words = None, ids
+        below, words = self.nothing, ids
         for product, (_, table), h, c in zip(self.products, self.net.layers, self.hs, self.cs):
-            if below is None:
-                _quantise(h, product.bytes, product.scales)
-            else:
-                _quantise_both(below, h, product.bytes, product.scales)
+            _quantise(below, h, product.bytes, product.scales)
             _cells(*product.sums_and_scales(), table, words, self.gates, h, c)
             below, words = h, self.none
-        _quantise(below, self.output.bytes, self.output.scales)
+        _quantise(below, self.nothing, self.output.bytes, self.output.scales)
         _scaled(*self.output.sums_and_scales(), self.net.bias, self.logits)
         return self.logits
 
@@ -126,28 +124,9 @@ class _Product:
         return self.sums, self.scales, self.weights.corrections, self.weights.scales
 
 
-@compiled(FLOATS2, BYTES2, FLOATS, **FINITE)
-def _quantise(values, out, scales):
-    """Floats (n, width) as bytes around MIDDLE, and the scale of each row."""
-    n, width = values.shape
-    largest = np.empty(1, np.uint32)
-    for row in range(n):
-        v, o, bits = values[row], out[row], values[row].view(np.uint32)
-        top = np.uint32(0)
-        for k in range(width):
-            b = np.uint32(bits[k] & SIGN_OFF)
-            top = max(top, b)
-        largest[0] = top
-        most = max(largest.view(np.float32)[0], LEAST)
-        inverse = F(MOST) / most
-        scales[row] = most / F(MOST)
-        for k in range(width):
-            o[k] = np.uint8(np.int32(v[k] * inverse + ROUND))
-
-
 @compiled(FLOATS2, FLOATS2, BYTES2, FLOATS, **FINITE)
-def _quantise_both(left, right, out, scales):
-    """The same of two arrays side by side."""
+def _quantise(left, right, out, scales):
+    """Floats (n, width) and (n, rest) side by side as bytes around MIDDLE, and the scale of each row; the rest may be none."""
     n, width = left.shape
     rest = right.shape[1]
     largest = np.empty(1, np.uint32)
