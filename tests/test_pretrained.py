@@ -13,6 +13,7 @@ from clara.generator import Generator, read_prompt
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
 SOURCES = {"notewise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"), "chordwise": ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia"),
            "chamber": ("OpenScore Lieder", "CC0", "Mutopia")}
+CLASSIFIERS = ("critic-notewise", "critic-chordwise", "composer-notewise", "composer-chordwise")  # see test_pretrained_classifiers
 STEPS = {"notewise": 12, "chordwise": 4, "chamber": 12}  # per quarter
 
 
@@ -33,13 +34,14 @@ def chorale(checkpoint):
 
 
 def test_all_are_tested():
-    assert {folder.name for folder in ROOT.iterdir()} == set(SOURCES)
+    assert {folder.name for folder in ROOT.iterdir()} == set(SOURCES) | set(CLASSIFIERS)
+    assert sum(f.stat().st_size for f in ROOT.rglob("*") if f.is_file()) < 120e6
 
 
 def test_small_and_unpickled(name):
     files = sorted((ROOT / name).iterdir())
     assert sum(f.stat().st_size for f in files) < 25e6
-    assert {f.suffix for f in files} <= {".safetensors", ".txt", ".json", ".csv", ".png", ".md"}
+    assert {f.suffix for f in files} <= {".safetensors", ".txt", ".json", ".csv", ".png", ".md", ".npz"}
 
 
 def test_card_names_sources_and_licences(name):
