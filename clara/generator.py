@@ -4,7 +4,6 @@ Contents: `Generator`, `Sample`, `read_prompt`, `read_line`.
 """
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +19,16 @@ from clara.sampling.engine import sample, stream
 from clara.sampling.grammar import Rules
 from clara.sampling.grammars import grammar_of
 from clara.sampling.leanings import Cadence
+from clara.sampling.search import search
 from clara.sampling.steppers import stepper_maker
 from clara.sampling.strategies import Settings
 from clara.score_files import SCORE_SUFFIXES
 from clara.style import Style
+from clara.vocab import spelled
 
 MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
+BLOCK_QUARTERS = 12  # of a search, after which pieces are rated
 HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
 # In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
 # have no silence longer than 4.3; what a model holds longer it has forgotten.
@@ -51,6 +53,11 @@ class Sample:
     prompt_words: int
     prompt_quarters: float
     seed: int
+
+    def composed(self):
+        """The notes after the prompt, a NoteSequence."""
+        first = round(self.prompt_quarters * self.notes.steps_per_quarter)
+        return crop(self.notes, first, max(first, self.notes.n_steps)) if first else self.notes
 
 
 class Generator:
@@ -111,6 +118,32 @@ class Generator:
                        self.encoding.steps_per_quarter, self._close(grammar, cadence, key), threads, on_step, stop)
         return [self._sample(words, self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds) if t is not None]
 
+    def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
+               key=None, line=None, threads=1, on_step=None, stop=None):
+        """Compose in blocks and go on only from what is rated best (see `clara.sampling.search`); parameters and errors as `generate`, and
+
+        Parameters
+        ----------
+        rate : function(list of NoteSequence, what is composed so far) -> floats (n,), more is better
+        block_quarters : length of a block
+
+        Returns
+        -------
+        list of n Sample, best first, which may share their beginnings; none where `stop` came
+        """
+        if n < 1 or not block_quarters > 0:
+            raise BadSetting(f"n must be at least 1 and a block longer than nothing, not {n} and {block_quarters}")
+        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
+        grammar, first = self.grammar(rules, line), sum(self.encoding.steps(words))
+
+        def rated(texts):
+            decoded = [self.encoding.decode(words + self.vocab.text(t))[0] for t in texts]
+            return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
+        texts = search(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, [seed + i for i in range(n)],
+                       self.encoding.steps_per_quarter, max(1, round(block_quarters * self.encoding.steps_per_quarter)), rated,
+                       self._close(grammar, cadence, key), threads, on_step, stop)
+        return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm) for t, i in texts]
+
     def grammar(self, rules=LIMITS, line=None):
         """What may be written under some rules, beside a line; raises BadSetting where nothing may."""
         return grammar_of(self.encoding, self.vocab, rules, line)
@@ -128,13 +161,7 @@ class Generator:
         losses : Counter with what encoding lost, and `replaced` (words of an open
             vocabulary that the model never saw, in whose place the nearest stands)
         """
-        words, losses = self.encoding.encode(prompt)
-        unknown = [w for w in words if w not in self.vocab.id_of] if self.encoding.open_vocabulary else []
-        if unknown:
-            known = [w for w in self.vocab.words if not w.startswith("xx")]
-            nearest = iter(self.encoding.nearest(unknown, known))
-            words = [w if w in self.vocab.id_of else next(nearest) for w in words]
-        return words, +(losses + Counter(replaced=len(unknown)))
+        return spelled(prompt, self.encoding, self.vocab)
 
     def stream(self, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, rules=LIMITS, cadence=False, key=None, line=None):
         """Compose one piece, note by note; parameters and errors as `generate`, and the same piece.

@@ -31,7 +31,7 @@ def test_as_the_reader(way):
     ids, prompt = words(20, 12), torch.tensor([[1, 5, 9]])
     _, state = reader(prompt, reader.start(1))
     stepper = make()
-    stepper.begin(state, 20)
+    stepper.begin(state, np.zeros(20, dtype=np.int64))
     told = np.stack([stepper.step(step).copy() for step in ids], 1)
     whole = torch.cat([prompt.expand(20, -1), torch.from_numpy(ids).T], 1)
     expected = reader(whole, reader.start(20))[0][:, 3:]
@@ -43,8 +43,8 @@ def test_as_the_reader(way):
 def test_a_text_is_the_same_in_any_company(way, n):
     reader, make, _ = way
     ids, alone, together = words(100, 10)[:, :n], make(), make()
-    together.begin(reader.start(1), n)
-    alone.begin(reader.start(1), 1)
+    together.begin(reader.start(n), np.arange(n))
+    alone.begin(reader.start(1), np.arange(1))
     for step in ids:
         assert np.array_equal(together.step(step)[-1:], alone.step(step[-1:]))
 
@@ -54,7 +54,7 @@ def test_texts_that_leave_do_not_disturb_the_others(way):
     ids, whole, few = words(40, 12), make(), make()
     rows = np.array([3, 38, 17, 3])
     for stepper in (whole, few):
-        stepper.begin(reader.start(1), 40)
+        stepper.begin(reader.start(40), np.arange(40))
         for step in ids[:6]:
             stepper.step(step)
     few.take(rows)

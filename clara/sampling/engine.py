@@ -4,10 +4,11 @@ The prompt is read once, in parallel over its words, and its state forked to all
 step then feeds one word per sample. Each sample has a random generator of its own, and finished
 samples leave the batch; what a sample becomes does not hang on the others.
 
-Contents: `sample`, `stream`, `Draws`.
+Contents: `sample`, `stream`, `Draws`; `Start`, `read`, `read_on`, `join`, `write`, of which searches are made.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Event
 
 import numpy as np
@@ -28,7 +29,7 @@ class Draws:
 
     Parameters
     ----------
-    seeds : list of n ints
+    seeds : list of n, as `numpy.random.default_rng` takes them
     """
 
     def __init__(self, seeds):
@@ -71,20 +72,38 @@ def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     -------
     list of n lists of ids, prompt and xxeos left out; None for a text that `stop` cut off
     """
-    stop = stop or Event()
-    logits, state, written = _read(reader, grammar, prompt_ids)
-    table = settings_table(settings, len(seeds))
+    n = len(seeds)
+    start = read(reader, grammar, prompt_ids, steps)
+    return write(make_stepper, grammar, settings_table(settings, n), start, np.zeros(n, dtype=np.int64), seeds, steps, steps_per_quarter,
+                 cadence, threads, on_step, stop)
 
-    def write(rows, on_step=None):
+
+def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_quarter, cadence=None, threads=1, on_step=None, stop=None, until=None):
+    """Write one text per seed, each on from one of some places; parameters as `sample` and
+
+    Parameters
+    ----------
+    table : of `clara.sampling.strategies.settings_table`, a row for each text
+    start : Start
+    rows : int64 array (n,), which of its texts each goes on from
+    until : steps after the prompt where texts are left off, without an end; None to go on to the end
+
+    Returns
+    -------
+    as `sample`, the words since `start`
+    """
+    stop = stop or Event()
+
+    def some(mine, on_step=None):
         stepper = make_stepper()
-        stepper.begin(state, len(rows))
-        texts = _Texts(grammar, grammar.take(written, np.zeros(len(rows), dtype=np.int64)), table[rows], [seeds[i] for i in rows],
-                       steps, steps_per_quarter, cadence)
-        return texts.write(stepper, np.tile(logits, (len(rows), 1)), on_step, stop)
+        stepper.begin(start.state, rows[mine])
+        texts = _Texts(grammar, grammar.take(start.written, rows[mine]), table[mine], [seeds[i] for i in mine], steps, steps_per_quarter, cadence,
+                       until)
+        return texts.write(stepper, start.logits[rows[mine]], on_step, stop)
     groups = np.array_split(np.arange(len(seeds)), max(1, min(threads, len(seeds) // FEWEST_TOGETHER)))
     with ThreadPoolExecutor(len(groups)) as pool:
-        others = [pool.submit(write, rows) for rows in groups[1:]]
-        return write(groups[0], on_step) + [text for done in others for text in done.result()]
+        others = [pool.submit(some, mine) for mine in groups[1:]]
+        return some(groups[0], on_step) + [text for done in others for text in done.result()]
 
 
 def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None):
@@ -95,35 +114,70 @@ def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, ste
     ids : int64 array (n_words,), the text so far; at last without its xxeos
     clock : steps gone
     """
-    logits, state, written = _read(reader, grammar, prompt_ids)
+    start = read(reader, grammar, prompt_ids, steps)
     stepper = make_stepper()
-    stepper.begin(state, 1)
-    texts = _Texts(grammar, written, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence)
-    for _ in texts.advance(stepper, logits):
+    stepper.begin(start.state, np.zeros(1, dtype=np.int64))
+    texts = _Texts(grammar, start.written, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence)
+    for _ in texts.advance(stepper, start.logits):
         yield texts.words[0, :texts.n_written], steps - int(texts.written["left"][0])
     yield np.array(texts.ended[0], dtype=np.int64), steps
 
 
-def _read(reader, grammar, prompt_ids):
-    """Logits float32 (1, vocab_sz) after a prompt, the net's state, the grammar's."""
-    state = reader.start(1)
-    with torch.inference_mode():
-        for part in torch.from_numpy(prompt_ids)[None].to(reader.device).split(WORDS_READ, dim=1):
-            logits, state = reader(part, state)
+@dataclass
+class Start:
+    """Where texts go on from.
+
+    Attributes
+    ----------
+    logits : float32 array (n, vocab_sz), of the next word
+    state : of the reader, for n texts
+    written : of the grammar, for n texts
+    """
+
+    logits: np.ndarray
+    state: object
+    written: dict
+
+
+def read(reader, grammar, prompt_ids, steps):
+    """The Start of one text after a prompt, with `steps` to go; parameters as `sample`."""
     written = grammar.start(1, 0)
     for word in prompt_ids[1:]:
         written = grammar.update(written, np.array([word]))
-    return logits[:, -1].float().cpu().numpy(), state, written
+    written["left"][:] = steps
+    if "clock" in written:
+        written["clock"][:] = 0  # a line begins where the prompt ends
+    return Start(*_told(reader, prompt_ids, reader.start(1)), written)
+
+
+def read_on(reader, grammar, start, row, ids):
+    """The Start of one text after more words, at least one: int64 array (m,), on from a row of a Start."""
+    written = grammar.take(start.written, np.array([row]))
+    for word in ids:
+        written = grammar.update(written, np.array([word]))
+    return Start(*_told(reader, np.asarray(ids), reader.take(start.state, torch.tensor([row]))), written)
+
+
+def join(reader, starts):
+    """One Start of several."""
+    return Start(np.concatenate([s.logits for s in starts]), reader.join([s.state for s in starts]),
+                 {k: np.concatenate([s.written[k] for s in starts]) for k in starts[0].written})
+
+
+def _told(reader, ids, state):
+    """Logits float32 (1, vocab_sz) and the reader's state after some words of one text."""
+    with torch.inference_mode():
+        for part in torch.from_numpy(ids)[None].to(reader.device).split(WORDS_READ, dim=1):
+            logits, state = reader(part, state)
+    return logits[:, -1].float().cpu().numpy(), state
 
 
 class _Texts:
     """Texts that are written side by side by one stepper."""
 
-    def __init__(self, grammar, written, table, seeds, steps, steps_per_quarter, cadence):
+    def __init__(self, grammar, written, table, seeds, steps, steps_per_quarter, cadence, until=None):
         self.grammar, self.written, self.table, self.draws = grammar, written, table, Draws(seeds)
-        self.written["left"][:] = steps
-        if "clock" in self.written:
-            self.written["clock"][:] = 0  # a line begins where the prompt ends
+        self.least_left = -1 if until is None else steps - until  # to go, where a text is left off
         self.steps, self.n, self.ended = steps, len(seeds), [None] * len(seeds)
         self.words, self.clocks = (np.zeros((self.n, WORDS_AHEAD), dtype=np.int64) for _ in range(2))
         self.rows, self.going, self.n_written = np.arange(self.n), np.ones(self.n, dtype=bool), 0
@@ -146,7 +200,7 @@ class _Texts:
             self.grammar.bend(logits, mask, self.written)
             ids = choose(logits, mask, self.table, self.draws.next(), self._bias())
             self._note(ids)
-            over = self.going & (ids == self.grammar.eos)
+            over = self.going & ((ids == self.grammar.eos) | (self.written["left"] <= self.least_left))
             if over.any():
                 self._end(over)
                 if not self.going.any():
@@ -178,7 +232,8 @@ class _Texts:
     def _end(self, over):
         """Keep the texts that have ended."""
         for at in over.nonzero()[0]:
-            self.ended[self.rows[at]] = self.words[at, :self.n_written - 1].tolist()
+            text = self.words[at, :self.n_written].tolist()
+            self.ended[self.rows[at]] = text[:-1] if text[-1] == self.grammar.eos else text
         self.going &= ~over
 
     def _take(self, rows):

@@ -55,10 +55,10 @@ class Int8Stepper:
         self.products = [_Product(weights) for weights, _ in net.layers]
         self.output = _Product(net.output)
 
-    def begin(self, state, n):
-        """Fork n texts off a reader's state of one."""
-        self.hs, self.cs = ([np.repeat(layer[i][0].numpy(), n, 0) for layer in state] for i in (0, 1))
-        self._make_room(n)
+    def begin(self, state, rows):
+        """Fork texts off a reader's state of some: rows is an int64 array (n,), repeats allowed."""
+        self.hs, self.cs = ([layer[i][0].numpy()[rows] for layer in state] for i in (0, 1))
+        self._make_room(len(rows))
 
     def take(self, rows):
         """Go on with these texts: rows is an int64 array (n,), repeats allowed."""

@@ -1,6 +1,6 @@
 """What feeds a net one word for each of many texts, and carries their states.
 
-A stepper has `begin(state, n)`, which forks n texts off a reader's state of one, `take(rows)` and
+A stepper has `begin(state, rows)`, which forks texts off a reader's state of some, `take(rows)` and
 `step(ids) -> logits`. What it gives a text does not hang on the others of the batch, to the last
 bit.
 
@@ -27,10 +27,10 @@ class FloatStepper:
     def __init__(self, reader):
         self.reader, self.n, self.tiles = reader, 0, []
 
-    def begin(self, state, n):
+    def begin(self, state, rows):
         """As `Int8Stepper.begin`."""
-        self.tiles, self.n = [state], 1
-        self.take(np.zeros(n, dtype=np.int64))
+        self.tiles = [state]
+        self.take(rows)
 
     def take(self, rows):
         """As `Int8Stepper.take`."""
@@ -98,7 +98,7 @@ def _measured(reader, makers):
 
 def _seconds(reader, stepper):
     """Of a step, at best."""
-    stepper.begin(reader.start(1), TRIAL_TEXTS)
+    stepper.begin(reader.start(TRIAL_TEXTS), np.arange(TRIAL_TEXTS))
     best, ids = float("inf"), np.zeros(TRIAL_TEXTS, dtype=np.int64)
     for _ in range(TRIAL_STEPS):
         began = time.perf_counter()
