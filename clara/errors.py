@@ -26,6 +26,10 @@ class TooLong(ClaraError):
     """More notes, bytes or quarters than the caps allow."""
 
 
+class TooShort(ClaraError):
+    """Less music than can be judged."""
+
+
 class OffGrid(ClaraError):
     """A piece too many of whose onsets lie off the grid that it would be rounded to."""
 

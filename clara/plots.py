@@ -1,8 +1,9 @@
-"""Pictures: piano rolls and training curves, in one style that the colour-blind can read.
+"""Pictures: piano rolls, training curves and confusions, in one style that the colour-blind can read.
 
 Colours are from Okabe and Ito (2008), Color Universal Design.
 
-Contents: `new_figure`, `plot_piano_roll`, `plot_history`, `plot_rates`.
+Contents: `new_figure`, `plot_piano_roll`, `plot_history`, `plot_rates`,
+`plot_confusion`.
 """
 
 import numpy as np
@@ -103,6 +104,32 @@ def plot_rates(rates, losses, found, path=None):
     ax.axvline(found, color=PART_COLOURS[1], ls=":")
     ax.set(xscale="log", xlabel="rate", ylabel="nats per word", title=f"the loss falls fastest about {found:.1e}")
     ax.grid(color="#dddddd", lw=0.5)
+    return _saved(fig, path)
+
+
+def plot_confusion(many, names, path=None, title=""):
+    """Draw what a classifier takes each class for.
+
+    Parameters
+    ----------
+    many : int array (n, n), how many of the row's class were taken for the column's
+    names : list of n str
+    path : where the PNG goes, or None
+    title : str
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    size = 2.5 + 0.45 * len(names)
+    fig, ax = new_figure(size, size)
+    share = many / np.maximum(many.sum(1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(many > 0):
+        ax.text(column, row, f"{many[row, column]}", ha="center", va="center", fontsize=8, color="white" if share[row, column] > 0.5 else "black")
+    ax.set_xticks(range(len(names)), names, rotation=90)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="taken for", ylabel="by", title=title)
     return _saved(fig, path)
 
 

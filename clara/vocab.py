@@ -1,8 +1,9 @@
 """Words to ids and back, and the tables that transpose ids.
 
-Contents: `Vocab`, `transposition_tables`, `SHIFTS`, the control words.
+Contents: `Vocab`, `transposition_tables`, `spelled`, `SHIFTS`, the control words.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,27 @@ def transposition_tables(vocab, encoding, semitones):
 def _moved(vocab, encoding, word, semitones):
     """The id of one word moved, or -1."""
     return vocab.id_of.get(word if word in CONTROL_WORDS else encoding.transpose_word(word, semitones), -1)
+
+
+def spelled(notes, encoding, vocab):
+    """Music as words of a vocabulary.
+
+    Parameters
+    ----------
+    notes : NoteSequence on the encoding's grid
+    encoding : of `clara.encodings`
+    vocab : Vocab
+
+    Returns
+    -------
+    words : list of str
+    losses : Counter with what encoding lost, and `replaced` (words of an open vocabulary that it does not hold, in
+        whose place the nearest stands)
+    """
+    words, losses = encoding.encode(notes)
+    unknown = [w for w in words if w not in vocab.id_of] if encoding.open_vocabulary else []
+    if unknown:
+        known = [w for w in vocab.words if w not in CONTROL_WORDS]
+        nearest = iter(encoding.nearest(unknown, known))
+        words = [w if w in vocab.id_of else next(nearest) for w in words]
+    return words, +(losses + Counter(replaced=len(unknown)))

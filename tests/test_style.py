@@ -72,7 +72,7 @@ def test_every_piece_begins_in_its_state(made, base):
 
 
 def test_composing_in_a_style_and_again(made, base, tmp_path):
-    argv = ["--model", base, "--style", made / STYLE, "--quarters", 4, "-n", 2, "--seed", 3, "--no-audio"]
+    argv = ["--model", base, "--style", made / STYLE, "--quarters", 4, "-n", 2, "--seed", 3, "--no-audio", "--by", "none"]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "a"]) == 0
     assert tiny.leave(generate.main, ["--replay", tmp_path / "a" / "run.json", "--no-audio", "--out", tmp_path / "b"]) == 0
     texts = [(tmp_path / run / "01.txt").read_text() for run in "ab"]

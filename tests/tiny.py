@@ -1,6 +1,6 @@
 """A corpus and a model small enough to train and compose within a test.
 
-Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `learner`, `flags`, `arguments`, `leave`.
+Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `learner`, `flags`, `arguments`, `leave`.
 """
 
 from functools import partial
@@ -65,6 +65,19 @@ def untrained(encoding, notes):
     """A model that was never trained, with the words of some notes where the vocabulary is open."""
     vocab = Vocab.of(encoding, encoding.encode(notes)[0]) if encoding.open_vocabulary else Vocab.of(encoding)
     return Checkpoint("awd_lstm", SIZES, encoding, vocab, weights(vocab_sz=len(vocab)), {})
+
+
+def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, encoding=None):
+    """A critic, or a composer classifier, that was never trained."""
+    from critic import ComposerClassifier, Critic
+    from critic.net import new_net, to_tensors
+
+    base = checkpoint(encoding, seed)
+    torch.manual_seed(seed)
+    net = new_net("awd_lstm", MODELS["awd_lstm"].DEFAULTS | SIZES, base.tensors, base.vocab, len(classes))
+    kind = Critic if "human" in classes else ComposerClassifier
+    return kind("awd_lstm", SIZES, base.encoding, base.vocab, to_tensors(net), list(classes), window_quarters, 0.5,
+                info={"training": {}, "versions": {}, "figures": {}})
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):

@@ -49,6 +49,7 @@ class Chordwise(Keyboard):
         self.holds = bool(holds)
         self.longest = LONGEST_QUARTERS * steps_per_quarter
         self._moved = {}  # tables of marks by semitones
+        self._last = None  # the known chords that were asked for last
 
     @property
     def settings(self):
@@ -186,14 +187,21 @@ class Chordwise(Keyboard):
         -------
         list of str; of equally near ones the first
         """
-        known = [w for w in known if not w.startswith(REST)]
-        table = self._features(known)
-        squares, found = (table ** 2).sum(1), []
+        known, table, squares = self._table(tuple(known))
+        found = []
         chords = [w for w in words if not w.startswith(REST)]
         for at in range(0, len(chords), AT_ONCE):
             found += (squares - 2 * self._features(chords[at:at + AT_ONCE]) @ table.T).argmin(1).tolist()
         chosen = iter(found)
         return [w if w.startswith(REST) else known[next(chosen)] for w in words]
+
+    def _table(self, known):
+        """Known chords, their features and the squares of those; kept, as one piece after another is asked for the same."""
+        if self._last is None or self._last[0] != known:
+            chords = [w for w in known if not w.startswith(REST)]
+            table = self._features(chords)
+            self._last = known, (chords, table, (table ** 2).sum(1))
+        return self._last[1]
 
     def _features(self, words):
         """Chords as points whose squared distance counts what differs, float32 (n, m)."""

@@ -9,6 +9,7 @@ A module here has
 - `groups(model)`: its parameter groups, for discriminative rates;
 - `shapes(sizes, vocab_sz)`: the shape of every weight on disk;
 - `to_tensors(model)` and `load_tensors(model, tensors)`: to and from disk;
+- `encoded(model, ids)`: what its last layer tells of ids read from the beginning, to train a classifier on;
 - `Reader(tensors)`: the net to read and compose with, of `vocab_sz` words, its state in the caller's hands; a call
   with a single word may use up the state that it is given.
 

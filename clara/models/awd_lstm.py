@@ -5,7 +5,7 @@ input embedding and the output layer share one matrix. Dropping weights is a mat
 training alone, so a model on disk holds each weight once, by its plain name, and whoever
 only reads music or composes never imports fastai.
 
-Contents: `DEFAULTS`, `build`, `groups`, `shapes`, `to_tensors`, `load_tensors`, `Reader`.
+Contents: `DEFAULTS`, `build`, `groups`, `shapes`, `to_tensors`, `load_tensors`, `encoded`, `Reader`.
 """
 
 import torch
@@ -97,6 +97,12 @@ def load_tensors(model, tensors):
     model.reset()
 
 
+def encoded(model, ids):
+    """What the last layer tells of ids (bs, seq_len) read from the beginning, (bs, seq_len, emb_sz); to train a classifier on."""
+    model.reset()
+    return model[0](ids)
+
+
 class Reader(nn.Module):
     """The same net without dropout, with its state in the caller's hands.
 
@@ -158,6 +164,14 @@ class Reader(nn.Module):
             x, h = _step(rnn, x, before) if ids.shape[1] == 1 else rnn(x, before)
             after.append(h)
         return x, after
+
+    def layers(self, ids, state):
+        """What each layer tells, the lowest first: (bs, seq_len, the sum of their widths)."""
+        x, told = self.embedding(ids), []
+        for rnn, before in zip(self.rnns, state):
+            x, _ = rnn(x, before)
+            told.append(x)
+        return torch.cat(told, 2)
 
     @staticmethod
     def take(state, rows):

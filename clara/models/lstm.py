@@ -82,4 +82,10 @@ def load_tensors(model, tensors):
     model.reset()
 
 
+def encoded(model, ids):
+    """As `clara.models.awd_lstm.encoded`, (bs, seq_len, n_hid)."""
+    model.reset()
+    return model(ids)[1]
+
+
 Reader = awd_lstm.Reader  # which takes an output matrix of its own

@@ -124,6 +124,11 @@ def load_tensors(model, tensors):
     model.reset()
 
 
+def encoded(model, ids):
+    """As `clara.models.awd_lstm.encoded`."""
+    return model.hidden(ids, model.start(len(ids)))[0]
+
+
 class Reader(nn.Module):
     """The same net without dropout, with its state in the caller's hands.
 
@@ -156,13 +161,20 @@ class Reader(nn.Module):
 
     def forward(self, ids, state):
         """As `clara.models.awd_lstm.Reader.forward`; of a single word, the state that is given is used up."""
+        h, state = self.hidden(ids, state)
+        return h @ self.net.embedding.weight.T + self.net.bias, state
+
+    def hidden(self, ids, state):
+        """What the output layer reads, (bs, seq_len, emb_sz), and the state after the last word."""
         at, rings = state
         if ids.shape[1] == 1:
-            h, state = self._step(ids[:, 0], at, rings)[:, None], (at + 1, rings)
-        else:
-            h, rings = self.net.hidden(ids, [r.roll(-(at % len(r)), 0) for r in rings])
-            state = 0, [r.clone() for r in rings]
-        return h @ self.net.embedding.weight.T + self.net.bias, state
+            return self._step(ids[:, 0], at, rings)[:, None], (at + 1, rings)
+        h, rings = self.net.hidden(ids, [r.roll(-(at % len(r)), 0) for r in rings])
+        return h, (0, [r.clone() for r in rings])
+
+    def layers(self, ids, state):
+        """As `hidden`, without the state: what all layers gave together."""
+        return self.hidden(ids, state)[0]
 
     def _step(self, ids, at, rings):
         """What the output layer reads after one word more, (bs, emb_sz)."""

@@ -1,0 +1,27 @@
+"""Judging music: human or generated, whom it is like, which of a batch is best."""
+
+from critic.classifier import ComposerClassifier, Critic
+
+__all__ = ["ComposerClassifier", "Critic", "best_and_worst"]
+
+
+def best_and_worst(pieces, n=3, critic=None):
+    """The n best and the n worst of some pieces, for a look at what the critic likes.
+
+    Parameters
+    ----------
+    pieces : list of `clara.generator.Sample`, of which only what was composed counts, or what `Critic.score` takes
+    n : how many of each
+    critic : Critic, the shipped one for notewise text where it is None
+
+    Returns
+    -------
+    best, worst : lists of (piece, log-odds), best first and worst first
+    """
+    from critic.rank import in_order
+    from critic.scores import Judges
+
+    critic = critic or Judges().critic
+    scores = critic.score([p.composed() if hasattr(p, "composed") else p for p in pieces])
+    named = [(pieces[i], float(scores[i])) for i in in_order(scores)]
+    return named[:n], named[::-1][:n]

@@ -1,0 +1,42 @@
+"""Cards in Markdown for critics and composer classifiers.
+
+Contents: `classifier_card`.
+"""
+
+from critic.classifier import HUMAN
+
+
+def classifier_card(classifier):
+    """A card: what it tells apart, data and licences, figures, how it was made."""
+    training, sizes = classifier.info["training"], classifier.sizes
+    rows = "\n".join(f"| {split}: {k.replace('_', ' ')} | {v} |" for split, found in classifier.info["figures"].items() for k, v in found.items())
+    is_critic = HUMAN in classifier.classes
+    names = "human music from generated" if is_critic else f"{len(classifier.classes)} composers apart: {', '.join(classifier.classes)}"
+    warning = ("Its odds are those of a batch that is half human, and of the kind of music and of generator that it was trained on. It does not know "
+               "good music, only what is unlike a generator's; a piece that it has never heard the like of may fool it either way.") if is_critic else (
+               "It puts every piece under one of its composers, whoever wrote it.")
+    return f"""# {'A critic' if is_critic else 'A composer classifier'} of {classifier.encoding.name} text
+
+Tells {names}. The encoder of a language model, {classifier.arch} {'/'.join(str(v) for v in sizes.values())}, and a small head; \
+a judgement for every {classifier.window_quarters:g} quarter notes, calibrated.
+
+## Data
+
+{training['excerpts']['about'] or 'Not described.'}
+
+Excerpts as `python -m critic.excerpts` makes them, equal in length and place; no work is on two sides of the split. Fingerprint of the data: `{training['excerpts']['fingerprint']}`.
+
+## Figures
+
+| what | value |
+|---|---|
+{rows}
+
+## Made by
+
+`{training['command']}`, {training['minutes']:g} minutes, {training['date']}.
+
+## Use
+
+{warning}
+"""

@@ -1,0 +1,279 @@
+"""Excerpts to train a classifier on: python -m critic.excerpts CORPUS --out FOLDER [--model MODEL | --composers 12]
+
+For a critic, human excerpts of a corpus and generated ones, equal in length and in place: a generated excerpt
+goes on from some quarters of a human piece (or begins with nothing, where the human one is a beginning), over a spread of sampling
+settings, from tame to wild; and some of the class that is not human are human excerpts that were damaged, so that
+surprise alone does not pass for invention. The prompt is cut off, and of both the first quarters after it too, so that neither a seam nor
+a first chord gives the answer; the last quarters are cut off before the composer had to release its notes.
+
+For a composer classifier, excerpts of the composers who left most works. Versions of a work fall
+on one side of the split: `train`, `other` (works for a second opinion), `valid`, `test`.
+
+`excerpts.csv` has a row each, its text in the column `words`; `excerpts.json` says how it was made.
+
+Contents: `COLUMNS`, `read_excerpts`, `human_and_generated`, `composers`.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from clara import cli
+from clara.errors import NoData
+from clara.vocab import spelled
+from critic.classifier import GENERATED, HUMAN
+
+EXCERPTS, SETTINGS = "excerpts.csv", "excerpts.json"
+COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "words"]
+PROMPT, SEAM, ENDING = 16, 4, 4  # quarters: of a prompt, cut off after it, cut off at the end
+BEGINNINGS = 0.2  # share of excerpts that begin with their piece
+PER_PROMPT = 8  # continuations of a prompt, which are composed together
+OTHERS = 0.3  # share of the training works that is kept for a second opinion
+TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9, 0.95, 0.98, 1.0), (1.0, 1.0, 1.0, 0.5)
+DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
+BAR = 4  # quarters
+MOVED = 0.25  # share of the notes that a damage moves
+LEAST = 0.5  # of an excerpt's quarters must be left when silence at its end is gone
+
+
+def read_excerpts(folder):
+    """The table of a folder, with `words` as lists, and how it was made.
+
+    Raises
+    ------
+    NoData
+        If there are none.
+    """
+    folder = Path(folder)
+    missing = [n for n in (EXCERPTS, SETTINGS) if not (folder / n).is_file()]
+    if missing:
+        raise NoData(f"{folder}: no {' and no '.join(missing)}; make them with python -m critic.excerpts")
+    table = pd.read_csv(folder / EXCERPTS, keep_default_na=False)
+    return table.assign(words=table["words"].str.split()), json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+
+
+class Pieces:
+    """The pieces of a corpus as notes, which split of a classifier each belongs to, and the vocabulary that excerpts are spelled in."""
+
+    def __init__(self, corpus, seed, vocab=None):
+        self.vocab = vocab or corpus.vocab
+        self.corpus, self.rows = corpus, corpus.manifest.reset_index(drop=True)
+        rng = np.random.default_rng(seed)
+        works = np.unique(self.rows["work"][self.rows["split"] == "train"])
+        others = set(rng.permutation(works)[:round(OTHERS * len(works))].tolist())
+        self.split = ["other" if s == "train" and w in others else s for s, w in zip(self.rows["split"], self.rows["work"])]
+        self._notes = {}
+
+    def notes(self, i):
+        """Piece i as notes."""
+        if i not in self._notes:
+            self._notes[i] = self.corpus.encoding.decode(self.corpus.words(self.rows["piece"][i]))[0]
+        return self._notes[i]
+
+    def places(self, split, quarters, n, rng):
+        """n pairs of a piece of a split, longer ones oftener, and the quarter where an excerpt may begin; 0 or past a prompt."""
+        enough = [i for i, s in enumerate(self.split) if s == split and self.rows["quarters"][i] >= SEAM + quarters]
+        if not enough:
+            raise NoData(f"{self.corpus.folder}: no piece of the {split} split lasts {SEAM + quarters} quarters")
+        room = np.array([self.rows["quarters"][i] for i in enough])
+        for i in rng.choice(enough, n, p=np.sqrt(room) / np.sqrt(room).sum()):
+            last = int(self.rows["quarters"][i] - SEAM - quarters)
+            begins = last < PROMPT or rng.random() < BEGINNINGS
+            yield int(i), 0 if begins else int(rng.integers(PROMPT, last + 1))
+
+    def row(self, label, i, at, notes, settings=""):
+        """A row of the table, or None where there is too little left."""
+        encoding = self.corpus.encoding
+        words = spelled(notes, encoding, self.vocab)[0]
+        told = self.rows.iloc[i]
+        return dict(zip(COLUMNS, (label, self.split[i], told["work"], told["composer"], told["piece"], at, settings, " ".join(words)))), \
+            sum(encoding.steps(words)) / encoding.steps_per_quarter
+
+
+def human_and_generated(generator, corpus, n, quarters, seed=0, threads=1, on_step=None):
+    """Excerpts of both classes.
+
+    Parameters
+    ----------
+    generator : clara.generator.Generator of the corpus's encoding
+    corpus : clara.corpus.Corpus
+    n : {split: how many of each class}, made up to whole prompts
+    quarters : length of each
+    seed, threads : of the composing
+    on_step : function(), called after each prompt
+
+    Returns
+    -------
+    DataFrame, `COLUMNS`
+    """
+    from clara.notes import crop
+
+    pieces, rng, rows, step = Pieces(corpus, seed, generator.vocab), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
+    for split, many in n.items():
+        many = -(-many // PER_PROMPT) * PER_PROMPT
+        for i, at in pieces.places(split, quarters, many, rng):
+            rows.append(pieces.row(HUMAN, i, at, crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)))
+        n_prompts = round((1 - DAMAGED) * many / PER_PROMPT)
+        for i, at in pieces.places(split, quarters, many - PER_PROMPT * n_prompts, rng):
+            way = str(rng.choice(list(DAMAGES)))
+            here = crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
+            rows.append(pieces.row(GENERATED, i, at, DAMAGES[way](here, rng) if len(here) else here, json.dumps({"damaged": way})))
+        for i, at in pieces.places(split, quarters, n_prompts, rng):
+            settings = [_settings(rng) for _ in range(PER_PROMPT)]
+            prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at else None
+            before = PROMPT if prompt is not None and len(prompt) else 0
+            composed = generator.generate(PER_PROMPT, SEAM + quarters + ENDING, prompt if before else None, settings,
+                                          seed=int(rng.integers(2**31)), threads=threads)
+            for sample, how in zip(composed, settings):
+                here = crop(sample.notes, (before + SEAM) * step, (before + SEAM + quarters) * step)
+                rows.append(pieces.row(GENERATED, i, at, here, json.dumps(_told(how))))
+            if on_step:
+                on_step()
+    return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
+
+
+def _bars_shuffled(notes, rng):
+    """The bars in another order; what sounds over a bar line ends there."""
+    from clara.notes import crop, mend_like
+
+    length, parts = BAR * notes.steps_per_quarter, []
+    for to, bar in enumerate(rng.permutation(-(-notes.n_steps // length))):
+        piece = crop(notes, bar * length, (bar + 1) * length)
+        parts.append((piece.start + to * length, piece.end + to * length, piece.pitch, piece.part))
+    return mend_like(notes, *(np.concatenate(column) for column in zip(*parts)))[0]
+
+
+def _pitches_moved(notes, rng):
+    """Some notes a semitone to three too high or too low."""
+    from clara.notes import mend_like
+
+    move = rng.choice([-3, -2, -1, 1, 2, 3], len(notes)) * (rng.random(len(notes)) < MOVED)
+    return mend_like(notes, notes.start, notes.end, (notes.pitch + move).clip(21, 108), notes.part)[0]
+
+
+def _onsets_moved(notes, rng):
+    """Some notes up to half a quarter too late."""
+    from clara.notes import mend_like
+
+    late = rng.integers(1, notes.steps_per_quarter // 2 + 1, len(notes)) * (rng.random(len(notes)) < MOVED)
+    return mend_like(notes, notes.start + late, notes.end + late, notes.pitch, notes.part)[0]
+
+
+def _by_chance(notes, rng):
+    """As many notes of these lengths and pitches, anywhere."""
+    from clara.notes import mend_like
+
+    start = rng.integers(0, max(1, notes.n_steps - 1), len(notes))
+    return mend_like(notes, start, start + rng.permutation(notes.duration), rng.permutation(notes.pitch), notes.part)[0]
+
+
+DAMAGES = {"bars shuffled": _bars_shuffled, "pitches moved": _pitches_moved, "onsets moved": _onsets_moved, "by chance": _by_chance}
+
+
+def _settings(rng):
+    """How one excerpt is sampled."""
+    from clara.sampling.strategies import Settings
+
+    freq = float(rng.choice(RANDOM_FREQS))
+    return Settings(temperature=float(rng.choice(TEMPERATURES)), top_p=float(rng.choice(TOP_PS)), random_freq=freq,
+                    top_k=0 if freq == 1 else 3)
+
+
+def _told(settings):
+    """What of some settings is not as usual."""
+    from clara.sampling.strategies import Settings
+
+    usual = asdict(Settings())
+    return {k: v for k, v in asdict(settings).items() if v != usual[k]}
+
+
+def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0):
+    """Excerpts of the composers with most works, end to end; each composer's works are split.
+
+    Works that the corpus holds out are test works here too.
+
+    Parameters
+    ----------
+    corpus : clara.corpus.Corpus
+    n_composers : int
+    quarters : length of each excerpt
+    test, valid : shares of the works of each composer
+    seed : of the split
+
+    Returns
+    -------
+    DataFrame, `COLUMNS`; `settings` is "unread" for pieces that no generator was trained on
+    """
+    from clara.notes import crop
+
+    pieces, rng, rows, step = Pieces(corpus, seed), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
+    table = pieces.rows[pieces.rows["quarters"] >= quarters]
+    named = table[~table["composer"].isin(("anonymous", "traditional"))]
+    most = named.groupby("composer")["work"].nunique().sort_values(ascending=False, kind="stable").index[:n_composers]
+    for composer in most:
+        of_composer = table[table["composer"] == composer]
+        held = sorted(set(of_composer["work"][of_composer["split"] != "train"]))
+        works = rng.permutation(sorted(set(of_composer["work"]) - set(held))).tolist()
+        n_works = len(held) + len(works)
+        more = max(1, round(test * n_works) - len(held))
+        split = dict.fromkeys(held + works[:more], "test") | dict.fromkeys(works[more:more + max(1, round(valid * n_works))], "valid")
+        for i, told in of_composer.iterrows():
+            pieces.split[i] = split.get(told["work"], "train")
+            for at in range(0, int(told["quarters"]) - quarters + 1, quarters):
+                here = crop(pieces.notes(i), at * step, (at + quarters) * step)
+                if len(here):
+                    rows.append(pieces.row(composer, i, at, here, "unread" if told["split"] != "train" else ""))
+    return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
+
+
+def parser():
+    """The command line."""
+    p = argparse.ArgumentParser(prog="python -m critic.excerpts", description=__doc__.split(":")[0])
+    p.add_argument("corpus", help="folder that data_prep.encode wrote")
+    p.add_argument("--out", required=True, metavar="FOLDER")
+    p.add_argument("--model", metavar="FOLDER", help="generator of the excerpts that are to be told from human ones")
+    p.add_argument("--composers", type=cli.at_least(2), metavar="N", help="excerpts by composer instead")
+    p.add_argument("-n", type=cli.at_least(8), default=3000, help="training excerpts of each class")
+    p.add_argument("--quarters", type=cli.at_least(8), default=32, metavar="X", help="length of an excerpt")
+    p.add_argument("--seed", type=cli.at_least(0), default=0)
+    p.add_argument("--threads", type=cli.at_least(1), default=1)
+    return p
+
+
+def main(argv=None):
+    """Parse, do, report."""
+    p = parser()
+    args = p.parse_args(argv)
+    import torch
+    from tqdm import tqdm
+
+    from clara.corpus import Corpus
+    from clara.errors import BadSetting
+    from clara.files import new_folder, write_whole
+    from clara.generator import Generator
+
+    if (args.model is None) == (args.composers is None):
+        p.error("either --model or --composers")
+    torch.set_num_threads(1)
+    corpus, out = Corpus.load(args.corpus), new_folder(args.out)
+    if args.composers:
+        table = composers(corpus, args.composers, args.quarters, seed=args.seed)
+    else:
+        generator = Generator.load(args.model)
+        if generator.encoding.settings != corpus.encoding.settings:
+            raise BadSetting(f"{args.model} and {args.corpus} are of different encodings")
+        n = {"train": args.n, "other": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
+        with tqdm(total=sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values()), unit=" prompts", disable=None) as bar:
+            table = human_and_generated(generator, corpus, n, args.quarters, args.seed, args.threads, bar.update)
+    write_whole(out / EXCERPTS, table.to_csv(index=False))
+    write_whole(out / SETTINGS, json.dumps(vars(args) | {"encoding": corpus.encoding.settings, "fingerprint": corpus.fingerprint,
+                                                        "about": corpus.about}, indent=1) + "\n")
+    print(table.groupby(["split", "label"]).size().unstack().to_string())
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,219 @@
+"""The net of a classifier: a language model's encoder, what it heard pooled by windows, and a small head.
+
+The encoder reads a piece once from its beginning; each window of some quarters is summed up in three numbers for each of
+its outputs, so that a window is judged by what it holds and what came before. A net of one of two kinds: `tuned`, the encoder
+fine-tuned, of its last layer the mean, the largest and the last output (concat pooling, Howard and Ruder 2018); and
+`frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output. The head has two
+linear layers.
+
+Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `new_net`, `from_tensors`, `to_tensors`.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
+from clara.models import architecture
+
+KINDS = ("tuned", "frozen")
+HIDDEN = 64  # units of a head
+HEADS = 4  # of a frozen net, which learn apart and are averaged
+FURTHEST = 6.0  # deviations from the mean, beyond which a frozen net's numbers are cut off
+FROZEN_DROPOUT = 0.5
+NOWHERE = -1  # the window of words that belong to none
+
+
+class Net(nn.Module):
+    """Encoder, pooling by windows, head.
+
+    Parameters
+    ----------
+    encode : module that gives outputs (n, t, width) for ids int64 (n, t)
+    width : of its outputs
+    n_classes : int
+    dropout : before each linear layer of the head
+    """
+
+    def __init__(self, encode, width, n_classes, dropout=0.3):
+        super().__init__()
+        self.encode = encode
+        self.head = nn.Sequential(nn.BatchNorm1d(3 * width), nn.Dropout(dropout), nn.Linear(3 * width, HIDDEN), nn.ReLU(),
+                                  nn.BatchNorm1d(HIDDEN), nn.Dropout(dropout), nn.Linear(HIDDEN, n_classes))
+
+    def forward(self, ids, window):
+        """Logits of each window.
+
+        Parameters
+        ----------
+        ids : int64 tensor (n, t), padded at the end
+        window : int64 tensor (n, t), the window of each word, from 0; NOWHERE for none
+
+        Returns
+        -------
+        float32 tensor (m, n_classes), of the windows of the first piece, then the second and so on
+        """
+        return self.head(pool(self.encode(ids).float(), window))
+
+
+class FrozenNet(nn.Module):
+    """An encoder that stays as it is, pooling by windows, the mean of some heads on standardised numbers; called as `Net`."""
+
+    def __init__(self, encode, width, n_classes):
+        super().__init__()
+        self.encode = encode
+        self.standard = nn.BatchNorm1d(3 * width, affine=False)
+        self.heads = nn.ModuleList(nn.Sequential(nn.Dropout(FROZEN_DROPOUT), nn.Linear(3 * width, HIDDEN), nn.ReLU(),
+                                                 nn.Dropout(FROZEN_DROPOUT), nn.Linear(HIDDEN, n_classes)) for _ in range(HEADS))
+
+    def summaries(self, ids, window):
+        """What is told of each window, float32 (m, 3 * width); parameters as `Net.forward`."""
+        flat, place, count = _placed(self.encode(ids).float(), window)
+        mean, mean_of_squares = (_mean(x, place, count) for x in (flat, flat**2))
+        there = (count > 0)[:-1].nonzero()[:, 0]
+        deviation = (mean_of_squares - mean**2).clamp(min=0).sqrt()
+        return torch.cat([x[there] for x in (mean, deviation, _largest(flat, place, count))], 1)
+
+    def forward(self, ids, window):
+        """As `Net.forward`."""
+        return self.judged(self.standardised(self.summaries(ids, window)))
+
+    def standardised(self, summaries):
+        """What the heads read, float32 (m, 3 * width)."""
+        return self.standard(summaries).clamp(-FURTHEST, FURTHEST)
+
+    def judged(self, standardised):
+        """The heads' mean logits, float32 (m, n_classes)."""
+        return torch.stack([head(standardised) for head in self.heads]).mean(0)
+
+
+def pool(outputs, window):
+    """Mean, largest and last output of each window, (m, 3 * width); windows piece by piece, none of them empty."""
+    flat, place, count = _placed(outputs, window)
+    last = torch.zeros(len(count), dtype=torch.long).scatter_reduce_(0, place, torch.arange(len(flat)), "amax", include_self=False)
+    there = (count > 0)[:-1].nonzero()[:, 0]
+    return torch.cat([_mean(flat, place, count)[there], _largest(flat, place, count)[there], flat[last[there]]], 1)
+
+
+def _placed(outputs, window):
+    """Outputs (n * t, width), the place of each, and how many each place has; the last place is of no window."""
+    n, t, width = outputs.shape
+    most = int(window.max()) + 1
+    place = torch.where(window < 0, n * most, torch.arange(n)[:, None] * most + window).flatten()
+    return outputs.reshape(n * t, width), place, torch.zeros(n * most + 1).index_add_(0, place, torch.ones(n * t))
+
+
+def _mean(flat, place, count):
+    return torch.zeros(len(count), flat.shape[1]).index_add_(0, place, flat) / count.clamp(min=1)[:, None]
+
+
+def _largest(flat, place, count):
+    return torch.zeros(len(count), flat.shape[1]).scatter_reduce_(0, place[:, None].expand(-1, flat.shape[1]), flat, "amax", include_self=False)
+
+
+def windows_of(encoding, words, quarters):
+    """The window that each word of a piece is in, int array (n_words,): a rest, if shorter than half a window, joins the last.
+
+    Parameters
+    ----------
+    encoding : of `clara.encodings`
+    words : list of str, without control words
+    quarters : length of a window
+    """
+    steps = np.array(encoding.steps(words), dtype=np.int64)
+    length = quarters * encoding.steps_per_quarter
+    begin = np.cumsum(steps) - steps
+    return np.minimum(begin // length, max(0, round(steps.sum() / length) - 1)).astype(np.int64)
+
+
+def collate(pieces, pad):
+    """Pieces as a batch.
+
+    Parameters
+    ----------
+    pieces : list of (ids, window), int arrays (n_words,)
+    pad : id
+
+    Returns
+    -------
+    ids, window : int64 tensors (n, longest)
+    """
+    return (pad_sequence([torch.from_numpy(np.asarray(ids, dtype=np.int64)) for ids, _ in pieces], batch_first=True, padding_value=pad),
+            pad_sequence([torch.from_numpy(window) for _, window in pieces], batch_first=True, padding_value=NOWHERE))
+
+
+class _Trained(nn.Module):
+    """An architecture's net as an encoder with dropout."""
+
+    def __init__(self, arch, model):
+        super().__init__()
+        self.arch, self.model = arch, model
+
+    def forward(self, ids):
+        return architecture(self.arch).encoded(self.model, ids)
+
+
+class _Read(nn.Module):
+    """An architecture's reader as an encoder: no dropout, no gradients; LSTM layers in bfloat16 where the processor multiplies it."""
+
+    def __init__(self, arch, tensors, all_layers=False):
+        super().__init__()
+        unused = {"output.bias": torch.zeros(len(tensors["embedding.weight"]))}
+        self.reader = architecture(arch).Reader(tensors | unused)
+        self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and _multiplies_bfloat16() else torch.float32
+        self.reader.to(self.dtype)
+        self.all_layers = all_layers
+
+    def forward(self, ids):
+        start = self.reader.start(len(ids))
+        if self.dtype != torch.float32:
+            start = [tuple(s.to(self.dtype) for s in layer) for layer in start]
+        return self.reader.layers(ids, start) if self.all_layers else self.reader.hidden(ids, start)[0]
+
+
+def _multiplies_bfloat16():
+    """Whether products in bfloat16 are quicker here than in float32; older versions of torch do not tell."""
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3):
+    """A net to train.
+
+    Parameters
+    ----------
+    arch, sizes : of the encoder, with its dropouts
+    tensors : its weights by name, or None to begin by chance
+    vocab : Vocab
+    n_classes : int
+    dropout : of the head
+    """
+    module = architecture(arch)
+    model = module.build(sizes, len(vocab), vocab.pad)
+    if tensors:
+        module.load_tensors(model, tensors)
+    encode = _Trained(arch, model)
+    with torch.no_grad():
+        width = encode(torch.zeros(1, 1, dtype=torch.long)).shape[-1]
+    return Net(encode, width, n_classes, dropout)
+
+
+def to_tensors(net):
+    """All weights on the CPU by name: the encoder's as on a generator's disk, the others' as `head.…`; of a frozen net the others' alone."""
+    if isinstance(net, FrozenNet):
+        return {f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items() if not k.startswith("encode.")}
+    encoder = architecture(net.encode.arch).to_tensors(net.encode.model)
+    return encoder | {f"head.{k}": v.detach().cpu().clone() for k, v in net.head.state_dict().items()}
+
+
+def from_tensors(arch, tensors, n_classes, kind="tuned"):
+    """A net that judges, of weights by name: of the head `head.…`, all others the encoder's; without a head a frozen net to train."""
+    head = {k.removeprefix("head."): v if v.dtype == torch.long else v.float() for k, v in tensors.items() if k.startswith("head.")}
+    encoder = _Read(arch, {k: v for k, v in tensors.items() if not k.startswith("head.")}, kind == "frozen")
+    with torch.inference_mode():
+        width = encoder(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
+    net = (FrozenNet if kind == "frozen" else Net)(encoder, width, n_classes)
+    if head and kind == "frozen":
+        net.load_state_dict(head | {k: v for k, v in net.state_dict().items() if k.startswith("encode.")})
+    elif head:
+        net.head.load_state_dict(head)
+    return net.eval().requires_grad_(False)

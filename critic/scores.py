@@ -1,0 +1,197 @@
+"""What a piece can be ranked by. Of every score more is better.
+
+`critic`: log-odds that it is human. `composer:NAME`: log-probability of that composer. `novelty`: real to the critic, like
+no composer known: the log-probability of human and the logarithm of how undecided the composer classifier is (its entropy
+over the largest there could be). `likelihood`: minus nats per quarter note under the generator. `copied`: minus the
+notes of the longest run that stands in the training music, in any key. A weighted sum is written as it is said: `critic + 0.5 novelty +
+0.1 copied`.
+
+A new one is a class with `__call__(pieces)` and an entry in `SCORES`.
+
+Contents: `SCORES`, `Judges`, `weighted`, `inception_score`.
+"""
+
+import re
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from clara.errors import BadSetting
+from critic.classifier import ComposerClassifier, Critic, read_piece
+
+ROOT = Path(__file__).resolve().parent.parent / "pretrained"
+TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)?\s*\*?\s*([a-z]+(?:[:_-][a-z]+)*)\s*")
+
+
+class Judges:
+    """The nets and the index that scores share, each loaded when it is first asked.
+
+    Parameters
+    ----------
+    encoding : name of an encoding that there are classifiers for
+    folder : where `critic-…`, `composer-…` and the generator lie
+    """
+
+    def __init__(self, encoding="notewise", folder=ROOT):
+        self.encoding, self.folder = encoding, Path(folder)
+
+    @cached_property
+    def critic(self):
+        """The Critic."""
+        return Critic.load(self.folder / f"critic-{self.encoding}")
+
+    @cached_property
+    def composers(self):
+        """The ComposerClassifier."""
+        return ComposerClassifier.load(self.folder / f"composer-{self.encoding}")
+
+    @cached_property
+    def generator(self):
+        """The generator's Checkpoint, and its reader."""
+        from clara.checkpoint import Checkpoint
+
+        checkpoint = Checkpoint.load(self.folder / self.encoding)
+        return checkpoint, checkpoint.reader()
+
+    @cached_property
+    def index(self):
+        """The NoteIndex of what the generators were trained on."""
+        from clara.note_index import NoteIndex
+
+        return NoteIndex.load(self.folder / "notewise" / "notes.npz")
+
+
+class CriticScore:
+    """Log-odds human."""
+
+    def __init__(self, judges):
+        self.judges = judges
+
+    def __call__(self, pieces):
+        return self.judges.critic.score(pieces)
+
+
+class ComposerScore:
+    """Log-probability of a composer; raises BadSetting for one that the classifier does not know."""
+
+    def __init__(self, judges, composer):
+        known = judges.composers.classes
+        if composer not in known:
+            raise BadSetting(f"composer:{composer}: there are {', '.join(known)}")
+        self.judges, self.column = judges, known.index(composer)
+
+    def __call__(self, pieces):
+        return self.judges.composers.log_probabilities(pieces)[:, self.column]
+
+
+class Novelty:
+    """Human, and like nobody."""
+
+    def __init__(self, judges):
+        self.judges = judges
+
+    def __call__(self, pieces):
+        told = self.judges.composers.log_probabilities(pieces)
+        undecided = -(np.exp(told) * told).sum(1) / np.log(told.shape[1])
+        return (-np.logaddexp(0, -self.judges.critic.score(pieces)) + np.log(undecided.clip(1e-6))).astype(np.float32)
+
+
+class Likelihood:
+    """Minus nats per quarter note under the generator."""
+
+    def __init__(self, judges):
+        self.judges = judges
+
+    def __call__(self, pieces):
+        from clara.evaluate import nats_per_piece
+
+        checkpoint, reader = self.judges.generator
+        texts = [read_piece(p, checkpoint.encoding, checkpoint.vocab) for p in pieces]
+        quarters = np.array([sum(checkpoint.encoding.steps(t)) / checkpoint.encoding.steps_per_quarter for t in texts])
+        nats = nats_per_piece(reader, [checkpoint.vocab.ids(["xxbos", *t]) for t in texts], checkpoint.vocab.pad)
+        return (-nats.numpy() / quarters).astype(np.float32)
+
+
+class Copied:
+    """Minus the longest run of notes from the training music; `runs` tells where it is from."""
+
+    def __init__(self, judges):
+        self.judges = judges
+
+    def __call__(self, pieces):
+        return -np.array([run.notes for run in self.runs(pieces)], dtype=np.float32)
+
+    def runs(self, pieces):
+        """Of each piece its `clara.note_index.Run`."""
+        from clara.encodings.notewise import Notewise
+        from clara.generator import read_prompt
+        from clara.notes import NoteSequence
+
+        text = self.judges.generator[0].encoding
+        found = []
+        for piece in pieces:
+            if isinstance(piece, (str, Path)):
+                piece = read_prompt(piece, text if Path(piece).suffix == ".txt" else Notewise())[0]
+            notes = piece if isinstance(piece, NoteSequence) else text.decode(piece)[0]
+            found.append(self.judges.index.longest_run(notes))
+        return found
+
+
+SCORES = {"critic": CriticScore, "composer": ComposerScore, "novelty": Novelty, "likelihood": Likelihood, "copied": Copied}
+
+
+def weighted(told, judges):
+    """A weighted sum of scores.
+
+    Parameters
+    ----------
+    told : str such as `critic`, `composer:chopin`, `critic + 0.5 novelty + 0.1 copied`
+    judges : Judges
+
+    Returns
+    -------
+    function(pieces) -> ({name: float32 (n,)}, float32 (n,)), the scores and their sum
+
+    Raises
+    ------
+    BadSetting
+        For what is no sum of scores that there are.
+    """
+    terms, at = [], 0
+    while at < len(told):
+        term = TERM.match(told, at)
+        if not term or at and not term[1]:
+            raise BadSetting(f"--by {told!r}: no sum of scores from the {at + 1}th letter on, such as critic + 0.5 novelty")
+        at, weight = term.end(), float(term[2] or 1) * (-1 if term[1] == "-" else 1)
+        terms.append((term[3], weight, _score(term[3], judges)))
+    if not terms:
+        raise BadSetting("--by names no score")
+
+    def scores(pieces):
+        each = {name: score(pieces) for name, _, score in terms}
+        return each, sum(np.float32(weight) * each[name] for name, weight, _ in terms).astype(np.float32)
+    return scores
+
+
+def _score(name, judges):
+    """A score by its name, with what stands after a colon."""
+    kind, _, argument = name.partition(":")
+    if kind not in SCORES or bool(argument) != (kind == "composer"):
+        raise BadSetting(f"no score {name!r}; there are: {', '.join(SCORES).replace('composer', 'composer:NAME')}")
+    return SCORES[kind](judges, *[argument] * bool(argument))
+
+
+def inception_score(log_probabilities):
+    """How sure the composer classifier is of each piece, and how many composers a batch holds (after Salimans et al. 2016).
+
+    Parameters
+    ----------
+    log_probabilities : float32 (n, n_composers)
+
+    Returns
+    -------
+    float, exp of the mean KL divergence from the batch's mean: from 1 to the number of composers
+    """
+    p = np.exp(log_probabilities.astype(np.float64))
+    return float(np.exp((p * (log_probabilities - np.log(p.mean(0)))).sum(1).mean()))

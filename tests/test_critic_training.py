@@ -1,0 +1,228 @@
+"""From a corpus to excerpts to a classifier, at the smallest size."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+from clara.corpus import Corpus
+from clara.errors import NoData
+from clara.generator import Generator
+from clara.notes import mend
+from critic import Critic, excerpts, train
+from critic.excerpts import BEGINNINGS, COLUMNS, ENDING, PROMPT, SEAM, composers, human_and_generated, read_excerpts
+from critic.train import Excerpts, accuracies, auc, calibrated, figures
+
+QUARTERS = 8
+
+
+def figure(seed, n_notes=160):
+    """Six notes of a rhythm of their own, again and again."""
+    rng = np.random.default_rng(seed)
+    gaps = np.tile(rng.integers(2, 8, 6), n_notes // 6)
+    end = gaps.cumsum()
+    return mend(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Human here is a few notes again and again."""
+    return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("critic"), [figure(i) for i in range(24)]))
+
+
+@pytest.fixture(scope="module")
+def made(corpus):
+    return human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=1)
+
+
+def test_both_classes_alike_in_number_length_and_place(made, corpus):
+    assert list(made.columns) == COLUMNS
+    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {"generated": [8, 8, 16, 8], "human": [8, 8, 16, 8]}
+    for words in made["words"]:
+        notes, losses = corpus.encoding.decode(words.split())
+        assert not losses and len(notes) and notes.quarters <= QUARTERS
+    places = made.groupby("label")["from_quarter"]
+    assert set(made["from_quarter"][made["from_quarter"] < PROMPT]) <= {0}
+    assert places.min().to_dict() == {"generated": 0, "human": 0} and (places.max() > PROMPT).all()
+    assert 0 < BEGINNINGS < 1 and SEAM > 0 and ENDING > 0
+
+
+def test_no_work_is_on_two_sides(made):
+    assert (made.groupby("work")["split"].nunique() == 1).all()
+
+
+def test_a_human_excerpt_stands_in_its_piece(made, corpus):
+    row = made[made["label"] == "human"].iloc[3]
+    piece = corpus.encoding.decode(corpus.words(row["piece"]))[0]
+    here = corpus.encoding.decode(row["words"].split())[0]
+    first = (row["from_quarter"] + SEAM) * 12
+    known = set(zip((piece.start - first).tolist(), piece.pitch.tolist()))
+    assert set(zip(here.start[here.start > 0].tolist(), here.pitch[here.start > 0].tolist())) <= known
+
+
+@pytest.mark.parametrize("way", excerpts.DAMAGES)
+def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
+    notes = tiny.tune(4, n_notes=80)
+    hurt = excerpts.DAMAGES[way](notes, np.random.default_rng(1))
+    assert hurt != notes and 0.7 * len(notes) < len(hurt) < 1.4 * len(notes)
+    assert hurt == excerpts.DAMAGES[way](notes, np.random.default_rng(1))
+    if way != "pitches moved":
+        assert set(hurt.pitch.tolist()) <= set(notes.pitch.tolist())
+    else:
+        assert 0.05 < (np.sort(hurt.start) != np.sort(notes.start[:len(hurt)])).mean() or 0.1 < (hurt.pitch[:60] != notes.pitch[:60]).mean() < 0.6
+
+
+def test_a_quarter_of_what_is_not_human_is_damaged(corpus):
+    made = human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 32}, QUARTERS, seed=2)
+    damaged = made["settings"].str.contains("damaged")
+    assert damaged.sum() == 8 and (made["label"] == "generated").sum() == 32 == (made["label"] == "human").sum()
+    assert (made["label"][damaged] == "generated").all()
+
+
+def test_settings_are_spread(made):
+    generated = made[made["label"] == "generated"]
+    assert generated["settings"].nunique() > 5 and (made["settings"][made["label"] == "human"] == "").all()
+
+
+@pytest.fixture(scope="module")
+def critic(made, corpus):
+    table = made.assign(words=made["words"].str.split())
+    model = tiny.checkpoint()
+    from clara.models import MODELS
+
+    sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
+    return train.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=6, lr=0.02, bs=8, tell=lambda _: None), table
+
+
+def test_figures_are_told_from_noise(critic):
+    classifier, table = critic
+    assert isinstance(classifier, Critic)
+    assert figures(classifier, table)["auc"] > 0.9
+    composed = Generator(tiny.checkpoint()).generate(8, 2 * QUARTERS, seed=77)
+    human, generated = classifier.score([figure(i) for i in range(90, 98)]), classifier.score([s.notes for s in composed])
+    assert auc(human, generated) > 0.9 and human.mean() > 0 > generated.mean()
+
+
+def test_the_same_seed_trains_the_same(made, corpus):
+    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    from clara.models import MODELS
+
+    sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
+    a, b = (train.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=1, bs=8, tell=lambda _: None) for _ in "ab")
+    pieces = [tiny.tune(i, n_notes=60) for i in range(3)]
+    assert a.score(pieces).tolist() == b.score(pieces).tolist()
+
+
+@pytest.fixture(scope="module")
+def frozen(made, corpus):
+    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    return [train.train_frozen(table, corpus.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, quarters=QUARTERS, tell=lambda _: None)
+            for _ in "ab"], table
+
+
+def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
+    (classifier, again), table = frozen
+    model = tiny.checkpoint()
+    assert all(classifier.tensors[k] is model.tensors[k] or (classifier.tensors[k] == model.tensors[k]).all() for k in model.tensors)
+    assert figures(classifier, table)["auc"] > 0.9
+    pieces = [tiny.tune(i, n_notes=100) for i in range(3)]
+    assert classifier.score(pieces).tolist() == again.score(pieces).tolist()
+
+
+def test_a_frozen_net_is_kept_whole(frozen, tmp_path):
+    (classifier, _), _ = frozen
+    classifier.save(tmp_path)
+    found, pieces = Critic.load(tmp_path), [figure(50), tiny.tune(3, n_notes=100)]
+    assert found.kind == "frozen" and found.window_quarters == QUARTERS
+    np.testing.assert_allclose(found.score(pieces), classifier.score(pieces), rtol=0.02, atol=0.05)
+    np.testing.assert_allclose(found.score(pieces), [found.score([p])[0] for p in pieces], atol=1e-3)
+
+
+def test_the_deviation_is_a_deviation(frozen):
+    """What a frozen net sums up is what numpy says of the encoder's outputs."""
+    import torch
+
+    from critic.net import collate
+
+    (classifier, _), _ = frozen
+    net, ids, window = classifier.net, np.arange(3, 43), np.repeat([0, 1], 20)
+    batch = collate([(ids, window), (ids[:25], window[:25])], classifier.vocab.pad)
+    told = net.summaries(*batch).numpy()
+    outputs = net.encode(torch.from_numpy(ids)[None])[0].float().numpy()
+    for row, part in zip(told, (outputs[:20], outputs[20:], outputs[:20], outputs[20:25])):
+        np.testing.assert_allclose(row, np.concatenate([part.mean(0), part.std(0), part.max(0)]), atol=2e-3)
+
+
+def test_composers_are_split_by_work(corpus):
+    table = composers(corpus, 1, QUARTERS)
+    assert (table.groupby("work")["split"].nunique() == 1).all()
+    assert set(table["split"]) == {"train", "valid", "test"}
+    held = set(corpus.manifest["piece"][corpus.manifest["split"] != "train"])
+    assert held <= set(table["piece"][table["split"] == "test"])
+    assert set(table["piece"][table["settings"] == "unread"]) == held
+
+
+def test_composers_count_alike_in_training():
+    rows = [{"label": label, "words": ["p40", "wait24", "wait24", "endp40"] * 4} for label in ["a"] * 40 + ["b"] * 10]
+    model = tiny.checkpoint()
+    learn = Excerpts(pd.DataFrame(rows), model.encoding, model.vocab, ["a", "b"])
+    seen = np.concatenate([learn.label[rows] for rows, *_ in learn.batches(8, np.random.default_rng(0), balanced=True)])
+    assert np.bincount(seen).tolist() == [32, 16]  # the square root of how many there are
+    assert len(np.concatenate([rows for rows, *_ in learn.batches(8)])) == 50
+
+
+def test_the_commands(corpus, tmp_path):
+    tiny.checkpoint().save(tmp_path / "model")
+    argv = [corpus.folder, "--out", tmp_path / "excerpts", "--model", tmp_path / "model", "-n", 16, "--quarters", QUARTERS]
+    assert tiny.leave(excerpts.main, argv) == 0
+    table, how = read_excerpts(tmp_path / "excerpts")
+    assert how["quarters"] == QUARTERS and len(table) > 32
+    argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "critic", "--epochs", 1]
+    assert tiny.leave(train.main, argv) == 0
+    critic = Critic.load(tmp_path / "critic")
+    argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "frozen", "--frozen", "--window", 4]
+    assert tiny.leave(train.main, argv) == 0
+    assert Critic.load(tmp_path / "frozen").window_quarters == 4
+    assert "Tells human music from generated" in (tmp_path / "frozen" / "README.md").read_text()
+    assert tiny.leave(train.main, [tmp_path / "excerpts", "--from-scratch", "wavenet", "--out", tmp_path / "no", "--frozen"]) == 2
+    assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
+    assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "by", "--composers", 2, "--quarters", QUARTERS]) == 0
+    assert read_excerpts(tmp_path / "by")[0]["label"].unique().tolist() == ["nobody"]
+    assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "no"]) == 2
+
+
+def test_no_excerpts(tmp_path):
+    with pytest.raises(NoData, match="critic.excerpts"):
+        read_excerpts(tmp_path)
+
+
+def test_area_under_the_curve():
+    assert auc(np.array([3.0, 2.0]), np.array([1.0, 0.0])) == 1
+    assert auc(np.array([1.0, 0.0]), np.array([1.0, 0.0])) == 0.5
+    assert auc(np.array([2.0, 0.0]), np.array([1.0])) == 0.5
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 9, 40).astype(float), rng.integers(0, 7, 50).astype(float)
+    assert auc(a, b) == pytest.approx(((a[:, None] > b) + 0.5 * (a[:, None] == b)).mean())
+
+
+def test_accuracies():
+    told, truth = np.eye(2)[[0, 0, 0, 1, 0]], np.array([0, 0, 0, 1, 1])
+    assert accuracies(told, truth) == {"accuracy": 0.8, "balanced_accuracy": 0.75}
+
+
+def test_calibration_counts_classes_as_told():
+    import torch
+
+    logits, labels = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 0, 1])
+    assert calibrated(logits, labels) < calibrated(logits, labels, torch.tensor([1.0, 2.0]))
+
+
+def test_calibration_finds_the_temperature():
+    import torch
+
+    torch.manual_seed(0)
+    logits = torch.randn(4000, 2)
+    labels = torch.multinomial(logits.softmax(1), 1)[:, 0]
+    assert calibrated(logits * 3, labels) == pytest.approx(3, rel=0.15)
+
+
