@@ -5,6 +5,7 @@ index.html to listen to them.
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -18,9 +19,10 @@ TOGETHER = 256  # pieces at a time
 PRECISIONS = ("auto", "int8", "float32")
 SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition_penalty", "repetition_quarters")
 ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "quarters", "seed", "qpm", "precision", *SETTINGS, *ASKED)
+UNRANKED = "none"
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "search", "quarters", "seed", "qpm", "precision", *SETTINGS, *ASKED)
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "search": False}  # unknown to older runs
 
 
 def parser():
@@ -29,7 +31,11 @@ def parser():
                                 epilog=__doc__.split("\n\n")[1],
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     music = p.add_argument_group("music").add_argument
-    music("-n", type=cli.at_least(1), default=8, metavar="N", help="pieces")
+    music("-n", type=cli.at_least(1), default=64, metavar="N", help="pieces to choose from")
+    music("--top", type=cli.at_least(1), default=8, metavar="N", help="the best, which are kept")
+    music("--by", default="critic", metavar="SCORES",
+          help="what makes them best: critic, composer:NAME, novelty, likelihood, copied, a sum as critic + 0.1 copied, or none")
+    music("--search", action="store_true", help="compose in blocks and go on only from the best of them; pieces may share beginnings")
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes, after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
@@ -97,39 +103,44 @@ def main(argv=None):
         print(f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
               + "".join(f", {n} {what}" for what, n in losses.items()))
     settings = Settings(**{k: getattr(args, k) for k in SETTINGS})
+    judge = _judge(args, generator)
+    _check_search(args, judge)
     out = new_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     loaded = time.perf_counter()
-    samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked)
+    samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked, judge)
     composed = time.perf_counter()
-    with tqdm(total=len(samples), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
-        write_playlist(samples, out, _record(args, settings), audio=not args.no_audio, pictures=not args.no_pictures,
-                       on_piece=bar.update)
     words = sum(len(s.words) - s.prompt_words for s in samples)
-    print(f"{len(samples)} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s "
-          f"({words / (composed - loaded):,.0f} words/s), written in {time.perf_counter() - composed:.1f} s\n"
-          f"listen: {out / 'index.html'}")
+    n, (samples, scores) = len(samples), _best(samples, args, judge)
+    ranked = time.perf_counter()
+    with tqdm(total=len(samples), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
+        write_playlist(samples, out, _record(args, settings), scores, audio=not args.no_audio, pictures=not args.no_pictures,
+                       on_piece=bar.update)
+    print(f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s "
+          f"({words / (composed - loaded):,.0f} words/s), ranked in {ranked - composed:.1f} s, written in "
+          f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}")
     if interrupted:
-        print(f"interrupted: {len(samples)} of {args.n} pieces were finished", file=sys.stderr)
+        print(f"interrupted: {n} of {args.n} pieces were finished", file=sys.stderr)
         return cli.INTERRUPTED
     return 0
 
 
-def _compose(generator, args, prompt, settings, asked):
+def _compose(generator, args, prompt, settings, asked, judge):
     """The pieces, some at a time, and whether Ctrl-C ended it before all were finished."""
+    from functools import partial
     from threading import Event
 
     from tqdm import tqdm
 
     stop, samples = Event(), []
+    compose = partial(generator.search, partial(_rate, judge)) if args.search else generator.generate
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
     batches = range(0, args.n, TOGETHER)
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
             for i, first in enumerate(batches):
-                samples += generator.generate(min(TOGETHER, args.n - first), args.quarters, prompt, settings, args.seed + first, args.qpm,
-                                              **asked, threads=args.threads, stop=stop,
-                                              on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
+                samples += compose(min(TOGETHER, args.n - first), args.quarters, prompt, settings, args.seed + first, args.qpm, **asked,
+                                   threads=args.threads, stop=stop, on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
                 if stop.is_set():
                     break
     finally:
@@ -137,7 +148,43 @@ def _compose(generator, args, prompt, settings, asked):
     return samples, stop.is_set()
 
 
-def _fill(generator, args, prompt, settings, asked):
+def _check_search(args, judge):
+    """Raise BadSetting where --search has nothing to go by."""
+    from clara.errors import BadSetting
+
+    if args.search and (judge is None or args.fill):
+        raise BadSetting("--search goes by --by, and not with --fill")
+
+
+def _rate(judge, pieces):
+    """What `Generator.search` goes by: their scores, those that cannot be judged last."""
+    from critic.rank import ranked
+
+    return [told.get("total", -math.inf) for told in ranked(pieces, judge)[1]]
+
+
+def _judge(args, generator):
+    """What ranks, as `critic.scores.weighted` gives it, or None."""
+    if args.by == UNRANKED:
+        return None
+    from critic.scores import Judges, weighted
+
+    return weighted(args.by, Judges("chordwise" if generator.encoding.name == "chordwise" else "notewise"))
+
+
+def _best(samples, args, judge):
+    """The best samples, best first, and of each its scores by name; of fillings, and where nothing judges, the first."""
+    if judge is None or args.fill:
+        return samples[:args.top], [{}] * min(len(samples), args.top)
+    from critic.rank import ranked
+
+    order, scores = ranked([s.composed() for s in samples], judge)
+    if not any(scores):
+        print("not ranked: too short to be judged, or silent", file=sys.stderr)
+    return [samples[i] for i in order[:args.top]], [scores[i] for i in order[:args.top]]
+
+
+def _fill(generator, args, prompt, settings, asked, _):
     """The likeliest fillings, and False, as Ctrl-C leaves none."""
     found = generator.fill(prompt, *_gap(args), max(args.n, args.candidates), settings, args.seed, asked["rules"], args.threads)
     return [sample for sample, _ in found[:args.n]], False

@@ -28,7 +28,7 @@ dl div { display: flex; gap: .4rem; } dd { margin: 0; } footer { opacity: .7; fo
 """
 
 
-def write_playlist(samples, folder, run, *, audio=True, pictures=True, on_piece=None):
+def write_playlist(samples, folder, run, scores=None, *, audio=True, pictures=True, on_piece=None):
     """Write a batch of pieces, in the order given, and the page that plays them.
 
     Parameters
@@ -36,6 +36,7 @@ def write_playlist(samples, folder, run, *, audio=True, pictures=True, on_piece=
     samples : list of `clara.generator.Sample`, best first
     folder : an existing, empty folder
     run : dict for run.json; its `settings` stand in the ranking too
+    scores : list of dict, what each piece was ranked by, or None
     audio : write WAV files
     pictures : draw piano rolls
     on_piece : function(), called after each piece
@@ -51,12 +52,12 @@ def write_playlist(samples, folder, run, *, audio=True, pictures=True, on_piece=
     """
     folder, rows = Path(folder), []
     width = max(2, len(str(len(samples))))
-    for rank, sample in enumerate(samples, start=1):
+    for rank, (sample, told) in enumerate(zip(samples, scores or [{}] * len(samples)), start=1):
         name = f"{rank:0{width}d}"
         _write_piece(sample, folder / name, audio, pictures)
         rows.append({"rank": rank, "file": f"{name}.mid", "seed": sample.seed, "notes": len(sample.notes),
                      "quarters": round(sample.notes.quarters, 3), "seconds": round(sample.notes.seconds, 1),
-                     "words": len(sample.words)} | run.get("settings", {}))
+                     "words": len(sample.words)} | told | run.get("settings", {}))
         if on_piece:
             on_piece()
     write_whole(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))

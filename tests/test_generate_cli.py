@@ -17,7 +17,7 @@ from clara.encodings.notewise import Notewise
 from clara.generator import Generator
 from clara.midi import read_midi, write_midi
 
-QUICK = ["--no-audio", "--no-pictures", "-n", 2, "--quarters", 2]
+QUICK = ["--no-audio", "--no-pictures", "--by", "none", "-n", 2, "--quarters", 2]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def refused(capsys, *argv):
 def test_files_left(model, prompt, tmp_path, capsys):
     out = tmp_path / "out"
     assert tiny.leave(generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7,
-                                      "-n", 2, "--quarters", 2]) == 0
+                                      "-n", 2, "--quarters", 2, "--by", "none"]) == 0
     pieces = {f"{n}.{suffix}" for n in ("01", "02") for suffix in ("mid", "txt", "png", "wav")}
     assert {p.name for p in out.iterdir()} >= pieces | {"ranking.csv", "run.json", "index.html"}
     told = capsys.readouterr()
@@ -110,7 +110,7 @@ def test_what_the_notes_must_keep_to(model, tmp_path):
     out = tmp_path / "out"
     flags = ["--key", "D major", "--range", "C3-C6", "--max-notes", 2, "--cadence", "--quarters", 24, "--min-p", 0.01,
              "--repetition-penalty", 1.5]
-    assert tiny.leave(generate.main, ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", *flags]) == 0
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", "--by", "none", *flags]) == 0
     n = 0
     for path in sorted(out.glob("*.mid")):
         notes, _ = read_midi(path, steps_per_quarter=Checkpoint.load(model).encoding.steps_per_quarter)
@@ -131,7 +131,7 @@ def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
         return whole(self, *args, **kwargs)
     monkeypatch.setattr(generate, "TOGETHER", 2)
     monkeypatch.setattr(Generator, "generate", interrupted)
-    flags = ["--model", model, "--seed", 1, "--no-audio", "--quarters", 2, "-n", 9]
+    flags = ["--model", model, "--seed", 1, "--no-audio", "--by", "none", "--quarters", 2, "-n", 9]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
     assert "4 of 9" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("*.mid"))) == 4
@@ -270,3 +270,48 @@ def test_precisions_are_those_of_the_steppers():
     from clara.sampling import steppers
 
     assert generate.PRECISIONS == steppers.PRECISIONS
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """Classifiers where the shipped ones lie."""
+    from critic import scores
+
+    tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
+    monkeypatch.setattr(scores, "ROOT", tmp_path / "pretrained")
+    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained"))
+
+
+def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
+    argv = ["--model", model, "--prompt", prompt, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 12]
+    assert tiny.leave(generate.main, [*argv, "--top", 12, "--out", tmp_path / "all"]) == 0
+    assert tiny.leave(generate.main, [*argv, "--top", 3, "--out", tmp_path / "best"]) == 0
+    table, best = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("all", "best"))
+    assert table["critic"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(range(5, 17))
+    assert best["seed"].tolist() == table["seed"].tolist()[:3] and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
+    critic = tiny.classifier()
+    piece = Generator(Checkpoint.load(model)).generate(1, 8, read_midi(prompt)[0], seed=int(best["seed"][0]), settings=generate_settings())[0]
+    assert critic.score([piece.composed()])[0] == pytest.approx(best["critic"][0], abs=0.02)
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "best" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "again"]) == 0
+    assert texts(tmp_path / "again") == texts(tmp_path / "best")
+
+
+def generate_settings():
+    """Those of the command line without flags."""
+    from clara.sampling.strategies import Settings
+
+    return Settings(**{k: getattr(generate.parser().parse_args([]), k) for k in generate.SETTINGS})
+
+
+def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
+    assert tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--quarters", 1, "-n", 3, "--seed", 1, "--no-audio"]) == 0
+    assert "not ranked" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "out" / "ranking.csv")["seed"].tolist() == [1, 2, 3]
+
+
+def test_no_critic(model, tmp_path, monkeypatch, capsys):
+    from critic import scores
+
+    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path))
+    assert "critic-notewise" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio")
+    assert "nonsense" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "nonsense", "-n", 2)
