@@ -1,0 +1,166 @@
+"""What a critic and a composer classifier get right on works that neither they nor the generator learned from, and what they listen to.
+
+python benchmarks/critics.py critic CRITIC EXCERPTS [CRITIC EXCERPTS ...]
+python benchmarks/critics.py composers CLASSIFIER EXCERPTS [CLASSIFIER EXCERPTS ...] [--critics EXCERPTS ...]
+
+EXCERPTS are folders of critic.excerpts; the test split counts. `critic` gives AUC and accuracy for each sampling
+setting, and then, for the first critic, when all excerpts are changed alike: in another key, at half the tempo (all twice as long), without their
+first or last 8 quarters, on a grid of four steps a quarter; and how it takes human excerpts that are damaged. `composers`
+gives accuracies by excerpt and by piece, of all test works and of those that no generator was trained on, writes the confusion matrix
+beside each classifier, and the inception score of human and of generated excerpts of --critics, as many of each.
+"""
+
+import argparse
+import json
+
+import numpy as np
+import pandas as pd
+import record
+
+SETTINGS = ("temperature", "top_p", "random_freq", "damaged")
+
+
+def odds(critic, pieces):
+    """Log-odds human, NaN where a piece cannot be judged."""
+    from critic.rank import ranked
+
+    _, told = ranked(pieces, lambda some: ({}, critic.score(some)))
+    return np.array([t.get("total", np.nan) for t in told])
+
+
+def told_apart(scores, human):
+    """AUC and accuracy at even odds."""
+    from critic.train import auc
+
+    ok = ~np.isnan(scores)
+    return {"auc": round(auc(scores[ok & human], scores[ok & ~human]), 3), "accuracy": round(float(((scores > 0) == human)[ok].mean()), 3)}
+
+
+def setting_rows(name, critic, table):
+    """AUC and accuracy for all and for each value of each sampling setting."""
+    scores, human = odds(critic, table["words"].tolist()), (table["label"] == "human").to_numpy()
+    rows = [{"critic": name, "setting": "all", "generated": int((~human).sum()), **told_apart(scores, human)}]
+    usual = {"temperature": 1.0, "top_p": 1.0, "random_freq": 1.0, "damaged": ""}
+    how = pd.DataFrame([usual | (json.loads(s) if s else {}) for s in table["settings"]])
+    for setting in SETTINGS:
+        sampled = ~human if setting == "damaged" else ~human & (how["damaged"] == "").to_numpy()
+        for value in sorted(set(how[setting][sampled])):
+            some = human | sampled & (how[setting] == value).to_numpy()
+            told = value if setting == "damaged" else f"{setting.replace('_', ' ')} {value:g}"
+            rows.append({"critic": name, "setting": told or "sampled", "generated": int((some & ~human).sum()),
+                         **told_apart(scores[some], human[some])})
+    return rows
+
+
+def _changes(quarters):
+    """Ways to change an excerpt without a change of who wrote it, by name."""
+    from dataclasses import replace
+
+    from clara.notes import crop, mend_like, transpose
+
+    def regrid(notes):
+        step = notes.steps_per_quarter // 4
+        start = (notes.start + step // 2) // step * step
+        return mend_like(notes, start, np.maximum((notes.end + step // 2) // step * step, start + step), notes.pitch, notes.part)[0]
+
+    def cut(notes, first, last):
+        return crop(notes, first * notes.steps_per_quarter, last * notes.steps_per_quarter)
+    return {"as they are": lambda n: n, "three semitones up": lambda n: transpose(n, 3 if n.pitch.max() <= 105 else -3)[0],
+            "half the tempo": lambda n: replace(n, start=2 * n.start, duration=2 * n.duration),
+            "without the first 8 quarters": lambda n: cut(n, 8, quarters), "without the last 8 quarters": lambda n: cut(n, 0, quarters - 8),
+            "on a grid of 4 steps": regrid}
+
+
+def guard_rows(critic, table, quarters):
+    """AUC and accuracy where all excerpts are changed alike, then against human excerpts with shuffled bars."""
+    from critic.excerpts import DAMAGES
+    from critic.train import auc
+
+    human, rng = (table["label"] == "human").to_numpy(), np.random.default_rng(0)
+    pieces = [critic.encoding.decode(words)[0] for words in table["words"]]
+    rows = [{"change": name, "of": "all", **told_apart(odds(critic, [change(p) for p in pieces]), human)} for name, change in _changes(quarters).items()]
+    own = [p for p, h in zip(pieces, human) if h]
+    before = odds(critic, own)
+    for way, damage in DAMAGES.items():
+        after = odds(critic, [damage(p, rng) for p in own])
+        ok = ~(np.isnan(before) | np.isnan(after))
+        rows.append({"change": way, "of": "human, told from themselves", "auc": round(auc(before[ok], after[ok]), 3),
+                     "accuracy": round(float((before[ok] > after[ok]).mean()), 3)})
+    n_notes = np.array([len(p) for p in pieces])
+    rows.append({"change": "bars shuffled", "of": "human, told from themselves", "auc": round(auc(before[ok], after[ok]), 3),
+                 "accuracy": round(float((before[ok] > after[ok]).mean()), 3)})
+    rows.append({"change": "nothing but the number of notes", "of": "all", "auc": round(max(a := auc(n_notes[human], n_notes[~human]), 1 - a), 3),
+                 "accuracy": None})
+    first = [w[0] for w in table["words"]]
+    share = pd.Series(human).groupby(first).transform("mean").to_numpy()
+    rows.append({"change": "nothing but the first word (its own share of human)", "of": "all", "auc": round(auc(share[human], share[~human]), 3), "accuracy": None})
+    return rows
+
+
+def composer_rows(folder, classifier, table):
+    """Accuracies by excerpt and by piece; the confusion matrix of pieces is drawn."""
+    from clara.plots import plot_confusion
+    from critic.train import accuracies
+
+    table = table[table["split"] == "test"].reset_index(drop=True)
+    told = classifier.log_probabilities(table["words"].tolist())
+    truth = np.array([classifier.classes.index(label) for label in table["label"]])
+    rows, unread = [], (table["settings"] == "unread").to_numpy()
+    for what, some in (("all", np.ones(len(table), dtype=bool)), ("unread by the generator", unread)):
+        pieces = table[some].groupby("piece", sort=False).indices.values()
+        whole = np.stack([told[some][r].mean(0) for r in pieces])
+        labels = np.array([truth[some][r[0]] for r in pieces])
+        rows.append({"classifier": folder, "composers": len(classifier.classes), "works": what, "excerpts": int(some.sum()), "pieces": len(labels),
+                     **{f"excerpt_{k}": v for k, v in accuracies(told[some], truth[some]).items()},
+                     **{f"piece_{k}": v for k, v in accuracies(whole, labels).items()}})
+        if what == "all":
+            many = np.zeros((len(classifier.classes),) * 2, dtype=int)
+            np.add.at(many, (labels, whole.argmax(1)), 1)
+            plot_confusion(many, classifier.classes, f"{folder}/confusion.png", f"held-out pieces, {rows[-1]['piece_accuracy']:.0%} right")
+    return rows
+
+
+def inception_rows(name, classifier, table):
+    """The inception score of human and of generated excerpts, as many of each."""
+    from critic.scores import inception_score
+
+    some = {label: table[(table["split"] == "test") & (table["label"] == label)]["words"].tolist() for label in ("human", "generated")}
+    n = min(map(len, some.values()))
+    return [{"classifier": name, "excerpts": label, "n": n, "composers": len(classifier.classes),
+             "inception_score": round(inception_score(classifier.log_probabilities(words[:n])), 2)} for label, words in some.items()]
+
+
+def main():
+    """Measure and keep the result."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("what", choices=["critic", "composers"])
+    p.add_argument("folders", nargs="+")
+    p.add_argument("--critics", nargs="*", default=[])
+    p.add_argument("--threads", type=int, default=1)
+    args = p.parse_args()
+    import torch
+
+    from critic.classifier import ComposerClassifier, Critic
+    from critic.excerpts import read_excerpts
+
+    torch.set_num_threads(args.threads)
+    pairs, rows, more = list(zip(args.folders[::2], args.folders[1::2])), [], []
+    for i, (folder, excerpts) in enumerate(pairs):
+        table, made = read_excerpts(excerpts)
+        if args.what == "critic":
+            critic, test = Critic.load(folder), table[table["split"] == "test"].reset_index(drop=True)
+            rows += setting_rows(folder, critic, test)
+            more += guard_rows(critic, test, made["quarters"]) if i == 0 else []
+        else:
+            classifier = ComposerClassifier.load(folder)
+            rows += composer_rows(folder, classifier, table)
+            more += inception_rows(folder, classifier, read_excerpts(args.critics[i])[0]) if i < len(args.critics) else []
+    for row in rows + more:
+        print(row)
+    record.save({"critic": "critics", "composers": "composers"}[args.what], rows)
+    if more:
+        record.save({"critic": "critic_guards", "composers": "inception"}[args.what], more)
+
+
+if __name__ == "__main__":
+    main()

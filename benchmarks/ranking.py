@@ -1,0 +1,170 @@
+"""What ranking is worth: the best 8 of 64 by the critic, in the eyes of judges that the ranking never saw.
+
+python benchmarks/ranking.py EXCERPTS --judges runs/judge-lstm runs/judge-roll [--batches 16]
+
+EXCERPTS is a folder of critic.excerpts. A batch is 64 continuations of one prompt of a test work, as
+`generate.py` samples them; prompt and seam are cut off as in the excerpts. Of each judge: the mean percentile of the best 8 among their 64
+(chance: 50), and how well it tells human excerpts of test works from them (AUC; 0.5: not at all), beside all samples unranked. Likelihood under a
+model of another encoding is one more judge. Then, for the measures of `critic.measures`, how near the best and as many at
+random are to the human excerpts. Intervals are of 95 %, by bootstrap over batches.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import record
+from roll_judge import RollJudge
+
+DRAWS = 1000
+
+
+def interval(values, statistic, rng):
+    """Bootstrap interval of a statistic of rows, 95 %."""
+    draws = [statistic(values[rng.integers(len(values), size=len(values))]) for _ in range(DRAWS)]
+    return [round(float(q), 3) for q in np.percentile(draws, [2.5, 97.5])]
+
+
+def batches(model, corpus, n_batches, n, quarters, seed, settings, threads):
+    """Of each batch, n pieces of some quarters as NoteSequence; prompts are of test works."""
+    from clara.generator import Generator
+    from clara.notes import crop
+    from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
+
+    generator, pieces, rng = Generator.load(model), Pieces(corpus, 0), np.random.default_rng(seed)
+    step, found = corpus.encoding.steps_per_quarter, []
+    for i, at in pieces.places("test", quarters, 20 * n_batches, rng):
+        if at < PROMPT or len(found) == n_batches:
+            continue
+        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step)
+        if not len(prompt):
+            continue
+        samples = generator.generate(n, SEAM + quarters + ENDING, prompt, settings, seed=int(rng.integers(2**31)), threads=threads)
+        found.append([crop(s.notes, (PROMPT + SEAM) * step, (PROMPT + SEAM + quarters) * step) for s in samples])
+    return found
+
+
+def likelihoods(folder):
+    """A judge: minus nats per quarter under another model."""
+    from critic.scores import Judges, Likelihood
+
+    judges = Judges("chordwise", folder)
+    return Likelihood(judges)
+
+
+def loaded(folder):
+    """A judge: a critic, or one that reads piano rolls."""
+    from critic.classifier import Critic
+
+    return RollJudge.load(folder) if (Path(folder) / "roll.json").is_file() else Critic.load(folder)
+
+
+def named(judge):
+    """A judge by what it is made of, and how good it is by itself."""
+    if isinstance(judge, RollJudge):
+        return f"piano roll, convolutions, from scratch (AUC {judge.auc:.2f})"
+    begun = judge.kind if judge.info["training"]["arguments"]["pretrained"] else "from scratch"
+    return f"{judge.encoding.name} {judge.arch}, {begun} (AUC {judge.info['figures']['test']['auc']:.2f})"
+
+
+def judge_rows(name, judge, composed, best, human, rng):
+    """What one judge says, as a row."""
+    from critic.train import auc
+
+    told = np.stack([judge(batch) for batch in composed])  # (batches, n)
+    of_human = judge(human)
+    below = (told[:, :, None] > told[:, None, :]).sum(2) + 0.5 * ((told[:, :, None] == told[:, None, :]).sum(2))
+    percentile = 100 * np.take_along_axis(below / told.shape[1], best, 1).mean(1)
+    chosen = np.take_along_axis(told, best, 1)
+    return {"judge": name, "percentile": round(float(percentile.mean()), 1), "percentile_interval": interval(percentile, np.mean, rng),
+            "auc_best": round(auc(of_human, chosen.ravel()), 3), "auc_best_interval": interval(chosen, lambda c: auc(of_human, c.ravel()), rng),
+            "auc_unranked": round(auc(of_human, told.ravel()), 3)}
+
+
+def measure_rows(composed, best, human, rng):
+    """How near the best and the unranked are to human music, as rows."""
+    from critic.measures import Reference, measured
+
+    flat = [p for batch in composed for p in batch]
+    values, of_human = measured(flat), measured(human)
+    half = len(human) // 2
+    rows = []
+    for name in values:
+        reference = Reference(of_human[name])
+        each = np.stack([reference.counts(v[None]) for v in values[name]]).reshape(len(composed), len(composed[0]), -1)
+        pairs = np.stack([np.take_along_axis(each, best[:, :, None], 1).sum(1), each.sum(1)], 1)  # (batches, 2, bins)
+        halves = Reference(of_human[name][:half])
+
+        def areas(p, reference=reference):
+            return np.array([reference.compare(p[:, k].sum(0)) for k in (0, 1)])
+        (best_area, best_kl), (area, kl) = areas(pairs)
+        gain = interval(pairs, lambda p, areas=areas: areas(p)[0, 0] - areas(p)[1, 0], rng)
+        rows.append({"measure": name, "best_area": round(float(best_area), 3), "unranked_area": round(float(area), 3), "gain_interval": gain,
+                     "best_kl": round(float(best_kl), 4), "unranked_kl": round(float(kl), 4), "nearer": bool(best_area > area),
+                     "human_area": round(halves.compare(halves.counts(of_human[name][half:]))[0], 3)})
+    return rows
+
+
+def main():
+    """Compose, rank, judge, keep the result."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("excerpts")
+    p.add_argument("--model", default="pretrained/notewise")
+    p.add_argument("--corpus", default="data/notewise-12")
+    p.add_argument("--critic", default="pretrained/critic-notewise")
+    p.add_argument("--by", default="critic", help="a sum of scores, as critic + 0.1 likelihood")
+    p.add_argument("--judges", nargs="+", required=True)
+    p.add_argument("--batches", type=int, default=16)
+    p.add_argument("-n", type=int, default=64)
+    p.add_argument("--top", type=int, default=8)
+    p.add_argument("--human", type=int, default=512)
+    p.add_argument("--seed", type=int, default=20)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--name", default="ranking", help="of the files that are written")
+    args = p.parse_args()
+    import torch
+
+    import generate
+    from clara.corpus import Corpus
+    from clara.sampling.strategies import Settings
+    from critic.classifier import HUMAN, Critic
+    from critic.excerpts import read_excerpts
+    from critic.measures import collapsed
+    from critic.rank import ranked
+    from critic.scores import Judges, weighted
+
+    torch.set_num_threads(args.threads)
+    corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
+    table, made = read_excerpts(args.excerpts)
+    held = table[(table["split"] == "test") & (table["label"] == HUMAN)]["words"].tolist()
+    human = [corpus.encoding.decode(held[i])[0] for i in rng.permutation(len(held))[:args.human]]
+    quarters, asked = made["quarters"], generate.parser().parse_args([])
+    settings = Settings(**{k: getattr(asked, k) for k in generate.SETTINGS})
+    composed = batches(args.model, corpus, args.batches, args.n, quarters, args.seed, settings, args.threads)
+    fine = min(len(piece) for batch in composed for piece in batch)
+    print(f"{len(composed)} batches, {fine} notes at least, {time.perf_counter() - began:.0f} s", flush=True)
+    judges = Judges("notewise")
+    judges.critic = Critic.load(args.critic)
+    score = weighted(args.by, judges)
+    best = np.array([ranked(batch, score)[0][:args.top] for batch in composed])
+    rows = [judge_rows("the critic itself", judges.critic.score, composed, best, human, rng)]
+    for folder in args.judges:
+        judge = loaded(folder)
+        rows.append(judge_rows(named(judge), judge.score, composed, best, human, rng))
+        print(rows[-1], flush=True)
+    rows.append(judge_rows("likelihood, chordwise", likelihoods("pretrained"), composed, best, human, rng))
+    measures = measure_rows(composed, best, human, rng)
+    for row in rows + measures:
+        print(row, flush=True)
+    chosen = [batch[i] for batch, order in zip(composed, best) for i in order]
+    shares = {what: round(float(np.mean([collapsed(p) for p in some])), 4)
+              for what, some in (("best", chosen), ("unranked", [p for b in composed for p in b]), ("human", human))}
+    told = {"batches": len(composed), "n": args.n, "top": args.top, "human": len(human), "by": args.by, "collapsed": shares,
+            "minutes": round((time.perf_counter() - began) / 60, 1)}
+    record.save(args.name, rows, **told)
+    record.save(f"{args.name}_measures", measures, **told)
+
+
+if __name__ == "__main__":
+    main()
