@@ -1,6 +1,7 @@
 """What a classifier has learned, on disk and in use: pieces in, log-probabilities of its classes out.
 
-A folder holds `model.safetensors` (the encoder's weights and the head's), `vocab.txt` and `config.json`:
+A folder holds `model.safetensors` (the encoder's weights and the head's; the head's alone where the encoder is a language model's that
+lies beside it), `vocab.txt` and `config.json`:
 architecture, encoding, classes, length of a window, the temperature that its logits are divided by (Guo et al. 2017,
 found on valid), how it was trained and its figures.
 
@@ -8,6 +9,7 @@ Contents: `Classifier`, `Critic`, `ComposerClassifier`, `read_piece`.
 """
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from clara import encodings
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, weights_hash
 from clara.errors import BadSetting, CheckpointMismatch, NoNotes, TooShort
 from clara.files import make_folder, write_whole
 from clara.generator import read_prompt
@@ -80,6 +82,8 @@ class Classifier:
             vocab = _vocab(folder / VOCAB)
             if config["classifier"] != FORMAT:
                 raise CheckpointMismatch(f"{folder / CONFIG}: format {config['classifier']!r}, this version of Clara reads {FORMAT}")
+            if "encoder" in config:
+                tensors |= _encoder(folder, **config["encoder"])
             info = {k: config[k] for k in ("training", "versions", "figures") if k in config}
             if len(vocab) != len(tensors["embedding.weight"]):
                 raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}")
@@ -93,13 +97,25 @@ class Classifier:
     def _check(self, folder):
         """Raise CheckpointMismatch if this is another kind of classifier."""
 
-    def save(self, folder):
-        """Write the folder's three files, each whole; weights in half precision. Raises CannotWrite."""
+    def save(self, folder, encoder=None):
+        """Write the folder's three files, each whole; weights in half precision.
+
+        Parameters
+        ----------
+        folder : where to
+        encoder : folder of the language model whose encoder this is, unchanged; its weights are then named and not stored again
+
+        Raises
+        ------
+        CannotWrite
+        """
         folder = make_folder(folder)
-        stored = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.tensors.items() if k != "output.bias"}
+        stored = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.tensors.items()
+                  if k != "output.bias" and (encoder is None or k.startswith("head."))}
+        shared = {"encoder": {"model": Path(os.path.relpath(encoder, folder)).as_posix(), "weights": weights_hash(encoder)}} if encoder else {}
         config = {"classifier": FORMAT, "arch": self.arch, "sizes": self.sizes, "encoding": self.encoding.settings,
                   "classes": self.classes, "window_quarters": self.window_quarters, "temperature": self.temperature, "kind": self.kind,
-                  "n_parameters": sum(v.numel() for v in stored.values()), **self.info}
+                  "n_parameters": sum(v.numel() for k, v in self.tensors.items() if k != "output.bias"), **shared, **self.info}
         self.vocab.save(folder / VOCAB)
         write_whole(folder / WEIGHTS, save(stored))
         write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
@@ -151,6 +167,13 @@ class Classifier:
             raise TooShort(f"{name}: {quarters:g} quarters, and {least:g} is the least that can be judged")
         window = windows_of(self.encoding, words, self.window_quarters)
         return self.vocab.ids(["xxbos", *words]), np.r_[window[:1], window]
+
+
+def _encoder(folder, model, weights):
+    """The weights that a classifier shares with a language model; raises CheckpointMismatch where they are not the same any more."""
+    if not (folder / model / WEIGHTS).is_file() or weights_hash(folder / model) != weights:
+        raise CheckpointMismatch(f"{folder}: its encoder is that of {model}, with weights {weights}, which are not there")
+    return {k: v for k, v in load((folder / model / WEIGHTS).read_bytes()).items() if k != "output.bias"}
 
 
 def _vocab(path):

@@ -269,6 +269,7 @@ def parser():
     start.add_argument("--from-scratch", choices=list(FROM_SCRATCH), metavar="ARCH", help=f"begin by chance: {', '.join(FROM_SCRATCH)}")
     p.add_argument("--split", default="train", choices=["train", "other"], help="learn from these works; other: for a second opinion")
     p.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
+    p.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
     p.add_argument("--window", type=cli.above(0), metavar="X", help=f"quarters that are judged together; {WINDOW:g}, of composers as many as an excerpt has")
     p.add_argument("--epochs", type=cli.at_least(1), default=4)
     p.add_argument("--lr", type=cli.above(0), help="2e-3, and 1e-3 with --frozen")
@@ -286,6 +287,8 @@ def main(argv=None):
     args = p.parse_args(argv)
     if args.frozen and not args.pretrained:
         p.error("--frozen keeps what --pretrained names")
+    if args.share and not args.frozen:
+        p.error("--share is for an encoder that stays as it is: --frozen")
     from clara import encodings
     from clara.cards import CARD
     from clara.checkpoint import Checkpoint, versions
@@ -317,7 +320,7 @@ def main(argv=None):
                                     "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
                                     "minutes": round((time.perf_counter() - began) / 60, 1)},
                        "versions": versions(), "figures": {s: figures(classifier, table, s) for s in ("valid", "test")}}
-    classifier.save(Path(out))
+    classifier.save(Path(out), args.pretrained if args.share else None)
     write_whole(Path(out) / CARD, classifier_card(classifier))
     print(classifier.info["figures"])
 

@@ -109,3 +109,18 @@ def test_a_critic_is_no_composer_classifier(critic, tmp_path):
         ComposerClassifier.load(tmp_path / "critic")
     with pytest.raises(CheckpointMismatch, match="bach"):
         Critic.load(tmp_path / "composers")
+
+
+def test_an_encoder_may_be_shared(tmp_path):
+    model, built = tiny.checkpoint(), tiny.classifier()
+    model.save(tmp_path / "models" / "base")
+    built.tensors |= {k: v for k, v in model.tensors.items() if k != "output.bias"}
+    built.save(tmp_path / "alone")
+    built.save(tmp_path / "models" / "critic", tmp_path / "models" / "base")
+    pieces = [tiny.tune(i) for i in range(3)]
+    assert Critic.load(tmp_path / "models" / "critic").score(pieces).tolist() == Critic.load(tmp_path / "alone").score(pieces).tolist()
+    small, whole = ((tmp_path / n / "model.safetensors").stat().st_size for n in ("models/critic", "alone"))
+    assert small < whole
+    tiny.checkpoint(seed=5).save(tmp_path / "models" / "base")
+    with pytest.raises(CheckpointMismatch, match="../base"):
+        Critic.load(tmp_path / "models" / "critic")
