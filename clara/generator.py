@@ -14,7 +14,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.evaluate import nats_per_piece
 from clara.midi import read_midi
-from clara.notes import NoteSequence, crop, mend_like, select
+from clara.notes import COMMON_TIME, NoteSequence, crop, mend_like, select
 from clara.sampling.engine import sample, stream
 from clara.sampling.grammar import Rules
 from clara.sampling.grammars import grammar_of
@@ -224,7 +224,7 @@ class Generator:
         soon = after[:int((np.cumsum(self.encoding.steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())]
         with_it, without = ([self.vocab.ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
         cost = (nats_per_piece(self.reader, with_it, self.vocab.pad) - nats_per_piece(self.reader, without, self.vocab.pad)).numpy()
-        return [(self._sample(filled[i], after, None, seed + int(i), piece.qpm), float(cost[i])) for i in np.argsort(cost, kind="stable")]
+        return [(self._sample(filled[i], after, None, seed + int(i), piece.qpm, piece.metre), float(cost[i])) for i in np.argsort(cost, kind="stable")]
 
     def _begin(self, quarters, prompt, qpm, line):
         """Steps to compose, tempo, the prompt's words and ids."""
@@ -245,12 +245,12 @@ class Generator:
         """Of each tone of the encoding."""
         return self.encoding.pitch_and_part(np.arange(self.encoding.n_tones))[0] % 12
 
-    def _sample(self, before, composed, prompt, seed, qpm):
-        """The prompt's words and those composed as a Sample."""
+    def _sample(self, before, composed, prompt, seed, qpm, metre=None):
+        """The prompt's words and those composed as a Sample; its metre is the prompt's, as words tell none."""
         words = before + composed
         notes, losses = self.encoding.decode(words, qpm=qpm)
         assert not losses, f"the grammar let through {losses}"
-        return Sample(words, notes, len(before), prompt.quarters if prompt else 0.0, seed)
+        return Sample(words, replace(notes, metre=metre or (prompt.metre if prompt else COMMON_TIME)), len(before), prompt.quarters if prompt else 0.0, seed)
 
 
 def _named(notes, i):

@@ -7,7 +7,7 @@ the one at which it lasts as long as with all its changes. Metre is read as told
 taken for none.
 
 Writing: one track per part, with name and program, at one tempo, rounded to whole
-microseconds per quarter as the format wants it. What `write_midi` wrote, `read_midi`
+microseconds per quarter as the format wants it, struck as `clara.accents` has it. What `write_midi` wrote, `read_midi`
 reads back note for note.
 
 Contents: `read_midi`, `describe_midi` with `MidiDescription`, `write_midi`, `notes_to_score`,
@@ -21,13 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
+from clara.accents import velocities
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_whole
 from clara.instruments import ENSEMBLES, INSTRUMENTS, assign, into_range
 from clara.midi_chunks import FAR, readable
 from clara.notes import COMMON_TIME, mend, quantize
 
-SOUNDED_VELOCITY = 80  # mezzo-forte; the text says nothing of dynamics
 MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
 MAX_METRE = 64  # of numerator and denominator
 TICKS_PER_QUARTER = 480  # aimed at when writing; a multiple of the grid near it is taken
@@ -235,24 +235,25 @@ def _mean_qpm(tempos, last_tick, ticks_per_quarter):
     return 60e6 / mean if mean > 0 else 120.0
 
 
-def write_midi(notes, path):
+def write_midi(notes, path, flat=False):
     """Write notes as a format 1 MIDI file, whole or not at all.
 
     Parameters
     ----------
     notes : NoteSequence
     path : where to; its folder must exist
+    flat : no accents, see `clara.accents.velocities`
 
     Raises
     ------
     CannotWrite
         If the file cannot be written.
     """
-    write_whole(path, notes_to_score(notes).dumps_midi())
+    write_whole(path, notes_to_score(notes, flat).dumps_midi())
 
 
-def notes_to_score(notes):
-    """Notes as a symusic Score in ticks: one track per part, one tempo, the metre."""
+def notes_to_score(notes, flat=False):
+    """Notes as a symusic Score in ticks: one track per part, one tempo, the metre, accents unless it is flat."""
     ticks_per_step = max(1, TICKS_PER_QUARTER // notes.steps_per_quarter)
     score = Score(ticks_per_step * notes.steps_per_quarter)
     score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
@@ -262,8 +263,8 @@ def notes_to_score(notes):
         player = INSTRUMENTS[notes.instruments[min(index, len(notes.instruments) - 1)]]
         of_part = notes.part == index
         track = Track(name=player.name, program=player.program)
-        columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch)
-        for start, duration, pitch in zip(*(c[of_part].tolist() for c in columns)):
-            track.notes.append(Note(start, duration, pitch, SOUNDED_VELOCITY))
+        columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, velocities(notes, flat))
+        for start, duration, pitch, velocity in zip(*(c[of_part].tolist() for c in columns)):
+            track.notes.append(Note(start, duration, pitch, velocity))
         score.tracks.append(track)
     return score

@@ -1,5 +1,7 @@
 """Composing with a model, and the music it goes on from."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 from conftest import midi_bytes, off, on, track
@@ -12,7 +14,7 @@ from clara.errors import BadMusicFile, BadSetting, CheckpointMismatch, NoNotes, 
 from clara.evaluate import nats_per_piece
 from clara.generator import Generator, read_prompt
 from clara.midi import write_midi
-from clara.notes import crop
+from clara.notes import COMMON_TIME, crop
 from clara.sampling.strategies import Settings
 
 ENCODING = Notewise()
@@ -54,6 +56,14 @@ def test_the_prompt_stays_at_the_front(generator):
         assert crop(piece.notes, 0, prompt.n_steps) == prompt
         assert piece.notes.n_steps > prompt.n_steps
         assert piece.prompt_quarters == prompt.quarters
+
+
+def test_a_continuation_keeps_the_prompts_metre(generator):
+    """The words tell none, and where the accents fall depends on it."""
+    waltz = replace(tiny.tune(0), metre=((0, 3, 4),))
+    assert {p.notes.metre for p in generator.generate(2, 4, waltz)} == {((0, 3, 4),)}
+    assert {p.notes.metre for p, _ in generator.fill(waltz, 4, 6, 2)} == {((0, 3, 4),)}
+    assert {p.notes.metre for p in generator.generate(2, 4)} == {COMMON_TIME}
 
 
 def test_reproducible_by_seed(generator):
