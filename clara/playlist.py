@@ -1,44 +1,45 @@
 """The folder that composing leaves: pieces, ranking, what made them, a page to listen.
 
 `01.mid`, `01.wav`, `01.txt`, `01.png` and so on, best first; `ranking.csv`, a row per
-piece; `run.json`, enough to make the same again; `index.html`, which opens from disk
-and needs no server and no network.
+piece; `run.json`, enough to make the same again; `index.html`, which opens from disk,
+needs no server and no network, and holds what it plays. Human excerpts of a blind test
+lie in `human/`, and are in no ranking.
 
 Contents: `write_playlist`.
 """
 
-import html
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from clara.audio import synthesize, write_wav
-from clara.files import write_whole
+from clara.audio import encoded, has_mp3, synthesize
+from clara.files import make_folder, write_whole
+from clara.listening import HUMAN, MACHINE, Entry, Sound, page
 from clara.midi import write_midi
 from clara.plots import plot_piano_roll
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-article { border-top: 1px solid var(--line); padding: 1rem 0; }
-audio { width: 100%; } img { width: 100%; background: white; border-radius: 4px; }
-dl { display: flex; flex-wrap: wrap; gap: 0 1.5rem; margin: .5rem 0; } dt { opacity: .7; }
-dl div { display: flex; gap: .4rem; } dd { margin: 0; } footer { opacity: .7; font-size: .9rem; }
-"""
+EMBEDDED_BYTES = 24 << 20  # of sound in a page, about two hours; what is beyond is played from the files beside it
+HUMAN_FOLDER = "human"
 
 
-def write_playlist(samples, folder, run, scores=None, *, audio=True, pictures=True, on_piece=None):
+def write_playlist(samples, folder, run, scores=None, *, audio="wav", soundfont=None, flat=False, pictures=True, humans=(),
+                   human_scores=None, on_piece=None):
     """Write a batch of pieces, in the order given, and the page that plays them.
 
     Parameters
     ----------
     samples : list of `clara.generator.Sample`, best first
     folder : an existing, empty folder
-    run : dict for run.json; its `settings` stand in the ranking too
+    run : dict for run.json; its `settings` stand in the ranking too, and its `seed` mixes a blind test
     scores : list of dict, what each piece was ranked by, or None
-    audio : write WAV files
-    pictures : draw piano rolls
+    audio : form of the audio files, in `clara.audio.FORMATS`, or None for no sound
+    soundfont, flat : as `clara.audio.synthesize` takes them
+    pictures : draw piano rolls as PNG
+    humans : list of `clara.blind.Excerpt` to mix in, which makes the page a blind test
+    human_scores : as `scores`
     on_piece : function(), called after each piece
 
     Returns
@@ -49,56 +50,69 @@ def write_playlist(samples, folder, run, scores=None, *, audio=True, pictures=Tr
     ------
     CannotWrite
         Naming the file.
+    BadSetting
+        For a soundfont or a form of audio that there is not.
     """
-    folder, rows = Path(folder), []
-    width = max(2, len(str(len(samples))))
-    for rank, (sample, told) in enumerate(zip(samples, scores or [{}] * len(samples)), start=1):
-        name = f"{rank:0{width}d}"
-        _write_piece(sample, folder / name, audio, pictures)
-        rows.append({"rank": rank, "file": f"{name}.mid", "seed": sample.seed, "notes": len(sample.notes),
-                     "quarters": round(sample.notes.quarters, 3), "seconds": round(sample.notes.seconds, 1),
-                     "words": len(sample.words)} | told | run.get("settings", {}))
+    folder, rows, entries = Path(folder), [], []
+    for name, sample, told in _named(samples, scores):
+        files = _write_piece(sample, folder, name, audio, soundfont, flat, pictures)
+        rows.append({"rank": len(rows) + 1, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | told | run.get("settings", {}))
+        entries.append(Entry(figures=_figures(sample) | {"seed": sample.seed}, scores=told, by=MACHINE,
+                             title=f"Machine: composed by Clara, {name}.mid.", **files))
+        if on_piece:
+            on_piece()
+    if humans:
+        make_folder(folder / HUMAN_FOLDER)
+    for name, excerpt, told in _named(humans, human_scores):
+        files = _write_piece(excerpt, folder, f"{HUMAN_FOLDER}/{name}", audio, soundfont, flat, pictures)
+        entries.append(Entry(figures=_figures(excerpt), scores=told, by=HUMAN, title=f"Human: {excerpt.title}.", **files))
         if on_piece:
             on_piece()
     write_whole(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
     write_whole(folder / "run.json", json.dumps(run, indent=1) + "\n")
-    write_whole(folder / "index.html", _page(rows, run, audio, pictures))
+    order = np.random.default_rng(run.get("seed")).permutation(len(entries)) if humans else range(len(entries))
+    write_whole(folder / "index.html", page(_embeddable([entries[i] for i in order]), run))
     return rows
 
 
-def _write_piece(sample, stem, audio, pictures):
-    """One piece's MIDI, text, picture and sound."""
-    write_midi(sample.notes, stem.with_suffix(".mid"))
-    write_whole(stem.with_suffix(".txt"), " ".join(sample.words) + "\n")
+def _named(pieces, scores):
+    """Each piece with the name of its files and its scores."""
+    width = max(2, len(str(len(pieces))))
+    return [(f"{n:0{width}d}", piece, told) for n, (piece, told) in enumerate(zip(pieces, scores or [{}] * len(pieces)), start=1)]
+
+
+def _figures(piece):
+    """What is told of a piece in numbers."""
+    return {"notes": len(piece.notes), "quarters": round(piece.notes.quarters, 3), "seconds": round(piece.notes.seconds, 1),
+            "words": len(piece.words)}
+
+
+def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
+    """One piece's MIDI, text, picture and sound, and what its Entry takes of them."""
+    stem, beside = folder / name, {"text": f"{name}.txt"}
+    write_midi(piece.notes, stem.with_suffix(".mid"), flat)
+    write_whole(stem.with_suffix(".txt"), " ".join(piece.words) + "\n")
     if pictures:
-        plot_piano_roll(sample.notes, stem.with_suffix(".png"), prompt_quarters=sample.prompt_quarters)
+        plot_piano_roll(piece.notes, stem.with_suffix(".png"), prompt_quarters=piece.prompt_quarters)
+        beside["picture"] = f"{name}.png"
     if audio:
-        write_wav(synthesize(sample.notes), stem.with_suffix(".wav"))
+        sound = synthesize(piece.notes, soundfont, flat)
+        write_whole(stem.with_suffix(f".{audio}"), encoded(sound, audio))
+        beside[audio.upper()] = f"{name}.{audio}"
+    return {"notes": piece.notes, "prompt_quarters": piece.prompt_quarters, "midi": stem.with_suffix(".mid").read_bytes(),
+            "midi_name": name.replace("/", "-") + ".mid", "beside": beside, "sound": _sound(sound, audio, name) if audio else None}
 
 
-def _page(rows, run, audio, pictures):
-    """The listening page."""
-    pieces = "\n".join(_article(row, audio, pictures) for row in rows)
-    told = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in run.get("settings", {}).items())
-    prompt = f" from {html.escape(str(run['prompt']))}" if run.get("prompt") else ""
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Composed by Clara</title><style>{STYLE}</style>
-<h1>Composed by Clara</h1>
-<p>{len(rows)} pieces{prompt}. {html.escape(told)}.</p>
-{pieces}
-<footer>Model: {html.escape(str(run.get('model', '')))}. Everything needed to make these again is in
-<a href="run.json">run.json</a>; all figures are in <a href="ranking.csv">ranking.csv</a>.</footer>
-</html>
-"""
+def _sound(sound, audio, name):
+    """What the page plays: a small MP3 where this machine can write one."""
+    data = encoded(sound, "mp3", small=True) if has_mp3() else None
+    return Sound("mp3" if data else audio, data, f"{name}.{audio}")
 
 
-def _article(row, audio, pictures):
-    """One piece on the page."""
-    name = row["file"].removesuffix(".mid")
-    told = "".join(f"<div><dt>{k}</dt><dd>{row[k]}</dd></div>" for k in ("notes", "quarters", "seconds", "seed"))
-    player = f'<audio controls preload="metadata" src="{name}.wav"></audio>' if audio else ""
-    picture = f'<img src="{name}.png" alt="Piano roll of piece {name}: time from left to right, pitch upwards" loading="lazy">' * pictures
-    return f"""<article><h2>{name}</h2>{player}
-{picture}
-<dl>{told}</dl><a href="{name}.mid" download>MIDI</a> · <a href="{name}.txt">text</a></article>"""
+def _embeddable(entries):
+    """The entries, those with a link in place of their sound that a page would become too large with."""
+    total, kept = 0, []
+    for e in entries:
+        total += len(e.sound.data) if e.sound and e.sound.data else 0
+        kept.append(replace(e, sound=replace(e.sound, data=None)) if e.sound and total > EMBEDDED_BYTES else e)
+    return kept
