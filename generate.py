@@ -1,10 +1,9 @@
 """Compose new music: python generate.py [--prompt my.mid]
 
-Leaves a folder under output/ with MIDI, WAV, text and a picture of each piece, and
+Leaves a folder under output/ with MIDI, sound, text and a picture of each piece, and
 index.html to listen to them.
 """
 
-import argparse
 import math
 import os
 import signal
@@ -19,24 +18,29 @@ TOGETHER = 256  # pieces at a time
 PRECISIONS = ("auto", "int8", "float32")
 SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition_penalty", "repetition_quarters")
 ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
-UNRANKED = "none"
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "search", "quarters", "seed", "qpm", "precision", *SETTINGS, *ASKED)
+UNRANKED = SILENT = "none"
+FORMS = ("wav", "flac", "mp3", SILENT)
+INSTALLED = "music21:"  # of --mix-human without a folder
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
+EXAMPLES = """
+python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
+python generate.py -n 256 --top 4 --key "E minor" --seed 7  # the best 4 of 256 in a key, and the same again tomorrow
+python generate.py --json --out here                        # for a program: the ranking on stdout
+"""
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "search": False}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "search": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
 
 
 def parser():
     """The command line."""
-    p = argparse.ArgumentParser(prog="generate.py", description=__doc__.split("\n\n")[0],
-                                epilog=__doc__.split("\n\n")[1],
-                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
-    music("-n", type=cli.at_least(1), default=64, metavar="N", help="pieces to choose from")
-    music("--top", type=cli.at_least(1), default=8, metavar="N", help="the best, which are kept")
+    music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from")
+    music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
     music("--by", default="critic", metavar="SCORES",
-          help="what makes them best: critic, composer:NAME, novelty, likelihood, copied, a sum as critic + 0.1 copied, or none")
+          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, a sum as critic + 0.1 copied, or none")
     music("--search", action="store_true", help="compose in blocks and go on only from the best of them; pieces may share beginnings")
-    music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes, after the prompt")
+    music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
     music("--qpm", type=cli.within(10, 400), metavar="X", help="tempo; without it the prompt's, or 110")
@@ -52,7 +56,7 @@ def parser():
     freedom("--repetition-penalty", type=cli.at_least(1, float), default=1.0, metavar="X",
             help="by how much notes that came lately lose odds; 1 for none")
     freedom("--repetition-quarters", type=cli.above(0), default=4.0, metavar="X", help="how long ago is lately")
-    freedom("--seed", type=cli.at_least(0), metavar="N", help="of the first piece; without it by chance")
+    freedom("--seed", type=cli.at_least(0), metavar="N", help="of what is left to chance; each next piece takes the next, without it by the clock")
     asked = p.add_argument_group("what the notes must keep to").add_argument
     asked("--key", metavar="KEY", help="a scale, major or harmonic minor: C, F# major, Bb minor, Am")
     asked("--range", nargs="+", default=[], metavar="[PART:]LOW-HIGH", help="pitches, as C2-C6 or v:G3-A7 for one part")
@@ -62,27 +66,42 @@ def parser():
     asked("--cadence", action="store_true", help="prefer the tonic chord at the close")
     asked("--fill", metavar="FROM:TO", help="compose these quarters of the prompt anew, between what stands around them")
     asked("--candidates", type=cli.at_least(1), default=64, metavar="N", help="fillings of which the -n likeliest are kept")
+    sound = p.add_argument_group("sound and page").add_argument
+    sound("--soundfont", metavar="FILE.SF2", help="another than the one that pretty_midi installs")
+    sound("--flat", action="store_true", help="every note alike, no accents on beats")
+    sound("--audio", choices=FORMS, default="wav", help="form of the audio files beside the page; of none the page is silent, too")
+    sound("--no-audio", dest="audio", action="store_const", const=SILENT, help="the same as --audio none")
+    sound("--mix-human", nargs="?", const=INSTALLED, metavar="FOLDER",
+          help="a blind test: as many human excerpts, from a folder of MIDI or of what music21 installs; all flat")
     run = p.add_argument_group("run").add_argument
-    run("--model", default=str(ROOT / "pretrained" / "notewise"), metavar="FOLDER", help="run folder or shipped model")
+    run("--model", default=str(ROOT / "pretrained" / "notewise"), metavar="MODEL", help="run folder or shipped model; it composes")
     run("--style", metavar="FILE", help="a style file that train.py --light made from this model")
-    run("--out", metavar="FOLDER", help="without it output/<time>")
-    run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="CPU threads, each for its share of the pieces")
-    run("--precision", default="auto", choices=PRECISIONS, help="of the net; auto takes what this machine was found to be faster with")
-    run("--no-audio", action="store_true", help="no WAV files")
-    run("--no-pictures", action="store_true", help="no piano rolls")
+    run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/<time>")
+    run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="CPU threads; each composes its share of the pieces")
+    run("--precision", default="auto", choices=PRECISIONS, help="of the net's numbers; auto takes what this machine was found to be faster with")
+    run("--no-pictures", action="store_true", help="no piano rolls as PNG")
     run("--replay", metavar="RUN.JSON", help="make the pieces of an earlier run again")
+    cli.add_json(run)
     return p
 
 
 def main(argv=None):
     """Parse, compose, write, report."""
     args = parser().parse_args(argv)
+    with cli.answering(args.json) as answer:
+        return _run(args, answer)
+
+
+def _run(args, answer):
+    """Compose, write, report; fills the answer in."""
     began = time.perf_counter()
-    import torch  # heavy imports wait for --help
+    with cli.waiting("loading"):
+        import torch  # heavy imports wait for --help
+
+        from clara.generator import Generator, read_prompt
     from tqdm import tqdm
 
     from clara.files import new_folder
-    from clara.generator import Generator, read_prompt
     from clara.playlist import write_playlist
     from clara.sampling.strategies import Settings
 
@@ -105,6 +124,8 @@ def main(argv=None):
     settings = Settings(**{k: getattr(args, k) for k in SETTINGS})
     judge = _judge(args, generator)
     _check_search(args, judge)
+    _settle_sound(args)
+    humans = _humans(args, generator)
     out = new_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     loaded = time.perf_counter()
     samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked, judge)
@@ -112,9 +133,12 @@ def main(argv=None):
     words = sum(len(s.words) - s.prompt_words for s in samples)
     n, (samples, scores) = len(samples), _best(samples, args, judge)
     ranked = time.perf_counter()
-    with tqdm(total=len(samples), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
-        write_playlist(samples, out, _record(args, settings), scores, audio=not args.no_audio, pictures=not args.no_pictures,
-                       on_piece=bar.update)
+    humans = humans[:len(samples)]
+    with tqdm(total=len(samples) + len(humans), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
+        rows = write_playlist(samples, out, _record(args, settings), scores, audio=None if args.audio == SILENT else args.audio,
+                              soundfont=args.soundfont, flat=args.flat, pictures=not args.no_pictures, humans=humans,
+                              human_scores=_scored(humans, judge), on_piece=bar.update)
+    answer |= {"folder": out, "page": out / "index.html", "composed": n, "interrupted": interrupted, "seed": args.seed, "pieces": rows}
     print(f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s "
           f"({words / (composed - loaded):,.0f} words/s), ranked in {ranked - composed:.1f} s, written in "
           f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}")
@@ -156,6 +180,37 @@ def _check_search(args, judge):
         raise BadSetting("--search goes by --by, and not with --fill")
 
 
+def _settle_sound(args):
+    """Raise BadSetting for sound that cannot be had; a blind test is flat, as accents in four would give a waltz away."""
+    from clara.audio import check_sound
+    from clara.errors import BadSetting
+
+    if args.mix_human and (args.prompt or args.keep):
+        raise BadSetting("--mix-human goes with neither --prompt nor --keep, which the composed pieces would be known by")
+    args.flat = args.flat or bool(args.mix_human)
+    if args.audio != SILENT:
+        check_sound(args.audio, args.soundfont)
+
+
+def _humans(args, generator):
+    """The excerpts that --mix-human asks for."""
+    if not args.mix_human:
+        return []
+    from clara.blind import human_excerpts
+
+    wanted = min(args.n, args.top)
+    found, passed_over = human_excerpts(generator, args.mix_human, wanted, args.quarters, args.qpm, args.seed)
+    print(f"human excerpts: {len(found)} of {wanted}" + "".join(f", {n} passed over ({why})" for why, n in passed_over.items()))
+    return found
+
+
+def _scored(humans, judge):
+    """Of each excerpt its scores by name."""
+    from critic.rank import ranked
+
+    return ranked([e.notes for e in humans], judge)[1] if humans and judge else [{}] * len(humans)
+
+
 def _rate(judge, pieces):
     """What `Generator.search` goes by: their scores, those that cannot be judged last."""
     from critic.rank import ranked
@@ -176,9 +231,12 @@ def _best(samples, args, judge):
     """The best samples, best first, and of each its scores by name; of fillings, and where nothing judges, the first."""
     if judge is None or args.fill:
         return samples[:args.top], [{}] * min(len(samples), args.top)
+    from tqdm import tqdm
+
     from critic.rank import ranked
 
-    order, scores = ranked([s.composed() for s in samples], judge)
+    with tqdm(total=len(samples), unit=" pieces", disable=None, desc="judging", leave=False) as bar:
+        order, scores = ranked([s.composed() for s in samples], judge, bar.update)
     if not any(scores):
         print("not ranked: too short to be judged, or silent", file=sys.stderr)
     return [samples[i] for i in order[:args.top]], [scores[i] for i in order[:args.top]]
@@ -244,8 +302,10 @@ def _replay(args):
     try:
         run = LATER | json.loads(Path(args.replay).read_text(encoding="utf-8"))
         settings = {name: getattr(args, name) for name in SETTINGS} | run["settings"]
+        given = args.soundfont  # the earlier one may be gone, or another be wanted
         for name in REPLAYED:
             setattr(args, name, settings[name] if name in SETTINGS else run[name])
+        args.soundfont = given or args.soundfont
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e

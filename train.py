@@ -6,6 +6,7 @@ leaves a run folder that generates; --resume RUN goes on where a run was cut off
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -14,6 +15,12 @@ from pathlib import Path
 from clara import cli
 from clara.encodings import ENCODINGS
 
+EXAMPLES = """
+python train.py --data my_midis/                     # fine-tune the weights that come with Clara on a folder of music
+python train.py --data my_midis/ --light             # in a minute or two: a style for those weights
+python train.py --encoding chordwise --from-scratch --n-hid 256 --epochs 48
+python train.py --resume runs/mine --epochs 48       # go on where it was cut off, and for longer
+"""
 ROOT = Path(__file__).resolve().parent
 NEWEST = "the newest"
 MAY_CHANGE = ("resume", "out", "epochs", "patience", "device", "threads")  # when a run is resumed
@@ -21,8 +28,7 @@ MAY_CHANGE = ("resume", "out", "epochs", "patience", "device", "threads")  # whe
 
 def parser():
     """The command line."""
-    p = argparse.ArgumentParser(prog="train.py", description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1],
-                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = cli.Parser(__doc__, EXAMPLES)
     data = p.add_argument_group("data").add_argument
     data("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled")
     data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/<encoding>-<grid>")
@@ -30,25 +36,27 @@ def parser():
          "forget it")
     data("--mix-share", type=cli.within(0, 0.9), default=0.25, metavar="SHARE", help="of an epoch's words that are its")
     run = p.add_argument_group("run").add_argument
-    run("--out", metavar="FOLDER", help="run folder; without it runs/<encoding>-<time>")
+    run("--out", metavar="FOLDER", help="folder to write; new or empty, without it runs/<encoding>-<time>")
     run("--resume", metavar="RUN", nargs="?", const=NEWEST, help="go on with this run folder, or with --out, or "
         "with the newest under runs/; its own flags hold, --epochs and --patience may change")
-    run("--from-scratch", action="store_true", help="do not start from pretrained weights")
-    run("--pretrained", metavar="FOLDER", help="weights to start from; without it pretrained/<encoding>")
+    run("--from-scratch", action="store_true", help="start from no weights")
+    run("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start, without it those of pretrained/<encoding>")
     run("--light", action="store_true", help="leave the weights as they are and find a style for them: initial states and output "
         "layer, a file of some hundred kilobytes for generate.py --style")
-    run("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    run("--precision", default="auto", choices=["auto", "bf16", "fp32"], help="of matrix products")
+    run("--device", default="auto", metavar="DEVICE", help="what computes; auto, cpu, cuda, cuda:1")
+    run("--precision", default="auto", type=lambda told: {"fp32": "float32"}.get(told, told), choices=["auto", "bf16", "float32"],
+        help="of the net's numbers; bf16 is for matrix products, and auto where they are faster")
     run("--threads", type=cli.at_least(1), metavar="N", help="CPU threads; without it all")
-    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of weights, order, keys and dropout")
+    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; weights, order, keys and dropout")
+    cli.add_json(run)
     fit = p.add_argument_group("training").add_argument
     fit("--epochs", type=cli.at_least(1), default=24, metavar="N",
-        help="passes over the pieces, each in another key: twelve see every key once")
+        help="passes over the music; each in another key, so that twelve see every key once")
     fit("--patience", type=cli.at_least(1), default=8, metavar="N", help="epochs without progress before it stops")
     fit("--lr", type=cli.above(0), metavar="X",
-        help="highest rate, 1e-3 to 8e-3; without it 3e-3 fresh, 1e-3 to fine-tune")
+        help="highest rate; 1e-3 to 8e-3, without it 3e-3 fresh, 1e-3 to fine-tune")
     fit("--schedule", default="one_cycle", choices=["one_cycle", "flat_cos"], help="of the rate")
-    fit("--bs", type=cli.at_least(1), metavar="N", help="streams side by side, 4 to 256; without it 64, and fewer for little "
+    fit("--bs", type=cli.at_least(1), metavar="N", help="how many are read side by side; streams, 4 to 256, without it 64, and fewer for little "
         "music, so that an epoch takes some fifty steps")
     fit("--bptt", type=cli.at_least(2), default=200, metavar="N", help="words between updates")
     fit("--wd", type=cli.at_least(0, float), default=0.01, metavar="X", help="weight decay")
@@ -59,14 +67,14 @@ def parser():
     look = p.add_argument_group("looking at it").add_argument
     look("--tensorboard", action="store_true", help="also write tensorboard/ into the run folder; needs the package tensorboard")
     look("--find-lr", action="store_true", help="try rising rates, name one, draw lr_find.png into the run folder, and train nothing")
-    net = p.add_argument_group("net (fine-tuning keeps the sizes of its start; without a flag the architecture decides: "
-                               "awd_lstm 400/600/4, lstm 128/128/2, wavenet 256/192/10)").add_argument
-    net("--arch", default="awd_lstm", choices=["awd_lstm", "lstm", "wavenet"], help="AWD-LSTM, a plain LSTM, or dilated "
-        "causal convolutions")
+    net = p.add_argument_group("net", "Fine-tuning keeps the sizes of its start; without a flag the architecture decides: "
+                               "awd_lstm 400/600/4, lstm 128/128/2, wavenet 256/192/10.").add_argument
+    net("--arch", default="awd_lstm", choices=["awd_lstm", "lstm", "wavenet"], help="kind of net; AWD-LSTM, a plain LSTM, or "
+        "dilated causal convolutions")
     net("--emb-sz", type=cli.at_least(1), metavar="N", help="width of the embedding")
     net("--n-hid", type=cli.at_least(1), metavar="N", help="LSTM units, or channels")
     net("--n-layers", type=cli.at_least(1), metavar="N", help="LSTM layers, or convolutions")
-    net("--drop-mult", type=cli.within(0, 3), default=1.0, metavar="X", help="scales all dropouts, 0.2 to 1")
+    net("--drop-mult", type=cli.within(0, 3), default=1.0, metavar="X", help="scales all dropouts; 0.2 to 1")
     for name, told in (("input", "the first layer's input"), ("hidden", "between layers"), ("output", "before the output"),
                        ("embed", "whole words; of awd_lstm"), ("weight", "recurrent weights; of awd_lstm")):
         net(f"--{name}-p", type=cli.within(0, 0.99), metavar="P", help=f"dropout, {told}")
@@ -84,16 +92,23 @@ def typed(argv):
 def main(argv=None):
     """Parse, prepare, train, report."""
     args = vars(parser().parse_args(argv))
-    from clara import distributed
-    from clara.errors import BadSetting  # heavy imports wait for --help
-    from clara.training import run_settings, train
+    with cli.answering(args.pop("json")) as answer:
+        return _run(args, argv, answer)
+
+
+def _run(args, argv, answer):
+    """Prepare, train, report; fills the answer in."""
+    with cli.waiting("loading"):
+        from clara import distributed
+        from clara.errors import BadSetting  # heavy imports wait for --help
+        from clara.training import run_settings, train
 
     world = distributed.join(args["device"])
     if not world.first:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of this process
     if args["resume"]:
         args["resume"] = _run_to_resume(args)
-        changed = typed(argv)
+        changed = {k: v for k, v in typed(argv).items() if k != "json"}
         fixed = [f"--{k.replace('_', '-')}" for k in changed if k not in MAY_CHANGE]
         if fixed:
             raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
@@ -105,21 +120,33 @@ def main(argv=None):
     args["out"] = world.agreed(args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         if args.get("light"):
-            return _light(args, world)
-        return cli.INTERRUPTED if train(args, command=sys.argv, world=world) else 0
+            answer |= _light(args, world)
+            return 0
+        interrupted = train(args, command=sys.argv, world=world)
+        if world.first:
+            answer |= {"folder": args["out"], "interrupted": interrupted, "figures": _figures(args["out"])}
+        return cli.INTERRUPTED if interrupted else 0
     finally:
         distributed.leave()
 
 
 def _light(args, world):
-    """A style file instead of new weights."""
+    """A style file instead of new weights; what --json tells of it."""
     from clara.errors import BadSetting
-    from clara.light import train_style
+    from clara.light import STYLE, train_style
 
     if args["resume"] or world.size > 1:
         raise BadSetting("--light takes minutes on one machine: it neither resumes nor shares")
-    train_style(args, command=sys.argv)
-    return 0
+    figures = train_style(args, command=sys.argv)
+    return {"folder": args["out"], "style": Path(args["out"], STYLE), "figures": figures}
+
+
+def _figures(folder):
+    """The final figures of a run folder; none of one that only looked for a rate."""
+    from clara.checkpoint import CONFIG
+
+    path = Path(folder, CONFIG)
+    return json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
 
 
 def _run_to_resume(args):

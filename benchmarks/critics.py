@@ -30,7 +30,7 @@ def odds(critic, pieces):
 
 def told_apart(scores, human):
     """AUC and accuracy at even odds."""
-    from critic.train import auc
+    from critic.training import auc
 
     ok = ~np.isnan(scores)
     return {"auc": round(auc(scores[ok & human], scores[ok & ~human]), 3), "accuracy": round(float(((scores > 0) == human)[ok].mean()), 3)}
@@ -74,7 +74,7 @@ def _changes(quarters):
 def guard_rows(critic, table, quarters):
     """AUC and accuracy where all excerpts are changed alike, then against human excerpts with shuffled bars."""
     from critic.excerpts import DAMAGES
-    from critic.train import auc
+    from critic.training import auc
 
     human, rng = (table["label"] == "human").to_numpy(), np.random.default_rng(0)
     pieces = [critic.encoding.decode(words)[0] for words in table["words"]]
@@ -98,7 +98,7 @@ def guard_rows(critic, table, quarters):
 def composer_rows(folder, classifier, table):
     """Accuracies by excerpt and by piece; the confusion matrix of pieces is drawn."""
     from clara.plots import plot_confusion
-    from critic.train import accuracies
+    from critic.training import accuracies
 
     table = table[table["split"] == "test"].reset_index(drop=True)
     told = classifier.log_probabilities(table["words"].tolist())

@@ -70,7 +70,7 @@ def named(judge):
 
 def judge_rows(name, judge, composed, best, human, rng):
     """What one judge says, as a row."""
-    from critic.train import auc
+    from critic.training import auc
 
     told = np.stack([judge(batch) for batch in composed])  # (batches, n)
     of_human = judge(human)

@@ -134,7 +134,7 @@ def main():
     from clara.files import new_folder
     from critic.classifier import HUMAN
     from critic.excerpts import read_excerpts
-    from critic.train import auc
+    from critic.training import auc
 
     torch.set_num_threads(args.threads)
     table, made = read_excerpts(args.excerpts)

@@ -1,4 +1,4 @@
-"""A model as ONNX, for other runtimes, a browser's among them: python -m clara.export MODEL [--out FILE]
+"""Write a model as ONNX, for other runtimes, a browser's among them: python -m clara.export MODEL [--out FILE]
 
 Inputs: `ids` int64 (n, t), and for each layer i the state `h{i}`, `c{i}` float32 (1, n, units); zeros
 before the first word, which is xxbos. Outputs: `logits` float32 (n, t, vocab_sz) and the state after
@@ -8,7 +8,6 @@ file's metadata.
 Contents: `export`.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -16,6 +15,10 @@ import numpy as np
 
 from clara import cli
 
+EXAMPLES = """
+python -m clara.export pretrained/notewise
+python -m clara.export runs/mine --out mine.onnx
+"""
 OPSET = 17
 GATES = (0, 3, 1, 2)  # ONNX has input, output, forget, cell; torch has input, forget, cell, output
 
@@ -85,17 +88,25 @@ def _onnx_order(weights):
     return np.concatenate([np.split(weights, 4)[gate] for gate in GATES])
 
 
-def main(argv=None):
+def parser():
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m clara.export", description=__doc__.split(":")[0])
-    p.add_argument("model", help="run folder or shipped model")
-    p.add_argument("--out", metavar="FILE", help="without it model.onnx in that folder")
-    args = p.parse_args(argv)
-    from clara.checkpoint import Checkpoint
+    p = cli.Parser(__doc__, EXAMPLES)
+    p.add_argument_group("net").add_argument("model", metavar="MODEL", help="run folder or shipped model")
+    p.add_argument_group("run").add_argument("--out", metavar="FILE", help="file to write; without it model.onnx in the model's folder")
+    return p
+
+
+def main(argv=None):
+    """Parse, write, report."""
+    args = parser().parse_args(argv)
+    with cli.waiting("loading"):
+        from clara.checkpoint import Checkpoint  # heavy imports wait for --help
 
     path = Path(args.out or Path(args.model, "model.onnx"))
-    export(Checkpoint.load(args.model), path)
+    with cli.waiting("writing"):
+        export(Checkpoint.load(args.model), path)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 if __name__ == "__main__":

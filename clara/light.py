@@ -41,6 +41,10 @@ def train_style(args, command=()):
     args : dict of `train.py`'s flags, `data` and `out` filled in, `pretrained` a folder
     command : the words of the command line, for the record
 
+    Returns
+    -------
+    figures : dict, as in the style file
+
     Raises
     ------
     ClaraError
@@ -73,6 +77,7 @@ def train_style(args, command=()):
     told = ", ".join(f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
                      for k, v in figures.items() if k.endswith("before"))
     print(f"{out / STYLE}: {told}; compose with python generate.py --model {args['pretrained']} --style {out / STYLE}")
+    return figures
 
 
 def _before_and_after(base, tensors, corpus):

@@ -189,7 +189,7 @@ def choose_device(device, precision):
     Parameters
     ----------
     device : auto, or a torch device's name
-    precision : auto, bf16 or fp32
+    precision : auto, bf16 or float32
 
     Returns
     -------
@@ -207,7 +207,7 @@ def choose_device(device, precision):
     bf16 = _has_fast_bf16(device) if precision == "auto" else precision == "bf16"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else \
         f"{device.type}, {torch.get_num_threads()} threads"
-    return device, bf16, f"on {name}, {'bf16' if bf16 else 'fp32'}"
+    return device, bf16, f"on {name}, {'bf16' if bf16 else 'float32'}"
 
 
 def _has_fast_bf16(device):

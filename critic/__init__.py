@@ -1,8 +1,18 @@
-"""Judging music: human or generated, whom it is like, which of a batch is best."""
+"""Judging music: human or generated, whom it is like, which of a batch is best.
 
-from critic.classifier import ComposerClassifier, Critic
+`Critic` and `ComposerClassifier` of `critic.classifier` can be had from here too.
 
-__all__ = ["ComposerClassifier", "Critic", "best_and_worst"]
+Contents: `best_and_worst`.
+"""
+
+
+def __getattr__(name):
+    """The classifiers, whose heavy imports wait until one is asked for: the command lines in here answer --help at once."""
+    if name not in ("ComposerClassifier", "Critic"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from critic import classifier
+
+    return getattr(classifier, name)
 
 
 def best_and_worst(pieces, n=3, critic=None):

@@ -1,4 +1,4 @@
-"""Excerpts to train a classifier on: python -m critic.excerpts CORPUS --out FOLDER [--model MODEL | --composers 12]
+"""Make excerpts to train a classifier on: python -m critic.excerpts CORPUS --out FOLDER (--model MODEL | --composers 12)
 
 For a critic, human excerpts of a corpus and generated ones, equal in length and in place: a generated excerpt
 goes on from some quarters of a human piece (or begins with nothing, where the human one is a beginning), over a spread of sampling
@@ -14,19 +14,20 @@ on one side of the split: `train`, `other` (works for a second opinion), `valid`
 Contents: `COLUMNS`, `read_excerpts`, `human_and_generated`, `composers`.
 """
 
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from clara import cli
 from clara.errors import NoData
 from clara.vocab import spelled
-from critic.classifier import GENERATED, HUMAN
 
+EXAMPLES = """
+python -m critic.excerpts data/mine --model runs/mine --out runs/excerpts   # human and generated, for a critic
+python -m critic.excerpts data/mine --composers 12 --out runs/composers     # for a composer classifier
+"""
 EXCERPTS, SETTINGS = "excerpts.csv", "excerpts.json"
 COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "words"]
 PROMPT, SEAM, ENDING = 16, 4, 4  # quarters: of a prompt, cut off after it, cut off at the end
@@ -48,6 +49,8 @@ def read_excerpts(folder):
     NoData
         If there are none.
     """
+    import pandas as pd  # heavy imports wait for --help
+
     folder = Path(folder)
     missing = [n for n in (EXCERPTS, SETTINGS) if not (folder / n).is_file()]
     if missing:
@@ -110,7 +113,10 @@ def human_and_generated(generator, corpus, n, quarters, seed=0, threads=1, on_st
     -------
     DataFrame, `COLUMNS`
     """
+    import pandas as pd
+
     from clara.notes import crop
+    from critic.classifier import GENERATED, HUMAN
 
     pieces, rng, rows, step = Pieces(corpus, seed, generator.vocab), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
     for split, many in n.items():
@@ -191,7 +197,7 @@ def _told(settings):
     return {k: v for k, v in asdict(settings).items() if v != usual[k]}
 
 
-def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0):
+def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_composer=None):
     """Excerpts of the composers with most works, end to end; each composer's works are split.
 
     Works that the corpus holds out are test works here too.
@@ -203,11 +209,14 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0):
     quarters : length of each excerpt
     test, valid : shares of the works of each composer
     seed : of the split
+    on_composer : function(), called after each composer
 
     Returns
     -------
     DataFrame, `COLUMNS`; `settings` is "unread" for pieces that no generator was trained on
     """
+    import pandas as pd
+
     from clara.notes import crop
 
     pieces, rng, rows, step = Pieces(corpus, seed), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
@@ -227,52 +236,59 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0):
                 here = crop(pieces.notes(i), at * step, (at + quarters) * step)
                 if len(here):
                     rows.append(pieces.row(composer, i, at, here, "unread" if told["split"] != "train" else ""))
+        if on_composer:
+            on_composer()
     return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
 
 
 def parser():
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m critic.excerpts", description=__doc__.split(":")[0])
-    p.add_argument("corpus", help="folder that data_prep.encode wrote")
-    p.add_argument("--out", required=True, metavar="FOLDER")
-    p.add_argument("--model", metavar="FOLDER", help="generator of the excerpts that are to be told from human ones")
-    p.add_argument("--composers", type=cli.at_least(2), metavar="N", help="excerpts by composer instead")
-    p.add_argument("-n", type=cli.at_least(8), default=3000, help="training excerpts of each class")
-    p.add_argument("--quarters", type=cli.at_least(8), default=32, metavar="X", help="length of an excerpt")
-    p.add_argument("--seed", type=cli.at_least(0), default=0)
-    p.add_argument("--threads", type=cli.at_least(1), default=1)
+    p = cli.Parser(__doc__, EXAMPLES)
+    music = p.add_argument_group("music").add_argument
+    music("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote")
+    music("-n", type=cli.at_least(8), default=3000, metavar="N", help="how many; training excerpts of each class")
+    music("--quarters", type=cli.at_least(8), default=32, metavar="X", help="length in quarter notes; of an excerpt")
+    kind = p.add_argument_group("what is to be told apart").add_mutually_exclusive_group(required=True).add_argument
+    kind("--model", metavar="MODEL", help="run folder or shipped model; it composes the excerpts that are to be told from human ones")
+    kind("--composers", type=cli.at_least(2), metavar="N", help="the composers of most works, so many of them")
+    run = p.add_argument_group("run").add_argument
+    run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
+    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes")
+    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; each composes its share of the continuations of a prompt")
     return p
 
 
 def main(argv=None):
-    """Parse, do, report."""
-    p = parser()
-    args = p.parse_args(argv)
-    import torch
+    """Parse, cut and compose, report."""
+    args = parser().parse_args(argv)
+    with cli.waiting("loading"):
+        import torch
+
+        from clara.generator import Generator
     from tqdm import tqdm
 
     from clara.corpus import Corpus
     from clara.errors import BadSetting
     from clara.files import new_folder, write_whole
-    from clara.generator import Generator
 
-    if (args.model is None) == (args.composers is None):
-        p.error("either --model or --composers")
     torch.set_num_threads(1)
     corpus, out = Corpus.load(args.corpus), new_folder(args.out)
     if args.composers:
-        table = composers(corpus, args.composers, args.quarters, seed=args.seed)
+        with tqdm(total=args.composers, unit=" composers", disable=None, desc="cutting", leave=False) as bar:
+            table = composers(corpus, args.composers, args.quarters, seed=args.seed, on_composer=bar.update)
     else:
         generator = Generator.load(args.model)
         if generator.encoding.settings != corpus.encoding.settings:
             raise BadSetting(f"{args.model} and {args.corpus} are of different encodings")
         n = {"train": args.n, "other": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
-        with tqdm(total=sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values()), unit=" prompts", disable=None) as bar:
+        prompts = sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values())
+        with tqdm(total=prompts, unit=" prompts", disable=None, desc="composing", leave=False) as bar:
             table = human_and_generated(generator, corpus, n, args.quarters, args.seed, args.threads, bar.update)
     write_whole(out / EXCERPTS, table.to_csv(index=False))
     write_whole(out / SETTINGS, json.dumps(vars(args) | {"encoding": corpus.encoding.settings, "fingerprint": corpus.fingerprint,
                                                         "about": corpus.about}, indent=1) + "\n")
     print(table.groupby(["split", "label"]).size().unstack().to_string())
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rank pieces, and keep the best: python -m critic.rank FOLDER [--by critic] [--top 8] [--out best/]
+"""Rank pieces, and keep the best: python -m critic.rank FILE_OR_FOLDER…
 
 Pieces are MIDI files, scores or texts, from anywhere. `ranking.csv` has a row each, best first; equal ones stay in the
 order of their names. A file that cannot be judged is listed with the reason, and the others are ranked.
@@ -6,32 +6,42 @@ order of their names. A file that cannot be judged is listed with the reason, an
 Contents: `ranked`, `judged`, `in_order`.
 """
 
-import argparse
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from clara import cli
+from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownWord
 
+EXAMPLES = """
+python -m critic.rank my_pieces/ --top 8 --out best/            # copy the best eight there
+python -m critic.rank my_pieces/ --by "critic + 0.1 copied"     # human, and not copied from the training music
+python -m critic.rank a.mid b.mid --json                        # for a program
+"""
 DIGITS = 4  # of a score; what lies closer is equal
+ABOUT_THE_PIECE = BadMusicFile, NoNotes, TooLong, TooShort, UnknownWord
+TOGETHER, FILES = 64, 16  # pieces that are scored at a time; of files, which may be long, fewer
 SUFFIXES = (".mid", ".midi", ".txt", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
 
 
-def ranked(pieces, scores):
+def ranked(pieces, scores, on_pieces=None):
     """The order of pieces of which some may be silent or too short to be judged.
 
     Parameters
     ----------
     pieces : list of n, as `critic.classifier.Classifier.curves` takes them
     scores : from `critic.scores.weighted`
+    on_pieces : function(int), called with how many are done, now and then
 
     Returns
     -------
     order : list of int, best first; at last those that cannot be judged, as they came
     told : list of dict, of each piece its scores by name and `total`, rounded; empty where it has none
     """
-    told, fine, _ = _one_by_one(pieces, scores)
+    told, fine, _ = _scored(pieces, scores, TOGETHER, on_pieces)
     rows = [{} for _ in pieces]
     for at, i in enumerate(fine):
         rows[i] = {name: round(float(s[at]), DIGITS) for name, s in (told[0] | {"total": told[1]}).items()}
@@ -39,20 +49,21 @@ def ranked(pieces, scores):
     return judgeable + [i for i in range(len(pieces)) if i not in set(fine)], rows
 
 
-def judged(paths, scores):
+def judged(paths, scores, on_pieces=None):
     """Rank files.
 
     Parameters
     ----------
     paths : list of Path
     scores : from `critic.scores.weighted`
+    on_pieces : function(int), called with how many are done, now and then
 
     Returns
     -------
     rows : list of dict with `rank`, `file`, `total` and each score, best first
     bad : list of (Path, str), what could not be judged and why
     """
-    told, fine, why = _one_by_one(paths, scores)
+    told, fine, why = _scored(paths, scores, FILES, on_pieces)
     bad = [(paths[i], reason) for i, reason in why]
     if not fine:
         return [], bad
@@ -61,24 +72,40 @@ def judged(paths, scores):
             {name: round(float(s[i]), DIGITS) for name, s in each.items()} for n, i in enumerate(in_order(total), start=1)], bad
 
 
-def _one_by_one(pieces, scores):
-    """((each, total), indices of what could be judged, [(index, why not)]): all together, or singly if that fails."""
-    from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownWord
+def _scored(pieces, scores, n, on_pieces):
+    """((each, total) or None, indices of what could be judged, [(index, why not)]): n at a time, singly where that fails."""
+    parts, fine, bad = [], [], []
+    for first in range(0, len(pieces), n):
+        some = pieces[first:first + n]
+        told, at, why = _together(some, scores) or _one_by_one(some, scores)
+        parts += told
+        fine += [first + i for i in at]
+        bad += [(first + i, reason) for i, reason in why]
+        if on_pieces:
+            on_pieces(len(some))
+    if not parts:
+        return None, [], bad
+    return ({name: np.concatenate([e[name] for e, _ in parts]) for name in parts[0][0]}, np.concatenate([t for _, t in parts])), fine, bad
 
-    about_the_piece = BadMusicFile, NoNotes, TooLong, TooShort, UnknownWord
+
+def _together(pieces, scores):
+    """([(each, total)], indices, []), or None where one of them cannot be judged."""
     try:
-        return scores(pieces), list(range(len(pieces))), []
-    except about_the_piece:
-        parts, fine, bad = [], [], []
+        return [scores(pieces)], range(len(pieces)), []
+    except ABOUT_THE_PIECE:
+        return None
+
+
+def _one_by_one(pieces, scores):
+    """([(each, total) of one], indices, [(index, why not)])."""
+    parts, fine, bad = [], [], []
     for i, piece in enumerate(pieces):
         try:
             parts.append(scores([piece]))
             fine.append(i)
-        except about_the_piece as e:
+        except ABOUT_THE_PIECE as e:
             bad.append((i, str(e)))
-    if not parts:
-        return None, [], bad
-    return ({name: np.concatenate([e[name] for e, _ in parts]) for name in parts[0][0]}, np.concatenate([t for _, t in parts])), fine, bad
+    return parts, fine, bad
 
 
 def in_order(total):
@@ -88,33 +115,54 @@ def in_order(total):
 
 def parser():
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m critic.rank", description=__doc__.split(":")[0])
-    p.add_argument("pieces", nargs="+", metavar="FILE_OR_FOLDER")
-    p.add_argument("--by", default="critic", metavar="SCORES", help="critic, composer:NAME, novelty, likelihood, copied, or a sum as critic + 0.1 copied")
-    p.add_argument("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best")
-    p.add_argument("--out", metavar="FOLDER", help="copy the best there, numbered")
-    p.add_argument("--encoding", default="notewise", help="the text in which pieces are judged: notewise or chordwise")
+    p = cli.Parser(__doc__, EXAMPLES)
+    music = p.add_argument_group("music").add_argument
+    music("pieces", nargs="+", metavar="FILE_OR_FOLDER", help="MIDI files, scores and texts, and folders of them")
+    judge = p.add_argument_group("judgement").add_argument
+    judge("--by", default="critic", metavar="SCORES", help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, or a sum "
+          "as critic + 0.1 copied")
+    judge("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are shown, and copied to --out")
+    judge("--encoding", default="notewise", choices=["notewise", "chordwise"], help="how music is spelled; for the judges")
+    run = p.add_argument_group("run").add_argument
+    run("--out", metavar="FOLDER", help="folder to write; new or empty, without it ranking.csv goes beside the pieces")
+    run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="CPU threads; for the nets")
+    cli.add_json(run)
     return p
 
 
 def main(argv=None):
-    """Parse, do, report."""
+    """Parse, judge, report."""
     args = parser().parse_args(argv)
-    import pandas as pd
+    with cli.answering(args.json) as answer:
+        return _run(args, answer)
+
+
+def _run(args, answer):
+    """Judge, write, report; fills the answer in."""
+    with cli.waiting("loading"):
+        import pandas as pd  # heavy imports wait for --help
+        import torch
+
+        from critic.scores import Judges, weighted
+    from tqdm import tqdm
 
     from clara.errors import NoData
     from clara.files import new_folder, write_whole
-    from critic.scores import Judges, inception_score, weighted
 
     paths = _paths(args.pieces)
     if not paths:
         raise NoData(f"{', '.join(args.pieces)}: no MIDI file, score or text")
+    torch.set_num_threads(args.threads)
     judges = Judges(args.encoding)
-    rows, bad = judged(paths, weighted(args.by, judges))
+    scores = weighted(args.by, judges)
+    with tqdm(total=len(paths), unit=" pieces", disable=None, desc="judging", leave=False) as bar:
+        rows, bad = judged(paths, scores, bar.update)
     for path, why in bad:
-        print(f"left out: {why if str(path) in why else f'{path}: {why}'}")
+        print(f"left out: {why if str(path) in why else f'{path}: {why}'}", file=sys.stderr)
     if not rows:
         raise NoData("not one piece could be judged")
+    if bad:
+        print(f"{len(bad)} of {len(paths)} could not be judged", file=sys.stderr)
     table = pd.DataFrame(rows)
     folder = new_folder(args.out) if args.out else Path(args.pieces[0]) if Path(args.pieces[0]).is_dir() else Path()
     write_whole(folder / "ranking.csv", table.to_csv(index=False))
@@ -122,10 +170,25 @@ def main(argv=None):
         for row in rows[:args.top]:
             shutil.copy(row["file"], folder / f"{row['rank']:02d}-{Path(row['file']).name}")
     print(table.head(args.top).to_string(index=False))
-    if len(rows) > 1 and (judges.folder / f"composer-{args.encoding}").is_dir():
-        print(f"inception score of all {len(rows)}: "
-              f"{inception_score(judges.composers.log_probabilities([r['file'] for r in rows])):.2f} of at most {len(judges.composers.classes)}")
+    variety = _variety([r["file"] for r in rows], judges)
+    if variety:
+        print(f"inception score of all {len(rows)}: {variety:.2f} of at most {len(judges.composers.classes)}")
+    answer |= {"folder": folder, "ranking": folder / "ranking.csv", "pieces": rows, "inception_score": variety,
+               "left_out": [{"file": path, "reason": why} for path, why in bad]}
     return 0
+
+
+def _variety(files, judges):
+    """The inception score of some files, or None of one, and where no composers are known."""
+    from tqdm import tqdm
+
+    from critic.scores import inception_score
+
+    if len(files) < 2 or not (judges.folder / f"composer-{judges.encoding}").is_dir():
+        return None
+    some = [files[i:i + FILES] for i in range(0, len(files), FILES)]
+    found = [judges.composers.log_probabilities(s) for s in tqdm(some, unit=" batches", disable=None, desc="whom they are like", leave=False)]
+    return inception_score(np.concatenate(found))
 
 
 def _paths(named):

@@ -1,12 +1,11 @@
 """Encode collections of music as a corpus of text: python -m data_prep.encode SOURCE… --out FOLDER
 
-Each piece becomes a text in its own key; `manifest.csv` tells what became of each file;
+Each piece becomes a text in its own key; manifest.csv tells what became of each file;
 works, not files, are split into train, valid and test. Run again, it reads only what
 changed. Each file is read in a worker process with limits of time and memory, so that one
-hostile file costs itself alone; with `--cluster`, on the machines of a Ray cluster.
+hostile file costs itself alone; with --cluster, on the machines of a Ray cluster.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -20,65 +19,75 @@ from clara import cli
 from clara.encodings import ENCODINGS
 from clara.keys import TONICS
 
+EXAMPLES = """
+python -m data_prep.encode my_midis/ --out data/mine
+python -m data_prep.encode songs/ --encoding chamber --exclude anonymous --max-grid-error 0.45 --out data/songs
+"""
 FINGERPRINTS = "fingerprints.bin"
 LARGE_VOCABULARY = 40_000  # words; the output layer then takes most of the time
 
 
-def arguments(argv=None):
+def parser():
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m data_prep.encode", description=__doc__.split("\n\n")[0],
-                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("sources", nargs="+", metavar="SOURCE",
-                   help="folder of MIDI files and scores (first folder level: composer), a file, or music21:bach")
-    p.add_argument("--out", required=True, metavar="FOLDER", help="where the corpus goes")
-    text = p.add_argument_group("text")
-    text.add_argument("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled; chamber and "
-                      "quartet are notewise with a part for each player")
-    text.add_argument("--steps-per-quarter", type=cli.within(1, 96, int), metavar="N",
-                      help="grid; 12 holds triplets and sixteenths, 4 sixteenths only; without it the encoding's own")
-    text.add_argument("--keys", type=int, default=88, choices=[88, 62, 38], help="range, piano keys")
-    text.add_argument("--holds", action="store_true", help="chordwise: also write the notes that go on sounding")
-    text.add_argument("--max-vocab", type=cli.at_least(100), metavar="N",
-                      help="chordwise: words at most; the rarest chords become the nearest kept ones")
-    text.add_argument("--solo-track", metavar="TRACK", help="chamber: the solo's track, by its name or its number among "
-                      "the tracks with notes; without it by programs and names")
-    text.add_argument("--to-key", choices=TONICS, metavar="KEY", help="move every piece to this major key, minor ones to its relative "
-                      "minor: " + ", ".join(TONICS))
-    text.add_argument("--sustain", action="store_true", help="lengthen notes under the sustain pedal")
-    text.add_argument("--max-grid-error", type=cli.within(0, 1), metavar="SHARE",
-                      help="refuse files with more of their onsets off the grid; 0.45 keeps performances out")
-    p.add_argument("--about", default="", metavar="TEXT",
-                   help="what this is and its licences, for the cards of models trained on it")
-    run = p.add_argument_group("run")
-    run.add_argument("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
-    run.add_argument("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N",
-                     help="processes")
-    run.add_argument("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit per file")
-    run.add_argument("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit per file")
-    run.add_argument("--cluster", metavar="ADDRESS", help="ray or ray://host:port: work on all CPUs of a Ray "
-                     "cluster; sources and --out must be on storage that all its machines see alike")
-    return p.parse_args(argv)
+    p = cli.Parser(__doc__, EXAMPLES)
+    music = p.add_argument_group("music").add_argument
+    music("sources", nargs="+", metavar="SOURCE", help="folder of music (first folder level: composer), a file, or music21:bach")
+    music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
+    music("--solo-track", metavar="TRACK", help="chamber: the solo's track, by its name or its number among the tracks with notes; "
+          "without it by programs and names")
+    music("--sustain", action="store_true", help="lengthen notes under the sustain pedal")
+    music("--max-grid-error", type=cli.within(0, 1), metavar="SHARE", help="refuse pieces with more of their onsets off the grid; performed music "
+          "has 0.45 and more")
+    text = p.add_argument_group("text").add_argument
+    text("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled; chamber and quartet are notewise with a "
+         "part for each player")
+    text("--steps-per-quarter", type=cli.within(1, 96, int), metavar="N", help="the grid; 12 holds triplets and sixteenths, 4 sixteenths only, "
+         "without it the encoding's own")
+    text("--keys", type=int, default=88, choices=[88, 62, 38], help="range, piano keys")
+    text("--holds", action="store_true", help="chordwise: also write the notes that go on sounding")
+    text("--max-vocab", type=cli.at_least(100), metavar="N", help="chordwise: words at most; the rarest chords become the nearest kept ones")
+    text("--to-key", choices=TONICS, metavar="KEY", help="move every piece to this major key, minor ones to its relative minor: "
+         + ", ".join(TONICS))
+    run = p.add_argument_group("run").add_argument
+    run("--out", required=True, metavar="FOLDER", help="folder to write; of an earlier run it is brought up to date")
+    run("--about", default="", metavar="TEXT", help="what this is and its licences, for the cards of models trained on it")
+    run("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="processes; each reads files of its own")
+    run("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit for one file")
+    run("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit for one file")
+    run("--cluster", metavar="ADDRESS", help="ray or ray://host:port: work on all CPUs of a Ray cluster; sources and --out must be on storage "
+        "that all its machines see alike")
+    cli.add_json(run)
+    return p
 
 
 def main(argv=None):
     """Parse, encode, report."""
-    args = arguments(argv)
-    from clara.errors import NoData  # heavy imports wait for --help
-    from data_prep import corpora
-    from data_prep.pieces import Reading
+    args = parser().parse_args(argv)
+    with cli.answering(args.json) as answer:
+        return _run(args, answer)
+
+
+def _run(args, answer):
+    """Encode, report; fills the answer in."""
+    with cli.waiting("loading"):
+        from data_prep import corpora  # heavy imports wait for --help
+        from data_prep.pieces import Reading
+    from clara.errors import NoData
 
     reading = Reading(args.sustain, args.solo_track, args.to_key, args.max_grid_error)
     settings = _settings(args)
-    pieces = corpora.expand(args.sources, args.exclude)
+    with cli.waiting("looking for music"):
+        pieces = corpora.expand(args.sources, args.exclude)
     manifest, interrupted = encode_corpus(pieces, args.out, settings, reading=reading, max_vocab=args.max_vocab,
                                           about=args.about, workers=args.workers, timeout_seconds=args.timeout,
                                           memory_mb=args.memory, cluster=args.cluster)
     report(manifest, args.out)
+    answer |= {"folder": args.out, "interrupted": interrupted} | summed(manifest, args.out)
     if interrupted:
         print(f"interrupted: {len(manifest)} of {len(pieces)} files done; run again for the rest",
               file=sys.stderr)
         return cli.INTERRUPTED
-    if not (manifest["reason"] == "").any():
+    if not answer["accepted"]:
         raise NoData(f"{', '.join(args.sources)}: not one of {len(manifest)} files was accepted; "
                      f"{args.out}/manifest.csv says why")
     return 0
@@ -144,9 +153,11 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     task = partial(encode_piece, out=out, encoding=encoding, reading=reading)
     rows, interrupted = _encode_all(pieces, out, task, before, how)
     accepted = [r for r in rows if not r["reason"]]
-    _split(accepted, out)
+    with cli.waiting("finding works"):
+        _split(accepted, out)
     if encoding.open_vocabulary and accepted:
-        replaced = write_vocabulary(out, [r["piece"] for r in accepted], encoding, max_vocab)
+        with cli.waiting("counting words"):
+            replaced = write_vocabulary(out, [r["piece"] for r in accepted], encoding, max_vocab)
         for row in accepted:
             row["replaced"] = replaced[row["piece"]]
     else:
@@ -221,25 +232,42 @@ def _encode_all(pieces, out, task, before, how):
     return [told[p.name] for p in pieces if p.name in told], interrupted
 
 
-def report(manifest, out):
-    """Print what was accepted, split, lost and refused."""
+def summed(manifest, out):
+    """What was accepted, split, lost and refused, in numbers.
+
+    Parameters
+    ----------
+    manifest : as `encode_corpus` gives it
+    out : its folder
+
+    Returns
+    -------
+    dict with `files`, `accepted`, `notes`, `quarters`, `words`, `works`, and by name `split`, `lost` and `refused`;
+    `vocabulary` is None where the encoding decides it
+    """
     from clara.corpus import COUNTS, VOCABULARY
 
-    taken = manifest[manifest["reason"] == ""]
-    refused = manifest[manifest["reason"] != ""]
-    print(f"{len(taken):,} pieces, {int(taken['notes'].sum()):,} notes, {taken['quarters'].sum():,.0f} quarters, "
-          f"{int(taken['words'].sum()):,} words in {out}")
-    if len(taken):
-        print("split: " + ", ".join(f"{side} {n}" for side, n in taken["split"].value_counts().items())
-              + f" ({taken['work'].nunique():,} works)")
-        lost = {c: int(taken[c].sum()) for c in COUNTS}
-        print("notes " + ", ".join(f"{c} {n:,}" for c, n in lost.items() if n or c in COUNTS[:3]))
-    if (Path(out) / VOCABULARY).is_file():
-        n = len((Path(out) / VOCABULARY).read_text(encoding="utf-8").splitlines())
-        print(f"vocabulary: {n:,} words" + "; --max-vocab would keep the net small" * (n > LARGE_VOCABULARY))
+    taken, path = manifest[manifest["reason"] == ""], Path(out) / VOCABULARY
+    reasons = Counter(r.split(":")[0] for r in manifest["reason"] if r)
+    return {"files": len(manifest), "accepted": len(taken), "notes": int(taken["notes"].sum()), "quarters": float(taken["quarters"].sum()),
+            "words": int(taken["words"].sum()), "works": int(taken["work"].nunique()),
+            "split": {side: int(n) for side, n in taken["split"].value_counts().items()}, "lost": {c: int(taken[c].sum()) for c in COUNTS},
+            "refused": dict(reasons), "vocabulary": len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None}
+
+
+def report(manifest, out):
+    """Print what was accepted, split, lost and refused."""
+    from clara.corpus import COUNTS
+
+    told, refused = summed(manifest, out), manifest[manifest["reason"] != ""]
+    print(f"{told['accepted']:,} pieces, {told['notes']:,} notes, {told['quarters']:,.0f} quarters, {told['words']:,} words in {out}")
+    if told["accepted"]:
+        print("split: " + ", ".join(f"{side} {n}" for side, n in told["split"].items()) + f" ({told['works']:,} works)")
+        print("notes " + ", ".join(f"{c} {n:,}" for c, n in told["lost"].items() if n or c in COUNTS[:3]))
+    if told["vocabulary"] is not None:
+        print(f"vocabulary: {told['vocabulary']:,} words" + "; --max-vocab would keep the net small" * (told["vocabulary"] > LARGE_VOCABULARY))
     if len(refused):
-        reasons = Counter(r.split(":")[0] for r in refused["reason"])
-        print("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items()))
+        print("refused: " + ", ".join(f"{n} {reason}" for reason, n in told["refused"].items()))
         for _, row in refused.head(10).iterrows():
             print(f"  {row['source']}: {row['reason']}")
         if len(refused) > 10:

@@ -1,32 +1,47 @@
 """Keep the notes of a corpus's training pieces, to look up what is copied: python -m data_prep.index CORPUS --out FILE
 
+`critic.scores` asks such a file how long a run of notes stands in the training music, in any key; one is shipped as
+pretrained/notewise/notes.npz.
+
 Contents: `index`.
 """
 
-import argparse
 from pathlib import Path
 
 from clara import cli
 
+EXAMPLES = """
+python -m data_prep.index data/notewise-12 --out notes.npz
+"""
+
 
 def index(corpus, split="train"):
     """The `clara.note_index.NoteIndex` of a split of a clara.corpus.Corpus."""
+    from tqdm import tqdm
+
     from clara.note_index import NoteIndex
 
-    return NoteIndex.of((piece, corpus.encoding.decode(corpus.words(piece))[0]) for piece in corpus.rows(split)["piece"])
+    pieces = tqdm(corpus.rows(split)["piece"], unit=" pieces", disable=None, desc="reading", leave=False)
+    return NoteIndex.of((piece, corpus.encoding.decode(corpus.words(piece))[0]) for piece in pieces)
+
+
+def parser():
+    """The command line."""
+    p = cli.Parser(__doc__, EXAMPLES)
+    p.add_argument_group("music").add_argument("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote")
+    p.add_argument_group("run").add_argument("--out", required=True, metavar="FILE", help="file to write; numpy's npz")
+    return p
 
 
 def main(argv=None):
-    """The command line."""
-    p = argparse.ArgumentParser(prog="python -m data_prep.index", description=__doc__.split(":")[0])
-    p.add_argument("corpus", help="folder that data_prep.encode wrote")
-    p.add_argument("--out", required=True, metavar="FILE", help="as pretrained/notewise/notes.npz")
-    args = p.parse_args(argv)
-    from clara.corpus import Corpus
+    """Parse, read, report."""
+    args = parser().parse_args(argv)
+    from clara.corpus import Corpus  # heavy imports wait for --help
 
     found = index(Corpus.load(args.corpus))
     found.save(args.out)
     print(f"{args.out}: {len(found.names):,} pieces, {len(found.row) + len(found.names):,} notes, {Path(args.out).stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ duplicates and refused files: a summary here, inspect.csv with a row per piece, 
 index.html with plots.
 """
 
-import argparse
+import json
 import os
 import sys
 import time
@@ -15,51 +15,72 @@ from pathlib import Path
 
 from clara import cli
 
+EXAMPLES = """
+python -m data_prep.inspect my_midis/
+python -m data_prep.inspect my_midis/ --max-grid-error 0.45 --json    # for a program: a row per piece on stdout
+"""
 SHOWN = 10  # lines of a list in the terminal
 
 
-def arguments(argv=None):
+def parser():
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m data_prep.inspect", description=__doc__.split("\n\n")[0],
-                                epilog=__doc__.split("\n\n")[1],
-                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("sources", nargs="+", metavar="SOURCE",
-                   help="folder of music (first folder level: composer), a file, or music21:bach")
-    p.add_argument("--out", metavar="FOLDER", help="new or empty; without it output/inspect-<time>")
-    p.add_argument("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
-    grid = p.add_argument_group("grid")
-    grid.add_argument("--max-grid-error", type=cli.within(0, 1), metavar="SHARE",
-                      help="refuse pieces with more of their onsets off the grid; performed music has 0.45 and more")
-    grid.add_argument("--steps-per-quarter", type=cli.within(1, 96, int), default=12, metavar="N",
-                      help="the grid that --max-grid-error means")
-    run = p.add_argument_group("run")
-    run.add_argument("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="processes")
-    run.add_argument("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit per file")
-    return p.parse_args(argv)
+    p = cli.Parser(__doc__, EXAMPLES)
+    music = p.add_argument_group("music").add_argument
+    music("sources", nargs="+", metavar="SOURCE", help="folder of music (first folder level: composer), a file, or music21:bach")
+    music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
+    grid = p.add_argument_group("grid").add_argument
+    grid("--max-grid-error", type=cli.within(0, 1), metavar="SHARE", help="refuse pieces with more of their onsets off the grid; performed music "
+         "has 0.45 and more")
+    grid("--steps-per-quarter", type=cli.within(1, 96, int), default=12, metavar="N", help="the grid; that which --max-grid-error means")
+    run = p.add_argument_group("run").add_argument
+    run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/inspect-<time>")
+    run("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="processes; each reads files of its own")
+    run("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit for one file")
+    run("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit for one file")
+    cli.add_json(run)
+    return p
 
 
 def main(argv=None):
     """Parse, examine, report."""
-    args = arguments(argv)
-    from clara.errors import NoData  # heavy imports wait for --help
-    from clara.files import new_folder, write_whole
-    from data_prep import corpora, survey
-    from data_prep.survey_page import write_page
+    args = parser().parse_args(argv)
+    with cli.answering(args.json) as answer:
+        return _run(args, answer)
 
-    pieces = corpora.expand(args.sources, args.exclude)
+
+def _run(args, answer):
+    """Examine, write, report; fills the answer in."""
+    with cli.waiting("loading"):
+        from data_prep import corpora, survey  # heavy imports wait for --help
+        from data_prep.survey_page import write_page
+    from clara.errors import NoData
+    from clara.files import new_folder, write_whole
+
+    with cli.waiting("looking for music"):
+        pieces = corpora.expand(args.sources, args.exclude)
     out = new_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
     rows, interrupted = _examine_all(pieces, args)
     table = survey.to_table(rows)
     write_whole(out / "inspect.csv", table[survey.COLUMNS].to_csv(index=False))
-    write_page(table, corpora.readable(", ".join(args.sources)), out)
+    with cli.waiting("drawing"):
+        write_page(table, corpora.readable(", ".join(args.sources)), out)
     report(table)
     print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")
+    answer |= {"folder": out, "page": out / "index.html", "interrupted": interrupted} | _for_a_program(table)
     if interrupted:
         print(f"interrupted: {len(rows)} of {len(pieces)} files done", file=sys.stderr)
         return cli.INTERRUPTED
-    if not len(survey.accepted(table)):
+    if not answer["accepted"]:
         raise NoData(f"{', '.join(args.sources)}: not one of {len(table)} files was accepted")
     return 0
+
+
+def _for_a_program(table):
+    """What --json tells of a table."""
+    from data_prep.survey import COLUMNS, accepted, duplicates, performed, which_grid
+
+    return {"files": len(table), "accepted": len(accepted(table)), "advice": which_grid(table), "performed": performed(table)["piece"].tolist(),
+            "duplicates": duplicates(table), "pieces": json.loads(table[COLUMNS].to_json(orient="records"))}
 
 
 def _examine_all(pieces, args):
@@ -72,7 +93,7 @@ def _examine_all(pieces, args):
     task = partial(examine, steps_per_quarter=args.steps_per_quarter, max_grid_error=args.max_grid_error)
     rows = []
     try:
-        done = work_through(pieces, task, workers=args.workers, timeout_seconds=args.timeout)
+        done = work_through(pieces, task, workers=args.workers, timeout_seconds=args.timeout, memory_mb=args.memory)
         for piece, row, reason in tqdm(done, total=len(pieces), unit=" files", disable=None, desc="inspecting"):
             rows.append(row or {"piece": piece.name, "composer": piece.composer, "source": str(piece.path),
                                 "reason": reason})

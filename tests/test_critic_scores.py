@@ -139,12 +139,18 @@ def test_best_and_worst():
     assert best[0][1] == pytest.approx(max(told.values()), abs=1e-4)
 
 
-def test_the_command(folder, files, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def shipped(folder, monkeypatch):
+    """The command finds the tiny judges."""
     monkeypatch.setattr(scores.Judges, "__init__", lambda self, encoding: (setattr(self, "encoding", encoding), setattr(self, "folder", folder))[0])
+
+
+def test_the_command(shipped, files, tmp_path, capsys):
     (tmp_path / "bad.mid").write_bytes(b"no music")
     assert tiny.leave(rank.main, [tmp_path, "--by", "critic + 0.1 copied", "--top", 3, "--out", tmp_path / "best"]) == 0
-    told = capsys.readouterr().out
-    assert "bad.mid" in told and "inception score of all 7" in told
+    told = capsys.readouterr()
+    assert "bad.mid" in told.err and "1 of 8 could not be judged" in told.err and "bad.mid" not in told.out
+    assert "inception score of all 7" in told.out
     table = pd.read_csv(tmp_path / "best" / "ranking.csv")
     assert len(table) == 7 and table["total"].is_monotonic_decreasing and set(table.columns) == {"rank", "file", "total", "critic", "copied"}
     assert len(list((tmp_path / "best").glob("*.mid"))) == 3
@@ -152,3 +158,34 @@ def test_the_command(folder, files, tmp_path, monkeypatch, capsys):
     assert next((tmp_path / "best").glob("01-*.mid")).read_bytes() == Path(best).read_bytes()
     assert tiny.leave(rank.main, [tmp_path / "best" / "nowhere"]) == 2
     assert tiny.leave(rank.main, [files[0], "--by", "nonsense"]) == 2
+
+
+def test_the_command_for_a_program(shipped, files, tmp_path, capsys):
+    (tmp_path / "bad.mid").write_bytes(b"no music")
+    status, told = tiny.answer(rank.main, [tmp_path, "--top", 3, "--by", "critic"], capsys)
+    assert status == 0 and [row["rank"] for row in told["pieces"]] == list(range(1, 8)) and 1 <= told["inception_score"] <= 3
+    assert {row["file"] for row in told["pieces"]} == set(map(str, files)) and [row["total"] for row in told["pieces"]] == \
+        pd.read_csv(told["ranking"])["total"].tolist()
+    assert [left["file"] for left in told["left_out"]] == [str(tmp_path / "bad.mid")] and "bad.mid" in told["left_out"][0]["reason"]
+
+
+def test_nothing_to_rank(shipped, tmp_path, capsys):
+    (tmp_path / "bad.mid").write_bytes(b"no music")
+    assert tiny.leave(rank.main, [tmp_path, "--json"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "left out" in told.err and "not one piece" in told.err and not (tmp_path / "ranking.csv").exists()
+
+
+def test_many_are_judged_as_few_are(judges, files, tmp_path, monkeypatch):
+    """Some at a time, and singly only where one of those few is bad."""
+    (tmp_path / "2b.mid").write_bytes(b"no music")
+    paths, score, calls, done = sorted(tmp_path.glob("*.mid")), weighted("critic", judges), [], []
+    whole = judged(files, score)[0]
+    monkeypatch.setattr(rank, "FILES", 3)
+
+    def counted(pieces):
+        calls.append(len(pieces))
+        return score(pieces)
+    rows, bad = judged(paths, counted, done.append)
+    assert [(r["rank"], r["file"], r["total"]) for r in rows] == [(r["rank"], r["file"], pytest.approx(r["total"], abs=1e-3)) for r in whole]
+    assert [path.name for path, _ in bad] == ["2b.mid"] and done == [3, 3, 2] and calls == [3, 3, 1, 1, 1, 2]

@@ -9,9 +9,10 @@ from clara.corpus import Corpus
 from clara.errors import NoData
 from clara.generator import Generator
 from clara.notes import mend
-from critic import Critic, excerpts, train
+from critic import Critic, excerpts, training
+from critic import train as command
 from critic.excerpts import BEGINNINGS, COLUMNS, ENDING, PROMPT, SEAM, composers, human_and_generated, read_excerpts
-from critic.train import Excerpts, accuracies, auc, calibrated, figures
+from critic.training import Excerpts, accuracies, auc, calibrated, figures
 
 QUARTERS = 8
 
@@ -91,7 +92,7 @@ def critic(made, corpus):
     from clara.models import MODELS
 
     sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
-    return train.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=6, lr=0.02, bs=8, tell=lambda _: None), table
+    return training.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=6, lr=0.02, bs=8, tell=lambda _: None), table
 
 
 def test_figures_are_told_from_noise(critic):
@@ -108,7 +109,7 @@ def test_the_same_seed_trains_the_same(made, corpus):
     from clara.models import MODELS
 
     sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
-    a, b = (train.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=1, bs=8, tell=lambda _: None) for _ in "ab")
+    a, b = (training.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=1, bs=8, tell=lambda _: None) for _ in "ab")
     pieces = [tiny.tune(i, n_notes=60) for i in range(3)]
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
@@ -116,7 +117,7 @@ def test_the_same_seed_trains_the_same(made, corpus):
 @pytest.fixture(scope="module")
 def frozen(made, corpus):
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
-    return [train.train_frozen(table, corpus.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, quarters=QUARTERS, tell=lambda _: None)
+    return [training.train_frozen(table, corpus.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, quarters=QUARTERS, tell=lambda _: None)
             for _ in "ab"], table
 
 
@@ -178,17 +179,24 @@ def test_the_commands(corpus, tmp_path):
     table, how = read_excerpts(tmp_path / "excerpts")
     assert how["quarters"] == QUARTERS and len(table) > 32
     argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "critic", "--epochs", 1]
-    assert tiny.leave(train.main, argv) == 0
+    assert tiny.leave(command.main, argv) == 0
     critic = Critic.load(tmp_path / "critic")
     argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "frozen", "--frozen", "--window", 4]
-    assert tiny.leave(train.main, argv) == 0
+    assert tiny.leave(command.main, argv) == 0
     assert Critic.load(tmp_path / "frozen").window_quarters == 4
     assert "Tells human music from generated" in (tmp_path / "frozen" / "README.md").read_text()
-    assert tiny.leave(train.main, [tmp_path / "excerpts", "--from-scratch", "wavenet", "--out", tmp_path / "no", "--frozen"]) == 2
+    assert tiny.leave(command.main, [tmp_path / "excerpts", "--from-scratch", "--out", tmp_path / "no", "--frozen"]) == 2
     assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "by", "--composers", 2, "--quarters", QUARTERS]) == 0
     assert read_excerpts(tmp_path / "by")[0]["label"].unique().tolist() == ["nobody"]
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "no"]) == 2
+
+
+def test_one_start_and_its_own_net(tmp_path, capsys):
+    for more, told in (([], "required"), (["--from-scratch", "--pretrained", "x"], "not allowed"), (["--pretrained", "x", "--arch", "wavenet"], "--arch")):
+        assert tiny.leave(command.main, [tmp_path, "--out", tmp_path / "no", *more]) == 2
+        assert told in capsys.readouterr().err
+    assert f"without it {training.WINDOW:g}" in " ".join(command.parser().format_help().split())
 
 
 def test_no_excerpts(tmp_path):

@@ -2,11 +2,10 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 
 import pytest
-from conftest import REPOSITORY, SOURCES, melody, midi_bytes, off, on, texts, track
+import tiny
+from conftest import SOURCES, melody, midi_bytes, off, on, texts, track
 
 from clara.corpus import MANIFEST_COLUMNS, Corpus
 from clara.encodings.notewise import Notewise
@@ -150,7 +149,12 @@ def test_a_score_of_music21s_corpus(encode_into, tmp_path):
     assert name.startswith("ciconia/") and (tmp_path / f"out/{name}.txt").read_text().startswith("p")
 
 
-def test_help_waits_for_no_heavy_import():
-    script = "import sys, data_prep.encode; print({'scipy', 'pandas', 'torch', 'music21', 'symusic'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+def test_for_a_program(music, tmp_path, capsys):
+    (music / "bach/text.mid").write_bytes(b"not MIDI")
+    status, told = tiny.answer(encode.main, [music, "--out", tmp_path / "out", "--workers", 1], capsys)
+    corpus = Corpus.load(tmp_path / "out")
+    assert status == 0 and (told["files"], told["accepted"], told["refused"], told["works"]) == (6, 5, {"BadMusicFile": 1}, 5)
+    assert told["folder"] == str(tmp_path / "out") and told["split"] == corpus.manifest["split"].value_counts().to_dict()
+    assert told["words"] == corpus.manifest["words"].sum() and told["vocabulary"] is None and told["interrupted"] is False
+    status, told = tiny.answer(encode.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys)
+    assert told["vocabulary"] == len(Corpus.load(tmp_path / "chords").vocab)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import pandas as pd
 import pytest
 import tiny
 from conftest import REPOSITORY, midi_bytes, off, on, track
+from symusic import Score
 
 import generate
+from clara.audio import default_soundfont
 from clara.checkpoint import VOCAB, Checkpoint
 from clara.encodings.notewise import Notewise
 from clara.generator import Generator
@@ -66,6 +69,17 @@ def test_files_left(model, prompt, tmp_path, capsys):
     assert pd.read_csv(out / "ranking.csv")["seed"].tolist() == [7, 8]
 
 
+def test_for_a_program(model, prompt, tmp_path, capsys):
+    out = tmp_path / "out"
+    status, told = tiny.answer(generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, *QUICK], capsys)
+    assert status == 0 and {k: told[k] for k in ("folder", "page", "composed", "interrupted", "seed")} == {
+        "folder": str(out), "page": str(out / "index.html"), "composed": 2, "interrupted": False, "seed": 7}
+    table = pd.read_csv(out / "ranking.csv")
+    assert [row["file"] for row in told["pieces"]] == table["file"].tolist() and [row["seed"] for row in told["pieces"]] == [7, 8]
+    assert refused(capsys, "--model", model, "--out", out, "--json", *QUICK)  # not empty
+    assert capsys.readouterr().out == ""
+
+
 def test_the_prompt_is_at_the_front(model, prompt, tmp_path):
     tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
     words = " ".join(Notewise().encode(tiny.tune(0, n_notes=10))[0]).encode()
@@ -95,6 +109,86 @@ def test_replay_makes_the_same_pieces(model, prompt, tmp_path, more):
     assert len(texts(first)) == 2 and texts(again) == texts(first)
     for name in ("01.mid", "02.mid"):
         assert (again / name).read_bytes() == (first / name).read_bytes()
+
+
+def test_replay_keeps_how_it_is_played(model, tmp_path):
+    """Runs from before there were accents were flat, and are so again."""
+    font = tmp_path / "my.sf2"
+    font.write_bytes(default_soundfont().read_bytes())
+    flags = ["--model", model, "--seed", 3, *QUICK, "--quarters", 8]
+    assert tiny.leave(generate.main, [*flags, "--flat", "--soundfont", font, "--out", tmp_path / "flat"]) == 0
+    run = json.loads((tmp_path / "flat" / "run.json").read_text())
+    assert (run["flat"], run["soundfont"], run["mix_human"]) == (True, str(font), None)
+    (tmp_path / "older.json").write_text(json.dumps({k: v for k, v in run.items() if k not in ("flat", "soundfont", "mix_human")}))
+    for name, source in (("same", tmp_path / "flat" / "run.json"), ("older", tmp_path / "older.json")):
+        assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
+        assert (tmp_path / name / "01.mid").read_bytes() == (tmp_path / "flat" / "01.mid").read_bytes()
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "accents"]) == 0
+    assert (tmp_path / "accents" / "01.mid").read_bytes() != (tmp_path / "flat" / "01.mid").read_bytes()
+    assert texts(tmp_path / "accents") == texts(tmp_path / "flat")
+
+
+def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):
+    font = tmp_path / "my.sf2"
+    font.write_bytes(default_soundfont().read_bytes())
+    assert tiny.leave(generate.main, ["--model", model, "--soundfont", font, *QUICK, "--out", tmp_path / "first"]) == 0
+    replay = ["--replay", tmp_path / "first" / "run.json", "--no-pictures"]
+    font.rename(tmp_path / "other.sf2")
+    assert "my.sf2" in refused(capsys, *replay, "--out", tmp_path / "second")
+    assert tiny.leave(generate.main, [*replay, "--soundfont", tmp_path / "other.sf2", "--out", tmp_path / "second"]) == 0
+    assert (tmp_path / "second" / "01.wav").is_file()
+
+
+@pytest.mark.parametrize("flags, suffixes", [(["--audio", "flac"], {"flac"}), (["--audio", "mp3"], {"mp3"}), ([], {"wav"}),
+                                             (["--audio", "none"], set()), (["--no-audio"], set())])
+def test_forms_of_audio(model, tmp_path, flags, suffixes):
+    out = tmp_path / "out"
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, "--by", "none", "-n", 1, "--quarters", 2, "--no-pictures", *flags]) == 0
+    assert {p.suffix[1:] for p in out.iterdir()} - {"mid", "txt", "csv", "json", "html"} == suffixes
+    assert ("<audio" in (out / "index.html").read_text()) == bool(suffixes)
+
+
+@pytest.mark.parametrize("flags, told", [
+    (["--soundfont", "nowhere.sf2"], "nowhere.sf2"), (["--soundfont", __file__], "not a soundfont"), (["--audio", "ogg"], "ogg"),
+    (["--mix-human", "nowhere"], "nowhere"),
+    (["--mix-human", ".", "--keep", "a.mid"], "--keep"), (["--mix-human", ".", "--prompt", "a.mid"], "--prompt")])
+def test_sound_that_cannot_be_had(model, prompt, tmp_path, capsys, flags, told):
+    prompt.rename("a.mid")
+    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "none", "-n", 2, *flags)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def humans(tmp_path):
+    """A folder of music that somebody wrote."""
+    (tmp_path / "humans").mkdir()
+    for i in range(4):
+        write_midi(tiny.tune(20 + i, n_notes=60), tmp_path / "humans" / f"opus {i}.mid")
+    (tmp_path / "humans" / "broken.mid").write_bytes(b"MThd")
+    return tmp_path / "humans"
+
+
+def test_a_blind_test(model, humans, tmp_path, judged, capsys):
+    flags = ["--model", model, "--mix-human", humans, "-n", 5, "--top", 3, "--quarters", 8, "--seed", 2, "--no-pictures"]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert "human excerpts: 3 of 3" in capsys.readouterr().out
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert page.count('data-by="human"') == page.count('data-by="machine"') == 3 and page.count("data-critic=") == 6
+    assert len(pd.read_csv(tmp_path / "out" / "ranking.csv")) == 3
+    critic, told = tiny.classifier(), [float(x) for x in re.findall(r'data-by="human" data-critic="(\S+?)"', page)]
+    found = [read_midi(tmp_path / "out" / "human" / f"0{n}.mid")[0] for n in (1, 2, 3)]
+    assert sorted(told) == pytest.approx(sorted(critic.score(found).tolist()), abs=1e-3)
+    assert all(notes.quarters <= 8 and notes.qpm == pytest.approx(110, abs=0.01) for notes in found)
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "out" / "run.json", "--out", tmp_path / "again", "--no-pictures"]) == 0
+    assert (tmp_path / "again" / "index.html").read_text() == page
+    assert {n.velocity for path in (tmp_path / "out").rglob("*.mid") for t in Score(path).tracks for n in t.notes} == {80}
+
+
+def test_fewer_humans_than_machines(model, humans, tmp_path, capsys):
+    flags = ["--model", model, "--mix-human", humans, "-n", 6, "--quarters", 8, "--by", "none", "--audio", "mp3", "--no-pictures"]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert "human excerpts: 4 of 6, 1 passed over (BadMusicFile)" in capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "human").glob("*.mp3"))) == 4
 
 
 def test_run_json_tells_all_that_made_it(model, tmp_path):
@@ -263,6 +357,13 @@ def test_help_is_quick():
     assert asked.stderr == ""
     assert "--temperature" in asked.stdout
     assert asked.stdout.splitlines()[-1] == "[]"
+
+
+def test_forms_and_sources_are_those_of_the_modules():
+    """They are told twice, too."""
+    from clara import audio, blind
+
+    assert generate.FORMS == (*audio.FORMATS, generate.SILENT) and generate.INSTALLED == blind.INSTALLED
 
 
 def test_precisions_are_those_of_the_steppers():

@@ -3,14 +3,13 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, SOURCES, melody, midi_bytes, off, on, track
+import tiny
+from conftest import SOURCES, melody, midi_bytes, off, on, track
 
 from clara.cli import INTERRUPTED
 from clara.errors import CannotWrite, NoData
@@ -236,7 +235,12 @@ def test_pooled_counts_every_note_alike():
     assert survey.pooled(table, "off_4") == 0.25
 
 
-def test_help_waits_for_no_heavy_import():
-    script = "import sys, data_prep.inspect; print({'numpy', 'pandas', 'torch', 'music21'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+def test_for_a_program(music, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(survey_page, "PLOTS", {})
+    (music / "bach/text.mid").write_bytes(b"not MIDI")
+    status, told = tiny.answer(inspect.main, [music, "--out", tmp_path / "seen", "--workers", 1], capsys)
+    assert status == 0 and (told["files"], told["accepted"], told["interrupted"], told["folder"]) == (6, 5, False, str(tmp_path / "seen"))
+    rows = {row["piece"]: row for row in told["pieces"]}
+    assert set(rows) == {*SOURCES, "bach/text"} and list(rows["bach/1"]) == COLUMNS
+    assert rows["bach/text"]["notes"] is None and "BadMusicFile" in rows["bach/text"]["reason"] and rows["bach/1"]["notes"] > 10
+    assert told["advice"].startswith("Take --steps-per-quarter") and told["performed"] == told["duplicates"] == []

@@ -115,3 +115,9 @@ def test_what_light_refuses(data, base, made, tmp_path, capsys):
         assert told in capsys.readouterr().err
     with pytest.raises(BadSetting, match="awd_lstm"):
         tune(Checkpoint("lstm", {}, Notewise(), tiny.checkpoint().vocab, {}), Corpus.load(data))
+
+
+def test_for_a_program(data, base, tmp_path, capsys):
+    argv = ["--data", data, "--light", "--pretrained", base, "--out", tmp_path / "run", "--epochs", 1, "--threads", 1]
+    status, told = tiny.answer(train.main, argv, capsys)
+    assert status == 0 and told["figures"] == Style.load(told["style"]).info["figures"] and told["folder"] == str(tmp_path / "run")

@@ -1,12 +1,9 @@
 """`train.py` from its command line to its run folder, and what it refuses."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import tiny
-from conftest import REPOSITORY
 
 import train
 from clara.callbacks import HISTORY, STATE
@@ -209,12 +206,20 @@ def test_no_run_to_resume(tmp_path, capsys):
     assert "nowhere" in refused(capsys, "--resume", tmp_path / "nowhere")
 
 
-def test_help_is_quick():
-    """It imports nothing heavy."""
-    script = ("import sys, train\ntry:\n train.main(['--help'])\nfinally:\n"
-              " print([m for m in ('torch', 'fastai', 'pandas', 'scipy', 'music21', 'matplotlib', 'symusic') if m in sys.modules])")
-    asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True,
-                           check=True)
-    assert asked.stderr == ""
-    assert "--drop-mult" in asked.stdout
-    assert asked.stdout.splitlines()[-1] == "[]"
+def test_for_a_program(data, tmp_path, capsys):
+    argv = [*tiny.flags(data, tmp_path / "run"), "--from-scratch", "--threads", 1]
+    status, told = tiny.answer(train.main, [*argv, "--epochs", 1], capsys)
+    assert status == 0 and told == {"folder": str(tmp_path / "run"), "interrupted": False,
+                                    "figures": json.loads((tmp_path / "run" / CONFIG).read_text())["figures"]}
+    assert told["figures"]["epochs"] == 1 and told["figures"]["valid_nats_per_quarter"] > 0
+    assert "json" not in json.loads((tmp_path / "run" / STARTED).read_text())["arguments"]
+    status, told = tiny.answer(train.main, ["--resume", tmp_path / "run", "--epochs", 2], capsys)
+    assert status == 0 and told["figures"]["epochs"] == 2
+    (tmp_path / "run" / CONFIG).unlink()
+    assert tiny.leave(train.main, [*argv, "--json"]) == 2  # holds a run already
+    assert capsys.readouterr().out == ""
+
+
+def test_precision_has_its_older_name_too():
+    assert [train.parser().parse_args(["--precision", name]).precision for name in ("fp32", "float32", "bf16")] == ["float32", "float32", "bf16"]
+    assert "fp32" not in train.parser().format_help()

@@ -154,10 +154,10 @@ def test_no_run_to_resume(tmp_path):
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", ""])
 def test_no_such_device(device):
     with pytest.raises(BadSetting, match=f"--device {device}"):
-        choose_device(device, "fp32")
+        choose_device(device, "float32")
 
 
-@pytest.mark.parametrize("precision, bf16", [("bf16", True), ("fp32", False)])
+@pytest.mark.parametrize("precision, bf16", [("bf16", True), ("float32", False)])
 def test_device_and_precision_are_told(precision, bf16):
     device, found, told = choose_device("cpu", precision)
     assert (device, found) == (torch.device("cpu"), bf16)

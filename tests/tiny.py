@@ -1,8 +1,9 @@
 """A corpus and a model small enough to train and compose within a test.
 
-Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `learner`, `flags`, `arguments`, `leave`.
+Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `learner`, `flags`, `arguments`, `leave`, `answer`.
 """
 
+import json
 from functools import partial
 
 import numpy as np
@@ -97,7 +98,7 @@ def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, ep
 def flags(data, out, *more):
     """A command line of `train.py` for a run of a second."""
     return ["--data", str(data), "--out", str(out), "--emb-sz", "8", "--n-hid", "12", "--n-layers", "1", "--bs", "4",
-            "--bptt", "16", "--epochs", "3", "--device", "cpu", "--precision", "fp32", *map(str, more)]
+            "--bptt", "16", "--epochs", "3", "--device", "cpu", "--precision", "float32", *map(str, more)]
 
 
 def arguments(data, out, *more):
@@ -113,3 +114,12 @@ def leave(main, argv):
     with pytest.raises(SystemExit) as left:
         cli.run(partial(main, [str(a) for a in argv]))
     return left.value.code or 0
+
+
+def answer(main, argv, capsys):
+    """The status with which a script leaves when it is asked with --json, and the object that is all its stdout, of strict JSON."""
+    def refuse(constant):
+        raise ValueError(f"{constant} is no JSON")
+    capsys.readouterr()
+    status = leave(main, [*argv, "--json"])
+    return status, json.loads(capsys.readouterr().out, parse_constant=refuse)

@@ -1,0 +1,260 @@
+"""A critic or a composer classifier, learned from excerpts.
+
+The encoder of a language model is fine-tuned with a new head (ULMFiT, Howard and Ruder 2018): first the head
+alone, then all, lower layers at lower rates, in another key each time a piece is read. Or the encoder is frozen: it stays as it is, each excerpt
+is read once (a critic's in some key, a composer's in its own), and the head is learned on what all layers told, in a tenth of
+the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
+
+Contents: `train`, `train_frozen`, `figures`, `window_logits`, `calibrated`, `auc`, `accuracies`, `Excerpts`.
+"""
+
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from critic.classifier import GENERATED, HUMAN, ComposerClassifier, Critic
+from critic.net import collate, from_tensors, new_net, to_tensors, windows_of
+
+WINDOW = 8.0  # quarters
+STEPS, STEP_SIZE, DECAY, TELL = 1500, 512, 0.3, 100  # of learning a frozen net's head
+LAYER_RATIO = 2.6  # of the rates of neighbouring parameter groups, as in ULMFiT
+BUCKET = 16  # batches whose excerpts are sorted by length
+
+
+class Excerpts:
+    """Excerpts of one split as ids, windows and labels.
+
+    Parameters
+    ----------
+    table : of `read_excerpts`
+    encoding, vocab : of the text
+    classes : list of str
+    quarters : of a window
+    """
+
+    def __init__(self, table, encoding, vocab, classes, quarters=WINDOW):
+        self.table = table.reset_index(drop=True)
+        self.ids = [vocab.ids(["xxbos", *[w for w in words if w in vocab.id_of]]) for words in table["words"]]
+        self.window = [self._windows(encoding, words, vocab, quarters) for words in table["words"]]
+        self.label = np.array([classes.index(label) for label in table["label"]])
+        self.pad = vocab.pad
+
+    @staticmethod
+    def _windows(encoding, words, vocab, quarters):
+        window = windows_of(encoding, words, quarters)[[w in vocab.id_of for w in words]]
+        return np.r_[window[:1], window]
+
+    def __len__(self):
+        return len(self.ids)
+
+    def batches(self, bs, rng=None, tables=None, balanced=False):
+        """Batches of (ids, window, label of each window): shuffled, in random keys and balanced where asked, else in order of length."""
+        order = np.arange(len(self))
+        if balanced:
+            many = np.bincount(self.label)
+            order = np.concatenate([rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c])), replace=True)
+                                    for c in np.unique(self.label)])
+        if rng is not None:
+            order = rng.permutation(order)
+            groups = [order[at:at + bs * BUCKET] for at in range(0, len(order), bs * BUCKET)]
+            order = np.concatenate([sorted(g, key=lambda i: len(self.ids[i])) for g in groups])
+        else:
+            order = np.array(sorted(order, key=lambda i: len(self.ids[i])))
+        chunks = [order[at:at + bs] for at in range(0, len(order), bs)]
+        for c in (rng.permutation(len(chunks)) if rng is not None else range(len(chunks))):
+            rows = chunks[c]
+            pieces = [(self.ids[i] if tables is None else _in_a_key(self.ids[i], tables, rng), self.window[i]) for i in rows]
+            label = np.concatenate([np.full(self.window[i].max() + 1, self.label[i]) for i in rows])
+            yield rows, *collate(pieces, self.pad), torch.from_numpy(label)
+
+
+def _in_a_key(ids, tables, rng):
+    """Ids moved by a shift that fits, drawn evenly."""
+    fits = np.flatnonzero((tables[:, np.unique(ids)] >= 0).all(1))
+    return tables[rng.choice(fits)][ids]
+
+
+def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, epochs=4, lr=2e-3, bs=32, dropout=0.3, seed=0,
+          tell=print):
+    """Train, keep the best epoch, calibrate.
+
+    Parameters
+    ----------
+    table : of `read_excerpts`
+    encoding, vocab : of the text
+    arch, sizes, tensors : the encoder, its dropouts among sizes; tensors None to begin by chance
+    train_split : the split to learn from
+    quarters : of a window
+    epochs : of the whole net; one of the head alone comes before, if there are weights to keep
+    lr : of the head; the encoder's are lower, layer by layer
+    bs : excerpts at a time
+    dropout : of the head
+    seed : of everything
+    tell : function(str) for progress
+
+    Returns
+    -------
+    Critic or ComposerClassifier
+    """
+    from clara.models import architecture
+    from clara.vocab import SHIFTS, transposition_tables
+
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters)
+    tables = transposition_tables(vocab, encoding, SHIFTS)
+    net = new_net(arch, sizes, tensors, vocab, len(classes), dropout)
+    groups = [*architecture(arch).groups(net.encode.model), list(net.head.parameters())]
+    rates = [lr / LAYER_RATIO ** (len(groups) - 1 - i) if tensors else lr for i in range(len(groups))]
+    opt = torch.optim.AdamW([{"params": list(g), "lr": rate} for g, rate in zip(groups, rates)], betas=(0.8, 0.99), weight_decay=0.01)
+    head_alone = int(tensors is not None)
+    per_epoch = sum(1 for _ in learn.batches(bs, np.random.default_rng(0), balanced=len(classes) > 2))
+    best, kept = float("inf"), None
+    for epoch in range(head_alone + epochs):
+        frozen = epoch < head_alone
+        began, total, n = time.perf_counter(), 0.0, 0
+        for p in net.encode.parameters():
+            p.requires_grad_(not frozen)
+        net.train()
+        batches = learn.batches(bs, rng, tables, balanced=len(classes) > 2)
+        for i, (_, ids, window, label) in enumerate(tqdm(batches, f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches")):
+            gone = (epoch - head_alone + i / per_epoch) / epochs
+            scale = 1.0 if frozen else min(1.0, gone / 0.1 + 1e-3) * max(1e-3, 0.5 * (1 + np.cos(np.pi * max(0.0, gone))))
+            for group, rate in zip(opt.param_groups, rates):
+                group["lr"] = rate * scale
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = net(ids, window)
+            loss = F.cross_entropy(logits.float(), label)
+            opt.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+            opt.step()
+            total, n = total + loss.item() * len(label), n + len(label)
+        found = to_tensors(net)
+        logits, labels = window_logits(from_tensors(arch, found, len(classes)), valid)
+        cost = float(F.cross_entropy(logits, labels))
+        right = float((logits.argmax(1) == labels).float().mean())
+        tell(f"epoch {epoch + 1}/{head_alone + epochs}  train {total / n:.4f}  valid {cost:.4f}  right {right:.3f}  "
+             f"{time.perf_counter() - began:.0f} s")
+        if cost < best:
+            best, kept = cost, (found, calibrated(logits, labels))
+    return _classifier(arch, sizes, encoding, vocab, kept[0], classes, quarters, kept[1])
+
+
+def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, lr=1e-3, seed=0, tell=print):
+    """Learn heads on the encoder as it is, each from draws of its own; parameters and result as `train`."""
+    from clara.vocab import SHIFTS, transposition_tables
+
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters)
+    tables = transposition_tables(vocab, encoding, SHIFTS) if HUMAN in classes else None
+    net = from_tensors(arch, tensors, len(classes), "frozen")
+    (told, labels), (valid_told, valid_labels) = _summaries(net, learn, rng, tables), _summaries(net, valid)
+    net.standard.running_mean.copy_(told.mean(0))
+    net.standard.running_var.copy_(told.var(0))
+    told, valid_told = net.standardised(told), net.standardised(valid_told)
+    net.heads.requires_grad_(True)
+    many = torch.bincount(labels, minlength=len(classes)).float()
+    weight = many.mean() / many.clamp(min=1)
+    opt = torch.optim.AdamW(net.heads.parameters(), lr=lr, weight_decay=DECAY)
+    best, kept = float("inf"), None
+    for step in range(1, STEPS + 1):
+        net.heads.train()
+        opt.zero_grad()
+        for head in net.heads:
+            rows = torch.from_numpy(rng.integers(len(told), size=STEP_SIZE))
+            loss = F.cross_entropy(head(told[rows]), labels[rows], weight)
+            loss.backward()
+        opt.step()
+        if step % TELL == 0:
+            net.heads.eval()
+            with torch.no_grad():
+                logits = net.judged(valid_told)
+            temperature = calibrated(logits, valid_labels, weight)
+            cost = float(F.cross_entropy(logits / temperature, valid_labels, weight))
+            tell(f"step {step}/{STEPS}  train {loss.item():.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == valid_labels).float().mean()):.3f}")
+            if cost < best:
+                best, kept = cost, (to_tensors(net), temperature)
+    return _classifier(arch, sizes, encoding, vocab, tensors | kept[0], classes, quarters, kept[1], "frozen")
+
+
+@torch.inference_mode()
+def _summaries(net, excerpts, rng=None, tables=None):
+    """What a frozen net's head reads of all windows, and their labels."""
+    found = [(net.summaries(ids, window), label) for _, ids, window, label in _watched(excerpts, 32, rng, tables)]
+    return tuple(torch.cat(column).clone() for column in zip(*found))
+
+
+def _watched(excerpts, bs, *how):
+    """Their batches, with a bar."""
+    return tqdm(excerpts.batches(bs, *how), "listening", -(-len(excerpts) // bs), leave=False, disable=None, unit=" batches")
+
+
+def _sets(table, encoding, vocab, train_split, quarters):
+    """Classes, excerpts to learn from, excerpts to choose by."""
+    classes = [GENERATED, HUMAN] if HUMAN in set(table["label"]) else sorted(set(table["label"]))
+    return classes, *(Excerpts(table[table["split"] == s], encoding, vocab, classes, quarters) for s in (train_split, "valid"))
+
+
+def _classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned"):
+    """A Critic or a ComposerClassifier."""
+    sizes = {k: v for k, v in sizes.items() if not k.endswith("_p")}
+    return (Critic if HUMAN in classes else ComposerClassifier)(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind)
+
+
+@torch.inference_mode()
+def window_logits(net, excerpts, bs=32):
+    """Logits (m, n_classes) and labels (m,) of all windows."""
+    found = [(net(ids, window), label) for _, ids, window, label in _watched(excerpts, bs)]
+    return torch.cat([logits for logits, _ in found]), torch.cat([label for _, label in found])
+
+
+def calibrated(logits, labels, weight=None):
+    """The temperature under which the labels cost least, weighted by class where that is given."""
+    tries = np.geomspace(0.25, 8, 121)
+    return float(min(tries, key=lambda t: float(F.cross_entropy(logits / t, labels, weight))))
+
+
+def figures(classifier, table, split="test"):
+    """How well a classifier does on held-out excerpts.
+
+    Parameters
+    ----------
+    classifier : Critic or ComposerClassifier
+    table : of `read_excerpts`
+    split : its name
+
+    Returns
+    -------
+    dict: of a critic `auc` and `accuracy`; of a composer classifier `accuracy` and `balanced_accuracy`, by excerpt and by piece
+    """
+    table = table[table["split"] == split].reset_index(drop=True)
+    told = classifier.log_probabilities(table["words"].tolist())
+    truth = np.array([classifier.classes.index(label) for label in table["label"]])
+    if isinstance(classifier, Critic):
+        odds = told[:, classifier.classes.index(HUMAN)] - told[:, classifier.classes.index(GENERATED)]
+        human = table["label"].to_numpy() == HUMAN
+        return {"auc": round(auc(odds[human], odds[~human]), 4), "accuracy": round(float((told.argmax(1) == truth).mean()), 4)}
+    found = {f"excerpt_{k}": v for k, v in accuracies(told, truth).items()}
+    pieces = table.groupby("piece", sort=False).indices.values()
+    whole = np.stack([told[rows].mean(0) for rows in pieces])
+    return found | {f"piece_{k}": v for k, v in accuracies(whole, np.array([truth[rows[0]] for rows in pieces])).items()}
+
+
+def auc(above, below):
+    """The chance that one of `above` is larger than one of `below`; ties count half."""
+    ranks = np.argsort(np.argsort(np.r_[above, below], kind="stable"), kind="stable")
+    values = np.r_[above, below]
+    _, back, many = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = np.bincount(back, weights=ranks)[back] / many[back] + 1
+    return float((ranks[:len(above)].sum() - len(above) * (len(above) + 1) / 2) / (len(above) * len(below)))
+
+
+def accuracies(told, truth):
+    """Share of rows whose likeliest class is right, plain and as the mean over classes."""
+    right = told.argmax(1) == truth
+    return {"accuracy": round(float(right.mean()), 4), "balanced_accuracy": round(float(np.mean([right[truth == c].mean() for c in np.unique(truth)])), 4)}
