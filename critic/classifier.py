@@ -232,14 +232,14 @@ def read_piece(piece, encoding, vocab):
     if isinstance(piece, NoteSequence):
         if not len(piece):
             raise NoNotes("a piece without notes cannot be judged")
-        return spelled(encoding.fit(_on_grid(piece, encoding))[0], encoding, vocab)[0]
+        return spelled(encoding.fit(on_grid(piece, encoding))[0], encoding, vocab)[0]
     words = [w for w in piece if not w.startswith("xx")]
     if not len(encoding.decode(words)[0]):
         raise NoNotes("a text without notes cannot be judged")
     return words
 
 
-def _on_grid(notes, encoding):
+def on_grid(notes, encoding):
     """Notes on an encoding's grid, rounded where it is coarser, all in one part where it has one."""
     new, old = encoding.steps_per_quarter, notes.steps_per_quarter
     start, end = ((2 * at * new + old) // (2 * old) for at in (notes.start, notes.end))
