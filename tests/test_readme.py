@@ -9,13 +9,15 @@ import pytest
 
 import generate
 import train
+from critic import excerpts, rank
+from critic import train as critic_train
 from data_prep import encode, inspect
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PARSERS = {"generate.py": lambda words: generate.parser().parse_args(words),
-           "train.py": lambda words: train.parser().parse_args(words),
-           "data_prep.encode": encode.arguments, "data_prep.inspect": inspect.arguments}
+RESULTS = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+PARSERS = {"generate.py": generate.parser, "train.py": train.parser, "critic.excerpts": excerpts.parser, "critic.rank": rank.parser,
+           "critic.train": critic_train.parser, "data_prep.encode": encode.parser, "data_prep.inspect": inspect.parser}
 
 
 def commands():
@@ -34,7 +36,7 @@ def test_readme_names_each_program():
 def test_commands_parse(words):
     program, rest = (words[2], words[3:]) if words[1] == "-m" else (words[1], words[2:])
     if program in PARSERS:
-        assert PARSERS[program](rest)
+        assert PARSERS[program]().parse_args(rest)
     else:
         assert (ROOT / program).is_file()
 
@@ -48,6 +50,10 @@ def test_first_screen_has_the_two_lines():
 def test_figures_are_those_of_the_shipped_weights():
     for folder in (ROOT / "pretrained").iterdir():
         config = json.loads((folder / "config.json").read_text())
+        if "classifier" in config:
+            for figure in config["figures"]["test"].values():
+                assert f"{figure:.3f}" in README
+            continue
         for split in ("valid", "test"):
             assert f"{config['figures'][f'{split}_nats_per_quarter']:.2f}" in README
         assert f"{config['n_parameters']:,}" in README
@@ -75,6 +81,18 @@ TABLES = {
     "precision": "| {model} | {format} | {valid_nats_per_quarter:.3f} | {cost_percent:.3f}% |",
     "generate_speed": "| {threads} | {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {gpt2_words_per_second:,} | "
                       "{over_fastai:g} | {over_gpt2:g} | {share_of_limit:.0%} |",
+    "critics": "| {critic} | {setting} | {generated} | {auc:.3f} | {accuracy:.3f} |",
+    "critic_guards": "| {change} | {of} | {auc:.3f} |",
+    "composers": "| {classifier} | {works} | {excerpts} | {excerpt_accuracy:.3f} | {excerpt_balanced_accuracy:.3f} | {pieces} | {piece_accuracy:.3f} | "
+                 "{piece_balanced_accuracy:.3f} |",
+    "inception": "| {classifier} | {excerpts} | {n} | {inception_score:.2f} | {composers} |",
+    "ranking": "| {judge} | {percentile:.1f} | {percentile_interval[0]:.1f} to {percentile_interval[1]:.1f} | {auc_best:.3f} | "
+               "{auc_best_interval[0]:.3f} to {auc_best_interval[1]:.3f} | {auc_unranked:.3f} |",
+    "ranking_measures": "| {measure} | {best_area:.3f} | {unranked_area:.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {best_kl:.4f} | "
+                        "{unranked_kl:.4f} | {human_area:.3f} |",
+    "search": "| {judge} | {plain_odds:+.3f} | {search_odds:+.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {plain_percentile:.1f} | "
+              "{search_percentile:.1f} |",
+    "rank_speed": "| {what} | {pieces} | {seconds:.2f} | {times_fastai:g} |",
     "compose_time": "| {what} | {words:,} | {seconds:g} | {best:g} |",
 }
 
@@ -86,20 +104,40 @@ def test_every_benchmark_has_its_table():
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_are_those_on_file(name):
     told = json.loads((ROOT / f"benchmarks/{name}.json").read_text())
-    assert f"`{told['command']}`" in README.replace("\n", " ")
+    assert f"`{told['command']}`" in RESULTS.replace("\n", " ")
     assert told["rows"]
     for row in told["rows"]:
-        assert TABLES[name].format(**row) + "\n" in README
+        assert TABLES[name].format(**row) + "\n" in RESULTS
 
 
 def test_what_the_processor_does_and_8_bits_cost():
     told = json.loads((ROOT / "benchmarks/generate_speed.json").read_text())["settings"]
-    assert f"8-bit weights cost {told['int8_cost_percent']:.2f} % in nats" in README
+    assert f"8-bit weights cost {told['int8_cost_percent']:.2f} % in nats" in RESULTS
     rates = told["rates_of_one_core"]
-    assert f"({max(rates['onnxruntime'], rates['onednn']):,.0f} billion operations per second on one core)" in README
-    assert f"({rates['reading']:g} GB per second)" in README
+    assert f"({max(rates['onnxruntime'], rates['onednn']):,.0f} billion operations per second on one core)" in RESULTS
+    assert f"({rates['reading']:g} GB per second)" in RESULTS
 
 
 def test_pictures_are_there():
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_summary_is_what_is_on_file():
+    def rows(name):
+        return json.loads((ROOT / f"benchmarks/{name}.json").read_text())["rows"]
+    speed = {(r["threads"], r["bs"]): r for r in rows("generate_speed")}
+    for who in ("clara", "fastai", "gpt2"):
+        assert f"{speed[1, 1][f'{who}_words_per_second']:,}, {speed[1, 256][f'{who}_words_per_second']:,}" in README
+    sets = {r["set"]: r for r in rows("polyphonic")}
+    assert "| " + ", ".join(f"{sets[name]['test']:.2f}" for name in ("JSB", "Nottingham", "MuseData", "Piano-midi")) + " |" in README
+    judges = [r["percentile"] for r in rows("ranking")]
+    assert "| " + ", ".join(f"{judges[i]:.0f}" for i in (1, 2, 4, 3)) + " | chance 50 |" in README
+    whole = {r["what"]: r["seconds"] for r in rows("compose_time")}
+    assert f"| {whole['8 pieces']:g} s, {whole['256 continuations']:g} s |" in README
+    train = rows("train_speed")[0]
+    assert f"| {train['clara_words_per_second']:,} | fastai {train['fastai_words_per_second']:,} |" in README
+    files = {r["what"]: r["files_per_second"] for r in rows("encode_speed")}
+    assert f"| {files['clara, notewise']:,.0f} | MidiTok {files['miditok TSD']:.0f} |" in README
+    scored = {r["what"]: r["seconds"] for r in rows("rank_speed")}
+    assert f"| {scored['Clara, from notes']:.1f} s | fastai {scored['fastai']:.1f} s |" in README
