@@ -21,14 +21,14 @@ ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "c
 UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
 INSTALLED = "music21:"  # of --mix-human without a folder
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
 EXAMPLES = """
 python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
 python generate.py -n 256 --top 4 --key "E minor" --seed 7  # the best 4 of 256 in a key, and the same again tomorrow
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "search": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
 
 
 def parser():
@@ -39,6 +39,7 @@ def parser():
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
     music("--by", default="critic", metavar="SCORES",
           help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, a sum as critic + 0.1 copied, or none")
+    music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     music("--search", action="store_true", help="compose in blocks and go on only from the best of them; pieces may share beginnings")
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
@@ -224,7 +225,10 @@ def _judge(args, generator):
         return None
     from critic.scores import Judges, weighted
 
-    return weighted(args.by, Judges("chordwise" if generator.encoding.name == "chordwise" else "notewise"))
+    judges = Judges("chordwise" if generator.encoding.name == "chordwise" else "notewise", critic_folder=args.critic)
+    if args.critic:
+        judges.critic  # noqa: B018 - a folder that is none is refused before composing
+    return weighted(args.by, judges)
 
 
 def _best(samples, args, judge):

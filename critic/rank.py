@@ -121,6 +121,7 @@ def parser():
     judge = p.add_argument_group("judgement").add_argument
     judge("--by", default="critic", metavar="SCORES", help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, or a sum "
           "as critic + 0.1 copied")
+    judge("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     judge("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are shown, and copied to --out")
     judge("--encoding", default="notewise", choices=["notewise", "chordwise"], help="how music is spelled; for the judges")
     run = p.add_argument_group("run").add_argument
@@ -153,7 +154,7 @@ def _run(args, answer):
     if not paths:
         raise NoData(f"{', '.join(args.pieces)}: no MIDI file, score or text")
     torch.set_num_threads(args.threads)
-    judges = Judges(args.encoding)
+    judges = Judges(args.encoding, critic_folder=args.critic)
     scores = weighted(args.by, judges)
     with tqdm(total=len(paths), unit=" pieces", disable=None, desc="judging", leave=False) as bar:
         rows, bad = judged(paths, scores, bar.update)

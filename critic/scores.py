@@ -31,15 +31,17 @@ class Judges:
     ----------
     encoding : name of an encoding that there are classifiers for
     folder : where `critic-…`, `composer-…` and the generator lie
+    critic_folder : of another critic than that one, or None
     """
 
-    def __init__(self, encoding="notewise", folder=ROOT):
+    def __init__(self, encoding="notewise", folder=ROOT, critic_folder=None):
         self.encoding, self.folder = encoding, Path(folder)
+        self.critic_folder = Path(critic_folder) if critic_folder else self.folder / f"critic-{encoding}"
 
     @cached_property
     def critic(self):
         """The Critic."""
-        return Critic.load(self.folder / f"critic-{self.encoding}")
+        return Critic.load(self.critic_folder)
 
     @cached_property
     def composers(self):

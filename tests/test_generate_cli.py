@@ -380,7 +380,7 @@ def judged(tmp_path, monkeypatch):
 
     tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
     monkeypatch.setattr(scores, "ROOT", tmp_path / "pretrained")
-    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained"))
+    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
 
 
 def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
@@ -413,6 +413,18 @@ def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
 def test_no_critic(model, tmp_path, monkeypatch, capsys):
     from critic import scores
 
-    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path))
+    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path, None))
     assert "critic-notewise" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio")
     assert "nonsense" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "nonsense", "-n", 2)
+
+
+def test_a_critic_of_ones_own_ranks(model, tmp_path, judged, capsys):
+    tiny.classifier(seed=9).save(tmp_path / "own")
+    argv = ["--model", model, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 6, "--top", 6]
+    assert tiny.leave(generate.main, [*argv, "--critic", tmp_path / "own", "--out", tmp_path / "a"]) == 0
+    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "b"]) == 0
+    mine, other = (dict(zip(t["seed"], t["critic"])) for t in (pd.read_csv(tmp_path / name / "ranking.csv") for name in "ab"))
+    piece = Generator(Checkpoint.load(model)).generate(1, 8, seed=5, settings=generate_settings())[0]
+    assert mine[5] == pytest.approx(tiny.classifier(seed=9).score([piece.composed()])[0], abs=0.02) and mine != other
+    assert "nothing" in refused(capsys, "--model", model, "--critic", tmp_path / "nothing", "--out", tmp_path / "c")
+    assert not (tmp_path / "c").exists()

@@ -108,7 +108,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
 
     tiny.checkpoint().save(tmp_path / "model")
     tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
-    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained"))
+    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
     argv = ["--model", tmp_path / "model", "-n", 12, "--top", 4, "--search", "--quarters", 28, "--seed", 2, "--no-audio", "--no-pictures"]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "one"]) == 0
     assert tiny.leave(generate.main, ["--replay", tmp_path / "one" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "two"]) == 0
