@@ -12,6 +12,7 @@ import numpy as np
 from clara.errors import BadSetting
 from clara.notes import NoteSequence, crop
 from web.shelf import Piece
+from web.wishes import LONGEST_PROMPT
 
 FIRST, THEN = 4, 64  # candidates composed together
 TOLD_COMPOSERS = 2
@@ -117,8 +118,7 @@ class Composer:
         """A prompt as this model's encoding can hold it."""
         from critic.classifier import on_grid
 
-        if quarters:
-            notes = crop(notes, 0, round(quarters * notes.steps_per_quarter))
+        notes = crop(notes, 0, round((quarters or LONGEST_PROMPT) * notes.steps_per_quarter))
         encoding = self.generator.encoding
         if notes.instruments != encoding.instruments:
             notes = replace(notes, instruments=encoding.instruments) if len(encoding.prefixes) > 1 else notes
