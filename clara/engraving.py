@@ -11,8 +11,8 @@ Contents: `notes_to_stream`, `to_musicxml`, `to_svg`, `to_svgs`.
 """
 
 from fractions import Fraction
-from pathlib import Path
 from math import ceil
+from pathlib import Path
 
 from clara.errors import BadSetting, NoNotes
 
