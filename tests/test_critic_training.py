@@ -25,6 +25,14 @@ def figure(seed, n_notes=160):
     return mend(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """A fifth of the usual steps of learning a frozen net's heads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "STEPS", training.STEPS // 5)
+        yield
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """Human here is a few notes again and again."""
