@@ -1,12 +1,12 @@
 """What ranking is worth: the best 8 of 64 by the critic, in the eyes of judges that the ranking never saw.
 
-python benchmarks/ranking.py EXCERPTS --judges runs/judge-lstm runs/judge-roll [--batches 16]
+python benchmarks/ranking.py EXCERPTS --judges runs/judge-lstm runs/judge-notes [--batches 48] [--free]
 
-EXCERPTS is a folder of critic.excerpts. A batch is 64 continuations of one prompt of a test work, as
+EXCERPTS is a folder of critic.excerpts. A batch is 64 continuations of one prompt of a test work, or, with --free, 64 pieces from nothing, as
 `generate.py` samples them; prompt and seam are cut off as in the excerpts. Of each judge: the mean percentile of the best 8 among their 64
 (chance: 50), and how well it tells human excerpts of test works from them (AUC; 0.5: not at all), beside all samples unranked. Likelihood under a
 model of another encoding is one more judge. Then, for the measures of `critic.measures`, how near the best and as many at
-random are to the human excerpts. Intervals are of 95 %, by bootstrap over batches.
+random, the mean of DRAWS draws, are to the human excerpts. Intervals are of 95 %, by bootstrap over batches.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import record
-from roll_judge import RollJudge
+from notes_judge import NotesJudge
 
-DRAWS = 1000
+DRAWS = 500
 
 
 def interval(values, statistic, rng):
@@ -26,22 +26,30 @@ def interval(values, statistic, rng):
     return [round(float(q), 3) for q in np.percentile(draws, [2.5, 97.5])]
 
 
-def batches(model, corpus, n_batches, n, quarters, seed, settings, threads):
-    """Of each batch, n pieces of some quarters as NoteSequence; prompts are of test works."""
+def batches(model, corpus, n_batches, n, quarters, seed, settings, threads, free=False):
+    """Of each batch, n pieces of some quarters as NoteSequence; prompts are of test works, or there are none.
+
+    `settings` is a function of the seeds of a batch that gives the settings of each piece.
+    """
     from clara.generator import Generator
     from clara.notes import crop
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
 
     generator, pieces, rng = Generator.load(model), Pieces(corpus, 0), np.random.default_rng(seed)
     step, found = corpus.encoding.steps_per_quarter, []
+
+    def composed(prompt, before):
+        first = int(rng.integers(2**31))
+        samples = generator.generate(n, SEAM + quarters + ENDING, prompt, settings([first + i for i in range(n)]), seed=first, threads=threads)
+        found.append([crop(s.notes, (before + SEAM) * step, (before + SEAM + quarters) * step) for s in samples])
     for i, at in pieces.places("test", quarters, 20 * n_batches, rng):
-        if at < PROMPT or len(found) == n_batches:
-            continue
-        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step)
-        if not len(prompt):
-            continue
-        samples = generator.generate(n, SEAM + quarters + ENDING, prompt, settings, seed=int(rng.integers(2**31)), threads=threads)
-        found.append([crop(s.notes, (PROMPT + SEAM) * step, (PROMPT + SEAM + quarters) * step) for s in samples])
+        if len(found) == n_batches:
+            break
+        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT else ()
+        if free:
+            composed(None, 0)
+        elif len(prompt):
+            composed(prompt, PROMPT)
     return found
 
 
@@ -54,18 +62,21 @@ def likelihoods(folder):
 
 
 def loaded(folder):
-    """A judge: a critic, or one that reads piano rolls."""
+    """A judge: a critic, or one that reads notes."""
     from critic.classifier import Critic
 
-    return RollJudge.load(folder) if (Path(folder) / "roll.json").is_file() else Critic.load(folder)
+    return NotesJudge.load(folder) if (Path(folder) / "notes.json").is_file() else Critic.load(folder)
 
 
 def named(judge):
     """A judge by what it is made of, and how good it is by itself."""
-    if isinstance(judge, RollJudge):
-        return f"piano roll, convolutions, from scratch (AUC {judge.auc:.2f})"
+    if isinstance(judge, NotesJudge):
+        return f"notes, convolutions, from scratch (AUC {judge.auc:.2f})"
+    auc = judge.info["figures"]["test"]["auc"]
+    if judge.kind == "rolls":
+        return f"piano rolls, convolutions, from scratch (AUC {auc:.2f})"
     begun = judge.kind if judge.info["training"]["arguments"]["pretrained"] else "from scratch"
-    return f"{judge.encoding.name} {judge.arch}, {begun} (AUC {judge.info['figures']['test']['auc']:.2f})"
+    return f"{judge.encoding.name} {judge.arch}, {begun} (AUC {auc:.2f})"
 
 
 def judge_rows(name, judge, composed, best, human, rng):
@@ -83,25 +94,28 @@ def judge_rows(name, judge, composed, best, human, rng):
 
 
 def measure_rows(composed, best, human, rng):
-    """How near the best and the unranked are to human music, as rows."""
+    """How near the best, as many at random and all unranked are to human music, as rows."""
     from critic.measures import Reference, measured
 
     flat = [p for batch in composed for p in batch]
     values, of_human = measured(flat), measured(human)
-    half = len(human) // 2
+    half, n_batches, n, top = len(human) // 2, len(composed), len(composed[0]), best.shape[1]
     rows = []
     for name in values:
         reference = Reference(of_human[name])
-        each = np.stack([reference.counts(v[None]) for v in values[name]]).reshape(len(composed), len(composed[0]), -1)
-        pairs = np.stack([np.take_along_axis(each, best[:, :, None], 1).sum(1), each.sum(1)], 1)  # (batches, 2, bins)
-        halves = Reference(of_human[name][:half])
-
-        def areas(p, reference=reference):
-            return np.array([reference.compare(p[:, k].sum(0)) for k in (0, 1)])
-        (best_area, best_kl), (area, kl) = areas(pairs)
-        gain = interval(pairs, lambda p, areas=areas: areas(p)[0, 0] - areas(p)[1, 0], rng)
-        rows.append({"measure": name, "best_area": round(float(best_area), 3), "unranked_area": round(float(area), 3), "gain_interval": gain,
-                     "best_kl": round(float(best_kl), 4), "unranked_kl": round(float(kl), 4), "nearer": bool(best_area > area),
+        each = np.stack([reference.counts(v[None]) for v in values[name]]).reshape(n_batches, n, -1)  # (batches, n, bins)
+        chosen = np.take_along_axis(each, best[:, :, None], 1).sum(1)
+        halves, random, gains = Reference(of_human[name][:half]), [], []
+        for _ in range(DRAWS):
+            drawn = np.take_along_axis(each, rng.permuted(np.tile(np.arange(n), (n_batches, 1)), axis=1)[:, :top, None], 1).sum(1)
+            again = rng.integers(n_batches, size=n_batches)
+            random.append(reference.compare(drawn.sum(0)))
+            gains.append(reference.compare(chosen[again].sum(0))[0] - reference.compare(drawn[again].sum(0))[0])
+        (best_area, best_kl), (area, kl) = reference.compare(chosen.sum(0)), np.mean(random, axis=0)
+        rows.append({"measure": name, "best_area": round(float(best_area), 4), "random_area": round(float(area), 4),
+                     "gain_interval": [round(float(q), 4) for q in np.percentile(gains, [2.5, 97.5])],
+                     "best_kl": round(float(best_kl), 4), "random_kl": round(float(kl), 4), "nearer": bool(best_area > area),
+                     "all_area": round(float(reference.compare(each.sum((0, 1)))[0]), 4),
                      "human_area": round(halves.compare(halves.counts(of_human[name][half:]))[0], 3)})
     return rows
 
@@ -115,7 +129,8 @@ def main():
     p.add_argument("--critic", default="pretrained/critic-notewise")
     p.add_argument("--by", default="critic", help="a sum of scores, as critic + 0.1 likelihood")
     p.add_argument("--judges", nargs="+", required=True)
-    p.add_argument("--batches", type=int, default=16)
+    p.add_argument("--batches", type=int, default=48)
+    p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
     p.add_argument("--human", type=int, default=512)

@@ -8,7 +8,7 @@ from critic.classifier import HUMAN
 
 def classifier_card(classifier):
     """A card: what it tells apart, data and licences, figures, how it was made."""
-    training, sizes = classifier.info["training"], classifier.sizes
+    training = classifier.info["training"]
     rows = "\n".join(f"| {split}: {k.replace('_', ' ')} | {v} |" for split, found in classifier.info["figures"].items() for k, v in found.items())
     is_critic = HUMAN in classifier.classes
     names = "human music from generated" if is_critic else f"{len(classifier.classes)} composers apart: {', '.join(classifier.classes)}"
@@ -17,8 +17,7 @@ def classifier_card(classifier):
                "It puts every piece under one of its composers, whoever wrote it.")
     return f"""# {'A critic' if is_critic else 'A composer classifier'} of {classifier.encoding.name} text
 
-Tells {names}. The encoder of a language model, {classifier.arch} {'/'.join(str(v) for v in sizes.values())}, and a small head; \
-a judgement for every {classifier.window_quarters:g} quarter notes, calibrated.
+Tells {names}. {_net(classifier)}; a judgement for every {classifier.window_quarters:g} quarter notes, calibrated.
 
 ## Data
 
@@ -34,9 +33,24 @@ Excerpts as `python -m critic.excerpts` makes them, equal in length and place; n
 
 ## Made by
 
-`{training['command']}`, {training['minutes']:g} minutes, {training['date']}.
+{_made(classifier)}
 
 ## Use
 
 {warning}
 """
+
+
+def _net(classifier):
+    """What it is made of, as the beginning of a sentence."""
+    if classifier.kind == "blend":
+        return "A blend of voices: " + "; ".join(f"{weight:g} of {_net(voice)[0].lower()}{_net(voice)[1:]}" for voice, weight in classifier.voices)
+    if classifier.kind == "rolls":
+        return f"A net of convolutions that reads piano rolls, {'/'.join(str(w) for w in classifier.sizes['widths'])}, from scratch"
+    return f"The encoder of a language model, {classifier.arch} {'/'.join(str(v) for v in classifier.sizes.values())}, and a small head"
+
+
+def _made(classifier):
+    """Its command, and those of its voices."""
+    makings = [v.info["training"] for v, _ in classifier.voices] + [classifier.info["training"]]
+    return "\n\n".join(f"`{m['command']}`, {m['minutes']:g} minutes, {m['date']}." for m in makings)

@@ -5,7 +5,10 @@ lies beside it), `vocab.txt` and `config.json`:
 architecture, encoding, classes, length of a window, the temperature that its logits are divided by (Guo et al. 2017,
 found on valid), how it was trained and its figures.
 
-Contents: `Classifier`, `Critic`, `ComposerClassifier`, `read_piece`.
+There are four kinds: `tuned` and `frozen` read text (see `critic.net`), `rolls` reads piano rolls (`critic.rolls`), and a `blend` adds
+up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.blend`).
+
+Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `read_piece`.
 """
 
 import json
@@ -26,10 +29,12 @@ from clara.generator import read_prompt
 from clara.notes import NoteSequence, mend
 from clara.vocab import Vocab, spelled
 from critic.net import collate, from_tensors, windows_of
+from critic.rolls import RollNet, collate_rolls
 
 FORMAT = 1
 LEAST_QUARTERS = 8.0  # of a piece, where windows are longer
-WORDS_AT_ONCE = 2**14  # read side by side, which bounds memory
+WORDS_AT_ONCE, STEPS_AT_ONCE = 2**14, 2**15  # read side by side, which bounds memory
+ROLLS, BLEND = "rolls", "blend"
 HUMAN, GENERATED = "human", "generated"
 
 
@@ -45,8 +50,9 @@ class Classifier:
     classes : list of str
     window_quarters : length of a window
     temperature : that logits are divided by
-    kind : of the net, in `critic.net.KINDS`
+    kind : "tuned", "frozen", "rolls" or "blend"
     info : dict with `training`, `versions` and `figures`
+    voices : of a blend, list of (Classifier, weight of its log-probabilities)
     """
 
     arch: str
@@ -59,9 +65,15 @@ class Classifier:
     temperature: float = 1.0
     kind: str = "tuned"
     info: dict = field(default_factory=dict)
+    voices: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind)
+        if self.kind == ROLLS:
+            self.net = RollNet(len(self.classes), self.encoding.steps_per_quarter, self.window_quarters, **self.sizes)
+            self.net.load_state_dict({k.removeprefix("head."): v.float() if v.is_floating_point() else v for k, v in self.tensors.items()})
+            self.net.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        elif self.kind != BLEND:
+            self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind)
 
     @classmethod
     def load(cls, folder):
@@ -73,26 +85,53 @@ class Classifier:
             Naming what is missing, broken or does not agree.
         """
         folder = Path(folder)
-        missing = [n for n in (WEIGHTS, VOCAB, CONFIG) if not (folder / n).is_file()]
-        if missing:
-            raise CheckpointMismatch(f"{folder}: not a classifier's folder, {', '.join(missing)} missing")
+        config = _config(folder)
         try:
-            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            tensors = load((folder / WEIGHTS).read_bytes())
-            vocab = _vocab(folder / VOCAB)
             if config["classifier"] != FORMAT:
                 raise CheckpointMismatch(f"{folder / CONFIG}: format {config['classifier']!r}, this version of Clara reads {FORMAT}")
-            if "encoder" in config:
-                tensors |= _encoder(folder, **config["encoder"])
-            info = {k: config[k] for k in ("training", "versions", "figures") if k in config}
-            if len(vocab) != len(tensors["embedding.weight"]):
-                raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}")
-            found = cls(config["arch"], config["sizes"], encodings.make(config["encoding"]), vocab, tensors, config["classes"],
-                        config["window_quarters"], config["temperature"], config["kind"], info)
+            found = (cls._load_blend if config["kind"] == BLEND else cls._load_one)(folder, config)
         except (ValueError, SafetensorError, BadSetting, KeyError, TypeError, RuntimeError) as e:
             raise CheckpointMismatch(f"{folder}: a broken {CONFIG} or {WEIGHTS} ({type(e).__name__} {e})") from e
         found._check(folder)
         return found
+
+    @classmethod
+    def _load_one(cls, folder, config):
+        _must_hold(folder, WEIGHTS, VOCAB)
+        tensors, vocab = load((folder / WEIGHTS).read_bytes()), _vocab(folder / VOCAB)
+        if "encoder" in config:
+            tensors |= _encoder(folder, **config["encoder"])
+        if config["kind"] != ROLLS and len(vocab) != len(tensors["embedding.weight"]):
+            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}")
+        return cls(config["arch"], config["sizes"], encodings.make(config["encoding"]), vocab, tensors, config["classes"],
+                   config["window_quarters"], config["temperature"], config["kind"], _info(config))
+
+    @classmethod
+    def _load_blend(cls, folder, config):
+        return cls.blended([(cls.load(folder / v["folder"]), v["weight"]) for v in config["voices"]], _info(config))
+
+    @classmethod
+    def blended(cls, voices, info=None):
+        """A classifier of some others' voices.
+
+        Parameters
+        ----------
+        voices : list of (Classifier, weight), at least one
+        info : dict
+
+        Raises
+        ------
+        BadSetting
+            If there are none, or they do not read the same text, tell the same classes or judge the same windows.
+        """
+        if not voices:
+            raise BadSetting("a blend of no voices says nothing")
+        first = voices[0][0]
+        for voice, _ in voices:
+            if (voice.encoding.settings, voice.classes, voice.window_quarters) != (first.encoding.settings, first.classes, first.window_quarters) \
+                    or voice.kind != ROLLS and voice.vocab.words != first.vocab.words:
+                raise BadSetting("voices that differ in their text, classes or windows cannot be blended; those that read text come first")
+        return cls(BLEND, {}, first.encoding, first.vocab, {}, first.classes, first.window_quarters, 1.0, BLEND, info or {}, voices)
 
     def _check(self, folder):
         """Raise CheckpointMismatch if this is another kind of classifier."""
@@ -110,6 +149,9 @@ class Classifier:
         CannotWrite
         """
         folder = make_folder(folder)
+        if self.kind == BLEND:
+            self._save_blend(folder, encoder)
+            return
         stored = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.tensors.items()
                   if k != "output.bias" and (encoder is None or k.startswith("head."))}
         shared = {"encoder": {"model": Path(os.path.relpath(encoder, folder)).as_posix(), "weights": weights_hash(encoder)}} if encoder else {}
@@ -118,6 +160,15 @@ class Classifier:
                   "n_parameters": sum(v.numel() for k, v in self.tensors.items() if k != "output.bias"), **shared, **self.info}
         self.vocab.save(folder / VOCAB)
         write_whole(folder / WEIGHTS, save(stored))
+        write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+
+    def _save_blend(self, folder, encoder):
+        names = [f"{i}-{voice.kind}" for i, (voice, _) in enumerate(self.voices, start=1)]
+        for name, (voice, _) in zip(names, self.voices):
+            voice.save(folder / name, encoder if voice.kind == "frozen" else None)
+        config = {"classifier": FORMAT, "kind": BLEND, "encoding": self.encoding.settings, "classes": self.classes,
+                  "window_quarters": self.window_quarters,
+                  "voices": [{"folder": name, "weight": weight} for name, (_, weight) in zip(names, self.voices)], **self.info}
         write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
     def curves(self, pieces):
@@ -136,16 +187,25 @@ class Classifier:
         TooShort, BadMusicFile, NoNotes, UnknownWord
             For a piece that is shorter than a window, silent, or cannot be read.
         """
-        texts = [self._text(p, i) for i, p in enumerate(pieces)]
-        curves, by_length = [None] * len(texts), sorted(range(len(texts)), key=lambda i: len(texts[i][0]))
+        return self._told([self._words(p, i) for i, p in enumerate(pieces)])
+
+    def _told(self, pieces):
+        """`curves` of pieces as words, long enough and not silent."""
+        if self.kind == BLEND:
+            told = zip(*(voice._told(pieces) for voice, _ in self.voices))
+            return [_normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices))) for each in told]
+        prepare, size, at_once = (self._roll, lambda piece: piece[1], STEPS_AT_ONCE) if self.kind == ROLLS else (
+            self._text, lambda piece: len(piece[0]), WORDS_AT_ONCE)
+        ready = [prepare(words) for words in pieces]
+        curves, by_length = [None] * len(ready), sorted(range(len(ready)), key=lambda i: size(ready[i]))
         while by_length:
-            longest = len(texts[by_length[-1]][0])
-            rows = by_length[-max(1, WORDS_AT_ONCE // longest):]
+            rows = by_length[-max(1, at_once // size(ready[by_length[-1]])):]
             del by_length[-len(rows):]
-            ids, window = collate([texts[i] for i in rows], self.vocab.pad)
+            batch = collate_rolls([ready[i] for i in rows]) if self.kind == ROLLS else collate([ready[i] for i in rows], self.vocab.pad)
             with torch.inference_mode():
-                told = (self.net(ids, window) / self.temperature).log_softmax(1).numpy()
-            bounds = np.cumsum([0, *(texts[i][1].max() + 1 for i in rows)])
+                told = (self.net(*batch) / self.temperature).log_softmax(1).numpy()
+            n_windows = [len(self.net.spans(ready[i][1])) if self.kind == ROLLS else ready[i][1].max() + 1 for i in rows]
+            bounds = np.cumsum([0, *n_windows])
             for i, begin, end in zip(rows, bounds, bounds[1:]):
                 curves[i] = told[begin:end]
         return curves
@@ -157,16 +217,54 @@ class Classifier:
         means = np.stack([c.mean(0) for c in self.curves(pieces)])
         return (means - np.logaddexp.reduce(means, axis=1, keepdims=True)).astype(np.float32)
 
-    def _text(self, piece, i):
-        """A piece as ids after xxbos, and each one's window."""
+    def _words(self, piece, i):
+        """A piece as words, long enough to be judged."""
         name = piece if isinstance(piece, (str, Path)) else f"piece {i + 1}"
         words = read_piece(piece, self.encoding, self.vocab)
         quarters = sum(self.encoding.steps(words)) / self.encoding.steps_per_quarter
         least = min(LEAST_QUARTERS, self.window_quarters)
         if quarters < least:
             raise TooShort(f"{name}: {quarters:g} quarters, and {least:g} is the least that can be judged")
+        return words
+
+    def _text(self, words):
+        """Words as ids after xxbos, and each one's window."""
         window = windows_of(self.encoding, words, self.window_quarters)
         return self.vocab.ids(["xxbos", *words]), np.r_[window[:1], window]
+
+    def _roll(self, words):
+        """Words as notes, and how many steps they last."""
+        return self.encoding.decode(words)[0], sum(self.encoding.steps(words))
+
+
+def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned"):
+    """A Critic or a ComposerClassifier, by its classes; sizes may name dropouts, which are over."""
+    sizes = {k: v for k, v in sizes.items() if not k.endswith("_p")}
+    return (Critic if HUMAN in classes else ComposerClassifier)(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind)
+
+
+def _normalised(told):
+    return (told - np.logaddexp.reduce(told, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _must_hold(folder, *names):
+    missing = [n for n in names if not (folder / n).is_file()]
+    if missing:
+        raise CheckpointMismatch(f"{folder}: not a classifier's folder, {', '.join(missing)} missing")
+
+
+def _config(folder):
+    """What config.json says; raises CheckpointMismatch where there is none that can be read."""
+    _must_hold(folder, CONFIG)
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return config | {"kind": config["kind"]}
+    except (ValueError, KeyError, TypeError) as e:
+        raise CheckpointMismatch(f"{folder}: a broken {CONFIG} ({type(e).__name__} {e})") from e
+
+
+def _info(config):
+    return {k: config[k] for k in ("training", "versions", "figures") if k in config}
 
 
 def _encoder(folder, model, weights):

@@ -6,7 +6,7 @@ fine-tuned, of its last layer the mean, the largest and the last output (concat 
 `frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output. The head has two
 linear layers.
 
-Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `new_net`, `from_tensors`, `to_tensors`.
+Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `new_net`, `from_tensors`, `to_tensors`, `multiplies_bfloat16`.
 """
 
 import numpy as np
@@ -160,7 +160,7 @@ class _Read(nn.Module):
         super().__init__()
         unused = {"output.bias": torch.zeros(len(tensors["embedding.weight"]))}
         self.reader = architecture(arch).Reader(tensors | unused)
-        self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and _multiplies_bfloat16() else torch.float32
+        self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and multiplies_bfloat16() else torch.float32
         self.reader.to(self.dtype)
         self.all_layers = all_layers
 
@@ -171,7 +171,7 @@ class _Read(nn.Module):
         return self.reader.layers(ids, start) if self.all_layers else self.reader.hidden(ids, start)[0]
 
 
-def _multiplies_bfloat16():
+def multiplies_bfloat16():
     """Whether products in bfloat16 are quicker here than in float32; older versions of torch do not tell."""
     return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 

@@ -1,7 +1,7 @@
 """Train a critic or a composer classifier: python -m critic.train EXCERPTS --pretrained MODEL --out FOLDER
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
-learned, in a tenth of the time. Of excerpts by human and generator comes a critic, of excerpts by composer a composer
+learned, in a tenth of the time; with --rolls a net that reads piano rolls is learned from scratch, a second voice for `critic.blend`. Of excerpts by human and generator comes a critic, of excerpts by composer a composer
 classifier. See `critic.training` for how.
 """
 
@@ -29,15 +29,16 @@ def parser():
     start = net.add_mutually_exclusive_group(required=True).add_argument
     start("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start")
     start("--from-scratch", action="store_true", help="start from no weights")
+    start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
     net.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
     net.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
     net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
     net.add_argument("--drop-mult", type=cli.within(0, 3), default=0.3, metavar="X", help="scales all dropouts; those of the encoder")
     fit = p.add_argument_group("training").add_argument
-    fit("--epochs", type=cli.at_least(1), default=4, metavar="N", help="passes over the music; each in other keys")
-    fit("--lr", type=cli.above(0), metavar="X", help="highest rate; without it 2e-3, and 1e-3 with --frozen")
-    fit("--bs", type=cli.at_least(2), default=32, metavar="N", help="how many are read side by side; excerpts")
+    fit("--epochs", type=cli.at_least(1), metavar="N", help="passes over the music; each in other keys, without it 4, and 8 with --rolls")
+    fit("--lr", type=cli.above(0), metavar="X", help="highest rate; without it 2e-3, 1e-3 with --frozen, 3e-3 with --rolls")
+    fit("--bs", type=cli.at_least(2), metavar="N", help="how many are read side by side; excerpts, without it 32, and 64 with --rolls")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; the head, order, keys and dropout")
@@ -49,16 +50,17 @@ def main(argv=None):
     """Parse, learn, report."""
     p = parser()
     args = p.parse_args(argv)
-    if args.frozen and args.from_scratch:
+    if args.frozen and not args.pretrained:
         p.error("--frozen keeps what --pretrained names")
     if args.share and not args.frozen:
         p.error("--share is for an encoder that stays as it is: --frozen")
-    if args.arch and args.pretrained:
-        p.error("--arch goes with --from-scratch; --pretrained has its own")
+    if args.arch and not args.from_scratch:
+        p.error("--arch goes with --from-scratch")
     with cli.waiting("loading"):
         import torch  # heavy imports wait for --help
 
         from clara.models import architecture
+        from critic.roll_training import train_rolls
         from critic.training import HUMAN, WINDOW, figures, train, train_frozen
     from clara import encodings
     from clara.cards import CARD
@@ -82,11 +84,14 @@ def main(argv=None):
     out, began = new_folder(args.out), time.perf_counter()
     quarters = args.window or (WINDOW if HUMAN in set(table["label"]) else made["quarters"])
     how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
+    passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     tensors = {k: v.float() for k, v in tensors.items()} if tensors else None
-    if args.frozen:
+    if args.rolls:
+        classifier = train_rolls(table, encoding, vocab, **passes, **how)
+    elif args.frozen:
         classifier = train_frozen(table, encoding, vocab, arch, sizes, tensors, **how)
     else:
-        classifier = train(table, encoding, vocab, arch, sizes, tensors, epochs=args.epochs, bs=args.bs, dropout=args.dropout, **how)
+        classifier = train(table, encoding, vocab, arch, sizes, tensors, dropout=args.dropout, **passes, **how)
     classifier.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
                                     "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
                                     "minutes": round((time.perf_counter() - began) / 60, 1)},

@@ -5,7 +5,7 @@ alone, then all, lower layers at lower rates, in another key each time a piece i
 is read once (a critic's in some key, a composer's in its own), and the head is learned on what all layers told, in a tenth of
 the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
 
-Contents: `train`, `train_frozen`, `figures`, `window_logits`, `calibrated`, `auc`, `accuracies`, `Excerpts`.
+Contents: `train`, `train_frozen`, `figures`, `window_logits`, `calibrated`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
 """
 
 import time
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from critic.classifier import GENERATED, HUMAN, ComposerClassifier, Critic
-from critic.net import collate, from_tensors, new_net, to_tensors, windows_of
+from critic.classifier import GENERATED, HUMAN, Critic, new_classifier
+from critic.net import collate, from_tensors, multiplies_bfloat16, new_net, to_tensors, windows_of
 
 WINDOW = 8.0  # quarters
 STEPS, STEP_SIZE, DECAY, TELL = 1500, 512, 0.3, 100  # of learning a frozen net's head
@@ -125,7 +125,7 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
             scale = 1.0 if frozen else min(1.0, gone / 0.1 + 1e-3) * max(1e-3, 0.5 * (1 + np.cos(np.pi * max(0.0, gone))))
             for group, rate in zip(opt.param_groups, rates):
                 group["lr"] = rate * scale
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
                 logits = net(ids, window)
             loss = F.cross_entropy(logits.float(), label)
             opt.zero_grad(set_to_none=True)
@@ -141,7 +141,7 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
              f"{time.perf_counter() - began:.0f} s")
         if cost < best:
             best, kept = cost, (found, calibrated(logits, labels))
-    return _classifier(arch, sizes, encoding, vocab, kept[0], classes, quarters, kept[1])
+    return new_classifier(arch, sizes, encoding, vocab, kept[0], classes, quarters, kept[1])
 
 
 def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, lr=1e-3, seed=0, tell=print):
@@ -179,7 +179,7 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
             tell(f"step {step}/{STEPS}  train {loss.item():.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == valid_labels).float().mean()):.3f}")
             if cost < best:
                 best, kept = cost, (to_tensors(net), temperature)
-    return _classifier(arch, sizes, encoding, vocab, tensors | kept[0], classes, quarters, kept[1], "frozen")
+    return new_classifier(arch, sizes, encoding, vocab, tensors | kept[0], classes, quarters, kept[1], "frozen")
 
 
 @torch.inference_mode()
@@ -194,16 +194,15 @@ def _watched(excerpts, bs, *how):
     return tqdm(excerpts.batches(bs, *how), "listening", -(-len(excerpts) // bs), leave=False, disable=None, unit=" batches")
 
 
+def classes_of(table):
+    """The classes of a table of excerpts, in the order of a classifier's columns."""
+    return [GENERATED, HUMAN] if HUMAN in set(table["label"]) else sorted(set(table["label"]))
+
+
 def _sets(table, encoding, vocab, train_split, quarters):
     """Classes, excerpts to learn from, excerpts to choose by."""
-    classes = [GENERATED, HUMAN] if HUMAN in set(table["label"]) else sorted(set(table["label"]))
+    classes = classes_of(table)
     return classes, *(Excerpts(table[table["split"] == s], encoding, vocab, classes, quarters) for s in (train_split, "valid"))
-
-
-def _classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned"):
-    """A Critic or a ComposerClassifier."""
-    sizes = {k: v for k, v in sizes.items() if not k.endswith("_p")}
-    return (Critic if HUMAN in classes else ComposerClassifier)(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind)
 
 
 @torch.inference_mode()

@@ -81,6 +81,18 @@ def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, enco
                 info={"training": {}, "versions": {}, "figures": {}})
 
 
+def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
+    """A critic or composer classifier that reads piano rolls and was never trained."""
+    from critic.classifier import new_classifier
+    from critic.rolls import RollNet
+
+    torch.manual_seed(seed)
+    sizes, encoding = {"widths": [4, 6, 8, 8]}, checkpoint().encoding
+    net = RollNet(len(classes), encoding.steps_per_quarter, window_quarters, **sizes)
+    return new_classifier("rolls", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
+                          window_quarters, 0.5, "rolls")
+
+
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
     """A Learner with the callbacks that `clara.learner.fit` counts on."""
     from clara.callbacks import Meter, RunFolder

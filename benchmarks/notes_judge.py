@@ -1,0 +1,168 @@
+"""A judge that reads neither text nor piano rolls: convolutions along a list of notes, from scratch, human or generated?
+
+python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split other]
+
+EXCERPTS is a folder of critic.excerpts. It shares with the critics only the excerpts' making: other input, other
+architecture, no language model, and by default other works. A note is told by its key, length, place in the quarter, by how many notes are struck with it and its
+place among them, and by its distance to the note before, in semitones and in time. For `benchmarks/ranking.py`.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+LOWEST, KEYS, LONGEST, WIDEST, MOST = 21, 88, 48, 24, 8
+SIZES = (KEYS, LONGEST + 1, 12, MOST + 1, MOST + 1, 2 * WIDEST + 1, LONGEST + 1)  # of what is told of a note
+SHIFT = 6  # semitones up or down while it learns
+WIDTH, DILATIONS = 96, (1, 2, 4, 8, 16, 32)
+
+
+def told_of(notes):
+    """What is told of each note, int64 (n, 7); times in twelfths of a quarter."""
+    order = np.lexsort((notes.pitch, notes.start))
+    start, length, pitch = notes.start[order], notes.duration[order], notes.pitch[order]
+    _, first, which, many = np.unique(start, return_index=True, return_inverse=True, return_counts=True)
+    leap, gap = np.diff(pitch, prepend=pitch[:1]), np.diff(start, prepend=start[:1])
+    return np.stack([(pitch - LOWEST).clip(0, KEYS - 1), length.clip(0, LONGEST), start % 12, many[which].clip(0, MOST),
+                     (np.arange(len(start)) - first[which]).clip(0, MOST), leap.clip(-WIDEST, WIDEST) + WIDEST, gap.clip(0, LONGEST)], 1)
+
+
+class NotesNet(nn.Module):
+    """What is told of notes, embedded and added up, through dilated convolutions with residuals; mean and largest, two linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.embeddings = nn.ModuleList(nn.Embedding(size, WIDTH) for size in SIZES)
+        self.convolutions = nn.ModuleList(nn.Conv1d(WIDTH, WIDTH, 3, dilation=d, padding=d) for d in DILATIONS)
+        self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in DILATIONS)
+        self.head = nn.Sequential(nn.LayerNorm(2 * WIDTH), nn.Dropout(0.4), nn.Linear(2 * WIDTH, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, 1))
+
+    def forward(self, told, n_notes):
+        """Log-odds human (n,) of what is told, int64 (n, longest, 7), of which the first n_notes, int64 (n,), count."""
+        there = (torch.arange(told.shape[1]) < n_notes[:, None])[:, :, None]
+        x = F.dropout(sum(e(told[:, :, i]) for i, e in enumerate(self.embeddings)), 0.1, self.training) * there
+        for convolution, norm in zip(self.convolutions, self.norms):
+            heard = convolution((norm(x) * there).transpose(1, 2)).transpose(1, 2)
+            x = (x + F.dropout(F.gelu(heard), 0.1, self.training)) * there
+        mean = x.sum(1) / n_notes[:, None]
+        return self.head(torch.cat([mean, x.masked_fill(~there, -1e9).amax(1)], 1))[:, 0]
+
+
+def collated(told, rows, shift=None):
+    """Some pieces as a batch, in keys moved by shift where it is given."""
+    n_notes = torch.tensor([len(told[i]) for i in rows])
+    batch = np.zeros((len(rows), int(n_notes.max()), len(SIZES)), dtype=np.int64)
+    for k, i in enumerate(rows):
+        batch[k, :len(told[i])] = told[i]
+    if shift is not None:
+        batch[:, :, 0] = (batch[:, :, 0] + shift[:, None]).clip(0, KEYS - 1)
+    return torch.from_numpy(batch), n_notes
+
+
+class NotesJudge:
+    """What was learned, with the face of a critic.
+
+    Attributes
+    ----------
+    net : NotesNet
+    auc : on held-out works
+    """
+
+    def __init__(self, net, auc=float("nan")):
+        self.net, self.auc = net.eval(), auc
+
+    @classmethod
+    def load(cls, folder):
+        """Read a folder."""
+        net = NotesNet()
+        net.load_state_dict(torch.load(Path(folder) / "notes.pt", weights_only=True))
+        return cls(net, json.loads((Path(folder) / "notes.json").read_text())["figures"]["test"]["auc"])
+
+    @torch.inference_mode()
+    def score(self, pieces):
+        """Log-odds human, float32 (n,), of n NoteSequences at 12 steps per quarter."""
+        told = [told_of(p) for p in pieces]
+        self.net.eval()
+        return torch.cat([self.net(*collated(told, range(at, min(at + 64, len(told))))) for at in range(0, len(told), 64)]).numpy()
+
+
+def batches(told, bs, rng):
+    """Rows, shuffled, of neighbours in length."""
+    order = rng.permutation(len(told))
+    groups = [sorted(order[at:at + 16 * bs], key=lambda i: len(told[i])) for at in range(0, len(order), 16 * bs)]
+    chunks = [g[at:at + bs] for g in groups for at in range(0, len(g), bs)]
+    return [chunks[i] for i in rng.permutation(len(chunks))]
+
+
+def train(pieces, labels, valid, valid_labels, epochs, bs, lr, seed):
+    """The net of the epoch that is best on valid."""
+    torch.manual_seed(seed)
+    rng, net, told = np.random.default_rng(seed), NotesNet(), [told_of(p) for p in pieces]
+    opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * len(batches(told, bs, np.random.default_rng(0))))
+    best, kept = float("inf"), None
+    for epoch in range(epochs):
+        net.train()
+        began, total = time.perf_counter(), 0.0
+        for rows in batches(told, bs, rng):
+            odds = net(*collated(told, rows, rng.integers(-SHIFT, SHIFT + 1, len(rows))))
+            loss = F.binary_cross_entropy_with_logits(odds, torch.from_numpy(labels[rows]).float())
+            opt.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            opt.step()
+            schedule.step()
+            total += loss.item() * len(rows) / len(told)
+        odds = torch.from_numpy(NotesJudge(net).score(valid))
+        cost = float(F.binary_cross_entropy_with_logits(odds, torch.from_numpy(valid_labels).float()))
+        print(f"epoch {epoch + 1}/{epochs}  train {total:.4f}  valid {cost:.4f}  {time.perf_counter() - began:.0f} s", flush=True)
+        if cost < best:
+            best, kept = cost, {k: v.clone() for k, v in net.state_dict().items()}
+    net.load_state_dict(kept)
+    return net
+
+
+def main():
+    """Learn, tell, keep."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("excerpts")
+    p.add_argument("--out", required=True)
+    p.add_argument("--split", default="other")
+    p.add_argument("--epochs", type=int, default=15)
+    p.add_argument("--bs", type=int, default=64)
+    p.add_argument("--lr", type=float, default=2e-3)
+    p.add_argument("--seed", type=int, default=4)
+    p.add_argument("--threads", type=int, default=1)
+    args = p.parse_args()
+
+    from clara import encodings
+    from clara.files import new_folder
+    from critic.classifier import HUMAN
+    from critic.excerpts import read_excerpts
+    from critic.training import auc
+
+    torch.set_num_threads(args.threads)
+    table, made = read_excerpts(args.excerpts)
+    encoding, sets = encodings.make(made["encoding"]), {}
+    for split in (args.split, "valid", "test"):
+        rows = table[table["split"] == split]
+        sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
+    judge = NotesJudge(train(*sets[args.split], *sets["valid"], args.epochs, args.bs, args.lr, args.seed))
+    told = {}
+    for split in ("valid", "test"):
+        odds, human = judge.score(sets[split][0]), sets[split][1]
+        told[split] = {"auc": round(auc(odds[human], odds[~human]), 4), "accuracy": round(float(((odds > 0) == human).mean()), 4)}
+    out = Path(new_folder(args.out))
+    torch.save(judge.net.state_dict(), out / "notes.pt")
+    (out / "notes.json").write_text(json.dumps({"arguments": vars(args), "figures": told}, indent=1) + "\n")
+    print(told)
+
+
+if __name__ == "__main__":
+    main()

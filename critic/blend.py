@@ -1,0 +1,107 @@
+"""Blend voices into one critic or composer classifier: python -m critic.blend VOICE VOICE… --excerpts EXCERPTS --out FOLDER
+
+Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, and one that reads
+piano rolls (--rolls). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
+least on valid, so that the sum is calibrated, too. Voices that err in different places make a better judge together than the
+best of them alone.
+
+Contents: `blend`.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from clara import cli
+
+EXAMPLES = """
+python -m critic.train runs/excerpts --pretrained runs/mine --frozen --out runs/voice-text
+python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
+python -m critic.blend runs/voice-text runs/voice-rolls --excerpts runs/excerpts --share runs/mine --out runs/critic
+"""
+
+
+def blend(voices, table, split="valid"):
+    """Weigh voices by what costs least.
+
+    Parameters
+    ----------
+    voices : list of Critic, or of ComposerClassifier; text first
+    table : of `critic.excerpts.read_excerpts`
+    split : that is weighed by
+
+    Returns
+    -------
+    Critic or ComposerClassifier
+
+    Raises
+    ------
+    BadSetting
+        If they cannot be blended.
+    """
+    from scipy.optimize import minimize
+
+    type(voices[0]).blended([(voice, 1.0) for voice in voices])  # raises before anything is read
+    table = table[table["split"] == split].reset_index(drop=True)
+    curves = [voice.curves(table["words"].tolist()) for voice in voices]
+    labels = np.repeat([voices[0].classes.index(label) for label in table["label"]], [len(c) for c in curves[0]])
+    told = np.stack([np.concatenate(c) for c in curves]).astype(np.float64)  # (voices, windows, classes)
+    many = np.bincount(labels, minlength=told.shape[2])
+    weight = (1 / many.clip(1))[labels] / len(np.unique(labels))
+
+    def cost(w):
+        logits = np.tensordot(w, told, 1)
+        logp = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        apart = told[:, np.arange(len(labels)), labels] - (np.exp(logp)[None] * told).sum(2)
+        return -(weight * logp[np.arange(len(labels)), labels]).sum(), -(apart * weight).sum(1)
+    found = minimize(cost, np.full(len(voices), 1 / len(voices)), jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(voices))
+    return type(voices[0]).blended([(voice, round(float(w), 4)) for voice, w in zip(voices, found.x)])
+
+
+def parser():
+    """The command line."""
+    p = cli.Parser(__doc__, EXAMPLES)
+    music = p.add_argument_group("music").add_argument
+    music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
+    music("--excerpts", required=True, metavar="EXCERPTS", help="folder that critic.excerpts wrote; its valid split weighs")
+    run = p.add_argument_group("run").add_argument
+    run("--share", metavar="MODEL", help="name this model's folder for frozen voices, and do not store its weights again")
+    run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
+    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; for the nets")
+    return p
+
+
+def main(argv=None):
+    """Parse, weigh, report."""
+    args = parser().parse_args(argv)
+    with cli.waiting("loading"):
+        import torch  # heavy imports wait for --help
+
+        from critic.training import HUMAN, figures
+    from clara.cards import CARD
+    from clara.checkpoint import versions
+    from clara.files import new_folder, write_whole
+    from critic.cards import classifier_card
+    from critic.classifier import ComposerClassifier, Critic
+    from critic.excerpts import read_excerpts
+
+    torch.set_num_threads(args.threads)
+    table, made = read_excerpts(args.excerpts)
+    kind = Critic if HUMAN in set(table["label"]) else ComposerClassifier
+    voices, began = [kind.load(folder) for folder in args.voices], time.perf_counter()
+    out, blended = new_folder(args.out), blend(voices, table)
+    blended.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.blend", *map(str, sys.argv[1:])]),
+                                 "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
+                                 "minutes": round((time.perf_counter() - began) / 60, 1)},
+                    "versions": versions(), "figures": {s: figures(blended, table, s) for s in ("valid", "test")}}
+    blended.save(Path(out), args.share)
+    write_whole(Path(out) / CARD, classifier_card(blended))
+    print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.voices, blended.voices)))
+    print("; ".join(f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items()) for split, told in blended.info["figures"].items()))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

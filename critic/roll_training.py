@@ -1,0 +1,106 @@
+"""Learn to judge by piano rolls, from scratch.
+
+Each time an excerpt is looked at it is in another key; classes count alike. One cycle of rates (Smith and Topin 2017); what is best on
+valid is kept, and its logits are calibrated there.
+
+Contents: `train_rolls`.
+"""
+
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from critic.classifier import HUMAN, new_classifier
+from critic.net import multiplies_bfloat16
+from critic.rolls import SIZES, RollNet, collate_rolls
+from critic.training import WINDOW, calibrated, classes_of
+
+SHIFT = 6  # semitones up or down while it learns
+DECAY = 0.05
+
+
+class Rolls:
+    """Excerpts of one split as notes with their lengths and labels."""
+
+    def __init__(self, table, encoding, classes):
+        self.label = np.array([classes.index(label) for label in table["label"]])
+        self.pieces = [(encoding.decode(words)[0], sum(encoding.steps(words))) for words in table["words"]]
+
+    def batches(self, bs, rng):
+        """Indices, shuffled and in classes of balanced size, as int arrays; what is left over waits for the next pass."""
+        many = np.bincount(self.label)
+        order = np.concatenate([rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c])), replace=len(many) > 2)
+                                for c in np.unique(self.label)]) if len(set(many)) > 1 else np.arange(len(self.label))
+        order = rng.permutation(order)
+        return [order[at:at + bs] for at in range(0, len(order) - bs + 1, bs)] or [order]
+
+
+def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=8, lr=3e-3, bs=64, seed=0, tell=print):
+    """Train, keep the best epoch, calibrate.
+
+    Parameters
+    ----------
+    table : of `critic.excerpts.read_excerpts`
+    encoding, vocab : of the text, which is decoded
+    train_split : the split to learn from
+    quarters : of a window
+    epochs : passes over the excerpts
+    lr : the highest rate
+    bs : excerpts at a time
+    seed : of everything
+    tell : function(str) for progress
+
+    Returns
+    -------
+    Critic or ComposerClassifier
+    """
+    torch.manual_seed(seed)
+    rng, classes = np.random.default_rng(seed), classes_of(table)
+    learn, valid = (Rolls(table[table["split"] == s], encoding, classes) for s in (train_split, "valid"))
+    net = RollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES).to(memory_format=torch.channels_last)
+    per_epoch = len(learn.batches(bs, np.random.default_rng(0)))
+    opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)
+    many = torch.bincount(torch.from_numpy(valid.label), minlength=len(classes)).float()
+    weight = None if HUMAN in classes else many.mean() / many.clamp(min=1)
+    best, kept = float("inf"), None
+    for epoch in range(epochs):
+        net.train()
+        began, total, n = time.perf_counter(), 0.0, 0
+        for rows in tqdm(learn.batches(bs, rng), f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"):
+            rolls, n_steps = collate_rolls([learn.pieces[i] for i in rows], rng.integers(-SHIFT, SHIFT + 1, len(rows)))
+            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
+                logits = net(rolls, n_steps).float()
+            loss = F.cross_entropy(logits, labels_of(learn.label[rows], n_steps, net))
+            opt.zero_grad(set_to_none=True)
+            loss.backward()
+            opt.step()
+            schedule.step()
+            total, n = total + loss.item() * len(rows), n + len(rows)
+        logits, labels = _told(net, valid, bs)
+        temperature = calibrated(logits, labels, weight)
+        cost = float(F.cross_entropy(logits / temperature, labels, weight))
+        tell(f"epoch {epoch + 1}/{epochs}  train {total / n:.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == labels).float().mean()):.3f}  "
+             f"{time.perf_counter() - began:.0f} s")
+        if cost < best:
+            best, kept = cost, ({f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()}, temperature)
+    return new_classifier("rolls", dict(SIZES), encoding, vocab, kept[0], classes, quarters, kept[1], "rolls")
+
+
+def labels_of(labels, n_steps, net):
+    """Labels (n,) of excerpts as those of their windows, int64 (m,)."""
+    return torch.from_numpy(np.repeat(labels, [len(net.spans(steps)) for steps in n_steps]))
+
+
+@torch.inference_mode()
+def _told(net, excerpts, bs):
+    """Logits (m, n_classes) and labels (m,) of all windows."""
+    net.eval()
+    found = []
+    for at in range(0, len(excerpts.pieces), bs):
+        rolls, n_steps = collate_rolls(excerpts.pieces[at:at + bs])
+        found.append((net(rolls, n_steps), labels_of(excerpts.label[at:at + bs], n_steps, net)))
+    return tuple(torch.cat(column) for column in zip(*found))
