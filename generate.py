@@ -21,14 +21,14 @@ ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "c
 UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
 INSTALLED = "music21:"  # of --mix-human without a folder
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", "temperature_to", *SETTINGS, *ASKED)
 EXAMPLES = """
 python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
 python generate.py -n 256 --top 4 --key "E minor" --seed 7  # the best 4 of 256 in a key, and the same again tomorrow
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "flat": True, "soundfont": None, "mix_human": None, "temperature_to": None}  # unknown to older runs
 
 
 def parser():
@@ -48,6 +48,8 @@ def parser():
     freedom = p.add_argument_group("freedom").add_argument
     freedom("--temperature", type=cli.above(0), default=0.95, metavar="X",
             help="0.8 is tame, 1.1 is wild")
+    freedom("--temperature-to", type=cli.above(0), metavar="X",
+            help="each piece has a temperature of its own, from --temperature to this; and what ranks them chooses")
     freedom("--top-k", type=cli.at_least(0), default=0, metavar="K", help="only the K likeliest words; 0 for all")
     freedom("--top-p", type=cli.within(1e-6, 1), default=0.98, metavar="P",
             help="only the likeliest words that together have probability P")
@@ -123,6 +125,7 @@ def _run(args, answer):
         print(f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
               + "".join(f", {n} {what}" for what, n in losses.items()))
     settings = Settings(**{k: getattr(args, k) for k in SETTINGS})
+    _spread(args, settings, [])  # refuses what is no range
     judge = _judge(args, generator)
     _check_search(args, judge)
     _settle_sound(args)
@@ -164,13 +167,21 @@ def _compose(generator, args, prompt, settings, asked, judge):
     try:
         with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
             for i, first in enumerate(batches):
-                samples += compose(min(TOGETHER, args.n - first), args.quarters, prompt, settings, args.seed + first, args.qpm, **asked,
+                n, seed = min(TOGETHER, args.n - first), args.seed + first
+                samples += compose(n, args.quarters, prompt, _spread(args, settings, range(seed, seed + n)), seed, args.qpm, **asked,
                                    threads=args.threads, stop=stop, on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
                 if stop.is_set():
                     break
     finally:
         signal.signal(signal.SIGINT, before)
     return samples, stop.is_set()
+
+
+def _spread(args, settings, seeds):
+    """The settings of some pieces, each with a temperature of its own where that is asked."""
+    from clara.sampling.strategies import spread
+
+    return settings if args.temperature_to is None else spread(settings, args.temperature_to, seeds)
 
 
 def _check_search(args, judge):
@@ -248,7 +259,8 @@ def _best(samples, args, judge):
 
 def _fill(generator, args, prompt, settings, asked, _):
     """The likeliest fillings, and False, as Ctrl-C leaves none."""
-    found = generator.fill(prompt, *_gap(args), max(args.n, args.candidates), settings, args.seed, asked["rules"], args.threads)
+    found = generator.fill(prompt, *_gap(args), max(args.n, args.candidates),
+                           settings, args.seed, asked["rules"], args.threads)
     return [sample for sample, _ in found[:args.n]], False
 
 

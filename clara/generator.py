@@ -46,6 +46,7 @@ class Sample:
     prompt_words : how many of them are the prompt's
     prompt_quarters : how much of it is the prompt
     seed : of its random generator
+    settings : that it was sampled with
     """
 
     words: list
@@ -53,6 +54,7 @@ class Sample:
     prompt_words: int
     prompt_quarters: float
     seed: int
+    settings: Settings = Settings()
 
     def composed(self):
         """The notes after the prompt, a NoteSequence."""
@@ -116,7 +118,8 @@ class Generator:
         grammar, seeds = self.grammar(rules, line), [seed + i for i in range(n)]
         texts = sample(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, seeds,
                        self.encoding.steps_per_quarter, self._close(grammar, cadence, key), threads, on_step, stop)
-        return [self._sample(words, self.vocab.text(t), prompt, s, qpm) for t, s in zip(texts, seeds) if t is not None]
+        each = _for_each(settings, n)
+        return [self._sample(words, self.vocab.text(t), prompt, s, qpm, how) for t, s, how in zip(texts, seeds, each) if t is not None]
 
     def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
                key=None, line=None, threads=1, on_step=None, stop=None):
@@ -142,7 +145,8 @@ class Generator:
         texts = search(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, [seed + i for i in range(n)],
                        self.encoding.steps_per_quarter, max(1, round(block_quarters * self.encoding.steps_per_quarter)), rated,
                        self._close(grammar, cadence, key), threads, on_step, stop)
-        return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm) for t, i in texts]
+        each = _for_each(settings, n)
+        return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm, each[i]) for t, i in texts]
 
     def grammar(self, rules=LIMITS, line=None):
         """What may be written under some rules, beside a line; raises BadSetting where nothing may."""
@@ -224,7 +228,7 @@ class Generator:
         soon = after[:int((np.cumsum(self.encoding.steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())]
         with_it, without = ([self.vocab.ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
         cost = (nats_per_piece(self.reader, with_it, self.vocab.pad) - nats_per_piece(self.reader, without, self.vocab.pad)).numpy()
-        return [(self._sample(filled[i], after, None, seed + int(i), piece.qpm, piece.metre), float(cost[i])) for i in np.argsort(cost, kind="stable")]
+        return [(self._sample(filled[i], after, None, seed + int(i), piece.qpm, settings or Settings(), piece.metre), float(cost[i])) for i in np.argsort(cost, kind="stable")]
 
     def _begin(self, quarters, prompt, qpm, line):
         """Steps to compose, tempo, the prompt's words and ids."""
@@ -245,12 +249,18 @@ class Generator:
         """Of each tone of the encoding."""
         return self.encoding.pitch_and_part(np.arange(self.encoding.n_tones))[0] % 12
 
-    def _sample(self, before, composed, prompt, seed, qpm, metre=None):
+    def _sample(self, before, composed, prompt, seed, qpm, settings, metre=None):
         """The prompt's words and those composed as a Sample; its metre is the prompt's, as words tell none."""
         words = before + composed
         notes, losses = self.encoding.decode(words, qpm=qpm)
         assert not losses, f"the grammar let through {losses}"
-        return Sample(words, replace(notes, metre=metre or (prompt.metre if prompt else COMMON_TIME)), len(before), prompt.quarters if prompt else 0.0, seed)
+        return Sample(words, replace(notes, metre=metre or (prompt.metre if prompt else COMMON_TIME)), len(before), prompt.quarters if prompt else 0.0, seed,
+                      settings)
+
+
+def _for_each(settings, n):
+    """Settings, one for all or a list, as a list."""
+    return [settings or Settings()] * n if settings is None or isinstance(settings, Settings) else settings
 
 
 def _named(notes, i):

@@ -33,7 +33,7 @@ def write_playlist(samples, folder, run, scores=None, *, audio="wav", soundfont=
     ----------
     samples : list of `clara.generator.Sample`, best first
     folder : an existing, empty folder
-    run : dict for run.json; its `settings` stand in the ranking too, and its `seed` mixes a blind test
+    run : dict for run.json; those of a piece that its `settings` name stand in the ranking too, and its `seed` mixes a blind test
     scores : list of dict, what each piece was ranked by, or None
     audio : form of the audio files, in `clara.audio.FORMATS`, or None for no sound
     soundfont, flat : as `clara.audio.synthesize` takes them
@@ -56,7 +56,7 @@ def write_playlist(samples, folder, run, scores=None, *, audio="wav", soundfont=
     folder, rows, entries = Path(folder), [], []
     for name, sample, told in _named(samples, scores):
         files = _write_piece(sample, folder, name, audio, soundfont, flat, pictures)
-        rows.append({"rank": len(rows) + 1, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | told | run.get("settings", {}))
+        rows.append({"rank": len(rows) + 1, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | told | {k: getattr(sample.settings, k) for k in run.get("settings", {})})
         entries.append(Entry(figures=_figures(sample) | {"seed": sample.seed}, scores=told, by=MACHINE,
                              title=f"Machine: composed by Clara, {name}.mid.", **files))
         if on_piece:

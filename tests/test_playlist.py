@@ -22,6 +22,7 @@ from clara.generator import Sample
 from clara.midi import read_midi
 from clara.notes import mend
 from clara.playlist import write_playlist
+from clara.sampling.strategies import Settings
 
 ENCODING = Notewise()
 RUN = {"model": "models/<b>&", "prompt": "a \"<script>alert(1)</script>\".mid", "seed": 4,
@@ -30,7 +31,7 @@ RUN = {"model": "models/<b>&", "prompt": "a \"<script>alert(1)</script>\".mid", 
 
 def sample(seed):
     notes = tiny.tune(seed, n_notes=12)
-    return Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, seed)
+    return Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, seed, Settings(temperature=0.9, top_k=3))
 
 
 def samples(n):

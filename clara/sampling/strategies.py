@@ -2,15 +2,18 @@
 
 Each text of a batch may have settings of its own. A word that a grammar rules out is never taken.
 
-Contents: `Settings`, `choose`, `settings_table`.
+Contents: `Settings`, `spread`, `choose`, `settings_table`.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
 from clara.compiled import BYTES2, DOUBLES2, FLOATS2, LONGS, compiled
 from clara.errors import BadSetting
+
+
+GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,29 @@ class Settings:
                                  ("repetition_quarters", 0 < self.repetition_quarters < float("inf"), "above 0")):
             if not good:
                 raise BadSetting(f"{name} must be {told}, not {getattr(self, name)}")
+
+
+def spread(settings, highest, seeds):
+    """Settings of their own for the pieces of a batch, so that what ranks them can choose how free they are, too.
+
+    Parameters
+    ----------
+    settings : Settings, whose temperature is the lowest
+    highest : temperature; those between follow the multiples of the golden ratio, which fill the range evenly however many there are
+    seeds : of the pieces, list of int; the same seed has the same temperature in every batch
+
+    Returns
+    -------
+    list of Settings
+
+    Raises
+    ------
+    BadSetting
+        If `highest` is below the lowest.
+    """
+    if not highest >= settings.temperature:
+        raise BadSetting(f"the highest temperature must be at least the lowest, {settings.temperature:g}, not {highest:g}")
+    return [replace(settings, temperature=settings.temperature + (highest - settings.temperature) * (seed * GOLDEN % 1)) for seed in seeds]
 
 
 def settings_table(settings, n):
