@@ -21,14 +21,14 @@ ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "c
 UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
 INSTALLED = "music21:"  # of --mix-human without a folder
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", "temperature_to", *SETTINGS, *ASKED)
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
 EXAMPLES = """
 python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
 python generate.py -n 256 --top 4 --key "E minor" --seed 7  # the best 4 of 256 in a key, and the same again tomorrow
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "flat": True, "soundfont": None, "mix_human": None, "temperature_to": None}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
 
 
 def parser():
@@ -46,10 +46,8 @@ def parser():
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
     music("--qpm", type=cli.within(10, 400), metavar="X", help="tempo; without it the prompt's, or 110")
     freedom = p.add_argument_group("freedom").add_argument
-    freedom("--temperature", type=cli.above(0), default=0.95, metavar="X",
-            help="0.8 is tame, 1.1 is wild")
-    freedom("--temperature-to", type=cli.above(0), metavar="X",
-            help="each piece has a temperature of its own, from --temperature to this; and what ranks them chooses")
+    freedom("--temperature", type=cli.span, default="0.8:1.1", metavar="X[:Y]",
+            help="0.8 is tame, 1.1 is wild; from X to Y each piece has one of its own, and what ranks them chooses")
     freedom("--top-k", type=cli.at_least(0), default=0, metavar="K", help="only the K likeliest words; 0 for all")
     freedom("--top-p", type=cli.within(1e-6, 1), default=0.98, metavar="P",
             help="only the likeliest words that together have probability P")
@@ -88,6 +86,13 @@ def parser():
     return p
 
 
+def settings_of(args):
+    """How freely to sample, as `clara.sampling.strategies.Settings`; of temperatures the lowest."""
+    from clara.sampling.strategies import Settings
+
+    return Settings(**{k: args.temperature[0] if k == "temperature" else getattr(args, k) for k in SETTINGS})
+
+
 def main(argv=None):
     """Parse, compose, write, report."""
     args = parser().parse_args(argv)
@@ -106,7 +111,6 @@ def _run(args, answer):
 
     from clara.files import new_folder
     from clara.playlist import write_playlist
-    from clara.sampling.strategies import Settings
 
     if args.replay:
         _replay(args)
@@ -124,8 +128,7 @@ def _run(args, answer):
         losses += generator.prompt_words(prompt)[1]
         print(f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
               + "".join(f", {n} {what}" for what, n in losses.items()))
-    settings = Settings(**{k: getattr(args, k) for k in SETTINGS})
-    _spread(args, settings, [])  # refuses what is no range
+    settings = settings_of(args)
     judge = _judge(args, generator)
     _check_search(args, judge)
     _settle_sound(args)
@@ -159,6 +162,8 @@ def _compose(generator, args, prompt, settings, asked, judge):
 
     from tqdm import tqdm
 
+    from clara.sampling.strategies import spread
+
     stop, samples = Event(), []
     compose = partial(generator.search, partial(_rate, judge)) if args.search else generator.generate
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
@@ -168,20 +173,13 @@ def _compose(generator, args, prompt, settings, asked, judge):
         with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
             for i, first in enumerate(batches):
                 n, seed = min(TOGETHER, args.n - first), args.seed + first
-                samples += compose(n, args.quarters, prompt, _spread(args, settings, range(seed, seed + n)), seed, args.qpm, **asked,
+                samples += compose(n, args.quarters, prompt, spread(settings, args.temperature[1], range(seed, seed + n)), seed, args.qpm, **asked,
                                    threads=args.threads, stop=stop, on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
                 if stop.is_set():
                     break
     finally:
         signal.signal(signal.SIGINT, before)
     return samples, stop.is_set()
-
-
-def _spread(args, settings, seeds):
-    """The settings of some pieces, each with a temperature of its own where that is asked."""
-    from clara.sampling.strategies import spread
-
-    return settings if args.temperature_to is None else spread(settings, args.temperature_to, seeds)
 
 
 def _check_search(args, judge):
@@ -321,6 +319,7 @@ def _replay(args):
         given = args.soundfont  # the earlier one may be gone, or another be wanted
         for name in REPLAYED:
             setattr(args, name, settings[name] if name in SETTINGS else run[name])
+        args.temperature = cli.span(str(settings["temperature"]) if "temperature" in run["settings"] else "1")
         args.soundfont = given or args.soundfont
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
@@ -336,7 +335,7 @@ def _record(args, settings):
     from clara.checkpoint import versions, weights_hash
 
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
-        "settings": asdict(settings), "weights": weights_hash(args.model), "versions": versions(),
+        "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)}, "weights": weights_hash(args.model), "versions": versions(),
         "command": " ".join(sys.argv)}
 
 

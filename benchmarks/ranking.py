@@ -11,11 +11,14 @@ random, the mean of DRAWS draws, are to the human excerpts. Intervals are of 95 
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import record
 from notes_judge import NotesJudge
+
+from clara import cli
 
 DRAWS = 500
 
@@ -131,6 +134,7 @@ def main():
     p.add_argument("--judges", nargs="+", required=True)
     p.add_argument("--batches", type=int, default=48)
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
+    p.add_argument("--temperature", type=cli.span, help="X or X:Y, as generate.py takes it; without it as it has it by itself")
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
     p.add_argument("--human", type=int, default=512)
@@ -142,7 +146,7 @@ def main():
 
     import generate
     from clara.corpus import Corpus
-    from clara.sampling.strategies import Settings
+    from clara.sampling.strategies import spread
     from critic.classifier import HUMAN, Critic
     from critic.excerpts import read_excerpts
     from critic.measures import collapsed
@@ -155,8 +159,10 @@ def main():
     held = table[(table["split"] == "test") & (table["label"] == HUMAN)]["words"].tolist()
     human = [corpus.encoding.decode(held[i])[0] for i in rng.permutation(len(held))[:args.human]]
     quarters, asked = made["quarters"], generate.parser().parse_args([])
-    settings = Settings(**{k: getattr(asked, k) for k in generate.SETTINGS})
-    composed = batches(args.model, corpus, args.batches, args.n, quarters, args.seed, settings, args.threads)
+    if args.temperature:
+        asked.temperature = args.temperature
+    settings = partial(spread, generate.settings_of(asked), asked.temperature[1])
+    composed = batches(args.model, corpus, args.batches, args.n, quarters, args.seed, settings, args.threads, args.free)
     fine = min(len(piece) for batch in composed for piece in batch)
     print(f"{len(composed)} batches, {fine} notes at least, {time.perf_counter() - began:.0f} s", flush=True)
     judges = Judges("notewise")
@@ -175,7 +181,8 @@ def main():
     chosen = [batch[i] for batch, order in zip(composed, best) for i in order]
     shares = {what: round(float(np.mean([collapsed(p) for p in some])), 4)
               for what, some in (("best", chosen), ("unranked", [p for b in composed for p in b]), ("human", human))}
-    told = {"batches": len(composed), "n": args.n, "top": args.top, "human": len(human), "by": args.by, "collapsed": shares,
+    told = {"batches": len(composed), "n": args.n, "top": args.top, "human": len(human), "by": args.by, "free": args.free,
+            "temperature": cli.told_span(asked.temperature), "collapsed": shares,
             "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **told)
     record.save(f"{args.name}_measures", measures, **told)

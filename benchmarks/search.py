@@ -11,6 +11,7 @@ differ in the first 8 quarters of what is judged.
 import argparse
 import itertools
 import time
+from functools import partial
 
 import numpy as np
 import ranking
@@ -44,7 +45,7 @@ def main():
     from clara.corpus import Corpus
     from clara.generator import Generator
     from clara.notes import crop
-    from clara.sampling.strategies import Settings
+    from clara.sampling.strategies import spread
     from critic.classifier import Critic
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
     from critic.rank import ranked
@@ -54,7 +55,7 @@ def main():
     generator, pieces, critic = Generator.load(args.model), Pieces(corpus, 0), Critic.load(args.critic)
     judges = {folder: ranking.loaded(folder) for folder in args.judges}
     step, asked = corpus.encoding.steps_per_quarter, generate.parser().parse_args([])
-    settings = Settings(**{k: getattr(asked, k) for k in generate.SETTINGS})
+    settings = generate.settings_of(asked)
 
     def rate(some):
         return [told.get("total", -np.inf) for told in ranked(some, lambda p: ({}, critic.score(p)))[1]]
@@ -66,9 +67,9 @@ def main():
         prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT else ()
         if not len(prompt) or len(found) == args.batches:
             continue
-        how = {"n": args.n, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt, "settings": settings, "threads": args.threads}
-        plain = generator.generate(**how, seed=int(rng.integers(2**31)))
-        search = generator.search(rate, **how, seed=int(rng.integers(2**31)))
+        how = {"n": args.n, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt, "threads": args.threads}
+        plain, search = (way(**how, seed=seed, settings=spread(settings, asked.temperature[1], range(seed, seed + args.n)))
+                         for way, seed in ((generator.generate, int(rng.integers(2**31))), (partial(generator.search, rate), int(rng.integers(2**31)))))
         words["plain"] += sum(len(s.words) - s.prompt_words for s in plain)
         words["search"] += sum(len(s.words) - s.prompt_words for s in search)
         ways = {"plain": cut(plain), "search": cut(search)}

@@ -6,7 +6,7 @@ what was asked (of many files some may have been refused, which it tells), 2 for
 flag out of its range, not one file that served) and 130 when Ctrl-C ended it; what was finished by then stands. A bug
 of ours leaves a traceback and status 1.
 
-Contents: `run`, `Parser`, `add_json`, `answering`, `waiting`, `above`, `at_least`, `within`.
+Contents: `run`, `Parser`, `add_json`, `answering`, `waiting`, `span`, `told_span`, `above`, `at_least`, `within`.
 """
 
 import argparse
@@ -121,6 +121,22 @@ def waiting(told):
     finally:
         if shown:
             print(f"\r{' ' * (len(told) + 2)}\r", end="", file=sys.stderr, flush=True)
+
+
+def span(text):
+    """An argparse type: a number above 0, or two with a colon between, X:Y, not falling; (X, Y), of one number twice the same."""
+    try:
+        low, high = map(float, (text.split(":") * 2)[:2] if ":" not in text else text.split(":"))
+    except ValueError:
+        low = high = 0.0
+    if not 0 < low <= high < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, or X:Y with Y not below X, not {text}")
+    return low, high
+
+
+def told_span(ends):
+    """What `span` made of it, as a number or as X:Y."""
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]:g}:{ends[1]:g}"
 
 
 def above(limit, kind=float):

@@ -4,7 +4,7 @@ Contents: `Generator`, `Sample`, `read_prompt`, `read_line`.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ class Sample:
     prompt_words: int
     prompt_quarters: float
     seed: int
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     def composed(self):
         """The notes after the prompt, a NoteSequence."""

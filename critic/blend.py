@@ -2,7 +2,7 @@
 
 Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, and one that reads
 piano rolls (--rolls). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
-least on valid, so that the sum is calibrated, too. Voices that err in different places make a better judge together than the
+least on valid, so that the sum is calibrated, too. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make a better judge together than the
 best of them alone.
 
 Contents: `blend`.
@@ -17,9 +17,7 @@ import numpy as np
 from clara import cli
 
 EXAMPLES = """
-python -m critic.train runs/excerpts --pretrained runs/mine --frozen --out runs/voice-text
-python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
-python -m critic.blend runs/voice-text runs/voice-rolls --excerpts runs/excerpts --share runs/mine --out runs/critic
+python -m critic.blend runs/voice-text runs/voice-rolls --excerpts runs/excerpts --out runs/critic
 """
 
 
@@ -67,7 +65,6 @@ def parser():
     music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
     music("--excerpts", required=True, metavar="EXCERPTS", help="folder that critic.excerpts wrote; its valid split weighs")
     run = p.add_argument_group("run").add_argument
-    run("--share", metavar="MODEL", help="name this model's folder for frozen voices, and do not store its weights again")
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; for the nets")
     return p
@@ -96,7 +93,7 @@ def main(argv=None):
                                  "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
                                  "minutes": round((time.perf_counter() - began) / 60, 1)},
                     "versions": versions(), "figures": {s: figures(blended, table, s) for s in ("valid", "test")}}
-    blended.save(Path(out), args.share)
+    blended.save(Path(out))
     write_whole(Path(out) / CARD, classifier_card(blended))
     print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.voices, blended.voices)))
     print("; ".join(f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items()) for split, told in blended.info["figures"].items()))

@@ -53,6 +53,7 @@ class Classifier:
     kind : "tuned", "frozen", "rolls" or "blend"
     info : dict with `training`, `versions` and `figures`
     voices : of a blend, list of (Classifier, weight of its log-probabilities)
+    encoder : folder of the language model whose encoder it shares on disk, or None
     """
 
     arch: str
@@ -66,6 +67,7 @@ class Classifier:
     kind: str = "tuned"
     info: dict = field(default_factory=dict)
     voices: list = field(default_factory=list)
+    encoder: Path | None = None
 
     def __post_init__(self):
         if self.kind == ROLLS:
@@ -104,7 +106,8 @@ class Classifier:
         if config["kind"] != ROLLS and len(vocab) != len(tensors["embedding.weight"]):
             raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}")
         return cls(config["arch"], config["sizes"], encodings.make(config["encoding"]), vocab, tensors, config["classes"],
-                   config["window_quarters"], config["temperature"], config["kind"], _info(config))
+                   config["window_quarters"], config["temperature"], config["kind"], _info(config),
+                   encoder=(folder / config["encoder"]["model"]).resolve() if "encoder" in config else None)
 
     @classmethod
     def _load_blend(cls, folder, config):
@@ -142,7 +145,8 @@ class Classifier:
         Parameters
         ----------
         folder : where to
-        encoder : folder of the language model whose encoder this is, unchanged; its weights are then named and not stored again
+        encoder : folder of the language model whose encoder this is, unchanged; its weights are then named and not stored again; without
+            it the one that it shared when it was loaded
 
         Raises
         ------
@@ -150,8 +154,9 @@ class Classifier:
         """
         folder = make_folder(folder)
         if self.kind == BLEND:
-            self._save_blend(folder, encoder)
+            self._save_blend(folder)
             return
+        encoder = encoder or self.encoder
         stored = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.tensors.items()
                   if k != "output.bias" and (encoder is None or k.startswith("head."))}
         shared = {"encoder": {"model": Path(os.path.relpath(encoder, folder)).as_posix(), "weights": weights_hash(encoder)}} if encoder else {}
@@ -162,10 +167,10 @@ class Classifier:
         write_whole(folder / WEIGHTS, save(stored))
         write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
-    def _save_blend(self, folder, encoder):
+    def _save_blend(self, folder):
         names = [f"{i}-{voice.kind}" for i, (voice, _) in enumerate(self.voices, start=1)]
         for name, (voice, _) in zip(names, self.voices):
-            voice.save(folder / name, encoder if voice.kind == "frozen" else None)
+            voice.save(folder / name)
         config = {"classifier": FORMAT, "kind": BLEND, "encoding": self.encoding.settings, "classes": self.classes,
                   "window_quarters": self.window_quarters,
                   "voices": [{"folder": name, "weight": weight} for name, (_, weight) in zip(names, self.voices)], **self.info}

@@ -1,8 +1,8 @@
 """Train a critic or a composer classifier: python -m critic.train EXCERPTS --pretrained MODEL --out FOLDER
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
-learned, in a tenth of the time; with --rolls a net that reads piano rolls is learned from scratch, a second voice for `critic.blend`. Of excerpts by human and generator comes a critic, of excerpts by composer a composer
-classifier. See `critic.training` for how.
+learned, in a tenth of the time; with --rolls a net that reads piano rolls is learned from scratch, a
+second voice for `critic.blend`. Of excerpts by human and generator comes a critic, of excerpts by composer a composer classifier. See `critic.training` for how.
 """
 
 import sys
@@ -12,7 +12,8 @@ from pathlib import Path
 from clara import cli
 
 EXAMPLES = """
-python -m critic.train runs/excerpts --pretrained runs/mine --frozen --out runs/critic
+python -m critic.train runs/excerpts --pretrained runs/mine --frozen --share --out runs/voice-text
+python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
 python -m critic.train runs/excerpts --from-scratch --arch wavenet --split other --out runs/judge  # a second opinion
 """
 FROM_SCRATCH = {"awd_lstm": {"emb_sz": 256, "n_hid": 512, "n_layers": 2}, "wavenet": {"emb_sz": 128, "n_hid": 128, "n_layers": 10}}

@@ -15,7 +15,7 @@ from conftest import REPOSITORY
 from clara import cli
 from clara.errors import BadSetting
 
-PROGRAMS = ("app", "generate", "train", "data_prep.encode", "data_prep.inspect", "data_prep.index", "critic.rank", "critic.excerpts", "critic.train",
+PROGRAMS = ("app", "generate", "train", "data_prep.encode", "data_prep.inspect", "data_prep.index", "critic.rank", "critic.excerpts", "critic.train", "critic.blend",
             "clara.export")
 HEAVY = ("torch", "fastai", "pandas", "scipy", "numba", "music21", "symusic", "matplotlib", "onnx", "tqdm")
 
@@ -98,6 +98,14 @@ def test_numbers_in_range(kind, text, value):
 def test_numbers_out_of_range_or_none(kind, told, text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{told}, not {text}$"):
         kind(text)
+
+
+def test_a_span_is_a_number_or_two():
+    assert cli.span("0.8") == (0.8, 0.8) and cli.span("0.8:1.1") == (0.8, 1.1)
+    assert cli.told_span(cli.span("0.9")) == 0.9 and cli.told_span(cli.span("0.8:1.1")) == "0.8:1.1"
+    for text in ("", ":", "0.8:", ":1", "1.1:0.8", "0:1", "0.8:inf", "0.8:nan", "0.8:1:1.1", "tame"):
+        with pytest.raises(argparse.ArgumentTypeError, match="X:Y"):
+            cli.span(text)
 
 
 def test_integers_are_whole():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tiny
+from safetensors.numpy import load_file
 
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings.notewise import Notewise
@@ -119,6 +120,10 @@ def test_an_encoder_may_be_shared(tmp_path):
     built.save(tmp_path / "models" / "critic", tmp_path / "models" / "base")
     pieces = [tiny.tune(i) for i in range(3)]
     assert Critic.load(tmp_path / "models" / "critic").score(pieces).tolist() == Critic.load(tmp_path / "alone").score(pieces).tolist()
+    shared = Critic.load(tmp_path / "models" / "critic")
+    Critic.blended([(shared, 0.5)]).save(tmp_path / "elsewhere" / "blend")
+    assert Critic.load(tmp_path / "elsewhere" / "blend").score(pieces) == pytest.approx(shared.score(pieces) / 2, abs=1e-5)
+    assert not any("head" not in k for k in load_file(tmp_path / "elsewhere" / "blend" / "1-tuned" / "model.safetensors"))
     small, whole = ((tmp_path / n / "model.safetensors").stat().st_size for n in ("models/critic", "alone"))
     assert small < whole
     tiny.checkpoint(seed=5).save(tmp_path / "models" / "base")

@@ -9,9 +9,10 @@ from clara.corpus import Corpus
 from clara.errors import NoData
 from clara.generator import Generator
 from clara.notes import mend
-from critic import Critic, excerpts, training
+from critic import Critic, blend, excerpts, training
 from critic import train as command
 from critic.excerpts import BEGINNINGS, COLUMNS, ENDING, PROMPT, SEAM, composers, human_and_generated, read_excerpts
+from critic.roll_training import train_rolls
 from critic.training import Excerpts, accuracies, auc, calibrated, figures
 
 QUARTERS = 8
@@ -122,6 +123,15 @@ def test_the_same_seed_trains_the_same(made, corpus):
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
 
+def test_a_net_learns_from_rolls(made, corpus):
+    """Figures that come again and again, told from noise."""
+    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
+    a, b = (train_rolls(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
+    assert isinstance(a, Critic) and a.kind == "rolls" and figures(a, table)["auc"] > 0.9
+    pieces = [figure(i) for i in range(3)]
+    assert a.score(pieces).tolist() == b.score(pieces).tolist()
+
+
 @pytest.fixture(scope="module")
 def frozen(made, corpus):
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
@@ -195,6 +205,14 @@ def test_the_commands(corpus, tmp_path):
     assert "Tells human music from generated" in (tmp_path / "frozen" / "README.md").read_text()
     assert tiny.leave(command.main, [tmp_path / "excerpts", "--from-scratch", "--out", tmp_path / "no", "--frozen"]) == 2
     assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
+    argv = [tmp_path / "excerpts", "--rolls", "--window", 4, "--epochs", 1, "--bs", 8, "--out", tmp_path / "rolls"]
+    assert tiny.leave(command.main, argv) == 0 and "piano rolls" in (tmp_path / "rolls" / "README.md").read_text()
+    argv = [tmp_path / "frozen", tmp_path / "rolls", "--excerpts", tmp_path / "excerpts", "--out", tmp_path / "blend"]
+    assert tiny.leave(blend.main, argv) == 0
+    blended, card = Critic.load(tmp_path / "blend"), (tmp_path / "blend" / "README.md").read_text()
+    assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls"] and set(blended.info["figures"]) == {"valid", "test"}
+    assert "A blend of voices" in card and card.count("`python -m critic.") == 4  # excerpts, two voices, the blend
+    assert tiny.leave(blend.main, [tmp_path / "critic", tmp_path / "rolls", *argv[2:4], "--out", tmp_path / "no"]) == 2  # other windows
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "by", "--composers", 2, "--quarters", QUARTERS]) == 0
     assert read_excerpts(tmp_path / "by")[0]["label"].unique().tolist() == ["nobody"]
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "no"]) == 2

@@ -100,8 +100,9 @@ def test_the_seed_decides(model, tmp_path):
 
 
 @pytest.mark.parametrize("more", [["--seed", 3, "--temperature", 1.2, "--top-k", 5, "--top-p", 0.9],
+                                  ["--seed", 8, "--temperature", "0.7:1.4"],
                                   ["--random-freq", 0.5, "--prompt-quarters", 1.5, "--qpm", 77]],
-                         ids=["seed", "no seed"])
+                         ids=["seed", "temperatures", "no seed"])
 def test_replay_makes_the_same_pieces(model, prompt, tmp_path, more):
     first, again = tmp_path / "first", tmp_path / "again"
     assert tiny.leave(generate.main, ["--model", model, "--prompt", prompt, "--out", first, *QUICK, *more]) == 0
@@ -300,7 +301,7 @@ def test_no_gap_to_fill(model, prompt, tmp_path, capsys, flags):
 @pytest.mark.parametrize("flag, value", [
     ("-n", "0"), ("-n", "-3"), ("-n", "two"), ("--quarters", "0"), ("--quarters", "nan"), ("--quarters", "inf"),
     ("--quarters", "0.01"), ("--temperature", "0"), ("--temperature", "-1"), ("--temperature", "nan"),
-    ("--temperature", "inf"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.1"), ("--random-freq", "2"),
+    ("--temperature", "inf"), ("--temperature", "1.1:0.8"), ("--temperature", "0.8:"), ("--temperature", "0.8:1:2"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.1"), ("--random-freq", "2"),
     ("--threads", "0"), ("--seed", "-1"), ("--qpm", "0"), ("--prompt-quarters", "0")])
 def test_values_out_of_range(model, prompt, tmp_path, capsys, flag, value):
     told = refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", "--no-audio", flag, value)
@@ -391,17 +392,18 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
     assert table["critic"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(range(5, 17))
     assert best["seed"].tolist() == table["seed"].tolist()[:3] and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
     critic = tiny.classifier()
-    piece = Generator(Checkpoint.load(model)).generate(1, 8, read_midi(prompt)[0], seed=int(best["seed"][0]), settings=generate_settings())[0]
+    piece = Generator(Checkpoint.load(model)).generate(1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s))[0]
     assert critic.score([piece.composed()])[0] == pytest.approx(best["critic"][0], abs=0.02)
     assert tiny.leave(generate.main, ["--replay", tmp_path / "best" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "again"]) == 0
     assert texts(tmp_path / "again") == texts(tmp_path / "best")
 
 
-def generate_settings():
+def generate_settings(seed):
     """Those of the command line without flags."""
-    from clara.sampling.strategies import Settings
+    from clara.sampling.strategies import spread
 
-    return Settings(**{k: getattr(generate.parser().parse_args([]), k) for k in generate.SETTINGS})
+    args = generate.parser().parse_args([])
+    return spread(generate.settings_of(args), args.temperature[1], [seed])[0]
 
 
 def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
@@ -424,7 +426,7 @@ def test_a_critic_of_ones_own_ranks(model, tmp_path, judged, capsys):
     assert tiny.leave(generate.main, [*argv, "--critic", tmp_path / "own", "--out", tmp_path / "a"]) == 0
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "b"]) == 0
     mine, other = (dict(zip(t["seed"], t["critic"])) for t in (pd.read_csv(tmp_path / name / "ranking.csv") for name in "ab"))
-    piece = Generator(Checkpoint.load(model)).generate(1, 8, seed=5, settings=generate_settings())[0]
+    piece = Generator(Checkpoint.load(model)).generate(1, 8, seed=5, settings=generate_settings(5))[0]
     assert mine[5] == pytest.approx(tiny.classifier(seed=9).score([piece.composed()])[0], abs=0.02) and mine != other
     assert "nothing" in refused(capsys, "--model", model, "--critic", tmp_path / "nothing", "--out", tmp_path / "c")
     assert not (tmp_path / "c").exists()

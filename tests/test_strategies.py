@@ -1,12 +1,14 @@
 """Which of the allowed words is taken."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from clara.errors import BadSetting
 from clara.sampling import strategies
-from clara.sampling.strategies import Settings, settings_table
+from clara.sampling.strategies import Settings, settings_table, spread
 
 VOCAB_SZ = 9
 RULES = [Settings(), Settings(temperature=0.3), Settings(temperature=3.0), Settings(top_k=3), Settings(top_p=0.5),
@@ -196,6 +198,17 @@ def test_each_text_may_have_settings_of_its_own():
     together = choose(logits(60), some_allowed(60), several, uniform(60))
     for i, settings in enumerate(several):
         assert together[i] == choose(logits(60)[i:i + 1], some_allowed(60)[i:i + 1], settings, uniform(60)[i:i + 1])[0]
+
+
+def test_temperatures_are_spread_evenly_and_belong_to_seeds():
+    base = Settings(0.8, top_p=0.9)
+    found = spread(base, 1.2, range(100, 164))
+    told = np.array([s.temperature for s in found])
+    assert all(replace(s, temperature=0.8) == base for s in found)
+    assert np.histogram(told, 8, (0.8, 1.2))[0].tolist() == pytest.approx([8] * 8, abs=1)
+    assert spread(base, 1.2, [163]) == found[-1:] and spread(base, 0.8, [4, 5]) == [base, base]
+    with pytest.raises(BadSetting, match="highest temperature"):
+        spread(base, 0.7, [1])
 
 
 def test_top_p_counts_what_temperature_made():

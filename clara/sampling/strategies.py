@@ -12,7 +12,6 @@ import numpy as np
 from clara.compiled import BYTES2, DOUBLES2, FLOATS2, LONGS, compiled
 from clara.errors import BadSetting
 
-
 GOLDEN = (5**0.5 - 1) / 2
 
 
