@@ -7,7 +7,7 @@ import torch
 
 from clara.errors import BadSetting
 from clara.models import MODELS
-from clara.sampling import steppers
+from clara.sampling import int8, steppers
 from clara.sampling.steppers import FloatStepper, stepper_maker
 
 WAYS = [(arch, "float32") for arch in MODELS] + [("awd_lstm", "int8"), ("lstm", "int8")]
@@ -80,3 +80,18 @@ def test_what_there_is_no_precision_for():
     with pytest.raises(BadSetting, match="LSTM"):
         stepper_maker(tiny.checkpoint(arch="wavenet").reader(), "int8")
     assert stepper_maker(tiny.checkpoint(arch="wavenet").reader())[1] == "float32"
+
+
+def test_processors_without_8_bit_instructions_sum_the_same():
+    """Their weights are unsigned bytes; nothing is cut off, however large."""
+    rng = np.random.default_rng(0)
+    weights, read = rng.integers(-127, 128, (37, 50)).astype(np.int8), rng.integers(0, 256, (6, 50)).astype(np.uint8)
+    weights[:3], read[:2] = 127, 255
+    told = int8._session(weights, unsigned=True).run(None, {"bytes": read})[0]
+    assert np.array_equal(told, read.astype(int) @ weights.T.astype(int))
+
+
+def test_the_sums_here_are_exact():
+    weights, read = np.full((5, 64), -127, np.int8), np.full((2, 64), 255, np.uint8)
+    told = int8._session(weights, unsigned=int8._overflows()).run(None, {"bytes": read})[0]
+    assert (told == -127 * 255 * 64).all()

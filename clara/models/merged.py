@@ -4,9 +4,13 @@ torch hands a layer to oneDNN, whose backward pass takes most of the time. Here 
 one matrix product, of the weights of input and state side by side, with the streams in the
 columns; the backward pass has one too, and the gradient of the weights is one product over
 all steps. Products are in bfloat16, gates and cells in float32 (see `clara.models.cells`).
+Outside of training the layer is torch's own, in float32 where oneDNN has no bfloat16 LSTM for the
+processor, as for those without AVX-512.
 
 Contents: `MergedLSTM`, `MergedAWD`.
 """
+
+from functools import cache
 
 import torch
 from fastai.text.models.awdlstm import AWD_LSTM, WeightDropout
@@ -20,10 +24,24 @@ class MergedLSTM(nn.LSTM):
 
     def forward(self, x, state):
         """As `torch.nn.LSTM.forward`; x is (bs, seq_len, n_in), each state (1, bs, n_hid)."""
-        if x.device.type != "cpu" or not torch.is_grad_enabled() or not torch.is_autocast_enabled("cpu"):
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
             return super().forward(x, state)
+        if not torch.is_grad_enabled():
+            with torch.autocast("cpu", torch.bfloat16, enabled=_reads_bfloat16()):
+                return super().forward(x, state)
         y, h, c = _Merged.apply(x, *(s[0] for s in state), self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0 + self.bias_hh_l0)
         return y, (h[None], c[None])
+
+
+@cache
+def _reads_bfloat16():
+    """Whether torch has an LSTM in bfloat16 for this processor."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
+    except RuntimeError:
+        return False
+    return True
 
 
 class MergedAWD(AWD_LSTM):

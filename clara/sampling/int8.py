@@ -5,8 +5,14 @@ step. Products are ONNX Runtime's, which lays the weights out once for the proce
 instructions; all around them is compiled (see `clara.compiled`). What the first layer adds for a
 word is looked up in float32.
 
+Where a processor lacks the instructions for it (VNNI, AMX), ONNX Runtime adds signed bytes times
+unsigned ones in 16 bits, which overflow and are cut off; unsigned bytes it widens first. So there
+the weights are unsigned: the same sums, more slowly.
+
 Contents: `Int8Net`, `Int8Stepper`.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -88,21 +94,37 @@ class _Weights:
     """A matrix (n_out, n_in) in bytes, with a scale for each row, in a session that multiplies by it."""
 
     def __init__(self, weights):
-        import onnxruntime
-        from onnx import TensorProto, helper, numpy_helper
-
         self.n_out, self.n_in = weights.shape
         self.scales = np.maximum(np.abs(weights).max(1) / MOST, LEAST).astype(F)
         whole = np.rint(weights / self.scales[:, None]).astype(np.int8)
         self.corrections = MIDDLE * whole.astype(np.int32).sum(1, dtype=np.int32)
-        graph = helper.make_graph([helper.make_node("MatMulInteger", ["bytes", "weights"], ["sums"])], "product",
-                                  [helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["n", self.n_in])],
-                                  [helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", self.n_out])],
-                                  [numpy_helper.from_array(np.ascontiguousarray(whole.T), "weights")])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self.session = _session(whole, unsigned=_overflows())
+
+
+def _session(whole, unsigned):
+    """A session that multiplies bytes (n, n_in) by int8 (n_out, n_in), which it keeps as unsigned bytes around MIDDLE if so asked."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    inputs = {"weights": np.ascontiguousarray(whole.T)}
+    if unsigned:
+        inputs = {"weights": (inputs["weights"].view(np.uint8) ^ MIDDLE), "zero": np.uint8(0), "middle": np.uint8(MIDDLE)}
+    graph = helper.make_graph([helper.make_node("MatMulInteger", ["bytes", *inputs], ["sums"])], "product",
+                              [helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["n", whole.shape[1]])],
+                              [helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", whole.shape[0]])],
+                              [numpy_helper.from_array(np.asarray(array), name) for name, array in inputs.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+@cache
+def _overflows():
+    """Whether products of large signed bytes come out wrong on this processor."""
+    whole, n = np.full((16, 64), MOST, np.int8), 255
+    bytes_ = np.full((1, whole.shape[1]), n, np.uint8)
+    return bool((_session(whole, unsigned=False).run(None, {"bytes": bytes_})[0] != whole.astype(int).sum(1) * n).any())
 
 
 class _Product:
