@@ -319,7 +319,7 @@ def read_piece(piece, encoding, vocab):
 
     Parameters
     ----------
-    piece : NoteSequence, list of words, or path of a MIDI file, score or text
+    piece : NoteSequence, list of words, the words as one str, or path of a MIDI file, score or text
     encoding, vocab : to spell it in
 
     Returns
@@ -330,6 +330,8 @@ def read_piece(piece, encoding, vocab):
     ------
     BadMusicFile, NoNotes, UnknownWord
     """
+    if isinstance(piece, str) and len(piece.split()) > 1 and piece.split()[0] in vocab.id_of:
+        piece = piece.split()
     if isinstance(piece, (str, Path)):
         piece = read_prompt(piece, encoding)[0]
     if isinstance(piece, NoteSequence):

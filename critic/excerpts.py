@@ -1,8 +1,8 @@
 """Make excerpts to train a classifier on: python -m critic.excerpts CORPUS --out FOLDER (--model MODEL | --composers 12)
 
 For a critic, human excerpts of a corpus and generated ones, equal in length and in place: a generated excerpt
-goes on from some quarters of a human piece (or begins with nothing, where the human one is a beginning), over a spread of sampling
-settings, from tame to wild; and some of the class that is not human are human excerpts that were damaged, so that
+goes on from some quarters of a human piece (or begins with nothing, where the human one is a beginning), half of them sampled as `generate.py` does
+by itself, half over a spread of settings, from tame to wild; and some of the class that is not human are human excerpts that were damaged, so that
 surprise alone does not pass for invention. The prompt is cut off, and of both the first quarters after it too, so that neither a seam nor
 a first chord gives the answer; the last quarters are cut off before the composer had to release its notes.
 
@@ -35,6 +35,7 @@ BEGINNINGS = 0.2  # share of excerpts that begin with their piece
 PER_PROMPT = 8  # continuations of a prompt, which are composed together
 OTHERS = 0.3  # share of the training works that is kept for a second opinion
 TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9, 0.95, 0.98, 1.0), (1.0, 1.0, 1.0, 0.5)
+USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.8, 0.9, 0.95, 1.0, 1.1), 0.98  # share of what is composed that is sampled as generate.py does
 DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
 BAR = 4  # quarters
 MOVED = 0.25  # share of the notes that a damage moves
@@ -184,6 +185,8 @@ def _settings(rng):
     """How one excerpt is sampled."""
     from clara.sampling.strategies import Settings
 
+    if rng.random() < USUAL:
+        return Settings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
     freq = float(rng.choice(RANDOM_FREQS))
     return Settings(temperature=float(rng.choice(TEMPERATURES)), top_p=float(rng.choice(TOP_PS)), random_freq=freq,
                     top_k=0 if freq == 1 else 3)

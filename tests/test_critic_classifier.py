@@ -50,8 +50,8 @@ def test_notes_words_midi_and_text_are_one(critic, tmp_path):
     words = ENCODING.encode(notes)[0]
     write_midi(notes, tmp_path / "a.mid")
     (tmp_path / "a.txt").write_text(" ".join(words))
-    scores = critic.score([notes, words, tmp_path / "a.mid", str(tmp_path / "a.txt")])
-    assert scores == pytest.approx(np.full(4, scores[0]), abs=1e-5)
+    scores = critic.score([notes, words, " ".join(words), tmp_path / "a.mid", str(tmp_path / "a.txt")])
+    assert scores == pytest.approx(np.full(5, scores[0]), abs=1e-5)
 
 
 def test_another_grid_is_encoded_anew(critic):

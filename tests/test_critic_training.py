@@ -1,17 +1,30 @@
 """From a corpus to excerpts to a classifier, at the smallest size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
 
+import generate
 from clara.corpus import Corpus
 from clara.errors import NoData
 from clara.generator import Generator
 from clara.notes import mend
 from critic import Critic, blend, excerpts, training
 from critic import train as command
-from critic.excerpts import BEGINNINGS, COLUMNS, ENDING, PROMPT, SEAM, composers, human_and_generated, read_excerpts
+from critic.excerpts import (
+    BEGINNINGS,
+    COLUMNS,
+    ENDING,
+    PROMPT,
+    SEAM,
+    USUAL_TEMPERATURES,
+    composers,
+    human_and_generated,
+    read_excerpts,
+)
 from critic.roll_training import train_rolls
 from critic.training import Excerpts, accuracies, auc, calibrated, figures
 
@@ -42,12 +55,12 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(corpus):
-    return human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=1)
+    return human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 16, "other": 8, "valid": 8, "test": 24}, QUARTERS, seed=4)
 
 
 def test_both_classes_alike_in_number_length_and_place(made, corpus):
     assert list(made.columns) == COLUMNS
-    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {"generated": [8, 8, 16, 8], "human": [8, 8, 16, 8]}
+    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {"generated": [8, 24, 16, 8], "human": [8, 24, 16, 8]}
     for words in made["words"]:
         notes, losses = corpus.encoding.decode(words.split())
         assert not losses and len(notes) and notes.quarters <= QUARTERS
@@ -94,6 +107,15 @@ def test_settings_are_spread(made):
     assert generated["settings"].nunique() > 5 and (made["settings"][made["label"] == "human"] == "").all()
 
 
+def test_half_are_sampled_as_generate_does():
+    asked, rng = generate.parser().parse_args([]), np.random.default_rng(0)
+    lowest, highest = asked.temperature
+    assert (USUAL_TEMPERATURES[0], USUAL_TEMPERATURES[-1]) == asked.temperature
+    made = [excerpts._settings(rng) for _ in range(400)]
+    usual = [lowest <= s.temperature <= highest and s == replace(generate.settings_of(asked), temperature=s.temperature) for s in made]
+    assert 0.5 < np.mean(usual) < 0.65  # some of the others are so by chance
+
+
 @pytest.fixture(scope="module")
 def critic(made, corpus):
     table = made.assign(words=made["words"].str.split())
@@ -107,10 +129,10 @@ def critic(made, corpus):
 def test_figures_are_told_from_noise(critic):
     classifier, table = critic
     assert isinstance(classifier, Critic)
-    assert figures(classifier, table)["auc"] > 0.9
-    composed = Generator(tiny.checkpoint()).generate(8, 2 * QUARTERS, seed=77)
-    human, generated = classifier.score([figure(i) for i in range(90, 98)]), classifier.score([s.notes for s in composed])
-    assert auc(human, generated) > 0.9 and human.mean() > 0 > generated.mean()
+    assert figures(classifier, table)["auc"] > 0.8
+    composed = Generator(tiny.checkpoint()).generate(24, 2 * QUARTERS, seed=77)
+    human, generated = classifier.score([figure(i) for i in range(90, 114)]), classifier.score([s.notes for s in composed])
+    assert auc(human, generated) > 0.8 and human.mean() > 0 > generated.mean()
 
 
 def test_the_same_seed_trains_the_same(made, corpus):
@@ -143,7 +165,7 @@ def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
     (classifier, again), table = frozen
     model = tiny.checkpoint()
     assert all(classifier.tensors[k] is model.tensors[k] or (classifier.tensors[k] == model.tensors[k]).all() for k in model.tensors)
-    assert figures(classifier, table)["auc"] > 0.9
+    assert figures(classifier, table)["auc"] > 0.8
     pieces = [tiny.tune(i, n_notes=100) for i in range(3)]
     assert classifier.score(pieces).tolist() == again.score(pieces).tolist()
 
