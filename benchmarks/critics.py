@@ -37,13 +37,19 @@ def told_apart(scores, human):
 
 
 def setting_rows(name, critic, table):
-    """AUC and accuracy for all and for each value of each sampling setting."""
+    """AUC and accuracy for all, for what is sampled as `generate.py` does by itself, and for each value of each sampling setting."""
+    from critic.excerpts import USUAL_TEMPERATURES, USUAL_TOP_P
+
     scores, human = odds(critic, table["words"].tolist()), (table["label"] == "human").to_numpy()
     rows = [{"critic": name, "setting": "all", "generated": int((~human).sum()), **told_apart(scores, human)}]
     usual = {"temperature": 1.0, "top_p": 1.0, "random_freq": 1.0, "damaged": ""}
     how = pd.DataFrame([usual | (json.loads(s) if s else {}) for s in table["settings"]])
+    composed = ~human & (how["damaged"] == "").to_numpy()
+    as_usual = composed & (how["temperature"].isin(USUAL_TEMPERATURES) & (how["top_p"] == USUAL_TOP_P) & (how["random_freq"] == 1)).to_numpy()
+    rows.append({"critic": name, "setting": "as generate.py samples", "generated": int(as_usual.sum()),
+                 **told_apart(scores[human | as_usual], human[human | as_usual])})
     for setting in SETTINGS:
-        sampled = ~human if setting == "damaged" else ~human & (how["damaged"] == "").to_numpy()
+        sampled = ~human if setting == "damaged" else composed
         for value in sorted(set(how[setting][sampled])):
             some = human | sampled & (how[setting] == value).to_numpy()
             told = value if setting == "damaged" else f"{setting.replace('_', ' ')} {value:g}"

@@ -76,6 +76,8 @@ def named(judge):
     if isinstance(judge, NotesJudge):
         return f"notes, convolutions, from scratch (AUC {judge.auc:.2f})"
     auc = judge.info["figures"]["test"]["auc"]
+    if judge.kind == "blend":
+        return f"blend of text and piano rolls, as the critic (AUC {auc:.2f})"
     if judge.kind == "rolls":
         return f"piano rolls, convolutions, from scratch (AUC {auc:.2f})"
     begun = judge.kind if judge.info["training"]["arguments"]["pretrained"] else "from scratch"
