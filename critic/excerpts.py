@@ -202,7 +202,7 @@ def _told(settings):
 
 
 def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_composer=None):
-    """Excerpts of the composers with most works, end to end, of training works each half over the next; each composer's works are split.
+    """Excerpts of the composers with most works, end to end; each composer's works are split.
 
     Works that the corpus holds out are test works here too.
 
@@ -236,7 +236,7 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_com
         split = dict.fromkeys(held + works[:more], "test") | dict.fromkeys(works[more:more + max(1, round(valid * n_works))], "valid")
         for i, told in of_composer.iterrows():
             pieces.split[i] = split.get(told["work"], "train")
-            for at in range(0, int(told["quarters"]) - quarters + 1, quarters // 2 if pieces.split[i] == "train" else quarters):
+            for at in range(0, int(told["quarters"]) - quarters + 1, quarters):
                 here = crop(pieces.notes(i), at * step, (at + quarters) * step)
                 if len(here):
                     rows.append(pieces.row(composer, i, at, here, "unread" if told["split"] != "train" else ""))

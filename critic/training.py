@@ -151,11 +151,9 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters)
-    tables = transposition_tables(vocab, encoding, SHIFTS)
+    tables = transposition_tables(vocab, encoding, SHIFTS) if HUMAN in classes else None
     net = from_tensors(arch, tensors, len(classes), "frozen")
     (told, labels), (valid_told, valid_labels) = _summaries(net, learn, rng, tables), _summaries(net, valid)
-    if HUMAN not in classes:  # composers have keys that they like, which count; other keys make up for how few their works are
-        told, labels = (torch.cat(both) for both in zip((told, labels), _summaries(net, learn)))
     net.standard.running_mean.copy_(told.mean(0))
     net.standard.running_var.copy_(told.var(0))
     told, valid_told = net.standardised(told), net.standardised(valid_told)
