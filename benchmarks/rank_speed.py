@@ -30,7 +30,8 @@ def fastai(critic, texts, bs):
         rnn_cbs,
     )
 
-    sizes = {k: critic.sizes[k] for k in ("emb_sz", "n_hid", "n_layers")} | {"pad_token": critic.vocab.pad}
+    text = critic.voices[0][0] if critic.voices else critic  # the voice that reads text
+    sizes = {k: text.sizes[k] for k in ("emb_sz", "n_hid", "n_layers")} | {"pad_token": critic.vocab.pad}
     model = get_text_classifier(AWD_LSTM, len(critic.vocab), 2, seq_len=72, config=awd_lstm_clas_config | sizes, drop_mult=1.0)
     ids = [torch.from_numpy(critic.vocab.ids(["xxbos", *t])) for t in texts]
     items = [(i, torch.tensor(0)) for i in ids]
