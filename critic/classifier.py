@@ -330,8 +330,8 @@ def read_piece(piece, encoding, vocab):
     ------
     BadMusicFile, NoNotes, UnknownWord
     """
-    if isinstance(piece, str) and len(piece.split()) > 1 and piece.split()[0] in vocab.id_of:
-        piece = piece.split()
+    if isinstance(piece, str) and len(words := piece.split()) > 1 and words[0] in vocab.id_of:
+        piece = words
     if isinstance(piece, (str, Path)):
         piece = read_prompt(piece, encoding)[0]
     if isinstance(piece, NoteSequence):

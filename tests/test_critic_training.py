@@ -55,12 +55,14 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(corpus):
-    return human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 16, "other": 8, "valid": 8, "test": 24}, QUARTERS, seed=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(excerpts, "USUAL", 0.0)  # of so few each must be sampled otherwise
+        return human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=2)
 
 
 def test_both_classes_alike_in_number_length_and_place(made, corpus):
     assert list(made.columns) == COLUMNS
-    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {"generated": [8, 24, 16, 8], "human": [8, 24, 16, 8]}
+    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {"generated": [8, 8, 16, 8], "human": [8, 8, 16, 8]}
     for words in made["words"]:
         notes, losses = corpus.encoding.decode(words.split())
         assert not losses and len(notes) and notes.quarters <= QUARTERS
@@ -129,10 +131,10 @@ def critic(made, corpus):
 def test_figures_are_told_from_noise(critic):
     classifier, table = critic
     assert isinstance(classifier, Critic)
-    assert figures(classifier, table)["auc"] > 0.8
-    composed = Generator(tiny.checkpoint()).generate(24, 2 * QUARTERS, seed=77)
-    human, generated = classifier.score([figure(i) for i in range(90, 114)]), classifier.score([s.notes for s in composed])
-    assert auc(human, generated) > 0.8 and human.mean() > 0 > generated.mean()
+    assert figures(classifier, table)["auc"] > 0.9
+    composed = Generator(tiny.checkpoint()).generate(8, 2 * QUARTERS, seed=77)
+    human, generated = classifier.score([figure(i) for i in range(90, 98)]), classifier.score([s.notes for s in composed])
+    assert auc(human, generated) > 0.9 and human.mean() > 0 > generated.mean()
 
 
 def test_the_same_seed_trains_the_same(made, corpus):
@@ -149,7 +151,7 @@ def test_a_net_learns_from_rolls(made, corpus):
     """Figures that come again and again, told from noise."""
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
     a, b = (train_rolls(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
-    assert isinstance(a, Critic) and a.kind == "rolls" and figures(a, table)["auc"] > 0.75
+    assert isinstance(a, Critic) and a.kind == "rolls" and figures(a, table)["auc"] > 0.9
     pieces = [figure(i) for i in range(3)]
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
@@ -165,7 +167,7 @@ def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
     (classifier, again), table = frozen
     model = tiny.checkpoint()
     assert all(classifier.tensors[k] is model.tensors[k] or (classifier.tensors[k] == model.tensors[k]).all() for k in model.tensors)
-    assert figures(classifier, table)["auc"] > 0.8
+    assert figures(classifier, table)["auc"] > 0.9
     pieces = [tiny.tune(i, n_notes=100) for i in range(3)]
     assert classifier.score(pieces).tolist() == again.score(pieces).tolist()
 
