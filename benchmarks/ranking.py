@@ -117,7 +117,8 @@ def measure_rows(composed, best, human, rng):
             random.append(reference.compare(drawn.sum(0)))
             gains.append(reference.compare(chosen[again].sum(0))[0] - reference.compare(drawn[again].sum(0))[0])
         (best_area, best_kl), (area, kl) = reference.compare(chosen.sum(0)), np.mean(random, axis=0)
-        rows.append({"measure": name, "best_area": round(float(best_area), 4), "random_area": round(float(area), 4),
+        means = {"best_mean": np.take_along_axis(values[name].reshape(n_batches, n, -1), best[:, :, None], 1), "all_mean": values[name], "human_mean": of_human[name]}
+        rows.append({"measure": name, **({k: round(float(v.mean()), 4) for k, v in means.items()} if values[name].shape[1] == 1 else {}), "best_area": round(float(best_area), 4), "random_area": round(float(area), 4),
                      "gain_interval": [round(float(q), 4) for q in np.percentile(gains, [2.5, 97.5])],
                      "best_kl": round(float(best_kl), 4), "random_kl": round(float(kl), 4), "nearer": bool(best_area > area),
                      "all_area": round(float(reference.compare(each.sum((0, 1)))[0]), 4),
