@@ -1,10 +1,12 @@
-"""A judge that reads neither text nor piano rolls: convolutions along a list of notes, from scratch, human or generated?
+"""A judge that reads neither text nor piano rolls nor statistics: convolutions along a list of notes and over its self-similarity, from scratch, human or generated?
 
 python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split other]
 
 EXCERPTS is a folder of critic.excerpts. It shares with the critics only the excerpts' making: other input, other
 architecture, no language model, and by default other works. A note is told by its key, length, place in the quarter, by how many notes are struck with it and its
-place among them, and by its distance to the note before, in semitones and in time. For `benchmarks/ranking.py`.
+place among them, and by its distance to the note before, in semitones and in time. Beside the list, how alike each half quarter is to each other, as a picture
+of four layers (Foote 1999): in keys struck, pitch classes, rhythm, and keys above the lowest. A piece longer than the excerpts is judged in stretches of their
+length. For `benchmarks/ranking.py`.
 """
 
 import argparse
@@ -20,40 +22,62 @@ from torch import nn
 LOWEST, KEYS, LONGEST, WIDEST, MOST = 21, 88, 48, 24, 8
 SIZES = (KEYS, LONGEST + 1, 12, MOST + 1, MOST + 1, 2 * WIDEST + 1, LONGEST + 1)  # of what is told of a note
 SHIFT = 6  # semitones up or down while it learns
-WIDTH, DILATIONS = 96, (1, 2, 4, 8, 16, 32)
+WIDTH, DILATIONS = 64, (1, 2, 4, 8, 16)
 DROPOUT = 0.2  # within the convolutions; 0.1 learned its excerpts by heart
 LEAST = 0.5  # of an excerpt's notes, a run of which is looked at each time
+COLUMN, COLUMNS = 6, 64  # steps, that are compared with others; how many
+PICTURE = (24, 48, 64)  # channels of the convolutions over self-similarity
 
 
 def told_of(notes):
-    """What is told of each note, int64 (n, 7); times in twelfths of a quarter."""
+    """What is told of each note, int64 (n, 7), then its start, (n, 8); times in twelfths of a quarter."""
     order = np.lexsort((notes.pitch, notes.start))
     start, length, pitch = notes.start[order], notes.duration[order], notes.pitch[order]
     _, first, which, many = np.unique(start, return_index=True, return_inverse=True, return_counts=True)
     leap, gap = np.diff(pitch, prepend=pitch[:1]), np.diff(start, prepend=start[:1])
     return np.stack([(pitch - LOWEST).clip(0, KEYS - 1), length.clip(0, LONGEST), start % 12, many[which].clip(0, MOST),
-                     (np.arange(len(start)) - first[which]).clip(0, MOST), leap.clip(-WIDEST, WIDEST) + WIDEST, gap.clip(0, LONGEST)], 1)
+                     (np.arange(len(start)) - first[which]).clip(0, MOST), leap.clip(-WIDEST, WIDEST) + WIDEST, gap.clip(0, LONGEST), start], 1)
+
+
+def pictures(told):
+    """Self-similarity, float32 (n, 4, COLUMNS, COLUMNS): cosines between columns, of some pieces as `told_of` has them."""
+    struck = np.zeros((len(told), COLUMNS, KEYS), dtype=np.float32)
+    rhythm = np.zeros((len(told), COLUMNS, COLUMN), dtype=np.float32)
+    for i, notes in enumerate(told):
+        at = notes[:, -1] - notes[0, -1] // COLUMN * COLUMN
+        here = at < COLUMNS * COLUMN
+        struck[i, at[here] // COLUMN, notes[here, 0]] = 1
+        rhythm[i, at[here] // COLUMN, at[here] % COLUMN] = 1
+    classes = np.pad(struck, ((0, 0), (0, 0), (0, -KEYS % 12))).reshape(len(told), COLUMNS, -1, 12).max(2)
+    above = np.take_along_axis(np.pad(struck, ((0, 0), (0, 0), (0, KEYS))), struck.argmax(2)[:, :, None] + np.arange(KEYS), 2)
+    layers = (F.normalize(torch.from_numpy(x), dim=2) for x in (struck, classes, rhythm, above))
+    return torch.stack([x @ x.transpose(1, 2) for x in layers], 1)
 
 
 class NotesNet(nn.Module):
-    """What is told of notes, embedded and added up, through dilated convolutions with residuals; mean and largest, two linear layers."""
+    """What is told of notes, embedded and added up, through dilated convolutions with residuals, and self-similarity through strided ones; mean and largest of
+    both, two linear layers."""
 
     def __init__(self):
         super().__init__()
         self.embeddings = nn.ModuleList(nn.Embedding(size, WIDTH) for size in SIZES)
         self.convolutions = nn.ModuleList(nn.Conv1d(WIDTH, WIDTH, 3, dilation=d, padding=d) for d in DILATIONS)
         self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in DILATIONS)
-        self.head = nn.Sequential(nn.LayerNorm(2 * WIDTH), nn.Dropout(0.4), nn.Linear(2 * WIDTH, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, 1))
+        self.picture = nn.Sequential(*(layer for before, width in zip((4, *PICTURE), PICTURE)
+                                       for layer in (nn.Conv2d(before, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())))
+        width = 2 * (WIDTH + PICTURE[-1])
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Dropout(0.4), nn.Linear(width, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, 1))
 
-    def forward(self, told, n_notes):
-        """Log-odds human (n,) of what is told, int64 (n, longest, 7), of which the first n_notes, int64 (n,), count."""
+    def forward(self, told, n_notes, alike):
+        """Log-odds human (n,) of what is told, int64 (n, longest, 7), of which the first n_notes, int64 (n,), count, and `pictures`."""
         there = (torch.arange(told.shape[1]) < n_notes[:, None])[:, :, None]
         x = F.dropout(sum(e(told[:, :, i]) for i, e in enumerate(self.embeddings)), DROPOUT, self.training) * there
         for convolution, norm in zip(self.convolutions, self.norms):
             heard = convolution((norm(x) * there).transpose(1, 2)).transpose(1, 2)
-            x = (x + F.dropout(F.gelu(heard), DROPOUT, self.training)) * there
+            x = (x + F.dropout(F.relu(heard), DROPOUT, self.training)) * there
         mean = x.sum(1) / n_notes[:, None]
-        return self.head(torch.cat([mean, x.masked_fill(~there, -1e9).amax(1)], 1))[:, 0]
+        seen = self.picture(alike)
+        return self.head(torch.cat([mean, x.masked_fill(~there, -1e9).amax(1), seen.mean((2, 3)), seen.amax((2, 3))], 1))[:, 0]
 
 
 def cut(told, rng):
@@ -68,10 +92,10 @@ def collated(told, rows, shift=None):
     n_notes = torch.tensor([len(told[i]) for i in rows])
     batch = np.zeros((len(rows), int(n_notes.max()), len(SIZES)), dtype=np.int64)
     for k, i in enumerate(rows):
-        batch[k, :len(told[i])] = told[i]
+        batch[k, :len(told[i])] = told[i][:, :-1]
     if shift is not None:
         batch[:, :, 0] = (batch[:, :, 0] + shift[:, None]).clip(0, KEYS - 1)
-    return torch.from_numpy(batch), n_notes
+    return torch.from_numpy(batch), n_notes, pictures([told[i] for i in rows])
 
 
 class NotesJudge:
@@ -80,25 +104,31 @@ class NotesJudge:
     Attributes
     ----------
     net : NotesNet
+    quarters : length of what it learned from
     auc : on held-out works
     """
 
-    def __init__(self, net, auc=float("nan")):
-        self.net, self.auc = net.eval(), auc
+    def __init__(self, net, quarters, auc=float("nan")):
+        self.net, self.quarters, self.auc = net.eval(), quarters, auc
 
     @classmethod
     def load(cls, folder):
         """Read a folder."""
         net = NotesNet()
         net.load_state_dict(torch.load(Path(folder) / "notes.pt", weights_only=True))
-        return cls(net, json.loads((Path(folder) / "notes.json").read_text())["figures"]["test"]["auc"])
+        told = json.loads((Path(folder) / "notes.json").read_text())
+        return cls(net, told["quarters"], told["figures"]["test"]["auc"])
 
     @torch.inference_mode()
     def score(self, pieces):
         """Log-odds human, float32 (n,), of n NoteSequences at 12 steps per quarter."""
-        told = [told_of(p) for p in pieces]
+        from critic.statistics import stretches_of
+
+        parts = [[told_of(part) for _, part in stretches_of(p, int(p.end.max()), self.quarters)] for p in pieces]
+        told = [part for each in parts for part in each]
         self.net.eval()
-        return torch.cat([self.net(*collated(told, range(at, min(at + 64, len(told))))) for at in range(0, len(told), 64)]).numpy()
+        odds = torch.cat([self.net(*collated(told, range(at, min(at + 64, len(told))))) for at in range(0, len(told), 64)]).numpy()
+        return np.array([o.mean() for o in np.split(odds, np.cumsum([len(each) for each in parts])[:-1])], dtype=np.float32)
 
 
 def batches(told, bs, rng):
@@ -109,7 +139,7 @@ def batches(told, bs, rng):
     return [chunks[i] for i in rng.permutation(len(chunks))]
 
 
-def train(pieces, labels, valid, valid_labels, epochs, bs, lr, seed):
+def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed):
     """The net of the epoch that is best on valid."""
     torch.manual_seed(seed)
     rng, net, told = np.random.default_rng(seed), NotesNet(), [told_of(p) for p in pieces]
@@ -128,7 +158,7 @@ def train(pieces, labels, valid, valid_labels, epochs, bs, lr, seed):
             opt.step()
             schedule.step()
             total += loss.item() * len(rows) / len(told)
-        odds = torch.from_numpy(NotesJudge(net).score(valid))
+        odds = torch.from_numpy(NotesJudge(net, quarters).score(valid))
         cost = float(F.binary_cross_entropy_with_logits(odds, torch.from_numpy(valid_labels).float()))
         print(f"epoch {epoch + 1}/{epochs}  train {total:.4f}  valid {cost:.4f}  {time.perf_counter() - began:.0f} s", flush=True)
         if cost < best:
@@ -162,14 +192,14 @@ def main():
     for split in (args.split, "valid", "test"):
         rows = table[table["split"] == split]
         sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
-    judge = NotesJudge(train(*sets[args.split], *sets["valid"], args.epochs, args.bs, args.lr, args.seed))
+    judge = NotesJudge(train(*sets[args.split], *sets["valid"], made["quarters"], args.epochs, args.bs, args.lr, args.seed), made["quarters"])
     told = {}
     for split in ("valid", "test"):
         odds, human = judge.score(sets[split][0]), sets[split][1]
         told[split] = {"auc": round(auc(odds[human], odds[~human]), 4), "accuracy": round(float(((odds > 0) == human).mean()), 4)}
     out = Path(new_folder(args.out))
     torch.save(judge.net.state_dict(), out / "notes.pt")
-    (out / "notes.json").write_text(json.dumps({"arguments": vars(args), "figures": told}, indent=1) + "\n")
+    (out / "notes.json").write_text(json.dumps({"arguments": vars(args), "quarters": made["quarters"], "figures": told}, indent=1) + "\n")
     print(told)
 
 

@@ -1,10 +1,10 @@
 """What ranking is worth: the best 8 of 64 by the critic, in the eyes of judges that the ranking never saw.
 
-python benchmarks/ranking.py EXCERPTS --judges runs/judge-lstm runs/judge-notes [--batches 48] [--free]
+python benchmarks/ranking.py --judges runs/judge-large runs/judge-notes [--batches 48] [--free] [--quarters 32]
 
-EXCERPTS is a folder of critic.excerpts. A batch is 64 continuations of one prompt of a test work, or, with --free, 64 pieces from nothing, as
-`generate.py` samples them; prompt and seam are cut off as in the excerpts. Of each judge: the mean percentile of the best 8 among their 64
-(chance: 50), and how well it tells human excerpts of test works from them (AUC; 0.5: not at all), beside all samples unranked. Likelihood under a
+A batch is 64 continuations of one prompt of a test work, or, with --free, 64 pieces from nothing, as
+`generate.py` samples them; prompt, seam and ending are cut off as in the excerpts, and --quarters are left, as many as `generate.py` composes by itself. Of each judge: the mean percentile of the best 8 among their 64
+(chance: 50), and how well it tells human excerpts of test works, as long as they, from them (AUC; 0.5: not at all), beside all samples unranked. Likelihood under a
 model of another encoding is one more judge. Then, for the measures of `critic.measures`, how near the best and as many at
 random, the mean of DRAWS draws, are to the human excerpts. Intervals are of 95 %, by bootstrap over batches.
 """
@@ -56,6 +56,15 @@ def batches(model, corpus, n_batches, n, quarters, seed, settings, threads, free
     return found
 
 
+def human_excerpts(corpus, n, quarters, seed):
+    """n human excerpts of some quarters, of test works, as NoteSequence."""
+    from clara.notes import crop
+    from critic.excerpts import SEAM, Pieces
+
+    pieces, rng, step = Pieces(corpus, 0), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
+    return [crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step) for i, at in pieces.places("test", quarters, n, rng)]
+
+
 def likelihoods(folder):
     """A judge: minus nats per quarter under another model."""
     from critic.scores import Judges, Likelihood
@@ -74,10 +83,12 @@ def loaded(folder):
 def named(judge):
     """A judge by what it is made of, and how good it is by itself."""
     if isinstance(judge, NotesJudge):
-        return f"notes, convolutions, from scratch (AUC {judge.auc:.2f})"
+        return f"notes and self-similarity, convolutions, from scratch (AUC {judge.auc:.2f})"
     auc = judge.info["figures"]["test"]["auc"]
     if judge.kind == "blend":
-        return f"blend of text and piano rolls, as the critic (AUC {auc:.2f})"
+        return f"blend of {', '.join('text' if v.kind == 'frozen' else v.kind for v, _ in judge.voices)}, as the critic (AUC {auc:.2f})"
+    if judge.kind == "statistics":
+        return f"statistics (AUC {auc:.2f})"
     if judge.kind == "rolls":
         return f"piano rolls, convolutions, from scratch (AUC {auc:.2f})"
     begun = judge.kind if judge.info["training"]["arguments"]["pretrained"] else "from scratch"
@@ -129,7 +140,6 @@ def measure_rows(composed, best, human, rng):
 def main():
     """Compose, rank, judge, keep the result."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("excerpts")
     p.add_argument("--model", default="pretrained/notewise")
     p.add_argument("--corpus", default="data/notewise-12")
     p.add_argument("--critic", default="pretrained/critic-notewise")
@@ -140,6 +150,7 @@ def main():
     p.add_argument("--temperature", type=cli.span, help="X or X:Y, as generate.py takes it; without it as it has it by itself")
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
+    p.add_argument("--quarters", type=int, default=64, help="length of what is judged")
     p.add_argument("--human", type=int, default=512)
     p.add_argument("--seed", type=int, default=20)
     p.add_argument("--threads", type=int, default=1)
@@ -150,22 +161,18 @@ def main():
     import generate
     from clara.corpus import Corpus
     from clara.sampling.strategies import spread
-    from critic.classifier import HUMAN, Critic
-    from critic.excerpts import read_excerpts
+    from critic.classifier import Critic
     from critic.measures import collapsed
     from critic.rank import ranked
     from critic.scores import Judges, weighted
 
     torch.set_num_threads(args.threads)
     corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
-    table, made = read_excerpts(args.excerpts)
-    held = table[(table["split"] == "test") & (table["label"] == HUMAN)]["words"].tolist()
-    human = [corpus.encoding.decode(held[i])[0] for i in rng.permutation(len(held))[:args.human]]
-    quarters, asked = made["quarters"], generate.parser().parse_args([])
+    human, asked = human_excerpts(corpus, args.human, args.quarters, args.seed), generate.parser().parse_args([])
     if args.temperature:
         asked.temperature = args.temperature
     settings = partial(spread, generate.settings_of(asked), asked.temperature[1])
-    composed = batches(args.model, corpus, args.batches, args.n, quarters, args.seed, settings, args.threads, args.free)
+    composed = batches(args.model, corpus, args.batches, args.n, args.quarters, args.seed, settings, args.threads, args.free)
     fine = min(len(piece) for batch in composed for piece in batch)
     print(f"{len(composed)} batches, {fine} notes at least, {time.perf_counter() - began:.0f} s", flush=True)
     judges = Judges("notewise")
@@ -184,7 +191,7 @@ def main():
     chosen = [batch[i] for batch, order in zip(composed, best) for i in order]
     shares = {what: round(float(np.mean([collapsed(p) for p in some])), 4)
               for what, some in (("best", chosen), ("unranked", [p for b in composed for p in b]), ("human", human))}
-    told = {"batches": len(composed), "n": args.n, "top": args.top, "human": len(human), "by": args.by, "free": args.free,
+    told = {"batches": len(composed), "n": args.n, "top": args.top, "quarters": args.quarters, "human": len(human), "by": args.by, "free": args.free,
             "temperature": cli.told_span(asked.temperature), "collapsed": shares,
             "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **told)

@@ -1,7 +1,7 @@
 """Blend voices into one critic or composer classifier: python -m critic.blend VOICE VOICE… --excerpts EXCERPTS --out FOLDER
 
-Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, and one that reads
-piano rolls (--rolls). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
+Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
+piano rolls (--rolls), one that reads what can be counted (--statistics). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
 least on valid, so that the sum is calibrated, too. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make a better judge together than the
 best of them alone.
 
@@ -17,7 +17,7 @@ import numpy as np
 from clara import cli
 
 EXAMPLES = """
-python -m critic.blend runs/voice-text runs/voice-rolls --excerpts runs/excerpts --out runs/critic
+python -m critic.blend runs/voice-text runs/voice-rolls runs/voice-statistics --excerpts runs/excerpts --out runs/critic
 """
 
 

@@ -47,6 +47,8 @@ def _net(classifier):
         return "A blend of voices: " + "; ".join(f"{weight:g} of {_net(voice)[0].lower()}{_net(voice)[1:]}" for voice, weight in classifier.voices)
     if classifier.kind == "rolls":
         return f"A net of convolutions that reads piano rolls, {'/'.join(str(w) for w in classifier.sizes['widths'])}, from scratch"
+    if classifier.kind == "statistics":
+        return f"{classifier.sizes['n_heads']} small nets of {classifier.sizes['hidden']} units that read what can be counted, averaged"
     return f"The encoder of a language model, {classifier.arch} {'/'.join(str(v) for v in classifier.sizes.values())}, and a small head"
 
 

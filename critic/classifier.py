@@ -5,8 +5,8 @@ lies beside it), `vocab.txt` and `config.json`:
 architecture, encoding, classes, length of a window, the temperature that its logits are divided by (Guo et al. 2017,
 found on valid), how it was trained and its figures.
 
-There are four kinds: `tuned` and `frozen` read text (see `critic.net`), `rolls` reads piano rolls (`critic.rolls`), and a `blend` adds
-up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.blend`).
+There are five kinds: `tuned` and `frozen` read text (see `critic.net`), `rolls` reads piano rolls (`critic.rolls`), `statistics` what can be
+counted (`critic.statistics_net`), and a `blend` adds up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.blend`).
 
 Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `read_piece`.
 """
@@ -14,6 +14,7 @@ Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `read_
 import json
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,13 @@ from clara.notes import NoteSequence, mend
 from clara.vocab import Vocab, spelled
 from critic.net import collate, from_tensors, windows_of
 from critic.rolls import RollNet, collate_rolls
+from critic.statistics_net import StatisticsNet, collate_statistics, counted
 
 FORMAT = 1
 LEAST_QUARTERS = 8.0  # of a piece, where windows are longer
-WORDS_AT_ONCE, STEPS_AT_ONCE = 2**14, 2**15  # read side by side, which bounds memory
-ROLLS, BLEND = "rolls", "blend"
+WORDS_AT_ONCE, STEPS_AT_ONCE, STRETCHES_AT_ONCE = 2**14, 2**15, 2**12  # read side by side, which bounds memory
+ROLLS, STATISTICS, BLEND = "rolls", "statistics", "blend"
+READ_NOTES = ROLLS, STATISTICS  # and no text
 HUMAN, GENERATED = "human", "generated"
 
 
@@ -50,7 +53,7 @@ class Classifier:
     classes : list of str
     window_quarters : length of a window
     temperature : that logits are divided by
-    kind : "tuned", "frozen", "rolls" or "blend"
+    kind : "tuned", "frozen", "rolls", "statistics" or "blend"
     info : dict with `training`, `versions` and `figures`
     voices : of a blend, list of (Classifier, weight of its log-probabilities)
     encoder : folder of the language model whose encoder it shares on disk, or None
@@ -70,8 +73,9 @@ class Classifier:
     encoder: Path | None = None
 
     def __post_init__(self):
-        if self.kind == ROLLS:
-            self.net = RollNet(len(self.classes), self.encoding.steps_per_quarter, self.window_quarters, **self.sizes)
+        if self.kind in READ_NOTES:
+            self.net = RollNet(len(self.classes), self.encoding.steps_per_quarter, self.window_quarters, **self.sizes) if self.kind == ROLLS else (
+                StatisticsNet(len(self.classes), **self.sizes))
             self.net.load_state_dict({k.removeprefix("head."): v.float() if v.is_floating_point() else v for k, v in self.tensors.items()})
             self.net.to(memory_format=torch.channels_last).eval().requires_grad_(False)
         elif self.kind != BLEND:
@@ -103,7 +107,7 @@ class Classifier:
         tensors, vocab = load((folder / WEIGHTS).read_bytes()), _vocab(folder / VOCAB)
         if "encoder" in config:
             tensors |= _encoder(folder, **config["encoder"])
-        if config["kind"] != ROLLS and len(vocab) != len(tensors["embedding.weight"]):
+        if config["kind"] not in READ_NOTES and len(vocab) != len(tensors["embedding.weight"]):
             raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}")
         return cls(config["arch"], config["sizes"], encodings.make(config["encoding"]), vocab, tensors, config["classes"],
                    config["window_quarters"], config["temperature"], config["kind"], _info(config),
@@ -132,7 +136,7 @@ class Classifier:
         first = voices[0][0]
         for voice, _ in voices:
             if (voice.encoding.settings, voice.classes, voice.window_quarters) != (first.encoding.settings, first.classes, first.window_quarters) \
-                    or voice.kind != ROLLS and voice.vocab.words != first.vocab.words:
+                    or voice.kind not in READ_NOTES and voice.vocab.words != first.vocab.words:
                 raise BadSetting("voices that differ in their text, classes or windows cannot be blended; those that read text come first")
         return cls(BLEND, {}, first.encoding, first.vocab, {}, first.classes, first.window_quarters, 1.0, BLEND, info or {}, voices)
 
@@ -199,17 +203,18 @@ class Classifier:
         if self.kind == BLEND:
             told = zip(*(voice._told(pieces) for voice, _ in self.voices))
             return [_normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices))) for each in told]
-        prepare, size, at_once = (self._roll, lambda piece: piece[1], STEPS_AT_ONCE) if self.kind == ROLLS else (
-            self._text, lambda piece: len(piece[0]), WORDS_AT_ONCE)
+        prepare, size, at_once, together, windows = {
+            ROLLS: (self._roll, lambda piece: piece[1], STEPS_AT_ONCE, collate_rolls, lambda piece: len(self.net.spans(piece[1]))),
+            STATISTICS: (self._counted, lambda piece: len(piece[0]), STRETCHES_AT_ONCE, collate_statistics, lambda piece: len(piece[1]))}.get(
+            self.kind, (self._text, lambda piece: len(piece[0]), WORDS_AT_ONCE, partial(collate, pad=self.vocab.pad), lambda piece: piece[1].max() + 1))
         ready = [prepare(words) for words in pieces]
         curves, by_length = [None] * len(ready), sorted(range(len(ready)), key=lambda i: size(ready[i]))
         while by_length:
             rows = by_length[-max(1, at_once // size(ready[by_length[-1]])):]
             del by_length[-len(rows):]
-            batch = collate_rolls([ready[i] for i in rows]) if self.kind == ROLLS else collate([ready[i] for i in rows], self.vocab.pad)
             with torch.inference_mode():
-                told = (self.net(*batch) / self.temperature).log_softmax(1).numpy()
-            n_windows = [len(self.net.spans(ready[i][1])) if self.kind == ROLLS else ready[i][1].max() + 1 for i in rows]
+                told = (self.net(*together([ready[i] for i in rows])) / self.temperature).log_softmax(1).numpy()
+            n_windows = [windows(ready[i]) for i in rows]
             bounds = np.cumsum([0, *n_windows])
             for i, begin, end in zip(rows, bounds, bounds[1:]):
                 curves[i] = told[begin:end]
@@ -240,6 +245,10 @@ class Classifier:
     def _roll(self, words):
         """Words as notes, and how many steps they last."""
         return self.encoding.decode(words)[0], sum(self.encoding.steps(words))
+
+    def _counted(self, words):
+        """What can be counted, stretch by stretch, and how much of each window is in each."""
+        return counted(*self._roll(words), self.window_quarters)
 
 
 def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned"):

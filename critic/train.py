@@ -1,8 +1,8 @@
 """Train a critic or a composer classifier: python -m critic.train EXCERPTS --pretrained MODEL --out FOLDER
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
-learned, in a tenth of the time; with --rolls a net that reads piano rolls is learned from scratch, a
-second voice for `critic.blend`. Of excerpts by human and generator comes a critic, of excerpts by composer a composer classifier. See `critic.training` for how.
+learned, in a tenth of the time; with --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
+reads what can be counted: more voices for `critic.blend`. Of excerpts by human and generator comes a critic, of excerpts by composer a composer classifier. See `critic.training` for how.
 """
 
 import sys
@@ -14,6 +14,7 @@ from clara import cli
 EXAMPLES = """
 python -m critic.train runs/excerpts --pretrained runs/mine --frozen --share --out runs/voice-text
 python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
+python -m critic.train runs/excerpts --statistics --out runs/voice-statistics
 python -m critic.train runs/excerpts --from-scratch --arch wavenet --split other --out runs/judge  # a second opinion
 """
 FROM_SCRATCH = {"awd_lstm": {"emb_sz": 256, "n_hid": 512, "n_layers": 2}, "wavenet": {"emb_sz": 128, "n_hid": 128, "n_layers": 10}}
@@ -31,15 +32,16 @@ def parser():
     start("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start")
     start("--from-scratch", action="store_true", help="start from no weights")
     start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
+    start("--statistics", action="store_true", help="read what can be counted and no text, starting from no weights")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
     net.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
     net.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
     net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
     net.add_argument("--drop-mult", type=cli.within(0, 3), default=0.3, metavar="X", help="scales all dropouts; those of the encoder")
     fit = p.add_argument_group("training").add_argument
-    fit("--epochs", type=cli.at_least(1), metavar="N", help="passes over the music; each in other keys, without it 4, and 8 with --rolls")
+    fit("--epochs", type=cli.at_least(1), metavar="N", help="passes over the music; each in other keys, without it 4, 8 with --rolls, 15 with --statistics")
     fit("--lr", type=cli.above(0), metavar="X", help="highest rate; without it 2e-3, 1e-3 with --frozen, 3e-3 with --rolls")
-    fit("--bs", type=cli.at_least(2), metavar="N", help="how many are read side by side; excerpts, without it 32, and 64 with --rolls")
+    fit("--bs", type=cli.at_least(2), metavar="N", help="how many are read side by side; excerpts, without it 32, 64 with --rolls, 512 with --statistics")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; the head, order, keys and dropout")
@@ -62,6 +64,7 @@ def main(argv=None):
 
         from clara.models import architecture
         from critic.roll_training import train_rolls
+        from critic.statistics_training import train_statistics
         from critic.training import HUMAN, WINDOW, figures, train, train_frozen
     from clara import encodings
     from clara.cards import CARD
@@ -87,8 +90,8 @@ def main(argv=None):
     how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
     passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     tensors = {k: v.float() for k, v in tensors.items()} if tensors else None
-    if args.rolls:
-        classifier = train_rolls(table, encoding, vocab, **passes, **how)
+    if args.rolls or args.statistics:
+        classifier = (train_rolls if args.rolls else train_statistics)(table, encoding, vocab, **passes, **how)
     elif args.frozen:
         classifier = train_frozen(table, encoding, vocab, arch, sizes, tensors, **how)
     else:

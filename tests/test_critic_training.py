@@ -26,6 +26,7 @@ from critic.excerpts import (
     read_excerpts,
 )
 from critic.roll_training import train_rolls
+from critic.statistics_training import train_statistics
 from critic.training import Excerpts, accuracies, auc, calibrated, figures
 
 QUARTERS = 8
@@ -156,6 +157,14 @@ def test_a_net_learns_from_rolls(made, corpus):
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
 
+def test_a_net_learns_from_statistics(made, corpus):
+    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
+    a, b = (train_statistics(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
+    assert isinstance(a, Critic) and a.kind == "statistics" and figures(a, table)["auc"] > 0.9
+    pieces = [figure(i) for i in range(3)]
+    assert a.score(pieces).tolist() == b.score(pieces).tolist()
+
+
 @pytest.fixture(scope="module")
 def frozen(made, corpus):
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
@@ -231,12 +240,14 @@ def test_the_commands(corpus, tmp_path):
     assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
     argv = [tmp_path / "excerpts", "--rolls", "--window", 4, "--epochs", 1, "--bs", 8, "--out", tmp_path / "rolls"]
     assert tiny.leave(command.main, argv) == 0 and "piano rolls" in (tmp_path / "rolls" / "README.md").read_text()
-    argv = [tmp_path / "frozen", tmp_path / "rolls", "--excerpts", tmp_path / "excerpts", "--out", tmp_path / "blend"]
+    argv = [tmp_path / "excerpts", "--statistics", "--window", 4, "--epochs", 1, "--out", tmp_path / "statistics"]
+    assert tiny.leave(command.main, argv) == 0 and "what can be counted" in (tmp_path / "statistics" / "README.md").read_text()
+    argv = [*(tmp_path / voice for voice in ("frozen", "rolls", "statistics")), "--excerpts", tmp_path / "excerpts", "--out", tmp_path / "blend"]
     assert tiny.leave(blend.main, argv) == 0
     blended, card = Critic.load(tmp_path / "blend"), (tmp_path / "blend" / "README.md").read_text()
-    assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls"] and set(blended.info["figures"]) == {"valid", "test"}
-    assert "A blend of voices" in card and card.count("`python -m critic.") == 4  # excerpts, two voices, the blend
-    assert tiny.leave(blend.main, [tmp_path / "critic", tmp_path / "rolls", *argv[2:4], "--out", tmp_path / "no"]) == 2  # other windows
+    assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls", "statistics"] and set(blended.info["figures"]) == {"valid", "test"}
+    assert "A blend of voices" in card and card.count("`python -m critic.") == 5  # excerpts, three voices, the blend
+    assert tiny.leave(blend.main, [tmp_path / "critic", tmp_path / "rolls", *argv[3:5], "--out", tmp_path / "no"]) == 2  # other windows
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "by", "--composers", 2, "--quarters", QUARTERS]) == 0
     assert read_excerpts(tmp_path / "by")[0]["label"].unique().tolist() == ["nobody"]
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "no"]) == 2

@@ -1,6 +1,6 @@
 """A corpus and a model small enough to train and compose within a test.
 
-Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `learner`, `flags`, `arguments`, `leave`, `answer`.
+Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `roll_classifier`, `statistics_classifier`, `learner`, `flags`, `arguments`, `leave`, `answer`.
 """
 
 import json
@@ -91,6 +91,18 @@ def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0)
     net = RollNet(len(classes), encoding.steps_per_quarter, window_quarters, **sizes)
     return new_classifier("rolls", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
                           window_quarters, 0.5, "rolls")
+
+
+def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
+    """A critic or composer classifier that reads what can be counted and was never trained."""
+    from critic.classifier import new_classifier
+    from critic.statistics_net import StatisticsNet
+
+    torch.manual_seed(seed)
+    sizes, encoding = {"hidden": 8, "n_heads": 2}, checkpoint().encoding
+    net = StatisticsNet(len(classes), **sizes)
+    return new_classifier("statistics", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
+                          window_quarters, 0.5, "statistics")
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):

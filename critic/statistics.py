@@ -1,0 +1,272 @@
+"""What can be counted in music, as numbers: which intervals, lengths and chords, and how much comes again.
+
+A stretch of music is told by some seven hundred numbers, in groups: how notes are struck and held together; the two outer voices;
+rhythm; keys; bars; and what returns, motifs and chords that come again as they were or elsewhere, and how like itself the music is after some quarters. Nets
+that read a text or a piano roll hear little of the last, since it is a matter of equality over a long way; people hear it at once, and a
+language model of a few seconds' memory gets it wrong.
+
+Numbers do not depend on the grid if it holds the notes, but for those that count lengths in twelfths of a quarter.
+
+Contents: `numbers`, `GROUPS`, `N_NUMBERS`, `STRETCH`, `stretches_of`.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from clara.compiled import DOUBLES2, LONGS, LONGS2, compiled
+from clara.keys import key_of, scale
+from clara.notes import crop
+
+LOWEST, KEYS = 21, 88
+TWELFTHS = 12  # of a quarter, that lengths and places are counted in
+LONGEST, WIDEST = 48, 24  # twelfths, semitones: longer and wider ones count with these
+BAR = 4  # quarters
+LAGS = (1, 2, 3, 4, 6, 8, 12, 16)  # quarters, after which music may be like itself
+MOTIFS = (2, 3, 5, 8)  # how many steps of a line make a motif
+LEAP = 7  # semitones, from which on an interval is a leap
+STRETCH = 32  # quarters that are counted together
+SCALES = np.array([np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) for tonic in range(12)], dtype=float)  # (12, 12)
+
+
+class _Music:
+    """What the groups share: columns in twelfths, onsets, outer voices, what sounds at each onset."""
+
+    def __init__(self, notes):
+        order = np.lexsort((notes.pitch, notes.start))
+        self.start, self.length, self.pitch = (getattr(notes, k)[order] for k in ("start", "duration", "pitch"))
+        grid = notes.steps_per_quarter
+        if grid != TWELFTHS:
+            self.start, self.length = self.start * TWELFTHS // grid, np.maximum(1, self.length * TWELFTHS // grid)
+        self.end = self.start + self.length
+        self.quarters = max(1.0, self.end.max() / TWELFTHS)
+        self.at, self.first, self.many = np.unique(self.start, return_index=True, return_counts=True)
+        self.top, self.bottom = self.pitch[self.first + self.many - 1], self.pitch[self.first]
+        self.key = (self.pitch - LOWEST).clip(0, KEYS - 1)
+        self.tonic, self.is_major = key_of(np.bincount(self.pitch % 12, weights=self.length, minlength=12))
+
+    @cached_property
+    def columns(self):
+        """Which keys sound at each onset, bool (n_onsets, KEYS)."""
+        change = np.zeros((len(self.at) + 1, KEYS), dtype=np.int16)
+        np.add.at(change, (self.onset, self.key), 1)
+        np.add.at(change, (np.searchsorted(self.at, self.end), self.key), -1)
+        return change.cumsum(0)[:-1] > 0
+
+    @cached_property
+    def onset(self):
+        """The number of each note's onset."""
+        return np.repeat(np.arange(len(self.at)), self.many)
+
+    @cached_property
+    def chords(self):
+        """Of each onset, its pitches and its shape, pitches above the lowest, each as one number."""
+        above = self.pitch - np.repeat(self.bottom, self.many)
+        return tuple(np.add.reduceat(_scattered(values), self.first) for values in (self.pitch, above))
+
+
+def numbers(notes):
+    """What can be counted.
+
+    Parameters
+    ----------
+    notes : NoteSequence, not empty, of about `STRETCH` quarters
+
+    Returns
+    -------
+    float32 (N_NUMBERS,), each finite
+    """
+    music = _Music(notes)
+    return np.nan_to_num(np.concatenate([np.ravel(group(music)) for group in GROUPS.values()]), posinf=0, neginf=0).astype(np.float32)
+
+
+def stretches_of(notes, n_steps, quarters=STRETCH):
+    """A piece in parts of some quarters, at least half over one another, the last up to the end; all of it where it is no longer.
+
+    Parameters
+    ----------
+    notes : NoteSequence
+    n_steps : length
+    quarters : of a part
+
+    Returns
+    -------
+    list of (first quarter, NoteSequence); silent parts are left out, unless all are
+    """
+    length = n_steps / notes.steps_per_quarter
+    n = 1 + int(np.ceil(max(0, length - quarters) / (quarters / 2)))
+    firsts = [0] if n == 1 else np.floor(np.linspace(0, length - quarters, n)).astype(int).tolist()
+    parts = [(at, crop(notes, at * notes.steps_per_quarter, (at + quarters) * notes.steps_per_quarter)) for at in firsts] if n > 1 else [(0, notes)]
+    return [(at, part) for at, part in parts if len(part)] or [(0, notes)]
+
+
+def _size(music):
+    """How much there is of everything."""
+    lengths = music.length / TWELFTHS
+    return [music.quarters / STRETCH, len(music.pitch) / music.quarters, len(music.at) / music.quarters, lengths.mean(), lengths.std(), music.pitch.mean(), music.pitch.std(),
+            music.pitch.min(), music.pitch.max(), _entropy(_shares(music.pitch, 128)), _correlation(music.pitch, music.length), *_shares(music.key // 8, 11)]
+
+
+def _together(music):
+    """Intervals that are struck together, that sound together, and over the bass; how many notes, hands' reach."""
+    steps = np.diff(music.pitch)[np.diff(music.onset) == 0]
+    columns = music.columns
+    lowest, sounding = columns.argmax(1), columns.sum(1)
+    over = music.key - lowest[music.onset]
+    clash = [(columns[:, :-d] & columns[:, d:]).sum() / columns.sum() for d in range(1, 13)]
+    reach = KEYS - 1 - columns[:, ::-1].argmax(1) - lowest
+    where, key = np.nonzero(columns)
+    apart = np.diff(key)[np.diff(where) == 0]
+    return np.r_[_shares(steps, 25), _shares(over, 49), _shares(over % 12, 12), clash, _shares(music.many - 1, 10), _shares(sounding - 1, 12),
+                 _shares(sounding - music.many, 8), _spread(reach), _spread(apart), _shares(apart, 25), _parallels(music)]
+
+
+def _parallels(music):
+    """How often both outer voices move alike and keep a fifth, an octave, thirds, sixths."""
+    both = music.many > 1
+    top, bottom = music.top[both], music.bottom[both]
+    if len(top) < 2:
+        return np.zeros(6)
+    alike = (np.diff(top) != 0) & (np.sign(np.diff(top)) == np.sign(np.diff(bottom)))
+    apart = (top - bottom) % 12
+    return [(alike & (apart[1:] == i) & (apart[:-1] == i)).mean() for i in (0, 3, 4, 7, 8, 9)]
+
+
+def _lines(music):
+    """Of both outer voices: intervals, turns, repeated notes, what follows a leap."""
+    return np.concatenate([_line(music.top, music.at), _line(music.bottom, music.at), _shares(np.abs(np.diff(music.pitch)), 25)])
+
+
+def _line(pitch, at):
+    if len(pitch) < 3:
+        return np.zeros(2 * WIDEST + 1 + 13 + 8)
+    interval, gap = np.diff(pitch), np.diff(at)
+    after = np.abs(interval[1:])[np.abs(interval[:-1]) >= LEAP]
+    return np.r_[_shares(interval.clip(-WIDEST, WIDEST) + WIDEST, 2 * WIDEST + 1), _shares(np.abs(np.diff(interval)), 13),
+                 (interval[1:] * interval[:-1] < 0).mean(), (interval == 0).mean(), np.abs(interval).mean(), np.ptp(pitch), pitch.std(),
+                 after.mean() if len(after) else 0, (interval[1:] == interval[:-1]).mean(), (gap[1:] == gap[:-1]).mean()]
+
+
+def _rhythm(music):
+    """Lengths, gaps between onsets, places in the quarter and in two bars."""
+    gap, place = np.diff(music.at), music.at % TWELFTHS
+    silent = np.maximum(0, music.at[1:] - np.maximum.accumulate(np.maximum.reduceat(music.end, music.first))[:-1])
+    return np.r_[_shares(music.start % TWELFTHS, TWELFTHS), _shares(place, TWELFTHS), _shares(music.at // (TWELFTHS // 2) % (4 * BAR), 4 * BAR), _shares(music.length, LONGEST + 1),
+                 _shares(gap, LONGEST + 1), _entropy(_shares(music.length, 97)), _entropy(_shares(gap, 97)), (music.length % 3 == 0).mean(), (music.length % 4 == 0).mean(),
+                 silent.sum() / TWELFTHS / music.quarters, (silent > 0).sum() / music.quarters]
+
+
+def _tonality(music):
+    """Degrees of the key that fits best, and how many notes are outside it."""
+    degree = (music.pitch - music.tonic) % 12
+    share, inside = _shares(degree, 12), [0, 2, 4, 5, 7, 9, 11] if music.is_major else [0, 2, 3, 5, 7, 8, 10]
+    bass, melody = (_shares((voice - music.tonic) % 12, 12) for voice in (music.bottom, music.top))
+    return np.r_[np.sort(share)[::-1], share, share * music.is_major, bass, bass * music.is_major, melody, share[inside].sum(), music.is_major, _entropy(share)]
+
+
+def _bars(music):
+    """From bar to bar: how clear its scale is, how near to the next in pitch classes and rhythm, how many notes, how high; and how many notes a quarter."""
+    bar = music.start // (BAR * TWELFTHS)
+    n = int(bar.max()) + 1
+    classes, onsets = np.zeros((n, 12)), np.zeros((n, BAR * TWELFTHS), dtype=bool)
+    np.add.at(classes, (bar, music.pitch % 12), music.length)
+    onsets[bar, music.start % (BAR * TWELFTHS)] = True
+    counts = np.bincount(bar, minlength=n)
+    there = counts > 0
+    clear = (classes[there] @ SCALES.T).max(1) / classes[there].sum(1)
+    unit = classes / np.linalg.norm(classes, axis=1, keepdims=True).clip(1e-9)
+    near, same = (unit[1:] * unit[:-1]).sum(1), (onsets[1:] == onsets[:-1]).mean(1)
+    height = np.bincount(bar, weights=music.pitch, minlength=n)[there] / counts[there]
+    by_quarter = np.bincount(music.start // TWELFTHS, minlength=int(music.quarters))
+    every = unit @ unit.T
+    rhythms = len(np.unique(onsets, axis=0)) / n
+    return np.concatenate([*(_spread(v) for v in (clear, near, same, counts, height, np.abs(np.diff(height)), by_quarter, every[np.triu_indices(n, 2)])), [rhythms]])
+
+
+def _returns(music):
+    """What comes again: motifs of the outer voices, rhythms and chords, at once or later; and how alike the music is after some quarters."""
+    top, bottom, gap = np.diff(music.top), np.diff(music.bottom), np.diff(music.at)
+    chord, shape = music.chords
+    lines = (top, bottom, np.sign(top), np.sign(bottom), gap, top * 1000 + gap, bottom * 1000 + gap, music.top[1:] * 1000 + gap, chord[1:], shape[1:], shape[1:] * 7 + gap)
+    again = np.zeros((len(lines) * len(MOTIFS), 3))
+    _again(_scattered(np.stack(lines)), music.at[1:], np.array(MOTIFS), again)
+    exact, classes = (np.unique(music.start * 128 + p) for p in (music.pitch, music.pitch % 12))
+    alike = [_overlap(what, lag * TWELFTHS, unit) for lag in LAGS for what, unit in ((exact, 128), (classes, 128), (music.at, 1))]
+    return np.concatenate([again.ravel(), alike])
+
+
+@compiled(LONGS2, LONGS, LONGS, DOUBLES2)
+def _again(lines, at, motifs, found):
+    """Of the runs of each line (n_lines, t), for each length of motifs: the share that differ, the share of the commonest, and of those
+    that began at least a bar before, too; into found (n_lines * n_motifs, 3)."""
+    row = 0
+    for line in lines:
+        for n in motifs:
+            n_runs = len(line) - n + 1
+            if n_runs < 1:
+                found[row] = (1.0, 0.0, 0.0)
+                row += 1
+                continue
+            mixed = np.zeros(n_runs, dtype=np.int64)
+            for i in range(n):
+                mixed = mixed * 1_000_003 + line[i:n_runs + i]
+            order = np.argsort(mixed, kind="mergesort")
+            kinds, most, later, first = 0, 0, 0, 0
+            for i in range(n_runs):
+                if i == 0 or mixed[order[i]] != mixed[order[i - 1]]:
+                    kinds, first = kinds + 1, i
+                most = max(most, i - first + 1)
+                later += at[order[i]] - at[order[first]] >= BAR * TWELFTHS
+            found[row] = (kinds / n_runs, most / n_runs, later / n_runs)
+            row += 1
+
+
+def _overlap(places, lag, unit=1):
+    """How much of what is at some places, of `unit` to a step, is there after a lag, too, of what could be."""
+    step = places // unit
+    here, there = places[step <= step[-1] - lag], places[step >= lag]
+    if not len(here) or not len(there):
+        return 0.0
+    found = np.searchsorted(there, here + lag * unit)
+    return (there[found.clip(max=len(there) - 1)] == here + lag * unit).sum() / np.sqrt(len(here) * len(there))
+
+
+GROUPS = {"size": _size, "together": _together, "lines": _lines, "rhythm": _rhythm, "tonality": _tonality, "bars": _bars, "returns": _returns}
+
+
+def _scattered(values):
+    """Whole numbers as others that do not add up alike, int64; a step of splitmix64 (Steele et al. 2014)."""
+    x = values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    return (x ^ (x >> np.uint64(27))).view(np.int64)
+
+
+def _shares(values, n):
+    """Share of each value, 0 to n - 1; larger ones count with the last."""
+    return np.bincount(np.clip(values, 0, n - 1), minlength=n) / max(1, len(values))
+
+
+def _entropy(share):
+    """In bits."""
+    share = share[share > 0]
+    return float(-(share * np.log2(share)).sum())
+
+
+def _correlation(a, b):
+    """Pearson's, 0 where either does not change."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(1e-9, np.sqrt((a * a).sum() * (b * b).sum())))
+
+
+def _spread(values):
+    """Mean, deviation, least, largest."""
+    return [values.mean(), values.std(), values.min(), values.max()] if len(values) else [0.0] * 4
+
+
+def _n_numbers():
+    from clara.notes import NoteSequence
+
+    return len(numbers(NoteSequence(*(np.array([value]) for value in (0, 12, 60, 0)))))
+
+
+N_NUMBERS = _n_numbers()

@@ -1,0 +1,93 @@
+"""A net that reads what can be counted in music (`critic.statistics`), stretch by stretch, to logits.
+
+A piece is counted in stretches of 32 quarters, half over one another; a window's logits are the mean of those of the stretches that it lies in. It
+hears what nets of text and of piano rolls do not, that motifs, chords and rhythms come again.
+
+Contents: `SIZES`, `StatisticsNet`, `counted`, `collate_statistics`.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from critic.statistics import N_NUMBERS, STRETCH, numbers, stretches_of
+
+SIZES = {"hidden": 128, "n_heads": 3}  # units of a layer; heads, which learn apart and are averaged
+INPUT_DROPOUT, DROPOUT = 0.1, 0.4
+FURTHEST = 6.0  # deviations from the mean, beyond which a number is cut off
+LEAST_DEVIATION = 1e-3  # so that it survives half precision, too
+
+
+class StatisticsNet(nn.Module):
+    """The mean of some heads of three linear layers on standardised numbers.
+
+    Parameters
+    ----------
+    n_classes : int
+    hidden, n_heads : as in `SIZES`
+    """
+
+    def __init__(self, n_classes, hidden=SIZES["hidden"], n_heads=SIZES["n_heads"]):
+        super().__init__()
+        self.register_buffer("middle", torch.zeros(N_NUMBERS))
+        self.register_buffer("deviation", torch.ones(N_NUMBERS))
+        self.heads = nn.ModuleList(nn.Sequential(
+            nn.Dropout(INPUT_DROPOUT), nn.Linear(N_NUMBERS, hidden), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(DROPOUT),
+            nn.Linear(hidden, n_classes)) for _ in range(n_heads))
+
+    def forward(self, told, cover):
+        """Logits of each window.
+
+        Parameters
+        ----------
+        told : float32 tensor (n_stretches, N_NUMBERS)
+        cover : float32 tensor (m, n_stretches), how much each stretch counts in each window; rows add up to 1
+
+        Returns
+        -------
+        float32 tensor (m, n_classes)
+        """
+        return cover @ self.judged(self.standardised(told))
+
+    def fit(self, told):
+        """Take mean and deviation from numbers (n, N_NUMBERS)."""
+        self.middle.copy_(told.mean(0))
+        self.deviation.copy_(told.std(0).clamp(min=LEAST_DEVIATION))
+
+    def standardised(self, told):
+        """What the heads read, float32 (n, N_NUMBERS)."""
+        return ((told - self.middle) / self.deviation).clamp(-FURTHEST, FURTHEST)
+
+    def judged(self, standardised):
+        """The heads' mean logits, float32 (n, n_classes)."""
+        return torch.stack([head(standardised) for head in self.heads]).mean(0)
+
+
+def counted(notes, n_steps, window_quarters):
+    """A piece as the net reads it.
+
+    Parameters
+    ----------
+    notes : NoteSequence, not empty
+    n_steps : length
+    window_quarters : length of a window; a rest, if shorter than half a window, joins the last
+
+    Returns
+    -------
+    told : float32 (n_stretches, N_NUMBERS)
+    cover : float32 (n_windows, n_stretches), as `StatisticsNet.forward` takes it
+    """
+    length = n_steps / notes.steps_per_quarter
+    parts = stretches_of(notes, n_steps)
+    begin = window_quarters * np.arange(max(1, round(length / window_quarters)))
+    end = np.r_[begin[1:], length]
+    first = np.array([at for at, _ in parts], dtype=float)
+    cover = (np.minimum(end[:, None], first + STRETCH) - np.maximum(begin[:, None], first)).clip(0)
+    alone = cover.sum(1) == 0  # a window in silence goes with the nearest stretch
+    cover[alone, np.abs(first + STRETCH / 2 - (begin + end)[alone, None] / 2).argmin(1)] = 1
+    return np.stack([numbers(part) for _, part in parts]), (cover / cover.sum(1, keepdims=True)).astype(np.float32)
+
+
+def collate_statistics(pieces):
+    """Pieces, list of n (told, cover), as one batch for `StatisticsNet.forward`."""
+    return torch.from_numpy(np.concatenate([told for told, _ in pieces])), torch.block_diag(*(torch.from_numpy(cover) for _, cover in pieces))

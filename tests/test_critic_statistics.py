@@ -1,0 +1,155 @@
+"""What can be counted, and the net that reads it."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.notes import crop, mend, mend_like, transpose
+from critic import Critic, statistics
+from critic.statistics import BAR, GROUPS, N_NUMBERS, STRETCH, TWELFTHS, numbers, stretches_of
+from critic.statistics_net import LEAST_DEVIATION, StatisticsNet, counted
+
+
+def group(name, notes):
+    return np.ravel(GROUPS[name](statistics._Music(notes)))
+
+
+def brief(n_notes=60):
+    return st.integers(0, 10**6).map(lambda seed: tiny.tune(seed, n_notes))
+
+
+@given(st.integers(1, 80), st.integers(0, 10**6))
+def test_all_music_is_told_in_as_many_finite_numbers(n_notes, seed):
+    told = numbers(tiny.tune(seed, n_notes))
+    assert told.dtype == np.float32 and told.shape == (N_NUMBERS,) and np.isfinite(told).all()
+
+
+@given(brief(), st.integers(-12, 12))
+def test_another_key_changes_nothing_but_how_high(notes, shift):
+    moved = transpose(notes, shift)[0]
+    for name in ("lines", "rhythm", "bars", "returns"):
+        told, again = group(name, notes), group(name, moved)
+        if name == "bars":  # whose mean, least and greatest height are among them
+            height = slice(16, 20)
+            told, again = np.delete(told, height), np.delete(again, height)
+        np.testing.assert_allclose(again, told, atol=1e-9)
+
+
+@given(brief(), st.sampled_from([12, 24, 48]))
+def test_a_finer_grid_tells_the_same(notes, grid):
+    finer = replace(notes, start=notes.start * grid // 12, duration=notes.duration * grid // 12, steps_per_quarter=grid)
+    np.testing.assert_array_equal(numbers(finer), numbers(notes))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.integers(1, 5))
+def test_what_comes_again_is_what_a_counter_says(line, n):
+    at, found = np.arange(len(line)) * 5, np.zeros((1, 3))
+    statistics._again(statistics._scattered(np.array([line])), at, np.array([n]), found)
+    runs = [tuple(line[i:i + n]) for i in range(len(line) - n + 1)]
+    if not runs:
+        assert found.tolist() == [[1, 0, 0]]
+        return
+    many = Counter(runs)
+    later = [at[i] - at[runs.index(run)] >= BAR * TWELFTHS for i, run in enumerate(runs)]
+    assert found[0] == pytest.approx([len(many) / len(runs), max(many.values()) / len(runs), np.mean(later)])
+
+
+@given(st.sets(st.integers(0, 60), min_size=1), st.integers(1, 30))
+def test_overlap_is_a_cosine_of_what_could_be(places, lag):
+    where = np.array(sorted(places))
+    here, there = [p for p in places if p <= max(places) - lag], [p for p in places if p >= lag]
+    both = sum(p + lag in places for p in here)
+    assert statistics._overlap(where, lag) == pytest.approx(both / np.sqrt(len(here) * len(there)) if here and there else 0)
+
+
+def test_a_tune_that_comes_again_in_any_key_is_heard():
+    """Eight quarters, four times: as they are, each time elsewhere, or each time new."""
+    def some(seed):
+        rng = np.random.default_rng(seed)
+        start = np.repeat(rng.integers(1, 12, 30).cumsum(), 3)
+        return crop(mend(start, start + 3, rng.integers(40, 80, 90))[0], 0, 96)
+    once = some(0)
+
+    def four(parts):
+        return mend_like(once, *(np.concatenate(c) for c in zip(*((p.start + 96 * i, p.end + 96 * i, p.pitch, p.part) for i, p in enumerate(parts)))))[0]
+    same, moved, new = (four(parts) for parts in ([once] * 4, [transpose(once, i)[0] for i in range(4)], [some(i) for i in range(4)]))
+    names = ["top", "bottom", "up and down", "up and down, bottom", "gaps", "top in time", "bottom in time", "pitches in time", "chords", "shapes", "shapes in time"]
+    differ = {which: dict(zip(names, group("returns", notes)[:132].reshape(11, 4, 3)[:, -1, 0])) for which, notes in (("same", same), ("moved", moved), ("new", new))}
+    for name in names:
+        assert differ["same"][name] < 0.5 * differ["new"][name]
+        if name not in ("pitches in time", "chords"):  # which a new key changes
+            assert differ["moved"][name] < 0.6 * differ["new"][name]
+    assert differ["moved"]["chords"] > 0.9 * differ["new"]["chords"]
+
+
+def test_chords_intervals_and_rests_are_counted():
+    notes = mend([0, 0, 0, 24, 24, 48], [12, 12, 12, 36, 36, 60], [60, 64, 67, 60, 67, 62])[0]
+    together, rhythm = group("together", notes), group("rhythm", notes)
+    assert together[:25].nonzero()[0].tolist() == [3, 4, 7] and together[:25].sum() == pytest.approx(1)
+    assert together[98:108] == pytest.approx([1 / 3] * 3 + [0] * 7)  # one, two, three notes at a time
+    assert rhythm[-2:] == pytest.approx([2 / 5, 2 / 5])  # two quarters of five are silent, and two rests
+
+
+@pytest.mark.parametrize("quarters", [8, 32, 33, 47.5, 48, 64, 200])
+def test_stretches_reach_from_the_beginning_to_the_end(quarters):
+    notes = crop(tiny.tune(1, 1000), 0, int(quarters * 12))
+    parts = stretches_of(notes, int(quarters * 12))
+    firsts = [at for at, _ in parts]
+    assert firsts[0] == 0 and (quarters <= STRETCH or quarters - 1 < firsts[-1] + STRETCH <= quarters)
+    assert all(0 < b - a <= STRETCH / 2 for a, b in pairwise(firsts))
+    for at, part in parts:
+        assert part == crop(notes, at * 12, (at + STRETCH) * 12)
+
+
+def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
+    a = crop(tiny.tune(1, 300), 0, 32 * 12)
+    far = mend_like(a, np.r_[a.start, a.start + 200 * 12], np.r_[a.end, a.end + 200 * 12], np.r_[a.pitch, a.pitch], np.r_[a.part, a.part])[0]
+    told, cover = counted(far, 232 * 12, 8.0)
+    assert len(told) == 6 and cover.shape == (29, 6)
+    assert cover.sum(1) == pytest.approx(np.ones(29)) and cover[8].tolist() == [0, 0, 1, 0, 0, 0] and cover[20, 2:].max() == 1
+    only, one = counted(a, 32 * 12, 8.0)
+    assert only[0] == pytest.approx(numbers(a)) and one.tolist() == [[1.0]] * 4
+
+
+@pytest.fixture(scope="module")
+def critic():
+    return tiny.statistics_classifier()
+
+
+def test_a_score_for_each_piece_the_same_in_any_company(critic):
+    pieces = [tiny.tune(i, n_notes=30 + 60 * i) for i in range(6)]
+    scores = critic.score(pieces)
+    assert scores.dtype == np.float32 and np.isfinite(scores).all() and len(set(scores.tolist())) == 6
+    assert critic.score(pieces[::-1])[::-1] == pytest.approx(scores, abs=1e-5)
+    assert [critic.score([p])[0] for p in pieces] == pytest.approx(scores.tolist(), abs=1e-5)
+
+
+def test_one_voice_among_three(critic):
+    voices = [(tiny.classifier(), 0.25), (tiny.roll_classifier(), 0.5), (critic, 0.75)]
+    pieces = [tiny.tune(i) for i in range(3)]
+    each = [voice.windows(pieces) for voice, _ in voices]
+    for whole, *parts in zip(Critic.blended(voices).windows(pieces), *each):
+        assert whole == pytest.approx(sum(w * part for (_, w), part in zip(voices, parts)), abs=1e-4)
+
+
+def test_to_disk_and_back(critic, tmp_path):
+    critic.save(tmp_path)
+    again, pieces = Critic.load(tmp_path), [tiny.tune(i) for i in range(3)]
+    assert again.kind == "statistics" and again.score(pieces) == pytest.approx(critic.score(pieces), abs=0.02)
+
+
+def test_a_number_that_never_changes_is_not_blown_up():
+    net, told = StatisticsNet(2), torch.rand(20, N_NUMBERS)
+    told[:, 7] = 0.5
+    net.fit(told)
+    assert net.deviation[7] == pytest.approx(LEAST_DEVIATION) and net.deviation[7].half() > 0
+    standard = net.standardised(told)
+    assert standard[:, 7].abs().max() == 0 and standard[:, 8].mean().abs() < 1e-5 and abs(standard[:, 8].std() - 1) < 1e-4
+    assert net.standardised(told + 100).max() == 6
