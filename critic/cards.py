@@ -49,7 +49,8 @@ def _net(classifier):
         return f"A net of convolutions that reads piano rolls, {'/'.join(str(w) for w in classifier.sizes['widths'])}, from scratch"
     if classifier.kind == "statistics":
         return f"{classifier.sizes['n_heads']} small nets of {classifier.sizes['hidden']} units that read what can be counted, averaged"
-    return f"The encoder of a language model, {classifier.arch} {'/'.join(str(v) for v in classifier.sizes.values())}, and a small head"
+    head = "a small head that reads what can be counted, too" if classifier.counts else "a small head"
+    return f"The encoder of a language model, {classifier.arch} {'/'.join(str(v) for v in classifier.sizes.values())}, and {head}"
 
 
 def _made(classifier):

@@ -31,12 +31,12 @@ from clara.notes import NoteSequence, mend
 from clara.vocab import Vocab, spelled
 from critic.net import collate, from_tensors, windows_of
 from critic.rolls import RollNet, collate_rolls
-from critic.statistics_net import StatisticsNet, collate_statistics, counted
+from critic.statistics_net import StatisticsNet, collate_statistics, counted, counted_by_window
 
 FORMAT = 1
 LEAST_QUARTERS = 8.0  # of a piece, where windows are longer
 WORDS_AT_ONCE, STEPS_AT_ONCE, STRETCHES_AT_ONCE = 2**14, 2**15, 2**12  # read side by side, which bounds memory
-ROLLS, STATISTICS, BLEND = "rolls", "statistics", "blend"
+FROZEN, ROLLS, STATISTICS, BLEND = "frozen", "rolls", "statistics", "blend"
 READ_NOTES = ROLLS, STATISTICS  # and no text
 HUMAN, GENERATED = "human", "generated"
 
@@ -237,10 +237,15 @@ class Classifier:
             raise TooShort(f"{name}: {quarters:g} quarters, and {least:g} is the least that can be judged")
         return words
 
+    @property
+    def counts(self):
+        """Whether it reads a text and, beside it, what can be counted."""
+        return self.kind == FROZEN and self.net.counts is not None
+
     def _text(self, words):
-        """Words as ids after xxbos, and each one's window."""
+        """Words as ids after xxbos, each one's window, and where the net wants it what can be counted in each window."""
         window = windows_of(self.encoding, words, self.window_quarters)
-        return self.vocab.ids(["xxbos", *words]), np.r_[window[:1], window]
+        return self.vocab.ids(["xxbos", *words]), np.r_[window[:1], window], *([counted_by_window(*self._roll(words), self.window_quarters)] if self.counts else [])
 
     def _roll(self, words):
         """Words as notes, and how many steps they last."""

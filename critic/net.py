@@ -3,8 +3,8 @@
 The encoder reads a piece once from its beginning; each window of some quarters is summed up in three numbers for each of
 its outputs, so that a window is judged by what it holds and what came before. A net of one of two kinds: `tuned`, the encoder
 fine-tuned, of its last layer the mean, the largest and the last output (concat pooling, Howard and Ruder 2018); and
-`frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output. The head has two
-linear layers.
+`frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output, and, if it so
+learned, what can be counted (`critic.statistics`) beside them. The head has two linear layers.
 
 Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `new_net`, `from_tensors`, `to_tensors`, `multiplies_bfloat16`.
 """
@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from clara.models import architecture
+from critic.statistics import N_NUMBERS
+from critic.statistics_net import Standard
 
 KINDS = ("tuned", "frozen")
 HIDDEN = 64  # units of a head
@@ -57,30 +59,42 @@ class Net(nn.Module):
 
 
 class FrozenNet(nn.Module):
-    """An encoder that stays as it is, pooling by windows, the mean of some heads on standardised numbers; called as `Net`."""
+    """An encoder that stays as it is, pooling by windows, the mean of some heads on standardised numbers; called as `Net`.
 
-    def __init__(self, encode, width, n_classes):
+    With `counts` it is called with what can be counted in each window, too, float32 (m, N_NUMBERS).
+    """
+
+    def __init__(self, encode, width, n_classes, counts=False):
         super().__init__()
-        self.encode = encode
-        self.standard = nn.BatchNorm1d(3 * width, affine=False)
-        self.heads = nn.ModuleList(nn.Sequential(nn.Dropout(FROZEN_DROPOUT), nn.Linear(3 * width, HIDDEN), nn.ReLU(),
+        self.encode, self.width = encode, 3 * width
+        self.standard = nn.BatchNorm1d(self.width, affine=False)
+        self.counts = Standard() if counts else None
+        self.heads = nn.ModuleList(nn.Sequential(nn.Dropout(FROZEN_DROPOUT), nn.Linear(self.width + N_NUMBERS * counts, HIDDEN), nn.ReLU(),
                                                  nn.Dropout(FROZEN_DROPOUT), nn.Linear(HIDDEN, n_classes)) for _ in range(HEADS))
 
-    def summaries(self, ids, window):
-        """What is told of each window, float32 (m, 3 * width); parameters as `Net.forward`."""
+    def summaries(self, ids, window, counts=None):
+        """What is told of each window, float32 (m, 3 * width) or with the counts beside it; parameters as `Net.forward`."""
         flat, place, count = _placed(self.encode(ids).float(), window)
         mean, mean_of_squares = (_mean(x, place, count) for x in (flat, flat**2))
         there = (count > 0)[:-1].nonzero()[:, 0]
         deviation = (mean_of_squares - mean**2).clamp(min=0).sqrt()
-        return torch.cat([x[there] for x in (mean, deviation, _largest(flat, place, count))], 1)
+        return torch.cat([*(x[there] for x in (mean, deviation, _largest(flat, place, count))), *([] if counts is None else [counts])], 1)
 
-    def forward(self, ids, window):
+    def forward(self, ids, window, counts=None):
         """As `Net.forward`."""
-        return self.judged(self.standardised(self.summaries(ids, window)))
+        return self.judged(self.standardised(self.summaries(ids, window, counts)))
+
+    def fit(self, summaries):
+        """Take means and deviations from summaries (m, …)."""
+        self.standard.running_mean.copy_(summaries[:, :self.width].mean(0))
+        self.standard.running_var.copy_(summaries[:, :self.width].var(0))
+        if self.counts is not None:
+            self.counts.fit(summaries[:, self.width:])
 
     def standardised(self, summaries):
-        """What the heads read, float32 (m, 3 * width)."""
-        return self.standard(summaries).clamp(-FURTHEST, FURTHEST)
+        """What the heads read, of the shape of the summaries."""
+        text = self.standard(summaries[:, :self.width]).clamp(-FURTHEST, FURTHEST)
+        return text if self.counts is None else torch.cat([text, self.counts(summaries[:, self.width:])], 1)
 
     def judged(self, standardised):
         """The heads' mean logits, float32 (m, n_classes)."""
@@ -131,15 +145,17 @@ def collate(pieces, pad):
 
     Parameters
     ----------
-    pieces : list of (ids, window), int arrays (n_words,)
+    pieces : list of (ids, window), int arrays (n_words,), or of (ids, window, counts), float32 (n_windows, N_NUMBERS)
     pad : id
 
     Returns
     -------
     ids, window : int64 tensors (n, longest)
+    counts : float32 tensor (m, N_NUMBERS), where the pieces have them
     """
-    return (pad_sequence([torch.from_numpy(np.asarray(ids, dtype=np.int64)) for ids, _ in pieces], batch_first=True, padding_value=pad),
-            pad_sequence([torch.from_numpy(window) for _, window in pieces], batch_first=True, padding_value=NOWHERE))
+    ids, window, *counts = zip(*pieces)
+    return (pad_sequence([torch.from_numpy(np.asarray(i, dtype=np.int64)) for i in ids], batch_first=True, padding_value=pad),
+            pad_sequence([torch.from_numpy(w) for w in window], batch_first=True, padding_value=NOWHERE), *(torch.from_numpy(np.concatenate(c)) for c in counts))
 
 
 class _Trained(nn.Module):
@@ -205,13 +221,13 @@ def to_tensors(net):
     return encoder | {f"head.{k}": v.detach().cpu().clone() for k, v in net.head.state_dict().items()}
 
 
-def from_tensors(arch, tensors, n_classes, kind="tuned"):
-    """A net that judges, of weights by name: of the head `head.…`, all others the encoder's; without a head a frozen net to train."""
+def from_tensors(arch, tensors, n_classes, kind="tuned", counts=False):
+    """A net that judges, of weights by name: of the head `head.…`, all others the encoder's; without a head a frozen net to train, with counts or not."""
     head = {k.removeprefix("head."): v if v.dtype == torch.long else v.float() for k, v in tensors.items() if k.startswith("head.")}
     encoder = _Read(arch, {k: v for k, v in tensors.items() if not k.startswith("head.")}, kind == "frozen")
     with torch.inference_mode():
         width = encoder(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
-    net = (FrozenNet if kind == "frozen" else Net)(encoder, width, n_classes)
+    net = FrozenNet(encoder, width, n_classes, counts or "counts.middle" in head) if kind == "frozen" else Net(encoder, width, n_classes)
     if head and kind == "frozen":
         net.load_state_dict(head | {k: v for k, v in net.state_dict().items() if k.startswith("encode.")})
     elif head:

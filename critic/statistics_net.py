@@ -3,7 +3,7 @@
 A piece is counted in stretches of 32 quarters, half over one another; a window's logits are the mean of those of the stretches that it lies in. It
 hears what nets of text and of piano rolls do not, that motifs, chords and rhythms come again.
 
-Contents: `SIZES`, `StatisticsNet`, `counted`, `collate_statistics`.
+Contents: `SIZES`, `Standard`, `StatisticsNet`, `counted`, `counted_by_window`, `collate_statistics`.
 """
 
 import numpy as np
@@ -18,6 +18,24 @@ FURTHEST = 6.0  # deviations from the mean, beyond which a number is cut off
 LEAST_DEVIATION = 1e-3  # so that it survives half precision, too
 
 
+class Standard(nn.Module):
+    """Numbers as deviations from their mean, none of them far."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("middle", torch.zeros(N_NUMBERS))
+        self.register_buffer("deviation", torch.ones(N_NUMBERS))
+
+    def fit(self, told):
+        """Take mean and deviation from numbers (n, N_NUMBERS)."""
+        self.middle.copy_(told.mean(0))
+        self.deviation.copy_(told.std(0).clamp(min=LEAST_DEVIATION))
+
+    def forward(self, told):
+        """Of float32 (n, N_NUMBERS) the same, standardised."""
+        return ((told - self.middle) / self.deviation).clamp(-FURTHEST, FURTHEST)
+
+
 class StatisticsNet(nn.Module):
     """The mean of some heads of three linear layers on standardised numbers.
 
@@ -29,8 +47,7 @@ class StatisticsNet(nn.Module):
 
     def __init__(self, n_classes, hidden=SIZES["hidden"], n_heads=SIZES["n_heads"]):
         super().__init__()
-        self.register_buffer("middle", torch.zeros(N_NUMBERS))
-        self.register_buffer("deviation", torch.ones(N_NUMBERS))
+        self.standard = Standard()
         self.heads = nn.ModuleList(nn.Sequential(
             nn.Dropout(INPUT_DROPOUT), nn.Linear(N_NUMBERS, hidden), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(DROPOUT),
             nn.Linear(hidden, n_classes)) for _ in range(n_heads))
@@ -47,16 +64,7 @@ class StatisticsNet(nn.Module):
         -------
         float32 tensor (m, n_classes)
         """
-        return cover @ self.judged(self.standardised(told))
-
-    def fit(self, told):
-        """Take mean and deviation from numbers (n, N_NUMBERS)."""
-        self.middle.copy_(told.mean(0))
-        self.deviation.copy_(told.std(0).clamp(min=LEAST_DEVIATION))
-
-    def standardised(self, told):
-        """What the heads read, float32 (n, N_NUMBERS)."""
-        return ((told - self.middle) / self.deviation).clamp(-FURTHEST, FURTHEST)
+        return cover @ self.judged(self.standard(told))
 
     def judged(self, standardised):
         """The heads' mean logits, float32 (n, n_classes)."""
@@ -86,6 +94,12 @@ def counted(notes, n_steps, window_quarters):
     alone = cover.sum(1) == 0  # a window in silence goes with the nearest stretch
     cover[alone, np.abs(first + STRETCH / 2 - (begin + end)[alone, None] / 2).argmin(1)] = 1
     return np.stack([numbers(part) for _, part in parts]), (cover / cover.sum(1, keepdims=True)).astype(np.float32)
+
+
+def counted_by_window(notes, n_steps, window_quarters):
+    """What is told of each window, float32 (n_windows, N_NUMBERS): the mean of its stretches; parameters as `counted`."""
+    told, cover = counted(notes, n_steps, window_quarters)
+    return cover @ told
 
 
 def collate_statistics(pieces):

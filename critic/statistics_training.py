@@ -46,8 +46,8 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
     told, labels = _counted(table[table["split"] == train_split], encoding, classes, rng)
     valid, valid_labels = _counted(table[table["split"] == "valid"], encoding, classes)
     net = StatisticsNet(len(classes), **SIZES)
-    net.fit(told)
-    told, valid = net.standardised(told), net.standardised(valid)
+    net.standard.fit(told)
+    told, valid = net.standard(told), net.standard(valid)
     weight, valid_weight = (None if HUMAN in classes else _weights(some, len(classes)) for some in (labels, valid_labels))
     bs = min(bs, len(told))
     n_batches = len(told) // bs

@@ -1,8 +1,8 @@
 """Train a critic or a composer classifier: python -m critic.train EXCERPTS --pretrained MODEL --out FOLDER
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
-learned, in a tenth of the time; with --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
-reads what can be counted: more voices for `critic.blend`. Of excerpts by human and generator comes a critic, of excerpts by composer a composer classifier. See `critic.training` for how.
+learned, in a tenth of the time. With --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
+reads what can be counted: more voices for `critic.blend`. With --frozen and --statistics the head reads both. Of excerpts by human and generator comes a critic, of excerpts by composer a composer classifier. See `critic.training` for how.
 """
 
 import sys
@@ -28,11 +28,11 @@ def parser():
     music("--split", default="train", choices=["train", "other"], help="works to learn from; other: for a second opinion")
     music("--window", type=cli.above(0), metavar="X", help="quarter notes that are judged together; without it 8, of composers as many as an excerpt has")
     net = p.add_argument_group("net")
-    start = net.add_mutually_exclusive_group(required=True).add_argument
+    start = net.add_mutually_exclusive_group().add_argument
     start("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start")
     start("--from-scratch", action="store_true", help="start from no weights")
     start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
-    start("--statistics", action="store_true", help="read what can be counted and no text, starting from no weights")
+    net.add_argument("--statistics", action="store_true", help="read what can be counted; alone, starting from no weights, or with --frozen")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
     net.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
     net.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
@@ -53,6 +53,10 @@ def main(argv=None):
     """Parse, learn, report."""
     p = parser()
     args = p.parse_args(argv)
+    if not (args.pretrained or args.from_scratch or args.rolls or args.statistics):
+        p.error("one of --pretrained, --from-scratch, --rolls, --statistics is required")
+    if args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen):
+        p.error("--statistics stands alone or goes with --frozen")
     if args.frozen and not args.pretrained:
         p.error("--frozen keeps what --pretrained names")
     if args.share and not args.frozen:
@@ -90,10 +94,10 @@ def main(argv=None):
     how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
     passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     tensors = {k: v.float() for k, v in tensors.items()} if tensors else None
-    if args.rolls or args.statistics:
+    if args.frozen:
+        classifier = train_frozen(table, encoding, vocab, arch, sizes, tensors, counts=args.statistics, **how)
+    elif args.rolls or args.statistics:
         classifier = (train_rolls if args.rolls else train_statistics)(table, encoding, vocab, **passes, **how)
-    elif args.frozen:
-        classifier = train_frozen(table, encoding, vocab, arch, sizes, tensors, **how)
     else:
         classifier = train(table, encoding, vocab, arch, sizes, tensors, dropout=args.dropout, **passes, **how)
     classifier.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from critic.classifier import GENERATED, HUMAN, Critic, new_classifier
+from critic.classifier import FROZEN, GENERATED, HUMAN, Critic, new_classifier
 from critic.net import collate, from_tensors, multiplies_bfloat16, new_net, to_tensors, windows_of
+from critic.statistics_net import counted_by_window
 
 WINDOW = 8.0  # quarters
 STEPS, STEP_SIZE, DECAY, TELL = 1500, 512, 0.3, 100  # of learning a frozen net's head
@@ -33,14 +34,16 @@ class Excerpts:
     encoding, vocab : of the text
     classes : list of str
     quarters : of a window
+    counts : whether to count what can be counted, too
     """
 
-    def __init__(self, table, encoding, vocab, classes, quarters=WINDOW):
+    def __init__(self, table, encoding, vocab, classes, quarters=WINDOW, counts=False):
         self.table = table.reset_index(drop=True)
         self.ids = [vocab.ids(["xxbos", *[w for w in words if w in vocab.id_of]]) for words in table["words"]]
         self.window = [self._windows(encoding, words, vocab, quarters) for words in table["words"]]
         self.label = np.array([classes.index(label) for label in table["label"]])
         self.pad = vocab.pad
+        self.counts = [counted_by_window(encoding.decode(words)[0], sum(encoding.steps(words)), quarters) for words in table["words"]] if counts else None
 
     @staticmethod
     def _windows(encoding, words, vocab, quarters):
@@ -51,7 +54,7 @@ class Excerpts:
         return len(self.ids)
 
     def batches(self, bs, rng=None, tables=None, balanced=False):
-        """Batches of (ids, window, label of each window): shuffled, in random keys and balanced where asked, else in order of length."""
+        """Batches of (rows, what `collate` makes of them, label of each window): shuffled, in random keys and balanced where asked, else in order of length."""
         order = np.arange(len(self))
         if balanced:
             many = np.bincount(self.label)
@@ -66,9 +69,10 @@ class Excerpts:
         chunks = [order[at:at + bs] for at in range(0, len(order), bs)]
         for c in (rng.permutation(len(chunks)) if rng is not None else range(len(chunks))):
             rows = chunks[c]
-            pieces = [(self.ids[i] if tables is None else _in_a_key(self.ids[i], tables, rng), self.window[i]) for i in rows]
+            pieces = [(self.ids[i] if tables is None else _in_a_key(self.ids[i], tables, rng), self.window[i], *([] if self.counts is None else [self.counts[i]]))
+                      for i in rows]
             label = np.concatenate([np.full(self.window[i].max() + 1, self.label[i]) for i in rows])
-            yield rows, *collate(pieces, self.pad), torch.from_numpy(label)
+            yield rows, collate(pieces, self.pad), torch.from_numpy(label)
 
 
 def _in_a_key(ids, tables, rng):
@@ -120,13 +124,13 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
             p.requires_grad_(not frozen)
         net.train()
         batches = learn.batches(bs, rng, tables, balanced=len(classes) > 2)
-        for i, (_, ids, window, label) in enumerate(tqdm(batches, f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches")):
+        for i, (_, batch, label) in enumerate(tqdm(batches, f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches")):
             gone = (epoch - head_alone + i / per_epoch) / epochs
             scale = 1.0 if frozen else min(1.0, gone / 0.1 + 1e-3) * max(1e-3, 0.5 * (1 + np.cos(np.pi * max(0.0, gone))))
             for group, rate in zip(opt.param_groups, rates):
                 group["lr"] = rate * scale
             with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
-                logits = net(ids, window)
+                logits = net(*batch)
             loss = F.cross_entropy(logits.float(), label)
             opt.zero_grad(set_to_none=True)
             loss.backward()
@@ -144,18 +148,17 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     return new_classifier(arch, sizes, encoding, vocab, kept[0], classes, quarters, kept[1])
 
 
-def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, lr=1e-3, seed=0, tell=print):
-    """Learn heads on the encoder as it is, each from draws of its own; parameters and result as `train`."""
+def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, tell=print):
+    """Learn heads on the encoder as it is, each from draws of its own; with counts they read what can be counted, too. Else parameters and result as `train`."""
     from clara.vocab import SHIFTS, transposition_tables
 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters)
+    classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters, counts)
     tables = transposition_tables(vocab, encoding, SHIFTS) if HUMAN in classes else None
-    net = from_tensors(arch, tensors, len(classes), "frozen")
+    net = from_tensors(arch, tensors, len(classes), FROZEN, counts)
     (told, labels), (valid_told, valid_labels) = _summaries(net, learn, rng, tables), _summaries(net, valid)
-    net.standard.running_mean.copy_(told.mean(0))
-    net.standard.running_var.copy_(told.var(0))
+    net.fit(told)
     told, valid_told = net.standardised(told), net.standardised(valid_told)
     net.heads.requires_grad_(True)
     many = torch.bincount(labels, minlength=len(classes)).float()
@@ -179,13 +182,13 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
             tell(f"step {step}/{STEPS}  train {loss.item():.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == valid_labels).float().mean()):.3f}")
             if cost < best:
                 best, kept = cost, (to_tensors(net), temperature)
-    return new_classifier(arch, sizes, encoding, vocab, tensors | kept[0], classes, quarters, kept[1], "frozen")
+    return new_classifier(arch, sizes, encoding, vocab, tensors | kept[0], classes, quarters, kept[1], FROZEN)
 
 
 @torch.inference_mode()
 def _summaries(net, excerpts, rng=None, tables=None):
     """What a frozen net's head reads of all windows, and their labels."""
-    found = [(net.summaries(ids, window), label) for _, ids, window, label in _watched(excerpts, 32, rng, tables)]
+    found = [(net.summaries(*batch), label) for _, batch, label in _watched(excerpts, 32, rng, tables)]
     return tuple(torch.cat(column).clone() for column in zip(*found))
 
 
@@ -199,16 +202,16 @@ def classes_of(table):
     return [GENERATED, HUMAN] if HUMAN in set(table["label"]) else sorted(set(table["label"]))
 
 
-def _sets(table, encoding, vocab, train_split, quarters):
+def _sets(table, encoding, vocab, train_split, quarters, counts=False):
     """Classes, excerpts to learn from, excerpts to choose by."""
     classes = classes_of(table)
-    return classes, *(Excerpts(table[table["split"] == s], encoding, vocab, classes, quarters) for s in (train_split, "valid"))
+    return classes, *(Excerpts(table[table["split"] == s], encoding, vocab, classes, quarters, counts) for s in (train_split, "valid"))
 
 
 @torch.inference_mode()
 def window_logits(net, excerpts, bs=32):
     """Logits (m, n_classes) and labels (m,) of all windows."""
-    found = [(net(ids, window), label) for _, ids, window, label in _watched(excerpts, bs)]
+    found = [(net(*batch), label) for _, batch, label in _watched(excerpts, bs)]
     return torch.cat([logits for logits, _ in found]), torch.cat([label for _, label in found])
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from clara.notes import crop, mend, mend_like, transpose
 from critic import Critic, statistics
 from critic.statistics import BAR, GROUPS, N_NUMBERS, STRETCH, TWELFTHS, numbers, stretches_of
-from critic.statistics_net import LEAST_DEVIATION, StatisticsNet, counted
+from critic.statistics_net import LEAST_DEVIATION, Standard, counted
 
 
 def group(name, notes):
@@ -146,10 +146,10 @@ def test_to_disk_and_back(critic, tmp_path):
 
 
 def test_a_number_that_never_changes_is_not_blown_up():
-    net, told = StatisticsNet(2), torch.rand(20, N_NUMBERS)
+    net, told = Standard(), torch.rand(20, N_NUMBERS)
     told[:, 7] = 0.5
     net.fit(told)
     assert net.deviation[7] == pytest.approx(LEAST_DEVIATION) and net.deviation[7].half() > 0
-    standard = net.standardised(told)
+    standard = net(told)
     assert standard[:, 7].abs().max() == 0 and standard[:, 8].mean().abs() < 1e-5 and abs(standard[:, 8].std() - 1) < 1e-4
-    assert net.standardised(told + 100).max() == 6
+    assert net(told + 100).max() == 6

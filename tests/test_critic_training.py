@@ -26,6 +26,7 @@ from critic.excerpts import (
     read_excerpts,
 )
 from critic.roll_training import train_rolls
+from critic.statistics import N_NUMBERS
 from critic.statistics_training import train_statistics
 from critic.training import Excerpts, accuracies, auc, calibrated, figures
 
@@ -181,11 +182,33 @@ def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
     assert classifier.score(pieces).tolist() == again.score(pieces).tolist()
 
 
-def test_a_frozen_net_is_kept_whole(frozen, tmp_path):
-    (classifier, _), _ = frozen
+@pytest.fixture(scope="module")
+def counting(made, corpus):
+    """A head that reads what can be counted, too."""
+    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    return training.train_frozen(table, corpus.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, quarters=QUARTERS, counts=True, tell=lambda _: None), table
+
+
+def test_a_head_reads_text_and_counts(counting, frozen):
+    classifier, table = counting
+    assert classifier.counts and not frozen[0][0].counts and figures(classifier, table)["auc"] > 0.9
+    inputs = classifier.net.heads[0][1].in_features
+    assert inputs == frozen[0][0].net.heads[0][1].in_features + N_NUMBERS
+    pieces, net = [figure(50), tiny.tune(3, n_notes=100)], classifier.net
+    before = classifier.score(pieces)
+    weight = net.heads[0][1].weight.data[:, -N_NUMBERS:]
+    kept = weight.clone()
+    weight.zero_()
+    assert (classifier.score(pieces) != before).all()
+    weight.copy_(kept)
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_frozen_net_is_kept_whole(frozen, counting, counts, tmp_path):
+    classifier = counting[0] if counts else frozen[0][0]
     classifier.save(tmp_path)
     found, pieces = Critic.load(tmp_path), [figure(50), tiny.tune(3, n_notes=100)]
-    assert found.kind == "frozen" and found.window_quarters == QUARTERS
+    assert found.kind == "frozen" and found.window_quarters == QUARTERS and found.counts == counts
     np.testing.assert_allclose(found.score(pieces), classifier.score(pieces), rtol=0.02, atol=0.05)
     np.testing.assert_allclose(found.score(pieces), [found.score([p])[0] for p in pieces], atol=1e-3)
 
@@ -240,6 +263,8 @@ def test_the_commands(corpus, tmp_path):
     assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
     argv = [tmp_path / "excerpts", "--rolls", "--window", 4, "--epochs", 1, "--bs", 8, "--out", tmp_path / "rolls"]
     assert tiny.leave(command.main, argv) == 0 and "piano rolls" in (tmp_path / "rolls" / "README.md").read_text()
+    argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "both", "--frozen", "--statistics", "--window", 4]
+    assert tiny.leave(command.main, argv) == 0 and "reads what can be counted, too" in (tmp_path / "both" / "README.md").read_text()
     argv = [tmp_path / "excerpts", "--statistics", "--window", 4, "--epochs", 1, "--out", tmp_path / "statistics"]
     assert tiny.leave(command.main, argv) == 0 and "what can be counted" in (tmp_path / "statistics" / "README.md").read_text()
     argv = [*(tmp_path / voice for voice in ("frozen", "rolls", "statistics")), "--excerpts", tmp_path / "excerpts", "--out", tmp_path / "blend"]
@@ -254,7 +279,8 @@ def test_the_commands(corpus, tmp_path):
 
 
 def test_one_start_and_its_own_net(tmp_path, capsys):
-    for more, told in (([], "required"), (["--from-scratch", "--pretrained", "x"], "not allowed"), (["--pretrained", "x", "--arch", "wavenet"], "--arch")):
+    for more, told in (([], "required"), (["--from-scratch", "--pretrained", "x"], "not allowed"), (["--pretrained", "x", "--arch", "wavenet"], "--arch"),
+                       (["--rolls", "--statistics"], "stands alone"), (["--pretrained", "x", "--statistics"], "stands alone")):
         assert tiny.leave(command.main, [tmp_path, "--out", tmp_path / "no", *more]) == 2
         assert told in capsys.readouterr().err
     assert f"without it {training.WINDOW:g}" in " ".join(command.parser().format_help().split())
