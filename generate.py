@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from clara import cli
+from critic import BY
 
 ROOT = Path(__file__).resolve().parent
 TOGETHER = 256  # pieces at a time
@@ -37,8 +38,8 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from")
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
-    music("--by", default="critic", metavar="SCORES",
-          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, a sum as critic + 0.1 copied, or none")
+    music("--by", default=BY, metavar="SCORES",
+          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, a sum as critic + 0.1 copied, or none")
     music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     music("--search", action="store_true", help="compose in blocks and go on only from the best of them; pieces may share beginnings")
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")

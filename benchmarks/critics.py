@@ -141,6 +141,7 @@ def main():
     p.add_argument("folders", nargs="+")
     p.add_argument("--critics", nargs="*", default=[])
     p.add_argument("--guarded", type=int, default=2000, help="excerpts that are changed to see what a critic hears")
+    p.add_argument("--most", type=int, help="of a critic's test excerpts, as many by chance")
     p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()
     import torch
@@ -153,7 +154,8 @@ def main():
     for i, (folder, excerpts) in enumerate(pairs):
         table, made = read_excerpts(excerpts)
         if args.what == "critic":
-            critic, test = Critic.load(folder), table[table["split"] == "test"].reset_index(drop=True)
+            critic, test = Critic.load(folder), table[table["split"] == "test"]
+            test = test.sample(min(args.most or len(test), len(test)), random_state=1).reset_index(drop=True)
             rows += setting_rows(folder, critic, test)
             some = test.sample(min(args.guarded, len(test)), random_state=0).reset_index(drop=True)
             more += guard_rows(critic, some, made["quarters"]) if i == 0 else []

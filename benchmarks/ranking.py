@@ -143,7 +143,7 @@ def main():
     p.add_argument("--model", default="pretrained/notewise")
     p.add_argument("--corpus", default="data/notewise-12")
     p.add_argument("--critic", default="pretrained/critic-notewise")
-    p.add_argument("--by", default="critic", help="a sum of scores, as critic + 0.1 likelihood")
+    p.add_argument("--by", help="a sum of scores, as critic + 0.1 likelihood; without it as generate.py ranks by itself")
     p.add_argument("--judges", nargs="+", required=True)
     p.add_argument("--batches", type=int, default=48)
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
@@ -169,6 +169,7 @@ def main():
     torch.set_num_threads(args.threads)
     corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
     human, asked = human_excerpts(corpus, args.human, args.quarters, args.seed), generate.parser().parse_args([])
+    by = args.by or asked.by
     if args.temperature:
         asked.temperature = args.temperature
     settings = partial(spread, generate.settings_of(asked), asked.temperature[1])
@@ -177,7 +178,7 @@ def main():
     print(f"{len(composed)} batches, {fine} notes at least, {time.perf_counter() - began:.0f} s", flush=True)
     judges = Judges("notewise")
     judges.critic = Critic.load(args.critic)
-    score = weighted(args.by, judges)
+    score = weighted(by, judges)
     best = np.array([ranked(batch, score)[0][:args.top] for batch in composed])
     rows = [judge_rows("the critic itself", judges.critic.score, composed, best, human, rng)]
     for folder in args.judges:
@@ -191,7 +192,7 @@ def main():
     chosen = [batch[i] for batch, order in zip(composed, best) for i in order]
     shares = {what: round(float(np.mean([collapsed(p) for p in some])), 4)
               for what, some in (("best", chosen), ("unranked", [p for b in composed for p in b]), ("human", human))}
-    told = {"batches": len(composed), "n": args.n, "top": args.top, "quarters": args.quarters, "human": len(human), "by": args.by, "free": args.free,
+    told = {"batches": len(composed), "n": args.n, "top": args.top, "quarters": args.quarters, "human": len(human), "by": by, "free": args.free,
             "temperature": cli.told_span(asked.temperature), "collapsed": shares,
             "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **told)

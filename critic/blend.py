@@ -64,6 +64,7 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
     music("--excerpts", required=True, metavar="EXCERPTS", help="folder that critic.excerpts wrote; its valid split weighs")
+    music("--most", type=cli.at_least(2), metavar="N", help="of the excerpts of a split; to weigh by and to tell figures of, without it all")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; for the nets")
@@ -86,6 +87,8 @@ def main(argv=None):
 
     torch.set_num_threads(args.threads)
     table, made = read_excerpts(args.excerpts)
+    if args.most:
+        table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.most)
     kind = Critic if HUMAN in set(table["label"]) else ComposerClassifier
     voices, began = [kind.load(folder) for folder in args.voices], time.perf_counter()
     out, blended = new_folder(args.out), blend(voices, table)

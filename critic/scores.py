@@ -3,7 +3,8 @@
 `critic`: log-odds that it is human. `composer:NAME`: log-probability of that composer. `novelty`: real to the critic, like
 no composer known: the log-probability of human and the logarithm of how undecided the composer classifier is (its entropy
 over the largest there could be). `likelihood`: minus nats per quarter note under the generator. `copied`: minus the
-notes of the longest run that stands in the training music, in any key. A weighted sum is written as it is said: `critic + 0.5 novelty +
+notes of the longest run that stands in the training music, in any key. `fullness`: notes per quarter note, doublings of them; what there is more of gives itself
+away more easily, so that the critic alone likes thin music. A weighted sum is written as it is said: `critic + 0.5 novelty +
 0.1 copied`.
 
 A new one is a class with `__call__(pieces)` and an entry in `SCORES`.
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clara.errors import BadSetting
+from clara.errors import BadSetting, NoNotes
 from critic.classifier import ComposerClassifier, Critic, read_piece
 
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
@@ -140,7 +141,22 @@ class Copied:
         return found
 
 
-SCORES = {"critic": CriticScore, "composer": ComposerScore, "novelty": Novelty, "likelihood": Likelihood, "copied": Copied}
+class Fullness:
+    """The binary logarithm of notes per quarter note."""
+
+    def __init__(self, judges):
+        self.judges = judges
+
+    def __call__(self, pieces):
+        critic = self.judges.critic
+        told = [critic.encoding.decode(read_piece(p, critic.encoding, critic.vocab))[0] for p in pieces]
+        for i, notes in enumerate(told):
+            if not len(notes):
+                raise NoNotes(f"{pieces[i] if isinstance(pieces[i], (str, Path)) else f'piece {i + 1}'}: no notes")
+        return np.log2([len(notes) / (notes.end.max() / notes.steps_per_quarter) for notes in told]).astype(np.float32)
+
+
+SCORES = {"critic": CriticScore, "composer": ComposerScore, "novelty": Novelty, "likelihood": Likelihood, "copied": Copied, "fullness": Fullness}
 
 
 def weighted(told, judges):

@@ -8,16 +8,16 @@ import pytest
 import tiny
 
 from clara.encodings.notewise import Notewise
-from clara.errors import BadSetting
+from clara.errors import BadSetting, NoNotes
 from clara.midi import write_midi
 from clara.note_index import NoteIndex
-from clara.notes import crop, transpose
+from clara.notes import crop, mend_like, transpose
 from critic import best_and_worst, rank, scores
 from critic.rank import judged
 from critic.scores import SCORES, Judges, inception_score, weighted
 
 PIECES = [tiny.tune(i, n_notes=40 + 7 * i) for i in range(7)]
-NAMES = ["critic", "composer:chopin", "novelty", "likelihood", "copied"]
+NAMES = ["critic", "composer:chopin", "novelty", "likelihood", "copied", "fullness"]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,15 @@ def test_likelihood_is_that_of_the_generator(judges):
     ids = [checkpoint.vocab.ids(["xxbos", *Notewise().encode(p)[0]]) for p in PIECES]
     wanted = -nats_per_piece(checkpoint.reader(), ids, 0).numpy() / [p.quarters for p in PIECES]
     assert weighted("likelihood", judges)(PIECES)[1] == pytest.approx(wanted, rel=2e-3)  # half precision on disk
+
+
+def test_fullness_counts_doublings_of_notes_per_quarter(judges):
+    notes = crop(PIECES[2], 0, 120)
+    twice = mend_like(notes, np.r_[notes.start, notes.start], np.r_[notes.end, notes.end], np.r_[notes.pitch, notes.pitch - 30], np.r_[notes.part, notes.part])[0]
+    once, doubled = weighted("fullness", judges)([notes, twice])[1]
+    assert once == pytest.approx(np.log2(len(notes) / (notes.end.max() / 12))) and doubled - once == pytest.approx(1)
+    with pytest.raises(NoNotes):
+        weighted("fullness", judges)([["wait12"] * 12])
 
 
 def test_novelty_wants_a_human_whom_nobody_knows():

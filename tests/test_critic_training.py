@@ -267,7 +267,7 @@ def test_the_commands(corpus, tmp_path):
     assert tiny.leave(command.main, argv) == 0 and "reads what can be counted, too" in (tmp_path / "both" / "README.md").read_text()
     argv = [tmp_path / "excerpts", "--statistics", "--window", 4, "--epochs", 1, "--out", tmp_path / "statistics"]
     assert tiny.leave(command.main, argv) == 0 and "what can be counted" in (tmp_path / "statistics" / "README.md").read_text()
-    argv = [*(tmp_path / voice for voice in ("frozen", "rolls", "statistics")), "--excerpts", tmp_path / "excerpts", "--out", tmp_path / "blend"]
+    argv = [*(tmp_path / voice for voice in ("frozen", "rolls", "statistics")), "--excerpts", tmp_path / "excerpts", "--most", 12, "--out", tmp_path / "blend"]
     assert tiny.leave(blend.main, argv) == 0
     blended, card = Critic.load(tmp_path / "blend"), (tmp_path / "blend" / "README.md").read_text()
     assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls", "statistics"] and set(blended.info["figures"]) == {"valid", "test"}

@@ -11,6 +11,7 @@ import numpy as np
 
 from clara.errors import BadSetting
 from clara.notes import NoteSequence, crop
+from critic import BY
 from web.shelf import Piece
 from web.wishes import LONGEST_PROMPT
 
@@ -75,7 +76,7 @@ class Composer:
 
     def warm(self):
         """Load all, and compose a moment, so that the first wish does not wait for it."""
-        self._judged(self.generator.generate(1, 16), "", "critic")
+        self._judged(self.generator.generate(1, 16), "", BY)
 
     def candidates(self, wish, prompt=None, title="", on_step=None, stop=None):
         """Compose and judge.
@@ -97,7 +98,7 @@ class Composer:
         BadSetting, NoNotes
             For what cannot be composed.
         """
-        by = "critic" + (f" + composer:{wish.composer}" if wish.composer else "")
+        by = BY + (f" + composer:{wish.composer}" if wish.composer else "")
         if wish.composer and wish.composer not in self.composers:
             raise BadSetting(f"no composer {wish.composer!r}; there are {', '.join(self.composers)}")
         prompt = self._on_grid(prompt, wish.prompt_quarters) if prompt is not None else None
