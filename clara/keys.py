@@ -8,6 +8,7 @@ Contents: `estimate_key`, `key_of`, `to_key`, `parse_key`, `parse_pitch`, `scale
 """
 
 import re
+from functools import cache
 
 import numpy as np
 
@@ -37,11 +38,17 @@ def estimate_key(notes):
 
 def key_of(sounding):
     """The key that durations or counts of the twelve pitch classes speak for; as `estimate_key`."""
+    profiles, norms = _profiles()
+    best = int(np.argmax(profiles @ (sounding - sounding.mean()) / norms))
+    return best % 12, best < 12
+
+
+@cache
+def _profiles():
+    """Those of the 24 keys, each less its mean, and their norms."""
     profiles = np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
     profiles = profiles - profiles.mean(1, keepdims=True)
-    closeness = profiles @ (sounding - sounding.mean()) / np.linalg.norm(profiles, axis=1)
-    best = int(np.argmax(closeness))
-    return best % 12, best < 12
+    return profiles, np.linalg.norm(profiles, axis=1)
 
 
 def to_key(notes, tonic):

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.compiled import DOUBLES2, LONGS, LONGS2, compiled
+from clara.compiled import DOUBLES, DOUBLES2, INTEGER, LONGS, LONGS2, compiled
 from clara.keys import key_of, scale
 from clara.notes import crop
 
@@ -190,9 +190,10 @@ def _returns(music):
     lines = (top, bottom, np.sign(top), np.sign(bottom), gap, top * 1000 + gap, bottom * 1000 + gap, music.top[1:] * 1000 + gap, chord[1:], shape[1:], shape[1:] * 7 + gap)
     again = np.zeros((len(lines) * len(MOTIFS), 3))
     _again(_scattered(np.stack(lines)), music.at[1:], np.array(MOTIFS), again)
-    exact, classes = (np.unique(music.start * 128 + p) for p in (music.pitch, music.pitch % 12))
-    alike = [_overlap(what, lag * TWELFTHS, unit) for lag in LAGS for what, unit in ((exact, 128), (classes, 128), (music.at, 1))]
-    return np.concatenate([again.ravel(), alike])
+    alike = np.zeros((3, len(LAGS)))
+    for row, (places, unit) in zip(alike, ((np.unique(music.start * 128 + music.pitch), 128), (np.unique(music.start * 128 + music.pitch % 12), 128), (music.at, 1))):
+        _overlaps(places, unit, np.array(LAGS) * TWELFTHS, row)
+    return np.concatenate([again.ravel(), alike.T.ravel()])
 
 
 @compiled(LONGS2, LONGS, LONGS, DOUBLES2)
@@ -221,14 +222,21 @@ def _again(lines, at, motifs, found):
             row += 1
 
 
-def _overlap(places, lag, unit=1):
-    """How much of what is at some places, of `unit` to a step, is there after a lag, too, of what could be."""
-    step = places // unit
-    here, there = places[step <= step[-1] - lag], places[step >= lag]
-    if not len(here) or not len(there):
-        return 0.0
-    found = np.searchsorted(there, here + lag * unit)
-    return (there[found.clip(max=len(there) - 1)] == here + lag * unit).sum() / np.sqrt(len(here) * len(there))
+@compiled(LONGS, INTEGER, LONGS, DOUBLES)
+def _overlaps(places, unit, lags, found):
+    """How much of what is at some places (n,), ascending, of `unit` to a step, is there after each lag, too, of what could be; into found (n_lags,)."""
+    n, last = len(places), places[-1] // unit
+    for i, lag in enumerate(lags):
+        here, there, both, at = 0, 0, 0, 0
+        for place in places:
+            step = place // unit
+            there += step >= lag
+            if step <= last - lag:
+                here += 1
+                while at < n and places[at] < place + lag * unit:
+                    at += 1
+                both += at < n and places[at] == place + lag * unit
+        found[i] = both / np.sqrt(here * there) if here and there else 0.0
 
 
 GROUPS = {"size": _size, "together": _together, "lines": _lines, "rhythm": _rhythm, "tonality": _tonality, "bars": _bars, "returns": _returns}
@@ -243,7 +251,7 @@ def _scattered(values):
 
 def _shares(values, n):
     """Share of each value, 0 to n - 1; larger ones count with the last."""
-    return np.bincount(np.clip(values, 0, n - 1), minlength=n) / max(1, len(values))
+    return np.bincount(np.minimum(np.maximum(values, 0), n - 1), minlength=n) / max(1, len(values))
 
 
 def _entropy(share):
@@ -260,7 +268,11 @@ def _correlation(a, b):
 
 def _spread(values):
     """Mean, deviation, least, largest."""
-    return [values.mean(), values.std(), values.min(), values.max()] if len(values) else [0.0] * 4
+    if not len(values):
+        return [0.0] * 4
+    mean = values.sum() / len(values)
+    apart = values - mean
+    return [mean, np.sqrt((apart * apart).sum() / len(values)), values.min(), values.max()]
 
 
 def _n_numbers():
