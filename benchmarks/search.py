@@ -2,7 +2,7 @@
 
 python benchmarks/search.py --judges runs/judge-lstm runs/judge-roll [--batches 16]
 
-Each prompt of a test work is continued by n independent pieces and by a search with n texts; of both the best 8 by the critic are
+Each prompt of a test work is continued by n independent pieces and by a search with n texts; of both the best 8, as generate.py ranks, are
 judged by critics that learned from other works. Percentiles are among the independent pieces of all prompts' own
 batches; differences are of log-odds, with 95 % intervals by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
 differ in the first 8 quarters of what is judged.
@@ -49,16 +49,17 @@ def main():
     from critic.classifier import Critic
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
     from critic.rank import ranked
+    from critic.scores import Judges, weighted
 
     torch.set_num_threads(args.threads)
     corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
     generator, pieces, critic = Generator.load(args.model), Pieces(corpus, 0), Critic.load(args.critic)
     judges = {folder: ranking.loaded(folder) for folder in args.judges}
     step, asked = corpus.encoding.steps_per_quarter, generate.parser().parse_args([])
-    settings = generate.settings_of(asked)
+    settings, scores = generate.settings_of(asked), weighted(asked.by, Judges(critic_folder=args.critic))
 
     def rate(some):
-        return [told.get("total", -np.inf) for told in ranked(some, lambda p: ({}, critic.score(p)))[1]]
+        return [told.get("total", -np.inf) for told in ranked(some, scores)[1]]
 
     def cut(composed):
         return [crop(s.notes, (PROMPT + SEAM) * step, (PROMPT + SEAM + args.quarters) * step) for s in composed]
@@ -73,7 +74,7 @@ def main():
         words["plain"] += sum(len(s.words) - s.prompt_words for s in plain)
         words["search"] += sum(len(s.words) - s.prompt_words for s in search)
         ways = {"plain": cut(plain), "search": cut(search)}
-        best = {way: [some[k] for k in ranked(some, lambda p: ({}, critic.score(p)))[0][:args.top]] for way, some in ways.items()}
+        best = {way: [some[k] for k in ranked(some, scores)[0][:args.top]] for way, some in ways.items()}
         row = {"distinct": [distinct(best[way]) for way in ways]}
         for name, judge in {"the critic itself": critic, **judges}.items():
             of_all = judge.score(ways["plain"])
@@ -90,7 +91,7 @@ def main():
                      "search_percentile": round(float(told[:, 1, 1].mean()), 1)})
         print(rows[-1])
     shares = np.array([r["distinct"] for r in found]).mean(0)
-    record.save("search", rows, batches=len(found), n=args.n, top=args.top, words_of_pieces=words, distinct_plain=round(float(shares[0]), 3),
+    record.save("search", rows, batches=len(found), n=args.n, by=asked.by, quarters=args.quarters, top=args.top, words_of_pieces=words, distinct_plain=round(float(shares[0]), 3),
                 distinct_search=round(float(shares[1]), 3), minutes=round((time.perf_counter() - began) / 60, 1))
 
 
