@@ -5,7 +5,7 @@
 Contents: `BY`, `best_and_worst`.
 """
 
-BY = "critic + fullness"  # what ranks where nothing else is asked for: the critic alone likes thin music
+BY = "critic"  # what ranks where nothing else is asked for
 
 
 def __getattr__(name):

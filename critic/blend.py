@@ -2,7 +2,8 @@
 
 Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
 piano rolls (--rolls), one that reads what can be counted (--statistics). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
-least on valid, so that the sum is calibrated, too. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make a better judge together than the
+least on valid, so that the sum is calibrated, too. With --even all voices weigh alike, as much as costs least: somewhat less certain of a single excerpt, and the better
+choice from a batch, where a voice that is surest of all would be heard alone. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make a better judge together than the
 best of them alone.
 
 Contents: `blend`.
@@ -21,7 +22,7 @@ python -m critic.blend runs/voice-text runs/voice-rolls runs/voice-statistics --
 """
 
 
-def blend(voices, table, split="valid"):
+def blend(voices, table, split="valid", even=False):
     """Weigh voices by what costs least.
 
     Parameters
@@ -29,6 +30,7 @@ def blend(voices, table, split="valid"):
     voices : list of Critic, or of ComposerClassifier; text first
     table : of `critic.excerpts.read_excerpts`
     split : that is weighed by
+    even : whether all weigh alike
 
     Returns
     -------
@@ -46,6 +48,8 @@ def blend(voices, table, split="valid"):
     curves = [voice.curves(table["words"].tolist()) for voice in voices]
     labels = np.repeat([voices[0].classes.index(label) for label in table["label"]], [len(c) for c in curves[0]])
     told = np.stack([np.concatenate(c) for c in curves]).astype(np.float64)  # (voices, windows, classes)
+    if even:
+        told = told.sum(0, keepdims=True)
     many = np.bincount(labels, minlength=told.shape[2])
     weight = (1 / many.clip(1))[labels] / len(np.unique(labels))
 
@@ -54,8 +58,9 @@ def blend(voices, table, split="valid"):
         logp = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         apart = told[:, np.arange(len(labels)), labels] - (np.exp(logp)[None] * told).sum(2)
         return -(weight * logp[np.arange(len(labels)), labels]).sum(), -(apart * weight).sum(1)
-    found = minimize(cost, np.full(len(voices), 1 / len(voices)), jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(voices))
-    return type(voices[0]).blended([(voice, round(float(w), 4)) for voice, w in zip(voices, found.x)])
+    found = minimize(cost, np.full(len(told), 1 / len(voices)), jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(told))
+    weights = np.broadcast_to(found.x, len(voices))
+    return type(voices[0]).blended([(voice, round(float(w), 4)) for voice, w in zip(voices, weights)])
 
 
 def parser():
@@ -64,6 +69,7 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
     music("--excerpts", required=True, metavar="EXCERPTS", help="folder that critic.excerpts wrote; its valid split weighs")
+    music("--even", action="store_true", help="all voices weigh alike")
     music("--most", type=cli.at_least(2), metavar="N", help="of the excerpts of a split; to weigh by and to tell figures of, without it all")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
@@ -91,7 +97,7 @@ def main(argv=None):
         table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.most)
     kind = Critic if HUMAN in set(table["label"]) else ComposerClassifier
     voices, began = [kind.load(folder) for folder in args.voices], time.perf_counter()
-    out, blended = new_folder(args.out), blend(voices, table)
+    out, blended = new_folder(args.out), blend(voices, table, even=args.even)
     blended.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.blend", *map(str, sys.argv[1:])]),
                                  "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
                                  "minutes": round((time.perf_counter() - began) / 60, 1)},

@@ -143,3 +143,6 @@ def test_weights_are_what_costs_least(monkeypatch):
     assert isinstance(found, ComposerClassifier)
     assert knows == pytest.approx(np.log(4), abs=0.4)  # where a voice is right four times of five, its odds are four
     assert guesses < 0.2 and wrong == 0
+    one, other = (w for _, w in blend([voices[0], voices[0]], table, even=True).voices)
+    assert one == other == pytest.approx(knows / 2, abs=0.05)
+    assert len({w for _, w in blend(voices, table, even=True).voices}) == 1
