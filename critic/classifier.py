@@ -35,7 +35,7 @@ from critic.statistics_net import StatisticsNet, collate_statistics, counted, co
 
 FORMAT = 1
 LEAST_QUARTERS = 8.0  # of a piece, where windows are longer
-WORDS_AT_ONCE, STEPS_AT_ONCE, STRETCHES_AT_ONCE = 2**14, 2**15, 2**12  # read side by side, which bounds memory
+WORDS_AT_ONCE, STEPS_AT_ONCE, STRETCHES_AT_ONCE = 2**15, 2**15, 2**12  # read side by side, which bounds memory
 FROZEN, ROLLS, STATISTICS, BLEND = "frozen", "rolls", "statistics", "blend"
 READ_NOTES = ROLLS, STATISTICS  # and no text
 HUMAN, GENERATED = "human", "generated"

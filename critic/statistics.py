@@ -10,7 +10,7 @@ Numbers do not depend on the grid if it holds the notes, but for those that coun
 Contents: `numbers`, `GROUPS`, `N_NUMBERS`, `STRETCH`, `stretches_of`.
 """
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -33,8 +33,10 @@ class _Music:
     """What the groups share: columns in twelfths, onsets, outer voices, what sounds at each onset."""
 
     def __init__(self, notes):
-        order = np.lexsort((notes.pitch, notes.start))
-        self.start, self.length, self.pitch = (getattr(notes, k)[order] for k in ("start", "duration", "pitch"))
+        self.start, self.length, self.pitch = notes.start, notes.duration, notes.pitch
+        if notes.part.any():  # within an onset notes come by part
+            order = np.lexsort((notes.pitch, notes.start))
+            self.start, self.length, self.pitch = self.start[order], self.length[order], self.pitch[order]
         grid = notes.steps_per_quarter
         if grid != TWELFTHS:
             self.start, self.length = self.start * TWELFTHS // grid, np.maximum(1, self.length * TWELFTHS // grid)
@@ -77,7 +79,7 @@ def numbers(notes):
     float32 (N_NUMBERS,), each finite
     """
     music = _Music(notes)
-    return np.nan_to_num(np.concatenate([np.ravel(group(music)) for group in GROUPS.values()]), posinf=0, neginf=0).astype(np.float32)
+    return np.concatenate([np.ravel(group(music)) for group in GROUPS.values()]).astype(np.float32)
 
 
 def stretches_of(notes, n_steps, quarters=STRETCH):
@@ -174,13 +176,19 @@ def _bars(music):
     counts = np.bincount(bar, minlength=n)
     there = counts > 0
     clear = (classes[there] @ SCALES.T).max(1) / classes[there].sum(1)
-    unit = classes / np.linalg.norm(classes, axis=1, keepdims=True).clip(1e-9)
+    unit = classes / np.sqrt((classes * classes).sum(1, keepdims=True)).clip(1e-9)
     near, same = (unit[1:] * unit[:-1]).sum(1), (onsets[1:] == onsets[:-1]).mean(1)
     height = np.bincount(bar, weights=music.pitch, minlength=n)[there] / counts[there]
     by_quarter = np.bincount(music.start // TWELFTHS, minlength=int(music.quarters))
     every = unit @ unit.T
-    rhythms = len(np.unique(onsets, axis=0)) / n
-    return np.concatenate([*(_spread(v) for v in (clear, near, same, counts, height, np.abs(np.diff(height)), by_quarter, every[np.triu_indices(n, 2)])), [rhythms]])
+    rhythms = len({row.tobytes() for row in onsets}) / n
+    return np.concatenate([*(_spread(v) for v in (clear, near, same, counts, height, np.abs(np.diff(height)), by_quarter, every[_apart(n)])), [rhythms]])
+
+
+@cache
+def _apart(n):
+    """Indices of pairs of n bars that are no neighbours."""
+    return np.triu_indices(n, 2)
 
 
 def _returns(music):
