@@ -77,6 +77,13 @@ def _changes(quarters):
             "on a grid of 4 steps": regrid}
 
 
+def _comes_again(notes, n=5):
+    """Share of the runs of n intervals of the upper voice that were there before."""
+    _, last = np.unique(notes.start[::-1], return_index=True)
+    runs = np.lib.stride_tricks.sliding_window_view(np.diff(notes.pitch[::-1][last]), n) if len(last) > n else np.zeros((1, n))
+    return 1 - len(np.unique(runs, axis=0)) / len(runs)
+
+
 def guard_rows(critic, table, quarters):
     """AUC and accuracy where all excerpts are changed alike, then against human excerpts with shuffled bars."""
     from critic.excerpts import DAMAGES
@@ -95,6 +102,8 @@ def guard_rows(critic, table, quarters):
     n_notes = np.array([len(p) for p in pieces])
     rows.append({"change": "nothing but the number of notes", "of": "all", "auc": round(max(a := auc(n_notes[human], n_notes[~human]), 1 - a), 3),
                  "accuracy": None})
+    again = np.array([_comes_again(p) for p in pieces])
+    rows.append({"change": "nothing but how much of the upper voice comes again", "of": "all", "auc": round(auc(again[human], again[~human]), 3), "accuracy": None})
     first = [w[0] for w in table["words"]]
     share = pd.Series(human).groupby(first).transform("mean").to_numpy()
     rows.append({"change": "nothing but the first word (its own share of human)", "of": "all", "auc": round(auc(share[human], share[~human]), 3), "accuracy": None})

@@ -56,7 +56,9 @@ def main():
     generator, pieces, critic = Generator.load(args.model), Pieces(corpus, 0), Critic.load(args.critic)
     judges = {folder: ranking.loaded(folder) for folder in args.judges}
     step, asked = corpus.encoding.steps_per_quarter, generate.parser().parse_args([])
-    settings, scores = generate.settings_of(asked), weighted(asked.by, Judges(critic_folder=args.critic))
+    settings, ranking_judges = generate.settings_of(asked), Judges()
+    ranking_judges.critic = critic
+    scores = weighted(asked.by, ranking_judges)
 
     def rate(some):
         return [told.get("total", -np.inf) for told in ranked(some, scores)[1]]

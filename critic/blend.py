@@ -2,9 +2,9 @@
 
 Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
 piano rolls (--rolls), one that reads what can be counted (--statistics). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
-least on valid, so that the sum is calibrated, too. With --even all voices weigh alike, as much as costs least: somewhat less certain of a single excerpt, and the better
-choice from a batch, where a voice that is surest of all would be heard alone. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make a better judge together than the
-best of them alone.
+least on valid, so that the sum is calibrated, too. With --even all voices weigh alike, as much as costs least: somewhat worse for a single excerpt, but no
+voice that is surest of all is heard alone. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
+steadier judge together.
 
 Contents: `blend`.
 """

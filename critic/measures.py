@@ -4,7 +4,7 @@ Numbers of a piece are defined as in MusPy (Dong et al. 2020), whose functions t
 two sets is that of MGEval (Yang and Lerch 2020): of all pairs within the reference and all pairs across, the
 overlapping area and the KL divergence of the two densities of their distances.
 
-Contents: `MEASURES`, `measured`, `Reference`, `collapsed`.
+Contents: `MEASURES`, `measured`, `Reference`, `collapsed`, `shares`.
 """
 
 import numpy as np
@@ -61,22 +61,23 @@ def note_density(notes):
 
 def lengths(notes):
     """Shares of the notes' lengths in sixths of a quarter, (48,); longer ones with the longest."""
-    return _shares(notes.duration * 6 // notes.steps_per_quarter, 6 * LONGEST)
+    return shares(notes.duration * 6 // notes.steps_per_quarter, 6 * LONGEST)
 
 
 def pitches(notes):
     """Shares of the pitches, (128,)."""
-    return _shares(notes.pitch, 128)
+    return shares(notes.pitch, 128)
 
 
 def gaps(notes):
     """Shares of the gaps between onsets in sixths of a quarter, (48,); longer ones with the longest."""
     gap = np.diff(np.unique(notes.start)) * 6 // notes.steps_per_quarter
-    return _shares(gap, 6 * LONGEST) if len(gap) else np.zeros(6 * LONGEST)
+    return shares(gap, 6 * LONGEST)
 
 
-def _shares(values, n):
-    return np.bincount(np.minimum(values, n - 1), minlength=n) / len(values)
+def shares(values, n):
+    """Share of each of the whole numbers 0 to n - 1, (n,); larger and smaller ones count with the nearest."""
+    return np.bincount(np.minimum(np.maximum(values, 0), n - 1), minlength=n) / max(1, len(values))
 
 
 MEASURES = {f.__name__: f for f in (pitch_class_entropy, scale_consistency, polyphony, empty_beat_rate, groove_consistency, note_density, lengths,

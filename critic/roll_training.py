@@ -16,7 +16,7 @@ from tqdm import tqdm
 from critic.classifier import HUMAN, new_classifier
 from critic.net import multiplies_bfloat16
 from critic.rolls import SIZES, RollNet, collate_rolls
-from critic.training import WINDOW, calibrated, classes_of
+from critic.training import WINDOW, calibrated, class_weights, classes_of
 
 SHIFT = 6  # semitones up or down while it learns
 DECAY = 0.05
@@ -64,8 +64,7 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     per_epoch = len(learn.batches(bs, np.random.default_rng(0)))
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)
-    many = torch.bincount(torch.from_numpy(valid.label), minlength=len(classes)).float()
-    weight = None if HUMAN in classes else many.mean() / many.clamp(min=1)
+    weight = None if HUMAN in classes else class_weights(torch.from_numpy(valid.label), len(classes))
     best, kept = float("inf"), None
     for epoch in range(epochs):
         net.train()

@@ -3,8 +3,8 @@
 `critic`: log-odds that it is human. `composer:NAME`: log-probability of that composer. `novelty`: real to the critic, like
 no composer known: the log-probability of human and the logarithm of how undecided the composer classifier is (its entropy
 over the largest there could be). `likelihood`: minus nats per quarter note under the generator. `copied`: minus the
-notes of the longest run that stands in the training music, in any key. `fullness`: notes per quarter note, doublings of them; what there is more of gives itself
-away more easily, so that the critic alone likes thin music. A weighted sum is written as it is said: `critic + 0.5 novelty +
+notes of the longest run that stands in the training music, in any key. `fullness`: notes per quarter note, doublings of them, for
+the critic alone likes thin music. A weighted sum is written as it is said: `critic + 0.5 novelty +
 0.1 copied`.
 
 A new one is a class with `__call__(pieces)` and an entry in `SCORES`.

@@ -2,8 +2,7 @@
 
 A stretch of music is told by some seven hundred numbers, in groups: how notes are struck and held together; the two outer voices;
 rhythm; keys; bars; and what returns, motifs and chords that come again as they were or elsewhere, and how like itself the music is after some quarters. Nets
-that read a text or a piano roll hear little of the last, since it is a matter of equality over a long way; people hear it at once, and a
-language model of a few seconds' memory gets it wrong.
+that read a text or a piano roll have no part that compares what is far apart.
 
 Numbers do not depend on the grid if it holds the notes, but for those that count lengths in twelfths of a quarter.
 
@@ -16,9 +15,10 @@ import numpy as np
 
 from clara.compiled import DOUBLES, DOUBLES2, INTEGER, LONGS, LONGS2, compiled
 from clara.keys import key_of, scale
-from clara.notes import crop
+from clara.notes import HIGHEST_PIANO, LOWEST_PIANO, crop
+from critic.measures import shares
 
-LOWEST, KEYS = 21, 88
+LOWEST, KEYS = LOWEST_PIANO, HIGHEST_PIANO - LOWEST_PIANO + 1
 TWELFTHS = 12  # of a quarter, that lengths and places are counted in
 LONGEST, WIDEST = 48, 24  # twelfths, semitones: longer and wider ones count with these
 BAR = 4  # quarters
@@ -26,6 +26,7 @@ LAGS = (1, 2, 3, 4, 6, 8, 12, 16)  # quarters, after which music may be like its
 MOTIFS = (2, 3, 5, 8)  # how many steps of a line make a motif
 LEAP = 7  # semitones, from which on an interval is a leap
 STRETCH = 32  # quarters that are counted together
+N_NUMBERS = 762  # of all groups
 SCALES = np.array([np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) for tonic in range(12)], dtype=float)  # (12, 12)
 
 
@@ -106,7 +107,7 @@ def _size(music):
     """How much there is of everything."""
     lengths = music.length / TWELFTHS
     return [music.quarters / STRETCH, len(music.pitch) / music.quarters, len(music.at) / music.quarters, lengths.mean(), lengths.std(), music.pitch.mean(), music.pitch.std(),
-            music.pitch.min(), music.pitch.max(), _entropy(_shares(music.pitch, 128)), _correlation(music.pitch, music.length), *_shares(music.key // 8, 11)]
+            music.pitch.min(), music.pitch.max(), _entropy(shares(music.pitch, 128)), _correlation(music.pitch, music.length), *shares(music.key // 8, 11)]
 
 
 def _together(music):
@@ -119,8 +120,8 @@ def _together(music):
     reach = KEYS - 1 - columns[:, ::-1].argmax(1) - lowest
     where, key = np.nonzero(columns)
     apart = np.diff(key)[np.diff(where) == 0]
-    return np.r_[_shares(steps, 25), _shares(over, 49), _shares(over % 12, 12), clash, _shares(music.many - 1, 10), _shares(sounding - 1, 12),
-                 _shares(sounding - music.many, 8), _spread(reach), _spread(apart), _shares(apart, 25), _parallels(music)]
+    return np.r_[shares(steps, 25), shares(over, 49), shares(over % 12, 12), clash, shares(music.many - 1, 10), shares(sounding - 1, 12),
+                 shares(sounding - music.many, 8), _spread(reach), _spread(apart), shares(apart, 25), _parallels(music)]
 
 
 def _parallels(music):
@@ -136,7 +137,7 @@ def _parallels(music):
 
 def _lines(music):
     """Of both outer voices: intervals, turns, repeated notes, what follows a leap."""
-    return np.concatenate([_line(music.top, music.at), _line(music.bottom, music.at), _shares(np.abs(np.diff(music.pitch)), 25)])
+    return np.concatenate([_line(music.top, music.at), _line(music.bottom, music.at), shares(np.abs(np.diff(music.pitch)), 25)])
 
 
 def _line(pitch, at):
@@ -144,7 +145,7 @@ def _line(pitch, at):
         return np.zeros(2 * WIDEST + 1 + 13 + 8)
     interval, gap = np.diff(pitch), np.diff(at)
     after = np.abs(interval[1:])[np.abs(interval[:-1]) >= LEAP]
-    return np.r_[_shares(interval.clip(-WIDEST, WIDEST) + WIDEST, 2 * WIDEST + 1), _shares(np.abs(np.diff(interval)), 13),
+    return np.r_[shares(interval.clip(-WIDEST, WIDEST) + WIDEST, 2 * WIDEST + 1), shares(np.abs(np.diff(interval)), 13),
                  (interval[1:] * interval[:-1] < 0).mean(), (interval == 0).mean(), np.abs(interval).mean(), np.ptp(pitch), pitch.std(),
                  after.mean() if len(after) else 0, (interval[1:] == interval[:-1]).mean(), (gap[1:] == gap[:-1]).mean()]
 
@@ -153,16 +154,16 @@ def _rhythm(music):
     """Lengths, gaps between onsets, places in the quarter and in two bars."""
     gap, place = np.diff(music.at), music.at % TWELFTHS
     silent = np.maximum(0, music.at[1:] - np.maximum.accumulate(np.maximum.reduceat(music.end, music.first))[:-1])
-    return np.r_[_shares(music.start % TWELFTHS, TWELFTHS), _shares(place, TWELFTHS), _shares(music.at // (TWELFTHS // 2) % (4 * BAR), 4 * BAR), _shares(music.length, LONGEST + 1),
-                 _shares(gap, LONGEST + 1), _entropy(_shares(music.length, 97)), _entropy(_shares(gap, 97)), (music.length % 3 == 0).mean(), (music.length % 4 == 0).mean(),
+    return np.r_[shares(music.start % TWELFTHS, TWELFTHS), shares(place, TWELFTHS), shares(music.at // (TWELFTHS // 2) % (4 * BAR), 4 * BAR), shares(music.length, LONGEST + 1),
+                 shares(gap, LONGEST + 1), _entropy(shares(music.length, 97)), _entropy(shares(gap, 97)), (music.length % 3 == 0).mean(), (music.length % 4 == 0).mean(),
                  silent.sum() / TWELFTHS / music.quarters, (silent > 0).sum() / music.quarters]
 
 
 def _tonality(music):
     """Degrees of the key that fits best, and how many notes are outside it."""
     degree = (music.pitch - music.tonic) % 12
-    share, inside = _shares(degree, 12), [0, 2, 4, 5, 7, 9, 11] if music.is_major else [0, 2, 3, 5, 7, 8, 10]
-    bass, melody = (_shares((voice - music.tonic) % 12, 12) for voice in (music.bottom, music.top))
+    share, inside = shares(degree, 12), SCALES[0 if music.is_major else 3] > 0  # of minor the natural one, its relative major's
+    bass, melody = (shares((voice - music.tonic) % 12, 12) for voice in (music.bottom, music.top))
     return np.r_[np.sort(share)[::-1], share, share * music.is_major, bass, bass * music.is_major, melody, share[inside].sum(), music.is_major, _entropy(share)]
 
 
@@ -257,11 +258,6 @@ def _scattered(values):
     return (x ^ (x >> np.uint64(27))).view(np.int64)
 
 
-def _shares(values, n):
-    """Share of each value, 0 to n - 1; larger ones count with the last."""
-    return np.bincount(np.minimum(np.maximum(values, 0), n - 1), minlength=n) / max(1, len(values))
-
-
 def _entropy(share):
     """In bits."""
     share = share[share > 0]
@@ -281,12 +277,3 @@ def _spread(values):
     mean = values.sum() / len(values)
     apart = values - mean
     return [mean, np.sqrt((apart * apart).sum() / len(values)), values.min(), values.max()]
-
-
-def _n_numbers():
-    from clara.notes import NoteSequence
-
-    return len(numbers(NoteSequence(*(np.array([value]) for value in (0, 12, 60, 0)))))
-
-
-N_NUMBERS = _n_numbers()

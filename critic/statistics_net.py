@@ -1,7 +1,7 @@
 """A net that reads what can be counted in music (`critic.statistics`), stretch by stretch, to logits.
 
 A piece is counted in stretches of 32 quarters, half over one another; a window's logits are the mean of those of the stretches that it lies in. It
-hears what nets of text and of piano rolls do not, that motifs, chords and rhythms come again.
+hears, among the rest, that motifs, chords and rhythms come again.
 
 Contents: `SIZES`, `Standard`, `StatisticsNet`, `counted`, `counted_by_window`, `collate_statistics`.
 """

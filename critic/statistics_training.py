@@ -17,7 +17,7 @@ from clara.notes import crop
 from critic.classifier import HUMAN, LEAST_QUARTERS, STATISTICS, new_classifier
 from critic.statistics import numbers
 from critic.statistics_net import SIZES, StatisticsNet
-from critic.training import WINDOW, calibrated, classes_of
+from critic.training import WINDOW, calibrated, class_weights, classes_of
 
 DECAY = 0.1
 
@@ -48,7 +48,7 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
     net = StatisticsNet(len(classes), **SIZES)
     net.standard.fit(told)
     told, valid = net.standard(told), net.standard(valid)
-    weight, valid_weight = (None if HUMAN in classes else _weights(some, len(classes)) for some in (labels, valid_labels))
+    weight, valid_weight = (None if HUMAN in classes else class_weights(some, len(classes)) for some in (labels, valid_labels))
     bs = min(bs, len(told))
     n_batches = len(told) // bs
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
@@ -77,12 +77,6 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
         if cost < best:
             best, kept = cost, ({f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()}, temperature)
     return new_classifier(STATISTICS, dict(SIZES), encoding, vocab, kept[0], classes, quarters, kept[1], STATISTICS)
-
-
-def _weights(labels, n_classes):
-    """Of each class, so that all count alike."""
-    many = torch.bincount(labels, minlength=n_classes).float()
-    return many.mean() / many.clamp(min=1)
 
 
 def _counted(table, encoding, classes, rng=None):

@@ -5,7 +5,7 @@ alone, then all, lower layers at lower rates, in another key each time a piece i
 is read once (a critic's in some key, a composer's in its own), and the head is learned on what all layers told, in a tenth of
 the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
 
-Contents: `train`, `train_frozen`, `figures`, `window_logits`, `calibrated`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
+Contents: `train`, `train_frozen`, `figures`, `window_logits`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
 """
 
 import time
@@ -161,8 +161,7 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     net.fit(told)
     told, valid_told = net.standardised(told), net.standardised(valid_told)
     net.heads.requires_grad_(True)
-    many = torch.bincount(labels, minlength=len(classes)).float()
-    weight = many.mean() / many.clamp(min=1)
+    weight = class_weights(labels, len(classes))
     opt = torch.optim.AdamW(net.heads.parameters(), lr=lr, weight_decay=DECAY)
     best, kept = float("inf"), None
     for step in range(1, STEPS + 1):
@@ -213,6 +212,12 @@ def window_logits(net, excerpts, bs=32):
     """Logits (m, n_classes) and labels (m,) of all windows."""
     found = [(net(*batch), label) for _, batch, label in _watched(excerpts, bs)]
     return torch.cat([logits for logits, _ in found]), torch.cat([label for _, label in found])
+
+
+def class_weights(labels, n_classes):
+    """A weight for each class, so that all count alike: float32 tensor (n_classes,) of labels, int64 tensor (n,)."""
+    many = torch.bincount(labels, minlength=n_classes).float()
+    return many.mean() / many.clamp(min=1)
 
 
 def calibrated(logits, labels, weight=None):
