@@ -1,12 +1,12 @@
 """A judge that reads neither text nor piano rolls nor statistics: convolutions along a list of notes and over its self-similarity, from scratch, human or generated?
 
-python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split other]
+python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split other] [--nets 3]
 
 EXCERPTS is a folder of critic.excerpts. It shares with the critics only the excerpts' making: other input, other
 architecture, no language model, and by default other works. A note is told by its key, length, place in the quarter, by how many notes are struck with it and its
 place among them, and by its distance to the note before, in semitones and in time. Beside the list, how alike each half quarter is to each other, as a picture
 of four layers (Foote 1999): in keys struck, pitch classes, rhythm, and keys above the lowest. A piece longer than the excerpts is judged in stretches of their
-length. For `benchmarks/ranking.py`.
+length. Several nets, each from another seed, are averaged, which leaves less to chance. For `benchmarks/ranking.py`.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def told_of(notes):
                      (np.arange(len(start)) - first[which]).clip(0, MOST), leap.clip(-WIDEST, WIDEST) + WIDEST, gap.clip(0, LONGEST), start], 1)
 
 
-def pictures(told):
+def pictures(told, device):
     """Self-similarity, float32 (n, 4, COLUMNS, COLUMNS): cosines between columns, of some pieces as `told_of` has them."""
     struck = np.zeros((len(told), COLUMNS, KEYS), dtype=np.float32)
     rhythm = np.zeros((len(told), COLUMNS, COLUMN), dtype=np.float32)
@@ -50,7 +50,7 @@ def pictures(told):
         rhythm[i, at[here] // COLUMN, at[here] % COLUMN] = 1
     classes = np.pad(struck, ((0, 0), (0, 0), (0, -KEYS % 12))).reshape(len(told), COLUMNS, -1, 12).max(2)
     above = np.take_along_axis(np.pad(struck, ((0, 0), (0, 0), (0, KEYS))), struck.argmax(2)[:, :, None] + np.arange(KEYS), 2)
-    layers = (F.normalize(torch.from_numpy(x), dim=2) for x in (struck, classes, rhythm, above))
+    layers = (F.normalize(torch.from_numpy(x).to(device), dim=2) for x in (struck, classes, rhythm, above))
     return torch.stack([x @ x.transpose(1, 2) for x in layers], 1)
 
 
@@ -70,7 +70,7 @@ class NotesNet(nn.Module):
 
     def forward(self, told, n_notes, alike):
         """Log-odds human (n,) of what is told, int64 (n, longest, 7), of which the first n_notes, int64 (n,), count, and `pictures`."""
-        there = (torch.arange(told.shape[1]) < n_notes[:, None])[:, :, None]
+        there = (torch.arange(told.shape[1], device=told.device) < n_notes[:, None])[:, :, None]
         x = F.dropout(sum(e(told[:, :, i]) for i, e in enumerate(self.embeddings)), DROPOUT, self.training) * there
         for convolution, norm in zip(self.convolutions, self.norms):
             heard = convolution((norm(x) * there).transpose(1, 2)).transpose(1, 2)
@@ -87,7 +87,7 @@ def cut(told, rng):
     return told[first:first + n]
 
 
-def collated(told, rows, shift=None):
+def collated(told, rows, shift=None, device="cpu"):
     """Some pieces as a batch, in keys moved by shift where it is given."""
     n_notes = torch.tensor([len(told[i]) for i in rows])
     batch = np.zeros((len(rows), int(n_notes.max()), len(SIZES)), dtype=np.int64)
@@ -95,7 +95,7 @@ def collated(told, rows, shift=None):
         batch[k, :len(told[i])] = told[i][:, :-1]
     if shift is not None:
         batch[:, :, 0] = (batch[:, :, 0] + shift[:, None]).clip(0, KEYS - 1)
-    return torch.from_numpy(batch), n_notes, pictures([told[i] for i in rows])
+    return torch.from_numpy(batch).to(device), n_notes.to(device), pictures([told[i] for i in rows], device)
 
 
 class NotesJudge:
@@ -103,21 +103,23 @@ class NotesJudge:
 
     Attributes
     ----------
-    net : NotesNet
+    nets : list of NotesNet
     quarters : length of what it learned from
     auc : on held-out works
     """
 
-    def __init__(self, net, quarters, auc=float("nan")):
-        self.net, self.quarters, self.auc = net.eval(), quarters, auc
+    def __init__(self, nets, quarters, auc=float("nan")):
+        self.nets, self.quarters, self.auc = [net.eval() for net in nets], quarters, auc
 
     @classmethod
     def load(cls, folder):
         """Read a folder."""
-        net = NotesNet()
-        net.load_state_dict(torch.load(Path(folder) / "notes.pt", weights_only=True))
+        learned = torch.load(Path(folder) / "notes.pt", weights_only=True)
+        nets = [NotesNet() for _ in learned]
+        for net, weights in zip(nets, learned):
+            net.load_state_dict(weights)
         told = json.loads((Path(folder) / "notes.json").read_text())
-        return cls(net, told["quarters"], told["figures"]["test"]["auc"])
+        return cls(nets, told["quarters"], told["figures"]["test"]["auc"])
 
     @torch.inference_mode()
     def score(self, pieces):
@@ -126,8 +128,9 @@ class NotesJudge:
 
         parts = [[told_of(part) for _, part in stretches_of(p, int(p.end.max()), self.quarters)] for p in pieces]
         told = [part for each in parts for part in each]
-        self.net.eval()
-        odds = torch.cat([self.net(*collated(told, range(at, min(at + 64, len(told))))) for at in range(0, len(told), 64)]).numpy()
+        device = next(self.nets[0].parameters()).device
+        batches = (collated(told, range(at, min(at + 64, len(told))), device=device) for at in range(0, len(told), 64))
+        odds = torch.cat([torch.stack([net(*batch) for net in self.nets]).mean(0) for batch in batches]).cpu().numpy()
         return np.array([o.mean() for o in np.split(odds, np.cumsum([len(each) for each in parts])[:-1])], dtype=np.float32)
 
 
@@ -139,10 +142,10 @@ def batches(told, bs, rng):
     return [chunks[i] for i in rng.permutation(len(chunks))]
 
 
-def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed):
+def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, device):
     """The net of the epoch that is best on valid."""
     torch.manual_seed(seed)
-    rng, net, told = np.random.default_rng(seed), NotesNet(), [told_of(p) for p in pieces]
+    rng, net, told = np.random.default_rng(seed), NotesNet().to(device), [told_of(p) for p in pieces]
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * len(batches(told, bs, np.random.default_rng(0))))
     best, kept = float("inf"), None
@@ -150,21 +153,21 @@ def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed):
         net.train()
         began, total = time.perf_counter(), 0.0
         for rows in batches(told, bs, rng):
-            odds = net(*collated([cut(told[i], rng) for i in rows], range(len(rows)), rng.integers(-SHIFT, SHIFT + 1, len(rows))))
-            loss = F.binary_cross_entropy_with_logits(odds, torch.from_numpy(labels[rows]).float())
+            odds = net(*collated([cut(told[i], rng) for i in rows], range(len(rows)), rng.integers(-SHIFT, SHIFT + 1, len(rows)), device))
+            loss = F.binary_cross_entropy_with_logits(odds, torch.from_numpy(labels[rows]).float().to(device))
             opt.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             opt.step()
             schedule.step()
-            total += loss.item() * len(rows) / len(told)
-        odds = torch.from_numpy(NotesJudge(net, quarters).score(valid))
+            total += loss.detach() * len(rows) / len(told)
+        odds = torch.from_numpy(NotesJudge([net], quarters).score(valid))
         cost = float(F.binary_cross_entropy_with_logits(odds, torch.from_numpy(valid_labels).float()))
         print(f"epoch {epoch + 1}/{epochs}  train {total:.4f}  valid {cost:.4f}  {time.perf_counter() - began:.0f} s", flush=True)
         if cost < best:
             best, kept = cost, {k: v.clone() for k, v in net.state_dict().items()}
     net.load_state_dict(kept)
-    return net
+    return net.cpu()
 
 
 def main():
@@ -177,10 +180,13 @@ def main():
     p.add_argument("--bs", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--seed", type=int, default=4)
+    p.add_argument("--nets", type=int, default=1, help="of other seeds, averaged")
+    p.add_argument("--device", default="auto")
     p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()
 
     from clara import encodings
+    from clara.devices import choose_device
     from clara.files import new_folder
     from critic.classifier import HUMAN
     from critic.excerpts import read_excerpts
@@ -192,13 +198,15 @@ def main():
     for split in (args.split, "valid", "test"):
         rows = table[table["split"] == split]
         sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
-    judge = NotesJudge(train(*sets[args.split], *sets["valid"], made["quarters"], args.epochs, args.bs, args.lr, args.seed), made["quarters"])
+    device = choose_device(args.device)[0]
+    judge = NotesJudge([train(*sets[args.split], *sets["valid"], made["quarters"], args.epochs, args.bs, args.lr, args.seed + 100 * i, device)
+                        for i in range(args.nets)], made["quarters"])
     told = {}
     for split in ("valid", "test"):
         odds, human = judge.score(sets[split][0]), sets[split][1]
         told[split] = {"auc": round(auc(odds[human], odds[~human]), 4), "accuracy": round(float(((odds > 0) == human).mean()), 4)}
     out = Path(new_folder(args.out))
-    torch.save(judge.net.state_dict(), out / "notes.pt")
+    torch.save([net.state_dict() for net in judge.nets], out / "notes.pt")
     (out / "notes.json").write_text(json.dumps({"arguments": vars(args), "quarters": made["quarters"], "figures": told}, indent=1) + "\n")
     print(told)
 

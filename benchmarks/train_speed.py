@@ -25,9 +25,9 @@ def clara_pass(corpus, sizes, bs, bptt, device):
     from fastai.data.core import DataLoaders
 
     from clara.dataloaders import SHIFTS, PieceLoader
+    from clara.devices import choose_device
     from clara.learner import music_learner
     from clara.models import awd_lstm
-    from clara.training import choose_device
     from clara.vocab import transposition_tables
 
     _, bf16, _ = choose_device(device, "auto")

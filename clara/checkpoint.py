@@ -8,6 +8,7 @@ guesses.
 Contents: `Checkpoint`, `weights_hash`, `versions`.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -151,6 +152,9 @@ def weights_hash(folder):
 
 
 def versions():
-    """Versions of Python and of the libraries that a result hangs on."""
-    return {"python": platform.python_version()} | {
-        n: importlib.metadata.version(n) for n in ("torch", "fastai", "numpy", "symusic", "music21")}
+    """Versions of Python and of the libraries that a result hangs on; music21 may be missing where a net is only trained."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "fastai", "numpy", "symusic", "music21"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

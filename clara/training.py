@@ -1,6 +1,6 @@
 """A training run from its settings to a finished run folder.
 
-Contents: `train`, `run_settings`, `streams_for`, `net_settings`, `choose_device`, `return_memory`.
+Contents: `train`, `run_settings`, `streams_for`, `net_settings`, `return_memory`.
 """
 
 import ctypes
@@ -18,6 +18,7 @@ from clara.cards import CARD, model_card
 from clara.checkpoint import Checkpoint, versions, weights_hash
 from clara.corpus import Corpus
 from clara.dataloaders import dataloaders
+from clara.devices import choose_device
 from clara.distributed import Together
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.evaluate import nats_per_quarter
@@ -181,40 +182,6 @@ def net_settings(args):
     if strange:
         raise BadSetting(f"{', '.join(strange)} does not go with --arch {args['arch']}")
     return defaults | given
-
-
-def choose_device(device, precision):
-    """What to compute on.
-
-    Parameters
-    ----------
-    device : auto, or a torch device's name
-    precision : auto, bf16 or float32
-
-    Returns
-    -------
-    device : torch.device
-    bf16 : bool
-    told : str, for the person who waits
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(device)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as e:
-        raise BadSetting(f"--device {device}: not to be had here ({str(e).splitlines()[0][:100]})") from e
-    bf16 = _has_fast_bf16(device) if precision == "auto" else precision == "bf16"
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else \
-        f"{device.type}, {torch.get_num_threads()} threads"
-    return device, bf16, f"on {name}, {'bf16' if bf16 else 'float32'}"
-
-
-def _has_fast_bf16(device):
-    """Whether bfloat16 products are native there."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def _starting_weights(args, corpus):

@@ -29,7 +29,7 @@ from clara.files import make_folder, write_whole
 from clara.generator import read_prompt
 from clara.notes import NoteSequence, mend
 from clara.vocab import Vocab, spelled
-from critic.net import collate, from_tensors, windows_of
+from critic.net import collate, from_tensors, where, windows_of
 from critic.rolls import RollNet, collate_rolls
 from critic.statistics_net import StatisticsNet, collate_statistics, counted, counted_by_window
 
@@ -213,7 +213,7 @@ class Classifier:
             rows = by_length[-max(1, at_once // size(ready[by_length[-1]])):]
             del by_length[-len(rows):]
             with torch.inference_mode():
-                told = (self.net(*together([ready[i] for i in rows])) / self.temperature).log_softmax(1).numpy()
+                told = (self.net(*where(self.net, together([ready[i] for i in rows]))) / self.temperature).log_softmax(1).cpu().numpy()
             n_windows = [windows(ready[i]) for i in rows]
             bounds = np.cumsum([0, *n_windows])
             for i, begin, end in zip(rows, bounds, bounds[1:]):

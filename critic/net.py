@@ -6,7 +6,7 @@ fine-tuned, of its last layer the mean, the largest and the last output (concat 
 `frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output, and, if it so
 learned, what can be counted (`critic.statistics`) beside them. The head has two linear layers.
 
-Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `new_net`, `from_tensors`, `to_tensors`, `multiplies_bfloat16`.
+Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `where`, `new_net`, `from_tensors`, `to_tensors`.
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
+from clara.devices import multiplies_bfloat16
 from clara.models import architecture
 from critic.statistics import N_NUMBERS
 from critic.statistics_net import Standard
@@ -104,7 +105,7 @@ class FrozenNet(nn.Module):
 def pool(outputs, window):
     """Mean, largest and last output of each window, (m, 3 * width); windows piece by piece, none of them empty."""
     flat, place, count = _placed(outputs, window)
-    last = torch.zeros(len(count), dtype=torch.long).scatter_reduce_(0, place, torch.arange(len(flat)), "amax", include_self=False)
+    last = torch.zeros_like(count, dtype=torch.long).scatter_reduce_(0, place, torch.arange(len(flat), device=flat.device), "amax", include_self=False)
     there = (count > 0)[:-1].nonzero()[:, 0]
     return torch.cat([_mean(flat, place, count)[there], _largest(flat, place, count)[there], flat[last[there]]], 1)
 
@@ -113,16 +114,16 @@ def _placed(outputs, window):
     """Outputs (n * t, width), the place of each, and how many each place has; the last place is of no window."""
     n, t, width = outputs.shape
     most = int(window.max()) + 1
-    place = torch.where(window < 0, n * most, torch.arange(n)[:, None] * most + window).flatten()
-    return outputs.reshape(n * t, width), place, torch.zeros(n * most + 1).index_add_(0, place, torch.ones(n * t))
+    place = torch.where(window < 0, n * most, torch.arange(n, device=window.device)[:, None] * most + window).flatten()
+    return outputs.reshape(n * t, width), place, torch.bincount(place, minlength=n * most + 1).float()
 
 
 def _mean(flat, place, count):
-    return torch.zeros(len(count), flat.shape[1]).index_add_(0, place, flat) / count.clamp(min=1)[:, None]
+    return flat.new_zeros(len(count), flat.shape[1]).index_add_(0, place, flat) / count.clamp(min=1)[:, None]
 
 
 def _largest(flat, place, count):
-    return torch.zeros(len(count), flat.shape[1]).scatter_reduce_(0, place[:, None].expand(-1, flat.shape[1]), flat, "amax", include_self=False)
+    return flat.new_zeros(len(count), flat.shape[1]).scatter_reduce_(0, place[:, None].expand(-1, flat.shape[1]), flat, "amax", include_self=False)
 
 
 def windows_of(encoding, words, quarters):
@@ -158,6 +159,12 @@ def collate(pieces, pad):
             pad_sequence([torch.from_numpy(w) for w in window], batch_first=True, padding_value=NOWHERE), *(torch.from_numpy(np.concatenate(c)) for c in counts))
 
 
+def where(net, batch):
+    """What a net is called with, its tensors where the net is."""
+    device = next(net.parameters()).device
+    return [part.to(device) if isinstance(part, torch.Tensor) else part for part in batch]
+
+
 class _Trained(nn.Module):
     """An architecture's net as an encoder with dropout."""
 
@@ -185,11 +192,6 @@ class _Read(nn.Module):
         if self.dtype != torch.float32:
             start = [tuple(s.to(self.dtype) for s in layer) for layer in start]
         return self.reader.layers(ids, start) if self.all_layers else self.reader.hidden(ids, start)[0]
-
-
-def multiplies_bfloat16():
-    """Whether products in bfloat16 are quicker here than in float32; older versions of torch do not tell."""
-    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
 def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3):

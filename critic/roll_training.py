@@ -3,7 +3,7 @@
 Each time an excerpt is looked at it is in another key; classes count alike. One cycle of rates (Smith and Topin 2017); what is best on
 valid is kept, and its logits are calibrated there.
 
-Contents: `train_rolls`.
+Contents: `Rolls`, `train_rolls`.
 """
 
 import time
@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from clara.devices import choose_device
 from critic.classifier import HUMAN, new_classifier
-from critic.net import multiplies_bfloat16
-from critic.rolls import SIZES, RollNet, collate_rolls
+from critic.rolls import KEYS, SIZES, RollNet, roll
 from critic.training import WINDOW, calibrated, class_weights, classes_of
 
 SHIFT = 6  # semitones up or down while it learns
@@ -23,11 +23,36 @@ DECAY = 0.05
 
 
 class Rolls:
-    """Excerpts of one split as notes with their lengths and labels."""
+    """Excerpts of one split as piano rolls, a bit for each key and step, and labels.
 
-    def __init__(self, table, encoding, classes):
+    Parameters
+    ----------
+    table : of `critic.excerpts.read_excerpts`
+    encoding : of the text, which is decoded
+    classes : list of str
+    device : that holds them
+    """
+
+    def __init__(self, table, encoding, classes, device="cpu"):
         self.label = np.array([classes.index(label) for label in table["label"]])
-        self.pieces = [(encoding.decode(words)[0], sum(encoding.steps(words))) for words in table["words"]]
+        self.n_steps = [sum(encoding.steps(words)) for words in table["words"]]
+        packed = np.zeros((len(table), 2, KEYS, -(-max(self.n_steps) // 8)), dtype=np.uint8)
+        for i, (words, steps) in enumerate(zip(tqdm(table["words"], "drawing rolls", leave=False, disable=None, unit=" excerpts"), self.n_steps)):
+            one = np.packbits(roll(encoding.decode(words)[0], steps), axis=2, bitorder="little")
+            packed[i, :, :, :one.shape[2]] = one
+        self.packed = torch.from_numpy(packed).to(device)
+
+    def rolls(self, rows, shift=None):
+        """Some excerpts, int array (n,), moved by semitones, int array (n,), as `collate_rolls` would give them."""
+        device, n_steps = self.packed.device, [self.n_steps[i] for i in rows]
+        bits = (self.packed[torch.as_tensor(rows, device=device)][..., None] >> torch.arange(8, dtype=torch.uint8, device=device)) & 1
+        found = bits.flatten(3)[..., :max(n_steps)].float()
+        if shift is not None:
+            source = torch.arange(KEYS, device=device) - torch.as_tensor(shift, device=device)[:, None]
+            there = (source >= 0) & (source < KEYS)
+            index = source.clamp(0, KEYS - 1)[:, None, :, None].expand_as(found)
+            found = found.gather(2, index) * there[:, None, :, None]
+        return found.contiguous(memory_format=torch.channels_last), n_steps
 
     def batches(self, bs, rng):
         """Indices, shuffled and in classes of balanced size, as int arrays; what is left over waits for the next pass."""
@@ -38,7 +63,7 @@ class Rolls:
         return [order[at:at + bs] for at in range(0, len(order) - bs + 1, bs)] or [order]
 
 
-def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=8, lr=3e-3, bs=64, seed=0, tell=print):
+def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=8, lr=3e-3, bs=64, seed=0, device="cpu", tell=print):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -51,6 +76,7 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     lr : the highest rate
     bs : excerpts at a time
     seed : of everything
+    device : as `clara.devices.choose_device` takes it
     tell : function(str) for progress
 
     Returns
@@ -59,8 +85,9 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     """
     torch.manual_seed(seed)
     rng, classes = np.random.default_rng(seed), classes_of(table)
-    learn, valid = (Rolls(table[table["split"] == s], encoding, classes) for s in (train_split, "valid"))
-    net = RollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES).to(memory_format=torch.channels_last)
+    device, bf16, _ = choose_device(device)
+    learn, valid = (Rolls(table[table["split"] == s], encoding, classes, device) for s in (train_split, "valid"))
+    net = RollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES).to(device, memory_format=torch.channels_last)
     per_epoch = len(learn.batches(bs, np.random.default_rng(0)))
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)
@@ -70,22 +97,22 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
         net.train()
         began, total, n = time.perf_counter(), 0.0, 0
         for rows in tqdm(learn.batches(bs, rng), f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"):
-            rolls, n_steps = collate_rolls([learn.pieces[i] for i in rows], rng.integers(-SHIFT, SHIFT + 1, len(rows)))
-            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
+            rolls, n_steps = learn.rolls(rows, rng.integers(-SHIFT, SHIFT + 1, len(rows)))
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 logits = net(rolls, n_steps).float()
-            loss = F.cross_entropy(logits, labels_of(learn.label[rows], n_steps, net))
+            loss = F.cross_entropy(logits, labels_of(learn.label[rows], n_steps, net).to(device))
             opt.zero_grad(set_to_none=True)
             loss.backward()
             opt.step()
             schedule.step()
-            total, n = total + loss.item() * len(rows), n + len(rows)
+            total, n = total + loss.detach() * len(rows), n + len(rows)
         logits, labels = _told(net, valid, bs)
         temperature = calibrated(logits, labels, weight)
         cost = float(F.cross_entropy(logits / temperature, labels, weight))
         tell(f"epoch {epoch + 1}/{epochs}  train {total / n:.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == labels).float().mean()):.3f}  "
              f"{time.perf_counter() - began:.0f} s")
         if cost < best:
-            best, kept = cost, ({f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()}, temperature)
+            best, kept = cost, ({f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items()}, temperature)
     return new_classifier("rolls", dict(SIZES), encoding, vocab, kept[0], classes, quarters, kept[1], "rolls")
 
 
@@ -99,7 +126,7 @@ def _told(net, excerpts, bs):
     """Logits (m, n_classes) and labels (m,) of all windows."""
     net.eval()
     found = []
-    for at in range(0, len(excerpts.pieces), bs):
-        rolls, n_steps = collate_rolls(excerpts.pieces[at:at + bs])
-        found.append((net(rolls, n_steps), labels_of(excerpts.label[at:at + bs], n_steps, net)))
+    for rows in np.split(np.arange(len(excerpts.label)), range(bs, len(excerpts.label), bs)):
+        rolls, n_steps = excerpts.rolls(rows)
+        found.append((net(rolls, n_steps).cpu(), labels_of(excerpts.label[rows], n_steps, net)))
     return tuple(torch.cat(column) for column in zip(*found))

@@ -52,18 +52,25 @@ class RollNet(nn.Module):
         -------
         float32 tensor (m, n_classes), of the windows of the first piece, then the second and so on
         """
-        x, length = rolls, torch.tensor(n_steps)
+        x, length = rolls, torch.tensor(n_steps, device=rolls.device)
         for convolution, norm in zip(self.convolutions, self.norms):
             x = torch.relu(norm(convolution(x)))
             kernel, stride, pad = convolution.kernel_size[1], convolution.stride[1], convolution.padding[1]
             length = (length + 2 * pad - kernel) // stride + 1
-            if int(length.min()) < x.shape[3]:  # what lies after a piece's end must not tell how long its neighbours are
-                x = x * (torch.arange(x.shape[3]) < length[:, None])[:, None, None]
-        mean, largest = x.mean(2), x.amax(2)  # (n, width, columns)
-        spans = [(i, begin, max(begin + 1, min(end, int(columns)))) for i, (steps, columns) in enumerate(zip(n_steps, length))
-                 for begin, end in self.spans(steps)]
-        told = [torch.cat([mean[i, :, begin:end].mean(1), largest[i, :, begin:end].amax(1)]) for i, begin, end in spans]
-        return self.head(torch.stack(told))
+            if min(n_steps) < rolls.shape[3]:  # what lies after a piece's end must not tell how long its neighbours are
+                x = x * (torch.arange(x.shape[3], device=x.device) < length[:, None])[:, None, None]
+        piece, inside = self._windows(n_steps, length, x.shape[3])
+        mean, largest = x.mean(2).float()[piece], x.amax(2).float()[piece]  # (m, width, columns)
+        told = [(mean * inside).sum(2) / inside.sum(2), largest.masked_fill(~inside, -torch.inf).amax(2)]
+        return self.head(torch.cat(told, 1))
+
+    def _windows(self, n_steps, length, n_columns):
+        """The piece of each window (m,), and which of the last layer's columns it is judged by, bool (m, 1, n_columns); length is in columns, of each piece."""
+        spans = [(i, *span) for i, steps in enumerate(n_steps) for span in self.spans(steps)]
+        piece, begin, end = torch.tensor(spans, device=length.device).T
+        end = torch.maximum(begin + 1, torch.minimum(end, length[piece]))
+        column = torch.arange(n_columns, device=length.device)
+        return piece, ((column >= begin[:, None]) & (column < end[:, None]))[:, None]
 
     def spans(self, n_steps):
         """The columns that each window of a piece is judged by, list of (first, end)."""

@@ -34,6 +34,8 @@ def parser():
     start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
     net.add_argument("--statistics", action="store_true", help="read what can be counted; alone, starting from no weights, or with --frozen")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
+    for size, told in (("--emb-sz", "width of the embedding"), ("--n-hid", "LSTM units, or channels"), ("--n-layers", "layers")):
+        net.add_argument(size, type=cli.at_least(1), metavar="N", help=f"{told}; with --from-scratch, without it 256, 512, 2 of an awd_lstm, 128, 128, 10 of a wavenet")
     net.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
     net.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
     net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
@@ -45,6 +47,7 @@ def parser():
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; the head, order, keys and dropout")
+    run("--device", default="auto", metavar="DEVICE", help="what computes; auto, cpu, cuda, cuda:1; what can be counted is learned on the CPU")
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; more may change the last digits")
     return p
 
@@ -63,6 +66,9 @@ def main(argv=None):
         p.error("--share is for an encoder that stays as it is: --frozen")
     if args.arch and not args.from_scratch:
         p.error("--arch goes with --from-scratch")
+    given = {k: getattr(args, k) for k in ("emb_sz", "n_hid", "n_layers") if getattr(args, k)}
+    if given and not args.from_scratch:
+        p.error("sizes go with --from-scratch")
     with cli.waiting("loading"):
         import torch  # heavy imports wait for --help
 
@@ -73,12 +79,14 @@ def main(argv=None):
     from clara import encodings
     from clara.cards import CARD
     from clara.checkpoint import Checkpoint, versions
+    from clara.devices import choose_device
     from clara.files import new_folder, write_whole
     from clara.vocab import Vocab
     from critic.cards import classifier_card
     from critic.excerpts import read_excerpts
 
     torch.set_num_threads(args.threads)
+    device, _, _ = choose_device(args.device)
     table, made = read_excerpts(args.excerpts)
     encoding = encodings.make(made["encoding"])
     if args.pretrained:
@@ -86,7 +94,7 @@ def main(argv=None):
         arch, sizes, vocab, tensors = model.arch, architecture(model.arch).DEFAULTS | model.sizes, model.vocab, model.tensors
     else:
         arch, tensors = args.arch or "awd_lstm", None
-        sizes = architecture(arch).DEFAULTS | FROM_SCRATCH[arch]
+        sizes = architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | given
         vocab = Vocab.of(encoding, [w for words in table["words"][table["split"] == args.split] for w in words])
     sizes = {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}
     out, began = new_folder(args.out), time.perf_counter()
@@ -95,11 +103,14 @@ def main(argv=None):
     passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     tensors = {k: v.float() for k, v in tensors.items()} if tensors else None
     if args.frozen:
-        classifier = train_frozen(table, encoding, vocab, arch, sizes, tensors, counts=args.statistics, **how)
-    elif args.rolls or args.statistics:
-        classifier = (train_rolls if args.rolls else train_statistics)(table, encoding, vocab, **passes, **how)
+        classifier = train_frozen(table, encoding, vocab, arch, sizes, tensors, counts=args.statistics, device=device, **how)
+    elif args.rolls:
+        classifier = train_rolls(table, encoding, vocab, device=device, **passes, **how)
+    elif args.statistics:
+        classifier = train_statistics(table, encoding, vocab, **passes, **how)
     else:
-        classifier = train(table, encoding, vocab, arch, sizes, tensors, dropout=args.dropout, **passes, **how)
+        classifier = train(table, encoding, vocab, arch, sizes, tensors, dropout=args.dropout, device=device, **passes, **how)
+    classifier.net.to(device)
     classifier.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
                                     "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
                                     "minutes": round((time.perf_counter() - began) / 60, 1)},

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from clara.devices import choose_device
 from critic.classifier import FROZEN, GENERATED, HUMAN, Critic, new_classifier
-from critic.net import collate, from_tensors, multiplies_bfloat16, new_net, to_tensors, windows_of
+from critic.net import collate, from_tensors, new_net, to_tensors, where, windows_of
 from critic.statistics_net import counted_by_window
 
 WINDOW = 8.0  # quarters
@@ -42,7 +43,7 @@ class Excerpts:
         self.ids = [vocab.ids(["xxbos", *[w for w in words if w in vocab.id_of]]) for words in table["words"]]
         self.window = [self._windows(encoding, words, vocab, quarters) for words in table["words"]]
         self.label = np.array([classes.index(label) for label in table["label"]])
-        self.pad = vocab.pad
+        self.pad, self._fits = vocab.pad, {}
         self.counts = [counted_by_window(encoding.decode(words)[0], sum(encoding.steps(words)), quarters) for words in table["words"]] if counts else None
 
     @staticmethod
@@ -69,20 +70,20 @@ class Excerpts:
         chunks = [order[at:at + bs] for at in range(0, len(order), bs)]
         for c in (rng.permutation(len(chunks)) if rng is not None else range(len(chunks))):
             rows = chunks[c]
-            pieces = [(self.ids[i] if tables is None else _in_a_key(self.ids[i], tables, rng), self.window[i], *([] if self.counts is None else [self.counts[i]]))
+            pieces = [(self.ids[i] if tables is None else tables[rng.choice(self._fitting(i, tables))][self.ids[i]], self.window[i], *([] if self.counts is None else [self.counts[i]]))
                       for i in rows]
             label = np.concatenate([np.full(self.window[i].max() + 1, self.label[i]) for i in rows])
             yield rows, collate(pieces, self.pad), torch.from_numpy(label)
 
-
-def _in_a_key(ids, tables, rng):
-    """Ids moved by a shift that fits, drawn evenly."""
-    fits = np.flatnonzero((tables[:, np.unique(ids)] >= 0).all(1))
-    return tables[rng.choice(fits)][ids]
+    def _fitting(self, i, tables):
+        """The shifts, as rows of the tables, that keep every word of an excerpt."""
+        if i not in self._fits:
+            self._fits[i] = np.flatnonzero((tables[:, np.unique(self.ids[i])] >= 0).all(1))
+        return self._fits[i]
 
 
 def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, epochs=4, lr=2e-3, bs=32, dropout=0.3, seed=0,
-          tell=print):
+          device="cpu", tell=print):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -97,6 +98,7 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     bs : excerpts at a time
     dropout : of the head
     seed : of everything
+    device : as `clara.devices.choose_device` takes it
     tell : function(str) for progress
 
     Returns
@@ -110,7 +112,8 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     rng = np.random.default_rng(seed)
     classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters)
     tables = transposition_tables(vocab, encoding, SHIFTS)
-    net = new_net(arch, sizes, tensors, vocab, len(classes), dropout)
+    device, bf16, _ = choose_device(device)
+    net = new_net(arch, sizes, tensors, vocab, len(classes), dropout).to(device)
     groups = [*architecture(arch).groups(net.encode.model), list(net.head.parameters())]
     rates = [lr / LAYER_RATIO ** (len(groups) - 1 - i) if tensors else lr for i in range(len(groups))]
     opt = torch.optim.AdamW([{"params": list(g), "lr": rate} for g, rate in zip(groups, rates)], betas=(0.8, 0.99), weight_decay=0.01)
@@ -129,16 +132,16 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
             scale = 1.0 if frozen else min(1.0, gone / 0.1 + 1e-3) * max(1e-3, 0.5 * (1 + np.cos(np.pi * max(0.0, gone))))
             for group, rate in zip(opt.param_groups, rates):
                 group["lr"] = rate * scale
-            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
-                logits = net(*batch)
-            loss = F.cross_entropy(logits.float(), label)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                logits = net(*where(net, batch))
+            loss = F.cross_entropy(logits.float(), label.to(device))
             opt.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
             opt.step()
-            total, n = total + loss.item() * len(label), n + len(label)
+            total, n = total + loss.detach() * len(label), n + len(label)
         found = to_tensors(net)
-        logits, labels = window_logits(from_tensors(arch, found, len(classes)), valid)
+        logits, labels = window_logits(from_tensors(arch, found, len(classes)).to(device), valid, bs)
         cost = float(F.cross_entropy(logits, labels))
         right = float((logits.argmax(1) == labels).float().mean())
         tell(f"epoch {epoch + 1}/{head_alone + epochs}  train {total / n:.4f}  valid {cost:.4f}  right {right:.3f}  "
@@ -148,7 +151,8 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     return new_classifier(arch, sizes, encoding, vocab, kept[0], classes, quarters, kept[1])
 
 
-def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, tell=print):
+def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, device="cpu",
+                 tell=print):
     """Learn heads on the encoder as it is, each from draws of its own; with counts they read what can be counted, too. Else parameters and result as `train`."""
     from clara.vocab import SHIFTS, transposition_tables
 
@@ -156,9 +160,9 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     rng = np.random.default_rng(seed)
     classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters, counts)
     tables = transposition_tables(vocab, encoding, SHIFTS) if HUMAN in classes else None
-    net = from_tensors(arch, tensors, len(classes), FROZEN, counts)
+    net = from_tensors(arch, tensors, len(classes), FROZEN, counts).to(choose_device(device)[0])
     (told, labels), (valid_told, valid_labels) = _summaries(net, learn, rng, tables), _summaries(net, valid)
-    net.fit(told)
+    net.cpu().fit(told)
     told, valid_told = net.standardised(told), net.standardised(valid_told)
     net.heads.requires_grad_(True)
     weight = class_weights(labels, len(classes))
@@ -187,7 +191,7 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
 @torch.inference_mode()
 def _summaries(net, excerpts, rng=None, tables=None):
     """What a frozen net's head reads of all windows, and their labels."""
-    found = [(net.summaries(*batch), label) for _, batch, label in _watched(excerpts, 32, rng, tables)]
+    found = [(net.summaries(*where(net, batch)).cpu(), label) for _, batch, label in _watched(excerpts, 32, rng, tables)]
     return tuple(torch.cat(column).clone() for column in zip(*found))
 
 
@@ -210,7 +214,7 @@ def _sets(table, encoding, vocab, train_split, quarters, counts=False):
 @torch.inference_mode()
 def window_logits(net, excerpts, bs=32):
     """Logits (m, n_classes) and labels (m,) of all windows."""
-    found = [(net(*batch), label) for _, batch, label in _watched(excerpts, bs)]
+    found = [(net(*where(net, batch)).cpu(), label) for _, batch, label in _watched(excerpts, bs)]
     return torch.cat([logits for logits, _ in found]), torch.cat([label for _, label in found])
 
 

@@ -25,7 +25,8 @@ from critic.excerpts import (
     human_and_generated,
     read_excerpts,
 )
-from critic.roll_training import train_rolls
+from critic.roll_training import Rolls, train_rolls
+from critic.rolls import collate_rolls
 from critic.statistics import N_NUMBERS
 from critic.statistics_training import train_statistics
 from critic.training import Excerpts, accuracies, auc, calibrated, figures
@@ -149,6 +150,15 @@ def test_the_same_seed_trains_the_same(made, corpus):
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
 
+def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
+    table = made[:9].assign(words=made["words"].str.split())
+    kept, rows, shift = Rolls(table, corpus.encoding, ["generated", "human"]), np.array([4, 0, 7]), np.array([5, -6, 0])
+    pieces = [(corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.steps(table["words"][i]))) for i in rows]
+    for moved in (shift, None):
+        (found, n_found), (rolls, n_steps) = kept.rolls(rows, moved), collate_rolls(pieces, moved)
+        assert n_found == n_steps and np.array_equal(found.numpy(), rolls.numpy()) and rolls.any()
+
+
 def test_a_net_learns_from_rolls(made, corpus):
     """Figures that come again and again, told from noise."""
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
@@ -261,6 +271,11 @@ def test_the_commands(corpus, tmp_path):
     assert "Tells human music from generated" in (tmp_path / "frozen" / "README.md").read_text()
     assert tiny.leave(command.main, [tmp_path / "excerpts", "--from-scratch", "--out", tmp_path / "no", "--frozen"]) == 2
     assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
+    argv = [tmp_path / "excerpts", "--from-scratch", "--emb-sz", 8, "--n-hid", 12, "--n-layers", 1, "--epochs", 1, "--out", tmp_path / "small"]
+    assert tiny.leave(command.main, argv) == 0
+    small = Critic.load(tmp_path / "small")
+    assert (small.kind, *(small.sizes[k] for k in ("emb_sz", "n_hid", "n_layers"))) == ("tuned", 8, 12, 1)
+    assert tiny.leave(command.main, [*argv[:-1], tmp_path / "no", "--device", "abacus"]) == 2
     argv = [tmp_path / "excerpts", "--rolls", "--window", 4, "--epochs", 1, "--bs", 8, "--out", tmp_path / "rolls"]
     assert tiny.leave(command.main, argv) == 0 and "piano rolls" in (tmp_path / "rolls" / "README.md").read_text()
     argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "both", "--frozen", "--statistics", "--window", 4]
@@ -282,7 +297,8 @@ def test_the_commands(corpus, tmp_path):
 
 def test_one_start_and_its_own_net(tmp_path, capsys):
     for more, told in (([], "required"), (["--from-scratch", "--pretrained", "x"], "not allowed"), (["--pretrained", "x", "--arch", "wavenet"], "--arch"),
-                       (["--rolls", "--statistics"], "stands alone"), (["--pretrained", "x", "--statistics"], "stands alone")):
+                       (["--rolls", "--statistics"], "stands alone"), (["--pretrained", "x", "--statistics"], "stands alone"),
+                       (["--rolls", "--n-hid", 8], "--from-scratch")):
         assert tiny.leave(command.main, [tmp_path, "--out", tmp_path / "no", *more]) == 2
         assert told in capsys.readouterr().err
     assert f"without it {training.WINDOW:g}" in " ".join(command.parser().format_help().split())

@@ -13,13 +13,14 @@ from clara.callbacks import HISTORY, STATE
 from clara.cards import CARD
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, weights_hash
 from clara.corpus import Corpus
+from clara.devices import choose_device
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
 from clara.evaluate import nats_per_quarter
 from clara.generator import Generator
 from clara.learner import OutOfDeviceMemory
 from clara.models import awd_lstm
-from clara.training import STARTED, choose_device, run_settings, streams_for, train
+from clara.training import STARTED, run_settings, streams_for, train
 from data_prep.corpora import expand
 from data_prep.encode import encode_corpus
 
