@@ -84,9 +84,11 @@ def named(judge):
     """A judge by what it is made of, and how good it is by itself."""
     if isinstance(judge, NotesJudge):
         return f"notes and self-similarity, convolutions, from scratch (AUC {judge.auc:.2f})"
+    from critic.classifier import READ_NOTES
+
     auc = judge.info["figures"]["test"]["auc"]
     if judge.kind == "blend":
-        return f"blend of {', '.join('text' if v.kind == 'frozen' else v.kind for v, _ in judge.voices)}, as the critic (AUC {auc:.2f})"
+        return f"blend of {', '.join(v.kind if v.kind in READ_NOTES else 'text' for v, _ in judge.voices)}, as the critic (AUC {auc:.2f})"
     if judge.kind == "statistics":
         return f"statistics (AUC {auc:.2f})"
     if judge.kind == "rolls":

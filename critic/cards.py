@@ -50,7 +50,8 @@ def _net(classifier):
     if classifier.kind == "statistics":
         return f"{classifier.sizes['n_heads']} small nets of {classifier.sizes['hidden']} units that read what can be counted, averaged"
     head = "a small head that reads what can be counted, too" if classifier.counts else "a small head"
-    return f"The encoder of a language model, {classifier.arch} {'/'.join(str(v) for v in classifier.sizes.values())}, and {head}"
+    begun = "The encoder of a language model" if classifier.info["training"]["arguments"]["pretrained"] else "A net that reads text from scratch"
+    return f"{begun}, {classifier.arch} {'/'.join(str(v) for k, v in classifier.sizes.items() if not k.endswith('_p'))}, and {head}"
 
 
 def _made(classifier):
