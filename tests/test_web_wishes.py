@@ -61,4 +61,4 @@ def test_what_is_no_wish(body):
 def test_models_of_ones_own_stand_beside_those_that_come_with_clara(tmp_path):
     (tmp_path / "mine").mkdir()
     found = models([tmp_path / "mine"])
-    assert {"notewise", "chordwise", "chamber", "mine"} == set(found) and found["mine"][1] == tmp_path / "mine"
+    assert {"notewise", "notewise-large", "chordwise", "chamber", "mine"} == set(found) and found["mine"][1] == tmp_path / "mine"
