@@ -43,6 +43,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("models", nargs="+", metavar="MODEL=CORPUS")
     p.add_argument("--without", nargs="*", default=[], metavar="PIECE")
+    p.add_argument("--name", default="likelihood", help="of the file that is written")
     args = p.parse_args()
     rows = []
     for folder, data in (told.split("=") for told in args.models):
@@ -51,7 +52,7 @@ def main():
             for row in measure(checkpoint, corpus, split, args.without):
                 rows.append({"model": Path(folder).name, "parameters": checkpoint.n_parameters, "fingerprint": corpus.fingerprint} | row)
                 print(rows[-1], flush=True)
-    record.save("likelihood", rows)
+    record.save(args.name, rows)
 
 
 if __name__ == "__main__":
