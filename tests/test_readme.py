@@ -64,6 +64,7 @@ JUDGES = ("| {judge} | {percentile:.1f} | {percentile_interval[0]:.1f} to {perce
           "{auc_best_interval[0]:.3f} to {auc_best_interval[1]:.3f} | {auc_unranked:.3f} |")
 MEASURES = ("| {measure} | {best_area:.3f} | {random_area:.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {best_kl:.4f} | "
             "{random_kl:.4f} | {human_area:.3f} |")
+LIKELIHOOD = "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |"
 TABLES = {
     "cluster": "| {texts:,} | {killed_at_texts} | {removed_at_texts} | {different_texts} | {alone_seconds:g} | "
                "{cluster_seconds:g} |",
@@ -82,7 +83,8 @@ TABLES = {
     "polyphonic": "| {set} | {parameters:,} | {minutes:g} | {valid:.3f} | {test:.3f} | {test_in_keys:.3f} | {test_dynamic:.3f} | {repeated[valid]:.0%} | {repeated[test]:.0%} |",
     "wellformed": "| {encoding} | {words:,} | {texts:,} | {malformed} |",
     "filling": "| {quarters} | {one:.2f} | {likeliest:.2f} | {original:.2f} | {likelier_in_percent_of_pieces}% |",
-    "likelihood": "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |",
+    "likelihood": LIKELIHOOD,
+    "likelihood_large": LIKELIHOOD,
     "precision": "| {model} | {format} | {valid_nats_per_quarter:.3f} | {cost_percent:.3f}% |",
     "generate_speed": "| {threads} | {bs} | {clara_words_per_second:,} | {fastai_words_per_second:,} | {gpt2_words_per_second:,} | "
                       "{over_fastai:g} | {over_gpt2:g} | {share_of_limit:.0%} |",
