@@ -97,6 +97,10 @@ TABLES = {
     "ranking_measures": MEASURES,
     "ranking_free": JUDGES,
     "ranking_free_measures": MEASURES,
+    "ranking_large": JUDGES,
+    "ranking_large_measures": MEASURES,
+    "ranking_large_free": JUDGES,
+    "ranking_large_free_measures": MEASURES,
     "search": "| {judge} | {plain_odds:+.3f} | {search_odds:+.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {plain_percentile:.1f} | "
               "{search_percentile:.1f} |",
     "rank_speed": "| {what} | {pieces} | {seconds:.2f} | {times_fastai:g} |",
