@@ -34,8 +34,8 @@ def parser():
     start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
     net.add_argument("--statistics", action="store_true", help="read what can be counted; alone, starting from no weights, or with --frozen")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
-    for size, told in (("--emb-sz", "width of the embedding"), ("--n-hid", "LSTM units, or channels"), ("--n-layers", "layers")):
-        net.add_argument(size, type=cli.at_least(1), metavar="N", help=f"{told}; with --from-scratch, without it 256, 512, 2 of an awd_lstm, 128, 128, 10 of a wavenet")
+    for size, told in (("--emb-sz", "width of the embedding"), ("--n-hid", "LSTM units, or channels"), ("--n-layers", "LSTM layers, or convolutions")):
+        net.add_argument(size, type=cli.at_least(1), metavar="N", help=f"{told}; with --from-scratch, without them 256/512/2, 128/128/10 of a wavenet")
     net.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
     net.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
     net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
