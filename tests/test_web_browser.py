@@ -81,8 +81,9 @@ def compose(page, candidates="8"):
     return page.locator("article")
 
 
-def odds(page):
-    return [float(t.split()[-1]) for t in page.locator(".odds").all_inner_texts()]
+def totals(page):
+    """What the pieces are ranked by, from the page's top."""
+    return [float(t.split()[2]) for t in page.locator(".odds").all_inner_texts()]
 
 
 def test_upload_compose_play_take_away(page, tmp_path):
@@ -94,7 +95,7 @@ def test_upload_compose_play_take_away(page, tmp_path):
     assert page.locator("#prompt-roll .given").count() == len(notes)
     page.fill("#prompt-quarters", "8")
     pieces = compose(page)
-    assert pieces.count() == 8 and odds(page) == sorted(odds(page), reverse=True)
+    assert pieces.count() == 8 and totals(page) == sorted(totals(page), reverse=True)
     first = pieces.first
     assert first.locator(".given").count() == (notes.start < 96).sum() and first.locator(".part0").count() > 0
     assert "of 100 that a human wrote it" in first.locator(".told").inner_text() and first.locator("polyline").count() == 1

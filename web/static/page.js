@@ -191,7 +191,7 @@ function article(piece) {
   const node = $("piece").content.cloneNode(true).firstElementChild, find = s => node.querySelector(s);
   node.dataset.id = piece.id;
   const odds = piece.scores.critic;
-  find(".odds").textContent = odds === undefined ? "not judged" : `log-odds human ${odds.toFixed(2)}`;
+  find(".odds").textContent = odds === undefined ? "not judged" : `ranked by ${piece.total.toFixed(2)} · log-odds human ${odds.toFixed(2)}`;
   find(".told").append(...piece.told.map(t => Object.assign(document.createElement("li"), { textContent: t })));
   for (const a of node.querySelectorAll(".downloads a")) { a.href = `/pieces/${piece.id}.${a.dataset.kind}`; a.download = `clara-${piece.seed}.${a.dataset.kind}`; }
   const audio = find("audio");
