@@ -1,4 +1,4 @@
-"""Make excerpts to train a classifier on: python -m critic.excerpts CORPUS --out FOLDER (--model MODEL | --composers 12)
+"""Make excerpts to train a classifier on: python -m critic.excerpts CORPUS --out FOLDER (--models MODEL | --composers 12)
 
 For a critic, human excerpts of a corpus and generated ones, equal in length and in place: a generated excerpt
 goes on from some quarters of a human piece (or begins with nothing, where the human one is a beginning), half of them sampled as `generate.py` does
@@ -15,18 +15,23 @@ Contents: `COLUMNS`, `read_excerpts`, `human_and_generated`, `composers`.
 """
 
 import json
-from dataclasses import asdict
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from clara import cli
-from clara.errors import NoData
+from clara.compiled import load_all
+from clara.errors import BadSetting, NoData
 from clara.vocab import spelled
 
 EXAMPLES = """
-python -m critic.excerpts data/mine --model runs/mine --out runs/excerpts   # human and generated, for a critic
-python -m critic.excerpts data/mine --composers 12 --out runs/composers     # for a composer classifier
+python -m critic.excerpts data/mine --models runs/mine --out runs/excerpts  # human and generated, for a critic
+python -m critic.excerpts data/mine --models runs/small runs/large --out runs/both  # it will know what either composes
+python -m critic.excerpts data/mine --composers 12 --out runs/composers      # for a composer classifier
 """
 EXCERPTS, SETTINGS = "excerpts.csv", "excerpts.json"
 COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "words"]
@@ -98,28 +103,45 @@ class Pieces:
             sum(encoding.steps(words)) / encoding.steps_per_quarter
 
 
-def human_and_generated(generator, corpus, n, quarters, seed=0, threads=1, on_step=None):
+@dataclass(frozen=True)
+class _Task:
+    """Continuations of one prompt, or of nothing: by which model, from what, how, and with which seed."""
+
+    model: int
+    prompt: object
+    settings: list
+    seed: int
+
+
+def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, on_step=None):
     """Excerpts of both classes.
 
     Parameters
     ----------
-    generator : clara.generator.Generator of the corpus's encoding
+    models : folders of one or more models of the corpus's encoding and of one vocabulary; each composes for its share of the prompts
     corpus : clara.corpus.Corpus
     n : {split: how many of each class}, made up to whole prompts
     quarters : length of each
-    seed, threads : of the composing
+    seed : of what is left to chance
+    workers : processes, each of which composes for prompts of its own; what comes of it is the same for any number
     on_step : function(), called after each prompt
 
     Returns
     -------
-    DataFrame, `COLUMNS`
+    DataFrame, `COLUMNS`; of several models `settings` names the one
+
+    Raises
+    ------
+    BadSetting
+        If the models are of another encoding, or differ in their words.
     """
     import pandas as pd
 
     from clara.notes import crop
     from critic.classifier import GENERATED, HUMAN
 
-    pieces, rng, rows, step = Pieces(corpus, seed, generator.vocab), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
+    pieces, rng, rows, step = Pieces(corpus, seed, _shared_vocab(models, corpus)), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
+    places, tasks = [], []
     for split, many in n.items():
         many = -(-many // PER_PROMPT) * PER_PROMPT
         for i, at in pieces.places(split, quarters, many, rng):
@@ -133,15 +155,62 @@ def human_and_generated(generator, corpus, n, quarters, seed=0, threads=1, on_st
         for i, at in pieces.places(split, quarters, n_prompts, rng):
             settings = [_settings(rng) for _ in range(PER_PROMPT)]
             prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at else None
-            before = PROMPT if prompt is not None and len(prompt) else 0
-            composed = generator.generate(PER_PROMPT, SEAM + quarters + ENDING, prompt if before else None, settings,
-                                          seed=int(rng.integers(2**31)), threads=threads)
-            for sample, how in zip(composed, settings):
-                here = crop(sample.notes, (before + SEAM) * step, (before + SEAM + quarters) * step)
-                rows.append(pieces.row(GENERATED, i, at, here, json.dumps(_told(how))))
-            if on_step:
-                on_step()
+            places.append((i, at))
+            tasks.append(_Task(len(tasks) % len(models), prompt if prompt is not None and len(prompt) else None, settings, int(rng.integers(2**31))))
+    for (i, at), task, composed in zip(places, tasks, _composed(models, tasks, quarters, workers)):
+        by = {"model": Path(models[task.model]).name} if len(models) > 1 else {}
+        rows += [pieces.row(GENERATED, i, at, notes, json.dumps(_told(how) | by)) for notes, how in zip(composed, task.settings)]
+        if on_step:
+            on_step()
     return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
+
+
+def _shared_vocab(models, corpus):
+    """The vocabulary of all the models; raises BadSetting where there is no such thing."""
+    from clara.checkpoint import Checkpoint
+
+    found = [Checkpoint.load(folder) for folder in models]
+    for folder, model in zip(models, found):
+        if model.encoding.settings != corpus.encoding.settings:
+            raise BadSetting(f"{folder} and {corpus.folder} are of different encodings")
+        if model.vocab.words != found[0].vocab.words:
+            raise BadSetting(f"{folder} and {models[0]} know different words")
+    return found[0].vocab
+
+
+def _composed(models, tasks, quarters, workers):
+    """What comes of each task, in their order: lists of NoteSequence, prompt, seam and ending cut off."""
+    compose = partial(_compose, quarters)
+    if workers == 1:
+        _load_generators(models)
+        yield from map(compose, tasks)
+        return
+    load_all()  # for all workers
+    with ProcessPoolExecutor(workers, initializer=_load_generators, initargs=(models,)) as pool:
+        yield from pool.map(compose, tasks)
+
+
+_generators = []  # of this process
+
+
+def _load_generators(models):
+    """Take up composing with these models, on one thread."""
+    import torch
+
+    from clara.generator import Generator
+
+    torch.set_num_threads(1)
+    _generators[:] = map(Generator.load, models)
+
+
+def _compose(quarters, task):
+    """One task."""
+    from clara.notes import crop
+
+    generator, before = _generators[task.model], PROMPT if task.prompt is not None else 0
+    samples = generator.generate(PER_PROMPT, SEAM + quarters + ENDING, task.prompt, task.settings, seed=task.seed)
+    step = generator.encoding.steps_per_quarter
+    return [crop(s.notes, (before + SEAM) * step, (before + SEAM + quarters) * step) for s in samples]
 
 
 def _bars_shuffled(notes, rng):
@@ -253,12 +322,12 @@ def parser():
     music("-n", type=cli.at_least(8), default=3000, metavar="N", help="how many; training excerpts of each class")
     music("--quarters", type=cli.at_least(8), default=32, metavar="X", help="length in quarter notes; of an excerpt")
     kind = p.add_argument_group("what is to be told apart").add_mutually_exclusive_group(required=True).add_argument
-    kind("--model", metavar="MODEL", help="run folder or shipped model; it composes the excerpts that are to be told from human ones")
+    kind("--models", nargs="+", metavar="MODEL", help="run folders or shipped models; they compose what is to be told from human music, each its share")
     kind("--composers", type=cli.at_least(2), metavar="N", help="the composers of most works, so many of them")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes")
-    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; each composes its share of the continuations of a prompt")
+    run("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="processes; each composes for prompts of its own")
     return p
 
 
@@ -266,28 +335,20 @@ def main(argv=None):
     """Parse, cut and compose, report."""
     args = parser().parse_args(argv)
     with cli.waiting("loading"):
-        import torch
-
-        from clara.generator import Generator
+        from clara.corpus import Corpus
     from tqdm import tqdm
 
-    from clara.corpus import Corpus
-    from clara.errors import BadSetting
     from clara.files import new_folder, write_whole
 
-    torch.set_num_threads(1)
     corpus, out = Corpus.load(args.corpus), new_folder(args.out)
     if args.composers:
         with tqdm(total=args.composers, unit=" composers", disable=None, desc="cutting", leave=False) as bar:
             table = composers(corpus, args.composers, args.quarters, seed=args.seed, on_composer=bar.update)
     else:
-        generator = Generator.load(args.model)
-        if generator.encoding.settings != corpus.encoding.settings:
-            raise BadSetting(f"{args.model} and {args.corpus} are of different encodings")
         n = {"train": args.n, "other": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
         prompts = sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values())
         with tqdm(total=prompts, unit=" prompts", disable=None, desc="composing", leave=False) as bar:
-            table = human_and_generated(generator, corpus, n, args.quarters, args.seed, args.threads, bar.update)
+            table = human_and_generated(args.models, corpus, n, args.quarters, args.seed, args.workers, bar.update)
     write_whole(out / EXCERPTS, table.to_csv(index=False))
     write_whole(out / SETTINGS, json.dumps(vars(args) | {"encoding": corpus.encoding.settings, "fingerprint": corpus.fingerprint,
                                                         "about": corpus.about}, indent=1) + "\n")

@@ -1,5 +1,6 @@
 """From a corpus to excerpts to a classifier, at the smallest size."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import tiny
 
 import generate
 from clara.corpus import Corpus
-from clara.errors import NoData
+from clara.encodings.notewise import Notewise
+from clara.errors import BadSetting, NoData
 from clara.generator import Generator
 from clara.notes import mend
 from critic import Critic, blend, excerpts, training
@@ -18,6 +20,7 @@ from critic.excerpts import (
     BEGINNINGS,
     COLUMNS,
     ENDING,
+    PER_PROMPT,
     PROMPT,
     SEAM,
     USUAL_TEMPERATURES,
@@ -57,10 +60,19 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(corpus):
+def models(tmp_path_factory):
+    """Two of the same vocabulary."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
+    for seed, folder in enumerate(folders):
+        tiny.checkpoint(seed=seed).save(folder)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def made(models, corpus):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(excerpts, "USUAL", 0.0)  # of so few each must be sampled otherwise
-        return human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=2)
+        return human_and_generated(models[:1], corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=2)
 
 
 def test_both_classes_alike_in_number_length_and_place(made, corpus):
@@ -100,8 +112,21 @@ def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
         assert 0.05 < (np.sort(hurt.start) != np.sort(notes.start[:len(hurt)])).mean() or 0.1 < (hurt.pitch[:60] != notes.pitch[:60]).mean() < 0.6
 
 
-def test_a_quarter_of_what_is_not_human_is_damaged(corpus):
-    made = human_and_generated(Generator(tiny.checkpoint()), corpus, {"train": 32}, QUARTERS, seed=2)
+def test_several_models_compose_in_turns_and_in_any_number_of_processes(models, corpus):
+    made, again = (human_and_generated(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n) for n in (1, 3))
+    pd.testing.assert_frame_equal(made, again)
+    by = [json.loads(s).get("model") for s in made["settings"] if s and "damaged" not in s]
+    assert by == [models[i].name for i in (0, 1, 0, 1, 0) for _ in range(PER_PROMPT)]  # three prompts of train, two of valid
+
+
+def test_models_of_other_words_are_refused(models, corpus, tmp_path):
+    tiny.checkpoint(encoding=Notewise(4)).save(tmp_path / "coarse")
+    with pytest.raises(BadSetting, match="different encodings"):
+        human_and_generated([models[0], tmp_path / "coarse"], corpus, {"train": 8}, QUARTERS)
+
+
+def test_a_quarter_of_what_is_not_human_is_damaged(models, corpus):
+    made = human_and_generated(models[:1], corpus, {"train": 32}, QUARTERS, seed=2)
     damaged = made["settings"].str.contains("damaged")
     assert damaged.sum() == 8 and (made["label"] == "generated").sum() == 32 == (made["label"] == "human").sum()
     assert (made["label"][damaged] == "generated").all()
@@ -258,7 +283,7 @@ def test_composers_count_alike_in_training():
 
 def test_the_commands(corpus, tmp_path):
     tiny.checkpoint().save(tmp_path / "model")
-    argv = [corpus.folder, "--out", tmp_path / "excerpts", "--model", tmp_path / "model", "-n", 16, "--quarters", QUARTERS]
+    argv = [corpus.folder, "--out", tmp_path / "excerpts", "--models", tmp_path / "model", "-n", 16, "--quarters", QUARTERS]
     assert tiny.leave(excerpts.main, argv) == 0
     table, how = read_excerpts(tmp_path / "excerpts")
     assert how["quarters"] == QUARTERS and len(table) > 32
