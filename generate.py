@@ -139,6 +139,7 @@ def _run(args, answer):
     samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked, judge)
     composed = time.perf_counter()
     words = sum(len(s.words) - s.prompt_words for s in samples)
+    torch.set_num_threads(args.threads)  # composing is over, a judge may have all
     n, (samples, scores) = len(samples), _best(samples, args, judge)
     ranked = time.perf_counter()
     humans = humans[:len(samples)]

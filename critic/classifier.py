@@ -13,6 +13,7 @@ Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `read_
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -78,6 +79,8 @@ class Classifier:
                 StatisticsNet(len(self.classes), **self.sizes))
             self.net.load_state_dict({k.removeprefix("head."): v.float() if v.is_floating_point() else v for k, v in self.tensors.items()})
             self.net.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+            if self.kind == ROLLS:
+                self.net.fuse()
         elif self.kind != BLEND:
             self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind)
 
@@ -199,26 +202,43 @@ class Classifier:
         return self._told([self._words(p, i) for i, p in enumerate(pieces)])
 
     def _told(self, pieces):
-        """`curves` of pieces as words, long enough and not silent."""
-        if self.kind == BLEND:
-            told = zip(*(voice._told(pieces) for voice, _ in self.voices))
-            return [_normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices))) for each in told]
-        prepare, size, at_once, together, windows = {
-            ROLLS: (self._roll, lambda piece: piece[1], STEPS_AT_ONCE, collate_rolls, lambda piece: len(self.net.spans(piece[1]))),
-            STATISTICS: (self._counted, lambda piece: len(piece[0]), STRETCHES_AT_ONCE, collate_statistics, lambda piece: len(piece[1]))}.get(
-            self.kind, (self._text, lambda piece: len(piece[0]), WORDS_AT_ONCE, partial(collate, pad=self.vocab.pad), lambda piece: piece[1].max() + 1))
+        """`curves` of pieces as words, long enough and not silent.
+
+        Batches of all voices are judged side by side, each on one thread, while the next are prepared; what is in a batch, and so what
+        is said of it, does not hang on the number of threads.
+        """
+        voices, threads = [voice for voice, _ in self.voices] or [self], torch.get_num_threads()
+        curves = [[None] * len(pieces) for _ in voices]
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                judged = [(told, rows, pool.submit(voice._judge, batch)) for voice, told in zip(voices, curves) for rows, batch in voice._batches(pieces)]
+                for told, rows, found in judged:
+                    for i, curve in zip(rows, found.result()):
+                        told[i] = curve
+        finally:
+            torch.set_num_threads(threads)
+        if self.kind != BLEND:
+            return curves[0]
+        return [_normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices))) for each in zip(*curves)]
+
+    def _batches(self, pieces):
+        """Pieces as the net reads them, some of about one length at a time, long ones first: yields (indices, list)."""
+        prepare, size, at_once = {ROLLS: (self._roll, lambda piece: piece[1], STEPS_AT_ONCE), STATISTICS: (self._counted, lambda piece: len(piece[0]), STRETCHES_AT_ONCE)}.get(
+            self.kind, (self._text, lambda piece: len(piece[0]), WORDS_AT_ONCE))
         ready = [prepare(words) for words in pieces]
-        curves, by_length = [None] * len(ready), sorted(range(len(ready)), key=lambda i: size(ready[i]))
+        by_length = sorted(range(len(ready)), key=lambda i: size(ready[i]))
         while by_length:
             rows = by_length[-max(1, at_once // size(ready[by_length[-1]])):]
             del by_length[-len(rows):]
-            with torch.inference_mode():
-                told = (self.net(*where(self.net, together([ready[i] for i in rows]))) / self.temperature).log_softmax(1).cpu().numpy()
-            n_windows = [windows(ready[i]) for i in rows]
-            bounds = np.cumsum([0, *n_windows])
-            for i, begin, end in zip(rows, bounds, bounds[1:]):
-                curves[i] = told[begin:end]
-        return curves
+            yield rows, [ready[i] for i in rows]
+
+    @torch.inference_mode()
+    def _judge(self, batch):
+        """The curve of each piece of a batch."""
+        together, windows = {ROLLS: (collate_rolls, lambda piece: len(self.net.spans(piece[1]))), STATISTICS: (collate_statistics, lambda piece: len(piece[1]))}.get(
+            self.kind, (partial(collate, pad=self.vocab.pad), lambda piece: piece[1].max() + 1))
+        told = (self.net(*where(self.net, together(batch))) / self.temperature).log_softmax(1).cpu().numpy()
+        return np.split(told, np.cumsum([windows(piece) for piece in batch])[:-1])
 
     def log_probabilities(self, pieces):
         """Of each piece the mean over its windows, normalised: float32 (n, n_classes); parameters and errors as `curves`."""

@@ -12,6 +12,7 @@ Contents: `SIZES`, `RollNet`, `roll`, `collate_rolls`.
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 LOWEST, KEYS = 21, 88
 SIZES = {"widths": [24, 48, 96, 128]}  # channels of the convolutions
@@ -54,7 +55,7 @@ class RollNet(nn.Module):
         """
         x, length = rolls, torch.tensor(n_steps, device=rolls.device)
         for convolution, norm in zip(self.convolutions, self.norms):
-            x = torch.relu(norm(convolution(x)))
+            x = torch.relu_(norm(convolution(x)))
             kernel, stride, pad = convolution.kernel_size[1], convolution.stride[1], convolution.padding[1]
             length = (length + 2 * pad - kernel) // stride + 1
             if min(n_steps) < rolls.shape[3]:  # what lies after a piece's end must not tell how long its neighbours are
@@ -63,6 +64,11 @@ class RollNet(nn.Module):
         mean, largest = x.mean(2).float()[piece], x.amax(2).float()[piece]  # (m, width, columns)
         told = [(mean * inside).sum(2) / inside.sum(2), largest.masked_fill(~inside, -torch.inf).amax(2)]
         return self.head(torch.cat(told, 1))
+
+    def fuse(self):
+        """Have the convolutions do what the norms after them do, once learning is over."""
+        self.convolutions = nn.ModuleList(fuse_conv_bn_eval(*pair) for pair in zip(self.convolutions, self.norms))
+        self.norms = nn.ModuleList(nn.Identity() for _ in self.norms)
 
     def _windows(self, n_steps, length, n_columns):
         """The piece of each window (m,), and which of the last layer's columns it is judged by, bool (m, 1, n_columns); length is in columns, of each piece."""

@@ -11,7 +11,7 @@ from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.notes import crop, mend, transpose
-from critic import ComposerClassifier, Critic
+from critic import ComposerClassifier, Critic, classifier
 from critic.blend import blend
 from critic.rolls import COLUMN, KEYS, LOWEST, SPAN, RollNet, collate_rolls, roll
 
@@ -55,6 +55,33 @@ def test_a_batch_is_moved_in_keys_as_notes_are():
 def test_a_window_is_judged_by_what_is_around_it(quarters, window, spans):
     assert SPAN == 32 and COLUMN == 2
     assert RollNet(2, 12, window, [2, 2, 2, 2]).spans(quarters * 12) == spans
+
+
+def test_fused_norms_change_nothing():
+    torch.manual_seed(0)
+    net = RollNet(2, 12, 8, [4, 6, 8, 10])
+    pieces = collate_rolls([(crop(tiny.tune(i, n_notes=90), 0, n), n) for i, n in enumerate((384, 300))])
+    for _ in range(3):
+        net.train()(*pieces)  # norms learn means and deviations
+    with torch.inference_mode():
+        before = net.eval()(*pieces)
+        net.fuse()
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
+        assert torch.allclose(net(*pieces), before, atol=1e-5)
+
+
+def test_the_same_to_the_last_bit_on_any_number_of_threads(blended):
+    pieces, before, told = [tiny.tune(i, n_notes=40 + 25 * i) for i in range(7)], torch.get_num_threads(), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "WORDS_AT_ONCE", 300)
+        patch.setattr(classifier, "STEPS_AT_ONCE", 600)
+        assert len(list(blended.voices[0][0]._batches([blended._words(p, 0) for p in pieces]))) > 2
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            told.append(blended.score(pieces))
+            assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert told[0].tolist() == told[1].tolist()
 
 
 @pytest.mark.parametrize("steps_per_quarter", [4, 12])
