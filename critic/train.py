@@ -56,60 +56,26 @@ def main(argv=None):
     """Parse, learn, report."""
     p = parser()
     args = p.parse_args(argv)
-    if not (args.pretrained or args.from_scratch or args.rolls or args.statistics):
-        p.error("one of --pretrained, --from-scratch, --rolls, --statistics is required")
-    if args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen):
-        p.error("--statistics stands alone or goes with --frozen")
-    if args.frozen and not args.pretrained:
-        p.error("--frozen keeps what --pretrained names")
-    if args.share and not args.frozen:
-        p.error("--share is for an encoder that stays as it is: --frozen")
-    if args.arch and not args.from_scratch:
-        p.error("--arch goes with --from-scratch")
-    given = {k: getattr(args, k) for k in ("emb_sz", "n_hid", "n_layers") if getattr(args, k)}
-    if given and not args.from_scratch:
-        p.error("sizes go with --from-scratch")
+    refused = _refused(args)
+    if refused:
+        p.error(refused)
     with cli.waiting("loading"):
         import torch  # heavy imports wait for --help
 
-        from clara.models import architecture
-        from critic.roll_training import train_rolls
-        from critic.statistics_training import train_statistics
-        from critic.training import HUMAN, WINDOW, figures, train, train_frozen
-    from clara import encodings
+        from critic.training import figures
     from clara.cards import CARD
-    from clara.checkpoint import Checkpoint, versions
+    from clara.checkpoint import versions
     from clara.devices import choose_device
     from clara.files import new_folder, write_whole
-    from clara.vocab import Vocab
     from critic.cards import classifier_card
     from critic.excerpts import read_excerpts
 
     torch.set_num_threads(args.threads)
     device, _, _ = choose_device(args.device)
     table, made = read_excerpts(args.excerpts)
-    encoding = encodings.make(made["encoding"])
-    if args.pretrained:
-        model = Checkpoint.load(args.pretrained)
-        arch, sizes, vocab, tensors = model.arch, architecture(model.arch).DEFAULTS | model.sizes, model.vocab, model.tensors
-    else:
-        arch, tensors = args.arch or "awd_lstm", None
-        sizes = architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | given
-        vocab = Vocab.of(encoding, [w for words in table["words"][table["split"] == args.split] for w in words])
-    sizes = {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}
+    start = _start(args, table, made)
     out, began = new_folder(args.out), time.perf_counter()
-    quarters = args.window or (WINDOW if HUMAN in set(table["label"]) else made["quarters"])
-    how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
-    passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
-    tensors = {k: v.float() for k, v in tensors.items()} if tensors else None
-    if args.frozen:
-        classifier = train_frozen(table, encoding, vocab, arch, sizes, tensors, counts=args.statistics, device=device, **how)
-    elif args.rolls:
-        classifier = train_rolls(table, encoding, vocab, device=device, **passes, **how)
-    elif args.statistics:
-        classifier = train_statistics(table, encoding, vocab, **passes, **how)
-    else:
-        classifier = train(table, encoding, vocab, arch, sizes, tensors, dropout=args.dropout, device=device, **passes, **how)
+    classifier = _learned(args, table, made, start, device)
     classifier.net.to(device)
     classifier.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
                                     "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
@@ -120,6 +86,58 @@ def main(argv=None):
     print(f"{out}: " + "; ".join(f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
                                  for split, told in classifier.info["figures"].items()))
     return 0
+
+
+def _refused(args):
+    """Why these arguments do not go together, or None."""
+    no = {"one of --pretrained, --from-scratch, --rolls, --statistics is required": not (args.pretrained or args.from_scratch or args.rolls or args.statistics),
+          "--statistics stands alone or goes with --frozen": args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen),
+          "--frozen keeps what --pretrained names": args.frozen and not args.pretrained,
+          "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
+          "--arch goes with --from-scratch": args.arch and not args.from_scratch,
+          "sizes go with --from-scratch": _sizes(args) and not args.from_scratch}
+    return next((why for why, holds in no.items() if holds), None)
+
+
+def _sizes(args):
+    """The sizes that were asked for."""
+    return {k: getattr(args, k) for k in ("emb_sz", "n_hid", "n_layers") if getattr(args, k)}
+
+
+def _start(args, table, made):
+    """What the net is before it learns: encoding, vocabulary, architecture, sizes, weights or None."""
+    from clara import encodings
+    from clara.checkpoint import Checkpoint
+    from clara.models import architecture
+    from clara.vocab import Vocab
+
+    encoding = encodings.make(made["encoding"])
+    if args.pretrained:
+        model = Checkpoint.load(args.pretrained)
+        arch, sizes, vocab, tensors = model.arch, architecture(model.arch).DEFAULTS | model.sizes, model.vocab, {k: v.float() for k, v in model.tensors.items()}
+    else:
+        arch, tensors = args.arch or "awd_lstm", None
+        sizes = architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | _sizes(args)
+        vocab = Vocab.of(encoding, [w for words in table["words"][table["split"] == args.split] for w in words])
+    return encoding, vocab, arch, {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}, tensors
+
+
+def _learned(args, table, made, start, device):
+    """The classifier of the kind that was asked for."""
+    from critic.roll_training import train_rolls
+    from critic.statistics_training import train_statistics
+    from critic.training import HUMAN, WINDOW, train, train_frozen
+
+    quarters = args.window or (WINDOW if HUMAN in set(table["label"]) else made["quarters"])
+    how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
+    passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
+    if args.frozen:
+        return train_frozen(table, *start, counts=args.statistics, device=device, **how)
+    if args.rolls:
+        return train_rolls(table, *start[:2], device=device, **passes, **how)
+    if args.statistics:
+        return train_statistics(table, *start[:2], **passes, **how)
+    return train(table, *start, dropout=args.dropout, device=device, **passes, **how)
 
 
 if __name__ == "__main__":
