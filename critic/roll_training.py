@@ -16,7 +16,7 @@ from tqdm import tqdm
 from clara.devices import choose_device
 from critic.classifier import HUMAN, new_classifier
 from critic.rolls import KEYS, SIZES, RollNet, roll
-from critic.training import WINDOW, calibrated, class_weights, classes_of
+from critic.training import WINDOW, Best, class_weights, classes_of
 
 SHIFT = 6  # semitones up or down while it learns
 DECAY = 0.05
@@ -92,7 +92,7 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)
     weight = None if HUMAN in classes else class_weights(torch.from_numpy(valid.label), len(classes))
-    best, kept = float("inf"), None
+    best = Best(tell)
     for epoch in range(epochs):
         net.train()
         began, total, n = time.perf_counter(), 0.0, 0
@@ -107,13 +107,8 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
             schedule.step()
             total, n = total + loss.detach() * len(rows), n + len(rows)
         logits, labels = _told(net, valid, bs)
-        temperature = calibrated(logits, labels, weight)
-        cost = float(F.cross_entropy(logits / temperature, labels, weight))
-        tell(f"epoch {epoch + 1}/{epochs}  train {total / n:.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == labels).float().mean()):.3f}  "
-             f"{time.perf_counter() - began:.0f} s")
-        if cost < best:
-            best, kept = cost, ({f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items()}, temperature)
-    return new_classifier("rolls", dict(SIZES), encoding, vocab, kept[0], classes, quarters, kept[1], "rolls")
+        best.offer(f"epoch {epoch + 1}/{epochs}", total / n, {f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items()}, logits, labels, weight, began)
+    return new_classifier("rolls", dict(SIZES), encoding, vocab, best.tensors, classes, quarters, best.temperature, "rolls")
 
 
 def labels_of(labels, n_steps, net):

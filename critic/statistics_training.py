@@ -17,7 +17,7 @@ from clara.notes import crop
 from critic.classifier import HUMAN, LEAST_QUARTERS, STATISTICS, new_classifier
 from critic.statistics import numbers
 from critic.statistics_net import SIZES, StatisticsNet
-from critic.training import WINDOW, calibrated, class_weights, classes_of
+from critic.training import WINDOW, Best, class_weights, classes_of
 
 DECAY = 0.1
 
@@ -53,7 +53,7 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
     n_batches = len(told) // bs
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * n_batches)
-    best, kept = float("inf"), None
+    best = Best(tell)
     for epoch in range(epochs):
         net.train()
         began, total = time.perf_counter(), 0.0
@@ -70,13 +70,8 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
         net.eval()
         with torch.no_grad():
             logits = net.judged(valid)
-        temperature = calibrated(logits, valid_labels, valid_weight)
-        cost = float(F.cross_entropy(logits / temperature, valid_labels, valid_weight))
-        tell(f"epoch {epoch + 1}/{epochs}  train {total:.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == valid_labels).float().mean()):.3f}  "
-             f"{time.perf_counter() - began:.0f} s")
-        if cost < best:
-            best, kept = cost, ({f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()}, temperature)
-    return new_classifier(STATISTICS, dict(SIZES), encoding, vocab, kept[0], classes, quarters, kept[1], STATISTICS)
+        best.offer(f"epoch {epoch + 1}/{epochs}", total, {f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()}, logits, valid_labels, valid_weight, began)
+    return new_classifier(STATISTICS, dict(SIZES), encoding, vocab, best.tensors, classes, quarters, best.temperature, STATISTICS)
 
 
 def _counted(table, encoding, classes, rng=None):

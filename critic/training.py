@@ -5,7 +5,7 @@ alone, then all, lower layers at lower rates, in another key each time a piece i
 is read once (a critic's in some key, a composer's in its own), and the head is learned on what all layers told, in a tenth of
 the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
 
-Contents: `train`, `train_frozen`, `figures`, `window_logits`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
+Contents: `train`, `train_frozen`, `figures`, `window_logits`, `Best`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
 """
 
 import time
@@ -119,7 +119,7 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     opt = torch.optim.AdamW([{"params": list(g), "lr": rate} for g, rate in zip(groups, rates)], betas=(0.8, 0.99), weight_decay=0.01)
     head_alone = int(tensors is not None)
     per_epoch = sum(1 for _ in learn.batches(bs, np.random.default_rng(0), balanced=len(classes) > 2))
-    best, kept = float("inf"), None
+    best = Best(tell)
     for epoch in range(head_alone + epochs):
         frozen = epoch < head_alone
         began, total, n = time.perf_counter(), 0.0, 0
@@ -142,13 +142,8 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
             total, n = total + loss.detach() * len(label), n + len(label)
         found = to_tensors(net)
         logits, labels = window_logits(from_tensors(arch, found, len(classes)).to(device), valid, bs)
-        cost = float(F.cross_entropy(logits, labels))
-        right = float((logits.argmax(1) == labels).float().mean())
-        tell(f"epoch {epoch + 1}/{head_alone + epochs}  train {total / n:.4f}  valid {cost:.4f}  right {right:.3f}  "
-             f"{time.perf_counter() - began:.0f} s")
-        if cost < best:
-            best, kept = cost, (found, calibrated(logits, labels))
-    return new_classifier(arch, sizes, encoding, vocab, kept[0], classes, quarters, kept[1])
+        best.offer(f"epoch {epoch + 1}/{head_alone + epochs}", total / n, found, logits, labels, began=began)
+    return new_classifier(arch, sizes, encoding, vocab, best.tensors, classes, quarters, best.temperature)
 
 
 def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, device="cpu",
@@ -167,7 +162,7 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     net.heads.requires_grad_(True)
     weight = class_weights(labels, len(classes))
     opt = torch.optim.AdamW(net.heads.parameters(), lr=lr, weight_decay=DECAY)
-    best, kept = float("inf"), None
+    best = Best(tell)
     for step in range(1, STEPS + 1):
         net.heads.train()
         opt.zero_grad()
@@ -180,12 +175,8 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
             net.heads.eval()
             with torch.no_grad():
                 logits = net.judged(valid_told)
-            temperature = calibrated(logits, valid_labels, weight)
-            cost = float(F.cross_entropy(logits / temperature, valid_labels, weight))
-            tell(f"step {step}/{STEPS}  train {loss.item():.4f}  valid {cost:.4f}  right {float((logits.argmax(1) == valid_labels).float().mean()):.3f}")
-            if cost < best:
-                best, kept = cost, (to_tensors(net), temperature)
-    return new_classifier(arch, sizes, encoding, vocab, tensors | kept[0], classes, quarters, kept[1], FROZEN)
+            best.offer(f"step {step}/{STEPS}", loss.item(), to_tensors(net), logits, valid_labels, weight)
+    return new_classifier(arch, sizes, encoding, vocab, tensors | best.tensors, classes, quarters, best.temperature, FROZEN)
 
 
 @torch.inference_mode()
@@ -216,6 +207,37 @@ def window_logits(net, excerpts, bs=32):
     """Logits (m, n_classes) and labels (m,) of all windows."""
     found = [(net(*where(net, batch)).cpu(), label) for _, batch, label in _watched(excerpts, bs)]
     return torch.cat([logits for logits, _ in found]), torch.cat([label for _, label in found])
+
+
+class Best:
+    """The weights that cost least on valid once calibrated, and the temperature that calibrates them.
+
+    Parameters
+    ----------
+    tell : function(str) for progress
+    """
+
+    def __init__(self, tell):
+        self.tell, self.cost, self.tensors, self.temperature = tell, float("inf"), None, None
+
+    def offer(self, when, learned, tensors, logits, labels, weight=None, began=None):
+        """Take them if they are better than what there was.
+
+        Parameters
+        ----------
+        when : str, how far learning is
+        learned : mean loss of late
+        tensors : dict of weights by name, the caller's to give away
+        logits, labels : of valid, (m, n_classes) and (m,)
+        weight : of classes, or None
+        began : time.perf_counter() of an epoch's beginning, or None
+        """
+        temperature = calibrated(logits, labels, weight)
+        cost = float(F.cross_entropy(logits / temperature, labels, weight))
+        right = float((logits.argmax(1) == labels).float().mean())
+        self.tell(f"{when}  train {learned:.4f}  valid {cost:.4f}  right {right:.3f}" + (f"  {time.perf_counter() - began:.0f} s" if began else ""))
+        if cost < self.cost:
+            self.cost, self.tensors, self.temperature = cost, tensors, temperature
 
 
 def class_weights(labels, n_classes):
