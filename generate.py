@@ -14,7 +14,8 @@ from pathlib import Path
 from clara import cli
 from critic import BY
 
-ROOT = Path(__file__).resolve().parent
+SHIPPED = Path(__file__).resolve().parent / "pretrained"
+COMPOSER = "notewise-large"  # of what is shipped
 TOGETHER = 256  # pieces at a time
 PRECISIONS = ("auto", "int8", "float32")
 SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition_penalty", "repetition_quarters")
@@ -76,7 +77,7 @@ def parser():
     sound("--mix-human", nargs="?", const=INSTALLED, metavar="FOLDER",
           help="a blind test: as many human excerpts, from a folder of MIDI or of what music21 installs; all flat")
     run = p.add_argument_group("run").add_argument
-    run("--model", default=str(ROOT / "pretrained" / "notewise"), metavar="MODEL", help="run folder or shipped model; it composes")
+    run("--model", metavar="MODEL", help=f"run folder or shipped model; it composes, without it pretrained/{COMPOSER} or what --style was found for")
     run("--style", metavar="FILE", help="a style file that train.py --light made from this model")
     run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/<time>")
     run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="CPU threads; each composes its share of the pieces")
@@ -118,6 +119,7 @@ def _run(args, answer):
     torch.set_num_threads(1)  # texts are shared among threads instead
     if args.seed is None:
         args.seed = int(time.time()) % 1_000_000
+    args.model = args.model or _shipped(args.style)
     generator = Generator.load(args.model, args.style, args.precision)
     args.precision = generator.precision
     asked = _asked(args, generator)
@@ -182,6 +184,16 @@ def _compose(generator, args, prompt, settings, asked, judge):
     finally:
         signal.signal(signal.SIGINT, before)
     return samples, stop.is_set()
+
+
+def _shipped(style):
+    """The shipped model that composes: the one that a style was found for where there is one."""
+    from clara.checkpoint import weights_hash
+    from clara.style import Style
+
+    base = Style.load(style).info.get("base") if style else None
+    found = (file.parent for file in sorted(SHIPPED.glob("*/model.safetensors")) if base and weights_hash(file.parent) == base)
+    return str(next(found, SHIPPED / COMPOSER))
 
 
 def _check_search(args, judge):

@@ -25,6 +25,37 @@ def distinct(pieces, quarters=8):
     return sum(a != b for a, b in pairs) / len(pairs)
 
 
+def composed_both_ways(args, generator, corpus, settings, rate, rng):
+    """Of each prompt, yields what both ways composed, cut to what is judged, {way: list of NoteSequence}, and the words it took, {way: int}.
+
+    `settings` is a function of the seeds of a batch that gives the settings of each piece, `rate` what `Generator.search` goes by.
+    """
+    from clara.notes import crop
+    from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
+
+    pieces, step, n_batches = Pieces(corpus, 0), corpus.encoding.steps_per_quarter, 0
+    for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
+        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT else ()
+        if not len(prompt) or n_batches == args.batches:
+            continue
+        n_batches += 1
+        how = {"n": args.n, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt, "threads": args.threads}
+        found = {}
+        for way, compose in (("plain", generator.generate), ("search", partial(generator.search, rate))):
+            seed = int(rng.integers(2**31))
+            found[way] = compose(**how, seed=seed, settings=settings(range(seed, seed + args.n)))
+        yield ({way: [crop(s.notes, (PROMPT + SEAM) * step, (PROMPT + SEAM + args.quarters) * step) for s in some] for way, some in found.items()},
+               {way: sum(len(s.words) - s.prompt_words for s in some) for way, some in found.items()})
+
+
+def judge_row(name, told, rng):
+    """One judge's row of what it told of each batch's best, (batches, ways, 2): log-odds and percentiles."""
+    (plain, search), gain = told.mean(0), told[:, 1] - told[:, 0]
+    return {"judge": name, "plain_odds": round(float(plain[0]), 3), "search_odds": round(float(search[0]), 3), "gain_interval": ranking.interval(gain[:, 0], np.mean, rng),
+            "plain_percentile": round(float(plain[1]), 1), "search_percentile": round(float(search[1]), 1),
+            "percentile_gain_interval": ranking.interval(gain[:, 1], np.mean, rng)}
+
+
 def main():
     """Compose both ways, judge, keep the result."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -44,57 +75,35 @@ def main():
     import generate
     from clara.corpus import Corpus
     from clara.generator import Generator
-    from clara.notes import crop
     from clara.sampling.strategies import spread
     from critic.classifier import Critic
-    from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
     from critic.rank import ranked
     from critic.scores import Judges, weighted
 
     torch.set_num_threads(args.threads)
-    corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
-    generator, pieces, critic = Generator.load(args.model), Pieces(corpus, 0), Critic.load(args.critic)
-    judges = {folder: ranking.loaded(folder) for folder in args.judges}
-    step, asked = corpus.encoding.steps_per_quarter, generate.parser().parse_args([])
-    settings, ranking_judges = generate.settings_of(asked), Judges()
-    ranking_judges.critic = critic
-    scores = weighted(asked.by, ranking_judges)
+    rng, began, asked = np.random.default_rng(args.seed), time.perf_counter(), generate.parser().parse_args([])
+    judges = Judges()
+    judges.critic = Critic.load(args.critic)
+    scores = weighted(asked.by, judges)
+    heard = {"the critic itself": judges.critic, **{ranking.named(judge): judge for judge in map(ranking.loaded, args.judges)}}
 
     def rate(some):
         return [told.get("total", -np.inf) for told in ranked(some, scores)[1]]
-
-    def cut(composed):
-        return [crop(s.notes, (PROMPT + SEAM) * step, (PROMPT + SEAM + args.quarters) * step) for s in composed]
-    found, words = [], {"plain": 0, "search": 0}
-    for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
-        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT else ()
-        if not len(prompt) or len(found) == args.batches:
-            continue
-        how = {"n": args.n, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt, "threads": args.threads}
-        plain, search = (way(**how, seed=seed, settings=spread(settings, asked.temperature[1], range(seed, seed + args.n)))
-                         for way, seed in ((generator.generate, int(rng.integers(2**31))), (partial(generator.search, rate), int(rng.integers(2**31)))))
-        words["plain"] += sum(len(s.words) - s.prompt_words for s in plain)
-        words["search"] += sum(len(s.words) - s.prompt_words for s in search)
-        ways = {"plain": cut(plain), "search": cut(search)}
-        best = {way: [some[k] for k in ranked(some, scores)[0][:args.top]] for way, some in ways.items()}
-        row = {"distinct": [distinct(best[way]) for way in ways]}
-        for name, judge in {"the critic itself": critic, **judges}.items():
-            of_all = judge.score(ways["plain"])
-            told = [judge.score(best[way]) for way in ways]
-            row[name] = [[float(t.mean()), float(100 * np.mean([(of_all < x).mean() for x in t]))] for t in told]
-        found.append(row)
-        print(row, flush=True)
-    rows = []
-    for name in ["the critic itself", *judges]:
-        told = np.array([r[name] for r in found])  # (batches, ways, 2)
-        gain = told[:, 1, 0] - told[:, 0, 0]
-        rows.append({"judge": ranking.named(judges[name]) if name in judges else name, "plain_odds": round(float(told[:, 0, 0].mean()), 3), "search_odds": round(float(told[:, 1, 0].mean()), 3),
-                     "gain_interval": ranking.interval(gain, np.mean, rng), "plain_percentile": round(float(told[:, 0, 1].mean()), 1),
-                     "search_percentile": round(float(told[:, 1, 1].mean()), 1)})
-        print(rows[-1])
-    shares = np.array([r["distinct"] for r in found]).mean(0)
-    record.save("search", rows, batches=len(found), n=args.n, by=asked.by, quarters=args.quarters, top=args.top, words_of_pieces=words, distinct_plain=round(float(shares[0]), 3),
-                distinct_search=round(float(shares[1]), 3), minutes=round((time.perf_counter() - began) / 60, 1))
+    told, words, shares = {name: [] for name in heard}, [], []
+    for ways, n_words in composed_both_ways(args, Generator.load(args.model), Corpus.load(args.corpus), partial(spread, generate.settings_of(asked), asked.temperature[1]), rate, rng):
+        best = [[some[k] for k in ranked(some, scores)[0][:args.top]] for some in ways.values()]
+        for name, judge in heard.items():
+            of_all, of_best = judge.score(ways["plain"]), [judge.score(some) for some in best]
+            told[name].append([[float(t.mean()), float(100 * np.mean([(of_all < x).mean() for x in t]))] for t in of_best])
+        words.append(list(n_words.values()))
+        shares.append([distinct(some) for some in best])
+        print(len(words), {name: np.round(t[-1], 2).tolist() for name, t in told.items()}, flush=True)
+    rows = [judge_row(name, np.array(t), rng) for name, t in told.items()]
+    for row in rows:
+        print(row)
+    shares = np.mean(shares, axis=0)
+    record.save("search", rows, batches=len(words), n=args.n, by=asked.by, quarters=args.quarters, top=args.top, words_of_pieces=dict(zip(("plain", "search"), np.sum(words, axis=0).tolist())),
+                distinct_plain=round(float(shares[0]), 3), distinct_search=round(float(shares[1]), 3), minutes=round((time.perf_counter() - began) / 60, 1))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Styles: what they change, what they leave, and what they refuse."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,6 +79,17 @@ def test_composing_in_a_style_and_again(made, base, tmp_path):
     assert tiny.leave(generate.main, ["--replay", tmp_path / "a" / "run.json", "--no-audio", "--out", tmp_path / "b"]) == 0
     texts = [(tmp_path / run / "01.txt").read_text() for run in "ab"]
     assert texts[0] == texts[1]
+
+
+def test_without_a_model_a_style_finds_its_own(made, tmp_path, monkeypatch):
+    for seed, name in enumerate(("a", "notewise-large")):
+        tiny.checkpoint(seed=seed).save(tmp_path / "pretrained" / name)
+    monkeypatch.setattr(generate, "SHIPPED", tmp_path / "pretrained")
+    assert generate._shipped(None) == str(tmp_path / "pretrained" / "notewise-large")
+    assert generate._shipped(made / STYLE) == str(tmp_path / "pretrained" / "a")
+    shutil.rmtree(tmp_path / "pretrained" / "a")
+    argv = ["--style", made / STYLE, "--quarters", 4, "-n", 2, "--no-audio", "--by", "none", "--out", tmp_path / "out"]
+    assert tiny.leave(generate.main, argv) == 2  # named, as Generator.load names it
 
 
 def test_the_same_again(data):
