@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import record
 
-SETTINGS = ("temperature", "top_p", "random_freq", "damaged")
+SETTINGS = ("model", "temperature", "top_p", "random_freq", "damaged")
+NAMES = "model", "damaged"  # settings whose values are told alone
 
 
 def odds(critic, pieces):
@@ -42,7 +43,7 @@ def setting_rows(name, critic, table):
 
     scores, human = odds(critic, table["words"].tolist()), (table["label"] == "human").to_numpy()
     rows = [{"critic": name, "setting": "all", "generated": int((~human).sum()), **told_apart(scores, human)}]
-    usual = {"temperature": 1.0, "top_p": 1.0, "random_freq": 1.0, "damaged": ""}
+    usual = {"model": "", "temperature": 1.0, "top_p": 1.0, "random_freq": 1.0, "damaged": ""}
     how = pd.DataFrame([usual | (json.loads(s) if s else {}) for s in table["settings"]])
     composed = ~human & (how["damaged"] == "").to_numpy()
     as_usual = composed & (how["temperature"].isin(USUAL_TEMPERATURES) & (how["top_p"] == USUAL_TOP_P) & (how["random_freq"] == 1)).to_numpy()
@@ -51,8 +52,10 @@ def setting_rows(name, critic, table):
     for setting in SETTINGS:
         sampled = ~human if setting == "damaged" else composed
         for value in sorted(set(how[setting][sampled])):
+            if setting == "model" and not value:  # of one model alone
+                continue
             some = human | sampled & (how[setting] == value).to_numpy()
-            told = value if setting == "damaged" else f"{setting.replace('_', ' ')} {value:g}"
+            told = value if setting in NAMES else f"{setting.replace('_', ' ')} {value:g}"
             rows.append({"critic": name, "setting": told or "sampled", "generated": int((some & ~human).sum()),
                          **told_apart(scores[some], human[some])})
     return rows

@@ -142,7 +142,7 @@ def measure_rows(composed, best, human, rng):
 def main():
     """Compose, rank, judge, keep the result."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--model", default="pretrained/notewise")
+    p.add_argument("--model", default="pretrained/notewise-large")
     p.add_argument("--corpus", default="data/notewise-12")
     p.add_argument("--critic", default="pretrained/critic-notewise")
     p.add_argument("--by", help="a sum of scores, as critic + 0.1 likelihood; without it as generate.py ranks by itself")

@@ -59,7 +59,7 @@ def judge_row(name, told, rng):
 def main():
     """Compose both ways, judge, keep the result."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--model", default="pretrained/notewise")
+    p.add_argument("--model", default="pretrained/notewise-large")
     p.add_argument("--corpus", default="data/notewise-12")
     p.add_argument("--critic", default="pretrained/critic-notewise")
     p.add_argument("--judges", nargs="+", required=True)
