@@ -8,14 +8,13 @@ found on valid), how it was trained and its figures.
 There are five kinds: `tuned` and `frozen` read text (see `critic.net`), `rolls` reads piano rolls (`critic.rolls`), `statistics` what can be
 counted (`critic.statistics_net`), and a `blend` adds up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.blend`).
 
-Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `read_piece`.
+Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`.
 """
 
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +24,16 @@ from safetensors.torch import load, save
 
 from clara import encodings
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, weights_hash
-from clara.errors import BadSetting, CheckpointMismatch, NoNotes, TooShort
+from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.files import make_folder, write_whole
-from clara.generator import read_prompt
-from clara.notes import NoteSequence, mend
-from clara.vocab import Vocab, spelled
-from critic.net import collate, from_tensors, where, windows_of
-from critic.rolls import RollNet, collate_rolls
-from critic.statistics_net import StatisticsNet, collate_statistics, counted, counted_by_window
+from clara.vocab import Vocab
+from critic.net import from_tensors, where
+from critic.reading import RollReading, StatisticsReading, TextReading, read_piece
+from critic.rolls import RollNet
+from critic.statistics_net import StatisticsNet
 
 FORMAT = 1
 LEAST_QUARTERS = 8.0  # of a piece, where windows are longer
-WORDS_AT_ONCE, STEPS_AT_ONCE, STRETCHES_AT_ONCE = 2**15, 2**15, 2**12  # read side by side, which bounds memory
 FROZEN, ROLLS, STATISTICS, BLEND = "frozen", "rolls", "statistics", "blend"
 READ_NOTES = ROLLS, STATISTICS  # and no text
 HUMAN, GENERATED = "human", "generated"
@@ -74,15 +71,23 @@ class Classifier:
     encoder: Path | None = None
 
     def __post_init__(self):
-        if self.kind in READ_NOTES:
-            self.net = RollNet(len(self.classes), self.encoding.steps_per_quarter, self.window_quarters, **self.sizes) if self.kind == ROLLS else (
-                StatisticsNet(len(self.classes), **self.sizes))
-            self.net.load_state_dict({k.removeprefix("head."): v.float() if v.is_floating_point() else v for k, v in self.tensors.items()})
-            self.net.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-            if self.kind == ROLLS:
-                self.net.fuse()
+        if self.kind == ROLLS:
+            self.net = RollNet(len(self.classes), self.encoding.steps_per_quarter, self.window_quarters, **self.sizes)
+            self._take_weights()
+            self.net.to(memory_format=torch.channels_last).fuse()
+            self.reading = RollReading(self.encoding, self.net)
+        elif self.kind == STATISTICS:
+            self.net = StatisticsNet(len(self.classes), **self.sizes)
+            self._take_weights()
+            self.reading = StatisticsReading(self.encoding, self.window_quarters)
         elif self.kind != BLEND:
             self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind)
+            self.reading = TextReading(self.encoding, self.vocab, self.window_quarters, self.counts)
+
+    def _take_weights(self):
+        """Of a net without an encoder."""
+        self.net.load_state_dict({k.removeprefix("head."): v.float() if v.is_floating_point() else v for k, v in self.tensors.items()})
+        self.net.eval().requires_grad_(False)
 
     @classmethod
     def load(cls, folder):
@@ -223,22 +228,19 @@ class Classifier:
 
     def _batches(self, pieces):
         """Pieces as the net reads them, some of about one length at a time, long ones first: yields (indices, list)."""
-        prepare, size, at_once = {ROLLS: (self._roll, lambda piece: piece[1], STEPS_AT_ONCE), STATISTICS: (self._counted, lambda piece: len(piece[0]), STRETCHES_AT_ONCE)}.get(
-            self.kind, (self._text, lambda piece: len(piece[0]), WORDS_AT_ONCE))
-        ready = [prepare(words) for words in pieces]
-        by_length = sorted(range(len(ready)), key=lambda i: size(ready[i]))
+        reading = self.reading
+        ready = [reading.prepare(words) for words in pieces]
+        by_length = sorted(range(len(ready)), key=lambda i: reading.size(ready[i]))
         while by_length:
-            rows = by_length[-max(1, at_once // size(ready[by_length[-1]])):]
+            rows = by_length[-max(1, reading.together // reading.size(ready[by_length[-1]])):]
             del by_length[-len(rows):]
             yield rows, [ready[i] for i in rows]
 
     @torch.inference_mode()
     def _judge(self, batch):
         """The curve of each piece of a batch."""
-        together, windows = {ROLLS: (collate_rolls, lambda piece: len(self.net.spans(piece[1]))), STATISTICS: (collate_statistics, lambda piece: len(piece[1]))}.get(
-            self.kind, (partial(collate, pad=self.vocab.pad), lambda piece: piece[1].max() + 1))
-        told = (self.net(*where(self.net, together(batch))) / self.temperature).log_softmax(1).cpu().numpy()
-        return np.split(told, np.cumsum([windows(piece) for piece in batch])[:-1])
+        told = (self.net(*where(self.net, self.reading.batch(batch))) / self.temperature).log_softmax(1).cpu().numpy()
+        return np.split(told, np.cumsum([self.reading.n_windows(piece) for piece in batch])[:-1])
 
     def log_probabilities(self, pieces):
         """Of each piece the mean over its windows, normalised: float32 (n, n_classes); parameters and errors as `curves`."""
@@ -261,19 +263,6 @@ class Classifier:
     def counts(self):
         """Whether it reads a text and, beside it, what can be counted."""
         return self.kind == FROZEN and self.net.counts is not None
-
-    def _text(self, words):
-        """Words as ids after xxbos, each one's window, and where the net wants it what can be counted in each window."""
-        window = windows_of(self.encoding, words, self.window_quarters)
-        return self.vocab.ids(["xxbos", *words]), np.r_[window[:1], window], *([counted_by_window(*self._roll(words), self.window_quarters)] if self.counts else [])
-
-    def _roll(self, words):
-        """Words as notes, and how many steps they last."""
-        return self.encoding.decode(words)[0], sum(self.encoding.steps(words))
-
-    def _counted(self, words):
-        """What can be counted, stretch by stretch, and how much of each window is in each."""
-        return counted(*self._roll(words), self.window_quarters)
 
 
 def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned"):
@@ -346,41 +335,3 @@ class ComposerClassifier(Classifier):
     def _check(self, folder):
         if HUMAN in self.classes:
             raise CheckpointMismatch(f"{folder}: a critic, which knows no composers")
-
-
-def read_piece(piece, encoding, vocab):
-    """A piece as words of a vocabulary.
-
-    Parameters
-    ----------
-    piece : NoteSequence, list of words, the words as one str, or path of a MIDI file, score or text
-    encoding, vocab : to spell it in
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    BadMusicFile, NoNotes, UnknownWord
-    """
-    if isinstance(piece, str) and len(words := piece.split()) > 1 and words[0] in vocab.id_of:
-        piece = words
-    if isinstance(piece, (str, Path)):
-        piece = read_prompt(piece, encoding)[0]
-    if isinstance(piece, NoteSequence):
-        if not len(piece):
-            raise NoNotes("a piece without notes cannot be judged")
-        return spelled(encoding.fit(on_grid(piece, encoding))[0], encoding, vocab)[0]
-    words = [w for w in piece if not w.startswith("xx")]
-    if not len(encoding.decode(words)[0]):
-        raise NoNotes("a text without notes cannot be judged")
-    return words
-
-
-def on_grid(notes, encoding):
-    """Notes on an encoding's grid, rounded where it is coarser, all in one part where it has one."""
-    new, old = encoding.steps_per_quarter, notes.steps_per_quarter
-    start, end = ((2 * at * new + old) // (2 * old) for at in (notes.start, notes.end))
-    part = notes.part if len(encoding.prefixes) > 1 else 0
-    return mend(start, np.maximum(end, start + 1), notes.pitch, part, steps_per_quarter=new, qpm=notes.qpm)[0]

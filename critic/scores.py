@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from clara.errors import BadSetting, NoNotes
-from critic.classifier import ComposerClassifier, Critic, read_piece
+from critic.classifier import ComposerClassifier, Critic
+from critic.reading import read_piece
 
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
 TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)?\s*\*?\s*([a-z]+(?:[:_-][a-z]+)*)\s*")

@@ -11,7 +11,7 @@ from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.notes import crop, mend, transpose
-from critic import ComposerClassifier, Critic, classifier
+from critic import ComposerClassifier, Critic, reading
 from critic.blend import blend
 from critic.rolls import COLUMN, KEYS, LOWEST, SPAN, RollNet, collate_rolls, roll
 
@@ -73,8 +73,8 @@ def test_fused_norms_change_nothing():
 def test_the_same_to_the_last_bit_on_any_number_of_threads(blended):
     pieces, before, told = [tiny.tune(i, n_notes=40 + 25 * i) for i in range(7)], torch.get_num_threads(), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "WORDS_AT_ONCE", 300)
-        patch.setattr(classifier, "STEPS_AT_ONCE", 600)
+        patch.setattr(reading.TextReading, "together", 300)
+        patch.setattr(reading.RollReading, "together", 600)
         assert len(list(blended.voices[0][0]._batches([blended._words(p, 0) for p in pieces]))) > 2
         for threads in (1, 3):
             torch.set_num_threads(threads)

@@ -1,0 +1,145 @@
+"""How a piece becomes what a classifier's net reads: from anywhere to words, from words to what each kind of net takes.
+
+A reading prepares pieces one by one, tells their size, so that pieces of about one length can be judged together, and makes a batch of some.
+
+Contents: `TextReading`, `RollReading`, `StatisticsReading`, `read_piece`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from clara.errors import NoNotes
+from clara.generator import read_prompt
+from clara.notes import NoteSequence, mend
+from clara.vocab import spelled
+from critic.net import collate, windows_of
+from critic.rolls import collate_rolls
+from critic.statistics_net import collate_statistics, counted, counted_by_window
+
+
+class TextReading:
+    """Words as ids after xxbos, each one's window, and where the net wants it what can be counted in each window.
+
+    Parameters
+    ----------
+    encoding, vocab : of the text
+    window_quarters : length of a window
+    counts : whether the net wants it
+    """
+
+    together = 2**15  # words, padding with them, that are read side by side at most, which bounds memory
+
+    def __init__(self, encoding, vocab, window_quarters, counts=False):
+        self.encoding, self.vocab, self.window_quarters, self.counts = encoding, vocab, window_quarters, counts
+
+    def prepare(self, words):
+        """Words, without control words, as the net's part of a batch."""
+        window = windows_of(self.encoding, words, self.window_quarters)
+        counts = [counted_by_window(*_notes(self.encoding, words), self.window_quarters)] if self.counts else []
+        return self.vocab.ids(["xxbos", *words]), np.r_[window[:1], window], *counts
+
+    def size(self, piece):
+        """Of a prepared piece, to be compared with `together`."""
+        return len(piece[0])
+
+    def n_windows(self, piece):
+        """Of a prepared piece."""
+        return int(piece[1].max()) + 1
+
+    def batch(self, pieces):
+        """Prepared pieces as what the net is called with."""
+        return collate(pieces, self.vocab.pad)
+
+
+class RollReading:
+    """Notes, and how many steps they last; `net` is the RollNet that reads them."""
+
+    together = 2**15  # steps
+
+    def __init__(self, encoding, net):
+        self.encoding, self.net = encoding, net
+
+    def prepare(self, words):
+        """Words, without control words, as the net's part of a batch."""
+        return _notes(self.encoding, words)
+
+    def size(self, piece):
+        """Of a prepared piece, to be compared with `together`."""
+        return piece[1]
+
+    def n_windows(self, piece):
+        """Of a prepared piece."""
+        return len(self.net.spans(piece[1]))
+
+    def batch(self, pieces):
+        """Prepared pieces as what the net is called with."""
+        return collate_rolls(pieces)
+
+
+class StatisticsReading:
+    """What can be counted, stretch by stretch, and how much of each window is in each."""
+
+    together = 2**12  # stretches
+
+    def __init__(self, encoding, window_quarters):
+        self.encoding, self.window_quarters = encoding, window_quarters
+
+    def prepare(self, words):
+        """Words, without control words, as the net's part of a batch."""
+        return counted(*_notes(self.encoding, words), self.window_quarters)
+
+    def size(self, piece):
+        """Of a prepared piece, to be compared with `together`."""
+        return len(piece[0])
+
+    def n_windows(self, piece):
+        """Of a prepared piece."""
+        return len(piece[1])
+
+    def batch(self, pieces):
+        """Prepared pieces as what the net is called with."""
+        return collate_statistics(pieces)
+
+
+def _notes(encoding, words):
+    """Words as notes, and how many steps they last."""
+    return encoding.decode(words)[0], sum(encoding.steps(words))
+
+
+def read_piece(piece, encoding, vocab):
+    """A piece as words of a vocabulary.
+
+    Parameters
+    ----------
+    piece : NoteSequence, list of words, the words as one str, or path of a MIDI file, score or text
+    encoding, vocab : to spell it in
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    BadMusicFile, NoNotes, UnknownWord
+    """
+    if isinstance(piece, str) and len(words := piece.split()) > 1 and words[0] in vocab.id_of:
+        piece = words
+    if isinstance(piece, (str, Path)):
+        piece = read_prompt(piece, encoding)[0]
+    if isinstance(piece, NoteSequence):
+        if not len(piece):
+            raise NoNotes("a piece without notes cannot be judged")
+        return spelled(encoding.fit(on_grid(piece, encoding))[0], encoding, vocab)[0]
+    words = [w for w in piece if not w.startswith("xx")]
+    if not len(encoding.decode(words)[0]):
+        raise NoNotes("a text without notes cannot be judged")
+    return words
+
+
+def on_grid(notes, encoding):
+    """Notes on an encoding's grid, rounded where it is coarser, all in one part where it has one."""
+    new, old = encoding.steps_per_quarter, notes.steps_per_quarter
+    start, end = ((2 * at * new + old) // (2 * old) for at in (notes.start, notes.end))
+    part = notes.part if len(encoding.prefixes) > 1 else 0
+    return mend(start, np.maximum(end, start + 1), notes.pitch, part, steps_per_quarter=new, qpm=notes.qpm)[0]
