@@ -89,7 +89,7 @@ def _comes_again(notes, n=5):
 
 def guard_rows(critic, table, quarters):
     """AUC and accuracy where all excerpts are changed alike, then against human excerpts with shuffled bars."""
-    from critic.excerpts import DAMAGES
+    from critic.damages import DAMAGES
     from critic.training import auc
 
     human, rng = (table["label"] == "human").to_numpy(), np.random.default_rng(0)

@@ -27,6 +27,7 @@ from clara import cli
 from clara.compiled import load_all
 from clara.errors import BadSetting, NoData
 from clara.vocab import spelled
+from critic.damages import DAMAGES
 
 EXAMPLES = """
 python -m critic.excerpts data/mine --models runs/mine --out runs/excerpts  # human and generated, for a critic
@@ -42,8 +43,6 @@ OTHERS = 0.3  # share of the training works that is kept for a second opinion
 TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9, 0.95, 0.98, 1.0), (1.0, 1.0, 1.0, 0.5)
 USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.9, 0.95, 1.0, 1.1, 1.2), 0.98  # share of what is composed that is sampled as generate.py does
 DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
-BAR = 4  # quarters
-MOVED = 0.25  # share of the notes that a damage moves
 LEAST = 0.5  # of an excerpt's quarters must be left when silence at its end is gone
 
 
@@ -211,44 +210,6 @@ def _compose(quarters, task):
     samples = generator.generate(PER_PROMPT, SEAM + quarters + ENDING, task.prompt, task.settings, seed=task.seed)
     step = generator.encoding.steps_per_quarter
     return [crop(s.notes, (before + SEAM) * step, (before + SEAM + quarters) * step) for s in samples]
-
-
-def _bars_shuffled(notes, rng):
-    """The bars in another order; what sounds over a bar line ends there."""
-    from clara.notes import crop, mend_like
-
-    length, parts = BAR * notes.steps_per_quarter, []
-    for to, bar in enumerate(rng.permutation(-(-notes.n_steps // length))):
-        piece = crop(notes, bar * length, (bar + 1) * length)
-        parts.append((piece.start + to * length, piece.end + to * length, piece.pitch, piece.part))
-    return mend_like(notes, *(np.concatenate(column) for column in zip(*parts)))[0]
-
-
-def _pitches_moved(notes, rng):
-    """Some notes a semitone to three too high or too low."""
-    from clara.notes import mend_like
-
-    move = rng.choice([-3, -2, -1, 1, 2, 3], len(notes)) * (rng.random(len(notes)) < MOVED)
-    return mend_like(notes, notes.start, notes.end, (notes.pitch + move).clip(21, 108), notes.part)[0]
-
-
-def _onsets_moved(notes, rng):
-    """Some notes up to half a quarter too late."""
-    from clara.notes import mend_like
-
-    late = rng.integers(1, notes.steps_per_quarter // 2 + 1, len(notes)) * (rng.random(len(notes)) < MOVED)
-    return mend_like(notes, notes.start + late, notes.end + late, notes.pitch, notes.part)[0]
-
-
-def _by_chance(notes, rng):
-    """As many notes of these lengths and pitches, anywhere."""
-    from clara.notes import mend_like
-
-    start = rng.integers(0, max(1, notes.n_steps - 1), len(notes))
-    return mend_like(notes, start, start + rng.permutation(notes.duration), rng.permutation(notes.pitch), notes.part)[0]
-
-
-DAMAGES = {"bars shuffled": _bars_shuffled, "pitches moved": _pitches_moved, "onsets moved": _onsets_moved, "by chance": _by_chance}
 
 
 def _settings(rng):

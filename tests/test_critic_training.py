@@ -16,6 +16,7 @@ from clara.generator import Generator
 from clara.notes import mend
 from critic import Critic, blend, excerpts, training
 from critic import train as command
+from critic.damages import DAMAGES
 from critic.excerpts import (
     BEGINNINGS,
     COLUMNS,
@@ -100,12 +101,12 @@ def test_a_human_excerpt_stands_in_its_piece(made, corpus):
     assert set(zip(here.start[here.start > 0].tolist(), here.pitch[here.start > 0].tolist())) <= known
 
 
-@pytest.mark.parametrize("way", excerpts.DAMAGES)
+@pytest.mark.parametrize("way", DAMAGES)
 def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
     notes = tiny.tune(4, n_notes=80)
-    hurt = excerpts.DAMAGES[way](notes, np.random.default_rng(1))
+    hurt = DAMAGES[way](notes, np.random.default_rng(1))
     assert hurt != notes and 0.7 * len(notes) < len(hurt) < 1.4 * len(notes)
-    assert hurt == excerpts.DAMAGES[way](notes, np.random.default_rng(1))
+    assert hurt == DAMAGES[way](notes, np.random.default_rng(1))
     if way != "pitches moved":
         assert set(hurt.pitch.tolist()) <= set(notes.pitch.tolist())
     else:

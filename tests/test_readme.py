@@ -102,7 +102,7 @@ TABLES = {
     "ranking_small_free": JUDGES,
     "ranking_small_free_measures": MEASURES,
     "search": "| {judge} | {plain_odds:+.3f} | {search_odds:+.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {plain_percentile:.1f} | "
-              "{search_percentile:.1f} |",
+              "{search_percentile:.1f} | {percentile_gain_interval[0]:+.1f} to {percentile_gain_interval[1]:+.1f} |",
     "rank_speed": "| {what} | {pieces} | {seconds:.2f} | {times_fastai:g} |",
     "compose_time": "| {what} | {words:,} | {seconds:g} | {best:g} |",
 }
