@@ -41,7 +41,7 @@ BEGINNINGS = 0.2  # share of excerpts that begin with their piece
 PER_PROMPT = 8  # continuations of a prompt, which are composed together
 OTHERS = 0.3  # share of the training works that is kept for a second opinion
 TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9, 0.95, 0.98, 1.0), (1.0, 1.0, 1.0, 0.5)
-USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.8, 0.9, 1.0, 1.1, 1.2, 1.3), 0.98  # share of what is composed that is sampled as generate.py does
+USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.9, 0.95, 1.0, 1.1, 1.2), 0.98  # share of what is composed that is sampled as generate.py does
 DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
 LEAST = 0.5  # of an excerpt's quarters must be left when silence at its end is gone
 
