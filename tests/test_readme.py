@@ -97,8 +97,6 @@ TABLES = {
     "ranking_measures": MEASURES,
     "ranking_free": JUDGES,
     "ranking_free_measures": MEASURES,
-    "ranking_small": JUDGES,
-    "ranking_small_measures": MEASURES,
     "ranking_small_free": JUDGES,
     "ranking_small_free_measures": MEASURES,
     "search": "| {judge} | {plain_odds:+.3f} | {search_odds:+.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {plain_percentile:.1f} | "
