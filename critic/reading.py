@@ -2,7 +2,7 @@
 
 A reading prepares pieces one by one, tells their size, so that pieces of about one length can be judged together, and makes a batch of some.
 
-Contents: `TextReading`, `RollReading`, `StatisticsReading`, `read_piece`.
+Contents: `TextReading`, `RollReading`, `StatisticsReading`, `read_piece`, `on_grid`.
 """
 
 from pathlib import Path

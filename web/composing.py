@@ -117,7 +117,7 @@ class Composer:
 
     def _on_grid(self, notes, quarters):
         """A prompt as this model's encoding can hold it."""
-        from critic.classifier import on_grid
+        from critic.reading import on_grid
 
         notes = crop(notes, 0, round((quarters or LONGEST_PROMPT) * notes.steps_per_quarter))
         encoding = self.generator.encoding
