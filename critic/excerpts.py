@@ -184,7 +184,9 @@ def _composed(models, tasks, quarters, workers):
         _load_generators(models)
         yield from map(compose, tasks)
         return
-    load_all()  # for all workers
+    import clara.generator  # noqa: F401 - with all that it compiles, which is loaded once for all workers
+
+    load_all()
     with ProcessPoolExecutor(workers, initializer=_load_generators, initargs=(models,)) as pool:
         yield from pool.map(compose, tasks)
 
