@@ -38,7 +38,7 @@ def batches(model, corpus, n_batches, n, quarters, seed, settings, threads, free
     from clara.notes import crop
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
 
-    generator, pieces, rng = Generator.load(model), Pieces(corpus, 0), np.random.default_rng(seed)
+    generator, pieces, rng = Generator.load(model), Pieces(corpus), np.random.default_rng(seed)
     step, found = corpus.encoding.steps_per_quarter, []
 
     def composed(prompt, before):
@@ -61,7 +61,7 @@ def human_excerpts(corpus, n, quarters, seed):
     from clara.notes import crop
     from critic.excerpts import SEAM, Pieces
 
-    pieces, rng, step = Pieces(corpus, 0), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
+    pieces, rng, step = Pieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
     return [crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step) for i, at in pieces.places("test", quarters, n, rng)]
 
 

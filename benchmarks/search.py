@@ -33,7 +33,7 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
     from clara.notes import crop
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
 
-    pieces, step, n_batches = Pieces(corpus, 0), corpus.encoding.steps_per_quarter, 0
+    pieces, step, n_batches = Pieces(corpus), corpus.encoding.steps_per_quarter, 0
     for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
         prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT else ()
         if not len(prompt) or n_batches == args.batches:

@@ -15,7 +15,7 @@ from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.evaluate import nats_per_piece
 from clara.midi import read_midi
 from clara.notes import COMMON_TIME, NoteSequence, crop, mend_like, select
-from clara.sampling.engine import sample, stream
+from clara.sampling.engine import sample, sample_each, stream
 from clara.sampling.grammar import Rules
 from clara.sampling.grammars import grammar_of
 from clara.sampling.leanings import Cadence
@@ -69,18 +69,19 @@ class Generator:
     ----------
     checkpoint : clara.checkpoint.Checkpoint
     precision : of the steps, in `clara.sampling.steppers.PRECISIONS`
+    device : as torch takes it; a GPU is worth it from hundreds of pieces on
     """
 
-    def __init__(self, checkpoint, precision="auto"):
+    def __init__(self, checkpoint, precision="auto", device="cpu"):
         self.encoding, self.vocab = checkpoint.encoding, checkpoint.vocab
-        self.reader = checkpoint.reader()
+        self.reader = checkpoint.reader().to(device)
         self.make_stepper, self.precision = stepper_maker(self.reader, precision)
 
     @classmethod
-    def load(cls, folder, style=None, precision="auto"):
+    def load(cls, folder, style=None, precision="auto", device="cpu"):
         """Load a run folder, and a style file for it if there is one; raises as `Checkpoint.load` and `Style.load`."""
         checkpoint = Checkpoint.load(folder)
-        return cls(Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint, precision)
+        return cls(Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint, precision, device)
 
     def generate(self, n=8, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, rules=LIMITS, cadence=False, key=None,
                  line=None, threads=1, on_step=None, stop=None):
@@ -120,6 +121,34 @@ class Generator:
                        self.encoding.steps_per_quarter, self._close(grammar, cadence, key), threads, on_step, stop)
         each = _for_each(settings, n)
         return [self._sample(words, self.vocab.text(t), prompt, s, qpm, how) for t, s, how in zip(texts, seeds, each) if t is not None]
+
+    def continue_each(self, prompts, quarters, settings, seeds, rules=LIMITS, threads=1):
+        """Compose a piece on from each prompt, all in one batch; each piece is the one that `generate` makes of its prompt and seed.
+
+        Parameters
+        ----------
+        prompts : list of n NoteSequence or None; one that comes again is read once
+        quarters, rules, threads : as `generate`
+        settings : list of n Settings
+        seeds : list of n ints
+
+        Returns
+        -------
+        list of n Sample
+
+        Raises
+        ------
+        BadSetting
+            As `generate`.
+        """
+        each = {id(prompt): prompt for prompt in prompts}
+        begun = [self._begin(quarters, prompt, None, None) for prompt in each.values()]
+        row_of = {key: row for row, key in enumerate(each)}
+        rows = np.array([row_of[id(prompt)] for prompt in prompts])
+        texts = sample_each(self.reader, self.make_stepper, self.grammar(rules), settings, [ids for *_, ids in begun], rows, begun[0][0], seeds,
+                            self.encoding.steps_per_quarter, threads=threads)
+        return [self._sample(begun[row][2], self.vocab.text(t), prompt, seed, begun[row][1], how)
+                for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)]
 
     def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
                key=None, line=None, threads=1, on_step=None, stop=None):

@@ -19,6 +19,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ EXCERPTS, SETTINGS = "excerpts.csv", "excerpts.json"
 COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "words"]
 PROMPT, SEAM, ENDING = 16, 4, 4  # quarters: of a prompt, cut off after it, cut off at the end
 BEGINNINGS = 0.2  # share of excerpts that begin with their piece
-PER_PROMPT = 8  # continuations of a prompt, which are composed together
-OTHERS = 0.3  # share of the training works that is kept for a second opinion
+PER_PROMPT, TOGETHER = 8, 32  # continuations of a prompt; prompts whose continuations are composed in one batch
+OTHERS, OTHERS_SEED = 0.3, 0  # share of the training works that is kept for a second opinion; the same works whatever else is left to chance
 TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9, 0.95, 0.98, 1.0), (1.0, 1.0, 1.0, 0.5)
 USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.9, 0.95, 1.0, 1.1, 1.2), 0.98  # share of what is composed that is sampled as generate.py does
 DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
@@ -67,10 +68,10 @@ def read_excerpts(folder):
 class Pieces:
     """The pieces of a corpus as notes, which split of a classifier each belongs to, and the vocabulary that excerpts are spelled in."""
 
-    def __init__(self, corpus, seed, vocab=None):
+    def __init__(self, corpus, vocab=None):
         self.vocab = vocab or corpus.vocab
         self.corpus, self.rows = corpus, corpus.manifest.reset_index(drop=True)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(OTHERS_SEED)
         works = np.unique(self.rows["work"][self.rows["split"] == "train"])
         others = set(rng.permutation(works)[:round(OTHERS * len(works))].tolist())
         self.split = ["other" if s == "train" and w in others else s for s, w in zip(self.rows["split"], self.rows["work"])]
@@ -112,7 +113,7 @@ class _Task:
     seed: int
 
 
-def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, on_step=None):
+def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="cpu", on_step=None):
     """Excerpts of both classes.
 
     Parameters
@@ -123,7 +124,8 @@ def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, on_step=
     quarters : length of each
     seed : of what is left to chance
     workers : processes, each of which composes for prompts of its own; what comes of it is the same for any number
-    on_step : function(), called after each prompt
+    device : what they compose with, as torch takes it
+    on_step : function(prompts done since the last call)
 
     Returns
     -------
@@ -139,28 +141,29 @@ def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, on_step=
     from clara.notes import crop
     from critic.classifier import GENERATED, HUMAN
 
-    pieces, rng, rows, step = Pieces(corpus, seed, _shared_vocab(models, corpus)), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
-    places, tasks = [], []
+    pieces, rng, step = Pieces(corpus, _shared_vocab(models, corpus)), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
+
+    def there(i, at):
+        return crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
+    cut, tasks, places = [], [], []
     for split, many in n.items():
         many = -(-many // PER_PROMPT) * PER_PROMPT
-        for i, at in pieces.places(split, quarters, many, rng):
-            rows.append(pieces.row(HUMAN, i, at, crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)))
+        cut += [(HUMAN, i, at, None, "") for i, at in pieces.places(split, quarters, many, rng)]
         n_prompts = round((1 - DAMAGED) * many / PER_PROMPT)
         for i, at in pieces.places(split, quarters, many - PER_PROMPT * n_prompts, rng):
-            way = str(rng.choice(list(DAMAGES)))
-            here = crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
+            way, here = str(rng.choice(list(DAMAGES))), there(i, at)
             damaged = crop(DAMAGES[way](here, rng), 0, quarters * step) if len(here) else here  # what moved past the end would tell
-            rows.append(pieces.row(GENERATED, i, at, damaged, json.dumps({"damaged": way})))
+            cut.append((GENERATED, i, at, damaged, json.dumps({"damaged": way})))
         for i, at in pieces.places(split, quarters, n_prompts, rng):
             settings = [_settings(rng) for _ in range(PER_PROMPT)]
             prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at else None
             places.append((i, at))
             tasks.append(_Task(len(tasks) % len(models), prompt if prompt is not None and len(prompt) else None, settings, int(rng.integers(2**31))))
-    for (i, at), task, composed in zip(places, tasks, _composed(models, tasks, quarters, workers)):
+    composing = _composed(models, tasks, quarters, workers, device, on_step)  # and meanwhile
+    rows = [pieces.row(label, i, at, there(i, at) if notes is None else notes, told) for label, i, at, notes, told in cut]
+    for (i, at), task, composed in zip(places, tasks, composing):
         by = {"model": Path(models[task.model]).name} if len(models) > 1 else {}
         rows += [pieces.row(GENERATED, i, at, notes, json.dumps(_told(how) | by)) for notes, how in zip(composed, task.settings)]
-        if on_step:
-            on_step()
     return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
 
 
@@ -177,41 +180,65 @@ def _shared_vocab(models, corpus):
     return found[0].vocab
 
 
-def _composed(models, tasks, quarters, workers):
-    """What comes of each task, in their order: lists of NoteSequence, prompt, seam and ending cut off."""
+def _composed(models, tasks, quarters, workers, device, on_step):
+    """What comes of each task, in their order: an iterator over lists of NoteSequence, prompt, seam and ending cut off. Processes begin at once."""
+    together = max(1, min(TOGETHER, -(-len(tasks) // (workers * len(models)))))
+    of_model = [range(i, len(tasks), len(models)) for i in range(len(models))]
+    batches = sorted((mine[at:at + together] for mine in of_model for at in range(0, len(mine), together)), key=lambda batch: batch[0])
+    return _in_order(batches, _side_by_side(models, [[tasks[i] for i in batch] for batch in batches], quarters, workers, device), on_step)
+
+
+def _in_order(batches, composed, on_step):
+    """What comes of each task: of batches, sorted by their first task, what comes of them."""
+    ready, first = {}, 0
+    for batch, pieces in zip(batches, composed):
+        ready |= dict(zip(batch, pieces))
+        while first in ready:
+            yield ready.pop(first)
+            first += 1
+        if on_step:
+            on_step(len(batch))
+
+
+def _side_by_side(models, batches, quarters, workers, device):
+    """What comes of each batch of tasks of one model, an iterator; composed in processes, which begin at once."""
     compose = partial(_compose, quarters)
     if workers == 1:
-        _load_generators(models)
-        yield from map(compose, tasks)
-        return
+        _load_generators(models, device)
+        return map(compose, batches)
     import clara.generator  # noqa: F401 - with all that it compiles, which is loaded once for all workers
 
     load_all()
-    with ProcessPoolExecutor(workers, initializer=_load_generators, initargs=(models,)) as pool:
-        yield from pool.map(compose, tasks)
+    context = get_context(None if device == "cpu" else "spawn")  # a GPU that was taken up is lost to what forks
+    pool = ProcessPoolExecutor(workers, context, _load_generators, (models, device))
+    composed = pool.map(compose, batches)
+    pool.shutdown(wait=False)  # when all are done
+    return composed
 
 
 _generators = []  # of this process
 
 
-def _load_generators(models):
+def _load_generators(models, device):
     """Take up composing with these models, on one thread."""
     import torch
 
     from clara.generator import Generator
 
     torch.set_num_threads(1)
-    _generators[:] = map(Generator.load, models)
+    _generators[:] = [Generator.load(model, device=device) for model in models]
 
 
-def _compose(quarters, task):
-    """One task."""
+def _compose(quarters, tasks):
+    """Tasks of one model."""
     from clara.notes import crop
 
-    generator, before = _generators[task.model], PROMPT if task.prompt is not None else 0
-    samples = generator.generate(PER_PROMPT, SEAM + quarters + ENDING, task.prompt, task.settings, seed=task.seed)
-    step = generator.encoding.steps_per_quarter
-    return [crop(s.notes, (before + SEAM) * step, (before + SEAM + quarters) * step) for s in samples]
+    generator = _generators[tasks[0].model]
+    prompts, settings, seeds = zip(*((task.prompt, how, task.seed + i) for task in tasks for i, how in enumerate(task.settings)))
+    step, samples = generator.encoding.steps_per_quarter, generator.continue_each(prompts, SEAM + quarters + ENDING, list(settings), seeds)
+    befores = [(PROMPT if prompt is not None else 0) + SEAM for prompt in prompts]
+    pieces = [crop(s.notes, before * step, (before + quarters) * step) for s, before in zip(samples, befores)]
+    return [pieces[at:at + PER_PROMPT] for at in range(0, len(pieces), PER_PROMPT)]
 
 
 def _settings(rng):
@@ -255,7 +282,7 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_com
 
     from clara.notes import crop
 
-    pieces, rng, rows, step = Pieces(corpus, seed), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
+    pieces, rng, rows, step = Pieces(corpus), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
     table = pieces.rows[pieces.rows["quarters"] >= quarters]
     named = table[~table["composer"].isin(("anonymous", "traditional"))]
     most = named.groupby("composer")["work"].nunique().sort_values(ascending=False, kind="stable").index[:n_composers]
@@ -289,8 +316,9 @@ def parser():
     kind("--composers", type=cli.at_least(2), metavar="N", help="the composers of most works, so many of them")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
-    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes")
+    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes, but not of which works are held out")
     run("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="processes; each composes for prompts of its own")
+    run("--device", default="cpu", metavar="DEVICE", help="what composes; cpu, cuda, cuda:1, auto")
     return p
 
 
@@ -299,10 +327,12 @@ def main(argv=None):
     args = parser().parse_args(argv)
     with cli.waiting("loading"):
         from clara.corpus import Corpus
+        from clara.devices import choose_device
     from tqdm import tqdm
 
     from clara.files import new_folder, write_whole
 
+    device = choose_device(args.device)[0]
     corpus, out = Corpus.load(args.corpus), new_folder(args.out)
     if args.composers:
         with tqdm(total=args.composers, unit=" composers", disable=None, desc="cutting", leave=False) as bar:
@@ -311,7 +341,7 @@ def main(argv=None):
         n = {"train": args.n, "other": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
         prompts = sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values())
         with tqdm(total=prompts, unit=" prompts", disable=None, desc="composing", leave=False) as bar:
-            table = human_and_generated(args.models, corpus, n, args.quarters, args.seed, args.workers, bar.update)
+            table = human_and_generated(args.models, corpus, n, args.quarters, args.seed, args.workers, str(device), bar.update)
     write_whole(out / EXCERPTS, table.to_csv(index=False))
     write_whole(out / SETTINGS, json.dumps(vars(args) | {"encoding": corpus.encoding.settings, "fingerprint": corpus.fingerprint,
                                                         "about": corpus.about}, indent=1) + "\n")

@@ -78,6 +78,15 @@ def test_a_piece_of_a_batch_is_the_piece_of_its_seed(generator):
     assert batch[2].words == generator.generate(1, 8, seed=7)[0].words
 
 
+def test_continuations_of_several_prompts_are_those_of_each(generator):
+    prompts, settings, seeds = [tiny.tune(5), None, tiny.tune(6)], [Settings(), Settings(temperature=1.3), Settings(top_k=3)], [3, 9, 3]
+    prompts.append(prompts[0])
+    settings, seeds = [*settings, Settings(top_p=0.9)], [*seeds, 4]
+    each = generator.continue_each(prompts, 6, settings, seeds)
+    alone = [generator.generate(1, 6, prompt, how, seed=seed)[0] for prompt, how, seed in zip(prompts, settings, seeds)]
+    assert each == alone and len({" ".join(p.words) for p in each}) == 4
+
+
 def test_settings_reach_the_choice(generator):
     greedy = generator.generate(3, 8, settings=Settings(random_freq=0))
     assert len({" ".join(p.words) for p in greedy}) == 1

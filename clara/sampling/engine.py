@@ -4,7 +4,7 @@ The prompt is read once, in parallel over its words, and its state forked to all
 step then feeds one word per sample. Each sample has a random generator of its own, and finished
 samples leave the batch; what a sample becomes does not hang on the others.
 
-Contents: `sample`, `stream`, `Draws`; `Start`, `read`, `read_on`, `join`, `write`, of which searches are made.
+Contents: `sample`, `sample_each`, `stream`, `Draws`; `Start`, `read`, `read_on`, `join`, `write`, of which searches are made.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -72,10 +72,22 @@ def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     -------
     list of n lists of ids, prompt and xxeos left out; None for a text that `stop` cut off
     """
-    n = len(seeds)
-    start = read(reader, grammar, prompt_ids, steps)
-    return write(make_stepper, grammar, settings_table(settings, n), start, np.zeros(n, dtype=np.int64), seeds, steps, steps_per_quarter,
-                 cadence, threads, on_step, stop)
+    return sample_each(reader, make_stepper, grammar, settings, [prompt_ids], np.zeros(len(seeds), dtype=np.int64), steps, seeds,
+                       steps_per_quarter, cadence, threads, on_step, stop)
+
+
+def sample_each(reader, make_stepper, grammar, settings, prompts, rows, steps, seeds, steps_per_quarter, cadence=None, threads=1,
+                on_step=None, stop=None):
+    """Write one text per seed, each on from one of several prompts; parameters and result as `sample` and
+
+    Parameters
+    ----------
+    prompts : list of int64 arrays
+    rows : int64 array (n,), which of them each text goes on from
+    """
+    start = join(reader, [read(reader, grammar, ids, steps) for ids in prompts])
+    return write(make_stepper, grammar, settings_table(settings, len(seeds)), start, rows, seeds, steps, steps_per_quarter, cadence, threads,
+                 on_step, stop)
 
 
 def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_quarter, cadence=None, threads=1, on_step=None, stop=None, until=None):

@@ -17,7 +17,7 @@ from clara.errors import BadSetting
 from clara.sampling.int8 import Int8Net, Int8Stepper
 
 PRECISIONS = ("auto", "int8", "float32")
-TILE = 16  # texts at a time, always: a product of other sizes may add up in another order
+TILE, DEVICE_TILE = 16, 128  # texts at a time on a CPU and elsewhere, always: a product of other sizes may add up in another order
 TRIAL_TEXTS, TRIAL_STEPS = 16, 12
 
 
@@ -26,6 +26,7 @@ class FloatStepper:
 
     def __init__(self, reader):
         self.reader, self.n, self.tiles = reader, 0, []
+        self.tile = TILE if reader.device.type == "cpu" else DEVICE_TILE
 
     def begin(self, state, rows):
         """As `Int8Stepper.begin`."""
@@ -35,15 +36,15 @@ class FloatStepper:
     def take(self, rows):
         """As `Int8Stepper.take`."""
         whole = self.reader.join(self.tiles)
-        filled = torch.from_numpy(np.pad(rows, (0, -len(rows) % TILE), mode="edge"))
-        self.tiles, self.n = [self.reader.take(whole, part) for part in filled.split(TILE)], len(rows)
+        filled = torch.from_numpy(np.pad(rows, (0, -len(rows) % self.tile), mode="edge")).to(self.reader.device)
+        self.tiles, self.n = [self.reader.take(whole, part) for part in filled.split(self.tile)], len(rows)
 
     @torch.inference_mode()
     def step(self, ids):
         """As `Int8Stepper.step`."""
-        filled = torch.from_numpy(np.pad(ids, (0, -len(ids) % TILE))).to(self.reader.device)
+        filled = torch.from_numpy(np.pad(ids, (0, -len(ids) % self.tile))).to(self.reader.device)
         logits = []
-        for i, part in enumerate(filled.split(TILE)):
+        for i, part in enumerate(filled.split(self.tile)):
             told, self.tiles[i] = self.reader(part[:, None], self.tiles[i])
             logits.append(told[:, 0])
         return torch.cat(logits)[:self.n].float().cpu().numpy()
