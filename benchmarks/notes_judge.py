@@ -41,16 +41,19 @@ def told_of(notes):
 
 def pictures(told, device):
     """Self-similarity, float32 (n, 4, COLUMNS, COLUMNS): cosines between columns, of some pieces as `told_of` has them."""
-    struck = np.zeros((len(told), COLUMNS, KEYS), dtype=np.float32)
-    rhythm = np.zeros((len(told), COLUMNS, COLUMN), dtype=np.float32)
-    for i, notes in enumerate(told):
-        at = notes[:, -1] - notes[0, -1] // COLUMN * COLUMN
-        here = at < COLUMNS * COLUMN
-        struck[i, at[here] // COLUMN, notes[here, 0]] = 1
-        rhythm[i, at[here] // COLUMN, at[here] % COLUMN] = 1
-    classes = np.pad(struck, ((0, 0), (0, 0), (0, -KEYS % 12))).reshape(len(told), COLUMNS, -1, 12).max(2)
-    above = np.take_along_axis(np.pad(struck, ((0, 0), (0, 0), (0, KEYS))), struck.argmax(2)[:, :, None] + np.arange(KEYS), 2)
-    layers = (F.normalize(torch.from_numpy(x).to(device), dim=2) for x in (struck, classes, rhythm, above))
+    notes, piece = np.concatenate(told), np.repeat(np.arange(len(told)), [len(each) for each in told])
+    first = np.array([each[0, -1] // COLUMN * COLUMN for each in told])
+    at = notes[:, -1] - first[piece]
+    here = at < COLUMNS * COLUMN
+    piece, column, step, key = (torch.from_numpy(x[here]).to(device) for x in (piece, at // COLUMN, at % COLUMN, notes[:, 0]))
+    struck, rhythm = (torch.zeros((len(told), COLUMNS, size), device=device) for size in (KEYS, COLUMN))
+    struck[piece, column, key] = 1
+    rhythm[piece, column, step] = 1
+    keys = torch.arange(KEYS, device=device)
+    classes = F.pad(struck, (0, -KEYS % 12)).unflatten(2, (-1, 12)).amax(2)
+    lowest = (struck * (KEYS - keys)).argmax(2, keepdim=True)
+    above = F.pad(struck, (0, KEYS)).gather(2, lowest + keys)
+    layers = (F.normalize(x, dim=2) for x in (struck, classes, rhythm, above))
     return torch.stack([x @ x.transpose(1, 2) for x in layers], 1)
 
 
@@ -143,11 +146,14 @@ def batches(told, bs, rng):
 
 
 def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, device):
-    """The net of the epoch that is best on valid."""
+    """The net of the epoch whose running mean of the weights is best on valid."""
+    from critic.training import running_mean
+
     torch.manual_seed(seed)
     rng, net, told = np.random.default_rng(seed), NotesNet().to(device), [told_of(p) for p in pieces]
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * len(batches(told, bs, np.random.default_rng(0))))
+    mean = running_mean(net)
     best, kept = float("inf"), None
     for epoch in range(epochs):
         net.train()
@@ -160,12 +166,13 @@ def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, d
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             opt.step()
             schedule.step()
+            mean.update_parameters(net)
             total += loss.detach() * len(rows) / len(told)
-        odds = torch.from_numpy(NotesJudge([net], quarters).score(valid))
+        odds = torch.from_numpy(NotesJudge([mean.module], quarters).score(valid))
         cost = float(F.binary_cross_entropy_with_logits(odds, torch.from_numpy(valid_labels).float()))
         print(f"epoch {epoch + 1}/{epochs}  train {total:.4f}  valid {cost:.4f}  {time.perf_counter() - began:.0f} s", flush=True)
         if cost < best:
-            best, kept = cost, {k: v.clone() for k, v in net.state_dict().items()}
+            best, kept = cost, {k: v.clone() for k, v in mean.module.state_dict().items()}
     net.load_state_dict(kept)
     return net.cpu()
 

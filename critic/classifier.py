@@ -55,6 +55,7 @@ class Classifier:
     info : dict with `training`, `versions` and `figures`
     voices : of a blend, list of (Classifier, weight of its log-probabilities)
     encoder : folder of the language model whose encoder it shares on disk, or None
+    around : of a tuned net, windows before and after that one is judged by, too
     """
 
     arch: str
@@ -69,6 +70,7 @@ class Classifier:
     info: dict = field(default_factory=dict)
     voices: list = field(default_factory=list)
     encoder: Path | None = None
+    around: int = 0
 
     def __post_init__(self):
         if self.kind == ROLLS:
@@ -81,7 +83,7 @@ class Classifier:
             self._take_weights()
             self.reading = StatisticsReading(self.encoding, self.window_quarters)
         elif self.kind != BLEND:
-            self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind)
+            self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind, around=self.around)
             self.reading = TextReading(self.encoding, self.vocab, self.window_quarters, self.counts)
 
     def _take_weights(self):
@@ -119,7 +121,7 @@ class Classifier:
             raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}")
         return cls(config["arch"], config["sizes"], encodings.make(config["encoding"]), vocab, tensors, config["classes"],
                    config["window_quarters"], config["temperature"], config["kind"], _info(config),
-                   encoder=(folder / config["encoder"]["model"]).resolve() if "encoder" in config else None)
+                   encoder=(folder / config["encoder"]["model"]).resolve() if "encoder" in config else None, around=config.get("around", 0))
 
     @classmethod
     def _load_blend(cls, folder, config):
@@ -174,7 +176,7 @@ class Classifier:
         shared = {"encoder": {"model": Path(os.path.relpath(encoder, folder)).as_posix(), "weights": weights_hash(encoder)}} if encoder else {}
         config = {"classifier": FORMAT, "arch": self.arch, "sizes": self.sizes, "encoding": self.encoding.settings,
                   "classes": self.classes, "window_quarters": self.window_quarters, "temperature": self.temperature, "kind": self.kind,
-                  "n_parameters": sum(v.numel() for k, v in self.tensors.items() if k != "output.bias"), **shared, **self.info}
+                  **({"around": self.around} if self.around else {}), "n_parameters": sum(v.numel() for k, v in self.tensors.items() if k != "output.bias"), **shared, **self.info}
         self.vocab.save(folder / VOCAB)
         write_whole(folder / WEIGHTS, save(stored))
         write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
@@ -265,10 +267,10 @@ class Classifier:
         return self.kind == FROZEN and self.net.counts is not None
 
 
-def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned"):
+def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned", around=0):
     """A Critic or a ComposerClassifier, by its classes; sizes may name dropouts, which are over."""
     sizes = {k: v for k, v in sizes.items() if not k.endswith("_p")}
-    return (Critic if HUMAN in classes else ComposerClassifier)(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind)
+    return (Critic if HUMAN in classes else ComposerClassifier)(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind, around=around)
 
 
 def _normalised(told):

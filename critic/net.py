@@ -2,7 +2,7 @@
 
 The encoder reads a piece once from its beginning; each window of some quarters is summed up in three numbers for each of
 its outputs, so that a window is judged by what it holds and what came before. A net of one of two kinds: `tuned`, the encoder
-fine-tuned, of its last layer the mean, the largest and the last output (concat pooling, Howard and Ruder 2018); and
+fine-tuned, of its last layer the mean, the largest and the last output (concat pooling, Howard and Ruder 2018), the former two over some windows around, if it so learned; and
 `frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output, and, if it so
 learned, what can be counted (`critic.statistics`) beside them. The head has two linear layers.
 
@@ -11,6 +11,7 @@ Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `where`, `new_ne
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -36,11 +37,12 @@ class Net(nn.Module):
     width : of its outputs
     n_classes : int
     dropout : before each linear layer of the head
+    around : windows before and after, whose outputs a window is judged by, too
     """
 
-    def __init__(self, encode, width, n_classes, dropout=0.3):
+    def __init__(self, encode, width, n_classes, dropout=0.3, around=0):
         super().__init__()
-        self.encode = encode
+        self.encode, self.around = encode, around
         self.head = nn.Sequential(nn.BatchNorm1d(3 * width), nn.Dropout(dropout), nn.Linear(3 * width, HIDDEN), nn.ReLU(),
                                   nn.BatchNorm1d(HIDDEN), nn.Dropout(dropout), nn.Linear(HIDDEN, n_classes))
 
@@ -56,7 +58,7 @@ class Net(nn.Module):
         -------
         float32 tensor (m, n_classes), of the windows of the first piece, then the second and so on
         """
-        return self.head(pool(self.encode(ids).float(), window))
+        return self.head(pool(self.encode(ids).float(), window, self.around))
 
 
 class FrozenNet(nn.Module):
@@ -102,12 +104,27 @@ class FrozenNet(nn.Module):
         return torch.stack([head(standardised) for head in self.heads]).mean(0)
 
 
-def pool(outputs, window):
-    """Mean, largest and last output of each window, (m, 3 * width); windows piece by piece, none of them empty."""
+def pool(outputs, window, around=0):
+    """Mean and largest output of each window and of some around it, and its last, (m, 3 * width); windows piece by piece, none of them empty."""
     flat, place, count = _placed(outputs, window)
     last = torch.zeros_like(count, dtype=torch.long).scatter_reduce_(0, place, torch.arange(len(flat), device=flat.device), "amax", include_self=False)
     there = (count > 0)[:-1].nonzero()[:, 0]
-    return torch.cat([_mean(flat, place, count)[there], _largest(flat, place, count)[there], flat[last[there]]], 1)
+    mean, largest = _mean(flat, place, count)[:-1], _largest(flat, place, count)[:-1]
+    if around:
+        mean, largest = _with_neighbours(mean, largest, count[:-1], len(outputs), around)
+    return torch.cat([mean[there], largest[there], flat[last[there]]], 1)
+
+
+def _with_neighbours(mean, largest, count, n, around):
+    """Means and largest outputs of windows, both (n * most, width) of which `count` words are, as those of a window and so many before and after."""
+    def by_piece(x):
+        return x.reshape(n, -1, x.shape[1]).transpose(1, 2)  # (n, width, most)
+
+    def added(x):
+        return F.avg_pool1d(by_piece(x), 2 * around + 1, 1, around) * (2 * around + 1)
+    spread = added(mean * count[:, None]) / added(count[:, None]).clamp(min=1)
+    highest = F.max_pool1d(by_piece(largest.masked_fill(count[:, None] == 0, -torch.inf)), 2 * around + 1, 1, around)
+    return tuple(x.transpose(1, 2).flatten(0, 1) for x in (spread, highest))
 
 
 def _placed(outputs, window):
@@ -194,7 +211,7 @@ class _Read(nn.Module):
         return self.reader.layers(ids, start) if self.all_layers else self.reader.hidden(ids, start)[0]
 
 
-def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3):
+def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3, around=0):
     """A net to train.
 
     Parameters
@@ -203,7 +220,7 @@ def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3):
     tensors : its weights by name, or None to begin by chance
     vocab : Vocab
     n_classes : int
-    dropout : of the head
+    dropout, around : of `Net`
     """
     module = architecture(arch)
     model = module.build(sizes, len(vocab), vocab.pad)
@@ -212,7 +229,7 @@ def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3):
     encode = _Trained(arch, model)
     with torch.no_grad():
         width = encode(torch.zeros(1, 1, dtype=torch.long)).shape[-1]
-    return Net(encode, width, n_classes, dropout)
+    return Net(encode, width, n_classes, dropout, around)
 
 
 def to_tensors(net):
@@ -223,13 +240,13 @@ def to_tensors(net):
     return encoder | {f"head.{k}": v.detach().cpu().clone() for k, v in net.head.state_dict().items()}
 
 
-def from_tensors(arch, tensors, n_classes, kind="tuned", counts=False):
+def from_tensors(arch, tensors, n_classes, kind="tuned", counts=False, around=0):
     """A net that judges, of weights by name: of the head `head.…`, all others the encoder's; without a head a frozen net to train, with counts or not."""
     head = {k.removeprefix("head."): v if v.dtype == torch.long else v.float() for k, v in tensors.items() if k.startswith("head.")}
     encoder = _Read(arch, {k: v for k, v in tensors.items() if not k.startswith("head.")}, kind == "frozen")
     with torch.inference_mode():
         width = encoder(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
-    net = FrozenNet(encoder, width, n_classes, counts or "counts.middle" in head) if kind == "frozen" else Net(encoder, width, n_classes)
+    net = FrozenNet(encoder, width, n_classes, counts or "counts.middle" in head) if kind == "frozen" else Net(encoder, width, n_classes, around=around)
     if head and kind == "frozen":
         net.load_state_dict(head | {k: v for k, v in net.state_dict().items() if k.startswith("encode.")})
     elif head:

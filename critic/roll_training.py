@@ -1,7 +1,7 @@
 """Learn to judge by piano rolls, from scratch.
 
-Each time an excerpt is looked at it is in another key; classes count alike. One cycle of rates (Smith and Topin 2017); what is best on
-valid is kept, and its logits are calibrated there.
+Each time an excerpt is looked at it is in another key, and another run of its quarters, so that it is not learned by heart; classes count alike. One cycle of
+rates (Smith and Topin 2017); of the running mean of the weights what is best on valid is kept, and its logits are calibrated there.
 
 Contents: `Rolls`, `train_rolls`.
 """
@@ -16,10 +16,11 @@ from tqdm import tqdm
 from clara.devices import choose_device
 from critic.classifier import HUMAN, new_classifier
 from critic.rolls import KEYS, SIZES, RollNet, roll
-from critic.training import WINDOW, Best, class_weights, classes_of
+from critic.training import WINDOW, Best, class_weights, classes_of, running_mean
 
 SHIFT = 6  # semitones up or down while it learns
 DECAY = 0.05
+LEAST = 0.5  # of an excerpt's quarters, a run of which is looked at each time
 
 
 class Rolls:
@@ -34,7 +35,7 @@ class Rolls:
     """
 
     def __init__(self, table, encoding, classes, device="cpu"):
-        self.label = np.array([classes.index(label) for label in table["label"]])
+        self.label, self.steps_per_quarter = np.array([classes.index(label) for label in table["label"]]), encoding.steps_per_quarter
         self.n_steps = [sum(encoding.steps(words)) for words in table["words"]]
         packed = np.zeros((len(table), 2, KEYS, -(-max(self.n_steps) // 8)), dtype=np.uint8)
         for i, (words, steps) in enumerate(zip(tqdm(table["words"], "drawing rolls", leave=False, disable=None, unit=" excerpts"), self.n_steps)):
@@ -42,11 +43,18 @@ class Rolls:
             packed[i, :, :, :one.shape[2]] = one
         self.packed = torch.from_numpy(packed).to(device)
 
-    def rolls(self, rows, shift=None):
-        """Some excerpts, int array (n,), moved by semitones, int array (n,), as `collate_rolls` would give them."""
-        device, n_steps = self.packed.device, [self.n_steps[i] for i in rows]
+    def rolls(self, rows, shift=None, runs=None):
+        """Some excerpts, int array (n,), moved by semitones, int array (n,), as `collate_rolls` would give them; of each only a run, int array (n, 2) of
+        first step and number of steps, where that is given."""
+        device, n_steps = self.packed.device, [self.n_steps[i] for i in rows] if runs is None else runs[:, 1].tolist()
         bits = (self.packed[torch.as_tensor(rows, device=device)][..., None] >> torch.arange(8, dtype=torch.uint8, device=device)) & 1
-        found = bits.flatten(3)[..., :max(n_steps)].float()
+        found = bits.flatten(3)
+        if runs is not None:
+            first, many = torch.as_tensor(runs, device=device).T
+            at = torch.arange(max(n_steps), device=device)
+            there = at < many[:, None]
+            found = found.gather(3, torch.where(there, first[:, None] + at, 0)[:, None, None].expand(-1, *found.shape[1:3], -1)) * there[:, None, None]
+        found = found[..., :max(n_steps)].float()
         if shift is not None:
             source = torch.arange(KEYS, device=device) - torch.as_tensor(shift, device=device)[:, None]
             there = (source >= 0) & (source < KEYS)
@@ -54,11 +62,18 @@ class Rolls:
             found = found.gather(2, index) * there[:, None, :, None]
         return found.contiguous(memory_format=torch.channels_last), n_steps
 
+    def runs(self, rows, rng):
+        """A run of each of some excerpts, whole quarters of it and at least LEAST of them, int array (n, 2)."""
+        quarters = np.array([self.n_steps[i] for i in rows]) // self.steps_per_quarter
+        many = np.maximum(1, np.round(quarters * rng.uniform(LEAST, 1, len(rows)))).astype(np.int64)
+        first = rng.integers(np.maximum(quarters - many, 0) + 1)
+        return np.stack([first, many], 1) * self.steps_per_quarter
+
     def batches(self, bs, rng):
         """Indices, shuffled and in classes of balanced size, as int arrays; what is left over waits for the next pass."""
         many = np.bincount(self.label)
-        order = np.concatenate([rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c])), replace=len(many) > 2)
-                                for c in np.unique(self.label)]) if len(set(many)) > 1 else np.arange(len(self.label))
+        order = np.concatenate([rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c]))) for c in np.unique(self.label)]) \
+            if len(set(many)) > 1 else np.arange(len(self.label))
         order = rng.permutation(order)
         return [order[at:at + bs] for at in range(0, len(order) - bs + 1, bs)] or [order]
 
@@ -91,13 +106,14 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     per_epoch = len(learn.batches(bs, np.random.default_rng(0)))
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)
+    mean = running_mean(net)
     weight = None if HUMAN in classes else class_weights(torch.from_numpy(valid.label), len(classes))
     best = Best(tell)
     for epoch in range(epochs):
         net.train()
         began, total, n = time.perf_counter(), 0.0, 0
         for rows in tqdm(learn.batches(bs, rng), f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"):
-            rolls, n_steps = learn.rolls(rows, rng.integers(-SHIFT, SHIFT + 1, len(rows)))
+            rolls, n_steps = learn.rolls(rows, rng.integers(-SHIFT, SHIFT + 1, len(rows)), learn.runs(rows, rng))
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 logits = net(rolls, n_steps).float()
             loss = F.cross_entropy(logits, labels_of(learn.label[rows], n_steps, net).to(device))
@@ -105,9 +121,11 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
             loss.backward()
             opt.step()
             schedule.step()
+            mean.update_parameters(net)
             total, n = total + loss.detach() * len(rows), n + len(rows)
-        logits, labels = _told(net, valid, bs)
-        best.offer(f"epoch {epoch + 1}/{epochs}", total / n, {f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items()}, logits, labels, weight, began)
+        logits, labels = _told(mean.module, valid, bs)
+        found = {f"head.{k}": v.detach().cpu().clone() for k, v in mean.module.state_dict().items()}
+        best.offer(f"epoch {epoch + 1}/{epochs}", total / n, found, logits, labels, weight, began)
     return new_classifier("rolls", dict(SIZES), encoding, vocab, best.tensors, classes, quarters, best.temperature, "rolls")
 
 

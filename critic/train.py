@@ -27,6 +27,7 @@ def parser():
     music("excerpts", metavar="EXCERPTS", help="folder that critic.excerpts wrote")
     music("--split", default="train", choices=["train", "other"], help="works to learn from; other: for a second opinion")
     music("--window", type=cli.above(0), metavar="X", help="quarter notes that are judged together; without it 8, of composers as many as an excerpt has")
+    music("--around", type=cli.at_least(0), default=0, metavar="N", help="windows before and after; that a text's window is judged by, too, where all of the net learns")
     net = p.add_argument_group("net")
     start = net.add_mutually_exclusive_group().add_argument
     start("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start")
@@ -94,6 +95,7 @@ def _refused(args):
           "--statistics stands alone or goes with --frozen": args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen),
           "--frozen keeps what --pretrained names": args.frozen and not args.pretrained,
           "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
+          "--around goes with a net that reads text and learns as a whole": args.around and (args.frozen or not (args.pretrained or args.from_scratch)),
           "--arch goes with --from-scratch": args.arch and not args.from_scratch,
           "sizes go with --from-scratch": _sizes(args) and not args.from_scratch}
     return next((why for why, holds in no.items() if holds), None)
@@ -137,7 +139,7 @@ def _learned(args, table, made, start, device):
         return train_rolls(table, *start[:2], device=device, **passes, **how)
     if args.statistics:
         return train_statistics(table, *start[:2], **passes, **how)
-    return train(table, *start, dropout=args.dropout, device=device, **passes, **how)
+    return train(table, *start, around=args.around, dropout=args.dropout, device=device, **passes, **how)
 
 
 if __name__ == "__main__":

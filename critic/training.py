@@ -5,7 +5,7 @@ alone, then all, lower layers at lower rates, in another key each time a piece i
 is read once (a critic's in some key, a composer's in its own), and the head is learned on what all layers told, in a tenth of
 the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
 
-Contents: `train`, `train_frozen`, `figures`, `window_logits`, `Best`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
+Contents: `train`, `train_frozen`, `figures`, `window_logits`, `Best`, `running_mean`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
 """
 
 import time
@@ -13,6 +13,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from clara.devices import choose_device
@@ -23,6 +24,7 @@ from critic.statistics_net import counted_by_window
 WINDOW = 8.0  # quarters
 STEPS, STEP_SIZE, DECAY, TELL = 1500, 512, 0.3, 100  # of learning a frozen net's head
 LAYER_RATIO = 2.6  # of the rates of neighbouring parameter groups, as in ULMFiT
+MEAN_DECAY, MEAN_START = 0.998, 10  # of a running mean of weights: per batch, and batches that it is a plain mean of at first
 BUCKET = 16  # batches whose excerpts are sorted by length
 
 
@@ -82,8 +84,8 @@ class Excerpts:
         return self._fits[i]
 
 
-def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, epochs=4, lr=2e-3, bs=32, dropout=0.3, seed=0,
-          device="cpu", tell=print):
+def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, around=0, epochs=4, lr=2e-3, bs=32, dropout=0.3,
+          seed=0, device="cpu", tell=print):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -93,6 +95,7 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     arch, sizes, tensors : the encoder, its dropouts among sizes; tensors None to begin by chance
     train_split : the split to learn from
     quarters : of a window
+    around : windows before and after, that one is judged by, too
     epochs : of the whole net; one of the head alone comes before, if there are weights to keep
     lr : of the head; the encoder's are lower, layer by layer
     bs : excerpts at a time
@@ -113,7 +116,7 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters)
     tables = transposition_tables(vocab, encoding, SHIFTS)
     device, bf16, _ = choose_device(device)
-    net = new_net(arch, sizes, tensors, vocab, len(classes), dropout).to(device)
+    net = new_net(arch, sizes, tensors, vocab, len(classes), dropout, around).to(device)
     groups = [*architecture(arch).groups(net.encode.model), list(net.head.parameters())]
     rates = [lr / LAYER_RATIO ** (len(groups) - 1 - i) if tensors else lr for i in range(len(groups))]
     opt = torch.optim.AdamW([{"params": list(g), "lr": rate} for g, rate in zip(groups, rates)], betas=(0.8, 0.99), weight_decay=0.01)
@@ -141,9 +144,9 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
             opt.step()
             total, n = total + loss.detach() * len(label), n + len(label)
         found = to_tensors(net)
-        logits, labels = window_logits(from_tensors(arch, found, len(classes)).to(device), valid, bs)
+        logits, labels = window_logits(from_tensors(arch, found, len(classes), around=around).to(device), valid, bs)
         best.offer(f"epoch {epoch + 1}/{head_alone + epochs}", total / n, found, logits, labels, began=began)
-    return new_classifier(arch, sizes, encoding, vocab, best.tensors, classes, quarters, best.temperature)
+    return new_classifier(arch, sizes, encoding, vocab, best.tensors, classes, quarters, best.temperature, around=around)
 
 
 def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, device="cpu",
@@ -238,6 +241,13 @@ class Best:
         self.tell(f"{when}  train {learned:.4f}  valid {cost:.4f}  right {right:.3f}" + (f"  {time.perf_counter() - began:.0f} s" if began else ""))
         if cost < self.cost:
             self.cost, self.tensors, self.temperature = cost, tensors, temperature
+
+
+def running_mean(net):
+    """A net to be told after each batch, `update_parameters(net)`, whose `module` has the mean of the weights of late (Izmailov et al. 2018), which errs less."""
+    def mixed(mean, new, n):
+        return mean + (new - mean) * (MEAN_START / (n + MEAN_START)).clamp(min=1 - MEAN_DECAY)
+    return AveragedModel(net, avg_fn=mixed, use_buffers=True)
 
 
 def class_weights(labels, n_classes):

@@ -32,6 +32,19 @@ def test_pooling_is_that_of_each_window_alone():
     assert torch.allclose(found, torch.stack(wanted))
 
 
+@pytest.mark.parametrize("around", [1, 2])
+def test_pooling_over_windows_around_is_that_of_all_their_words(around):
+    torch.manual_seed(0)
+    outputs = torch.randn(3, 20, 3)
+    window = torch.stack([torch.arange(20) // 5, torch.where(torch.arange(20) < 15, torch.arange(20) // 7, NOWHERE), torch.arange(20) // 3])
+    wanted = []
+    for row, of_row in zip(outputs, window):
+        for w in range(int(of_row.max()) + 1):
+            near = row[(of_row >= max(0, w - around)) & (of_row <= w + around)]
+            wanted.append(torch.cat([near.mean(0), near.amax(0), row[of_row == w][-1]]))
+    assert torch.allclose(pool(outputs, window, around), torch.stack(wanted), atol=1e-6)
+
+
 @pytest.mark.parametrize("quarters, wanted", [(16, [0, 1]), (19.9, [0, 1]), (20.1, [0, 1, 2]), (8, [0]), (4, [0])])
 def test_a_rest_shorter_than_half_a_window_joins_the_last(quarters, wanted):
     words = ["p40", *["wait12"] * int(quarters), *[f"wait{round(quarters % 1 * 12)}"] * bool(quarters % 1), "endp40"]
@@ -43,14 +56,15 @@ def test_words_belong_to_the_window_in_which_they_stand():
     assert windows_of(ENCODING, words, 4).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("around", [0, 1])
 @pytest.mark.parametrize("arch", MODELS)
-def test_a_piece_is_judged_alike_alone_in_a_batch_and_from_disk(arch):
+def test_a_piece_is_judged_alike_alone_in_a_batch_and_from_disk(arch, around):
     torch.manual_seed(1)
     sizes = MODELS[arch].DEFAULTS | tiny.SIZES
-    net = new_net(arch, sizes, None, VOCAB, 2)
+    net = new_net(arch, sizes, None, VOCAB, 2, around=around)
     with torch.no_grad():
         net.head[0].running_mean.uniform_(-0.1, 0.1)
-    read = from_tensors(arch, to_tensors(net), 2)
+    read = from_tensors(arch, to_tensors(net), 2, around=around)
     together = read(*collate(pieces(), VOCAB.pad))
     alone = torch.cat([read(*collate([p], VOCAB.pad)) for p in pieces()])
     assert torch.allclose(together, alone, atol=1e-5)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+import torch
 
 import generate
 from clara.corpus import Corpus
@@ -114,8 +115,10 @@ def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
 
 
 def test_several_models_compose_in_turns_and_in_any_number_of_processes(models, corpus):
-    made, again = (human_and_generated(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n) for n in (1, 3))
-    pd.testing.assert_frame_equal(made, again)
+    made, *again = (human_and_generated(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n, device=device)
+                    for n, device in ((1, "cpu"), (3, "cpu"), (2, "cpu:0")))  # the last in processes as they are for a GPU
+    for other in again:
+        pd.testing.assert_frame_equal(made, other)
     by = [json.loads(s).get("model") for s in made["settings"] if s and "damaged" not in s]
     assert by == [models[i].name for i in (0, 1, 0, 1, 0) for _ in range(PER_PROMPT)]  # three prompts of train, two of valid
 
@@ -154,7 +157,7 @@ def critic(made, corpus):
     from clara.models import MODELS
 
     sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
-    return training.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=6, lr=0.02, bs=8, tell=lambda _: None), table
+    return training.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=10, lr=0.02, bs=8, tell=lambda _: None), table
 
 
 def test_figures_are_told_from_noise(critic):
@@ -183,6 +186,37 @@ def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
     for moved in (shift, None):
         (found, n_found), (rolls, n_steps) = kept.rolls(rows, moved), collate_rolls(pieces, moved)
         assert n_found == n_steps and np.array_equal(found.numpy(), rolls.numpy()) and rolls.any()
+
+
+def test_a_run_of_an_excerpt_is_its_roll_from_there_on(made, corpus):
+    table = made[:9].assign(words=made["words"].str.split())
+    kept, rows, shift = Rolls(table, corpus.encoding, ["generated", "human"]), np.array([4, 0, 7, 4]), np.array([5, -6, 0, 5])
+    runs = kept.runs(rows, np.random.default_rng(3))
+    (whole, n_whole), (found, n_found) = kept.rolls(rows, shift), kept.rolls(rows, shift, runs)
+    assert (runs % 12 == 0).all() and len(set(map(tuple, runs.tolist()))) > 1 and found.any()
+    for one, run, all_of_it, steps, (first, many) in zip(found, n_found, whole, n_whole, runs):
+        assert run == many >= 0.5 * (steps // 12) * 12 - 12 and first + many <= steps
+        assert np.array_equal(one[:, :, :many], all_of_it[:, :, first:first + many]) and not one[:, :, many:].any()
+
+
+def test_classes_of_unequal_number_are_drawn_alike(made, corpus):
+    table = made.assign(words=made["words"].str.split())
+    table = table[(table["label"] == "human") | (np.arange(len(table)) % 3 == 0)].reset_index(drop=True)
+    kept = Rolls(table, corpus.encoding, ["generated", "human"])
+    drawn = np.bincount(kept.label[np.concatenate(kept.batches(4, np.random.default_rng(0)))])
+    have = np.bincount(kept.label)
+    assert have[0] < drawn[0] and drawn[1] < have[1]
+
+
+def test_the_mean_of_the_weights_follows_them():
+    net = torch.nn.Linear(1, 1, bias=False)
+    mean = training.running_mean(net)
+    for step in range(5000):
+        with torch.no_grad():
+            net.weight.fill_(step % 2)
+        mean.update_parameters(net)
+        assert step > 5 or abs(mean.module.weight.item() - step % 2) < 0.95
+    assert mean.module.weight.item() == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_net_learns_from_rolls(made, corpus):
