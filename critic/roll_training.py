@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from clara.devices import choose_device
+from clara.errors import BadSetting
 from critic.classifier import HUMAN, new_classifier
 from critic.rolls import KEYS, SIZES, RollNet, roll
 from critic.training import WINDOW, Best, class_weights, classes_of, running_mean
@@ -78,7 +79,7 @@ class Rolls:
         return [order[at:at + bs] for at in range(0, len(order) - bs + 1, bs)] or [order]
 
 
-def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=8, lr=3e-3, bs=64, seed=0, device="cpu", tell=print):
+def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, start=None, epochs=8, lr=3e-3, bs=64, seed=0, device="cpu", tell=print):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -87,6 +88,7 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     encoding, vocab : of the text, which is decoded
     train_split : the split to learn from
     quarters : of a window
+    start : Classifier of this kind, classes and windows, whose weights are the start, or None
     epochs : passes over the excerpts
     lr : the highest rate
     bs : excerpts at a time
@@ -97,12 +99,22 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     Returns
     -------
     Critic or ComposerClassifier
+
+    Raises
+    ------
+    BadSetting
+        If the start is of another kind.
     """
     torch.manual_seed(seed)
     rng, classes = np.random.default_rng(seed), classes_of(table)
+    if start and (start.kind, start.classes, start.window_quarters, start.encoding.steps_per_quarter) != ("rolls", classes, quarters, encoding.steps_per_quarter):
+        raise BadSetting("the start must read piano rolls of the same grid, tell the same classes and judge the same windows")
     device, bf16, _ = choose_device(device)
     learn, valid = (Rolls(table[table["split"] == s], encoding, classes, device) for s in (train_split, "valid"))
-    net = RollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES).to(device, memory_format=torch.channels_last)
+    net = RollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES)
+    if start:
+        net.load_state_dict({k.removeprefix("head."): v for k, v in start.tensors.items()})
+    net.to(device, memory_format=torch.channels_last)
     per_epoch = len(learn.batches(bs, np.random.default_rng(0)))
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)

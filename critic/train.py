@@ -34,6 +34,7 @@ def parser():
     start("--from-scratch", action="store_true", help="start from no weights")
     start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
     net.add_argument("--statistics", action="store_true", help="read what can be counted; alone, starting from no weights, or with --frozen")
+    net.add_argument("--start", metavar="FOLDER", help="with --rolls, what it learned there is the start; a critic that is to hear newer generators, too")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
     for size, told in (("--emb-sz", "width of the embedding"), ("--n-hid", "LSTM units, or channels"), ("--n-layers", "LSTM layers, or convolutions")):
         net.add_argument(size, type=cli.at_least(1), metavar="N", help=f"{told}; with --from-scratch, without them 256/512/2, 128/128/10 of a wavenet")
@@ -95,6 +96,7 @@ def _refused(args):
           "--statistics stands alone or goes with --frozen": args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen),
           "--frozen keeps what --pretrained names": args.frozen and not args.pretrained,
           "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
+          "--start goes with --rolls": args.start and not args.rolls,
           "--around goes with a net that reads text and learns as a whole": args.around and (args.frozen or not (args.pretrained or args.from_scratch)),
           "--arch goes with --from-scratch": args.arch and not args.from_scratch,
           "sizes go with --from-scratch": _sizes(args) and not args.from_scratch}
@@ -126,6 +128,7 @@ def _start(args, table, made):
 
 def _learned(args, table, made, start, device):
     """The classifier of the kind that was asked for."""
+    from critic.classifier import ComposerClassifier, Critic
     from critic.roll_training import train_rolls
     from critic.statistics_training import train_statistics
     from critic.training import HUMAN, WINDOW, train, train_frozen
@@ -136,7 +139,8 @@ def _learned(args, table, made, start, device):
     if args.frozen:
         return train_frozen(table, *start, counts=args.statistics, device=device, **how)
     if args.rolls:
-        return train_rolls(table, *start[:2], device=device, **passes, **how)
+        begun = args.start and (Critic if HUMAN in set(table["label"]) else ComposerClassifier).load(args.start)
+        return train_rolls(table, *start[:2], start=begun or None, device=device, **passes, **how)
     if args.statistics:
         return train_statistics(table, *start[:2], **passes, **how)
     return train(table, *start, around=args.around, dropout=args.dropout, device=device, **passes, **how)

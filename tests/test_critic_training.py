@@ -228,6 +228,18 @@ def test_a_net_learns_from_rolls(made, corpus):
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
 
+def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
+    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
+    learned = train_rolls(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None)
+    learned.save(tmp_path / "learned")
+    start = Critic.load(tmp_path / "learned")
+    told = []
+    further = train_rolls(table, corpus.encoding, vocab, quarters=4, start=start, epochs=1, lr=1e-4, bs=8, tell=told.append)
+    assert figures(further, table)["auc"] > 0.9 and float(told[0].split()[5]) < 0.5
+    with pytest.raises(BadSetting, match="same windows"):
+        train_rolls(table, corpus.encoding, vocab, quarters=2, start=start, epochs=1, bs=8)
+
+
 def test_a_net_learns_from_statistics(made, corpus):
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
     a, b = (train_statistics(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
