@@ -16,18 +16,15 @@ Contents: `COLUMNS`, `read_excerpts`, `human_and_generated`, `composers`.
 
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
-from multiprocessing import get_context
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from clara import cli
-from clara.compiled import load_all
 from clara.errors import BadSetting, NoData
 from clara.vocab import spelled
+from critic.continuations import Task, continued
 from critic.damages import DAMAGES
 
 EXAMPLES = """
@@ -39,7 +36,7 @@ EXCERPTS, SETTINGS = "excerpts.csv", "excerpts.json"
 COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "words"]
 PROMPT, SEAM, ENDING = 16, 4, 4  # quarters: of a prompt, cut off after it, cut off at the end
 BEGINNINGS = 0.2  # share of excerpts that begin with their piece
-PER_PROMPT, TOGETHER = 8, 32  # continuations of a prompt; prompts whose continuations are composed in one batch
+PER_PROMPT = 8  # continuations of a prompt
 OTHERS, OTHERS_SEED = 0.3, 0  # share of the training works that is kept for a second opinion; the same works whatever else is left to chance
 TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9, 0.95, 0.98, 1.0), (1.0, 1.0, 1.0, 0.5)
 USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.9, 0.95, 1.0, 1.1, 1.2), 0.98  # share of what is composed that is sampled as generate.py does
@@ -103,16 +100,6 @@ class Pieces:
             sum(encoding.steps(words)) / encoding.steps_per_quarter
 
 
-@dataclass(frozen=True)
-class _Task:
-    """Continuations of one prompt, or of nothing: by which model, from what, how, and with which seed."""
-
-    model: int
-    prompt: object
-    settings: list
-    seed: int
-
-
 def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="cpu", on_step=None):
     """Excerpts of both classes.
 
@@ -158,12 +145,13 @@ def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="
             settings = [_settings(rng) for _ in range(PER_PROMPT)]
             prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at else None
             places.append((i, at))
-            tasks.append(_Task(len(tasks) % len(models), prompt if prompt is not None and len(prompt) else None, settings, int(rng.integers(2**31))))
-    composing = _composed(models, tasks, quarters, workers, device, on_step)  # and meanwhile
+            tasks.append(Task(len(tasks) % len(models), prompt if prompt is not None and len(prompt) else None, settings, int(rng.integers(2**31))))
+    composing = continued(models, tasks, SEAM + quarters + ENDING, workers, device, on_step)  # and meanwhile
     rows = [pieces.row(label, i, at, there(i, at) if notes is None else notes, told) for label, i, at, notes, told in cut]
     for (i, at), task, composed in zip(places, tasks, composing):
-        by = {"model": Path(models[task.model]).name} if len(models) > 1 else {}
-        rows += [pieces.row(GENERATED, i, at, notes, json.dumps(_told(how) | by)) for notes, how in zip(composed, task.settings)]
+        by, first = {"model": Path(models[task.model]).name} if len(models) > 1 else {}, (PROMPT if task.prompt is not None else 0) + SEAM
+        rows += [pieces.row(GENERATED, i, at, crop(notes, first * step, (first + quarters) * step), json.dumps(_told(how) | by))
+                 for notes, how in zip(composed, task.settings)]
     return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
 
 
@@ -178,67 +166,6 @@ def _shared_vocab(models, corpus):
         if model.vocab.words != found[0].vocab.words:
             raise BadSetting(f"{folder} and {models[0]} know different words")
     return found[0].vocab
-
-
-def _composed(models, tasks, quarters, workers, device, on_step):
-    """What comes of each task, in their order: an iterator over lists of NoteSequence, prompt, seam and ending cut off. Processes begin at once."""
-    together = max(1, min(TOGETHER, -(-len(tasks) // (workers * len(models)))))
-    of_model = [range(i, len(tasks), len(models)) for i in range(len(models))]
-    batches = sorted((mine[at:at + together] for mine in of_model for at in range(0, len(mine), together)), key=lambda batch: batch[0])
-    return _in_order(batches, _side_by_side(models, [[tasks[i] for i in batch] for batch in batches], quarters, workers, device), on_step)
-
-
-def _in_order(batches, composed, on_step):
-    """What comes of each task: of batches, sorted by their first task, what comes of them."""
-    ready, first = {}, 0
-    for batch, pieces in zip(batches, composed):
-        ready |= dict(zip(batch, pieces))
-        while first in ready:
-            yield ready.pop(first)
-            first += 1
-        if on_step:
-            on_step(len(batch))
-
-
-def _side_by_side(models, batches, quarters, workers, device):
-    """What comes of each batch of tasks of one model, an iterator; composed in processes, which begin at once."""
-    compose = partial(_compose, quarters)
-    if workers == 1:
-        _load_generators(models, device)
-        return map(compose, batches)
-    import clara.generator  # noqa: F401 - with all that it compiles, which is loaded once for all workers
-
-    load_all()
-    context = get_context(None if device == "cpu" else "spawn")  # a GPU that was taken up is lost to what forks
-    pool = ProcessPoolExecutor(workers, context, _load_generators, (models, device))
-    composed = pool.map(compose, batches)
-    pool.shutdown(wait=False)  # when all are done
-    return composed
-
-
-_generators = []  # of this process
-
-
-def _load_generators(models, device):
-    """Take up composing with these models, on one thread."""
-    import torch
-
-    from clara.generator import Generator
-
-    torch.set_num_threads(1)
-    _generators[:] = [Generator.load(model, device=device) for model in models]
-
-
-def _compose(quarters, tasks):
-    """Tasks of one model."""
-    from clara.notes import crop
-
-    generator = _generators[tasks[0].model]
-    prompts, settings, seeds = zip(*((task.prompt, how, task.seed + i) for task in tasks for i, how in enumerate(task.settings)))
-    step, samples = generator.encoding.steps_per_quarter, generator.continue_each(prompts, SEAM + quarters + ENDING, list(settings), seeds)
-    befores = [(PROMPT if prompt is not None else 0) + SEAM for prompt in prompts]
-    pieces = [crop(s.notes, before * step, (before + quarters) * step) for s, before in zip(samples, befores)]
-    return [pieces[at:at + PER_PROMPT] for at in range(0, len(pieces), PER_PROMPT)]
 
 
 def _settings(rng):
