@@ -39,7 +39,6 @@ def parser():
     for size, told in (("--emb-sz", "width of the embedding"), ("--n-hid", "LSTM units, or channels"), ("--n-layers", "LSTM layers, or convolutions")):
         net.add_argument(size, type=cli.at_least(1), metavar="N", help=f"{told}; with --from-scratch, without them 256/512/2, 128/128/10 of a wavenet")
     net.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
-    net.add_argument("--keys", type=cli.at_least(1), default=1, metavar="N", help="with --frozen, how often each excerpt is read; in other keys from the second time on")
     net.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
     net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
     net.add_argument("--drop-mult", type=cli.within(0, 3), default=0.3, metavar="X", help="scales all dropouts; those of the encoder")
@@ -96,7 +95,6 @@ def _refused(args):
     no = {"one of --pretrained, --from-scratch, --rolls, --statistics is required": not (args.pretrained or args.from_scratch or args.rolls or args.statistics),
           "--statistics stands alone or goes with --frozen": args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen),
           "--frozen keeps what --pretrained names": args.frozen and not args.pretrained,
-          "--keys goes with --frozen": args.keys > 1 and not args.frozen,
           "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
           "--start goes with --rolls": args.start and not args.rolls,
           "--around goes with a net that reads text and learns as a whole": args.around and (args.frozen or not (args.pretrained or args.from_scratch)),
@@ -139,7 +137,7 @@ def _learned(args, table, made, start, device):
     how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
     passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     if args.frozen:
-        return train_frozen(table, *start, counts=args.statistics, keys=args.keys, device=device, **how)
+        return train_frozen(table, *start, counts=args.statistics, device=device, **how)
     if args.rolls:
         begun = args.start and (Critic if HUMAN in set(table["label"]) else ComposerClassifier).load(args.start)
         return train_rolls(table, *start[:2], start=begun or None, device=device, **passes, **how)

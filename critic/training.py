@@ -2,7 +2,7 @@
 
 The encoder of a language model is fine-tuned with a new head (ULMFiT, Howard and Ruder 2018): first the head
 alone, then all, lower layers at lower rates, in another key each time a piece is read. Or the encoder is frozen: it stays as it is, each excerpt
-is read once or some times (a critic's in some key, a composer's first in its own), and the head is learned on what all layers told, in a tenth of
+is read once (a critic's in some key, a composer's in its own), and the head is learned on what all layers told, in a tenth of
 the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
 
 Contents: `train`, `train_frozen`, `figures`, `window_logits`, `Best`, `running_mean`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
@@ -23,7 +23,6 @@ from critic.statistics_net import counted_by_window
 
 WINDOW = 8.0  # quarters
 STEPS, STEP_SIZE, DECAY, TELL = 1500, 512, 0.3, 100  # of learning a frozen net's head
-NEAR_KEYS = 3  # semitones up or down, that a composer's music may move and still be his
 LAYER_RATIO = 2.6  # of the rates of neighbouring parameter groups, as in ULMFiT
 MEAN_DECAY, MEAN_START = 0.998, 10  # of a running mean of weights: per batch, and batches that it is a plain mean of at first
 BUCKET = 16  # batches whose excerpts are sorted by length
@@ -150,25 +149,17 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     return new_classifier(arch, sizes, encoding, vocab, best.tensors, classes, quarters, best.temperature, around=around)
 
 
-def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, keys=1, lr=1e-3, seed=0,
-                 device="cpu", tell=print):
-    """Learn heads on the encoder as it is, each from draws of its own; parameters and result as `train`, and
-
-    Parameters
-    ----------
-    counts : whether they read what can be counted, too
-    keys : how often each excerpt is read; a composer's first in its own key, then in keys some semitones away, a critic's each time in any
-    """
+def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, device="cpu",
+                 tell=print):
+    """Learn heads on the encoder as it is, each from draws of its own; with counts they read what can be counted, too. Else parameters and result as `train`."""
     from clara.vocab import SHIFTS, transposition_tables
 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters, counts)
-    tables = transposition_tables(vocab, encoding, SHIFTS if HUMAN in classes else range(-NEAR_KEYS, NEAR_KEYS + 1))
+    tables = transposition_tables(vocab, encoding, SHIFTS) if HUMAN in classes else None
     net = from_tensors(arch, tensors, len(classes), FROZEN, counts).to(choose_device(device)[0])
-    passes = [_summaries(net, learn, rng, tables if again or HUMAN in classes else None) for again in range(keys)]
-    told, labels = (torch.cat(column) for column in zip(*passes))
-    valid_told, valid_labels = _summaries(net, valid)
+    (told, labels), (valid_told, valid_labels) = _summaries(net, learn, rng, tables), _summaries(net, valid)
     net.cpu().fit(told)
     told, valid_told = net.standardised(told), net.standardised(valid_told)
     net.heads.requires_grad_(True)

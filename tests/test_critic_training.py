@@ -264,24 +264,6 @@ def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
     assert classifier.score(pieces).tolist() == again.score(pieces).tolist()
 
 
-@pytest.mark.parametrize("names, moved", [({"human": "bach", "generated": "liszt"}, [False, True, True, False]),
-                                          ({}, [True, True, True, False])], ids=["composers", "critic"])
-def test_excerpts_are_read_in_several_keys(made, corpus, monkeypatch, names, moved):
-    table, model, passes = made.assign(words=made["words"].str.split(), label=made["label"].replace(names)), tiny.checkpoint(), []
-    summaries = training._summaries
-
-    def watched(net, excerpts, rng=None, tables=None):
-        told, labels = summaries(net, excerpts, rng, tables)
-        passes.append((told, tables))
-        return told, labels
-    monkeypatch.setattr(training, "_summaries", watched)
-    monkeypatch.setattr(training, "STEPS", training.TELL)
-    training.train_frozen(table, corpus.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, quarters=QUARTERS, keys=3, tell=lambda _: None)
-    assert [tables is not None for _, tables in passes] == moved
-    learned = [told for told, _ in passes[:3]]
-    assert len({told.shape for told in learned}) == 1 and not any(torch.equal(learned[0], other) for other in learned[1:])
-
-
 @pytest.fixture(scope="module")
 def counting(made, corpus):
     """A head that reads what can be counted, too."""
