@@ -245,7 +245,7 @@ def parser():
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes, but not of which works are held out")
     run("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="processes; each composes for prompts of its own")
-    run("--device", default="cpu", metavar="DEVICE", help="what composes; cpu, cuda, cuda:1, auto")
+    run("--device", default="cpu", metavar="DEVICE", help="what computes; auto, cpu, cuda, cuda:1, for composing; without it cpu")
     return p
 
 
