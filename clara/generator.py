@@ -69,7 +69,7 @@ class Generator:
     ----------
     checkpoint : clara.checkpoint.Checkpoint
     precision : of the steps, in `clara.sampling.steppers.PRECISIONS`
-    device : as torch takes it; a GPU is worth it from hundreds of pieces on
+    device : as torch takes it; a GPU is for many pieces at once
     """
 
     def __init__(self, checkpoint, precision="auto", device="cpu"):
@@ -141,6 +141,8 @@ class Generator:
         BadSetting
             As `generate`.
         """
+        if not len(prompts) == len(settings) == len(seeds) > 0:
+            raise BadSetting(f"prompts, settings and seeds must be as many, at least 1, not {len(prompts)}, {len(settings)} and {len(seeds)}")
         each = {id(prompt): prompt for prompt in prompts}
         begun = [self._begin(quarters, prompt, None, None) for prompt in each.values()]
         row_of = {key: row for row, key in enumerate(each)}

@@ -140,7 +140,7 @@ def _learned(args, table, made, start, device):
         return train_frozen(table, *start, counts=args.statistics, device=device, **how)
     if args.rolls:
         begun = args.start and (Critic if HUMAN in set(table["label"]) else ComposerClassifier).load(args.start)
-        return train_rolls(table, *start[:2], start=begun or None, device=device, **passes, **how)
+        return train_rolls(table, *start[:2], start=begun, device=device, **passes, **how)
     if args.statistics:
         return train_statistics(table, *start[:2], **passes, **how)
     return train(table, *start, around=args.around, dropout=args.dropout, device=device, **passes, **how)

@@ -24,7 +24,7 @@ from critic.statistics_net import counted_by_window
 WINDOW = 8.0  # quarters
 STEPS, STEP_SIZE, DECAY, TELL = 1500, 512, 0.3, 100  # of learning a frozen net's head
 LAYER_RATIO = 2.6  # of the rates of neighbouring parameter groups, as in ULMFiT
-MEAN_DECAY, MEAN_START = 0.998, 10  # of a running mean of weights: per batch, and batches that it is a plain mean of at first
+MEAN_DECAY, MEAN_START = 0.998, 10  # of a running mean of weights: per batch; at first less, so that after n batches it is of about the last n / 10
 BUCKET = 16  # batches whose excerpts are sorted by length
 
 

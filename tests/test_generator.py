@@ -85,6 +85,9 @@ def test_continuations_of_several_prompts_are_those_of_each(generator):
     each = generator.continue_each(prompts, 6, settings, seeds)
     alone = [generator.generate(1, 6, prompt, how, seed=seed)[0] for prompt, how, seed in zip(prompts, settings, seeds)]
     assert each == alone and len({" ".join(p.words) for p in each}) == 4
+    for some in ([], prompts[:3]):
+        with pytest.raises(BadSetting, match="as many"):
+            generator.continue_each(some, 6, settings, seeds)
 
 
 def test_settings_reach_the_choice(generator):
