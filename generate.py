@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).resolve().parent / "pretrained"
 COMPOSER = "notewise-large"  # of what is shipped
 TOGETHER = 256  # pieces at a time
 PRECISIONS = ("auto", "int8", "float32")
-SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition_penalty", "repetition_quarters")
+SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition_penalty", "repetition_quarters", "match")
 ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
 UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
@@ -59,6 +59,8 @@ def parser():
     freedom("--repetition-penalty", type=cli.at_least(1, float), default=1.0, metavar="X",
             help="by how much notes that came lately lose odds; 1 for none")
     freedom("--repetition-quarters", type=cli.above(0), default=4.0, metavar="X", help="how long ago is lately")
+    freedom("--match", type=cli.at_least(0, float), default=1.0, metavar="X",
+            help="how much of a piece comes again later in it, in the same key or another; 1 as in music, 0 as the net alone has it")
     freedom("--seed", type=cli.at_least(0), metavar="N", help="of what is left to chance; each next piece takes the next, without it by the clock")
     asked = p.add_argument_group("what the notes must keep to").add_argument
     asked("--key", metavar="KEY", help="a scale, major or harmonic minor: C, F# major, Bb minor, Am")
@@ -329,7 +331,7 @@ def _replay(args):
 
     try:
         run = LATER | json.loads(Path(args.replay).read_text(encoding="utf-8"))
-        settings = {name: getattr(args, name) for name in SETTINGS} | run["settings"]
+        settings = {name: getattr(args, name) for name in SETTINGS} | {"match": 0.0} | run["settings"]  # unknown to older runs, too
         given = args.soundfont  # the earlier one may be gone, or another be wanted
         for name in REPLAYED:
             setattr(args, name, settings[name] if name in SETTINGS else run[name])

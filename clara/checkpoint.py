@@ -23,6 +23,7 @@ from safetensors.torch import load, save
 from clara import encodings
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_whole
+from clara.match_model import MatchModel
 from clara.models import architecture
 from clara.vocab import CONTROL_WORDS, Vocab
 
@@ -41,7 +42,7 @@ class Checkpoint:
     encoding : the encoding of its text
     vocab : Vocab
     tensors : dict of weights by name, on the CPU
-    info : dict with `training`, `versions` and `figures`, as in config.json
+    info : dict with `training`, `versions`, `figures` and, where one was fitted, `match`, as in config.json
     """
 
     arch: str
@@ -59,6 +60,10 @@ class Checkpoint:
     def reader(self):
         """The net to read and compose with, float32 on the CPU."""
         return architecture(self.arch).Reader(self.tensors)
+
+    def match_model(self):
+        """The clara.match_model.MatchModel that was fitted to it, or None."""
+        return MatchModel.of(self.info["match"]) if "match" in self.info else None
 
     def save(self, folder, precision=torch.float16):
         """Write the folder's three files, each whole.
@@ -105,9 +110,10 @@ class Checkpoint:
             raise CheckpointMismatch(f"{folder / VOCAB}: {e}") from e
         try:
             encoding = encodings.make(config["encoding"])
-            info = {k: config[k] for k in ("training", "versions", "figures") if k in config}
+            info = {k: config[k] for k in ("training", "versions", "figures", "match") if k in config}
             checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
             checkpoint._check(folder, config)
+            checkpoint.match_model()
         except (BadSetting, KeyError, TypeError) as e:
             raise CheckpointMismatch(f"{folder / CONFIG}: {type(e).__name__} {e}") from e
         return checkpoint

@@ -1,17 +1,15 @@
 """The cost of held-out pieces in nats per quarter note, exact per piece.
 
-Contents: `nats_per_piece`, `nats_per_quarter`.
+Contents: `nats_per_piece`, `log_probabilities`, `nats_per_quarter`.
 """
 
 import torch
-import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 WINDOW = 512  # words read at a time; the state is carried, so it changes speed alone
 MOST_LOGITS = 2**25  # at a time, an eighth of a GB, where a vocabulary is large
 
 
-@torch.no_grad()
 def nats_per_piece(reader, pieces, pad_id, bs=32):
     """The cost of each piece from its first word to xxeos, given xxbos and nothing else.
 
@@ -26,26 +24,43 @@ def nats_per_piece(reader, pieces, pad_id, bs=32):
     -------
     float64 tensor (n,), in nats
     """
-    nats = torch.zeros(len(pieces), dtype=torch.float64)
+    told = log_probabilities(reader, pieces, [ids[1:, None] for ids in pieces], pad_id, bs)
+    return torch.tensor([-t.sum() for t in told], dtype=torch.float64)
+
+
+@torch.no_grad()
+def log_probabilities(reader, pieces, asked, pad_id, bs=32):
+    """How likely some words are at each place of each piece, given all that stands before.
+
+    Parameters
+    ----------
+    reader, pieces, pad_id, bs : as `nats_per_piece`
+    asked : list of n int arrays (length - 1, k), the words asked about after each word but the last
+
+    Returns
+    -------
+    list of n float64 arrays (length - 1, k), in nats
+    """
+    told = [None] * len(pieces)
     by_length = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
     for at in range(0, len(pieces), bs):
         rows = by_length[at:at + bs]
-        ids = pad_sequence([torch.as_tensor(pieces[i]).long() for i in rows], batch_first=True, padding_value=pad_id)
-        nats[rows] = _read(reader, ids, pad_id)
-    return nats
+        ids = pad_sequence([torch.as_tensor(pieces[i][:-1]).long() for i in rows], batch_first=True, padding_value=pad_id)
+        words = pad_sequence([torch.as_tensor(asked[i]).long() for i in rows], batch_first=True, padding_value=pad_id)
+        for i, found in zip(rows, _read(reader, ids, words)):
+            told[i] = found[:len(asked[i])].numpy()
+    return told
 
 
-def _read(reader, ids, pad_id):
-    """Summed cost of each row of padded ids (bs, n), float64 (bs,)."""
+def _read(reader, ids, words):
+    """Log probabilities of words (bs, n, k) after padded ids (bs, n), float64 (bs, n, k)."""
     device = next(reader.parameters()).device
-    state, nats = reader.start(len(ids)), torch.zeros(len(ids), dtype=torch.float64)
+    state, told = reader.start(len(ids)), []
     window = max(1, min(WINDOW, MOST_LOGITS // (len(ids) * reader.vocab_sz)))
-    for at in range(0, ids.shape[1] - 1, window):
-        x, y = ids[:, at:at + window].to(device), ids[:, at + 1:at + 1 + window].to(device)
-        logits, state = reader(x[:, :y.shape[1]], state)
-        cost = F.cross_entropy(logits.transpose(1, 2), y, ignore_index=pad_id, reduction="none")
-        nats += cost.double().sum(1).cpu()
-    return nats
+    for part, of_part in zip(ids.split(window, dim=1), words.split(window, dim=1)):
+        logits, state = reader(part.to(device), state)
+        told.append((logits.gather(2, of_part.to(device)) - logits.logsumexp(2, keepdim=True)).double().cpu())
+    return torch.cat(told, dim=1)
 
 
 def nats_per_quarter(reader, corpus, split):

@@ -13,6 +13,7 @@ from clara.checkpoint import Checkpoint, weights_hash
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.evaluate import nats_per_piece
+from clara.matches import Forms
 from clara.midi import read_midi
 from clara.notes import COMMON_TIME, NoteSequence, crop, mend_like, select
 from clara.sampling.engine import sample, sample_each, stream
@@ -73,7 +74,8 @@ class Generator:
     """
 
     def __init__(self, checkpoint, precision="auto", device="cpu"):
-        self.encoding, self.vocab = checkpoint.encoding, checkpoint.vocab
+        self.encoding, self.vocab, match = checkpoint.encoding, checkpoint.vocab, checkpoint.match_model()
+        self.matching = match and (match, Forms(self.vocab, self.encoding))
         self.reader = checkpoint.reader().to(device)
         self.make_stepper, self.precision = stepper_maker(self.reader, precision)
 
@@ -118,7 +120,7 @@ class Generator:
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
         grammar, seeds = self.grammar(rules, line), [seed + i for i in range(n)]
         texts = sample(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, seeds,
-                       self.encoding.steps_per_quarter, self._close(grammar, cadence, key), threads, on_step, stop)
+                       self.encoding.steps_per_quarter, self._close(grammar, cadence, key), self.matching, threads, on_step, stop)
         each = _for_each(settings, n)
         return [self._sample(words, self.vocab.text(t), prompt, s, qpm, how) for t, s, how in zip(texts, seeds, each) if t is not None]
 
@@ -148,7 +150,7 @@ class Generator:
         row_of = {key: row for row, key in enumerate(each)}
         rows = np.array([row_of[id(prompt)] for prompt in prompts])
         texts = sample_each(self.reader, self.make_stepper, self.grammar(rules), settings, [ids for *_, ids in begun], rows, begun[0][0], seeds,
-                            self.encoding.steps_per_quarter, threads=threads)
+                            self.encoding.steps_per_quarter, matching=self.matching, threads=threads)
         return [self._sample(begun[row][2], self.vocab.text(t), prompt, seed, begun[row][1], how)
                 for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)]
 
@@ -175,7 +177,7 @@ class Generator:
             return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
         texts = search(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, [seed + i for i in range(n)],
                        self.encoding.steps_per_quarter, max(1, round(block_quarters * self.encoding.steps_per_quarter)), rated,
-                       self._close(grammar, cadence, key), threads, on_step, stop)
+                       self._close(grammar, cadence, key), self.matching, threads, on_step, stop)
         each = _for_each(settings, n)
         return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm, each[i]) for t, i in texts]
 
@@ -209,7 +211,7 @@ class Generator:
         grammar, told = self.grammar(rules, line), set()
         before, clock = sum(self.encoding.steps(words)), 0
         for text, now in stream(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, seed,
-                                self.encoding.steps_per_quarter, self._close(grammar, cadence, key)):
+                                self.encoding.steps_per_quarter, self._close(grammar, cadence, key), self.matching):
             ended = len(text) == 0 or now == steps
             if now == clock and not ended:
                 continue
@@ -254,7 +256,7 @@ class Generator:
         after = self.prompt_words(replace(later, start=later.start - last))[0]
         steps = last - sum(self.encoding.steps(before))
         texts = sample(self.reader, self.make_stepper, self.grammar(rules), settings or Settings(), self.vocab.ids(["xxbos", *before]),
-                       steps, [seed + i for i in range(n)], self.encoding.steps_per_quarter, threads=threads)
+                       steps, [seed + i for i in range(n)], self.encoding.steps_per_quarter, matching=self.matching, threads=threads)
         filled = [before + self.vocab.text(t) for t in texts]
         soon = after[:int((np.cumsum(self.encoding.steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())]
         with_it, without = ([self.vocab.ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))

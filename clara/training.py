@@ -23,6 +23,7 @@ from clara.distributed import Together
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.evaluate import nats_per_quarter
 from clara.files import make_folder, write_whole
+from clara.match_model import fit_to
 from clara.models import architecture
 from clara.plots import plot_history
 from clara.transfer import for_vocabulary, from_scratch
@@ -259,15 +260,14 @@ def _finish(learn, out, corpus, valid_split, interrupted):
     """Exact figures of the best weights, config, plot and card."""
     history = learn.run_folder.history
     best = Checkpoint.load(out)
-    reader = best.reader().to(learn.dls.device)
     figures = {"epochs": len(history), "minutes": history[-1]["minutes"] if history else 0.0}
     figures |= {"interrupted": True} if interrupted else {}
     if history:
         plot_history(history, out / "loss.png")
-    if not interrupted:
-        for split in (valid_split, "test"):
-            if (corpus.manifest["split"] == split).any():
-                figures[f"{split}_nats_per_quarter"] = round(nats_per_quarter(reader, corpus, split), 4)
+    if not interrupted and valid_split == "valid":
+        figures |= fit_to(best, corpus, learn.dls.device)
+    elif not interrupted:  # nothing that a match model could be fitted to
+        figures["train_nats_per_quarter"] = round(nats_per_quarter(best.reader().to(learn.dls.device), corpus, "train"), 4)
     best.info["figures"] = figures
     best.save(out)
     write_whole(out / CARD, model_card(best))

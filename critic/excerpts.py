@@ -39,6 +39,7 @@ BEGINNINGS = 0.2  # share of excerpts that begin with their piece
 PER_PROMPT = 8  # continuations of a prompt
 OTHERS, OTHERS_SEED = 0.3, 0  # share of the training works that is kept for a second opinion; the same works whatever else is left to chance
 TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9, 0.95, 0.98, 1.0), (1.0, 1.0, 1.0, 0.5)
+MATCHES = (1.0, 1.0, 0.0)
 USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.9, 0.95, 1.0, 1.1, 1.2), 0.98  # share of what is composed that is sampled as generate.py does
 DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
 LEAST = 0.5  # of an excerpt's quarters must be left when silence at its end is gone
@@ -176,7 +177,7 @@ def _settings(rng):
         return Settings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
     freq = float(rng.choice(RANDOM_FREQS))
     return Settings(temperature=float(rng.choice(TEMPERATURES)), top_p=float(rng.choice(TOP_PS)), random_freq=freq,
-                    top_k=0 if freq == 1 else 3)
+                    top_k=0 if freq == 1 else 3, match=float(rng.choice(MATCHES)))
 
 
 def _told(settings):

@@ -14,6 +14,7 @@ from threading import Event
 import numpy as np
 import torch
 
+from clara.matches import Memory
 from clara.sampling.leanings import Recent
 from clara.sampling.strategies import choose, settings_table
 
@@ -49,7 +50,7 @@ class Draws:
         self.generators, self.ahead = [self.generators[i] for i in rows], np.ascontiguousarray(self.ahead[:, rows])
 
 
-def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, cadence=None, threads=1,
+def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, cadence=None, matching=None, threads=1,
            on_step=None, stop=None):
     """Write one text per seed.
 
@@ -64,6 +65,7 @@ def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     seeds : list of n ints
     steps_per_quarter : of the grid
     cadence : clara.sampling.leanings.Cadence, or None
+    matching : clara.match_model.MatchModel and clara.matches.Forms, or None
     threads : at most; each takes its share of the texts
     on_step : function(steps left in the slowest sample), called now and then
     stop : threading.Event that ends it early, or None
@@ -73,10 +75,10 @@ def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     list of n lists of ids, prompt and xxeos left out; None for a text that `stop` cut off
     """
     return sample_each(reader, make_stepper, grammar, settings, [prompt_ids], np.zeros(len(seeds), dtype=np.int64), steps, seeds,
-                       steps_per_quarter, cadence, threads, on_step, stop)
+                       steps_per_quarter, cadence, matching, threads, on_step, stop)
 
 
-def sample_each(reader, make_stepper, grammar, settings, prompts, rows, steps, seeds, steps_per_quarter, cadence=None, threads=1,
+def sample_each(reader, make_stepper, grammar, settings, prompts, rows, steps, seeds, steps_per_quarter, cadence=None, matching=None, threads=1,
                 on_step=None, stop=None):
     """Write one text per seed, each on from one of several prompts; parameters and result as `sample` and
 
@@ -86,11 +88,12 @@ def sample_each(reader, make_stepper, grammar, settings, prompts, rows, steps, s
     rows : int64 array (n,), which of them each text goes on from
     """
     start = join(reader, [read(reader, grammar, ids, steps) for ids in prompts])
-    return write(make_stepper, grammar, settings_table(settings, len(seeds)), start, rows, seeds, steps, steps_per_quarter, cadence, threads,
-                 on_step, stop)
+    return write(make_stepper, grammar, settings_table(settings, len(seeds)), start, rows, seeds, steps, steps_per_quarter, cadence, matching,
+                 threads, on_step, stop)
 
 
-def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_quarter, cadence=None, threads=1, on_step=None, stop=None, until=None):
+def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_quarter, cadence=None, matching=None, threads=1, on_step=None, stop=None,
+          until=None):
     """Write one text per seed, each on from one of some places; parameters as `sample` and
 
     Parameters
@@ -109,8 +112,7 @@ def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_qua
     def some(mine, on_step=None):
         stepper = make_stepper()
         stepper.begin(start.state, rows[mine])
-        texts = _Texts(grammar, grammar.take(start.written, rows[mine]), table[mine], [seeds[i] for i in mine], steps, steps_per_quarter, cadence,
-                       until)
+        texts = _Texts(grammar, start, rows[mine], table[mine], [seeds[i] for i in mine], steps, steps_per_quarter, cadence, matching, until)
         return texts.write(stepper, start.logits[rows[mine]], on_step, stop)
     groups = np.array_split(np.arange(len(seeds)), max(1, min(threads, len(seeds) // FEWEST_TOGETHER)))
     with ThreadPoolExecutor(len(groups)) as pool:
@@ -118,7 +120,7 @@ def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_qua
         return some(groups[0], on_step) + [text for done in others for text in done.result()]
 
 
-def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None):
+def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, matching=None):
     """Write one text, word by word; parameters as `sample`.
 
     Yields
@@ -126,10 +128,10 @@ def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, ste
     ids : int64 array (n_words,), the text so far; at last without its xxeos
     clock : steps gone
     """
-    start = read(reader, grammar, prompt_ids, steps)
+    start, only = read(reader, grammar, prompt_ids, steps), np.zeros(1, dtype=np.int64)
     stepper = make_stepper()
-    stepper.begin(start.state, np.zeros(1, dtype=np.int64))
-    texts = _Texts(grammar, start.written, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence)
+    stepper.begin(start.state, only)
+    texts = _Texts(grammar, start, only, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence, matching)
     for _ in texts.advance(stepper, start.logits):
         yield texts.words[0, :texts.n_written], steps - int(texts.written["left"][0])
     yield np.array(texts.ended[0], dtype=np.int64), steps
@@ -144,11 +146,13 @@ class Start:
     logits : float32 array (n, vocab_sz), of the next word
     state : of the reader, for n texts
     written : of the grammar, for n texts
+    pasts : list of n int64 arrays, the words so far
     """
 
     logits: np.ndarray
     state: object
     written: dict
+    pasts: list
 
 
 def read(reader, grammar, prompt_ids, steps):
@@ -159,7 +163,7 @@ def read(reader, grammar, prompt_ids, steps):
     written["left"][:] = steps
     if "clock" in written:
         written["clock"][:] = 0  # a line begins where the prompt ends
-    return Start(*_told(reader, prompt_ids, reader.start(1)), written)
+    return Start(*_told(reader, prompt_ids, reader.start(1)), written, [np.asarray(prompt_ids)])
 
 
 def read_on(reader, grammar, start, row, ids):
@@ -167,13 +171,14 @@ def read_on(reader, grammar, start, row, ids):
     written = grammar.take(start.written, np.array([row]))
     for word in ids:
         written = grammar.update(written, np.array([word]))
-    return Start(*_told(reader, np.asarray(ids), reader.take(start.state, torch.tensor([row]))), written)
+    ids = np.asarray(ids)
+    return Start(*_told(reader, ids, reader.take(start.state, torch.tensor([row]))), written, [np.concatenate([start.pasts[row], ids])])
 
 
 def join(reader, starts):
     """One Start of several."""
     return Start(np.concatenate([s.logits for s in starts]), reader.join([s.state for s in starts]),
-                 {k: np.concatenate([s.written[k] for s in starts]) for k in starts[0].written})
+                 {k: np.concatenate([s.written[k] for s in starts]) for k in starts[0].written}, [past for s in starts for past in s.pasts])
 
 
 def _told(reader, ids, state):
@@ -187,14 +192,16 @@ def _told(reader, ids, state):
 class _Texts:
     """Texts that are written side by side by one stepper."""
 
-    def __init__(self, grammar, written, table, seeds, steps, steps_per_quarter, cadence, until=None):
-        self.grammar, self.written, self.table, self.draws = grammar, written, table, Draws(seeds)
+    def __init__(self, grammar, start, rows, table, seeds, steps, steps_per_quarter, cadence, matching, until=None):
+        self.grammar, self.written, self.table, self.draws = grammar, grammar.take(start.written, rows), table, Draws(seeds)
         self.least_left = -1 if until is None else steps - until  # to go, where a text is left off
         self.steps, self.n, self.ended = steps, len(seeds), [None] * len(seeds)
         self.words, self.clocks = (np.zeros((self.n, WORDS_AHEAD), dtype=np.int64) for _ in range(2))
         self.rows, self.going, self.n_written = np.arange(self.n), np.ones(self.n, dtype=bool), 0
         self.cadence = cadence
         self.recent = Recent(grammar.struck, table, steps_per_quarter) if (table[:, 5] > 1).any() else None
+        self.match, forms = matching if matching and table[:, 7].any() else (None, None)
+        self.memory = self.match and Memory(forms, start.pasts, rows)
 
     def write(self, stepper, logits, on_step, stop):
         """Until all have ended; lists of ids."""
@@ -210,6 +217,8 @@ class _Texts:
         while True:
             mask = self.grammar.allowed(self.written)
             self.grammar.bend(logits, mask, self.written)
+            if self.match:
+                self.match.bend(logits, mask, self.memory, self.table[:, 7])
             ids = choose(logits, mask, self.table, self.draws.next(), self._bias())
             self._note(ids)
             over = self.going & ((ids == self.grammar.eos) | (self.written["left"] <= self.least_left))
@@ -240,6 +249,8 @@ class _Texts:
         self.written = self.grammar.update(self.written, ids)
         if self.recent:
             self.recent.follow(self.words, self.clocks, self.n_written, clock)
+        if self.memory:
+            self.memory.follow(ids)
 
     def _end(self, over):
         """Keep the texts that have ended."""
@@ -256,3 +267,5 @@ class _Texts:
         self.draws.take(rows)
         if self.recent:
             self.recent.take(rows)
+        if self.memory:
+            self.memory.take(rows)

@@ -16,8 +16,8 @@ from clara.sampling.strategies import settings_table
 KEPT = 4  # one of so many goes on
 
 
-def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, block, rate, cadence=None, threads=1,
-           on_step=None, stop=None):
+def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, block, rate, cadence=None, matching=None,
+           threads=1, on_step=None, stop=None):
     """Write one text per seed; parameters as `clara.sampling.engine.sample` and
 
     Parameters
@@ -36,7 +36,7 @@ def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
         parents = np.arange(n) % len(texts)  # the best first, so that what is left over is theirs
         left = (len(ends) - at - 1) * block
         more = write(make_stepper, grammar, table, start, parents, [[s, at] for s in seeds], steps, steps_per_quarter,
-                     cadence if until is None else None, threads, on_step and (lambda to_go, left=left: on_step(max(to_go, left))), stop, until)
+                     cadence if until is None else None, matching, threads, on_step and (lambda to_go, left=left: on_step(max(to_go, left))), stop, until)
         if any(words is None for words in more):
             return []
         texts = [texts[p] + words for p, words in zip(parents, more)]
