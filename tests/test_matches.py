@@ -45,13 +45,13 @@ def test_every_place_as_by_the_definition(words):
 
 
 def test_a_tune_that_comes_again_is_followed():
-    tune = "p40 wait6 endp40 p44 wait6 endp44 p47 wait12 endp47".split()
+    tune = ["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47", "wait12", "endp47"]
     told = found([*tune, "p30", "wait3", "endp30", *tune])[-5]
     assert (VOCAB.words[told[0]], *told[1:]) == ("endp44", 5, 0)
 
 
 def test_in_another_key_it_is_followed_in_that_key():
-    tune = "p40 wait6 endp40 p44 wait6 endp44 p47 wait12 endp47".split()
+    tune = ["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47", "wait12", "endp47"]
     told = found([*tune, "p30", "wait3", "endp30", *(ENCODING.transpose_word(w, 5) for w in tune)])[-5]
     assert (VOCAB.words[told[0]], *told[1:]) == ("endp49", 5, 1)
 
