@@ -5,7 +5,8 @@ python benchmarks/likelihood.py MODEL=CORPUS … [--without PIECE…]
 Each piece of the valid and test splits is read from xxbos to xxeos by the weights as they
 are stored. A corpus is a folder that data_prep.encode wrote; the shipped model's is made by
 python -m data_prep.encode MIDI/piano --exclude hanon sousa --out data/notewise-12
---without adds a row for each split that holds such a piece, without it.
+--without adds a row for each split that holds such a piece, without it. Beside the net alone stands the net with its match
+model, which was fitted to valid pieces: `clara.match_model`.
 """
 
 import argparse
@@ -16,13 +17,15 @@ import record
 
 from clara.checkpoint import Checkpoint
 from clara.corpus import Corpus
-from clara.evaluate import nats_per_piece
+from clara.match_model import read
+from clara.matches import Forms
 
 
 def measure(checkpoint, corpus, split, without):
     """A row for one split, and one without some pieces where it holds any of them."""
     ids, quarters = corpus.ids(split), corpus.quarters(split)
-    nats = nats_per_piece(checkpoint.reader(), ids, corpus.vocab.pad).numpy()
+    told, match = read(checkpoint.reader(), ids, Forms(checkpoint.vocab, checkpoint.encoding), corpus.vocab.pad), checkpoint.match_model()
+    nats = np.array([[-t.target.sum(), match.nats(t).sum() if match else np.nan] for t in told])  # (pieces, 2)
     words, kept = np.array([len(i) for i in ids]), ~corpus.rows(split)["piece"].isin(without).to_numpy()
     rows = [row_of(split, nats, quarters, words)]
     if not kept.all():
@@ -32,10 +35,11 @@ def measure(checkpoint, corpus, split, without):
 
 
 def row_of(what, nats, quarters, words):
-    """A row from the cost, length and words of each piece."""
+    """A row from the costs (pieces, 2), lengths and words of pieces; the costs are the net's, and with matches, nan where there is no match model."""
     return {"what": what, "pieces": len(quarters), "quarters": round(float(quarters.sum()), 1), "words": int(words.sum()),
-            "nats_per_quarter": round(float(nats.sum() / quarters.sum()), 4),
-            "nats_per_word": round(float(nats.sum() / words.sum()), 4)}
+            **{f"nats_per_{what}{how}": round(float(cost / over.sum()), 4)
+               for how, cost in zip(("", "_with_match"), nats.sum(0)) if np.isfinite(cost)
+               for what, over in (("quarter", quarters), ("word", words))}}
 
 
 def main():

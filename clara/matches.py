@@ -12,7 +12,7 @@ from clara.compiled import BYTES1, INT32S2, LONGS, LONGS2, LONGS3, compiled
 from clara.vocab import CONTROL_WORDS
 
 WORDS_AHEAD = 1024  # room for as many more words at a time
-NAMED, LENGTH, MOVED = range(3)  # what is told of a match
+NAMED, LENGTH, MOVED, AGO = range(4)  # what is told of a match
 
 
 class Forms:
@@ -64,7 +64,7 @@ class Memory:
     def __init__(self, forms, pasts, rows):
         self.forms, room = forms, max(map(len, pasts)) + WORDS_AHEAD
         self.words, self.run, self.shift = np.zeros((3, len(pasts), room), dtype=np.int32)
-        self.n_words, self.found = np.zeros(len(pasts), dtype=np.int64), np.full((len(pasts), 3), -1, dtype=np.int64)
+        self.n_words, self.found = np.zeros(len(pasts), dtype=np.int64), np.full((len(pasts), 4), -1, dtype=np.int64)
         for i, past in enumerate(pasts):
             if len(past):
                 one = slice(i, i + 1)
@@ -83,8 +83,8 @@ class Memory:
             a[rows] for a in (self.words, self.run, self.shift, self.n_words, self.found))
 
     def _go_on(self, ids, texts):
-        """Add words, int64 (n, m), to some texts; what is found after each, int64 (n, m, 3)."""
-        ids, found = np.ascontiguousarray(ids, dtype=np.int64), np.empty((*ids.shape, 3), dtype=np.int64)
+        """Add words, int64 (n, m), to some texts; what is found after each, int64 (n, m, 4)."""
+        ids, found = np.ascontiguousarray(ids, dtype=np.int64), np.zeros((*ids.shape, 4), dtype=np.int64)
         _follow(ids, self.words[texts], self.run[texts], self.shift[texts], self.n_words[texts], self.forms.form, self.forms.tone, self.forms.moves,
                 self.forms.word_at, found)
         return found
@@ -100,8 +100,8 @@ class Memory:
 
         Returns
         -------
-        int64 array (m, 3): the word that followed then, -1 where there is none or the run reaches back to where it is repeated from
-        (what comes round and round); the run's length in words; 1 where it is in another key, or 0
+        int64 array (m, 4): the word that followed then, -1 where there is none or the run is no shorter than its way back (what comes
+        round and round); the run's length in words, 0 where there is no run; 1 where it is in another key, or 0; and the way back, in words
         """
         memory = cls(forms, [np.zeros(0, dtype=np.int64)], np.zeros(1, dtype=np.int64))
         memory.words, memory.run, memory.shift = np.zeros((3, 1, len(ids)), dtype=np.int32)
@@ -135,11 +135,13 @@ def _follow(ids, words, run, shift, n_words, form, tone, moves, word_at, found):
                 run[row, i] = length
             words[row, n] = word
             n_words[row] = n + 1
-            found[row, at, 0], found[row, at, 1], found[row, at, 2] = -1, 0, 0
-            if place >= 0 and run[row, place] < n - place:
+            follower = -1
+            if place >= 0:
                 by = 0 if shift[row, place] == FAR else shift[row, place]
-                follower = words[row, place + 1]
-                if moves[follower]:
-                    there = tone[follower] + by
-                    follower = word_at[form[follower], there] if 0 <= there < word_at.shape[1] else -1
-                found[row, at, 0], found[row, at, 1], found[row, at, 2] = follower, run[row, place], by != 0
+                found[row, at, 1], found[row, at, 2], found[row, at, 3] = run[row, place], by != 0, n - place
+                if run[row, place] < n - place:
+                    follower = words[row, place + 1]
+                    if moves[follower]:
+                        there = tone[follower] + by
+                        follower = word_at[form[follower], there] if 0 <= there < word_at.shape[1] else -1
+            found[row, at, 0] = follower

@@ -13,7 +13,7 @@ from clara.vocab import CONTROL_WORDS, Vocab
 ENCODING = Notewise(12, 88)
 VOCAB = Vocab.of(ENCODING)
 FORMS = Forms(VOCAB, ENCODING)
-NONE = (-1, 0, 0)
+NONE = (-1, 0, 0, 0)
 
 
 def naive(words):
@@ -26,10 +26,11 @@ def naive(words):
                 length += 1
             best = max(best, (length, by == 0, place, by))
     length, _, place, by = best
-    if not length or length >= len(words) - 1 - place:
+    if not length:
         return NONE
-    named = ENCODING.transpose_word(words[place + 1], by)
-    return (-1 if named is None else VOCAB.id_of[named]), length, int(by != 0)
+    ago = len(words) - 1 - place
+    named = ENCODING.transpose_word(words[place + 1], by) if length < ago else None
+    return (-1 if named is None else VOCAB.id_of[named]), length, int(by != 0), ago
 
 
 def found(words):
@@ -47,24 +48,24 @@ def test_every_place_as_by_the_definition(words):
 def test_a_tune_that_comes_again_is_followed():
     tune = ["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47", "wait12", "endp47"]
     told = found([*tune, "p30", "wait3", "endp30", *tune])[-5]
-    assert (VOCAB.words[told[0]], *told[1:]) == ("endp44", 5, 0)
+    assert (VOCAB.words[told[0]], *told[1:]) == ("endp44", 5, 0, 12)
 
 
 def test_in_another_key_it_is_followed_in_that_key():
     tune = ["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47", "wait12", "endp47"]
     told = found([*tune, "p30", "wait3", "endp30", *(ENCODING.transpose_word(w, 5) for w in tune)])[-5]
-    assert (VOCAB.words[told[0]], *told[1:]) == ("endp49", 5, 1)
+    assert (VOCAB.words[told[0]], *told[1:]) == ("endp49", 5, 1, 12)
 
 
 def test_what_comes_round_and_round_is_let_be():
     figure = ["p40", "wait6", "endp40", "p44", "wait6", "endp44"]
-    assert found(figure * 3)[-1] == NONE
+    assert found(figure * 3)[-1] == (-1, 12, 0, 6)
     assert found([*figure, *figure[:4]])[-1][1] == 4
 
 
 def test_a_key_that_is_not_on_the_piano_is_not_named():
     high = found(["p70", "wait6", "p80", "p1", "p79", "wait6"])[-1]
-    assert high == (-1, 2, 1)
+    assert high == (-1, 2, 1, 4)
 
 
 @pytest.mark.parametrize("told", [{"encoding": name} for name in ("notewise", "chordwise", "melodywise", "framewise", "chamber", "quartet")], ids=str)

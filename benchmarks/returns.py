@@ -1,0 +1,71 @@
+"""Does what is composed come back to what it has played, as music does?
+
+python benchmarks/returns.py
+
+Human excerpts of test works, and as many pieces from nothing, as long as they and sampled as `generate.py` does, of the net alone (match 0) and
+with its match model (match 1). Told are the shares of words after which the last LEAST words or more are a repetition of
+what stood earlier in the same excerpt, in the same key and in another, and of no more than NEAR quarters ago; and the share of pieces that turn in circles:
+more than CIRCLES of their words are of a repetition that reaches back to what it repeats.
+"""
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+import record
+from ranking import batches, human_excerpts
+
+LEAST, NEAR, CIRCLES = 16, 4, 0.2  # words, quarters, share of words
+BATCH = 64
+
+
+def returns(what, pieces, corpus, forms):
+    """What comes again in some pieces, as a row."""
+    from clara.matches import AGO, LENGTH, MOVED, Memory
+
+    rows = []
+    for piece in pieces:
+        words = corpus.encoding.encode(piece)[0]
+        clock = np.cumsum(corpus.encoding.steps(words)) / corpus.encoding.steps_per_quarter
+        found = Memory.matches(forms, corpus.vocab.ids(words))
+        long, moved = found[:, LENGTH] >= LEAST, found[:, MOVED] == 1
+        near = clock - clock[np.arange(len(words)) - found[:, AGO]] <= NEAR
+        circles = (long & (found[:, LENGTH] >= found[:, AGO])).mean() > CIRCLES
+        rows.append([len(words), (long & ~moved).sum(), (long & moved).sum(), (long & near).sum(), circles])
+    n, same, other, near, _ = np.sum(rows, axis=0)
+    return {"what": what, "pieces": len(pieces), "same_key_percent": round(100 * same / n, 1), "other_key_percent": round(100 * other / n, 1),
+            "near_percent": round(100 * near / n, 1), "circles_percent": round(100 * float(np.mean([r[-1] for r in rows])), 1)}
+
+
+def main():
+    """Compose, count, keep the result."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("--model", default="pretrained/notewise-large")
+    p.add_argument("--corpus", default="data/notewise-12")
+    p.add_argument("--batches", type=int, default=4, help=f"of {BATCH} pieces")
+    p.add_argument("--quarters", type=int, default=64)
+    p.add_argument("--seed", type=int, default=41)
+    args = p.parse_args()
+    import torch
+
+    import generate
+    from clara.corpus import Corpus
+    from clara.matches import Forms
+    from clara.sampling.strategies import spread
+
+    torch.set_num_threads(1)
+    corpus, asked = Corpus.load(args.corpus), generate.parser().parse_args([])
+    forms, settings = Forms(corpus.vocab, corpus.encoding), generate.settings_of(asked)
+    rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
+    for match in (0.0, 1.0):
+        def free(seeds, match=match):
+            return spread(replace(settings, match=match), asked.temperature[1], seeds)
+        composed = [p for batch in batches(args.model, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True) for p in batch]
+        rows.append(returns(f"composed, match {match:g}", composed, corpus, forms))
+    for row in rows:
+        print(row, flush=True)
+    record.save("returns", rows, quarters=args.quarters, least_words=LEAST, near_quarters=NEAR)
+
+
+if __name__ == "__main__":
+    main()
