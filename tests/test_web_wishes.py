@@ -34,8 +34,8 @@ def test_freedom_only_grows():
 
 
 def test_advanced_settings_overrule_the_slider():
-    found = wish(freedom=0, advanced={"temperature": 1.5, "min_p": 0.1, "top_p": None}).settings
-    assert (found.temperature, found.min_p) == (1.5, 0.1) and found.top_p == freedom_settings(0).top_p
+    found = wish(freedom=0, advanced={"temperature": 1.5, "min_p": 0.1, "match": 0.5, "top_p": None}).settings
+    assert (found.temperature, found.min_p, found.match) == (1.5, 0.1, 0.5) and found.top_p == freedom_settings(0).top_p
 
 
 def test_a_key_is_a_scale():

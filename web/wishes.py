@@ -86,8 +86,8 @@ class Wish:
         if told.get("model") not in known:
             raise BadSetting(f"no model {told.get('model')!r}; there are {', '.join(known)}")
         advanced = told.get("advanced", {})
-        if not isinstance(advanced, dict) or set(advanced) - {"temperature", "top_p", "min_p", "repetition_penalty"}:
-            raise BadSetting("advanced: temperature, top_p, min_p and repetition_penalty are what can be set")
+        if not isinstance(advanced, dict) or set(advanced) - {"temperature", "top_p", "min_p", "repetition_penalty", "match"}:
+            raise BadSetting("advanced: temperature, top_p, min_p, repetition_penalty and match are what can be set")
         advanced = {k: _number(advanced, k, None, 0, 10) for k in advanced}
         return cls(told["model"], _number(told, "quarters", 32.0, *QUARTERS), int(_number(told, "candidates", 32, *CANDIDATES)),
                    freedom_settings(_number(told, "freedom", 50, 0, 100), advanced),
