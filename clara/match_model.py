@@ -60,7 +60,7 @@ class MatchModel:
         """For config.json."""
         return {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()}
 
-    def bend(self, logits, allowed, memory, strengths):
+    def bend(self, logits, allowed, memory, strengths, temperatures):
         """Give the words that followed then their odds, in place.
 
         Parameters
@@ -69,8 +69,10 @@ class MatchModel:
         allowed : uint8 array (n, vocab_sz)
         memory : clara.matches.Memory of n texts
         strengths : float64 array (n,); 1 for the odds that were fitted, 0 for those of the net, between and beyond in proportion
+        temperatures : float64 array (n,), by which the logits will be divided; they are for the net's own words, and the odds of a match stay
+            what they are in music
         """
-        _bend(logits, allowed, memory.found, np.array(LENGTHS), self.lines, np.ascontiguousarray(strengths))
+        _bend(logits, allowed, memory.found, np.array(LENGTHS), self.lines, np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures))
 
     def nats(self, told):
         """The cost of each word of a piece that was read: float64 (n,), of what `read` gave of it."""
@@ -165,8 +167,8 @@ def _fitted(odds, hit):
     return line
 
 
-@compiled(FLOATS2, BYTES2, LONGS2, LONGS, DOUBLES3, DOUBLES)
-def _bend(logits, allowed, found, lengths, lines, strengths):
+@compiled(FLOATS2, BYTES2, LONGS2, LONGS, DOUBLES3, DOUBLES, DOUBLES)
+def _bend(logits, allowed, found, lengths, lines, strengths, temperatures):
     """As `MatchModel.bend`."""
     for row in range(len(logits)):
         named, at = found[row, 0], np.searchsorted(lengths, found[row, 1], side="right") - 1
@@ -178,11 +180,11 @@ def _bend(logits, allowed, found, lengths, lines, strengths):
                 most = logits[row, word]
         for word in range(logits.shape[1]):
             if allowed[row, word] and word != named:
-                others += np.exp(logits[row, word] - most)
-        odds = logits[row, named] - most - np.log(others)
+                others += np.exp((logits[row, word] - most) / temperatures[row])
+        odds = (logits[row, named] - most) / temperatures[row] - np.log(others)
         if np.isfinite(odds):
             slope, height = lines[found[row, 2], at, 0], lines[found[row, 2], at, 1]
-            logits[row, named] += strengths[row] * ((slope - 1) * odds + height)
+            logits[row, named] += temperatures[row] * strengths[row] * ((slope - 1) * odds + height)
 
 
 def fit_to(checkpoint, corpus, device="cpu"):

@@ -38,11 +38,12 @@ def reader():
     return tiny.checkpoint().reader()
 
 
-def bent(model, ids, logits, allowed=None, strength=1.0):
+def bent(model, ids, logits, allowed=None, strength=1.0, temperature=1.0):
     """Logits float32 (vocab_sz,) as `bend` leaves them after a text."""
     logits = logits[None].astype(np.float32).copy()
     memory = Memory(FORMS, [ids], np.zeros(1, dtype=np.int64))
-    model.bend(logits, np.ones(logits.shape, dtype=np.uint8) if allowed is None else allowed[None], memory, np.array([strength]))
+    model.bend(logits, np.ones(logits.shape, dtype=np.uint8) if allowed is None else allowed[None], memory, np.array([strength]),
+               np.array([temperature]))
     return logits[0].astype(np.float64), int(memory.found[0, 0])
 
 
@@ -62,6 +63,12 @@ def test_the_word_that_followed_then_gets_the_odds_of_its_line(strength):
     before = log_odds(LOGITS, named)
     assert log_odds(after, named) == pytest.approx(before + strength * (0.5 * before + 6 - before), abs=1e-4)
     assert np.delete(after, named) == pytest.approx(np.delete(LOGITS, named), abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_temperature_is_for_the_net_and_not_for_matches(temperature):
+    after, named = bent(STRONG, AGAIN, LOGITS, temperature=temperature)
+    assert log_odds(after / temperature, named) == pytest.approx(0.5 * log_odds(LOGITS / temperature, named) + 6, abs=1e-4)
 
 
 def test_only_among_words_that_are_allowed():

@@ -56,7 +56,8 @@ def test_figures_are_those_of_the_shipped_weights():
                 assert f"{figure:.3f}" in README
             continue
         for split in ("valid", "test"):
-            assert f"{config['figures'][f'{split}_nats_per_quarter']:.2f}" in README
+            for how in ("", "_with_match"):
+                assert f"{config['figures'][f'{split}_nats_per_quarter{how}']:.2f}" in README
         assert f"{config['n_parameters']:,}" in README
 
 
@@ -64,7 +65,7 @@ JUDGES = ("| {judge} | {percentile:.1f} | {percentile_interval[0]:.1f} to {perce
           "{auc_best_interval[0]:.3f} to {auc_best_interval[1]:.3f} | {auc_unranked:.3f} |")
 MEASURES = ("| {measure} | {best_area:.3f} | {random_area:.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {best_kl:.4f} | "
             "{random_kl:.4f} | {human_area:.3f} |")
-LIKELIHOOD = "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} |"
+LIKELIHOOD = "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} | {nats_per_quarter_with_match:.2f} |"
 TABLES = {
     "cluster": "| {texts:,} | {killed_at_texts} | {removed_at_texts} | {different_texts} | {alone_seconds:g} | "
                "{cluster_seconds:g} |",
@@ -99,6 +100,7 @@ TABLES = {
     "ranking_free_measures": MEASURES,
     "ranking_small_free": JUDGES,
     "ranking_small_free_measures": MEASURES,
+    "returns": "| {what} | {pieces} | {same_key_percent}% | {other_key_percent}% | {near_percent}% | {circles_percent}% |",
     "search": "| {judge} | {plain_odds:+.3f} | {search_odds:+.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | {plain_percentile:.1f} | "
               "{search_percentile:.1f} | {percentile_gain_interval[0]:+.1f} to {percentile_gain_interval[1]:+.1f} |",
     "rank_speed": "| {what} | {pieces} | {seconds:.2f} | {times_fastai:g} |",

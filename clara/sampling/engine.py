@@ -218,7 +218,7 @@ class _Texts:
             mask = self.grammar.allowed(self.written)
             self.grammar.bend(logits, mask, self.written)
             if self.match:
-                self.match.bend(logits, mask, self.memory, self.table[:, 7])
+                self.match.bend(logits, mask, self.memory, self.table[:, 7], self.table[:, 0])
             ids = choose(logits, mask, self.table, self.draws.next(), self._bias())
             self._note(ids)
             over = self.going & ((ids == self.grammar.eos) | (self.written["left"] <= self.least_left))
