@@ -9,23 +9,18 @@ pieces lose one part in seventy by it, and what is composed does not turn in cir
 Sources: the match model of the compressor PAQ (Mahoney 2005), which predicts what followed the longest match and learns what that is worth;
 Platt (1999) for the line; Grave, Joulin and Usunier (2017) for the use of a memory beside a recurrent net.
 
-Contents: `MatchModel`, `Told`, `read`, `fit_to`; as a command it fits one to a run folder that was made without.
+Contents: `MatchModel`, `Told`, `read`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from clara import cli
 from clara.compiled import BYTES2, DOUBLES, DOUBLES3, FLOATS2, LONGS, LONGS2, compiled
 from clara.errors import BadSetting
 from clara.evaluate import log_probabilities
-from clara.matches import LENGTH, MOVED, NAMED, Forms, Memory
+from clara.matches import LENGTH, MOVED, NAMED, Memory
 
-EXAMPLES = """
-python -m clara.match_model runs/mine data/notewise-12     # fit one to a run that was trained without, and keep it there
-"""
 LENGTHS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 128)  # in words, of the shortest match that each line is for; shorter ones tell the net nothing
 SURE = 1e-6  # log odds are bounded as though nothing were surer
 PRIOR = np.array([2.0, 0.5])  # precisions of slope and height about 1 and 0: without data a match changes nothing
@@ -185,65 +180,3 @@ def _bend(logits, allowed, found, lengths, lines, strengths, temperatures):
         if np.isfinite(odds):
             slope, height = lines[found[row, 2], at, 0], lines[found[row, 2], at, 1]
             logits[row, named] += temperatures[row] * strengths[row] * ((slope - 1) * odds + height)
-
-
-def fit_to(checkpoint, corpus, device="cpu"):
-    """Fit a match model to valid pieces and keep it in a checkpoint's `info`, not on disk.
-
-    Parameters
-    ----------
-    checkpoint : clara.checkpoint.Checkpoint
-    corpus : clara.corpus.Corpus of its vocabulary, with valid pieces
-    device : torch device
-
-    Returns
-    -------
-    dict : nats per quarter note of valid and, where there is one, test, by the net alone and with matches
-    """
-    reader, forms, figures, with_match = checkpoint.reader().to(device), Forms(checkpoint.vocab, checkpoint.encoding), {}, {}
-    for split in ("valid", "test"):
-        if (corpus.manifest["split"] == split).any():
-            told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad), corpus.quarters(split).sum()
-            if split == "valid":
-                model = MatchModel.fit(told)
-                checkpoint.info["match"] = model.told
-            figures[f"{split}_nats_per_quarter"] = round(-sum(t.target.sum() for t in told) / quarters, 4)
-            with_match[f"{split}_nats_per_quarter_with_match"] = round(sum(model.nats(t).sum() for t in told) / quarters, 4)
-    return figures | with_match
-
-
-def parser():
-    """The command line."""
-    p = cli.Parser(__doc__, EXAMPLES)
-    what = p.add_argument_group("what").add_argument
-    what("run", metavar="RUN", help="run folder or shipped model; its config.json and its card are written anew, its weights stay")
-    what("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote, with valid pieces; those of the run's training")
-    what("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads")
-    return p
-
-
-def main(argv=None):
-    """Fit, keep, report."""
-    args = parser().parse_args(argv)
-    with cli.waiting("loading"):
-        import torch
-
-        from clara.cards import CARD, model_card
-        from clara.checkpoint import Checkpoint
-        from clara.corpus import Corpus
-        from clara.files import write_whole
-    torch.set_num_threads(args.threads)
-    checkpoint, corpus = Checkpoint.load(args.run), Corpus.load(args.corpus)
-    if checkpoint.vocab != corpus.vocab:
-        raise BadSetting(f"{args.run} and {args.corpus} know different words")
-    if not (corpus.manifest["split"] == "valid").any():
-        raise BadSetting(f"{args.corpus}: no valid pieces to fit to")
-    checkpoint.info["figures"] = checkpoint.info["figures"] | fit_to(checkpoint, corpus)
-    checkpoint.save(args.run)
-    write_whole(Path(args.run, CARD), model_card(checkpoint))
-    print("; ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in checkpoint.info["figures"].items() if "nats" in name))
-    return 0
-
-
-if __name__ == "__main__":
-    cli.run(main)

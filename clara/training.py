@@ -23,7 +23,7 @@ from clara.distributed import Together
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.evaluate import nats_per_quarter
 from clara.files import make_folder, write_whole
-from clara.match_model import fit_to
+from clara.match_fit import fit_to
 from clara.models import architecture
 from clara.plots import plot_history
 from clara.transfer import for_vocabulary, from_scratch

@@ -7,16 +7,13 @@ import pytest
 import tiny
 import torch
 
-from clara import match_model
 from clara.checkpoint import CONFIG, Checkpoint
-from clara.corpus import Corpus
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.evaluate import nats_per_piece
 from clara.generator import Generator
 from clara.match_model import LENGTHS, MatchModel, Told, read
 from clara.matches import Forms, Memory
-from clara.midi import read_midi, write_midi
 from clara.notes import mend
 from clara.sampling.strategies import Settings
 from clara.vocab import Vocab
@@ -232,43 +229,6 @@ def test_what_is_no_match_model_is_refused_with_the_file(told, tmp_path):
     (tmp_path / CONFIG).write_text(json.dumps(config | {"match": told}))
     with pytest.raises(CheckpointMismatch, match=CONFIG):
         Checkpoint.load(tmp_path)
-
-
-@pytest.fixture
-def run_and_corpus(tmp_path):
-    """A run that was trained without, and a corpus whose pieces repeat themselves."""
-    folder = tiny.corpus(tmp_path)
-    run = tiny.checkpoint()
-    run.info = {"training": {"command": "train.py", "commit": None, "date": "2018-01-01", "arguments": {"seed": 0},
-                             "data": {"about": "", "pieces": 1, "quarters": 1.0, "words": 1, "fingerprint": "0"}},
-                "versions": {}, "figures": {"epochs": 1}}
-    run.save(tmp_path / "run")
-    return tmp_path / "run", folder
-
-
-def test_the_command_fits_one_to_a_run(run_and_corpus, capsys):
-    run, corpus = run_and_corpus
-    weights = (run / "model.safetensors").read_bytes()
-    assert tiny.leave(match_model.main, [run, corpus]) == 0
-    checkpoint, loaded = Checkpoint.load(run), Corpus.load(corpus)
-    assert (run / "model.safetensors").read_bytes() == weights
-    told = read(checkpoint.reader(), loaded.ids("test"), FORMS, PAD)
-    found = sum(checkpoint.match_model().nats(t).sum() for t in told) / loaded.quarters("test").sum()
-    assert checkpoint.info["figures"]["test_nats_per_quarter_with_match"] == pytest.approx(found, abs=1e-3)
-    assert "with match" in (run / "README.md").read_text() and "with match" in capsys.readouterr().out
-
-
-def test_the_command_refuses_another_vocabulary(tmp_path, run_and_corpus):
-    tiny.checkpoint(Notewise(4)).save(tmp_path / "other")
-    assert tiny.leave(match_model.main, [tmp_path / "other", run_and_corpus[1]]) == 2
-
-
-def test_the_command_refuses_a_corpus_that_holds_nothing_out(tmp_path, run_and_corpus, capsys):
-    write_midi(tiny.tune(0), tmp_path / "one.mid")
-    assert len(read_midi(tmp_path / "one.mid", steps_per_quarter=12)[0])
-    lone = tiny.corpus(tmp_path / "lone", [tiny.tune(0)])
-    assert tiny.leave(match_model.main, [run_and_corpus[0], lone]) == 2
-    assert "no valid pieces" in capsys.readouterr().err
 
 
 def test_lines_are_checked():

@@ -1,0 +1,80 @@
+"""Fit a match model to a run that was trained without: python -m clara.match_fit RUN CORPUS
+
+`train.py` does it by itself at the end of a training; this is for older runs, and for another corpus.
+
+Contents: `fit_to`.
+"""
+
+from pathlib import Path
+
+from clara import cli
+from clara.errors import BadSetting
+
+EXAMPLES = """
+python -m clara.match_fit runs/mine data/notewise-12     # its config.json and its card tell of it, its weights stay
+"""
+
+
+def fit_to(checkpoint, corpus, device="cpu"):
+    """Fit a match model to valid pieces and keep it in a checkpoint's `info`, not on disk.
+
+    Parameters
+    ----------
+    checkpoint : clara.checkpoint.Checkpoint
+    corpus : clara.corpus.Corpus of its vocabulary, with valid pieces
+    device : torch device
+
+    Returns
+    -------
+    dict : nats per quarter note of valid and, where there is one, test, by the net alone and with matches
+    """
+    from clara.match_model import MatchModel, read  # heavy imports wait for --help
+    from clara.matches import Forms
+
+    reader, forms, figures, with_match = checkpoint.reader().to(device), Forms(checkpoint.vocab, checkpoint.encoding), {}, {}
+    for split in ("valid", "test"):
+        if (corpus.manifest["split"] == split).any():
+            told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad), corpus.quarters(split).sum()
+            if split == "valid":
+                model = MatchModel.fit(told)
+                checkpoint.info["match"] = model.told
+            figures[f"{split}_nats_per_quarter"] = round(-sum(t.target.sum() for t in told) / quarters, 4)
+            with_match[f"{split}_nats_per_quarter_with_match"] = round(sum(model.nats(t).sum() for t in told) / quarters, 4)
+    return figures | with_match
+
+
+def parser():
+    """The command line."""
+    p = cli.Parser(__doc__, EXAMPLES)
+    what = p.add_argument_group("what").add_argument
+    what("run", metavar="RUN", help="run folder or shipped model; its config.json and its card are written anew, its weights stay")
+    what("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote, with valid pieces; those of the run's training")
+    what("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads")
+    return p
+
+
+def main(argv=None):
+    """Fit, keep, report."""
+    args = parser().parse_args(argv)
+    with cli.waiting("loading"):
+        import torch
+
+        from clara.cards import CARD, model_card
+        from clara.checkpoint import Checkpoint
+        from clara.corpus import Corpus
+        from clara.files import write_whole
+    torch.set_num_threads(args.threads)
+    checkpoint, corpus = Checkpoint.load(args.run), Corpus.load(args.corpus)
+    if checkpoint.vocab != corpus.vocab:
+        raise BadSetting(f"{args.run} and {args.corpus} know different words")
+    if not (corpus.manifest["split"] == "valid").any():
+        raise BadSetting(f"{args.corpus}: no valid pieces to fit to")
+    checkpoint.info["figures"] = checkpoint.info["figures"] | fit_to(checkpoint, corpus)
+    checkpoint.save(args.run)
+    write_whole(Path(args.run, CARD), model_card(checkpoint))
+    print("; ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in checkpoint.info["figures"].items() if "nats" in name))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
