@@ -1,4 +1,4 @@
-"""Fit a match model to a run that was trained without: python -m clara.match_fit RUN CORPUS
+"""Fit a match model to a net that was trained without: python -m clara.match_fit MODEL CORPUS
 
 `train.py` does it by itself at the end of a training; this is for older runs, and for another corpus.
 
@@ -46,10 +46,11 @@ def fit_to(checkpoint, corpus, device="cpu"):
 def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
-    what = p.add_argument_group("what").add_argument
-    what("run", metavar="RUN", help="run folder or shipped model; its config.json and its card are written anew, its weights stay")
-    what("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote, with valid pieces; those of the run's training")
-    what("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads")
+    what = p.add_argument_group("model and music").add_argument
+    what("model", metavar="MODEL", help="run folder or shipped model; its config.json and its card are written anew, its weights stay")
+    what("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote; those pieces that the model was trained beside, its valid ones above all")
+    run = p.add_argument_group("run").add_argument
+    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads")
     return p
 
 
@@ -64,14 +65,14 @@ def main(argv=None):
         from clara.corpus import Corpus
         from clara.files import write_whole
     torch.set_num_threads(args.threads)
-    checkpoint, corpus = Checkpoint.load(args.run), Corpus.load(args.corpus)
+    checkpoint, corpus = Checkpoint.load(args.model), Corpus.load(args.corpus)
     if checkpoint.vocab != corpus.vocab:
-        raise BadSetting(f"{args.run} and {args.corpus} know different words")
+        raise BadSetting(f"{args.model} and {args.corpus} know different words")
     if not (corpus.manifest["split"] == "valid").any():
         raise BadSetting(f"{args.corpus}: no valid pieces to fit to")
     checkpoint.info["figures"] = checkpoint.info["figures"] | fit_to(checkpoint, corpus)
-    checkpoint.save(args.run)
-    write_whole(Path(args.run, CARD), model_card(checkpoint))
+    checkpoint.save(args.model)
+    write_whole(Path(args.model, CARD), model_card(checkpoint))
     print("; ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in checkpoint.info["figures"].items() if "nats" in name))
     return 0
 
