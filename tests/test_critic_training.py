@@ -74,7 +74,7 @@ def models(tmp_path_factory):
 def made(models, corpus):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(excerpts, "USUAL", 0.0)  # of so few each must be sampled otherwise
-        return human_and_generated(models[:1], corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=2)
+        return human_and_generated(models[:1], corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=3)  # by which some of both begin with their piece
 
 
 def test_both_classes_alike_in_number_length_and_place(made, corpus):
