@@ -1,7 +1,7 @@
 """Where a text has said before what it says now, in the same key or another.
 
 Of a text that is written word by word: the longest run of words that ends with the newest and stood earlier, and the
-word that followed there, moved by as much. Among runs of one length those in the same key come first, then the latest.
+word that followed there, moved by as much, no further back than FURTHEST words. Among runs of one length those in the same key come first, then the latest.
 
 Contents: `Forms`, `Memory`.
 """
@@ -109,6 +109,7 @@ class Memory:
 
 
 FAR = 1000  # no shift: of a run of words that do not move
+FURTHEST = 2**15  # words back, half an hour or more: what is longer takes time in proportion to its length, and not to its square
 
 
 @compiled(LONGS2, INT32S2, INT32S2, INT32S2, LONGS, LONGS, LONGS, BYTES1, LONGS2, LONGS3)
@@ -117,7 +118,7 @@ def _follow(ids, words, run, shift, n_words, form, tone, moves, word_at, found):
     for row in range(len(ids)):
         for at in range(ids.shape[1]):
             word, n, best, place = ids[row, at], n_words[row], 0, -1
-            for i in range(n - 1, -1, -1):
+            for i in range(n - 1, max(0, n - FURTHEST) - 1, -1):
                 earlier, length = words[row, i], 0
                 if form[earlier] == form[word]:
                     length, by = (run[row, i - 1], shift[row, i - 1]) if i and run[row, i - 1] else (0, FAR)

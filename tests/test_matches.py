@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clara import encodings
 from clara.encodings.notewise import Notewise
-from clara.matches import WORDS_AHEAD, Forms, Memory
+from clara.matches import FURTHEST, WORDS_AHEAD, Forms, Memory
 from clara.vocab import CONTROL_WORDS, Vocab
 
 ENCODING = Notewise(12, 88)
@@ -109,6 +109,14 @@ def test_texts_go_on_from_pasts_of_several_lengths_and_longer_than_the_room():
         memory.follow(more)
         texts = [np.append(t, m) for t, m in zip(texts, more)]
     assert [row.tolist() for row in memory.found] == [Memory.matches(FORMS, t)[-1].tolist() for t in texts]
+
+
+@pytest.mark.parametrize("further", [-20, 1])
+def test_what_is_too_far_back_is_forgotten(further):
+    tune = VOCAB.ids(["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47"])
+    between = np.arange(FURTHEST + further - len(tune)) % 2 + VOCAB.id_of["wait1"]  # two kinds of waits, in which nothing of the tune stands
+    told = Memory.matches(FORMS, np.concatenate([tune, between, tune]))[-2]
+    assert (told[1] == 6) == (further < 0)
 
 
 def test_an_empty_past_has_found_nothing():
