@@ -3,8 +3,8 @@
 A recurrent net forgets the bars that a piece comes back to. `clara.matches` finds where a text has said before what it
 says now; here is how much the word that followed then is worth: its odds, as the net has them, are put on a straight line,
 log odds = slope x log odds + height, that was fitted to held-out pieces for each length of match, in the same key and in
-another. All other words share what is left. Matches that reach back to where they are repeated from are left to the net: held-out
-pieces lose one part in seventy by it, and what is composed does not turn in circles.
+another. All other words share what is left. Matches that reach back to where they are repeated from are left to the net, else
+what is composed turns in circles.
 
 Sources: the match model of the compressor PAQ (Mahoney 2005), which predicts what followed the longest match and learns what that is worth;
 Platt (1999) for the line; Grave, Joulin and Usunier (2017) for the use of a memory beside a recurrent net.

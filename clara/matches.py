@@ -116,32 +116,35 @@ FURTHEST = 2**15  # words back, half an hour or more: what is longer takes time 
 def _follow(ids, words, run, shift, n_words, form, tone, moves, word_at, found):
     """As `Memory._go_on`. run[i], shift[i]: of the run that ends with word i as the text ends now."""
     for row in range(len(ids)):
+        text, runs, shifts = words[row], run[row], shift[row]
         for at in range(ids.shape[1]):
             word, n, best, place = ids[row, at], n_words[row], 0, -1
+            its_form, its_tone, still = form[word], tone[word], not moves[word]
             for i in range(n - 1, max(0, n - FURTHEST) - 1, -1):
-                earlier, length = words[row, i], 0
-                if form[earlier] == form[word]:
-                    length, by = (run[row, i - 1], shift[row, i - 1]) if i and run[row, i - 1] else (0, FAR)
-                    if not moves[word]:
+                earlier = text[i]
+                if form[earlier] != its_form:
+                    runs[i] = 0
+                    continue
+                length, by = (runs[i - 1], shifts[i - 1]) if i and runs[i - 1] else (0, FAR)
+                if still:
+                    length += 1
+                elif by == FAR or by == its_tone - tone[earlier]:
+                    length, by = length + 1, its_tone - tone[earlier]
+                else:  # another key begins here; the words before that do not move go with it
+                    length, by = 1, its_tone - tone[earlier]
+                    while length <= i and not moves[text[i - length]] and text[i - length] == text[n - length]:
                         length += 1
-                    elif by == FAR or by == tone[word] - tone[earlier]:
-                        length, by = length + 1, tone[word] - tone[earlier]
-                    else:  # another key begins here; the words before that do not move go with it
-                        length, by = 1, tone[word] - tone[earlier]
-                        while length <= i and not moves[words[row, i - length]] and words[row, i - length] == words[row, n - length]:
-                            length += 1
-                    shift[row, i] = by
-                    if 2 * length + (by == 0 or by == FAR) > best:
-                        best, place = 2 * length + (by == 0 or by == FAR), i
-                run[row, i] = length
-            words[row, n] = word
+                runs[i], shifts[i] = length, by
+                if 2 * length + (by == 0 or by == FAR) > best:
+                    best, place = 2 * length + (by == 0 or by == FAR), i
+            text[n] = word
             n_words[row] = n + 1
             follower = -1
             if place >= 0:
-                by = 0 if shift[row, place] == FAR else shift[row, place]
-                found[row, at, 1], found[row, at, 2], found[row, at, 3] = run[row, place], by != 0, n - place
-                if run[row, place] < n - place:
-                    follower = words[row, place + 1]
+                by = 0 if shifts[place] == FAR else shifts[place]
+                found[row, at, 1], found[row, at, 2], found[row, at, 3] = runs[place], by != 0, n - place
+                if runs[place] < n - place:
+                    follower = text[place + 1]
                     if moves[follower]:
                         there = tone[follower] + by
                         follower = word_at[form[follower], there] if 0 <= there < word_at.shape[1] else -1
