@@ -129,6 +129,16 @@ def test_replay_keeps_how_it_is_played(model, tmp_path):
     assert texts(tmp_path / "accents") == texts(tmp_path / "flat")
 
 
+def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_path):
+    assert tiny.leave(generate.main, ["--model", model, "--match", 0.5, *QUICK, "--out", tmp_path / "first"]) == 0
+    run = json.loads((tmp_path / "first" / "run.json").read_text())
+    older = run | {"settings": {k: v for k, v in run["settings"].items() if k != "match"}}
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    for name, source, match in (("same", tmp_path / "first" / "run.json", 0.5), ("older", tmp_path / "older.json", 0.0)):
+        assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
+        assert json.loads((tmp_path / name / "run.json").read_text())["settings"]["match"] == match
+
+
 def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):
     font = tmp_path / "my.sf2"
     font.write_bytes(default_soundfont().read_bytes())
