@@ -50,11 +50,20 @@ def _net(classifier):
     if classifier.kind == "statistics":
         return f"{classifier.sizes['n_heads']} small nets of {classifier.sizes['hidden']} units that read what can be counted, averaged"
     head = "a small head that reads what can be counted, too" if classifier.counts else "a small head"
-    begun = "The encoder of a language model" if classifier.info["training"]["arguments"]["pretrained"] else "A net that reads text from scratch"
+    first = _trainings(classifier)[0]
+    begun = "The encoder of a language model" if first["arguments"]["pretrained"] else "A net that reads text from scratch"
     return f"{begun}, {classifier.arch} {'/'.join(str(v) for k, v in classifier.sizes.items() if not k.endswith('_p'))}, and {head}"
 
 
+def _trainings(classifier):
+    """How one that is no blend was made, step by step: of one that went on from another, the other's first."""
+    steps = [classifier.info["training"]]
+    while "before" in steps[0]:
+        steps.insert(0, steps[0]["before"])
+    return steps
+
+
 def _made(classifier):
-    """Its command, and those of its voices."""
-    makings = [v.info["training"] for v, _ in classifier.voices] + [classifier.info["training"]]
+    """Its commands, and those of its voices before."""
+    makings = [step for each in (*(v for v, _ in classifier.voices), classifier) for step in _trainings(each)]
     return "\n\n".join(f"`{m['command']}`, {m['minutes']:g} minutes, {m['date']}." for m in makings)

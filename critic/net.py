@@ -6,7 +6,7 @@ fine-tuned, of its last layer the mean, the largest and the last output (concat 
 `frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output, and, if it so
 learned, what can be counted (`critic.statistics`) beside them. The head has two linear layers.
 
-Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `where`, `new_net`, `from_tensors`, `to_tensors`.
+Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `where`, `new_net`, `head_of`, `from_tensors`, `to_tensors`.
 """
 
 import numpy as np
@@ -198,8 +198,7 @@ class _Read(nn.Module):
 
     def __init__(self, arch, tensors, all_layers=False):
         super().__init__()
-        unused = {"output.bias": torch.zeros(len(tensors["embedding.weight"]))}
-        self.reader = architecture(arch).Reader(tensors | unused)
+        self.reader = architecture(arch).Reader(tensors | _unused(tensors))
         self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and multiplies_bfloat16() else torch.float32
         self.reader.to(self.dtype)
         self.all_layers = all_layers
@@ -217,7 +216,7 @@ def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3, around=0):
     Parameters
     ----------
     arch, sizes : of the encoder, with its dropouts
-    tensors : its weights by name, or None to begin by chance
+    tensors : its weights by name, with or without a head's, or None to begin by chance
     vocab : Vocab
     n_classes : int
     dropout, around : of `Net`
@@ -225,11 +224,24 @@ def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3, around=0):
     module = architecture(arch)
     model = module.build(sizes, len(vocab), vocab.pad)
     if tensors:
-        module.load_tensors(model, tensors)
+        module.load_tensors(model, _unused(tensors) | tensors)
     encode = _Trained(arch, model)
     with torch.no_grad():
         width = encode(torch.zeros(1, 1, dtype=torch.long)).shape[-1]
-    return Net(encode, width, n_classes, dropout, around)
+    net = Net(encode, width, n_classes, dropout, around)
+    if tensors and head_of(tensors):
+        net.head.load_state_dict(head_of(tensors))
+    return net
+
+
+def _unused(tensors):
+    """What a language model has and a classifier does not store, as a loader wants it."""
+    return {"output.bias": torch.zeros(len(tensors["embedding.weight"]))}
+
+
+def head_of(tensors):
+    """A head's weights by their names there, in float32, of weights by name; empty where they are of an encoder alone."""
+    return {k.removeprefix("head."): v if v.dtype == torch.long else v.float() for k, v in tensors.items() if k.startswith("head.")}
 
 
 def to_tensors(net):
@@ -242,7 +254,7 @@ def to_tensors(net):
 
 def from_tensors(arch, tensors, n_classes, kind="tuned", counts=False, around=0):
     """A net that judges, of weights by name: of the head `head.…`, all others the encoder's; without a head a frozen net to train, with counts or not."""
-    head = {k.removeprefix("head."): v if v.dtype == torch.long else v.float() for k, v in tensors.items() if k.startswith("head.")}
+    head = head_of(tensors)
     encoder = _Read(arch, {k: v for k, v in tensors.items() if not k.startswith("head.")}, kind == "frozen")
     with torch.inference_mode():
         width = encoder(torch.zeros(1, 2, dtype=torch.long)).shape[-1]

@@ -79,7 +79,8 @@ class Rolls:
         return [order[at:at + bs] for at in range(0, len(order) - bs + 1, bs)] or [order]
 
 
-def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, start=None, epochs=8, lr=3e-3, bs=64, seed=0, device="cpu", tell=print):
+def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, start=None, epochs=8, lr=3e-3, bs=64, seed=0, device="cpu", tell=print,
+                keep=None):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -95,6 +96,7 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     seed : of everything
     device : as `clara.devices.choose_device` takes it
     tell : function(str) for progress
+    keep : function(Critic or ComposerClassifier), called with what is best so far as soon as it is
 
     Returns
     -------
@@ -120,7 +122,7 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)
     mean = running_mean(net)
     weight = None if HUMAN in classes else class_weights(torch.from_numpy(valid.label), len(classes))
-    best = Best(tell)
+    best = Best(tell, lambda tensors, temperature: new_classifier("rolls", dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, "rolls"), keep)
     for epoch in range(epochs):
         net.train()
         began, total, n = time.perf_counter(), 0.0, 0
@@ -138,7 +140,7 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
         logits, labels = _told(mean.module, valid, bs)
         found = {f"head.{k}": v.detach().cpu().clone() for k, v in mean.module.state_dict().items()}
         best.offer(f"epoch {epoch + 1}/{epochs}", total / n, found, logits, labels, weight, began)
-    return new_classifier("rolls", dict(SIZES), encoding, vocab, best.tensors, classes, quarters, best.temperature, "rolls")
+    return best.classifier()
 
 
 def labels_of(labels, n_steps, net):

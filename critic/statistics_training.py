@@ -53,7 +53,7 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
     n_batches = len(told) // bs
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * n_batches)
-    best = Best(tell)
+    best = Best(tell, lambda tensors, temperature: new_classifier(STATISTICS, dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, STATISTICS))
     for epoch in range(epochs):
         net.train()
         began, total = time.perf_counter(), 0.0
@@ -71,7 +71,7 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
         with torch.no_grad():
             logits = net.judged(valid)
         best.offer(f"epoch {epoch + 1}/{epochs}", total, {f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()}, logits, valid_labels, valid_weight, began)
-    return new_classifier(STATISTICS, dict(SIZES), encoding, vocab, best.tensors, classes, quarters, best.temperature, STATISTICS)
+    return best.classifier()
 
 
 def _counted(table, encoding, classes, rng=None):

@@ -2,12 +2,15 @@
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
 learned, in a tenth of the time. With --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
-reads what can be counted: more voices for `critic.blend`. With --frozen and --statistics the head reads both. Of excerpts by human and generator comes a critic, of excerpts by composer a composer classifier. See `critic.training` for how.
+reads what can be counted: more voices for `critic.blend`. With --frozen and --statistics the head reads both. With --start a critic learns on, of a newer generator, say. Of excerpts by
+human and generator comes a critic, of excerpts by composer a composer classifier. Where the whole net learns, its best epoch is in the folder as soon as there is one. See `critic.training` for how.
 """
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from clara import cli
 
@@ -15,6 +18,7 @@ EXAMPLES = """
 python -m critic.train runs/excerpts --pretrained runs/mine --frozen --share --out runs/voice-text
 python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
 python -m critic.train runs/excerpts --statistics --out runs/voice-statistics
+python -m critic.train runs/newer --start runs/voice-text --epochs 2 --lr 1e-3 --out runs/voice-text-2  # learn on, from other excerpts
 python -m critic.train runs/excerpts --from-scratch --arch wavenet --split other --out runs/judge  # a second opinion
 """
 FROM_SCRATCH = {"awd_lstm": {"emb_sz": 256, "n_hid": 512, "n_layers": 2}, "wavenet": {"emb_sz": 128, "n_hid": 128, "n_layers": 10}}
@@ -34,7 +38,7 @@ def parser():
     start("--from-scratch", action="store_true", help="start from no weights")
     start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
     net.add_argument("--statistics", action="store_true", help="read what can be counted; alone, starting from no weights, or with --frozen")
-    net.add_argument("--start", metavar="FOLDER", help="with --rolls, what it learned there is the start; a critic that is to hear newer generators, too")
+    net.add_argument("--start", metavar="FOLDER", help="critic whose weights are the start, alone one that reads text and was tuned, with --rolls one of those; to hear newer generators, too")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
     for size, told in (("--emb-sz", "width of the embedding"), ("--n-hid", "LSTM units, or channels"), ("--n-layers", "LSTM layers, or convolutions")):
         net.add_argument(size, type=cli.at_least(1), metavar="N", help=f"{told}; with --from-scratch, without them 256/512/2, 128/128/10 of a wavenet")
@@ -66,7 +70,6 @@ def main(argv=None):
 
         from critic.training import figures
     from clara.cards import CARD
-    from clara.checkpoint import versions
     from clara.devices import choose_device
     from clara.files import new_folder, write_whole
     from critic.cards import classifier_card
@@ -75,15 +78,13 @@ def main(argv=None):
     torch.set_num_threads(args.threads)
     device, _, _ = choose_device(args.device)
     table, made = read_excerpts(args.excerpts)
-    start = _start(args, table, made)
+    begun = _begun(args, table, made)
+    start = _start(args, table, made, begun)
     out, began = new_folder(args.out), time.perf_counter()
-    classifier = _learned(args, table, made, start, device)
+    keep = partial(_keep, args, made, begun, began)
+    classifier = _learned(args, table, made, start, begun, device, keep)
     classifier.net.to(device)
-    classifier.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
-                                    "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
-                                    "minutes": round((time.perf_counter() - began) / 60, 1)},
-                       "versions": versions(), "figures": {s: figures(classifier, table, s) for s in ("valid", "test")}}
-    classifier.save(Path(out), args.pretrained if args.share else None)
+    keep(classifier, {"figures": {s: figures(classifier, table, s) for s in ("valid", "test")}})
     write_whole(Path(out) / CARD, classifier_card(classifier))
     print(f"{out}: " + "; ".join(f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
                                  for split, told in classifier.info["figures"].items()))
@@ -92,12 +93,12 @@ def main(argv=None):
 
 def _refused(args):
     """Why these arguments do not go together, or None."""
-    no = {"one of --pretrained, --from-scratch, --rolls, --statistics is required": not (args.pretrained or args.from_scratch or args.rolls or args.statistics),
+    no = {"one of --pretrained, --from-scratch, --rolls, --statistics, --start is required": not (args.pretrained or args.from_scratch or args.rolls or args.statistics or args.start),
           "--statistics stands alone or goes with --frozen": args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen),
           "--frozen keeps what --pretrained names": args.frozen and not args.pretrained,
           "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
-          "--start goes with --rolls": args.start and not args.rolls,
-          "--around goes with a net that reads text and learns as a whole": args.around and (args.frozen or not (args.pretrained or args.from_scratch)),
+          "--start stands alone or goes with --rolls": args.start and (args.pretrained or args.from_scratch or args.statistics or args.frozen),
+          "--around goes with a net that reads text and learns as a whole, and is what it was where that has a --start": args.around and (args.frozen or not (args.pretrained or args.from_scratch)),
           "--arch goes with --from-scratch": args.arch and not args.from_scratch,
           "sizes go with --from-scratch": _sizes(args) and not args.from_scratch}
     return next((why for why, holds in no.items() if holds), None)
@@ -108,16 +109,31 @@ def _sizes(args):
     return {k: getattr(args, k) for k in ("emb_sz", "n_hid", "n_layers") if getattr(args, k)}
 
 
-def _start(args, table, made):
-    """What the net is before it learns: encoding, vocabulary, architecture, sizes, weights or None."""
+def _begun(args, table, made):
+    """The classifier that learning goes on from, or None; of rolls `train_rolls` says what it must be."""
+    from clara import encodings
+    from clara.errors import BadSetting
+    from critic.classifier import ComposerClassifier, Critic
+    from critic.training import HUMAN, classes_of
+
+    if not args.start:
+        return None
+    begun = (Critic if HUMAN in set(table["label"]) else ComposerClassifier).load(args.start)
+    if not args.rolls and (begun.kind, begun.classes, begun.encoding.settings) != ("tuned", classes_of(table), encodings.make(made["encoding"]).settings):
+        raise BadSetting(f"{args.start}: to go on from, a net must read the text of the excerpts, be tuned as a whole and tell the same classes; for one that reads rolls there is --rolls --start")
+    return begun
+
+
+def _start(args, table, made, begun):
+    """What the net is before it learns: encoding, vocabulary, architecture, sizes, weights or None, of a critic's start with its head."""
     from clara import encodings
     from clara.checkpoint import Checkpoint
     from clara.models import architecture
     from clara.vocab import Vocab
 
     encoding = encodings.make(made["encoding"])
-    if args.pretrained:
-        model = Checkpoint.load(args.pretrained)
+    if args.pretrained or begun and not args.rolls:
+        model = Checkpoint.load(args.pretrained) if args.pretrained else begun
         arch, sizes, vocab, tensors = model.arch, architecture(model.arch).DEFAULTS | model.sizes, model.vocab, {k: v.float() for k, v in model.tensors.items()}
     else:
         arch, tensors = args.arch or "awd_lstm", None
@@ -126,24 +142,32 @@ def _start(args, table, made):
     return encoding, vocab, arch, {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}, tensors
 
 
-def _learned(args, table, made, start, device):
+def _keep(args, made, begun, began, classifier, more=MappingProxyType({})):
+    """Write a classifier and how it was made; with `more`, the rest of its info, when it is done."""
+    from clara.checkpoint import versions
+
+    training = {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
+                "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"), "minutes": round((time.perf_counter() - began) / 60, 1)}
+    classifier.info = {"training": training | ({"before": begun.info["training"]} if begun else {}), "versions": versions(), **more}
+    classifier.save(Path(args.out), args.pretrained if args.share else None)
+
+
+def _learned(args, table, made, start, begun, device, keep):
     """The classifier of the kind that was asked for."""
-    from critic.classifier import ComposerClassifier, Critic
     from critic.roll_training import train_rolls
     from critic.statistics_training import train_statistics
     from critic.training import HUMAN, WINDOW, train, train_frozen
 
-    quarters = args.window or (WINDOW if HUMAN in set(table["label"]) else made["quarters"])
+    quarters = args.window or (begun.window_quarters if begun else WINDOW if HUMAN in set(table["label"]) else made["quarters"])
     how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
     passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     if args.frozen:
         return train_frozen(table, *start, counts=args.statistics, device=device, **how)
     if args.rolls:
-        begun = args.start and (Critic if HUMAN in set(table["label"]) else ComposerClassifier).load(args.start)
-        return train_rolls(table, *start[:2], start=begun, device=device, **passes, **how)
+        return train_rolls(table, *start[:2], start=begun, device=device, keep=keep, **passes, **how)
     if args.statistics:
         return train_statistics(table, *start[:2], **passes, **how)
-    return train(table, *start, around=args.around, dropout=args.dropout, device=device, **passes, **how)
+    return train(table, *start, around=begun.around if begun else args.around, dropout=args.dropout, device=device, keep=keep, **passes, **how)
 
 
 if __name__ == "__main__":

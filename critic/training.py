@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from clara.devices import choose_device
 from critic.classifier import FROZEN, GENERATED, HUMAN, Critic, new_classifier
-from critic.net import collate, from_tensors, new_net, to_tensors, where, windows_of
+from critic.net import collate, from_tensors, head_of, new_net, to_tensors, where, windows_of
 from critic.statistics_net import counted_by_window
 
 WINDOW = 8.0  # quarters
@@ -85,24 +85,25 @@ class Excerpts:
 
 
 def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, around=0, epochs=4, lr=2e-3, bs=32, dropout=0.3,
-          seed=0, device="cpu", tell=print):
+          seed=0, device="cpu", tell=print, keep=None):
     """Train, keep the best epoch, calibrate.
 
     Parameters
     ----------
     table : of `read_excerpts`
     encoding, vocab : of the text
-    arch, sizes, tensors : the encoder, its dropouts among sizes; tensors None to begin by chance
+    arch, sizes, tensors : the encoder, its dropouts among sizes; tensors None to begin by chance, or a tuned classifier's, of the same classes, to go on from
     train_split : the split to learn from
     quarters : of a window
     around : windows before and after, that one is judged by, too
-    epochs : of the whole net; one of the head alone comes before, if there are weights to keep
-    lr : of the head; the encoder's are lower, layer by layer
+    epochs : of the whole net; one of the head alone comes before, if there are weights to keep and no head that knows them
+    lr : of the head; the encoder's are lower, layer by layer, where they are a language model's
     bs : excerpts at a time
     dropout : of the head
     seed : of everything
     device : as `clara.devices.choose_device` takes it
     tell : function(str) for progress
+    keep : function(Critic or ComposerClassifier), called with what is best so far as soon as it is
 
     Returns
     -------
@@ -118,11 +119,11 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     device, bf16, _ = choose_device(device)
     net = new_net(arch, sizes, tensors, vocab, len(classes), dropout, around).to(device)
     groups = [*architecture(arch).groups(net.encode.model), list(net.head.parameters())]
-    rates = [lr / LAYER_RATIO ** (len(groups) - 1 - i) if tensors else lr for i in range(len(groups))]
+    head_alone = int(tensors is not None and not head_of(tensors))
+    rates = [lr / LAYER_RATIO ** (len(groups) - 1 - i) if head_alone else lr for i in range(len(groups))]
     opt = torch.optim.AdamW([{"params": list(g), "lr": rate} for g, rate in zip(groups, rates)], betas=(0.8, 0.99), weight_decay=0.01)
-    head_alone = int(tensors is not None)
     per_epoch = sum(1 for _ in learn.batches(bs, np.random.default_rng(0), balanced=len(classes) > 2))
-    best = Best(tell)
+    best = Best(tell, lambda tensors, temperature: new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, around=around), keep)
     for epoch in range(head_alone + epochs):
         frozen = epoch < head_alone
         began, total, n = time.perf_counter(), 0.0, 0
@@ -146,7 +147,7 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
         found = to_tensors(net)
         logits, labels = window_logits(from_tensors(arch, found, len(classes), around=around).to(device), valid, bs)
         best.offer(f"epoch {epoch + 1}/{head_alone + epochs}", total / n, found, logits, labels, began=began)
-    return new_classifier(arch, sizes, encoding, vocab, best.tensors, classes, quarters, best.temperature, around=around)
+    return best.classifier()
 
 
 def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, device="cpu",
@@ -165,7 +166,7 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     net.heads.requires_grad_(True)
     weight = class_weights(labels, len(classes))
     opt = torch.optim.AdamW(net.heads.parameters(), lr=lr, weight_decay=DECAY)
-    best = Best(tell)
+    best = Best(tell, lambda found, temperature: new_classifier(arch, sizes, encoding, vocab, tensors | found, classes, quarters, temperature, FROZEN))
     for step in range(1, STEPS + 1):
         net.heads.train()
         opt.zero_grad()
@@ -179,7 +180,7 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
             with torch.no_grad():
                 logits = net.judged(valid_told)
             best.offer(f"step {step}/{STEPS}", loss.item(), to_tensors(net), logits, valid_labels, weight)
-    return new_classifier(arch, sizes, encoding, vocab, tensors | best.tensors, classes, quarters, best.temperature, FROZEN)
+    return best.classifier()
 
 
 @torch.inference_mode()
@@ -218,10 +219,16 @@ class Best:
     Parameters
     ----------
     tell : function(str) for progress
+    made : function(tensors, temperature) that makes a classifier of them
+    keep : function(classifier), called with each that is better than those before, or None
     """
 
-    def __init__(self, tell):
-        self.tell, self.cost, self.tensors, self.temperature = tell, float("inf"), None, None
+    def __init__(self, tell, made, keep=None):
+        self.tell, self.made, self.keep, self.cost, self.tensors, self.temperature = tell, made, keep, float("inf"), None, None
+
+    def classifier(self):
+        """The best that was offered."""
+        return self.made(self.tensors, self.temperature)
 
     def offer(self, when, learned, tensors, logits, labels, weight=None, began=None):
         """Take them if they are better than what there was.
@@ -241,6 +248,8 @@ class Best:
         self.tell(f"{when}  train {learned:.4f}  valid {cost:.4f}  right {right:.3f}" + (f"  {time.perf_counter() - began:.0f} s" if began else ""))
         if cost < self.cost:
             self.cost, self.tensors, self.temperature = cost, tensors, temperature
+            if self.keep:
+                self.keep(self.classifier())
 
 
 def running_mean(net):

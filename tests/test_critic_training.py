@@ -14,6 +14,7 @@ from clara.corpus import Corpus
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
 from clara.generator import Generator
+from clara.models import MODELS
 from clara.notes import mend
 from critic import Critic, blend, excerpts, training
 from critic import train as command
@@ -240,6 +241,20 @@ def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
         train_rolls(table, corpus.encoding, vocab, quarters=2, start=start, epochs=1, bs=8)
 
 
+def test_a_reader_goes_on_from_what_was_learned(made, corpus, tmp_path):
+    """From its weights, head and all, its windows and what stands around them; what is best so far is told as it comes."""
+    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    start = training.train(table, corpus.encoding, model.vocab, "awd_lstm", MODELS["awd_lstm"].DEFAULTS | tiny.SIZES, None, quarters=4, around=1, epochs=6, lr=1e-2, bs=8, tell=lambda _: None)
+    start.save(tmp_path / "learned")
+    start, told, kept = Critic.load(tmp_path / "learned"), [], []
+    sizes = MODELS["awd_lstm"].DEFAULTS | start.sizes
+    again = training.train(table, corpus.encoding, start.vocab, "awd_lstm", sizes, start.tensors, quarters=4, around=1, epochs=2, lr=1e-9, bs=8, tell=told.append, keep=kept.append)
+    assert len(told) == 2  # no epoch for the head alone
+    pieces = [figure(50), tiny.tune(3, n_notes=100)]
+    assert 1 <= len(kept) <= 2 and kept[-1].score(pieces).tolist() == again.score(pieces).tolist()
+    assert all(torch.allclose(again.tensors[k].float(), v.float(), atol=1e-3) for k, v in start.tensors.items() if k.startswith("head.") and k.endswith("weight"))
+
+
 def test_a_net_learns_from_statistics(made, corpus):
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
     a, b = (train_statistics(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
@@ -348,6 +363,11 @@ def test_the_commands(corpus, tmp_path):
     small = Critic.load(tmp_path / "small")
     assert (small.kind, *(small.sizes[k] for k in ("emb_sz", "n_hid", "n_layers"))) == ("tuned", 8, 12, 1)
     assert tiny.leave(command.main, [*argv[:-1], tmp_path / "no", "--device", "abacus"]) == 2
+    argv = [tmp_path / "excerpts", "--start", tmp_path / "small", "--epochs", 1, "--out", tmp_path / "newer"]
+    assert tiny.leave(command.main, argv) == 0 and Critic.load(tmp_path / "newer").info["training"]["before"] == small.info["training"]
+    card = (tmp_path / "newer" / "README.md").read_text()
+    assert "from scratch" in card and card.count("`python -m critic.train") == 2
+    assert tiny.leave(command.main, [tmp_path / "excerpts", "--start", tmp_path / "frozen", "--out", tmp_path / "no"]) == 2
     argv = [tmp_path / "excerpts", "--rolls", "--window", 4, "--epochs", 1, "--bs", 8, "--out", tmp_path / "rolls"]
     assert tiny.leave(command.main, argv) == 0 and "piano rolls" in (tmp_path / "rolls" / "README.md").read_text()
     argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "both", "--frozen", "--statistics", "--window", 4]
@@ -370,10 +390,32 @@ def test_the_commands(corpus, tmp_path):
 def test_one_start_and_its_own_net(tmp_path, capsys):
     for more, told in (([], "required"), (["--from-scratch", "--pretrained", "x"], "not allowed"), (["--pretrained", "x", "--arch", "wavenet"], "--arch"),
                        (["--rolls", "--statistics"], "stands alone"), (["--pretrained", "x", "--statistics"], "stands alone"),
-                       (["--rolls", "--n-hid", 8], "--from-scratch")):
+                       (["--rolls", "--n-hid", 8], "--from-scratch"), (["--start", "x", "--pretrained", "x"], "--start"), (["--start", "x", "--statistics"], "--start"),
+                       (["--rolls", "--around", 1], "--around"), (["--start", "x", "--around", 1], "--around"), (["--pretrained", "x", "--frozen", "--around", 1], "--around")):
         assert tiny.leave(command.main, [tmp_path, "--out", tmp_path / "no", *more]) == 2
         assert told in capsys.readouterr().err
     assert f"without it {training.WINDOW:g}" in " ".join(command.parser().format_help().split())
+
+
+def test_what_was_best_stands_after_an_interruption(made, corpus, tmp_path, monkeypatch):
+    """Ctrl-C in a later epoch leaves a critic that can be used, and no card that tells of figures."""
+    folder = tmp_path / "excerpts"
+    folder.mkdir()
+    made.to_csv(folder / excerpts.EXCERPTS, index=False)
+    (folder / "excerpts.json").write_text(json.dumps({"encoding": corpus.encoding.settings, "quarters": QUARTERS, "fingerprint": "", "about": "", "seed": 0}))
+    tiny.checkpoint().save(tmp_path / "model")
+    offered, offer = [], training.Best.offer
+
+    def stopped(best, *what, **more):
+        offer(best, *what, **more)
+        offered.append(best.temperature)
+        if len(offered) == 2:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(training.Best, "offer", stopped)
+    assert tiny.leave(command.main, [folder, "--pretrained", tmp_path / "model", "--window", 4, "--epochs", 9, "--out", tmp_path / "critic"]) == 130
+    critic = Critic.load(tmp_path / "critic")
+    assert critic.temperature == offered[-1] and critic.info["training"]["arguments"]["epochs"] == 9
+    assert np.isfinite(critic.score([figure(50)])).all() and not (tmp_path / "critic" / "README.md").exists()
 
 
 def test_no_excerpts(tmp_path):
