@@ -1,10 +1,11 @@
 """Search guided by the critic, beside the best of independent pieces, at equal numbers of sampled words.
 
-python benchmarks/search.py --judges runs/judge-lstm runs/judge-roll [--batches 16]
+python benchmarks/search.py --judges runs/judge-lstm runs/judge-roll [--batches 16] [--free]
 
-Each prompt of a test work is continued by n independent pieces and by a search with n texts; of both the best 8, as generate.py ranks, are
-judged by critics that learned from other works. Percentiles are among the independent pieces of all prompts' own
-batches; differences are of log-odds, with 95 % intervals by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
+Each prompt of a test work is continued, or with --free a piece begun from nothing, by n independent pieces and by a search with n texts; of both the best 8, as generate.py ranks, are
+judged by critics that learned from other works. Percentiles are among the independent pieces of each prompt's own
+batch; differences are of log-odds; the AUC is that of human excerpts of test works, as long as they, against the best; then how near the best of both and all independent
+pieces are to the human ones in the measures of `critic.measures`. Intervals are of 95 %, by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
 differ in the first 8 quarters of what is judged.
 """
 
@@ -17,6 +18,8 @@ import numpy as np
 import ranking
 import record
 
+WAYS = ("plain", "search")
+
 
 def distinct(pieces, quarters=8):
     """Share of pairs that differ in their first quarters."""
@@ -26,7 +29,7 @@ def distinct(pieces, quarters=8):
 
 
 def composed_both_ways(args, generator, corpus, settings, rate, rng):
-    """Of each prompt, yields what both ways composed, cut to what is judged, {way: list of NoteSequence}, and the words it took, {way: int}.
+    """Of each prompt, or of none, yields what both ways composed, cut to what is judged, {way: list of NoteSequence}, and the words it took, {way: int}.
 
     `settings` is a function of the seeds of a batch that gives the settings of each piece, `rate` what `Generator.search` goes by.
     """
@@ -35,25 +38,52 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
 
     pieces, step, n_batches = Pieces(corpus), corpus.encoding.steps_per_quarter, 0
     for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
-        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT else ()
-        if not len(prompt) or n_batches == args.batches:
+        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT and not args.free else ()
+        if not (len(prompt) or args.free) or n_batches == args.batches:
             continue
         n_batches += 1
-        how = {"n": args.n, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt, "threads": args.threads}
+        first = (0 if args.free else PROMPT) + SEAM
+        how = {"n": args.n, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt if len(prompt) else None, "threads": args.threads}
         found = {}
-        for way, compose in (("plain", generator.generate), ("search", partial(generator.search, rate))):
+        for way, compose in zip(WAYS, (generator.generate, partial(generator.search, rate))):
             seed = int(rng.integers(2**31))
             found[way] = compose(**how, seed=seed, settings=settings(range(seed, seed + args.n)))
-        yield ({way: [crop(s.notes, (PROMPT + SEAM) * step, (PROMPT + SEAM + args.quarters) * step) for s in some] for way, some in found.items()},
+        yield ({way: [crop(s.notes, first * step, (first + args.quarters) * step) for s in some] for way, some in found.items()},
                {way: sum(len(s.words) - s.prompt_words for s in some) for way, some in found.items()})
 
 
-def judge_row(name, told, rng):
-    """One judge's row of what it told of each batch's best, (batches, ways, 2): log-odds and percentiles."""
-    (plain, search), gain = told.mean(0), told[:, 1] - told[:, 0]
-    return {"judge": name, "plain_odds": round(float(plain[0]), 3), "search_odds": round(float(search[0]), 3), "gain_interval": ranking.interval(gain[:, 0], np.mean, rng),
-            "plain_percentile": round(float(plain[1]), 1), "search_percentile": round(float(search[1]), 1),
-            "percentile_gain_interval": ranking.interval(gain[:, 1], np.mean, rng)}
+def judge_row(name, told, of_human, rng):
+    """One judge's row of what it told of each batch's best, (batches, ways, 2, top): log-odds and percentiles; and of human music, (n,)."""
+    from critic.training import auc
+
+    (plain, search), gain = told.mean((0, 3)), (told[:, 1] - told[:, 0]).mean(2)
+    row = {"judge": name, "plain_odds": round(float(plain[0]), 3), "search_odds": round(float(search[0]), 3), "gain_interval": ranking.interval(gain[:, 0], np.mean, rng),
+           "plain_percentile": round(float(plain[1]), 1), "search_percentile": round(float(search[1]), 1),
+           "percentile_gain_interval": ranking.interval(gain[:, 1], np.mean, rng)}
+    for way, odds in zip(WAYS, told[:, :, 0].transpose(1, 0, 2)):
+        row |= {f"{way}_auc": round(auc(of_human, odds.ravel()), 3), f"{way}_auc_interval": ranking.interval(odds, lambda some: auc(of_human, some.ravel()), rng)}
+    return row
+
+
+def measure_rows(composed, human, rng):
+    """How near the best of both ways, and all independent pieces, are to human music, as rows.
+
+    `composed` holds of each batch the best of each way and all independent pieces, (plain, search, all).
+    """
+    from critic.measures import Reference, measured
+
+    values, of_human = [[measured(some) for some in batch] for batch in composed], measured(human)
+    rows = []
+    for name in of_human:
+        reference = Reference(of_human[name])
+        counts = np.array([[reference.counts(some[name]) for some in batch] for batch in values])  # (batches, 3, bins)
+
+        def areas(some, reference=reference):
+            return np.array([reference.compare(c)[0] for c in some.sum(0)])
+        plain, search, unranked = areas(counts)
+        rows.append({"measure": name, "plain_area": round(float(plain), 4), "search_area": round(float(search), 4), "unranked_area": round(float(unranked), 4),
+                     "gain_interval": ranking.interval(counts, lambda some, areas=areas: areas(some)[1] - areas(some)[2], rng), "nearer": bool(search > unranked)})
+    return rows
 
 
 def main():
@@ -64,11 +94,14 @@ def main():
     p.add_argument("--critic", default="pretrained/critic-notewise")
     p.add_argument("--judges", nargs="+", required=True)
     p.add_argument("--batches", type=int, default=16)
+    p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
     p.add_argument("--quarters", type=int, default=32)
+    p.add_argument("--human", type=int, default=512)
     p.add_argument("--seed", type=int, default=30)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--name", default="search", help="of the files that are written")
     args = p.parse_args()
     import torch
 
@@ -81,7 +114,8 @@ def main():
     from critic.scores import Judges, weighted
 
     torch.set_num_threads(args.threads)
-    rng, began, asked = np.random.default_rng(args.seed), time.perf_counter(), generate.parser().parse_args([])
+    rng, began, asked, corpus = np.random.default_rng(args.seed), time.perf_counter(), generate.parser().parse_args([]), Corpus.load(args.corpus)
+    human = ranking.human_excerpts(corpus, args.human, args.quarters, args.seed)
     judges = Judges()
     judges.critic = Critic.load(args.critic)
     scores = weighted(asked.by, judges)
@@ -89,21 +123,25 @@ def main():
 
     def rate(some):
         return [told.get("total", -np.inf) for told in ranked(some, scores)[1]]
-    told, words, shares = {name: [] for name in heard}, [], []
-    for ways, n_words in composed_both_ways(args, Generator.load(args.model), Corpus.load(args.corpus), partial(spread, generate.settings_of(asked), asked.temperature[1]), rate, rng):
+    told, words, shares, composed = {name: [] for name in heard}, [], [], []
+    for ways, n_words in composed_both_ways(args, Generator.load(args.model), corpus, partial(spread, generate.settings_of(asked), asked.temperature[1]), rate, rng):
         best = [[some[k] for k in ranked(some, scores)[0][:args.top]] for some in ways.values()]
         for name, judge in heard.items():
             of_all, of_best = judge.score(ways["plain"]), [judge.score(some) for some in best]
-            told[name].append([[float(t.mean()), float(100 * np.mean([(of_all < x).mean() for x in t]))] for t in of_best])
+            told[name].append([[t, 100 * (of_all < t[:, None]).mean(1)] for t in of_best])
         words.append(list(n_words.values()))
         shares.append([distinct(some) for some in best])
-        print(len(words), {name: np.round(t[-1], 2).tolist() for name, t in told.items()}, flush=True)
-    rows = [judge_row(name, np.array(t), rng) for name, t in told.items()]
-    for row in rows:
+        composed.append((*best, ways["plain"]))
+        print(len(words), {name: np.round(np.mean(t[-1], 2), 2).tolist() for name, t in told.items()}, flush=True)
+    rows = [judge_row(name, np.array(t), heard[name].score(human), rng) for name, t in told.items()]
+    measures, shares = measure_rows(composed, human, rng), np.mean(shares, axis=0)
+    for row in rows + measures:
         print(row)
-    shares = np.mean(shares, axis=0)
-    record.save("search", rows, batches=len(words), n=args.n, by=asked.by, quarters=args.quarters, top=args.top, words_of_pieces=dict(zip(("plain", "search"), np.sum(words, axis=0).tolist())),
-                distinct_plain=round(float(shares[0]), 3), distinct_search=round(float(shares[1]), 3), minutes=round((time.perf_counter() - began) / 60, 1))
+    settings = {"batches": len(words), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "human": len(human), "free": args.free,
+                "words_of_pieces": dict(zip(WAYS, np.sum(words, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
+                "minutes": round((time.perf_counter() - began) / 60, 1)}
+    record.save(args.name, rows, **settings)
+    record.save(f"{args.name}_measures", measures, **settings)
 
 
 if __name__ == "__main__":

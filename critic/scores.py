@@ -2,7 +2,7 @@
 
 `critic`: log-odds that it is human. `composer:NAME`: log-probability of that composer. `novelty`: real to the critic, like
 no composer known: the log-probability of human and the logarithm of how undecided the composer classifier is (its entropy
-over the largest there could be). `likelihood`: minus nats per quarter note under the generator. `copied`: minus the
+over the largest there could be). `likelihood`: minus nats per quarter note under the generator, with its matches. `copied`: minus the
 notes of the longest run that stands in the training music, in any key. `fullness`: notes per quarter note, doublings of them, for
 the critic alone likes thin music. A weighted sum is written as it is said: `critic + 0.5 novelty +
 0.1 copied`.
@@ -59,6 +59,15 @@ class Judges:
         return checkpoint, checkpoint.reader()
 
     @cached_property
+    def matching(self):
+        """The generator's MatchModel and the Forms of its words, or None."""
+        from clara.matches import Forms
+
+        checkpoint = self.generator[0]
+        match = checkpoint.match_model()
+        return match and (match, Forms(checkpoint.vocab, checkpoint.encoding))
+
+    @cached_property
     def index(self):
         """The NoteIndex of what the generators were trained on."""
         from clara.note_index import NoteIndex
@@ -102,19 +111,25 @@ class Novelty:
 
 
 class Likelihood:
-    """Minus nats per quarter note under the generator."""
+    """Minus nats per quarter note under the generator, with its match model where it has one."""
 
     def __init__(self, judges):
         self.judges = judges
 
     def __call__(self, pieces):
         from clara.evaluate import nats_per_piece
+        from clara.match_model import read
 
-        checkpoint, reader = self.judges.generator
+        (checkpoint, reader), matching = self.judges.generator, self.judges.matching
         texts = [read_piece(p, checkpoint.encoding, checkpoint.vocab) for p in pieces]
         quarters = np.array([sum(checkpoint.encoding.steps(t)) / checkpoint.encoding.steps_per_quarter for t in texts])
-        nats = nats_per_piece(reader, [checkpoint.vocab.ids(["xxbos", *t]) for t in texts], checkpoint.vocab.pad)
-        return (-nats.numpy() / quarters).astype(np.float32)
+        ids = [checkpoint.vocab.ids(["xxbos", *t]) for t in texts]
+        if matching:
+            model, forms = matching
+            nats = np.array([model.nats(told).sum() for told in read(reader, ids, forms, checkpoint.vocab.pad)])
+        else:
+            nats = nats_per_piece(reader, ids, checkpoint.vocab.pad).numpy()
+        return (-nats / quarters).astype(np.float32)
 
 
 class Copied:

@@ -74,6 +74,19 @@ def test_likelihood_is_that_of_the_generator(judges):
     assert weighted("likelihood", judges)(PIECES)[1] == pytest.approx(wanted, rel=2e-3)  # half precision on disk
 
 
+def test_likelihood_knows_what_the_generator_plays_again(judges, tmp_path):
+    """With a match model that is sure of every match, what says everything twice costs less than by the net alone."""
+    from clara.match_model import LENGTHS, MatchModel
+
+    checkpoint, pieces = tiny.checkpoint(), [mend_like(p, np.r_[p.start, p.start + p.n_steps], np.r_[p.end, p.end + p.n_steps], np.r_[p.pitch, p.pitch],
+                                                       np.r_[p.part, p.part])[0] for p in PIECES[2:]]
+    checkpoint.info["match"] = MatchModel(np.tile([1.0, 3.0], (2, len(LENGTHS), 1))).told
+    checkpoint.save(tmp_path / "notewise")
+    with_matches = weighted("likelihood", scores.Judges("notewise", tmp_path))(pieces)[1]
+    assert (with_matches > weighted("likelihood", judges)(pieces)[1] + 0.5).all()
+    assert weighted("likelihood", scores.Judges("notewise", tmp_path))(pieces[:1])[1] == pytest.approx(with_matches[:1], abs=1e-3)
+
+
 def test_fullness_counts_doublings_of_notes_per_quarter(judges):
     notes = crop(PIECES[2], 0, 120)
     twice = mend_like(notes, np.r_[notes.start, notes.start], np.r_[notes.end, notes.end], np.r_[notes.pitch, notes.pitch - 30], np.r_[notes.part, notes.part])[0]
