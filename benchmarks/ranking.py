@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import record
 from notes_judge import NotesJudge
+from other_judge import FILE, OtherJudge
 
 from clara import cli
 
@@ -74,9 +75,11 @@ def likelihoods(folder):
 
 
 def loaded(folder):
-    """A judge: a critic, or one that reads notes."""
+    """A judge: a critic, one that reads notes, or one of other architectures."""
     from critic.classifier import Critic
 
+    if (Path(folder) / FILE).is_file():
+        return OtherJudge.load(folder)
     return NotesJudge.load(folder) if (Path(folder) / "notes.json").is_file() else Critic.load(folder)
 
 
@@ -84,6 +87,8 @@ def named(judge):
     """A judge by what it is made of, and how good it is by itself."""
     if isinstance(judge, NotesJudge):
         return f"notes and self-similarity, convolutions, from scratch (AUC {judge.auc:.2f})"
+    if isinstance(judge, OtherJudge):
+        return f"WaveNet of text, convolutions along notes, trees of statistics (AUC {judge.auc:.2f})"
     from critic.classifier import READ_NOTES
 
     auc = judge.info["figures"]["test"]["auc"]

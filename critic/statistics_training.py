@@ -3,7 +3,7 @@
 Each excerpt is counted whole and, once more, a part of it, since pieces may be shorter than the excerpts. Classes count alike. One cycle of
 rates (Smith and Topin 2017); what is best on valid is kept, and its logits are calibrated there.
 
-Contents: `train_statistics`.
+Contents: `train_statistics`, `part_of`.
 """
 
 import time
@@ -79,13 +79,13 @@ def _counted(table, encoding, classes, rng=None):
     told, labels = [], []
     for words, label in zip(tqdm(table["words"], "counting", leave=False, disable=None, unit=" excerpts"), table["label"]):
         notes = encoding.decode(words)[0]
-        parts = [notes, _part(notes, rng)] if rng is not None else [notes]
+        parts = [notes, part_of(notes, rng)] if rng is not None else [notes]
         told += [numbers(part) for part in parts if len(part)]
         labels += [classes.index(label) for part in parts if len(part)]
     return torch.from_numpy(np.stack(told)), torch.tensor(labels)
 
 
-def _part(notes, rng):
+def part_of(notes, rng):
     """Some quarters of an excerpt, on end."""
     step, quarters = notes.steps_per_quarter, int(notes.end.max(initial=0)) // notes.steps_per_quarter
     length = int(rng.integers(min(int(LEAST_QUARTERS), quarters), quarters + 1))
