@@ -5,12 +5,14 @@ language model is in it, so that what it thinks of generated music errs in other
 mean of both is nearer to the truth (see `critic.blend`).
 
 A window is judged by what sounds in it and up to twelve quarters before and after, 32 quarters in all, or in the window itself where that is as long.
+Strides make the net hear the same music otherwise a semitone higher; what it judges, it hears in two keys, and says the mean, which errs less.
 
 Contents: `SIZES`, `RollNet`, `roll`, `collate_rolls`.
 """
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -19,6 +21,7 @@ SIZES = {"widths": [24, 48, 96, 128]}  # channels of the convolutions
 SPAN = 32  # quarters, that a window is judged by
 COLUMN = 2  # quarters, of the last layer's columns
 HIDDEN, DROPOUT = 64, 0.4
+HEARD = (-1, 1)  # semitones, that a piece is moved by to be judged
 
 
 class RollNet(nn.Module):
@@ -42,7 +45,7 @@ class RollNet(nn.Module):
         self.head = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * widths[-1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, n_classes))
 
     def forward(self, rolls, n_steps):
-        """Logits of each window.
+        """Logits of each window; once learning is over the mean of two keys.
 
         Parameters
         ----------
@@ -53,6 +56,12 @@ class RollNet(nn.Module):
         -------
         float32 tensor (m, n_classes), of the windows of the first piece, then the second and so on
         """
+        if self.training:
+            return self._logits(rolls, n_steps)
+        return torch.stack([self._logits(_moved(rolls, shift), n_steps) for shift in HEARD]).mean(0)
+
+    def _logits(self, rolls, n_steps):
+        """As `forward`, of the rolls as they are."""
         x, length = rolls, torch.tensor(n_steps, device=rolls.device)
         for convolution, norm in zip(self.convolutions, self.norms):
             x = torch.relu_(norm(convolution(x)))
@@ -85,6 +94,11 @@ class RollNet(nn.Module):
         n = max(1, round(quarters / self.window_quarters))
         ends = [*(self.window_quarters * (k + 1) for k in range(n - 1)), quarters]
         return [(int(max(0, self.window_quarters * k - around) // COLUMN), int(-(-min(end + around, quarters) // COLUMN))) for k, end in enumerate(ends)]
+
+
+def _moved(rolls, shift):
+    """Rolls (n, 2, KEYS, t) some semitones higher; what leaves the keyboard is lost."""
+    return F.pad(rolls, (0, 0, shift, -shift)).contiguous(memory_format=torch.channels_last)
 
 
 def roll(notes, n_steps):

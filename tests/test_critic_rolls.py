@@ -12,8 +12,9 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.notes import crop, mend, transpose
 from critic import ComposerClassifier, Critic, reading
+from critic import rolls as rolls_module
 from critic.blend import blend
-from critic.rolls import COLUMN, KEYS, LOWEST, SPAN, RollNet, collate_rolls, roll
+from critic.rolls import COLUMN, HEARD, KEYS, LOWEST, SPAN, RollNet, collate_rolls, roll
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,18 @@ def test_fused_norms_change_nothing():
         net.fuse()
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
         assert torch.allclose(net(*pieces), before, atol=1e-5)
+
+
+def test_a_piece_is_judged_in_two_keys(rolls):
+    """What is said of a piece is the mean of what the net hears in the keys that it is moved to."""
+    pieces, moved = [crop(tiny.tune(i, n_notes=90), 0, 384) for i in range(3)], []
+    told = rolls.score(pieces)
+    assert len(HEARD) == 2 and 0 not in HEARD
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rolls_module, "HEARD", (0,))
+        moved = [rolls.score([transpose(p, shift)[0] for p in pieces]) for shift in HEARD]
+        assert np.abs(moved[0] - rolls.score(pieces)).max() > 1e-4  # strides
+    assert told == pytest.approx(np.mean(moved, axis=0), abs=1e-5)
 
 
 def test_the_same_to_the_last_bit_on_any_number_of_threads(blended):
