@@ -125,29 +125,40 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     per_epoch = sum(1 for _ in learn.batches(bs, np.random.default_rng(0), balanced=len(classes) > 2))
     best = Best(tell, lambda tensors, temperature: new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, around=around), keep)
     for epoch in range(head_alone + epochs):
-        frozen = epoch < head_alone
-        began, total, n = time.perf_counter(), 0.0, 0
+        frozen, began = epoch < head_alone, time.perf_counter()
         for p in net.encode.parameters():
             p.requires_grad_(not frozen)
-        net.train()
-        batches = learn.batches(bs, rng, tables, balanced=len(classes) > 2)
-        for i, (_, batch, label) in enumerate(tqdm(batches, f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches")):
+
+        def rates_at(i, epoch=epoch, frozen=frozen):
             gone = (epoch - head_alone + i / per_epoch) / epochs
             scale = 1.0 if frozen else min(1.0, gone / 0.1 + 1e-3) * max(1e-3, 0.5 * (1 + np.cos(np.pi * max(0.0, gone))))
-            for group, rate in zip(opt.param_groups, rates):
-                group["lr"] = rate * scale
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                logits = net(*where(net, batch))
-            loss = F.cross_entropy(logits.float(), label.to(device))
-            opt.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
-            opt.step()
-            total, n = total + loss.detach() * len(label), n + len(label)
+            return [rate * scale for rate in rates]
+        batches = learn.batches(bs, rng, tables, balanced=len(classes) > 2)
+        loss = _passed(net, tqdm(batches, f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"), opt, rates_at, bf16)
         found = to_tensors(net)
         logits, labels = window_logits(from_tensors(arch, found, len(classes), around=around).to(device), valid, bs)
-        best.offer(f"epoch {epoch + 1}/{head_alone + epochs}", total / n, found, logits, labels, began=began)
+        best.offer(f"epoch {epoch + 1}/{head_alone + epochs}", loss, found, logits, labels, began=began)
     return best.classifier()
+
+
+def _passed(net, batches, opt, rates_at, bf16):
+    """The mean loss of the windows of some batches, which the net learns one by one; `rates_at(i)` are the rates of the optimiser's groups at the ith."""
+    net.train()
+    total, n = 0.0, 0
+    for i, (_, batch, label) in enumerate(batches):
+        for group, rate in zip(opt.param_groups, rates_at(i)):
+            group["lr"] = rate
+        batch = where(net, batch)
+        device = batch[0].device
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits = net(*batch)
+        loss = F.cross_entropy(logits.float(), label.to(device))
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+        opt.step()
+        total, n = total + loss.detach() * len(label), n + len(label)
+    return total / n
 
 
 def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, device="cpu",
