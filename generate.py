@@ -42,7 +42,7 @@ def parser():
     music("--by", default=BY, metavar="SCORES",
           help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, a sum as critic + 0.1 copied, or none")
     music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
-    music("--search", action="store_true", help="compose in blocks and go on only from the best of them; pieces may share beginnings")
+    music("--search", action="store_true", help="compose in blocks and go on only from the best of them; slower, and better, and each piece of its own beginning")
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
@@ -171,7 +171,7 @@ def _compose(generator, args, prompt, settings, asked, judge):
     from clara.sampling.strategies import spread
 
     stop, samples = Event(), []
-    compose = partial(generator.search, partial(_rate, judge)) if args.search else generator.generate
+    compose = partial(generator.search, partial(_rate, judge), top=args.top) if args.search else generator.generate
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
     batches = range(0, args.n, TOGETHER)
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())

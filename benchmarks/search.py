@@ -1,8 +1,8 @@
-"""Search guided by the critic, beside the best of independent pieces, at equal numbers of sampled words.
+"""Search guided by the critic, beside the best of independent pieces, which have as many notes written.
 
 python benchmarks/search.py --judges runs/judge-lstm runs/judge-roll [--batches 16] [--free]
 
-Each prompt of a test work is continued, or with --free a piece begun from nothing, by n independent pieces and by a search with n texts; of both the best 8, as generate.py ranks, are
+Each prompt of a test work is continued, or with --free a piece begun from nothing, by n independent pieces and by a search with n texts; of the former the best 8, as generate.py ranks, and what the latter gives are
 judged by critics that learned from other works. Percentiles are among the independent pieces of each prompt's own
 batch; differences are of log-odds; the AUC is that of human excerpts of test works, as long as they, against the best; then how near the best of both and all independent
 pieces are to the human ones in the measures of `critic.measures`. Intervals are of 95 %, by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
@@ -29,10 +29,11 @@ def distinct(pieces, quarters=8):
 
 
 def composed_both_ways(args, generator, corpus, settings, rate, rng):
-    """Of each prompt, or of none, yields what both ways composed, cut to what is judged, {way: list of NoteSequence}, and the words it took, {way: int}.
+    """Of each prompt, or of none, yields what both ways composed, cut to what is judged, {way: list of NoteSequence}, and how many notes were written for it, {way: int}.
 
     `settings` is a function of the seeds of a batch that gives the settings of each piece, `rate` what `Generator.search` goes by.
     """
+    from clara.generator import BLOCK_QUARTERS
     from clara.notes import crop
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
 
@@ -44,12 +45,17 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
         n_batches += 1
         first = (0 if args.free else PROMPT) + SEAM
         how = {"n": args.n, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt if len(prompt) else None, "threads": args.threads}
-        found = {}
-        for way, compose in zip(WAYS, (generator.generate, partial(generator.search, rate))):
+        found, rated = {}, []
+
+        def rate_and_keep(some, rated=rated):
+            rated.append(some)
+            return rate(some)
+        for way, compose in zip(WAYS, (generator.generate, partial(generator.search, rate_and_keep, top=args.top))):
             seed = int(rng.integers(2**31))
             found[way] = compose(**how, seed=seed, settings=settings(range(seed, seed + args.n)))
-        yield ({way: [crop(s.notes, first * step, (first + args.quarters) * step) for s in some] for way, some in found.items()},
-               {way: sum(len(s.words) - s.prompt_words for s in some) for way, some in found.items()})
+        written = {"plain": sum(len(s.composed()) for s in found["plain"]),
+                   "search": sum(int((p.start >= block * BLOCK_QUARTERS * step).sum()) for block, some in enumerate(rated) for p in some)}
+        yield {way: [crop(s.notes, first * step, (first + args.quarters) * step) for s in some] for way, some in found.items()}, written
 
 
 def judge_row(name, told, of_human, rng):
@@ -123,22 +129,22 @@ def main():
 
     def rate(some):
         return [told.get("total", -np.inf) for told in ranked(some, scores)[1]]
-    told, words, shares, composed = {name: [] for name in heard}, [], [], []
-    for ways, n_words in composed_both_ways(args, Generator.load(args.model), corpus, partial(spread, generate.settings_of(asked), asked.temperature[1]), rate, rng):
+    told, notes, shares, composed = {name: [] for name in heard}, [], [], []
+    for ways, n_notes in composed_both_ways(args, Generator.load(args.model), corpus, partial(spread, generate.settings_of(asked), asked.temperature[1]), rate, rng):
         best = [[some[k] for k in ranked(some, scores)[0][:args.top]] for some in ways.values()]
         for name, judge in heard.items():
             of_all, of_best = judge.score(ways["plain"]), [judge.score(some) for some in best]
             told[name].append([[t, 100 * (of_all < t[:, None]).mean(1)] for t in of_best])
-        words.append(list(n_words.values()))
+        notes.append(list(n_notes.values()))
         shares.append([distinct(some) for some in best])
         composed.append((*best, ways["plain"]))
-        print(len(words), {name: np.round(np.mean(t[-1], 2), 2).tolist() for name, t in told.items()}, flush=True)
+        print(len(notes), f"{time.perf_counter() - began:.0f} s", {name: np.round(np.mean(t[-1], 2), 2).tolist() for name, t in told.items()}, flush=True)
     rows = [judge_row(name, np.array(t), heard[name].score(human), rng) for name, t in told.items()]
     measures, shares = measure_rows(composed, human, rng), np.mean(shares, axis=0)
     for row in rows + measures:
         print(row)
-    settings = {"batches": len(words), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "human": len(human), "free": args.free,
-                "words_of_pieces": dict(zip(WAYS, np.sum(words, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
+    settings = {"batches": len(notes), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "human": len(human), "free": args.free,
+                "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
                 "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **settings)
     record.save(f"{args.name}_measures", measures, **settings)

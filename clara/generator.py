@@ -154,21 +154,23 @@ class Generator:
         return [self._sample(begun[row][2], self.vocab.text(t), prompt, seed, begun[row][1], how)
                 for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)]
 
-    def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
+    def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, top=8, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
                key=None, line=None, threads=1, on_step=None, stop=None):
         """Compose in blocks and go on only from what is rated best (see `clara.sampling.search`); parameters and errors as `generate`, and
 
         Parameters
         ----------
         rate : function(list of NoteSequence, what is composed so far) -> floats (n,), more is better
+        n : texts that are written at a time
+        top : pieces that are wanted, each searched for by itself with its share of the texts
         block_quarters : length of a block
 
         Returns
         -------
-        list of n Sample, best first, which may share their beginnings; none where `stop` came
+        list of `top` Sample, of n at most, best first, each of another beginning; none where `stop` came
         """
-        if n < 1 or not block_quarters > 0:
-            raise BadSetting(f"n must be at least 1 and a block longer than nothing, not {n} and {block_quarters}")
+        if n < 1 or top < 1 or not block_quarters > 0:
+            raise BadSetting(f"n and top must be at least 1 and a block longer than nothing, not {n}, {top} and {block_quarters}")
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
         grammar, first = self.grammar(rules, line), sum(self.encoding.steps(words))
 
@@ -176,7 +178,7 @@ class Generator:
             decoded = [self.encoding.decode(words + self.vocab.text(t))[0] for t in texts]
             return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
         texts = search(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, [seed + i for i in range(n)],
-                       self.encoding.steps_per_quarter, max(1, round(block_quarters * self.encoding.steps_per_quarter)), rated,
+                       self.encoding.steps_per_quarter, max(1, round(block_quarters * self.encoding.steps_per_quarter)), rated, top,
                        self._close(grammar, cadence, key), self.matching, threads, on_step, stop)
         each = _for_each(settings, n)
         return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm, each[i]) for t, i in texts]

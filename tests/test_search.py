@@ -18,7 +18,7 @@ from clara.notes import crop
 from clara.sampling.strategies import Settings
 
 ENCODINGS = {"notewise": Notewise(), "chordwise": Chordwise(4, 38), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
-N, QUARTERS, BLOCK = 16, 10, 3
+N, TOP, QUARTERS, BLOCK = 16, 4, 10, 3
 
 
 def high(pieces):
@@ -40,9 +40,9 @@ def generator(request):
 @pytest.mark.parametrize("arch", MODELS)
 def test_each_architecture_finds_higher_music(arch):
     generator = Generator(tiny.checkpoint(arch=arch))
-    found = generator.search(high, N, QUARTERS, seed=1, block_quarters=BLOCK)
-    plain = generator.generate(N, QUARTERS, seed=1)
-    assert np.mean(high([s.notes for s in found])) > np.mean(high([s.notes for s in plain])) + 1
+    found = generator.search(high, 4 * N, QUARTERS, seed=1, top=TOP, block_quarters=BLOCK)
+    plain = sorted(high([s.notes for s in generator.generate(4 * N, QUARTERS, seed=1)]))[-TOP:]
+    assert len(found) == TOP and np.mean(high([s.notes for s in found])) > np.mean(plain) + 1
     assert high([s.notes for s in found]) == sorted(high([s.notes for s in found]), reverse=True)
 
 
@@ -59,39 +59,62 @@ def test_the_same_each_time_on_any_threads_and_of_own_luck():
     generator = Generator(tiny.checkpoint())
     told = [[s.words for s in generator.search(high, N, QUARTERS, seed=5, block_quarters=BLOCK, threads=t)] for t in (1, 1, 2)]
     assert told[0] == told[1] == told[2]
-    assert len({tuple(words) for words in told[0]}) == N
+    assert len({tuple(words) for words in told[0]}) == 8
     other = generator.search(high, N, QUARTERS, seed=6, block_quarters=BLOCK)
     assert [s.words for s in other] != told[0]
 
 
 def test_one_block_is_plain_sampling_in_order():
-    generator = Generator(tiny.checkpoint())
-    rated = []
-    found = generator.search(lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, block_quarters=BLOCK)
+    generator, rated = Generator(tiny.checkpoint()), []
+    found = generator.search(lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, top=N + 1, block_quarters=BLOCK)
     assert rated == [N] and [s.seed for s in found] != list(range(7, 7 + N)) and {s.seed for s in found} == set(range(7, 7 + N))
+    best = generator.search(high, N, 2, seed=7, top=3, block_quarters=BLOCK)
+    assert [s.words for s in best] == [s.words for s in found[:3]]
 
 
-def test_it_goes_on_from_the_best():
-    """Each text of the end begins with one that was among the best after the first block."""
+@pytest.mark.parametrize("n, top", [(N, TOP), (N, 1), (11, 4), (5, 5), (3, 8)])
+def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
+    """The best of the first block begin a search each; in every block all texts are written, shared among them."""
     generator, seen = Generator(tiny.checkpoint()), []
 
     def rate(pieces):
         seen.append(pieces)
         return high(pieces)
-    found = generator.search(rate, N, QUARTERS, seed=9, block_quarters=BLOCK)
-    best = sorted(seen[0], key=lambda p: -p.pitch.mean())[:N // 4]
+    found = generator.search(rate, n, QUARTERS, seed=9, top=top, block_quarters=BLOCK)
+    assert len(found) == min(n, top) and [len(pieces) for pieces in seen] == [n] * 3
 
-    def onsets(notes):
-        return [(s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < BLOCK * 12]
-    for sample in found:
-        assert any(onsets(sample.notes) == onsets(b) for b in best)
+    def onsets(notes, quarters=BLOCK):
+        return tuple((s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < quarters * 12)
+    best = {onsets(p) for p in sorted(seen[0], key=lambda p: -p.pitch.mean())[:top]}
+    assert {onsets(s.notes) for s in found} == best
+    shares = [sum(onsets(p) == one for p in seen[1]) for one in best]
+    assert sum(shares) == n and max(shares) - min(shares) <= 1
+    for sample in found:  # each the best of its own
+        own = [p for p in seen[-1] if onsets(p) == onsets(sample.notes)]
+        assert sample.notes.pitch.mean() == pytest.approx(max(high(own)))
+
+
+def test_each_search_goes_on_from_its_best():
+    generator, seen = Generator(tiny.checkpoint()), []
+
+    def rate(pieces):
+        seen.append(pieces)
+        return high(pieces)
+    generator.search(rate, N, QUARTERS, seed=9, top=2, block_quarters=BLOCK)
+
+    def onsets(notes, quarters):
+        return tuple((s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < quarters * 12)
+    for one in {onsets(p, BLOCK) for p in seen[1]}:
+        own = sorted((p for p in seen[1] if onsets(p, BLOCK) == one), key=lambda p: -p.pitch.mean())
+        went_on = {onsets(p, 2 * BLOCK) for p in seen[2] if onsets(p, BLOCK) == one}
+        assert went_on == {onsets(p, 2 * BLOCK) for p in own[:2]}  # 8 texts, of which a quarter goes on
 
 
 def test_stopped_it_leaves_nothing_and_refuses_nonsense():
     generator, stop = Generator(tiny.checkpoint()), Event()
     stop.set()
     assert generator.search(high, N, QUARTERS, seed=1, stop=stop) == []
-    for wrong in ({"n": 0}, {"block_quarters": 0}, {"block_quarters": float("nan")}):
+    for wrong in ({"n": 0}, {"top": 0}, {"block_quarters": 0}, {"block_quarters": float("nan")}):
         with pytest.raises(BadSetting):
             generator.search(high, **{"n": 4, "quarters": 8} | wrong)
 

@@ -1,9 +1,8 @@
 """Compose in blocks, go on only from what is rated best.
 
-A beam search whose steps are blocks of some quarters: all texts are written for a block, rated as they
-stand, and the next block goes on from the best of them, each forked so often that there are as many texts as before. At
-equal numbers of sampled words the best of it stand above the best of as many independent texts, and are more alike, as they
-share beginnings: see `benchmarks/search.py`.
+Beam searches side by side, whose steps are blocks of some quarters. All texts are written for a block and rated; of the best of them each begins a
+search of its own, so that no two results are of one beginning. From then on, block by block, each search forks the best of its texts, as often as
+makes as many texts as before, and in the end gives its best. At equal numbers of sampled words that is better than the best of as many independent texts: see `benchmarks/search.py`.
 
 Contents: `search`.
 """
@@ -16,34 +15,42 @@ from clara.sampling.strategies import settings_table
 KEPT = 4  # one of so many goes on
 
 
-def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, block, rate, cadence=None, matching=None,
+def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, block, rate, top, cadence=None, matching=None,
            threads=1, on_step=None, stop=None):
-    """Write one text per seed; parameters as `clara.sampling.engine.sample` and
+    """Write one text per seed in each block; parameters as `clara.sampling.engine.sample` and
 
     Parameters
     ----------
     block : steps after which texts are rated; the last block takes what is left over
     rate : function(list of lists of ids, prompt and xxeos left out) -> floats (n,), more is better
+    top : how many searches there are, each with its share of the texts; no more than texts
 
     Returns
     -------
-    list of (lists of ids, prompt and xxeos left out; index of the seed), best first; none where `stop` came
+    list of at most `top` (lists of ids, prompt and xxeos left out; index of the seed), best first; none where `stop` came
     """
     n, table = len(seeds), settings_table(settings, len(seeds))
-    start, texts = read(reader, grammar, prompt_ids, steps), [[]]
+    start, kept = read(reader, grammar, prompt_ids, steps), [[[]]]
     ends = [*range(block, steps - block + 1, block), None]
     for at, until in enumerate(ends):
-        parents = np.arange(n) % len(texts)  # the best first, so that what is left over is theirs
+        first = np.cumsum([0, *map(len, kept)])  # where the texts of each search begin
+        line = np.arange(n) % len(kept)  # the search of each text; the best first, so that what is left over is theirs
+        parents = first[line] + np.arange(n) // len(kept) % np.diff(first)[line]
         left = (len(ends) - at - 1) * block
         more = write(make_stepper, grammar, table, start, parents, [[s, at] for s in seeds], steps, steps_per_quarter,
                      cadence if until is None else None, matching, threads, on_step and (lambda to_go, left=left: on_step(max(to_go, left))), stop, until)
         if any(words is None for words in more):
             return []
-        texts = [texts[p] + words for p, words in zip(parents, more)]
+        before = [text for some in kept for text in some]
+        texts = [before[p] + words for p, words in zip(parents, more)]
         best = np.argsort(-np.asarray(rate(texts)), kind="stable")
+        if at == 0:
+            line[best], best = np.arange(n), best[:top]  # each of the best begins a search
+        lines = list(dict.fromkeys(line[best].tolist()))  # the best first
         if until is None:
-            return [(texts[i], int(i)) for i in best]
-        best = best[:max(1, n // KEPT)]
-        start = join(reader, [read_on(reader, grammar, start, parents[i], more[i]) for i in best])
-        texts = [texts[i] for i in best]
+            return [(texts[i], int(i)) for i in (next(i for i in best if line[i] == each) for each in lines)]
+        chosen = [[i for i in best if line[i] == each] for each in lines]
+        chosen = [some[:max(1, len(some) // KEPT)] for some in chosen]
+        start = join(reader, [read_on(reader, grammar, start, parents[i], more[i]) for some in chosen for i in some])
+        kept = [[texts[i] for i in some] for some in chosen]
     raise AssertionError("the last block has no end")
