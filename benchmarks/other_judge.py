@@ -14,6 +14,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+from notes_judge import NotesJudge
 
 FILE, TREES, FIGURES = "parts.json", "trees.pkl", ("valid", "test")
 ROUNDS, RATE, LEAVES, LEAST_LEAF, RIDGE, COLUMNS_TRIED = 600, 0.06, 24, 40, 5.0, 0.2  # of boosting; without a deeper look
@@ -69,16 +70,23 @@ class OtherJudge:
     @classmethod
     def load(cls, folder):
         """Read a folder."""
-        import ranking
-
         folder = Path(folder)
         told = json.loads((folder / FILE).read_text())
-        judges = [*(ranking.loaded(part) for part in told["arguments"]["parts"]), Trees(pickle.loads((folder / TREES).read_bytes()))]
+        judges = [*(loaded(part) for part in told["arguments"]["parts"]), Trees(pickle.loads((folder / TREES).read_bytes()))]
         return cls(list(zip(judges, told["weights"])), told["figures"]["test"]["auc"])
 
     def score(self, pieces):
         """Log-odds human, float32 (n,), of n NoteSequences at 12 steps per quarter."""
         return np.sum([weight * judge.score(pieces) for judge, weight in self.parts], axis=0).astype(np.float32)
+
+
+def loaded(folder):
+    """A judge: a critic, one that reads notes, or one of other architectures."""
+    from critic.classifier import Critic
+
+    if (Path(folder) / FILE).is_file():
+        return OtherJudge.load(folder)
+    return NotesJudge.load(folder) if (Path(folder) / "notes.json").is_file() else Critic.load(folder)
 
 
 def main():
@@ -91,7 +99,6 @@ def main():
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()
-    import ranking
     import torch
 
     from clara import encodings
@@ -109,7 +116,7 @@ def main():
     trees = Trees.learn(*sets[args.split], args.seed)
     out = Path(new_folder(args.out))
     (out / TREES).write_bytes(pickle.dumps(trees.model))
-    judges, figures = [*map(ranking.loaded, args.parts), trees], {}
+    judges, figures = [*map(loaded, args.parts), trees], {}
     told = {split: np.stack([judge.score(sets[split][0]) for judge in judges]) for split in FIGURES}
     weights = 1 / np.sqrt((told["valid"] ** 2).mean(1))
     for split in FIGURES:

@@ -12,12 +12,11 @@ random, the mean of DRAWS draws, are to the human excerpts. Intervals are of 95 
 import argparse
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import record
 from notes_judge import NotesJudge
-from other_judge import FILE, OtherJudge
+from other_judge import OtherJudge, loaded
 
 from clara import cli
 
@@ -72,15 +71,6 @@ def likelihoods(folder):
 
     judges = Judges("chordwise", folder)
     return Likelihood(judges)
-
-
-def loaded(folder):
-    """A judge: a critic, one that reads notes, or one of other architectures."""
-    from critic.classifier import Critic
-
-    if (Path(folder) / FILE).is_file():
-        return OtherJudge.load(folder)
-    return NotesJudge.load(folder) if (Path(folder) / "notes.json").is_file() else Critic.load(folder)
 
 
 def named(judge):
