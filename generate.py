@@ -30,7 +30,7 @@ python generate.py -n 256 --top 4 --key "E minor" --seed 7  # the best 4 of 256 
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "apart": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
 
 
 def parser():
@@ -340,6 +340,8 @@ def _replay(args):
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e
+    if args.search and not run["apart"]:
+        raise BadSetting(f"--replay {args.replay}: an earlier Clara searched otherwise, and its pieces shared beginnings; this one cannot make them again")
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
 
@@ -352,7 +354,7 @@ def _record(args, settings):
 
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
         "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)}, "weights": weights_hash(args.model), "versions": versions(),
-        "command": " ".join(sys.argv)}
+        "command": " ".join(sys.argv), "apart": True}  # each piece of a search is of its own beginning
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Search in blocks: whole texts, the same each time, better than independent ones by what they are rated by."""
 
+import json
 from threading import Event
 
 import numpy as np
@@ -139,3 +140,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert one == two and len(one) == 4
     assert tiny.leave(generate.main, [*argv, "--by", "none", "--out", tmp_path / "three"]) == 2
     assert "--search goes by --by" in capsys.readouterr().err
+    told = json.loads((tmp_path / "one" / "run.json").read_text())
+    (tmp_path / "earlier.json").write_text(json.dumps({k: v for k, v in told.items() if k != "apart"}))
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "earlier.json", "--out", tmp_path / "four"]) == 2
+    assert "searched otherwise" in capsys.readouterr().err
