@@ -17,7 +17,7 @@ import numpy as np
 from notes_judge import NotesJudge
 
 FILE, TREES, FIGURES = "parts.json", "trees.pkl", ("valid", "test")
-ROUNDS, RATE, LEAVES, LEAST_LEAF, RIDGE, COLUMNS_TRIED = 600, 0.06, 24, 40, 5.0, 0.2  # of boosting; without a deeper look
+ROUNDS, RATE, LEAVES, LEAST_LEAF, RIDGE, COLUMNS_TRIED = 600, 0.06, 24, 40, 5.0, 0.2  # of boosting; chosen once, not tuned
 MOST = 2000  # excerpts of a split, that weights and figures are of
 
 

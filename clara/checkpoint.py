@@ -24,6 +24,7 @@ from clara import encodings
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_whole
 from clara.match_model import MatchModel
+from clara.matches import Forms
 from clara.models import architecture
 from clara.vocab import CONTROL_WORDS, Vocab
 
@@ -64,6 +65,11 @@ class Checkpoint:
     def match_model(self):
         """The clara.match_model.MatchModel that was fitted to it, or None."""
         return MatchModel.of(self.info["match"]) if "match" in self.info else None
+
+    def matching(self):
+        """Its MatchModel and the clara.matches.Forms of its words, or None."""
+        match = self.match_model()
+        return match and (match, Forms(self.vocab, self.encoding))
 
     def save(self, folder, precision=torch.float16):
         """Write the folder's three files, each whole.

@@ -13,7 +13,6 @@ from clara.checkpoint import Checkpoint, weights_hash
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
 from clara.evaluate import nats_per_piece
-from clara.matches import Forms
 from clara.midi import read_midi
 from clara.notes import COMMON_TIME, NoteSequence, crop, mend_like, select
 from clara.sampling.engine import sample, sample_each, stream
@@ -74,8 +73,7 @@ class Generator:
     """
 
     def __init__(self, checkpoint, precision="auto", device="cpu"):
-        self.encoding, self.vocab, match = checkpoint.encoding, checkpoint.vocab, checkpoint.match_model()
-        self.matching = match and (match, Forms(self.vocab, self.encoding))
+        self.encoding, self.vocab, self.matching = checkpoint.encoding, checkpoint.vocab, checkpoint.matching()
         self.reader = checkpoint.reader().to(device)
         self.make_stepper, self.precision = stepper_maker(self.reader, precision)
 

@@ -124,23 +124,30 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     weight = None if HUMAN in classes else class_weights(torch.from_numpy(valid.label), len(classes))
     best = Best(tell, lambda tensors, temperature: new_classifier("rolls", dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, "rolls"), keep)
     for epoch in range(epochs):
-        net.train()
-        began, total, n = time.perf_counter(), 0.0, 0
-        for rows in tqdm(learn.batches(bs, rng), f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"):
-            rolls, n_steps = learn.rolls(rows, rng.integers(-SHIFT, SHIFT + 1, len(rows)), learn.runs(rows, rng))
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                logits = net(rolls, n_steps).float()
-            loss = F.cross_entropy(logits, labels_of(learn.label[rows], n_steps, net).to(device))
-            opt.zero_grad(set_to_none=True)
-            loss.backward()
-            opt.step()
-            schedule.step()
-            mean.update_parameters(net)
-            total, n = total + loss.detach() * len(rows), n + len(rows)
+        began, batches = time.perf_counter(), tqdm(learn.batches(bs, rng), f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches")
+        loss = _passed(net, learn, batches, rng, opt, schedule, mean, bf16)
         logits, labels = _told(mean.module, valid, bs)
         found = {f"head.{k}": v.detach().cpu().clone() for k, v in mean.module.state_dict().items()}
-        best.offer(f"epoch {epoch + 1}/{epochs}", total / n, found, logits, labels, weight, began)
+        best.offer(f"epoch {epoch + 1}/{epochs}", loss, found, logits, labels, weight, began)
     return best.classifier()
+
+
+def _passed(net, learn, batches, rng, opt, schedule, mean, bf16):
+    """The mean loss of some batches of rows, which the net learns one by one, in other keys and runs, while a running mean follows."""
+    net.train()
+    total, n, device = 0.0, 0, next(net.parameters()).device
+    for rows in batches:
+        rolls, n_steps = learn.rolls(rows, rng.integers(-SHIFT, SHIFT + 1, len(rows)), learn.runs(rows, rng))
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits = net(rolls, n_steps).float()
+        loss = F.cross_entropy(logits, labels_of(learn.label[rows], n_steps, net).to(device))
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        opt.step()
+        schedule.step()
+        mean.update_parameters(net)
+        total, n = total + loss.detach() * len(rows), n + len(rows)
+    return total / n
 
 
 def labels_of(labels, n_steps, net):

@@ -61,11 +61,7 @@ class Judges:
     @cached_property
     def matching(self):
         """The generator's MatchModel and the Forms of its words, or None."""
-        from clara.matches import Forms
-
-        checkpoint = self.generator[0]
-        match = checkpoint.match_model()
-        return match and (match, Forms(checkpoint.vocab, checkpoint.encoding))
+        return self.generator[0].matching()
 
     @cached_property
     def index(self):

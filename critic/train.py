@@ -10,7 +10,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
 from clara import cli
 
@@ -84,7 +83,7 @@ def main(argv=None):
     keep = partial(_keep, args, made, begun, began)
     classifier = _learned(args, table, made, start, begun, device, keep)
     classifier.net.to(device)
-    keep(classifier, {"figures": {s: figures(classifier, table, s) for s in ("valid", "test")}})
+    keep(classifier, figures={s: figures(classifier, table, s) for s in ("valid", "test")})
     write_whole(Path(out) / CARD, classifier_card(classifier))
     print(f"{out}: " + "; ".join(f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
                                  for split, told in classifier.info["figures"].items()))
@@ -142,13 +141,13 @@ def _start(args, table, made, begun):
     return encoding, vocab, arch, {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}, tensors
 
 
-def _keep(args, made, begun, began, classifier, more=MappingProxyType({})):
-    """Write a classifier and how it was made; with `more`, the rest of its info, when it is done."""
+def _keep(args, made, begun, began, classifier, **figures):
+    """Write a classifier and how it was made; its `figures`, too, once it is done."""
     from clara.checkpoint import versions
 
     training = {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
                 "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"), "minutes": round((time.perf_counter() - began) / 60, 1)}
-    classifier.info = {"training": training | ({"before": begun.info["training"]} if begun else {}), "versions": versions(), **more}
+    classifier.info = {"training": training | ({"before": begun.info["training"]} if begun else {}), "versions": versions(), **figures}
     classifier.save(Path(args.out), args.pretrained if args.share else None)
 
 

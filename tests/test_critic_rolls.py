@@ -73,7 +73,7 @@ def test_fused_norms_change_nothing():
 
 def test_a_piece_is_judged_in_two_keys(rolls):
     """What is said of a piece is the mean of what the net hears in the keys that it is moved to."""
-    pieces, moved = [crop(tiny.tune(i, n_notes=90), 0, 384) for i in range(3)], []
+    pieces = [crop(tiny.tune(i, n_notes=90), 0, 384) for i in range(3)]
     told = rolls.score(pieces)
     assert len(HEARD) == 2 and 0 not in HEARD
     with pytest.MonkeyPatch.context() as patch:
