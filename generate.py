@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from argparse import BooleanOptionalAction
 from pathlib import Path
 
 from clara import cli
@@ -22,27 +23,29 @@ SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition
 ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
 UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
+SEARCHED = 3  # the way of searching; another may find other pieces by the same seed
 INSTALLED = "music21:"  # of --mix-human without a folder
 REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
 EXAMPLES = """
 python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
-python generate.py -n 256 --top 4 --key "E minor" --seed 7  # the best 4 of 256 in a key, and the same again tomorrow
+python generate.py -n 256 --top 4 --key "E minor" --seed 7  # four of 256 in a key, and the same again tomorrow
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "apart": False, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "searched": None, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
 
 
 def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
-    music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from")
+    music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from, of a search texts in each block")
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
     music("--by", default=BY, metavar="SCORES",
           help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, a sum as critic + 0.1 copied, or none")
     music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
-    music("--search", action="store_true", help="compose in blocks and go on only from the best of them; slower, and better, and each piece of its own beginning")
+    music("--search", action=BooleanOptionalAction,
+          help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose")
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
@@ -135,7 +138,7 @@ def _run(args, answer):
               + "".join(f", {n} {what}" for what, n in losses.items()))
     settings = settings_of(args)
     judge = _judge(args, generator)
-    _check_search(args, judge)
+    _settle_search(args, judge)
     _settle_sound(args)
     humans = _humans(args, generator)
     out = new_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
@@ -152,11 +155,11 @@ def _run(args, answer):
                               soundfont=args.soundfont, flat=args.flat, pictures=not args.no_pictures, humans=humans,
                               human_scores=_scored(humans, judge), on_piece=bar.update)
     answer |= {"folder": out, "page": out / "index.html", "composed": n, "interrupted": interrupted, "seed": args.seed, "pieces": rows}
-    print(f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s "
-          f"({words / (composed - loaded):,.0f} words/s), ranked in {ranked - composed:.1f} s, written in "
+    how = f"a search with {args.n} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
+    print(f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s ({how}), ranked in {ranked - composed:.1f} s, written in "
           f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}")
     if interrupted:
-        print(f"interrupted: {n} of {args.n} pieces were finished", file=sys.stderr)
+        print(f"interrupted: {n} pieces of searches that had ended" if args.search else f"interrupted: {n} of {args.n} pieces were finished", file=sys.stderr)
         return cli.INTERRUPTED
     return 0
 
@@ -171,7 +174,7 @@ def _compose(generator, args, prompt, settings, asked, judge):
     from clara.sampling.strategies import spread
 
     stop, samples = Event(), []
-    compose = partial(generator.search, partial(_rate, judge), top=args.top) if args.search else generator.generate
+    compose = partial(generator.search, partial(_rate, judge, args.threads), top=args.top) if args.search else generator.generate
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
     batches = range(0, args.n, TOGETHER)
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -198,10 +201,12 @@ def _shipped(style):
     return str(next(found, SHIPPED / COMPOSER))
 
 
-def _check_search(args, judge):
-    """Raise BadSetting where --search has nothing to go by."""
+def _settle_search(args, judge):
+    """Whether to search, where it was not said; raises BadSetting where --search has nothing to go by."""
     from clara.errors import BadSetting
 
+    if args.search is None:
+        args.search = judge is not None and not args.fill and args.n > args.top
     if args.search and (judge is None or args.fill):
         raise BadSetting("--search goes by --by, and not with --fill")
 
@@ -237,11 +242,16 @@ def _scored(humans, judge):
     return ranked([e.notes for e in humans], judge)[1] if humans and judge else [{}] * len(humans)
 
 
-def _rate(judge, pieces):
-    """What `Generator.search` goes by: their scores, those that cannot be judged last."""
+def _rate(judge, threads, pieces):
+    """What `Generator.search` goes by: their scores, those that cannot be judged last; composing waits, so that a judge may have all threads."""
+    import torch
+
     from critic.rank import ranked
 
-    return [told.get("total", -math.inf) for told in ranked(pieces, judge)[1]]
+    torch.set_num_threads(threads)
+    told = ranked(pieces, judge)[1]
+    torch.set_num_threads(1)
+    return [one.get("total", -math.inf) for one in told]
 
 
 def _judge(args, generator):
@@ -340,8 +350,8 @@ def _replay(args):
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e
-    if args.search and not run["apart"]:
-        raise BadSetting(f"--replay {args.replay}: an earlier Clara searched otherwise, and its pieces shared beginnings; this one cannot make them again")
+    if args.search and run["searched"] != SEARCHED:
+        raise BadSetting(f"--replay {args.replay}: an earlier Clara searched otherwise; this one cannot make its pieces again")
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
 
@@ -354,7 +364,7 @@ def _record(args, settings):
 
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
         "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)}, "weights": weights_hash(args.model), "versions": versions(),
-        "command": " ".join(sys.argv), "apart": True}  # each piece of a search is of its own beginning
+        "command": " ".join(sys.argv), "searched": SEARCHED}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 python benchmarks/compose_time.py [--model pretrained/notewise]
 
-Eight half-minute pieces and 256 half-minute continuations of four bars of Bach, as MIDI and text; each command in a process
+Eight half-minute pieces, 256 half-minute continuations of four bars of Bach of which the best eight are kept, and the best eight of 64 pieces, by ranking
+and by a search, which is what `generate.py` does by itself; as MIDI and text; each command in a process
 of its own, ROUNDS times, of which the median counts. Then a half-minute piece as a stream on one core, the model loaded and warm:
 until the first notes, and until the last.
 """
@@ -23,7 +24,9 @@ QUARTERS = 55  # half a minute at 110 to the minute
 HALF_MINUTE = ["--quarters", str(QUARTERS), "--qpm", "110", "--seed", "1"]
 COMMANDS = {"8 pieces": ["-n", "8"],
             "8 pieces, with pictures and sound": ["-n", "8"],
-            "256 continuations": ["-n", "256", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"]}
+            "256 continuations": ["-n", "256", "--no-search", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"],
+            "64 pieces, ranked": ["--no-search"],
+            "a search with 64 texts": []}
 
 
 def run(model, words, out):

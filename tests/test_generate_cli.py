@@ -246,6 +246,22 @@ def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
     assert texts(tmp_path / "all").items() >= texts(tmp_path / "out").items()  # however many were composed together
 
 
+def test_ctrl_c_in_a_search_leaves_those_that_had_ended(model, tmp_path, monkeypatch, judged, capsys):
+    calls, whole = [], Generator.search
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(self, *args, **kwargs)
+    monkeypatch.setattr(generate, "TOGETHER", 4)
+    monkeypatch.setattr(Generator, "search", interrupted)
+    flags = ["--model", model, "--seed", 1, "--no-audio", "--quarters", 8, "-n", 16, "--top", 2]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
+    assert "4 pieces of searches that had ended" in capsys.readouterr().err
+    assert len(list((tmp_path / "out").glob("*.mid"))) == 2
+
+
 def test_a_tune_is_kept(model, prompt, tmp_path):
     out, tune = tmp_path / "out", tiny.tune(0, n_notes=10)
     assert tiny.leave(generate.main, ["--model", model, "--out", out, *QUICK, "--keep", prompt, "--seed", 3]) == 0
@@ -395,7 +411,7 @@ def judged(tmp_path, monkeypatch):
 
 
 def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
-    argv = ["--model", model, "--prompt", prompt, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 12]
+    argv = ["--model", model, "--prompt", prompt, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 12, "--no-search"]
     assert tiny.leave(generate.main, [*argv, "--top", 12, "--out", tmp_path / "all"]) == 0
     assert tiny.leave(generate.main, [*argv, "--top", 3, "--out", tmp_path / "best"]) == 0
     table, best = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("all", "best"))

@@ -62,6 +62,22 @@ def test_texts_that_leave_do_not_disturb_the_others(way):
         assert np.array_equal(whole.step(step)[rows], few.step(step[rows]))
 
 
+@torch.inference_mode()
+def test_a_text_goes_on_from_its_state(way):
+    """In whatever place, and together with texts that have read more or fewer words."""
+    reader, make, _ = way
+    ids, whole, forked = words(40, 12), make(), make()
+    whole.begin(reader.start(40), np.arange(40))
+    states, told = [], []
+    for i, step in enumerate(ids):
+        if i in (5, 6):
+            states += [whole.state(17), whole.state(38)]
+        told.append(whole.step(step).copy())
+    forked.begin(reader.join([states[3], states[0], states[2]]), np.array([2, 0, 1]))
+    for at in range(5, 11):
+        assert np.array_equal(forked.step(np.array([ids[at + 1, 17], ids[at + 1, 38], ids[at, 17]])), [told[at + 1][17], told[at + 1][38], told[at][17]])
+
+
 def test_auto_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     reader = tiny.checkpoint().reader()

@@ -4,7 +4,7 @@ The prompt is read once, in parallel over its words, and its state forked to all
 step then feeds one word per sample. Each sample has a random generator of its own, and finished
 samples leave the batch; what a sample becomes does not hang on the others.
 
-Contents: `sample`, `sample_each`, `stream`, `Draws`; `Start`, `read`, `read_on`, `join`, `write`, of which searches are made.
+Contents: `sample`, `sample_each`, `stream`, `Draws`; `Start`, `read`, `join`, `write`, of which searches are made.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -88,12 +88,12 @@ def sample_each(reader, make_stepper, grammar, settings, prompts, rows, steps, s
     rows : int64 array (n,), which of them each text goes on from
     """
     start = join(reader, [read(reader, grammar, ids, steps) for ids in prompts])
-    return write(make_stepper, grammar, settings_table(settings, len(seeds)), start, rows, seeds, steps, steps_per_quarter, cadence, matching,
-                 threads, on_step, stop)
+    return write(reader, make_stepper, grammar, settings_table(settings, len(seeds)), start, rows, seeds, steps, steps_per_quarter, cadence, matching,
+                 threads, on_step, stop)[0]
 
 
-def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_quarter, cadence=None, matching=None, threads=1, on_step=None, stop=None,
-          until=None):
+def write(reader, make_stepper, grammar, table, start, rows, seeds, steps, steps_per_quarter, cadence=None, matching=None, threads=1, on_step=None,
+          stop=None, until=None):
     """Write one text per seed, each on from one of some places; parameters as `sample` and
 
     Parameters
@@ -105,19 +105,24 @@ def write(make_stepper, grammar, table, start, rows, seeds, steps, steps_per_qua
 
     Returns
     -------
-    as `sample`, the words since `start`
+    texts : as `sample`, the words since `start`
+    left : Start, where texts were left off; None where one was not
     """
     stop = stop or Event()
 
     def some(mine, on_step=None):
         stepper = make_stepper()
         stepper.begin(start.state, rows[mine])
+        logits = stepper.step(np.array([start.pasts[row][-1] for row in rows[mine]])) if start.logits is None else start.logits[rows[mine]]
         texts = _Texts(grammar, start, rows[mine], table[mine], [seeds[i] for i in mine], steps, steps_per_quarter, cadence, matching, until)
-        return texts.write(stepper, start.logits[rows[mine]], on_step, stop)
+        texts.write(stepper, logits, on_step, stop)
+        return texts
     groups = np.array_split(np.arange(len(seeds)), max(1, min(threads, len(seeds) // FEWEST_TOGETHER)))
     with ThreadPoolExecutor(len(groups)) as pool:
         others = [pool.submit(some, mine) for mine in groups[1:]]
-        return some(groups[0], on_step) + [text for done in others for text in done.result()]
+        done = [some(groups[0], on_step), *(other.result() for other in others)]
+    texts, left = ([one for part in done for one in getattr(part, what)] for what in ("ended", "left"))
+    return texts, None if None in left else join(reader, left)
 
 
 def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, matching=None):
@@ -143,7 +148,7 @@ class Start:
 
     Attributes
     ----------
-    logits : float32 array (n, vocab_sz), of the next word
+    logits : float32 array (n, vocab_sz), of the next word, or None where the last word of each past has still to be read
     state : of the reader, for n texts
     written : of the grammar, for n texts
     pasts : list of n int64 arrays, the words so far
@@ -166,18 +171,9 @@ def read(reader, grammar, prompt_ids, steps):
     return Start(*_told(reader, prompt_ids, reader.start(1)), written, [np.asarray(prompt_ids)])
 
 
-def read_on(reader, grammar, start, row, ids):
-    """The Start of one text after more words, at least one: int64 array (m,), on from a row of a Start."""
-    written = grammar.take(start.written, np.array([row]))
-    for word in ids:
-        written = grammar.update(written, np.array([word]))
-    ids = np.asarray(ids)
-    return Start(*_told(reader, ids, reader.take(start.state, torch.tensor([row]))), written, [np.concatenate([start.pasts[row], ids])])
-
-
 def join(reader, starts):
     """One Start of several."""
-    return Start(np.concatenate([s.logits for s in starts]), reader.join([s.state for s in starts]),
+    return Start(None if starts[0].logits is None else np.concatenate([s.logits for s in starts]), reader.join([s.state for s in starts]),
                  {k: np.concatenate([s.written[k] for s in starts]) for k in starts[0].written}, [past for s in starts for past in s.pasts])
 
 
@@ -195,7 +191,8 @@ class _Texts:
     def __init__(self, grammar, start, rows, table, seeds, steps, steps_per_quarter, cadence, matching, until=None):
         self.grammar, self.written, self.table, self.draws = grammar, grammar.take(start.written, rows), table, Draws(seeds)
         self.least_left = -1 if until is None else steps - until  # to go, where a text is left off
-        self.steps, self.n, self.ended = steps, len(seeds), [None] * len(seeds)
+        self.steps, self.n, self.ended, self.left = steps, len(seeds), [None] * len(seeds), [None] * len(seeds)
+        self.pasts = [start.pasts[row] for row in rows]
         self.words, self.clocks = (np.zeros((self.n, WORDS_AHEAD), dtype=np.int64) for _ in range(2))
         self.rows, self.going, self.n_written = np.arange(self.n), np.ones(self.n, dtype=bool), 0
         self.cadence = cadence
@@ -204,13 +201,12 @@ class _Texts:
         self.memory = self.match and Memory(forms, start.pasts, rows)
 
     def write(self, stepper, logits, on_step, stop):
-        """Until all have ended; lists of ids."""
+        """Until all have ended."""
         for _ in self.advance(stepper, logits):
             if stop.is_set():
                 break
             if on_step:
                 on_step(int(self.written["left"][self.going].max()))
-        return self.ended
 
     def advance(self, stepper, logits):
         """A word for each text, again and again, until all have ended."""
@@ -223,7 +219,7 @@ class _Texts:
             self._note(ids)
             over = self.going & ((ids == self.grammar.eos) | (self.written["left"] <= self.least_left))
             if over.any():
-                self._end(over)
+                self._end(over, stepper)
                 if not self.going.any():
                     return
                 if LEAVE * (~self.going).sum() >= len(ids):
@@ -252,11 +248,13 @@ class _Texts:
         if self.memory:
             self.memory.follow(ids)
 
-    def _end(self, over):
-        """Keep the texts that have ended."""
+    def _end(self, over, stepper):
+        """Keep the texts that have ended, and where those are that were left off."""
         for at in over.nonzero()[0]:
-            text = self.words[at, :self.n_written].tolist()
-            self.ended[self.rows[at]] = text[:-1] if text[-1] == self.grammar.eos else text
+            text, row = self.words[at, :self.n_written].tolist(), self.rows[at]
+            self.ended[row] = text[:-1] if text[-1] == self.grammar.eos else text
+            if self.least_left >= 0:
+                self.left[row] = Start(None, stepper.state(at), self.grammar.take(self.written, np.array([at])), [np.concatenate([self.pasts[row], text])])
         self.going &= ~over
 
     def _take(self, rows):

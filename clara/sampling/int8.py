@@ -15,6 +15,7 @@ Contents: `Int8Net`, `Int8Stepper`.
 from functools import cache
 
 import numpy as np
+import torch
 
 from clara.compiled import BYTES2, FLOATS, FLOATS2, INT32S, INT32S2, INTEGERS, compiled
 from clara.models.awd_lstm import RNN_WEIGHTS
@@ -70,6 +71,10 @@ class Int8Stepper:
         """Go on with these texts: rows is an int64 array (n,), repeats allowed."""
         self.hs, self.cs = ([s[rows] for s in states] for states in (self.hs, self.cs))
         self._make_room(len(rows))
+
+    def state(self, text):
+        """A reader's state of one text, by its number."""
+        return [tuple(torch.from_numpy(s[text:text + 1].copy())[None] for s in layer) for layer in zip(self.hs, self.cs)]
 
     def _make_room(self, n):
         for product in [*self.products, self.output]:

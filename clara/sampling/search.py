@@ -9,7 +9,7 @@ Contents: `search`.
 
 import numpy as np
 
-from clara.sampling.engine import join, read, read_on, write
+from clara.sampling.engine import read, write
 from clara.sampling.strategies import settings_table
 
 KEPT = 4  # one of so many goes on
@@ -30,27 +30,23 @@ def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     list of at most `top` (lists of ids, prompt and xxeos left out; index of the seed), best first; none where `stop` came
     """
     n, table = len(seeds), settings_table(settings, len(seeds))
-    start, kept = read(reader, grammar, prompt_ids, steps), [[[]]]
+    start, texts, kept = read(reader, grammar, prompt_ids, steps), [[]], [[0]]
     ends = [*range(block, steps - block + 1, block), None]
     for at, until in enumerate(ends):
-        first = np.cumsum([0, *map(len, kept)])  # where the texts of each search begin
         line = np.arange(n) % len(kept)  # the search of each text; the best first, so that what is left over is theirs
-        parents = first[line] + np.arange(n) // len(kept) % np.diff(first)[line]
+        parents = np.array([kept[k][i % len(kept[k])] for k, i in zip(line, np.arange(n) // len(kept))])
         left = (len(ends) - at - 1) * block
-        more = write(make_stepper, grammar, table, start, parents, [[s, at] for s in seeds], steps, steps_per_quarter,
-                     cadence if until is None else None, matching, threads, on_step and (lambda to_go, left=left: on_step(max(to_go, left))), stop, until)
+        more, start = write(reader, make_stepper, grammar, table, start, parents, [[s, at] for s in seeds], steps, steps_per_quarter,
+                            cadence if until is None else None, matching, threads, on_step and (lambda to_go, left=left: on_step(max(to_go, left))), stop, until)
         if any(words is None for words in more):
             return []
-        before = [text for some in kept for text in some]
-        texts = [before[p] + words for p, words in zip(parents, more)]
+        texts = [texts[p] + words for p, words in zip(parents, more)]
         best = np.argsort(-np.asarray(rate(texts)), kind="stable")
         if at == 0:
             line[best], best = np.arange(n), best[:top]  # each of the best begins a search
         lines = list(dict.fromkeys(line[best].tolist()))  # the best first
+        kept = [[i for i in best.tolist() if line[i] == each] for each in lines]
         if until is None:
-            return [(texts[i], int(i)) for i in (next(i for i in best if line[i] == each) for each in lines)]
-        chosen = [[i for i in best if line[i] == each] for each in lines]
-        chosen = [some[:max(1, len(some) // KEPT)] for some in chosen]
-        start = join(reader, [read_on(reader, grammar, start, parents[i], more[i]) for some in chosen for i in some])
-        kept = [[texts[i] for i in some] for some in chosen]
+            return [(texts[some[0]], some[0]) for some in kept]
+        kept = [some[:max(1, len(some) // KEPT)] for some in kept]
     raise AssertionError("the last block has no end")

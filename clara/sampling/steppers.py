@@ -1,7 +1,7 @@
 """What feeds a net one word for each of many texts, and carries their states.
 
-A stepper has `begin(state, rows)`, which forks texts off a reader's state of some, `take(rows)` and
-`step(ids) -> logits`. What it gives a text does not hang on the others of the batch, to the last
+A stepper has `begin(state, rows)`, which forks texts off a reader's state of some, `take(rows)`,
+`step(ids) -> logits` and `state(text)`, which a reader can go on from. What it gives a text does not hang on the others of the batch, to the last
 bit.
 
 Contents: `FloatStepper`, `stepper_maker`, `PRECISIONS`.
@@ -38,6 +38,10 @@ class FloatStepper:
         whole = self.reader.join(self.tiles)
         filled = torch.from_numpy(np.pad(rows, (0, -len(rows) % self.tile), mode="edge")).to(self.reader.device)
         self.tiles, self.n = [self.reader.take(whole, part) for part in filled.split(self.tile)], len(rows)
+
+    def state(self, text):
+        """As `Int8Stepper.state`."""
+        return self.reader.take(self.tiles[text // self.tile], torch.tensor([text % self.tile], device=self.reader.device))
 
     @torch.inference_mode()
     def step(self, ids):
