@@ -31,7 +31,7 @@ SCALES = np.array([np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) 
 
 
 class _Music:
-    """What the groups share: columns in twelfths, onsets, outer voices, what sounds at each onset."""
+    """What the groups share: notes in twelfths, onsets, outer voices, the key."""
 
     def __init__(self, notes):
         self.start, self.length, self.pitch = notes.start, notes.duration, notes.pitch
@@ -47,14 +47,6 @@ class _Music:
         self.top, self.bottom = self.pitch[self.first + self.many - 1], self.pitch[self.first]
         self.key = (self.pitch - LOWEST).clip(0, KEYS - 1)
         self.tonic, self.is_major = key_of(np.bincount(self.pitch % 12, weights=self.length, minlength=12))
-
-    @cached_property
-    def columns(self):
-        """Which keys sound at each onset, bool (n_onsets, KEYS)."""
-        change = np.zeros((len(self.at) + 1, KEYS), dtype=np.int16)
-        np.add.at(change, (self.onset, self.key), 1)
-        np.add.at(change, (np.searchsorted(self.at, self.end), self.key), -1)
-        return change.cumsum(0)[:-1] > 0
 
     @cached_property
     def onset(self):
@@ -113,15 +105,36 @@ def _size(music):
 def _together(music):
     """Intervals that are struck together, that sound together, and over the bass; how many notes, hands' reach."""
     steps = np.diff(music.pitch)[np.diff(music.onset) == 0]
-    columns = music.columns
-    lowest, sounding = columns.argmax(1), columns.sum(1)
-    over = music.key - lowest[music.onset]
-    clash = [(columns[:, :-d] & columns[:, d:]).sum() / columns.sum() for d in range(1, 13)]
-    reach = KEYS - 1 - columns[:, ::-1].argmax(1) - lowest
-    where, key = np.nonzero(columns)
-    apart = np.diff(key)[np.diff(where) == 0]
-    return np.r_[shares(steps, 25), shares(over, 49), shares(over % 12, 12), clash, shares(music.many - 1, 10), shares(sounding - 1, 12),
-                 shares(sounding - music.many, 8), _spread(reach), _spread(apart), shares(apart, 25), _parallels(music)]
+    (lowest, sounding, reach), apart, clash = np.zeros((3, len(music.at)), dtype=np.int64), np.zeros(KEYS, dtype=np.int64), np.zeros(12, dtype=np.int64)
+    _sounding(music.at, music.onset, music.end, music.key, lowest, sounding, reach, apart, clash)
+    over, wide = music.key - lowest[music.onset], np.repeat(np.arange(KEYS), apart)
+    return np.r_[shares(steps, 25), shares(over, 49), shares(over % 12, 12), clash / sounding.sum(), shares(music.many - 1, 10), shares(sounding - 1, 12),
+                 shares(sounding - music.many, 8), _spread(reach), _spread(wide), shares(wide, 25), _parallels(music)]
+
+
+@compiled(LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS)
+def _sounding(at, onset, end, key, lowest, sounding, reach, apart, clash):
+    """What sounds at each onset, of notes (n,): into lowest, sounding, reach (n_onsets,) the lowest key, how many keys, how far to the highest; into apart (KEYS,)
+    how many neighbours are so far from each other, into clash (12,) how many keys are one to twelve semitones apart."""
+    columns = np.zeros((len(at), KEYS), dtype=np.bool_)
+    for note in range(len(key)):
+        i = onset[note]
+        while i < len(at) and at[i] < end[note]:
+            columns[i, key[note]] = True
+            i += 1
+    for i, column in enumerate(columns):
+        low, high = -1, -1
+        for k in range(KEYS):
+            if column[k]:
+                if low < 0:
+                    low = k
+                else:
+                    apart[k - high] += 1
+                for d in range(1, min(12, KEYS - 1 - k) + 1):
+                    clash[d - 1] += column[k + d]
+                high = k
+                sounding[i] += 1
+        lowest[i], reach[i] = low, high - low
 
 
 def _parallels(music):
@@ -141,13 +154,34 @@ def _lines(music):
 
 
 def _line(pitch, at):
-    if len(pitch) < 3:
-        return np.zeros(2 * WIDEST + 1 + 13 + 8)
-    interval, gap = np.diff(pitch), np.diff(at)
-    after = np.abs(interval[1:])[np.abs(interval[:-1]) >= LEAP]
-    return np.r_[shares(interval.clip(-WIDEST, WIDEST) + WIDEST, 2 * WIDEST + 1), shares(np.abs(np.diff(interval)), 13),
-                 (interval[1:] * interval[:-1] < 0).mean(), (interval == 0).mean(), np.abs(interval).mean(), np.ptp(pitch), pitch.std(),
-                 after.mean() if len(after) else 0, (interval[1:] == interval[:-1]).mean(), (gap[1:] == gap[:-1]).mean()]
+    told = np.zeros(2 * WIDEST + 1 + 13 + 8)
+    if len(pitch) >= 3:
+        _moves(np.ascontiguousarray(pitch), at, told)
+    return told
+
+
+@compiled(LONGS, LONGS, DOUBLES)
+def _moves(pitch, at, told):
+    """Of a line (n,), at least three notes: the shares of its intervals, and of how much neighbouring ones differ; turns, repeated notes, mean interval, range, deviation, the mean
+    interval after a leap, intervals and gaps that are as the one before; into told."""
+    n, turns = len(pitch) - 1, 2 * WIDEST + 1
+    after, leaps, size, mean = 0, 0, 0, pitch.mean()
+    for i in range(n):
+        interval = pitch[i + 1] - pitch[i]
+        told[min(max(interval, -WIDEST), WIDEST) + WIDEST] += 1 / n
+        told[turns + 14] += (interval == 0) / n
+        size += abs(interval)
+        if i:
+            before = pitch[i] - pitch[i - 1]
+            told[turns + min(abs(interval - before), 12)] += 1 / (n - 1)
+            told[turns + 13] += (interval * before < 0) / (n - 1)
+            told[turns + 19] += (interval == before) / (n - 1)
+            told[turns + 20] += (at[i + 1] - at[i] == at[i] - at[i - 1]) / (n - 1)
+            if abs(before) >= LEAP:
+                after, leaps = after + abs(interval), leaps + 1
+    told[turns + 15], told[turns + 16] = size / n, pitch.max() - pitch.min()
+    told[turns + 17] = np.sqrt(((pitch - mean) ** 2).mean())
+    told[turns + 18] = after / leaps if leaps else 0.0
 
 
 def _rhythm(music):

@@ -72,6 +72,32 @@ def test_overlap_is_a_cosine_of_what_could_be(places, lag):
         assert found[0] == pytest.approx(both / np.sqrt(len(here) * len(there)) if here and there else 0)
 
 
+@given(brief(40))
+def test_what_sounds_is_what_a_roll_says(notes):
+    music = statistics._Music(notes)
+    roll = np.zeros((int(music.end.max()), statistics.KEYS), dtype=bool)
+    for start, end, key in zip(music.start, music.end, music.key):
+        roll[start:end, key] = True
+    (lowest, sounding, reach), apart, clash = np.zeros((3, len(music.at)), dtype=np.int64), np.zeros(statistics.KEYS, dtype=np.int64), np.zeros(12, dtype=np.int64)
+    statistics._sounding(music.at, music.onset, music.end, music.key, lowest, sounding, reach, apart, clash)
+    keys = [np.flatnonzero(roll[at]) for at in music.at]
+    assert [(k[0], len(k), k[-1] - k[0]) for k in keys] == list(zip(lowest, sounding, reach))
+    assert Counter(np.concatenate([np.diff(k) for k in keys]).tolist()) == {d: n for d, n in enumerate(apart.tolist()) if n}
+    assert clash.tolist() == [sum((b - a == d) for k in keys for a in k for b in k) for d in range(1, 13)]
+
+
+@given(st.lists(st.tuples(st.integers(30, 90), st.integers(1, 20)), min_size=3, max_size=40))
+def test_a_line_is_told_by_its_intervals(line):
+    pitch, at = np.array([p for p, _ in line]), np.cumsum([gap for _, gap in line])
+    told, moves, gaps = statistics._line(pitch, at), np.diff(pitch), np.diff(at)
+    assert told[:49] == pytest.approx(np.bincount(moves.clip(-24, 24) + 24, minlength=49) / len(moves))
+    assert told[49:62] == pytest.approx(np.bincount(np.abs(np.diff(moves)).clip(0, 12), minlength=13) / (len(moves) - 1))
+    after = [abs(b) for a, b in pairwise(moves) if abs(a) >= statistics.LEAP]
+    assert told[62:] == pytest.approx([np.mean(moves[1:] * moves[:-1] < 0), np.mean(moves == 0), np.abs(moves).mean(), np.ptp(pitch), pitch.std(),
+                                       np.mean(after) if after else 0, np.mean(moves[1:] == moves[:-1]), np.mean(gaps[1:] == gaps[:-1])])
+    assert statistics._line(pitch[:2], at[:2]).tolist() == [0] * 70
+
+
 def test_a_tune_that_comes_again_in_any_key_is_heard():
     """Eight quarters, four times: as they are, each time elsewhere, or each time new."""
     def some(seed):
