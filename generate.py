@@ -42,7 +42,7 @@ def parser():
     music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from, of a search texts in each block")
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
     music("--by", default=BY, metavar="SCORES",
-          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, a sum as critic + 0.1 copied, or none")
+          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, a sum as critic + 0.1 copied, or none")
     music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     music("--search", action=BooleanOptionalAction,
           help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose")

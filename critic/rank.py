@@ -120,7 +120,7 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("pieces", nargs="+", metavar="FILE_OR_FOLDER", help="MIDI files, scores and texts, and folders of them")
     judge = p.add_argument_group("judgement").add_argument
-    judge("--by", default=BY, metavar="SCORES", help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, or a sum "
+    judge("--by", default=BY, metavar="SCORES", help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, or a sum "
           "as critic + 0.1 copied")
     judge("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     judge("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are shown, and copied to --out")

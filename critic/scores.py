@@ -4,7 +4,7 @@
 no composer known: the log-probability of human and the logarithm of how undecided the composer classifier is (its entropy
 over the largest there could be). `likelihood`: minus nats per quarter note under the generator, with its matches. `copied`: minus the
 notes of the longest run that stands in the training music, in any key. `fullness`: notes per quarter note, doublings of them, for
-the critic alone likes thin music. A weighted sum is written as it is said: `critic + 0.5 novelty +
+the critic alone likes thin music. `silence`: minus the share of quarter notes in which nothing sounds, for generated music stops too often. A weighted sum is written as it is said: `critic + 0.5 novelty +
 0.1 copied`.
 
 A new one is a class with `__call__(pieces)` and an entry in `SCORES`.
@@ -20,6 +20,7 @@ import numpy as np
 
 from clara.errors import BadSetting, NoNotes
 from critic.classifier import ComposerClassifier, Critic
+from critic.measures import empty_beat_rate, note_density
 from critic.reading import read_piece
 
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
@@ -153,8 +154,8 @@ class Copied:
         return found
 
 
-class Fullness:
-    """The binary logarithm of notes per quarter note."""
+class Counted:
+    """What `critic.measures` counts in a piece as the critic reads it, of which a subclass says how."""
 
     def __init__(self, judges):
         self.judges = judges
@@ -165,10 +166,27 @@ class Fullness:
         for i, notes in enumerate(told):
             if not len(notes):
                 raise NoNotes(f"{pieces[i] if isinstance(pieces[i], (str, Path)) else f'piece {i + 1}'}: no notes")
-        return np.log2([len(notes) / (notes.end.max() / notes.steps_per_quarter) for notes in told]).astype(np.float32)
+        return np.array([self._counted(notes) for notes in told], dtype=np.float32)
 
 
-SCORES = {"critic": CriticScore, "composer": ComposerScore, "novelty": Novelty, "likelihood": Likelihood, "copied": Copied, "fullness": Fullness}
+class Fullness(Counted):
+    """The binary logarithm of notes per quarter note."""
+
+    @staticmethod
+    def _counted(notes):
+        return np.log2(note_density(notes))
+
+
+class Silence(Counted):
+    """Minus the share of quarter notes in which nothing sounds."""
+
+    @staticmethod
+    def _counted(notes):
+        return -empty_beat_rate(notes)
+
+
+SCORES = {"critic": CriticScore, "composer": ComposerScore, "novelty": Novelty, "likelihood": Likelihood, "copied": Copied, "fullness": Fullness,
+          "silence": Silence}
 
 
 def weighted(told, judges):

@@ -11,13 +11,13 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoNotes
 from clara.midi import write_midi
 from clara.note_index import NoteIndex
-from clara.notes import crop, mend_like, transpose
+from clara.notes import crop, mend, mend_like, transpose
 from critic import best_and_worst, rank, scores
 from critic.rank import judged
 from critic.scores import SCORES, Judges, inception_score, weighted
 
 PIECES = [tiny.tune(i, n_notes=40 + 7 * i) for i in range(7)]
-NAMES = ["critic", "composer:chopin", "novelty", "likelihood", "copied", "fullness"]
+NAMES = ["critic", "composer:chopin", "novelty", "likelihood", "copied", "fullness", "silence"]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,13 @@ def test_fullness_counts_doublings_of_notes_per_quarter(judges):
     assert once == pytest.approx(np.log2(len(notes) / (notes.end.max() / 12))) and doubled - once == pytest.approx(1)
     with pytest.raises(NoNotes):
         weighted("fullness", judges)([["wait12"] * 12])
+
+
+def test_silence_counts_quarters_in_which_nothing_sounds(judges):
+    notes = mend([0, 12, 60, 96], [12, 24, 72, 108], [60, 62, 64, 65])[0]
+    assert weighted("silence", judges)([notes])[1] == pytest.approx([-3 / 10])  # as in MusPy a note is still in the quarter that it ends on
+    with pytest.raises(NoNotes):
+        weighted("silence", judges)([["wait12"] * 12])
 
 
 def test_novelty_wants_a_human_whom_nobody_knows():
