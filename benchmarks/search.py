@@ -1,4 +1,4 @@
-"""Search guided by the critic, beside the best of independent pieces, which have as many notes written.
+"""What `generate.py` does by itself, search guided by the critic, beside the best of independent pieces, which have as many quarters written.
 
 python benchmarks/search.py --judges runs/judge-lstm runs/judge-roll [--batches 16] [--free]
 
@@ -113,7 +113,7 @@ def main():
 
     import generate
     from clara.corpus import Corpus
-    from clara.generator import Generator
+    from clara.generator import BLOCK_QUARTERS, Generator
     from clara.sampling.strategies import spread
     from critic.classifier import Critic
     from critic.rank import ranked
@@ -143,7 +143,7 @@ def main():
     measures, shares = measure_rows(composed, human, rng), np.mean(shares, axis=0)
     for row in rows + measures:
         print(row)
-    settings = {"batches": len(notes), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "human": len(human), "free": args.free,
+    settings = {"batches": len(notes), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
                 "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
                 "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **settings)
