@@ -2,8 +2,8 @@
 
 python benchmarks/compose_time.py [--model pretrained/notewise]
 
-Eight half-minute pieces, 256 half-minute continuations of four bars of Bach of which the best eight are kept, and the best eight of 64 pieces, by ranking
-and by a search, which is what `generate.py` does by itself; as MIDI and text; each command in a process
+Eight half-minute pieces, 256 half-minute continuations of four bars of Bach of which the best eight are kept, and eight of 64 by ranking
+and by a search, which is what `generate.py` does by itself, with its larger net; as MIDI and text; each command in a process
 of its own, ROUNDS times, of which the median counts. Then a half-minute piece as a stream on one core, the model loaded and warm:
 until the first notes, and until the last.
 """
@@ -22,11 +22,12 @@ import record
 ROOT, ROUNDS = Path(__file__).resolve().parent.parent, 5
 QUARTERS = 55  # half a minute at 110 to the minute
 HALF_MINUTE = ["--quarters", str(QUARTERS), "--qpm", "110", "--seed", "1"]
+LARGE = ["--model", "pretrained/notewise-large"]  # what composes by itself
 COMMANDS = {"8 pieces": ["-n", "8"],
             "8 pieces, with pictures and sound": ["-n", "8"],
             "256 continuations": ["-n", "256", "--no-search", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"],
-            "64 pieces, ranked": ["--no-search"],
-            "a search with 64 texts": []}
+            "the best 8 of 64, notewise-large": ["--no-search", *LARGE],
+            "a search with 64 texts, notewise-large": LARGE}
 
 
 def run(model, words, out):
