@@ -182,7 +182,7 @@ class Silence(Counted):
 
     @staticmethod
     def _counted(notes):
-        return -empty_beat_rate(notes)
+        return 0.0 - empty_beat_rate(notes)  # none is 0, not -0
 
 
 SCORES = {"critic": CriticScore, "composer": ComposerScore, "novelty": Novelty, "likelihood": Likelihood, "copied": Copied, "fullness": Fullness,
