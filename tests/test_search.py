@@ -16,6 +16,7 @@ from clara.errors import BadSetting
 from clara.generator import Generator
 from clara.models import MODELS
 from clara.notes import crop
+from clara.sampling.grammar import Rules
 from clara.sampling.strategies import Settings
 
 ENCODINGS = {"notewise": Notewise(), "chordwise": Chordwise(4, 38), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
@@ -131,6 +132,21 @@ def test_a_text_goes_on_as_though_it_had_not_been_left_off(arch, precision):
     for prompt in (None, tiny.tune(1, 6)):
         texts = {tuple(s.words) for s in generator.search(high, N, QUARTERS, prompt, settings=greedy, seed=1, block_quarters=BLOCK)}
         assert texts == {tuple(generator.generate(1, QUARTERS, prompt, greedy[0], seed=1)[0].words)}
+
+
+def test_a_tune_stands_across_blocks_as_it_is():
+    tune = tiny.tune(0, n_notes=20)
+    found = Generator(tiny.checkpoint()).search(high, N, line=tune, seed=1, top=TOP, block_quarters=BLOCK)
+    assert tune.quarters > 2 * BLOCK and len(found) == TOP
+    for sample in found:
+        assert set(zip(sample.notes.start, sample.notes.end, sample.notes.pitch)) > set(zip(tune.start, tune.end, tune.pitch))
+
+
+def test_a_key_holds_across_blocks():
+    for sample in Generator(tiny.checkpoint()).search(high, N, QUARTERS, rules=Rules(pitch_classes={0, 4, 7}, most_notes=2), seed=1, block_quarters=BLOCK):
+        notes = sample.notes
+        assert set((notes.pitch % 12).tolist()) <= {0, 4, 7}
+        assert max(((notes.start <= t) & (notes.end > t)).sum() for t in range(notes.n_steps)) <= 2
 
 
 def test_the_command_line(tmp_path, monkeypatch, capsys):
