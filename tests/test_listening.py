@@ -18,7 +18,7 @@ def entry(**more):
 @pytest.mark.parametrize("name, value, told", [
     ("critic", 1.2, "human, 77 %"), ("critic", -1.2, "generated, 77 %"), ("critic", 0.0, "50 %"), ("critic", 900.0, "above 99 %"),
     ("composer:chopin", -0.7, "50 %"), ("composer:chopin", -50.0, "below 1 %"), ("novelty", -1.0, "37 points"),
-    ("likelihood", -5.25, "5.25 nats"), ("copied", -9.0, "has 9"), ("fullness", 2.0, "4.0 notes"), ("silence", -0.125, "in 12.5 % of"), ("total", 1.0, "ranked by"), ("a new one", 3.0, "")])
+    ("likelihood", -5.25, "5.25 nats"), ("copied", -9.0, "has 9"), ("fullness", 2.0, "4.0 notes"), ("silence", -0.125, "in 12.5 % of"), ("silence", 0.0, "in 0.0 % of"), ("total", 1.0, "ranked by"), ("a new one", 3.0, "")])
 def test_scores_in_words(name, value, told):
     assert told in in_words(name, value) and bool(told) == bool(in_words(name, value))
 
