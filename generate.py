@@ -4,7 +4,6 @@ Leaves a folder under output/ with MIDI, sound, text and a picture of each piece
 index.html to listen to them.
 """
 
-import math
 import os
 import signal
 import sys
@@ -243,15 +242,15 @@ def _scored(humans, judge):
 
 
 def _rate(judge, threads, pieces):
-    """What `Generator.search` goes by: their scores, those that cannot be judged last; composing waits, so that a judge may have all threads."""
+    """What a search goes by; composing waits for it, so that a judge may have all threads."""
     import torch
 
-    from critic.rank import ranked
+    from critic.rank import totals
 
     torch.set_num_threads(threads)
-    told = ranked(pieces, judge)[1]
+    told = totals(pieces, judge)
     torch.set_num_threads(1)
-    return [one.get("total", -math.inf) for one in told]
+    return told
 
 
 def _judge(args, generator):

@@ -116,7 +116,7 @@ def main():
     from clara.generator import BLOCK_QUARTERS, Generator
     from clara.sampling.strategies import spread
     from critic.classifier import Critic
-    from critic.rank import ranked
+    from critic.rank import ranked, totals
     from critic.scores import Judges, weighted
 
     torch.set_num_threads(args.threads)
@@ -127,10 +127,8 @@ def main():
     scores = weighted(asked.by, judges)
     heard = {"the critic itself": judges.critic, **{ranking.named(judge): judge for judge in map(ranking.loaded, args.judges)}}
 
-    def rate(some):
-        return [told.get("total", -np.inf) for told in ranked(some, scores)[1]]
     told, notes, shares, composed = {name: [] for name in heard}, [], [], []
-    for ways, n_notes in composed_both_ways(args, Generator.load(args.model), corpus, partial(spread, generate.settings_of(asked), asked.temperature[1]), rate, rng):
+    for ways, n_notes in composed_both_ways(args, Generator.load(args.model), corpus, partial(spread, generate.settings_of(asked), asked.temperature[1]), partial(totals, scores=scores), rng):
         best = [[some[k] for k in ranked(some, scores)[0][:args.top]] for some in ways.values()]
         for name, judge in heard.items():
             of_all, of_best = judge.score(ways["plain"]), [judge.score(some) for some in best]

@@ -3,7 +3,7 @@
 Pieces are MIDI files, scores or texts, from anywhere. `ranking.csv` has a row each, best first; equal ones stay in the
 order of their names. A file that cannot be judged is listed with the reason, and the others are ranked.
 
-Contents: `ranked`, `judged`, `in_order`.
+Contents: `ranked`, `totals`, `judged`, `in_order`.
 """
 
 import os
@@ -48,6 +48,11 @@ def ranked(pieces, scores, on_pieces=None):
         rows[i] = {name: round(float(s[at]), DIGITS) for name, s in (told[0] | {"total": told[1]}).items()}
     judgeable = [fine[at] for at in in_order(told[1])] if fine else []
     return judgeable + [i for i in range(len(pieces)) if i not in set(fine)], rows
+
+
+def totals(pieces, scores):
+    """Of each piece the sum that it is ranked by, what `Generator.search` goes by: list of float, minus infinity for what cannot be judged; parameters as `ranked`."""
+    return [told.get("total", -np.inf) for told in ranked(pieces, scores)[1]]
 
 
 def judged(paths, scores, on_pieces=None):

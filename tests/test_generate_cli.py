@@ -226,16 +226,21 @@ def test_what_the_notes_must_keep_to(model, tmp_path):
     assert n > 20
 
 
-def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
-    calls, whole = [], Generator.generate
+def interrupt_the_third(monkeypatch, way, together):
+    """Ctrl-C as the third batch begins, of so many together, composed by a method of Generator."""
+    calls, whole = [], getattr(Generator, way)
 
     def interrupted(self, *args, **kwargs):
         calls.append(args)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return whole(self, *args, **kwargs)
-    monkeypatch.setattr(generate, "TOGETHER", 2)
-    monkeypatch.setattr(Generator, "generate", interrupted)
+    monkeypatch.setattr(generate, "TOGETHER", together)
+    monkeypatch.setattr(Generator, way, interrupted)
+
+
+def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
+    interrupt_the_third(monkeypatch, "generate", 2)
     flags = ["--model", model, "--seed", 1, "--no-audio", "--by", "none", "--quarters", 2, "-n", 9]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
     assert "4 of 9" in capsys.readouterr().err
@@ -247,15 +252,7 @@ def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
 
 
 def test_ctrl_c_in_a_search_leaves_those_that_had_ended(model, tmp_path, monkeypatch, judged, capsys):
-    calls, whole = [], Generator.search
-
-    def interrupted(self, *args, **kwargs):
-        calls.append(args)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return whole(self, *args, **kwargs)
-    monkeypatch.setattr(generate, "TOGETHER", 4)
-    monkeypatch.setattr(Generator, "search", interrupted)
+    interrupt_the_third(monkeypatch, "search", 4)
     flags = ["--model", model, "--seed", 1, "--no-audio", "--quarters", 8, "-n", 16, "--top", 2]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
     assert "4 pieces of searches that had ended" in capsys.readouterr().err

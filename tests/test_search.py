@@ -149,13 +149,19 @@ def test_a_key_holds_across_blocks():
         assert max(((notes.start <= t) & (notes.end > t)).sum() for t in range(notes.n_steps)) <= 2
 
 
-def test_the_command_line(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A model, and a critic where the shipped one lies."""
     from critic import scores
 
     tiny.checkpoint().save(tmp_path / "model")
     tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
     monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
-    argv = ["--model", tmp_path / "model", "-n", 12, "--top", 4, "--search", "--quarters", 28, "--seed", 2, "--no-audio", "--no-pictures"]
+    return tmp_path / "model"
+
+
+def test_the_command_line(model, tmp_path, capsys):
+    argv = ["--model", model, "-n", 12, "--top", 4, "--search", "--quarters", 28, "--seed", 2, "--no-audio", "--no-pictures"]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "one"]) == 0
     assert tiny.leave(generate.main, ["--replay", tmp_path / "one" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "two"]) == 0
     one, two = ([p.read_text() for p in sorted((tmp_path / name).glob("*.txt"))] for name in ("one", "two"))
@@ -170,13 +176,8 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("flags, searched", [([], True), (["--no-search"], False), (["--by", "none"], False), (["--top", 12], False), (["--top", 11], True)])
-def test_where_there_is_something_to_choose_it_searches_by_itself(flags, searched, tmp_path, monkeypatch, capsys):
-    from critic import scores
-
-    tiny.checkpoint().save(tmp_path / "model")
-    tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
-    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
-    argv = ["--model", tmp_path / "model", "-n", 12, "--quarters", 8, "--seed", 2, "--no-audio", "--no-pictures", "--out", tmp_path / "out", *flags]
+def test_where_there_is_something_to_choose_it_searches_by_itself(flags, searched, model, tmp_path, capsys):
+    argv = ["--model", model, "-n", 12, "--quarters", 8, "--seed", 2, "--no-audio", "--no-pictures", "--out", tmp_path / "out", *flags]
     assert tiny.leave(generate.main, argv) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["search"] is searched
     assert ("a search with 12 texts" in capsys.readouterr().out) is searched

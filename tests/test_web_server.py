@@ -27,7 +27,7 @@ def compose(client, **wish):
 
 
 def total(scores):
-    """What pieces are ordered by where nobody in particular is asked for."""
+    """What pieces are ordered by where nobody in particular is asked for; of figures with four digits, and so within 6e-4."""
     return scores["critic"] + 0.5 * scores["fullness"] + 10 * scores["silence"]
 
 
@@ -57,7 +57,7 @@ def test_candidates_come_in_parts_each_judged(events):
     assert [p["seed"] for p in pieces] == list(range(3, 9)) and len({p["id"] for p in pieces}) == 6
     for p in pieces:
         assert p["quarters"] <= 12 and p["notes"] and all(len(n) == 4 for n in p["notes"])
-        assert isinstance(p["total"], float) and p["total"] == pytest.approx(total(p["scores"]), abs=2e-3) and len(p["curve"]) in (1, 2) and len(p["told"]) == 3
+        assert isinstance(p["total"], float) and p["total"] == pytest.approx(total(p["scores"]), abs=7e-4) and len(p["curve"]) in (1, 2) and len(p["told"]) == 3
     progress = [e["progress"] for e in events if "progress" in e]
     assert progress == sorted(progress) and 0 < progress[-1] <= 1
 
@@ -117,7 +117,7 @@ def test_the_other_models(client, model):
 def test_a_key_a_composer_and_a_search(client):
     pieces = [p for e in compose(client, key="C major", composer="chopin", search=True, cadence=True) for p in e.get("candidates", [])]
     assert len(pieces) == 6 and {n[2] % 12 for p in pieces for n in p["notes"]} <= {0, 2, 4, 5, 7, 9, 11}
-    assert all(p["total"] == pytest.approx(total(p["scores"]) + p["scores"]["composer:chopin"], abs=2e-3) for p in pieces)
+    assert all(p["total"] == pytest.approx(total(p["scores"]) + p["scores"]["composer:chopin"], abs=8e-4) for p in pieces)
 
 
 def test_what_was_played(client):

@@ -132,9 +132,9 @@ class Composer:
 
     def _rate(self, by, pieces):
         """What a search goes by."""
-        from critic.rank import ranked
+        from critic.rank import totals
 
-        return [told.get("total", -np.inf) for told in ranked(pieces, self._score(by))[1]]
+        return totals(pieces, self._score(by))
 
     def _judged(self, samples, title, by):
         """Samples as candidates."""

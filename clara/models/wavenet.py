@@ -195,6 +195,4 @@ class Reader(nn.Module):
     @staticmethod
     def join(states):
         """The state of all sequences of several states."""
-        if len({at for at, _ in states}) == 1:
-            return states[0][0], [torch.cat(parts, 1) for parts in zip(*(rings for _, rings in states))]
         return 0, [torch.cat(parts, 1) for parts in zip(*([r.roll(-(at % len(r)), 0) for r in rings] for at, rings in states))]

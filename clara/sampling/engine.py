@@ -121,8 +121,8 @@ def write(reader, make_stepper, grammar, table, start, rows, seeds, steps, steps
     with ThreadPoolExecutor(len(groups)) as pool:
         others = [pool.submit(some, mine) for mine in groups[1:]]
         done = [some(groups[0], on_step), *(other.result() for other in others)]
-    texts, left = ([one for part in done for one in getattr(part, what)] for what in ("ended", "left"))
-    return texts, None if None in left else join(reader, left)
+    left = [place for texts in done for place in texts.left]
+    return [text for texts in done for text in texts.ended], None if None in left else join(reader, left)
 
 
 def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, matching=None):
