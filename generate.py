@@ -31,7 +31,7 @@ python generate.py -n 256 --top 4 --key "E minor" --seed 7  # four of 256 in a k
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "searched": None, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "searched": None, "matches": None, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
 
 
 def parser():
@@ -335,7 +335,7 @@ def _replay(args):
     """Put the settings of an earlier run.json into args."""
     import json
 
-    from clara.checkpoint import weights_hash
+    from clara.checkpoint import matches_hash, weights_hash
     from clara.errors import BadSetting, CheckpointMismatch
 
     try:
@@ -353,17 +353,19 @@ def _replay(args):
         raise BadSetting(f"--replay {args.replay}: an earlier Clara searched otherwise; this one cannot make its pieces again")
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
+    if args.match and run["matches"] != matches_hash(args.model):
+        raise CheckpointMismatch(f"--replay {args.replay}: made when matches counted otherwise in {args.model}")
 
 
 def _record(args, settings):
     """What run.json keeps."""
     from dataclasses import asdict
 
-    from clara.checkpoint import versions, weights_hash
+    from clara.checkpoint import matches_hash, versions, weights_hash
 
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
-        "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)}, "weights": weights_hash(args.model), "versions": versions(),
-        "command": " ".join(sys.argv), "searched": SEARCHED}
+        "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)}, "weights": weights_hash(args.model), "matches": matches_hash(args.model),
+        "versions": versions(), "command": " ".join(sys.argv), "searched": SEARCHED}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def interval(values, statistic, rng):
 
 
 def batches(model, corpus, n_batches, n, quarters, seed, settings, threads, free=False):
-    """Of each batch, n pieces of some quarters as NoteSequence; prompts are of test works, or there are none.
+    """Of each batch, n pieces of some quarters as NoteSequence by a model's folder or a Generator; prompts are of test works, or there are none.
 
     `settings` is a function of the seeds of a batch that gives the settings of each piece.
     """
@@ -38,7 +38,7 @@ def batches(model, corpus, n_batches, n, quarters, seed, settings, threads, free
     from clara.notes import crop
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
 
-    generator, pieces, rng = Generator.load(model), Pieces(corpus), np.random.default_rng(seed)
+    generator, pieces, rng = Generator.load(model) if isinstance(model, str) else model, Pieces(corpus), np.random.default_rng(seed)
     step, found = corpus.encoding.steps_per_quarter, []
 
     def composed(prompt, before):

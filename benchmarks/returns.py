@@ -2,8 +2,8 @@
 
 python benchmarks/returns.py
 
-Human excerpts of test works, and as many pieces from nothing, as long as they and sampled as `generate.py` does, of the net alone (match 0) and
-with its match model (match 1). Told are the shares of words after which the last LEAST words or more are a repetition of
+Human excerpts of test works, and as many pieces from nothing, as long as they and sampled as `generate.py` does, of the net alone (match 0), with its match model
+as it was fitted to music that is read (without gains) and as it composes by itself (match 1). Told are the shares of words after which the last LEAST words or more are a repetition of
 what stood earlier in the same excerpt, in the same key and in another, and of no more than NEAR quarters ago; and the share of pieces that turn in circles:
 more than CIRCLES of their words are of a repetition that reaches back to what it repeats.
 """
@@ -50,18 +50,20 @@ def main():
 
     import generate
     from clara.corpus import Corpus
-    from clara.matches import Forms
+    from clara.generator import Generator
     from clara.sampling.strategies import spread
 
     torch.set_num_threads(1)
-    corpus, asked = Corpus.load(args.corpus), generate.parser().parse_args([])
-    forms, settings = Forms(corpus.vocab, corpus.encoding), generate.settings_of(asked)
+    corpus, generator, asked = Corpus.load(args.corpus), Generator.load(args.model), generate.parser().parse_args([])
+    (model, forms), settings = generator.matching, generate.settings_of(asked)
     rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
-    for match in (0.0, 1.0):
+    for match, gains in ((0.0, np.ones(2)), (1.0, np.ones(2)), (1.0, model.gains)):
         def free(seeds, match=match):
             return spread(replace(settings, match=match), asked.temperature[1], seeds)
-        composed = [p for batch in batches(args.model, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True) for p in batch]
-        rows.append(returns(f"composed, match {match:g}", composed, corpus, forms))
+        generator.matching = replace(model, gains=gains), forms
+        composed = [p for batch in batches(generator, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True) for p in batch]
+        told = f", gains {gains[0]:.2f} and {gains[1]:.2f}" if match else ""
+        rows.append(returns(f"composed, match {match:g}{told}", composed, corpus, forms))
     for row in rows:
         print(row, flush=True)
     record.save("returns", rows, quarters=args.quarters, least_words=LEAST, near_quarters=NEAR)

@@ -5,7 +5,7 @@ line; `config.json` the architecture, its sizes, the encoding, how it was traine
 its figures. Loading checks that these agree, names the two that do not, and never
 guesses.
 
-Contents: `Checkpoint`, `weights_hash`, `versions`.
+Contents: `Checkpoint`, `weights_hash`, `matches_hash`, `versions`.
 """
 
 import contextlib
@@ -161,6 +161,15 @@ def weights_hash(folder):
     if not (Path(folder) / WEIGHTS).is_file():
         raise CheckpointMismatch(f"{folder}: not a model's folder, {WEIGHTS} missing")
     return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()[:16]
+
+
+def matches_hash(folder):
+    """The start of the hash of how matches count in a folder, or None where it has no match model; raises as `Checkpoint.load` for a broken `CONFIG`."""
+    try:
+        told = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8")).get("match")
+    except (OSError, ValueError, AttributeError) as e:
+        raise CheckpointMismatch(f"{folder}: a missing or broken {CONFIG} ({e})") from e
+    return told and hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def versions():

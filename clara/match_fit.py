@@ -5,6 +5,7 @@
 Contents: `fit_to`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from clara import cli
@@ -15,7 +16,7 @@ python -m clara.match_fit runs/mine data/notewise-12     # its config.json and i
 """
 
 
-def fit_to(checkpoint, corpus, device="cpu"):
+def fit_to(checkpoint, corpus, device="cpu", gains=None):
     """Fit a match model to valid pieces and keep it in a checkpoint's `info`, not on disk.
 
     Parameters
@@ -23,6 +24,7 @@ def fit_to(checkpoint, corpus, device="cpu"):
     checkpoint : clara.checkpoint.Checkpoint
     corpus : clara.corpus.Corpus of its vocabulary, with valid pieces
     device : torch device
+    gains : of matches while composing, float64 (2,); None for those that the checkpoint has
 
     Returns
     -------
@@ -32,11 +34,15 @@ def fit_to(checkpoint, corpus, device="cpu"):
     from clara.matches import Forms
 
     reader, forms, figures, with_match = checkpoint.reader().to(device), Forms(checkpoint.vocab, checkpoint.encoding), {}, {}
+    before = checkpoint.match_model()
+    if gains is None and before:
+        gains = before.gains
     for split in ("valid", "test"):
         if (corpus.manifest["split"] == split).any():
             told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad), corpus.quarters(split).sum()
             if split == "valid":
                 model = MatchModel.fit(told)
+                model = model if gains is None else replace(model, gains=gains)
                 checkpoint.info["match"] = model.told
             figures[f"{split}_nats_per_quarter"] = round(-sum(t.target.sum() for t in told) / quarters, 4)
             with_match[f"{split}_nats_per_quarter_with_match"] = round(sum(model.nats(t).sum() for t in told) / quarters, 4)

@@ -6,13 +6,16 @@ log odds = slope x log odds + height, that was fitted to held-out pieces for eac
 another. All other words share what is left. Matches that reach back to where they are repeated from are left to the net, else
 what is composed turns in circles.
 
+What is composed finds fewer matches than music does, since nobody means them, so that at those odds too little of it comes again. While composing they
+count for more: as much as `clara.match_gains` found to bring back as much as music does, in the same key and in another.
+
 Sources: the match model of the compressor PAQ (Mahoney 2005), which predicts what followed the longest match and learns what that is worth;
 Platt (1999) for the line; Grave, Joulin and Usunier (2017) for the use of a memory beside a recurrent net.
 
 Contents: `MatchModel`, `Told`, `read`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,26 +37,31 @@ class MatchModel:
     Attributes
     ----------
     lines : float64 array (2, len(LENGTHS), 2): slope and height by length, of matches in the same key and of those in another
+    gains : float64 array (2,), what a strength of 1 is while composing, for both; of music that is read it is 1
     """
 
     lines: np.ndarray
+    gains: np.ndarray = field(default_factory=lambda: np.ones(2))
 
     @classmethod
     def of(cls, told):
         """From what `told` gave; raises BadSetting where it is nothing of the kind."""
         try:
             lines = np.array(told["lines"], dtype=np.float64)
-            lengths = tuple(told["lengths"])
-        except (KeyError, TypeError, ValueError) as e:
+            lengths, gains = tuple(told["lengths"]), np.array(told.get("gains", [1.0, 1.0]), dtype=np.float64)
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise BadSetting(f"match: not the lines of a match model ({e})") from e
         if lengths != LENGTHS or lines.shape != (2, len(LENGTHS), 2) or not np.isfinite(lines).all():
             raise BadSetting(f"match: {lines.shape} numbers for lengths {lengths}, not {(2, len(LENGTHS), 2)} for {LENGTHS}")
-        return cls(lines)
+        if gains.shape != (2,) or not ((gains > 0) & np.isfinite(gains)).all():
+            raise BadSetting(f"match: gains {told['gains']!r}, not two numbers above 0")
+        return cls(lines, gains)
 
     @property
     def told(self):
         """For config.json."""
-        return {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()}
+        gains = {} if (self.gains == 1).all() else {"gains": np.round(self.gains, 4).tolist()}
+        return {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()} | gains
 
     def bend(self, logits, allowed, memory, strengths, temperatures):
         """Give the words that followed then their odds, in place.
@@ -63,11 +71,12 @@ class MatchModel:
         logits : float32 array (n, vocab_sz)
         allowed : uint8 array (n, vocab_sz)
         memory : clara.matches.Memory of n texts
-        strengths : float64 array (n,); 1 for the odds that were fitted, 0 for those of the net, between and beyond in proportion
+        strengths : float64 array (n,); 1 for the odds that were fitted and as much more as the gains say, 0 for those of the net, between and beyond in
+            proportion
         temperatures : float64 array (n,), by which the logits will be divided; they are for the net's own words, and the odds of a match stay
             what they are in music
         """
-        _bend(logits, allowed, memory.found, np.array(LENGTHS), self.lines, np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures))
+        _bend(logits, allowed, memory.found, np.array(LENGTHS), self.lines, self.gains, np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures))
 
     def nats(self, told):
         """The cost of each word of a piece that was read: float64 (n,), of what `read` gave of it."""
@@ -162,8 +171,8 @@ def _fitted(odds, hit):
     return line
 
 
-@compiled(FLOATS2, BYTES2, LONGS2, LONGS, DOUBLES3, DOUBLES, DOUBLES)
-def _bend(logits, allowed, found, lengths, lines, strengths, temperatures):
+@compiled(FLOATS2, BYTES2, LONGS2, LONGS, DOUBLES3, DOUBLES, DOUBLES, DOUBLES)
+def _bend(logits, allowed, found, lengths, lines, gains, strengths, temperatures):
     """As `MatchModel.bend`."""
     for row in range(len(logits)):
         named, at = found[row, 0], np.searchsorted(lengths, found[row, 1], side="right") - 1
@@ -178,5 +187,5 @@ def _bend(logits, allowed, found, lengths, lines, strengths, temperatures):
                 others += np.exp((logits[row, word] - most) / temperatures[row])
         odds = (logits[row, named] - most) / temperatures[row] - np.log(others)
         if np.isfinite(odds):
-            slope, height = lines[found[row, 2], at, 0], lines[found[row, 2], at, 1]
-            logits[row, named] += temperatures[row] * strengths[row] * ((slope - 1) * odds + height)
+            slope, height, gain = lines[found[row, 2], at, 0], lines[found[row, 2], at, 1], gains[found[row, 2]]
+            logits[row, named] += temperatures[row] * strengths[row] * gain * ((slope - 1) * odds + height)

@@ -85,7 +85,7 @@ def train(args, command=(), world=ALONE):
                       {"training": _record(args, out, corpus, start), "versions": versions()})
     interrupted = _fit(learn, args, out, base, start is not None, world)
     if world.first:
-        _finish(learn, out, corpus, valid_split, interrupted)
+        _finish(learn, out, corpus, valid_split, start, interrupted)
     return interrupted
 
 
@@ -256,8 +256,8 @@ def keep(learn, folder, base):
     base.save(folder)
 
 
-def _finish(learn, out, corpus, valid_split, interrupted):
-    """Exact figures of the best weights, config, plot and card."""
+def _finish(learn, out, corpus, valid_split, start, interrupted):
+    """Exact figures of the best weights, config, plot and card; what matches gain while composing is as in the weights that it started from."""
     history = learn.run_folder.history
     best = Checkpoint.load(out)
     figures = {"epochs": len(history), "minutes": history[-1]["minutes"] if history else 0.0}
@@ -265,7 +265,8 @@ def _finish(learn, out, corpus, valid_split, interrupted):
     if history:
         plot_history(history, out / "loss.png")
     if not interrupted and valid_split == "valid":
-        figures |= fit_to(best, corpus, learn.dls.device)
+        before = start and start.match_model()
+        figures |= fit_to(best, corpus, learn.dls.device, before.gains if before else None)
     elif not interrupted:  # nothing that a match model could be fitted to
         figures["train_nats_per_quarter"] = round(nats_per_quarter(best.reader().to(learn.dls.device), corpus, "train"), 4)
     best.info["figures"] = figures

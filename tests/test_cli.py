@@ -16,7 +16,7 @@ from clara import cli
 from clara.errors import BadSetting
 
 PROGRAMS = ("app", "generate", "train", "data_prep.encode", "data_prep.inspect", "data_prep.index", "critic.rank", "critic.excerpts", "critic.train", "critic.blend",
-            "clara.export", "clara.match_fit")
+            "clara.export", "clara.match_fit", "clara.match_gains")
 HEAVY = ("torch", "fastai", "pandas", "scipy", "numba", "music21", "symusic", "matplotlib", "onnx", "tqdm")
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import tiny
@@ -18,6 +19,7 @@ from clara.audio import default_soundfont
 from clara.checkpoint import VOCAB, Checkpoint
 from clara.encodings.notewise import Notewise
 from clara.generator import Generator
+from clara.match_model import LENGTHS, MatchModel
 from clara.midi import read_midi, write_midi
 
 QUICK = ["--no-audio", "--no-pictures", "--by", "none", "-n", 2, "--quarters", 2]
@@ -137,6 +139,19 @@ def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_p
     for name, source, match in (("same", tmp_path / "first" / "run.json", 0.5), ("older", tmp_path / "older.json", 0.0)):
         assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
         assert json.loads((tmp_path / name / "run.json").read_text())["settings"]["match"] == match
+
+
+def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys):
+    started = tiny.checkpoint()
+    for gains in ([1.0, 1.0], [1.3, 1.1]):
+        started.info["match"] = MatchModel(np.tile([0.8, 1.0], (2, len(LENGTHS), 1)), np.array(gains)).told
+        started.save(tmp_path / "model")
+        for match in (1, 0):
+            out = tmp_path / f"{gains[0]} {match}"
+            assert tiny.leave(generate.main, ["--model", tmp_path / "model", "--match", match, *QUICK, "--out", out]) == 0
+            assert tiny.leave(generate.main, ["--replay", out / "run.json", "--no-audio", "--out", tmp_path / f"again {gains[0]} {match}"]) == 0
+    assert "matches counted otherwise" in refused(capsys, "--replay", tmp_path / "1.0 1" / "run.json", "--out", tmp_path / "none")
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "1.0 0" / "run.json", "--no-audio", "--out", tmp_path / "without"]) == 0
 
 
 def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):

@@ -107,6 +107,21 @@ def test_by_length_and_key_as_the_lines_say():
             assert log_odds(after, named) == pytest.approx(slope * log_odds(LOGITS, named) + height, abs=1e-4)
 
 
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_gains_count_while_composing_for_each_key_of_its_own(strength):
+    model = MatchModel(STRONG.lines, np.array([1.5, 0.5]))
+    moved = np.concatenate([REPEATED, VOCAB.ids(["p80", "wait5", "endp80"] + [ENCODING.transpose_word(w, 2) for w in VOCAB.text(REPEATED[:9])])])
+    for text, gain in ((AGAIN, 1.5), (moved, 0.5)):
+        after, named = bent(model, text, LOGITS, strength=strength)
+        before = log_odds(LOGITS, named)
+        assert log_odds(after, named) == pytest.approx(before + strength * gain * (0.5 * before + 6 - before), abs=1e-4)
+
+
+def test_music_that_is_read_costs_the_same_with_any_gains(reader):
+    told = read(reader, [piece(tiny.ostinato(50))], FORMS, PAD)[0]
+    assert (MatchModel(STRONG.lines, np.array([1.5, 0.5])).nats(told) == STRONG.nats(told)).all()
+
+
 def test_the_cost_is_that_of_the_odds_at_each_place(reader):
     """Against `bend`, which composing goes by: two implementations of one model."""
     ids = piece(tiny.ostinato(20))
@@ -218,12 +233,16 @@ def test_a_folder_keeps_it(tmp_path):
     with_match().save(tmp_path / "run")
     assert np.array_equal(Checkpoint.load(tmp_path / "run").match_model().lines, STRONG.lines)
     assert Checkpoint.load(tmp_path / "run").info["match"]["lengths"] == list(LENGTHS)
+    assert "gains" not in STRONG.told and (Checkpoint.load(tmp_path / "run").match_model().gains == 1).all()
+    with_match(MatchModel(STRONG.lines, np.array([1.3, 0.9]))).save(tmp_path / "gains")
+    assert Checkpoint.load(tmp_path / "gains").match_model().gains.tolist() == [1.3, 0.9]
     tiny.checkpoint().save(tmp_path / "without")
     assert Checkpoint.load(tmp_path / "without").match_model() is None
 
 
 @pytest.mark.parametrize("told", [{}, 7, {"lengths": [4], "lines": [[1, 0]]}, {"lengths": list(LENGTHS), "lines": "none"},
-                                  PLAIN.told | {"lengths": list(LENGTHS[:-1])}, PLAIN.told | {"lines": (PLAIN.lines * np.nan).tolist()}])
+                                  PLAIN.told | {"lengths": list(LENGTHS[:-1])}, PLAIN.told | {"lines": (PLAIN.lines * np.nan).tolist()},
+                                  *(PLAIN.told | {"gains": gains} for gains in (1.5, [1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("inf")], ["a", 1.0], None))])
 def test_what_is_no_match_model_is_refused_with_the_file(told, tmp_path):
     tiny.checkpoint().save(tmp_path)
     config = json.loads((tmp_path / CONFIG).read_text())
