@@ -29,16 +29,15 @@ def interval(values, statistic, rng):
     return [round(float(q), 3) for q in np.percentile(draws, [2.5, 97.5])]
 
 
-def batches(model, corpus, n_batches, n, quarters, seed, settings, threads, free=False):
-    """Of each batch, n pieces of some quarters as NoteSequence by a model's folder or a Generator; prompts are of test works, or there are none.
+def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, free=False):
+    """Of each batch, n pieces of some quarters as NoteSequence; prompts are of test works, or there are none.
 
     `settings` is a function of the seeds of a batch that gives the settings of each piece.
     """
-    from clara.generator import Generator
     from clara.notes import crop
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
 
-    generator, pieces, rng = Generator.load(model) if isinstance(model, str) else model, Pieces(corpus), np.random.default_rng(seed)
+    pieces, rng = Pieces(corpus), np.random.default_rng(seed)
     step, found = corpus.encoding.steps_per_quarter, []
 
     def composed(prompt, before):
@@ -157,6 +156,7 @@ def main():
 
     import generate
     from clara.corpus import Corpus
+    from clara.generator import Generator
     from clara.sampling.strategies import spread
     from critic.classifier import Critic
     from critic.measures import collapsed
@@ -170,7 +170,7 @@ def main():
     if args.temperature:
         asked.temperature = args.temperature
     settings = partial(spread, generate.settings_of(asked), asked.temperature[1])
-    composed = batches(args.model, corpus, args.batches, args.n, args.quarters, args.seed, settings, args.threads, args.free)
+    composed = batches(Generator.load(args.model), corpus, args.batches, args.n, args.quarters, args.seed, settings, args.threads, args.free)
     fine = min(len(piece) for batch in composed for piece in batch)
     print(f"{len(composed)} batches, {fine} notes at least, {time.perf_counter() - began:.0f} s", flush=True)
     judges = Judges("notewise")

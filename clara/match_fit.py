@@ -2,7 +2,7 @@
 
 `train.py` does it by itself at the end of a training; this is for older runs, and for another corpus.
 
-Contents: `fit_to`.
+Contents: `fit_to`, `model_and_corpus`.
 """
 
 from dataclasses import replace
@@ -16,15 +16,14 @@ python -m clara.match_fit runs/mine data/notewise-12     # its config.json and i
 """
 
 
-def fit_to(checkpoint, corpus, device="cpu", gains=None):
-    """Fit a match model to valid pieces and keep it in a checkpoint's `info`, not on disk.
+def fit_to(checkpoint, corpus, device="cpu"):
+    """Fit a match model to valid pieces and keep it in a checkpoint's `info`, not on disk, with the gains that one before it had.
 
     Parameters
     ----------
     checkpoint : clara.checkpoint.Checkpoint
     corpus : clara.corpus.Corpus of its vocabulary, with valid pieces
     device : torch device
-    gains : of matches while composing, float64 (2,); None for those that the checkpoint has
 
     Returns
     -------
@@ -35,18 +34,27 @@ def fit_to(checkpoint, corpus, device="cpu", gains=None):
 
     reader, forms, figures, with_match = checkpoint.reader().to(device), Forms(checkpoint.vocab, checkpoint.encoding), {}, {}
     before = checkpoint.match_model()
-    if gains is None and before:
-        gains = before.gains
     for split in ("valid", "test"):
         if (corpus.manifest["split"] == split).any():
             told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad), corpus.quarters(split).sum()
             if split == "valid":
                 model = MatchModel.fit(told)
-                model = model if gains is None else replace(model, gains=gains)
+                model = replace(model, gains=before.gains) if before else model
                 checkpoint.info["match"] = model.told
             figures[f"{split}_nats_per_quarter"] = round(-sum(t.target.sum() for t in told) / quarters, 4)
             with_match[f"{split}_nats_per_quarter_with_match"] = round(sum(model.nats(t).sum() for t in told) / quarters, 4)
     return figures | with_match
+
+
+def model_and_corpus(model, corpus):
+    """The Checkpoint and the Corpus of two folders; raises BadSetting where they know different words, and as their `load` do."""
+    from clara.checkpoint import Checkpoint
+    from clara.corpus import Corpus
+
+    checkpoint, music = Checkpoint.load(model), Corpus.load(corpus)
+    if checkpoint.vocab != music.vocab:
+        raise BadSetting(f"{model} and {corpus} know different words")
+    return checkpoint, music
 
 
 def parser():
@@ -67,13 +75,10 @@ def main(argv=None):
         import torch
 
         from clara.cards import CARD, model_card
-        from clara.checkpoint import Checkpoint
-        from clara.corpus import Corpus
         from clara.files import write_whole
+
+        checkpoint, corpus = model_and_corpus(args.model, args.corpus)
     torch.set_num_threads(args.threads)
-    checkpoint, corpus = Checkpoint.load(args.model), Corpus.load(args.corpus)
-    if checkpoint.vocab != corpus.vocab:
-        raise BadSetting(f"{args.model} and {args.corpus} know different words")
     if not (corpus.manifest["split"] == "valid").any():
         raise BadSetting(f"{args.corpus}: no valid pieces to fit to")
     checkpoint.info["figures"] = checkpoint.info["figures"] | fit_to(checkpoint, corpus)

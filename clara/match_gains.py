@@ -1,19 +1,21 @@
 """Find how much matches must count for while composing, that as much comes again as in music: python -m clara.match_gains MODEL CORPUS
 
 A match model (`clara.match_model`) knows how often a match goes on in music. A piece that is composed begins fewer of them, by chance alone, and
-comes back to what it has held less than music does. So pieces are composed from nothing, what comes again in them is compared with excerpts of music, and the gains of matches in the same key and in another are set by it, over and over; those that came nearest are kept.
+comes back to what it has held less than music does. So pieces are composed from nothing, what comes again in them is compared with excerpts of music,
+and the gains of matches in the same key and in another are set by it, over and over; those that came nearest are kept.
 
 Contents: `coming_again`, `excerpts`, `find_gains`.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from clara import cli
 from clara.errors import BadSetting, NoData
+from clara.match_fit import model_and_corpus
 from clara.matches import LENGTH, MOVED, Memory
+from clara.vocab import spelled
 
 EXAMPLES = """
 python -m clara.match_gains runs/mine data/notewise-12     # its config.json tells them, its weights stay
@@ -52,8 +54,7 @@ def excerpts(corpus, quarters, n, rng):
         if i not in notes:
             notes[i] = corpus.encoding.decode(corpus.words(rows["piece"].iloc[i]))[0]
         at = int(rng.integers(int(rows["quarters"].iloc[i] - quarters) + 1))
-        known = (w for w in corpus.encoding.encode(crop(notes[i], at * step, round((at + quarters) * step)))[0] if w in corpus.vocab.id_of)
-        texts.append(corpus.vocab.ids(list(known)))
+        texts.append(corpus.vocab.ids(spelled(crop(notes[i], at * step, round((at + quarters) * step)), corpus.encoding, corpus.vocab)[0]))
     return [ids for ids in texts if len(ids)]
 
 
@@ -110,13 +111,10 @@ def main(argv=None):
     """Compose, compare, keep, report."""
     args = parser().parse_args(argv)
     with cli.waiting("loading"):
-        from clara.checkpoint import Checkpoint
-        from clara.corpus import Corpus
         from clara.generator import Generator
         from clara.sampling.strategies import Settings, spread
-    checkpoint, corpus = Checkpoint.load(args.model), Corpus.load(args.corpus)
-    if checkpoint.vocab != corpus.vocab:
-        raise BadSetting(f"{args.model} and {args.corpus} know different words")
+
+        checkpoint, corpus = model_and_corpus(args.model, args.corpus)
     if not checkpoint.match_model():
         raise BadSetting(f"{args.model} has no match model; python -m clara.match_fit finds one")
     generator = Generator(checkpoint)
@@ -129,7 +127,7 @@ def main(argv=None):
     of_music = coming_again(excerpts(corpus, args.quarters, EXCERPTS, np.random.default_rng(args.seed)), generator.matching[1])
     gains, found = find_gains(generator, of_music, compose, args.rounds)
     checkpoint.info["match"] = generator.matching[0].told
-    checkpoint.save(Path(args.model))
+    checkpoint.save(args.model)
     print(f"kept {gains[0]:.2f} and {gains[1]:.2f}: {100 * found[0]:.1f} and {100 * found[1]:.1f} %")
     return 0
 

@@ -265,8 +265,8 @@ def _finish(learn, out, corpus, valid_split, start, interrupted):
     if history:
         plot_history(history, out / "loss.png")
     if not interrupted and valid_split == "valid":
-        before = start and start.match_model()
-        figures |= fit_to(best, corpus, learn.dls.device, before.gains if before else None)
+        best.info |= {"match": start.info["match"]} if start and "match" in start.info else {}
+        figures |= fit_to(best, corpus, learn.dls.device)
     elif not interrupted:  # nothing that a match model could be fitted to
         figures["train_nats_per_quarter"] = round(nats_per_quarter(best.reader().to(learn.dls.device), corpus, "train"), 4)
     best.info["figures"] = figures
