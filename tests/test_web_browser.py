@@ -195,6 +195,7 @@ def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
     page = opened(browser, address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
     compose(page)
     page.check("[value=play]")
+    page.locator("article h2, article li, #status").evaluate_all(f"all => all.forEach(one => one.textContent = '{'long_name_of_a_piece' * 5}')")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     ink, paper = (page.evaluate(f"getComputedStyle(document.body).{c}") for c in ("color", "backgroundColor"))
     brightness = [sum(map(int, c[c.index("(") + 1:-1].split(",")[:3])) for c in (ink, paper)]
