@@ -83,18 +83,19 @@ class Jobs:
         return job
 
     def _work(self, job, work, tell, loop):
-        """In a thread: the work, and its end, whatever that is."""
+        """In a thread: the work, and its end, whatever that is; it has left the queue by then, so that who hears it may ask again."""
         try:
             if not job.stop.is_set():
                 work(job, tell)
-            tell({"done": True, "stopped": job.stop.is_set()})
+            end = {"done": True, "stopped": job.stop.is_set()}
         except ClaraError as e:
-            tell({"error": str(e)})
-        except Exception as e:  # the page must hear of it, and the next job must run
-            tell({"error": f"something went wrong here ({type(e).__name__})"})
+            end = {"error": str(e)}
+        except BaseException as e:  # the page must hear of it, and the next job must run
+            end = {"error": f"something went wrong here ({type(e).__name__})"}
             raise
         finally:
             loop.call_soon_threadsafe(self.jobs.pop, job.name, None)
+            tell(end)
 
     def place(self, job):
         """How many are before a job."""
