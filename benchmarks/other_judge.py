@@ -1,6 +1,6 @@
 """A second critic whose every part is of another architecture than the critic's, and learned from other works.
 
-python benchmarks/other_judge.py EXCERPTS --parts runs/judge-wavenet runs/judge-notes-m --out runs/judge-other [--split other]
+python benchmarks/other_judge.py EXCERPTS --parts runs/judge-wavenet runs/judge-notes --out runs/judge-other [--split other]
 
 EXCERPTS is a folder of critic.excerpts. Where the critic reads text with an LSTM, this one does with a WaveNet (`python -m critic.train --from-scratch --arch wavenet`), where it
 looks at piano rolls, with convolutions along a list of notes and over self-similarity (`benchmarks/notes_judge.py`), both named by --parts; where

@@ -1,6 +1,6 @@
 """What ranking is worth: the best 8 of 64 by the critic, in the eyes of judges that the ranking never saw.
 
-python benchmarks/ranking.py --judges runs/judge-large runs/judge-notes [--batches 48] [--free] [--quarters 32]
+python benchmarks/ranking.py --judges runs/judge-blend runs/judge-notes [--batches 48] [--free] [--quarters 32]
 
 A batch is 64 continuations of one prompt of a test work, or, with --free, 64 pieces from nothing, as
 `generate.py` samples them; prompt, seam and ending are cut off as in the excerpts, and --quarters are left, as many as `generate.py` composes by itself. Of each judge: the mean percentile of the best 8 among their 64
@@ -133,8 +133,8 @@ def measure_rows(composed, best, human, rng):
     return rows
 
 
-def main():
-    """Compose, rank, judge, keep the result."""
+def parser():
+    """The command line."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("--model", default="pretrained/notewise-large")
     p.add_argument("--corpus", default="data/notewise-12")
@@ -151,7 +151,12 @@ def main():
     p.add_argument("--seed", type=int, default=20)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--name", default="ranking", help="of the files that are written")
-    args = p.parse_args()
+    return p
+
+
+def main():
+    """Compose, rank, judge, keep the result."""
+    args = parser().parse_args()
     import torch
 
     import generate

@@ -1,6 +1,6 @@
 """What `generate.py` does by itself, search guided by the critic, beside the best of independent pieces, which have as many quarters written.
 
-python benchmarks/search.py --judges runs/judge-lstm runs/judge-roll [--batches 16] [--free]
+python benchmarks/search.py --judges runs/judge-blend runs/judge-notes [--batches 16] [--free]
 
 Each prompt of a test work is continued, or with --free a piece begun from nothing, by n independent pieces and by a search with n texts; of the former the best 8, as generate.py ranks, and what the latter gives are
 judged by critics that learned from other works. Percentiles are among the independent pieces of each prompt's own
