@@ -6,7 +6,7 @@ python benchmarks/critics.py composers CLASSIFIER EXCERPTS [CLASSIFIER EXCERPTS 
 EXCERPTS are folders of critic.excerpts; the test split counts. `critic` gives AUC and accuracy for each sampling
 setting, and then, for the first critic, when all excerpts are changed alike: in another key, at half the tempo (all twice as long), without their
 first or last 8 quarters, on a grid of four steps a quarter; and how it takes human excerpts that are damaged. `composers`
-gives accuracies by excerpt and by piece, of all test works and of those that no generator was trained on, writes the confusion matrix
+gives accuracies by excerpt and by piece, of all test works and of those that no generator was trained on, repeats what cross-validation gave when a classifier learned, writes the confusion matrix
 beside each classifier, and the inception score of human and of generated excerpts of --critics, as many of each.
 """
 
@@ -116,23 +116,23 @@ def guard_rows(critic, table, quarters):
 def composer_rows(folder, classifier, table):
     """Accuracies by excerpt and by piece; the confusion matrix of pieces is drawn."""
     from clara.plots import plot_confusion
-    from critic.training import accuracies
+    from critic.training import by_excerpt_and_piece, mean_of
 
-    table = table[table["split"] == "test"].reset_index(drop=True)
-    told = classifier.log_probabilities(table["words"].tolist())
-    truth = np.array([classifier.classes.index(label) for label in table["label"]])
-    rows, unread = [], (table["settings"] == "unread").to_numpy()
-    for what, some in (("all", np.ones(len(table), dtype=bool)), ("unread by the generator", unread)):
-        pieces = table[some].groupby("piece", sort=False).indices.values()
-        whole = np.stack([told[some][r].mean(0) for r in pieces])
-        labels = np.array([truth[some][r[0]] for r in pieces])
-        rows.append({"classifier": folder, "composers": len(classifier.classes), "works": what, "excerpts": int(some.sum()), "pieces": len(labels),
-                     **{f"excerpt_{k}": v for k, v in accuracies(told[some], truth[some]).items()},
-                     **{f"piece_{k}": v for k, v in accuracies(whole, labels).items()}})
-        if what == "all":
-            many = np.zeros((len(classifier.classes),) * 2, dtype=int)
-            np.add.at(many, (labels, whole.argmax(1)), 1)
-            plot_confusion(many, classifier.classes, f"{folder}/confusion.png", f"held-out pieces, {rows[-1]['piece_accuracy']:.0%} right")
+    def row(works, some, figures):
+        return {"classifier": folder, "composers": len(classifier.classes), "works": works, "excerpts": len(some), "pieces": some["piece"].nunique(), **figures}
+
+    crossed = classifier.info["figures"].get("cross-validation")
+    rows = [row("cross-validation, where it learned", table[table["split"].isin(("train", "valid"))], crossed)] if crossed else []
+    test = table[table["split"] == "test"].reset_index(drop=True)
+    told = classifier.log_probabilities(test["words"].tolist())
+    truth = np.array([classifier.classes.index(label) for label in test["label"]])
+    for what, some in (("all", np.ones(len(test), dtype=bool)), ("unread by the generator", (test["settings"] == "unread").to_numpy())):
+        rows.append(row(what, test[some], by_excerpt_and_piece(told[some], truth[some], test["piece"][some])))
+    right = next(r["piece_accuracy"] for r in rows if r["works"] == "all")
+    _, first, of = np.unique(test["piece"], return_index=True, return_inverse=True)
+    many = np.zeros((len(classifier.classes),) * 2, dtype=int)
+    np.add.at(many, (truth[first], mean_of(told, of).argmax(1)), 1)
+    plot_confusion(many, classifier.classes, f"{folder}/confusion.png", f"held-out pieces, {right:.0%} right")
     return rows
 
 

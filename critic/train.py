@@ -42,6 +42,7 @@ def parser():
     for size, told in (("--emb-sz", "width of the embedding"), ("--n-hid", "LSTM units, or channels"), ("--n-layers", "LSTM layers, or convolutions")):
         net.add_argument(size, type=cli.at_least(1), metavar="N", help=f"{told}; with --from-scratch, without them 256/512/2, 128/128/10 of a wavenet")
     net.add_argument("--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell")
+    net.add_argument("--folds", type=cli.at_least(1), metavar="N", help="of composers, with --frozen: settle by cross-validation how long to learn and how rare composers count, then learn from train and valid; 1 to learn from train and choose by valid, without it 5")
     net.add_argument("--share", action="store_true", help="with --frozen, name the encoder's folder and do not store its weights again")
     net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
     net.add_argument("--drop-mult", type=cli.within(0, 3), default=0.3, metavar="X", help="scales all dropouts; those of the encoder")
@@ -81,9 +82,9 @@ def main(argv=None):
     start = _start(args, table, made, begun)
     out, began = new_folder(args.out), time.perf_counter()
     keep = partial(_keep, args, made, begun, began)
-    classifier = _learned(args, table, made, start, begun, device, keep)
+    classifier, found = _learned(args, table, made, start, begun, device, keep)
     classifier.net.to(device)
-    keep(classifier, figures={s: figures(classifier, table, s) for s in ("valid", "test")})
+    keep(classifier, figures=found | {s: figures(classifier, table, s) for s in ("valid", "test") if s == "test" or not found})
     write_whole(Path(out) / CARD, classifier_card(classifier))
     print(f"{out}: " + "; ".join(f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
                                  for split, told in classifier.info["figures"].items()))
@@ -98,6 +99,7 @@ def _refused(args):
           "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
           "--start stands alone or goes with --rolls": args.start and (args.pretrained or args.from_scratch or args.statistics or args.frozen),
           "--around goes with a net that reads text and learns as a whole, and is what it was where that has a --start": args.around and (args.frozen or not (args.pretrained or args.from_scratch)),
+          "--folds goes with --frozen": args.folds and not args.frozen,
           "--arch goes with --from-scratch": args.arch and not args.from_scratch,
           "sizes go with --from-scratch": _sizes(args) and not args.from_scratch}
     return next((why for why, holds in no.items() if holds), None)
@@ -152,21 +154,36 @@ def _keep(args, made, begun, began, classifier, **figures):
 
 
 def _learned(args, table, made, start, begun, device, keep):
-    """The classifier of the kind that was asked for."""
+    """The classifier of the kind that was asked for, and its figures by cross-validation, {} where it chose by valid."""
     from critic.roll_training import train_rolls
     from critic.statistics_training import train_statistics
-    from critic.training import HUMAN, WINDOW, train, train_frozen
+    from critic.training import HUMAN, WINDOW, train
 
     quarters = args.window or (begun.window_quarters if begun else WINDOW if HUMAN in set(table["label"]) else made["quarters"])
     how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
     passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     if args.frozen:
-        return train_frozen(table, *start, counts=args.statistics, device=device, **how)
+        return _frozen(args, table, start, how | {"counts": args.statistics, "device": device})
     if args.rolls:
-        return train_rolls(table, *start[:2], start=begun, device=device, keep=keep, **passes, **how)
+        return train_rolls(table, *start[:2], start=begun, device=device, keep=keep, **passes, **how), {}
     if args.statistics:
-        return train_statistics(table, *start[:2], **passes, **how)
-    return train(table, *start, around=begun.around if begun else args.around, dropout=args.dropout, device=device, keep=keep, **passes, **how)
+        return train_statistics(table, *start[:2], **passes, **how), {}
+    return train(table, *start, around=begun.around if begun else args.around, dropout=args.dropout, device=device, keep=keep, **passes, **how), {}
+
+
+def _frozen(args, table, start, how):
+    """`_learned` of heads on an encoder as it is: composers by cross-validation, critics, of which there is as much as anyone composes, by valid."""
+    from clara.errors import BadSetting
+    from critic.cross_validation import FOLDS, train_folded
+    from critic.training import HUMAN, train_frozen
+
+    if HUMAN not in set(table["label"]) and args.folds != 1:
+        how.pop("train_split")
+        classifier, found = train_folded(table, *start, folds=args.folds or FOLDS, **how)
+        return classifier, {"cross-validation": found}
+    if args.folds and args.folds > 1:
+        raise BadSetting("--folds is for composers; a critic chooses by valid")
+    return train_frozen(table, *start, **how), {}
 
 
 if __name__ == "__main__":

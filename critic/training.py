@@ -5,7 +5,9 @@ alone, then all, lower layers at lower rates, in another key each time a piece i
 is read once (a critic's in some key, a composer's in its own), and the head is learned on what all layers told, in a tenth of
 the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
 
-Contents: `train`, `train_frozen`, `figures`, `window_logits`, `Best`, `running_mean`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
+Composers, of whom there is little music, go by `critic.cross_validation` instead.
+
+Contents: `train`, `train_frozen`, `summaries`, `learning`, `figures`, `by_excerpt_and_piece`, `mean_of`, `window_logits`, `Best`, `running_mean`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
 """
 
 import time
@@ -171,33 +173,54 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     classes, learn, valid = _sets(table, encoding, vocab, train_split, quarters, counts)
     tables = transposition_tables(vocab, encoding, SHIFTS) if HUMAN in classes else None
     net = from_tensors(arch, tensors, len(classes), FROZEN, counts).to(choose_device(device)[0])
-    (told, labels), (valid_told, valid_labels) = _summaries(net, learn, rng, tables), _summaries(net, valid)
+    (told, labels, _), (valid_told, valid_labels, _) = summaries(net, learn, rng, tables), summaries(net, valid)
     net.cpu().fit(told)
     told, valid_told = net.standardised(told), net.standardised(valid_told)
-    net.heads.requires_grad_(True)
     weight = class_weights(labels, len(classes))
-    opt = torch.optim.AdamW(net.heads.parameters(), lr=lr, weight_decay=DECAY)
     best = Best(tell, lambda found, temperature: new_classifier(arch, sizes, encoding, vocab, tensors | found, classes, quarters, temperature, FROZEN))
+    for step, loss in learning(net.heads, told, labels, weight, rng, lr):
+        with torch.no_grad():
+            logits = net.judged(valid_told)
+        best.offer(f"step {step}/{STEPS}", loss, to_tensors(net), logits, valid_labels, weight)
+    return best.classifier()
+
+
+def learning(heads, told, labels, weight, rng, lr=1e-3):
+    """Heads learn, each from draws of its own.
+
+    Parameters
+    ----------
+    heads : ModuleList of a `critic.net.FrozenNet`, changed in place
+    told : float32 tensor (m, …), what they read of each window, standardised
+    labels : int64 tensor (m,)
+    weight : of classes, float32 tensor (n_classes,)
+    rng : numpy Generator, of the draws
+    lr : of Adam
+
+    Yields
+    ------
+    (step, loss of late), each `TELL` steps, `STEPS` in all; the heads then judge as they will
+    """
+    heads.requires_grad_(True)
+    opt = torch.optim.AdamW(heads.parameters(), lr=lr, weight_decay=DECAY)
     for step in range(1, STEPS + 1):
-        net.heads.train()
+        heads.train()
         opt.zero_grad()
-        for head in net.heads:
+        for head in heads:
             rows = torch.from_numpy(rng.integers(len(told), size=STEP_SIZE))
             loss = F.cross_entropy(head(told[rows]), labels[rows], weight)
             loss.backward()
         opt.step()
         if step % TELL == 0:
-            net.heads.eval()
-            with torch.no_grad():
-                logits = net.judged(valid_told)
-            best.offer(f"step {step}/{STEPS}", loss.item(), to_tensors(net), logits, valid_labels, weight)
-    return best.classifier()
+            heads.eval()
+            yield step, loss.item()
 
 
 @torch.inference_mode()
-def _summaries(net, excerpts, rng=None, tables=None):
-    """What a frozen net's head reads of all windows, and their labels."""
-    found = [(net.summaries(*where(net, batch)).cpu(), label) for _, batch, label in _watched(excerpts, 32, rng, tables)]
+def summaries(net, excerpts, rng=None, tables=None):
+    """What a frozen net's head reads of all windows, their labels, and of which excerpt they are: tensors float32 (m, …), int64 (m,) and (m,)."""
+    found = [(net.summaries(*where(net, batch)).cpu(), label, torch.from_numpy(np.repeat(rows, [excerpts.window[i].max() + 1 for i in rows])))
+             for rows, batch, label in _watched(excerpts, 32, rng, tables)]
     return tuple(torch.cat(column).clone() for column in zip(*found))
 
 
@@ -302,10 +325,22 @@ def figures(classifier, table, split="test"):
         odds = told[:, classifier.classes.index(HUMAN)] - told[:, classifier.classes.index(GENERATED)]
         human = table["label"].to_numpy() == HUMAN
         return {"auc": round(auc(odds[human], odds[~human]), 4), "accuracy": round(float((told.argmax(1) == truth).mean()), 4)}
-    found = {f"excerpt_{k}": v for k, v in accuracies(told, truth).items()}
-    pieces = table.groupby("piece", sort=False).indices.values()
-    whole = np.stack([told[rows].mean(0) for rows in pieces])
-    return found | {f"piece_{k}": v for k, v in accuracies(whole, np.array([truth[rows[0]] for rows in pieces])).items()}
+    return by_excerpt_and_piece(told, truth, table["piece"])
+
+
+def by_excerpt_and_piece(told, truth, piece):
+    """`accuracies` of excerpts, and of pieces, which are judged by the mean of theirs: log-probabilities (n, n_classes), classes (n,) and pieces (n,) of excerpts."""
+    _, first, of = np.unique(piece, return_index=True, return_inverse=True)
+    whole = mean_of(told, of)
+    return {f"{what}_{k}": v for what, found in (("excerpt", accuracies(told, truth)), ("piece", accuracies(whole, truth[first]))) for k, v in found.items()}
+
+
+def mean_of(told, of):
+    """Of each group the mean log-probabilities of its rows (n, n_classes), normalised, float (n_groups, n_classes); `of` are groups (n,), from 0."""
+    total = np.zeros((of.max() + 1, told.shape[1]))
+    np.add.at(total, of, told)
+    mean = total / np.bincount(of)[:, None]
+    return mean - np.logaddexp.reduce(mean, axis=1, keepdims=True)
 
 
 def auc(above, below):

@@ -1,0 +1,134 @@
+"""A composer classifier on a frozen encoder, whose learning is settled by cross-validation.
+
+Of most composers there are so few works that those of valid alone tell nothing sure. Works of train and valid are dealt into folds, each composer's
+evenly; the heads of each fold learn from the other folds and judge their own. What all pieces, so judged, cost decides how long heads learn, how
+sure they are, and how far a composer's share of the music goes into the answer (logit adjustment after training, Menon et al. 2021); half of
+the cost is the mean over pieces, half that over composers. Then heads learn from all.
+
+Contents: `train_folded`, `FOLDS`.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from clara.devices import choose_device
+from critic.classifier import FROZEN, new_classifier
+from critic.net import from_tensors, to_tensors
+from critic.training import (
+    TELL,
+    Excerpts,
+    by_excerpt_and_piece,
+    class_weights,
+    classes_of,
+    learning,
+    mean_of,
+    summaries,
+)
+
+FOLDS = 5
+PATIENCE = 3 * TELL  # steps without progress, after which no more is learned
+ADJUSTMENTS = np.linspace(0, 1, 21)  # of the logarithm of a composer's share, what may be taken from its logit
+TEMPERATURES = np.geomspace(0.25, 8, 61)  # that logits may be divided by
+
+
+def train_folded(table, encoding, vocab, arch, sizes, tensors, *, folds=FOLDS, quarters, counts=False, lr=1e-3, seed=0, device="cpu", tell=print):
+    """Learn heads that tell composers apart.
+
+    Parameters
+    ----------
+    table : of `critic.excerpts.read_excerpts`, of composers; train and valid are learned from
+    encoding, vocab : of the text
+    arch, sizes, tensors : the encoder
+    folds : how many, at least 2
+    quarters : of a window
+    counts : whether the heads read what can be counted, too
+    lr : of the heads
+    seed : of the folds, the heads and their draws
+    device : of the encoder, as `clara.devices.choose_device` takes it
+    tell : function(str) for progress
+
+    Returns
+    -------
+    classifier : ComposerClassifier
+    figures : dict, accuracies by excerpt and by piece of all that was learned from, each judged by heads that had not met its work
+    """
+    torch.manual_seed(seed)
+    classes = classes_of(table)
+    learn = Excerpts(table[table["split"].isin(("train", "valid"))], encoding, vocab, classes, quarters, counts)
+    net = from_tensors(arch, tensors, len(classes), FROZEN, counts).to(choose_device(device)[0])
+    told, labels, excerpt = summaries(net, learn)
+    net.cpu().fit(told)
+    told, weight = net.standardised(told), class_weights(labels, len(classes))
+    fold = torch.from_numpy(folds_of(learn.table["work"].to_numpy(), learn.label, folds, np.random.default_rng(seed)))[excerpt]
+    best = None
+    for step, logits in _out_of_fold(net.heads, told, labels, weight, fold, lr, seed):
+        look = _look(step, logits, labels, learn, excerpt.numpy())
+        tell(f"step {step}  cost {look.cost:.4f}  adjusted by {look.adjusted:.2f}  temperature {look.temperature:.2f}  " + "  ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in look.figures.items()))
+        best = look if best is None or look.cost < best.cost else best
+        if step - best.step >= PATIENCE:
+            break
+    for step, _ in learning(net.heads, told, labels, weight, np.random.default_rng(seed), lr):
+        if step == best.step:
+            break
+    with torch.no_grad():
+        for head in net.heads:
+            head[-1].bias -= torch.from_numpy(best.adjusted * _log_share(labels, len(classes))).float()
+    return new_classifier(arch, sizes, encoding, vocab, tensors | to_tensors(net), classes, quarters, best.temperature, FROZEN), best.figures
+
+
+def folds_of(work, label, folds, rng):
+    """The fold of each excerpt, int64 (n,), of its work and its class, both (n,): works stay whole, and those of a class are dealt evenly."""
+    fold = np.zeros(len(work), dtype=np.int64)
+    for c in np.unique(label):
+        for i, one in enumerate(rng.permutation(np.unique(work[label == c]))):
+            fold[(work == one) & (label == c)] = i % folds
+    return fold
+
+
+def _out_of_fold(heads, told, labels, weight, fold, lr, seed):
+    """Each `TELL` steps (step, logits of all windows float32 (m, n_classes)), by copies of the heads that learned from the other folds."""
+    folds = [(fold == f).numpy() for f in fold.unique().tolist()]
+    copies = [deepcopy(heads) for _ in folds]
+    learners = [learning(some, told[~own], labels[~own], weight, np.random.default_rng([seed, f]), lr) for f, (some, own) in enumerate(zip(copies, folds))]
+    for looks in zip(*learners):
+        logits = torch.empty(len(told), len(weight))
+        with torch.no_grad():
+            for some, own in zip(copies, folds):
+                logits[own] = torch.stack([head(told[own]) for head in some]).mean(0)
+        yield looks[0][0], logits
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What heads would be worth that learned for so many steps, at the temperature and the adjustment that cost least."""
+
+    step: int
+    cost: float
+    temperature: float
+    adjusted: float
+    figures: dict
+
+
+def _look(step, logits, labels, learn, excerpt):
+    """A `_Look` at out-of-fold logits of windows, of which `excerpt` (m,) tells the excerpt."""
+    told, share = mean_of(logits.log_softmax(1).numpy(), excerpt), _log_share(labels, logits.shape[1])
+    piece = learn.table["piece"].to_numpy()
+    _, first, of = np.unique(piece, return_index=True, return_inverse=True)
+    whole, truth = mean_of(told, of), learn.label[first]
+    cost, adjusted, temperature = min((_cost(whole - a * share, t, truth), a, t) for a in ADJUSTMENTS for t in TEMPERATURES)
+    return _Look(step, cost, float(temperature), float(adjusted), by_excerpt_and_piece(told - adjusted * share, learn.label, piece))
+
+
+def _cost(logits, temperature, truth):
+    """Half the mean nats over pieces, half the mean over classes: logits (n, n_classes) of pieces and their classes (n,)."""
+    told = logits / temperature
+    nats = np.logaddexp.reduce(told, axis=1) - told[np.arange(len(truth)), truth]
+    return float(nats.mean() + (np.bincount(truth, weights=nats) / np.bincount(truth).clip(1))[np.unique(truth)].mean()) / 2
+
+
+def _log_share(labels, n_classes):
+    """The logarithm of each class's share of the windows, (n_classes,)."""
+    return np.log(np.bincount(labels.numpy(), minlength=n_classes).clip(1) / len(labels))
