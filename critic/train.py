@@ -3,7 +3,7 @@
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
 learned, in a tenth of the time. With --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
 reads what can be counted: more voices for `critic.blend`. With --frozen and --statistics the head reads both. With --start a critic learns on, of a newer generator, say. Of excerpts by
-human and generator comes a critic, of excerpts by composer a composer classifier. Where the whole net learns, its best epoch is in the folder as soon as there is one. See `critic.training` for how.
+human and generator comes a critic, of excerpts by composer a composer classifier, with --frozen settled by cross-validation (see `critic.cross_validation`). Where the whole net learns, its best epoch is in the folder as soon as there is one. See `critic.training` for how.
 """
 
 import sys
@@ -19,6 +19,7 @@ python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
 python -m critic.train runs/excerpts --statistics --out runs/voice-statistics
 python -m critic.train runs/newer --start runs/voice-text --epochs 2 --lr 1e-3 --out runs/voice-text-2  # learn on, from other excerpts
 python -m critic.train runs/excerpts --from-scratch --arch wavenet --split other --out runs/judge  # a second opinion
+python -m critic.train runs/composers --pretrained runs/mine --frozen --statistics --out runs/composer  # whom is it like?
 """
 FROM_SCRATCH = {"awd_lstm": {"emb_sz": 256, "n_hid": 512, "n_layers": 2}, "wavenet": {"emb_sz": 128, "n_hid": 128, "n_layers": 10}}
 
