@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from clara.devices import choose_device
+from clara.errors import BadSetting
 from critic.classifier import FROZEN, new_classifier
 from critic.net import from_tensors, to_tensors
 from critic.training import (
@@ -54,17 +55,24 @@ def train_folded(table, encoding, vocab, arch, sizes, tensors, *, folds=FOLDS, q
     -------
     classifier : ComposerClassifier
     figures : dict, accuracies by excerpt and by piece of all that was learned from, each judged by heads that had not met its work
+
+    Raises
+    ------
+    BadSetting
+        If nobody has two works to deal.
     """
     torch.manual_seed(seed)
     classes = classes_of(table)
     learn = Excerpts(table[table["split"].isin(("train", "valid"))], encoding, vocab, classes, quarters, counts)
+    fold = folds_of(learn.table["work"].to_numpy(), learn.label, folds, np.random.default_rng(seed))
+    if len(np.unique(fold)) < 2:
+        raise BadSetting("cross-validation needs a composer with two works in train and valid; --folds 1 goes without")
     net = from_tensors(arch, tensors, len(classes), FROZEN, counts).to(choose_device(device)[0])
     told, labels, excerpt = summaries(net, learn)
     net.cpu().fit(told)
     told, weight = net.standardised(told), class_weights(labels, len(classes))
-    fold = torch.from_numpy(folds_of(learn.table["work"].to_numpy(), learn.label, folds, np.random.default_rng(seed)))[excerpt]
     best = None
-    for step, logits in _out_of_fold(net.heads, told, labels, weight, fold, lr, seed):
+    for step, logits in _out_of_fold(net.heads, told, labels, weight, torch.from_numpy(fold)[excerpt], lr, seed):
         look = _look(step, logits, labels, learn, excerpt.numpy())
         tell(f"step {step}  cost {look.cost:.4f}  adjusted by {look.adjusted:.2f}  temperature {look.temperature:.2f}  " + "  ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in look.figures.items()))
         best = look if best is None or look.cost < best.cost else best

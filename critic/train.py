@@ -178,12 +178,12 @@ def _frozen(args, table, start, how):
     from critic.cross_validation import FOLDS, train_folded
     from critic.training import HUMAN, train_frozen
 
-    if HUMAN not in set(table["label"]) and args.folds != 1:
+    if HUMAN not in set(table["label"]) and args.split == "train" and args.folds != 1:
         how.pop("train_split")
         classifier, found = train_folded(table, *start, folds=args.folds or FOLDS, **how)
         return classifier, {"cross-validation": found}
     if args.folds and args.folds > 1:
-        raise BadSetting("--folds is for composers; a critic chooses by valid")
+        raise BadSetting("--folds is for composers and --split train; else valid decides")
     return train_frozen(table, *start, **how), {}
 
 

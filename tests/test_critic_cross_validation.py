@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 from clara.encodings.notewise import Notewise
+from clara.errors import BadSetting
 from clara.notes import mend
 from critic import ComposerClassifier, cross_validation, training
 from critic import train as command
@@ -116,6 +117,13 @@ def test_a_rare_class_that_is_often_missed_is_raised():
     look = cross_validation._look(300, torch.from_numpy(logits), torch.from_numpy(label), learn, np.arange(200))
     plain = training.accuracies(logits, label)
     assert look.adjusted > 0 and look.figures["piece_balanced_accuracy"] > plain["balanced_accuracy"] + 0.1
+
+
+def test_one_work_each_is_too_little(table):
+    model = tiny.checkpoint()
+    few = table[table["split"] != "test"].groupby("label").head(2)
+    with pytest.raises(BadSetting, match="two works"):
+        cross_validation.train_folded(few, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, **HOW)
 
 
 def test_the_command(table, tmp_path, capsys):
