@@ -8,7 +8,7 @@ found on valid), how it was trained and its figures.
 There are five kinds: `tuned` and `frozen` read text (see `critic.net`), `rolls` reads piano rolls (`critic.rolls`), `statistics` what can be
 counted (`critic.statistics_net`), and a `blend` adds up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.blend`).
 
-Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`.
+Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `normalised`.
 """
 
 import json
@@ -226,7 +226,7 @@ class Classifier:
             torch.set_num_threads(threads)
         if self.kind != BLEND:
             return curves[0]
-        return [_normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices))) for each in zip(*curves)]
+        return [normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices))) for each in zip(*curves)]
 
     def _batches(self, pieces):
         """Pieces as the net reads them, some of about one length at a time, long ones first: yields (indices, list)."""
@@ -248,8 +248,7 @@ class Classifier:
         """Of each piece the mean over its windows, normalised: float32 (n, n_classes); parameters and errors as `curves`."""
         if not len(pieces):
             return np.zeros((0, len(self.classes)), dtype=np.float32)
-        means = np.stack([c.mean(0) for c in self.curves(pieces)])
-        return (means - np.logaddexp.reduce(means, axis=1, keepdims=True)).astype(np.float32)
+        return normalised(np.stack([c.mean(0) for c in self.curves(pieces)]))
 
     def _words(self, piece, i):
         """A piece as words, long enough to be judged."""
@@ -273,8 +272,9 @@ def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, tem
     return (Critic if HUMAN in classes else ComposerClassifier)(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind, around=around)
 
 
-def _normalised(told):
-    return (told - np.logaddexp.reduce(told, axis=1, keepdims=True)).astype(np.float32)
+def normalised(told):
+    """Logarithms of what is in proportion to probabilities (n, n_classes) as log-probabilities, of the same type."""
+    return told - np.logaddexp.reduce(told, axis=1, keepdims=True)
 
 
 def _must_hold(folder, *names):

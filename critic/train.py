@@ -79,6 +79,7 @@ def main(argv=None):
     torch.set_num_threads(args.threads)
     device, _, _ = choose_device(args.device)
     table, made = read_excerpts(args.excerpts)
+    args.folds = _folds(args, table)
     begun = _begun(args, table, made)
     start = _start(args, table, made, begun)
     out, began = new_folder(args.out), time.perf_counter()
@@ -104,6 +105,18 @@ def _refused(args):
           "--arch goes with --from-scratch": args.arch and not args.from_scratch,
           "sizes go with --from-scratch": _sizes(args) and not args.from_scratch}
     return next((why for why, holds in no.items() if holds), None)
+
+
+def _folds(args, table):
+    """How many folds settle the learning, 1 where valid does: 5 for composers on an encoder as it is, unless --folds says; raises BadSetting where it may not."""
+    from clara.errors import BadSetting
+    from critic.cross_validation import FOLDS
+    from critic.training import HUMAN
+
+    may = args.frozen and args.split == "train" and HUMAN not in set(table["label"])
+    if args.folds and args.folds > 1 and not may:
+        raise BadSetting("--folds is for composers and --split train; else valid decides")
+    return (args.folds or FOLDS) if may else 1
 
 
 def _sizes(args):
@@ -161,10 +174,11 @@ def _learned(args, table, made, start, begun, device, keep):
     from critic.training import HUMAN, WINDOW, train
 
     quarters = args.window or (begun.window_quarters if begun else WINDOW if HUMAN in set(table["label"]) else made["quarters"])
-    how = {"train_split": args.split, "quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
+    how = {"quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
     passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
     if args.frozen:
         return _frozen(args, table, start, how | {"counts": args.statistics, "device": device})
+    how["train_split"] = args.split
     if args.rolls:
         return train_rolls(table, *start[:2], start=begun, device=device, keep=keep, **passes, **how), {}
     if args.statistics:
@@ -173,18 +187,14 @@ def _learned(args, table, made, start, begun, device, keep):
 
 
 def _frozen(args, table, start, how):
-    """`_learned` of heads on an encoder as it is: composers by cross-validation, critics, of which there is as much as anyone composes, by valid."""
-    from clara.errors import BadSetting
-    from critic.cross_validation import FOLDS, train_folded
-    from critic.training import HUMAN, train_frozen
+    """`_learned` of heads on an encoder as it is."""
+    from critic.cross_validation import train_folded
+    from critic.training import train_frozen
 
-    if HUMAN not in set(table["label"]) and args.split == "train" and args.folds != 1:
-        how.pop("train_split")
-        classifier, found = train_folded(table, *start, folds=args.folds or FOLDS, **how)
-        return classifier, {"cross-validation": found}
-    if args.folds and args.folds > 1:
-        raise BadSetting("--folds is for composers and --split train; else valid decides")
-    return train_frozen(table, *start, **how), {}
+    if args.folds == 1:
+        return train_frozen(table, *start, train_split=args.split, **how), {}
+    classifier, found = train_folded(table, *start, folds=args.folds, **how)
+    return classifier, {"cross-validation": found}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from clara.devices import choose_device
-from critic.classifier import FROZEN, GENERATED, HUMAN, Critic, new_classifier
+from critic.classifier import FROZEN, GENERATED, HUMAN, Critic, new_classifier, normalised
 from critic.net import collate, from_tensors, head_of, new_net, to_tensors, where, windows_of
 from critic.statistics_net import counted_by_window
 
@@ -339,8 +339,7 @@ def mean_of(told, of):
     """Of each group the mean log-probabilities of its rows (n, n_classes), normalised, float (n_groups, n_classes); `of` are groups (n,), from 0."""
     total = np.zeros((of.max() + 1, told.shape[1]))
     np.add.at(total, of, told)
-    mean = total / np.bincount(of)[:, None]
-    return mean - np.logaddexp.reduce(mean, axis=1, keepdims=True)
+    return normalised(total / np.bincount(of)[:, None])
 
 
 def auc(above, below):

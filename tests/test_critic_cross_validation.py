@@ -145,4 +145,4 @@ def test_the_command(table, tmp_path, capsys):
 
     table.assign(words=table["words"].str.join(" "), label=table["label"].map({"fast": "human"}).fillna("generated")).to_csv(folder / "excerpts.csv", index=False)
     assert tiny.leave(command.main, [*argv, tmp_path / "no", "--folds", 3]) == 2
-    assert "--folds is for composers" in capsys.readouterr().err
+    assert "--folds is for composers" in capsys.readouterr().err and not (tmp_path / "no").exists()
