@@ -7,7 +7,8 @@ surprise alone does not pass for invention. The prompt is cut off, and of both t
 a first chord gives the answer; the last quarters are cut off before the composer had to release its notes.
 
 For a composer classifier, excerpts of the composers who left most works. Versions of a work fall
-on one side of the split: `train`, `other` (works for a second opinion), `valid`, `test`.
+on one side of the split: `train`, `other` (works for a second opinion), `valid`, `test`. With --more corpora there are, of the same composers, `more`: songs
+and quartets, say, on one piano, which are learned from and never judged; works that are held out are left out there.
 
 `excerpts.csv` has a row each, its text in the column `words`; `excerpts.json` says how it was made.
 
@@ -31,6 +32,7 @@ EXAMPLES = """
 python -m critic.excerpts data/mine --models runs/mine --out runs/excerpts  # human and generated, for a critic
 python -m critic.excerpts data/mine --models runs/small runs/large --out runs/both  # it will know what either composes
 python -m critic.excerpts data/mine --composers 12 --out runs/composers      # for a composer classifier
+python -m critic.excerpts data/mine --composers 12 --more data/songs --out runs/composers-more  # it learns from their songs, too
 """
 EXCERPTS, SETTINGS = "excerpts.csv", "excerpts.json"
 COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "words"]
@@ -42,6 +44,7 @@ TEMPERATURES, TOP_PS, RANDOM_FREQS = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5), (0.9
 MATCHES = (1.0, 1.0, 0.0)  # of the half over a spread; else 1
 USUAL, USUAL_TEMPERATURES, USUAL_TOP_P = 0.5, (0.9, 0.95, 1.0, 1.1, 1.2), 0.98  # share of what is composed that is sampled as generate.py does
 DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
+MORE, MORE_OF_PIECE, MORE_OF_COMPOSER = "more", 14, 900  # split of what is learned from only, and excerpts there at most
 LEAST = 0.5  # of an excerpt's quarters must be left when silence at its end is gone
 
 
@@ -188,7 +191,7 @@ def _told(settings):
     return {k: v for k, v in asdict(settings).items() if v != usual[k]}
 
 
-def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_composer=None):
+def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_composer=None, more=()):
     """Excerpts of the composers with most works, end to end; each composer's works are split.
 
     Works that the corpus holds out are test works here too.
@@ -199,18 +202,24 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_com
     n_composers : int
     quarters : length of each excerpt
     test, valid : shares of the works of each composer
-    seed : of the split
+    seed : of the split, and of which excerpts of `more` are taken
     on_composer : function(), called after each composer
+    more : list of Corpus of the same encoding, of whose music by the same composers come excerpts of the split `more`, if they are of no work of valid or test
 
     Returns
     -------
     DataFrame, `COLUMNS`; `settings` is "unread" for pieces that no generator was trained on
+
+    Raises
+    ------
+    BadSetting
+        If a corpus of `more` is of another encoding.
+    NoData
+        If corpora have no fingerprints to tell works by.
     """
     import pandas as pd
 
-    from clara.notes import crop
-
-    pieces, rng, rows, step = Pieces(corpus), np.random.default_rng(seed), [], corpus.encoding.steps_per_quarter
+    pieces, rng, rows = Pieces(corpus), np.random.default_rng(seed), []
     table = pieces.rows[pieces.rows["quarters"] >= quarters]
     named = table[~table["composer"].isin(("anonymous", "traditional"))]
     most = named.groupby("composer")["work"].nunique().sort_values(ascending=False, kind="stable").index[:n_composers]
@@ -219,17 +228,57 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_com
         held = sorted(set(of_composer["work"][of_composer["split"] != "train"]))
         works = rng.permutation(sorted(set(of_composer["work"]) - set(held))).tolist()
         n_works = len(held) + len(works)
-        more = max(1, round(test * n_works) - len(held))
-        split = dict.fromkeys(held + works[:more], "test") | dict.fromkeys(works[more:more + max(1, round(valid * n_works))], "valid")
+        n_more = max(1, round(test * n_works) - len(held))
+        split = dict.fromkeys(held + works[:n_more], "test") | dict.fromkeys(works[n_more:n_more + max(1, round(valid * n_works))], "valid")
         for i, told in of_composer.iterrows():
             pieces.split[i] = split.get(told["work"], "train")
-            for at in range(0, int(told["quarters"]) - quarters + 1, quarters):
-                here = crop(pieces.notes(i), at * step, (at + quarters) * step)
-                if len(here):
-                    rows.append(pieces.row(composer, i, at, here, "unread" if told["split"] != "train" else ""))
+            rows += _end_to_end(pieces, i, quarters, "unread" if told["split"] != "train" else "")
         if on_composer:
             on_composer()
-    return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
+    found = pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
+    if more:
+        found = pd.concat([found, _more(pieces, more, list(most), quarters, found, rng)], ignore_index=True)
+    return found
+
+
+def _end_to_end(pieces, i, quarters, settings=""):
+    """Rows of all excerpts of a piece that have notes, by composer, and how long each is."""
+    from clara.notes import crop
+
+    step, rows = pieces.corpus.encoding.steps_per_quarter, []
+    for at in range(0, int(pieces.rows["quarters"][i]) - quarters + 1, quarters):
+        here = crop(pieces.notes(i), at * step, (at + quarters) * step)
+        if len(here):
+            rows.append(pieces.row(pieces.rows["composer"][i], i, at, here, settings))
+    return rows
+
+
+def _more(pieces, more, of, quarters, found, rng):
+    """Excerpts of other corpora by the same composers, to learn from only; a work that `found` has, too, keeps its number, one that is held out there stays out."""
+    import pandas as pd
+
+    from data_prep.encode import fingerprints_of
+    from data_prep.works import group_works
+
+    corpora = [pieces.corpus, *more]
+    for corpus in more:
+        if corpus.encoding.settings != pieces.corpus.encoding.settings:
+            raise BadSetting(f"{corpus.folder} and {pieces.corpus.folder} are of different encodings")
+    work = np.split(group_works([runs for corpus in corpora for runs in fingerprints_of(corpus.folder, corpus.manifest["piece"])]), np.cumsum([len(c.manifest) for c in corpora])[:-1])
+    judged = found.drop_duplicates("piece").set_index("piece")
+    known = {w: judged.loc[piece] for w, piece in zip(work[0].tolist(), pieces.rows["piece"]) if piece in judged.index}
+    fresh, tables = int(pieces.rows["work"].max()) + 1, []
+    for corpus, own in zip(more, work[1:]):
+        here, rows = Pieces(corpus, pieces.vocab), []
+        for i in np.flatnonzero(here.rows["composer"].isin(of)):
+            same = known.get(own[i])
+            if same is None or same["split"] == "train":
+                here.rows.loc[i, "work"] = fresh + own[i] if same is None else same["work"]
+                here.split[i] = MORE
+                some = [row for row, left in _end_to_end(here, i, quarters) if left >= LEAST * quarters]
+                rows += [some[k] for k in sorted(rng.permutation(len(some))[:MORE_OF_PIECE])]
+        tables.append(pd.DataFrame(rows, columns=COLUMNS))
+    return pd.concat(tables).sample(frac=1, random_state=int(rng.integers(2**31))).groupby("label").head(MORE_OF_COMPOSER).sort_index()
 
 
 def parser():
@@ -242,6 +291,7 @@ def parser():
     kind = p.add_argument_group("what is to be told apart").add_mutually_exclusive_group(required=True).add_argument
     kind("--models", nargs="+", metavar="MODEL", help="run folders or shipped models; they compose what is to be told from human music, each its share")
     kind("--composers", type=cli.at_least(2), metavar="N", help="the composers of most works, so many of them")
+    music("--more", nargs="+", default=[], metavar="CORPUS", help="other music of the same composers, of the same encoding; with --composers, to learn from and never to judge by")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes, but not of which works are held out")
@@ -252,7 +302,10 @@ def parser():
 
 def main(argv=None):
     """Parse, cut and compose, report."""
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
+    if args.more and not args.composers:
+        p.error("--more goes with --composers")
     with cli.waiting("loading"):
         from clara.corpus import Corpus
         from clara.devices import choose_device
@@ -261,10 +314,10 @@ def main(argv=None):
     from clara.files import new_folder, write_whole
 
     device = choose_device(args.device)[0]
-    corpus, out = Corpus.load(args.corpus), new_folder(args.out)
+    corpus, more, out = Corpus.load(args.corpus), [Corpus.load(folder) for folder in args.more], new_folder(args.out)
     if args.composers:
         with tqdm(total=args.composers, unit=" composers", disable=None, desc="cutting", leave=False) as bar:
-            table = composers(corpus, args.composers, args.quarters, seed=args.seed, on_composer=bar.update)
+            table = composers(corpus, args.composers, args.quarters, seed=args.seed, on_composer=bar.update, more=more)
     else:
         n = {"train": args.n, "other": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
         prompts = sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values())
@@ -272,7 +325,7 @@ def main(argv=None):
             table = human_and_generated(args.models, corpus, n, args.quarters, args.seed, args.workers, str(device), bar.update)
     write_whole(out / EXCERPTS, table.to_csv(index=False))
     write_whole(out / SETTINGS, json.dumps(vars(args) | {"encoding": corpus.encoding.settings, "fingerprint": corpus.fingerprint,
-                                                        "about": corpus.about}, indent=1) + "\n")
+                                                        "about": " To learn from, and never judged: ".join(c.about for c in (corpus, *more))}, indent=1) + "\n")
     print(table.groupby(["split", "label"]).size().unstack().to_string())
     return 0
 

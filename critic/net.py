@@ -22,9 +22,8 @@ from critic.statistics_net import Standard
 
 KINDS = ("tuned", "frozen")
 HIDDEN = 64  # units of a head
-HEADS = 4  # of a frozen net, which learn apart and are averaged
+HEADS = 8  # of a frozen net, which learn apart and are averaged
 FURTHEST = 6.0  # deviations from the mean, beyond which a frozen net's numbers are cut off
-FROZEN_DROPOUT = 0.5
 NOWHERE = -1  # the window of words that belong to none
 
 
@@ -61,19 +60,30 @@ class Net(nn.Module):
         return self.head(pool(self.encode(ids).float(), window, self.around))
 
 
+class _HalfDropout(nn.Module):
+    """nn.Dropout of one half, at the price of one random bit a number: on a CPU most of the time that a frozen net's heads take to learn went into its random floats."""
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        drawn = torch.empty(-(-x.numel() // 64), dtype=torch.int64).random_(-2**63, None).view(torch.uint8)
+        bits = drawn[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
+        return x * bits.flatten()[:x.numel()].view(x.shape) * 2
+
+
 class FrozenNet(nn.Module):
     """An encoder that stays as it is, pooling by windows, the mean of some heads on standardised numbers; called as `Net`.
 
     With `counts` it is called with what can be counted in each window, too, float32 (m, N_NUMBERS).
     """
 
-    def __init__(self, encode, width, n_classes, counts=False):
+    def __init__(self, encode, width, n_classes, counts=False, heads=HEADS):
         super().__init__()
         self.encode, self.width = encode, 3 * width
         self.standard = nn.BatchNorm1d(self.width, affine=False)
         self.counts = Standard() if counts else None
-        self.heads = nn.ModuleList(nn.Sequential(nn.Dropout(FROZEN_DROPOUT), nn.Linear(self.width + N_NUMBERS * counts, HIDDEN), nn.ReLU(),
-                                                 nn.Dropout(FROZEN_DROPOUT), nn.Linear(HIDDEN, n_classes)) for _ in range(HEADS))
+        self.heads = nn.ModuleList(nn.Sequential(_HalfDropout(), nn.Linear(self.width + N_NUMBERS * counts, HIDDEN), nn.ReLU(),
+                                                 _HalfDropout(), nn.Linear(HIDDEN, n_classes)) for _ in range(heads))
 
     def summaries(self, ids, window, counts=None):
         """What is told of each window, float32 (m, 3 * width) or with the counts beside it; parameters as `Net.forward`."""
@@ -258,7 +268,10 @@ def from_tensors(arch, tensors, n_classes, kind="tuned", counts=False, around=0)
     encoder = _Read(arch, {k: v for k, v in tensors.items() if not k.startswith("head.")}, kind == "frozen")
     with torch.inference_mode():
         width = encoder(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
-    net = FrozenNet(encoder, width, n_classes, counts or "counts.middle" in head) if kind == "frozen" else Net(encoder, width, n_classes, around=around)
+    if kind == "frozen":
+        net = FrozenNet(encoder, width, n_classes, counts or "counts.middle" in head, len({k.split(".")[1] for k in head if k.startswith("heads.")}) or HEADS)
+    else:
+        net = Net(encoder, width, n_classes, around=around)
     if head and kind == "frozen":
         net.load_state_dict(head | {k: v for k, v in net.state_dict().items() if k.startswith("encode.")})
     elif head:

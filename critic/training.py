@@ -185,7 +185,7 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     return best.classifier()
 
 
-def learning(heads, told, labels, weight, rng, lr=1e-3):
+def learning(heads, told, labels, weight, rng, lr=1e-3, rows=None):
     """Heads learn, each from draws of its own.
 
     Parameters
@@ -196,6 +196,7 @@ def learning(heads, told, labels, weight, rng, lr=1e-3):
     weight : of classes, float32 tensor (n_classes,)
     rng : numpy Generator, of the draws
     lr : of Adam
+    rows : those that are drawn from, int64 array, one that stands there twice twice as often; all where it is None
 
     Yields
     ------
@@ -203,12 +204,13 @@ def learning(heads, told, labels, weight, rng, lr=1e-3):
     """
     heads.requires_grad_(True)
     opt = torch.optim.AdamW(heads.parameters(), lr=lr, weight_decay=DECAY)
+    rows = np.arange(len(told)) if rows is None else rows
     for step in range(1, STEPS + 1):
         heads.train()
         opt.zero_grad()
         for head in heads:
-            rows = torch.from_numpy(rng.integers(len(told), size=STEP_SIZE))
-            loss = F.cross_entropy(head(told[rows]), labels[rows], weight)
+            drawn = torch.from_numpy(rows[rng.integers(len(rows), size=STEP_SIZE)])
+            loss = F.cross_entropy(head(told[drawn]), labels[drawn], weight)
             loss.backward()
         opt.step()
         if step % TELL == 0:

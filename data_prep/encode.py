@@ -171,12 +171,21 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     return manifest, interrupted
 
 
+def fingerprints_of(folder, pieces):
+    """The fingerprints of some pieces of a prepared folder, a sequence of int64 arrays as `data_prep.works.fingerprint` gives them; raises NoData where it has none."""
+    from clara.errors import NoData
+    from data_prep.fingerprints import Fingerprints
+
+    if not (Path(folder) / FINGERPRINTS).is_file():
+        raise NoData(f"{folder}: no {FINGERPRINTS}; prepare it again")
+    return Fingerprints(Path(folder) / FINGERPRINTS).of(list(pieces))
+
+
 def _split(accepted, out):
     """Tell the rows of accepted pieces their works, and the split that each work falls on."""
-    from data_prep.fingerprints import Fingerprints
     from data_prep.works import group_works, split_of
 
-    fingerprints = Fingerprints(out / FINGERPRINTS).of([r["piece"] for r in accepted])
+    fingerprints = fingerprints_of(out, [r["piece"] for r in accepted])
     works = group_works(fingerprints)
     for row, work, side in zip(accepted, works, split_of(fingerprints, works)):
         row.update(work=work, split=side)

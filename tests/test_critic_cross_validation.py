@@ -53,7 +53,11 @@ def test_folds_keep_works_whole_and_deal_each_class_evenly():
     rng = np.random.default_rng(0)
     label = rng.choice(3, 400, p=(0.7, 0.2, 0.1))
     work = 100 * label + rng.integers(0, 23, 400)
-    fold = cross_validation.folds_of(work, label, 5, rng)
+    work[390:] += 1000  # works of which none is judged
+    judged = np.arange(400) < 380  # and ten excerpts of works of which others are
+    fold = cross_validation.folds_of(work, label, judged, 5, rng)
+    assert (fold[390:] == -1).all()
+    label, work, fold = label[:390], work[:390], fold[:390]
     assert set(fold) == set(range(5))
     for c in range(3):
         of_work = [set(fold[work == one]) for one in np.unique(work[label == c])]
@@ -92,6 +96,34 @@ def test_no_work_is_judged_by_heads_that_met_it(table):
     assert told["piece_balanced_accuracy"] < 0.8
 
 
+def test_more_is_learned_from_in_other_folds_and_not_judged(table):
+    """Shuffled labels, once more under the same works: learned by heart in another fold they would be right. Then music that nobody is judged by teaches who is who."""
+    model = tiny.checkpoint()
+    names = dict(zip(works := table["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
+    shuffled = table.assign(label=table["work"].map(names))
+    learned_from = shuffled[shuffled["split"] != "test"]
+    _, told = cross_validation.train_folded(pd.concat([shuffled, learned_from.assign(split="more")]), model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+    assert told["piece_balanced_accuracy"] < 0.8
+
+    two = table[(table["label"] != "either") & (table["split"] != "test")]
+    swapped = two.assign(label=two["label"].map({"fast": "slow", "slow": "fast"}), work=two["work"] + 10_000, split="more")
+    lied_to = pd.concat([two, *[swapped.assign(work=swapped["work"] + i, piece=swapped["piece"] + f"-{i}") for i in range(6)]])
+    for some, right in ((two, True), (lied_to, False)):
+        _, told = cross_validation.train_folded(some, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+        assert (told["piece_balanced_accuracy"] > 0.8) == right
+
+
+def test_what_is_judged_is_drawn_twice_as_often(monkeypatch):
+    import torch
+
+    judged = np.array([True, True, False, False])
+    windows = cross_validation._Windows(torch.zeros(4, 1), torch.tensor([0, 1, 1, 1]), np.arange(4), judged, np.array([0, 1, -1, -1]))
+    np.testing.assert_allclose(np.exp(windows.share(2)), [1 / 3, 2 / 3])
+    monkeypatch.setattr(cross_validation, "learning", lambda *how: how)
+    *_, weight, _, _, rows = windows.learned(None, windows.fold != 0, 2, None, 1.0)
+    assert rows.tolist() == [1, 1, 2, 3]
+
+
 def test_a_share_is_taken_from_the_answer(table, monkeypatch):
     """From each composer's logit so much of the logarithm of how much music there is of his."""
     model, told = tiny.checkpoint(), []
@@ -114,7 +146,7 @@ def test_a_rare_class_that_is_often_missed_is_raised():
     label = np.repeat([0, 1], (180, 20))
     logits = np.stack([np.full(200, 1.2), np.where(label == 1, 1.0, -1.5) + rng.normal(0, 0.6, 200)], 1).astype(np.float32)
     learn = type("Learn", (), {"table": pd.DataFrame({"piece": np.arange(200).astype(str)}), "label": label})
-    look = cross_validation._look(300, torch.from_numpy(logits), torch.from_numpy(label), learn, np.arange(200))
+    look = cross_validation._look(300, torch.from_numpy(logits), np.log([0.9, 0.1]), learn, np.arange(200))
     plain = training.accuracies(logits, label)
     assert look.adjusted > 0 and look.figures["piece_balanced_accuracy"] > plain["balanced_accuracy"] + 0.1
 

@@ -7,7 +7,7 @@ import torch
 
 from clara.encodings.notewise import Notewise
 from clara.models import MODELS
-from critic.net import NOWHERE, collate, from_tensors, new_net, pool, to_tensors, windows_of
+from critic.net import NOWHERE, _HalfDropout, collate, from_tensors, new_net, pool, to_tensors, windows_of
 
 ENCODING = Notewise()
 VOCAB = tiny.checkpoint().vocab
@@ -84,3 +84,29 @@ def test_the_past_counts_and_the_future_does_not():
     other = ids.copy()
     other[np.flatnonzero(window == window.max())[0] - 1] = VOCAB.id_of["p1"]
     assert not torch.equal(told[-1], read(*collate([(other, window)], VOCAB.pad))[-1])
+
+
+@pytest.mark.parametrize("shape", [(512, 300), (3, 7), (1, 64)])
+def test_half_dropout_drops_as_torch_does(shape):
+    drop, x = _HalfDropout(), torch.rand(shape) + 1
+    torch.manual_seed(0)
+    first, second = drop(x), drop(x)
+    assert ((first == 0) | (first == 2 * x)).all() and not torch.equal(first, second)
+    torch.manual_seed(0)
+    assert torch.equal(drop(x), first)
+    assert torch.equal(drop.eval()(x), x)
+
+
+def test_half_dropout_drops_half_of_all_alike():
+    torch.manual_seed(0)
+    kept = (_HalfDropout()(torch.ones(1000, 203)) > 0).double()
+    assert abs(kept.mean() - 0.5) < 0.005
+    assert (kept.mean(0) - 0.5).abs().max() < 0.08 and (kept.mean(1) - 0.5).abs().max() < 0.2
+    assert torch.corrcoef(kept.T).fill_diagonal_(0).abs().max() < 0.2  # no two of a row go together
+
+
+def test_half_dropout_passes_gradients_where_it_keeps():
+    x = torch.ones(50, 3, requires_grad=True)
+    y = _HalfDropout()(x)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())

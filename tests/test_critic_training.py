@@ -1,6 +1,7 @@
 """From a corpus to excerpts to a classifier, at the smallest size."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
 from clara.generator import Generator
 from clara.models import MODELS
-from clara.notes import mend
+from clara.notes import mend, transpose
 from critic import Critic, blend, excerpts, training
 from critic import train as command
 from critic.damages import DAMAGES
@@ -332,6 +333,45 @@ def test_composers_are_split_by_work(corpus):
     held = set(corpus.manifest["piece"][corpus.manifest["split"] != "train"])
     assert held <= set(table["piece"][table["split"] == "test"])
     assert set(table["piece"][table["settings"] == "unread"]) == held
+
+
+@pytest.fixture(scope="module")
+def more(corpus, tmp_path_factory):
+    """Of the same composer: a held-out piece and one to learn from, both in another key, and two that are new."""
+    split = composers(corpus, 1, QUARTERS).drop_duplicates("piece").set_index("split")["piece"]
+    there = [transpose(corpus.encoding.decode(corpus.words(split[side].iloc[0]))[0], -2)[0] for side in ("test", "valid", "train")]
+    return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("more"), [*there, figure(100), figure(101, 60)])), split["train"].iloc[0]
+
+
+def test_more_by_the_same_composers_is_learned_from_and_no_held_out_work_of_theirs(corpus, more, monkeypatch):
+    more, learned = more
+    plain, table = composers(corpus, 1, QUARTERS), composers(corpus, 1, QUARTERS, more=[more])
+    extra = table[table["split"] == "more"]
+    pd.testing.assert_frame_equal(table[table["split"] != "more"], plain)
+    assert set(extra["piece"]) == {"nobody/2", "nobody/3", "nobody/4"}  # neither 0, which is of test, nor 1, of valid
+    works = dict(zip(extra["piece"], extra["work"]))
+    assert works["nobody/2"] == plain["work"][plain["piece"] == learned].iloc[0]
+    assert not {works["nobody/3"], works["nobody/4"]} & set(plain["work"]) and works["nobody/3"] != works["nobody/4"]
+    assert (extra["piece"] == "nobody/3").sum() > 3
+    monkeypatch.setattr(excerpts, "MORE_OF_PIECE", 3)
+    assert (composers(corpus, 1, QUARTERS, more=[more]).query("split == 'more'")["piece"].value_counts() <= 3).all()
+    monkeypatch.setattr(excerpts, "MORE_OF_COMPOSER", 5)
+    assert (composers(corpus, 1, QUARTERS, more=[more])["split"] == "more").sum() == 5
+
+
+def test_more_of_another_encoding_or_without_fingerprints_is_refused(corpus, more, tmp_path, capsys):
+    argv = [corpus.folder, "--quarters", QUARTERS, "--out", tmp_path / "out"]
+    assert tiny.leave(excerpts.main, [*argv, "--models", "m", "--more", more[0].folder]) == 2
+    assert "--more goes with --composers" in capsys.readouterr().err
+    shutil.copytree(more[0].folder, tmp_path / "bare")
+    (tmp_path / "bare" / "fingerprints.bin").unlink()
+    with pytest.raises(NoData, match=r"bare: no fingerprints\.bin"):
+        composers(corpus, 1, QUARTERS, more=[Corpus.load(tmp_path / "bare")])
+    coarse = replace(more[0], encoding=Notewise(4))
+    with pytest.raises(BadSetting, match="different encodings"):
+        composers(corpus, 1, QUARTERS, more=[coarse])
+    assert tiny.leave(excerpts.main, [*argv, "--composers", 2, "--more", more[0].folder]) == 0
+    assert (read_excerpts(tmp_path / "out")[0]["split"] == "more").any()
 
 
 def test_composers_count_alike_in_training():
