@@ -32,7 +32,7 @@ from critic.training import (
 
 FOLDS = 5
 JUDGED = ("train", "valid")  # splits
-PATIENCE, PROGRESS = 2 * TELL, 0.01  # steps after which no more is learned, if the cost did not fall by this share
+PATIENCE = 2 * TELL  # steps without progress, after which no more is learned
 ADJUSTMENTS = np.linspace(0, 1, 21)  # of the logarithm of a composer's share, what may be taken from its logit
 TEMPERATURES = np.geomspace(0.25, 8, 61)  # that logits may be divided by
 
@@ -79,7 +79,7 @@ def train_folded(table, encoding, vocab, arch, sizes, tensors, *, folds=FOLDS, q
     for step, logits in _out_of_fold(net.heads, windows, lr, seed):
         look = _look(step, logits[windows.judged], share, learn, windows.excerpt[windows.judged])
         tell(f"step {step}  cost {look.cost:.4f}  adjusted by {look.adjusted:.2f}  temperature {look.temperature:.2f}  " + "  ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in look.figures.items()))
-        best = look if best is None or look.cost < (1 - PROGRESS) * best.cost else best
+        best = look if best is None or look.cost < best.cost else best
         if step - best.step >= PATIENCE:
             break
     for step, _ in windows.learned(net.heads, np.ones(len(labels), dtype=bool), len(classes), np.random.default_rng(seed), lr):
