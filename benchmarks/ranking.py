@@ -105,6 +105,13 @@ def judge_rows(name, judge, composed, best, human, rng):
             "auc_unranked": round(auc(of_human, told.ravel()), 3)}
 
 
+def at_random(each, top, rng):
+    """`DRAWS` times the histograms of some of each batch drawn at random: yields (batches, bins), of all their pieces' `each` (batches, n, bins) sums over `top`."""
+    n_batches, n = each.shape[:2]
+    for _ in range(DRAWS):
+        yield np.take_along_axis(each, rng.permuted(np.tile(np.arange(n), (n_batches, 1)), axis=1)[:, :top, None], 1).sum(1)
+
+
 def measure_rows(composed, best, human, rng):
     """How near the best, as many at random and all unranked are to human music, as rows."""
     from critic.measures import Reference, measured
@@ -118,8 +125,7 @@ def measure_rows(composed, best, human, rng):
         each = np.stack([reference.counts(v[None]) for v in values[name]]).reshape(n_batches, n, -1)  # (batches, n, bins)
         chosen = np.take_along_axis(each, best[:, :, None], 1).sum(1)
         halves, random, gains = Reference(of_human[name][:half]), [], []
-        for _ in range(DRAWS):
-            drawn = np.take_along_axis(each, rng.permuted(np.tile(np.arange(n), (n_batches, 1)), axis=1)[:, :top, None], 1).sum(1)
+        for drawn in at_random(each, top, rng):
             again = rng.integers(n_batches, size=n_batches)
             random.append(reference.compare(drawn.sum(0)))
             gains.append(reference.compare(chosen[again].sum(0))[0] - reference.compare(drawn[again].sum(0))[0])

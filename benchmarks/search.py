@@ -4,8 +4,8 @@ python benchmarks/search.py --judges runs/judge-blend runs/judge-notes [--batche
 
 Each prompt of a test work is continued, or with --free a piece begun from nothing, by n independent pieces and by a search with n texts; of the former the best 8, as generate.py ranks, and what the latter gives are
 judged by critics that learned from other works. Percentiles are among the independent pieces of each prompt's own
-batch; differences are of log-odds; the AUC is that of human excerpts of test works, as long as they, against the best; then how near the best of both and all independent
-pieces are to the human ones in the measures of `critic.measures`. Intervals are of 95 %, by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
+batch; differences are of log-odds; the AUC is that of human excerpts of test works, as long as they, against the best; then how near the best of both and as many independent
+pieces at random are to the human ones in the measures of `critic.measures`. Intervals are of 95 %, by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
 differ in the first 8 quarters of what is judged.
 """
 
@@ -33,7 +33,7 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
 
     `settings` is a function of the seeds of a batch that gives the settings of each piece, `rate` what `Generator.search` goes by.
     """
-    from clara.generator import BLOCK_QUARTERS
+    from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS
     from clara.notes import crop
     from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
 
@@ -54,7 +54,7 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
             seed = int(rng.integers(2**31))
             found[way] = compose(**how, seed=seed, settings=settings(range(seed, seed + args.n)))
         written = {"plain": sum(len(s.composed()) for s in found["plain"]),
-                   "search": sum(int((p.start >= block * BLOCK_QUARTERS * step).sum()) for block, some in enumerate(rated) for p in some)}
+                   "search": sum(int((p.start >= step * (block and FIRST_QUARTERS + (block - 1) * BLOCK_QUARTERS)).sum()) for block, some in enumerate(rated) for p in some)}
         yield {way: [crop(s.notes, first * step, (first + args.quarters) * step) for s in some] for way, some in found.items()}, written
 
 
@@ -72,23 +72,26 @@ def judge_row(name, told, of_human, rng):
 
 
 def measure_rows(composed, human, rng):
-    """How near the best of both ways, and all independent pieces, are to human music, as rows.
+    """How near the best of both ways, and as many of all independent pieces at random, the mean of draws, are to human music, as rows.
 
     `composed` holds of each batch the best of each way and all independent pieces, (plain, search, all).
     """
     from critic.measures import Reference, measured
 
-    values, of_human = [[measured(some) for some in batch] for batch in composed], measured(human)
-    rows = []
+    of_human, rows = measured(human), []
+    best, unranked = [[measured(some) for some in batch[:-1]] for batch in composed], [measured(batch[-1]) for batch in composed]
     for name in of_human:
         reference = Reference(of_human[name])
-        counts = np.array([[reference.counts(some[name]) for some in batch] for batch in values])  # (batches, 3, bins)
-
-        def areas(some, reference=reference):
-            return np.array([reference.compare(c)[0] for c in some.sum(0)])
-        plain, search, unranked = areas(counts)
-        rows.append({"measure": name, "plain_area": round(float(plain), 4), "search_area": round(float(search), 4), "unranked_area": round(float(unranked), 4),
-                     "gain_interval": ranking.interval(counts, lambda some, areas=areas: areas(some)[1] - areas(some)[2], rng), "nearer": bool(search > unranked)})
+        counts = np.array([[reference.counts(some[name]) for some in batch] for batch in best])  # (batches, 2, bins)
+        each = np.array([[reference.counts(v[None]) for v in some[name]] for some in unranked])  # (batches, n, bins)
+        plain, search = (reference.compare(c)[0] for c in counts.sum(0))
+        random, gains = [], []
+        for drawn in ranking.at_random(each, len(composed[0][1]), rng):
+            again = rng.integers(len(composed), size=len(composed))
+            random.append(reference.compare(drawn.sum(0))[0])
+            gains.append(reference.compare(counts[again, 1].sum(0))[0] - reference.compare(drawn[again].sum(0))[0])
+        rows.append({"measure": name, "plain_area": round(float(plain), 4), "search_area": round(float(search), 4), "random_area": round(float(np.mean(random)), 4),
+                     "gain_interval": [round(float(q), 4) for q in np.percentile(gains, [2.5, 97.5])], "nearer": bool(search > np.mean(random))})
     return rows
 
 
@@ -113,7 +116,7 @@ def main():
 
     import generate
     from clara.corpus import Corpus
-    from clara.generator import BLOCK_QUARTERS, Generator
+    from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS, Generator
     from clara.sampling.strategies import spread
     from critic.classifier import Critic
     from critic.rank import ranked, totals
@@ -141,7 +144,7 @@ def main():
     measures, shares = measure_rows(composed, human, rng), np.mean(shares, axis=0)
     for row in rows + measures:
         print(row)
-    settings = {"batches": len(notes), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
+    settings = {"batches": len(notes), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "first": FIRST_QUARTERS, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
                 "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
                 "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **settings)

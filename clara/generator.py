@@ -28,7 +28,7 @@ from clara.vocab import spelled
 
 MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
-BLOCK_QUARTERS = 8  # of a search, after which pieces are rated
+FIRST_QUARTERS, BLOCK_QUARTERS = 8, 4  # of a search, the first block, by which beginnings are chosen, and the others, after which pieces are rated
 HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
 # In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
 # have no silence longer than 4.3; what a model holds longer it has forgotten.
@@ -152,7 +152,7 @@ class Generator:
         return [self._sample(begun[row][2], self.vocab.text(t), prompt, seed, begun[row][1], how)
                 for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)]
 
-    def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, top=8, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
+    def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, top=8, first_quarters=FIRST_QUARTERS, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
                key=None, line=None, threads=1, on_step=None, stop=None):
         """Compose in blocks and go on only from what is rated best (see `clara.sampling.search`); parameters and errors as `generate`, and
 
@@ -161,14 +161,15 @@ class Generator:
         rate : function(list of NoteSequence, what is composed so far) -> floats (n,), more is better
         n : texts that are written at a time
         top : pieces that are wanted, each searched for by itself with its share of the texts
-        block_quarters : length of a block
+        first_quarters : length of the first block, by which beginnings are chosen
+        block_quarters : length of the others
 
         Returns
         -------
         list of `top` Sample, of n at most, best first, each of another beginning; none where `stop` came
         """
-        if n < 1 or top < 1 or not block_quarters > 0:
-            raise BadSetting(f"n and top must be at least 1 and a block longer than nothing, not {n}, {top} and {block_quarters}")
+        if n < 1 or top < 1 or not (first_quarters > 0 and block_quarters > 0):
+            raise BadSetting(f"n and top must be at least 1 and blocks longer than nothing, not {n}, {top}, {first_quarters} and {block_quarters}")
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
         grammar, first = self.grammar(rules, line), sum(self.encoding.steps(words))
 
@@ -176,7 +177,7 @@ class Generator:
             decoded = [self.encoding.decode(words + self.vocab.text(t))[0] for t in texts]
             return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
         texts = search(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, [seed + i for i in range(n)],
-                       self.encoding.steps_per_quarter, max(1, round(block_quarters * self.encoding.steps_per_quarter)), rated, top,
+                       self.encoding.steps_per_quarter, *(max(1, round(q * self.encoding.steps_per_quarter)) for q in (first_quarters, block_quarters)), rated, top,
                        self._close(grammar, cadence, key), self.matching, threads, on_step, stop)
         each = _for_each(settings, n)
         return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm, each[i]) for t, i in texts]

@@ -225,7 +225,7 @@ def test_streams_and_continuations_are_the_same_pieces():
 
 def test_a_search_remembers_across_its_blocks():
     prompt, rest = comes_again(7)
-    found = Generator(with_match()).search(lambda pieces: np.zeros(len(pieces)), 2, 4, prompt, seed=1, block_quarters=0.5)
+    found = Generator(with_match()).search(lambda pieces: np.zeros(len(pieces)), 2, 4, prompt, seed=1, first_quarters=0.5, block_quarters=0.5)
     assert min(goes_on_as(s, rest) for s in found) > 10
 
 

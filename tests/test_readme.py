@@ -68,7 +68,7 @@ MEASURES = ("| {measure} | {best_area:.3f} | {random_area:.3f} | {gain_interval[
 SEARCH = ("| {judge} | {plain_percentile:.1f} | {search_percentile:.1f} | {percentile_gain_interval[0]:+.1f} to {percentile_gain_interval[1]:+.1f} | "
           "{plain_odds:+.3f} | {search_odds:+.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} | "
           "{plain_auc:.3f} | {search_auc:.3f} | {search_auc_interval[0]:.3f} to {search_auc_interval[1]:.3f} |")
-SEARCH_MEASURES = "| {measure} | {plain_area:.3f} | {search_area:.3f} | {unranked_area:.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} |"
+SEARCH_MEASURES = "| {measure} | {plain_area:.3f} | {search_area:.3f} | {random_area:.3f} | {gain_interval[0]:+.3f} to {gain_interval[1]:+.3f} |"
 LIKELIHOOD = "| {model} | {parameters:,} | {what} | {pieces} | {quarters:,.0f} | {nats_per_quarter:.2f} | {nats_per_quarter_with_match:.2f} |"
 TABLES = {
     "cluster": "| {texts:,} | {killed_at_texts} | {removed_at_texts} | {different_texts} | {alone_seconds:g} | "

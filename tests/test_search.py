@@ -21,6 +21,7 @@ from clara.sampling.strategies import Settings
 
 ENCODINGS = {"notewise": Notewise(), "chordwise": Chordwise(4, 38), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
 N, TOP, QUARTERS, BLOCK = 16, 4, 10, 3
+BLOCKS = {"first_quarters": BLOCK, "block_quarters": BLOCK}
 
 
 def high(pieces):
@@ -42,7 +43,7 @@ def generator(request):
 @pytest.mark.parametrize("arch", MODELS)
 def test_each_architecture_finds_higher_music(arch):
     generator = Generator(tiny.checkpoint(arch=arch))
-    found = generator.search(high, 4 * N, QUARTERS, seed=1, top=TOP, block_quarters=BLOCK)
+    found = generator.search(high, 4 * N, QUARTERS, seed=1, top=TOP, **BLOCKS)
     plain = sorted(high([s.notes for s in generator.generate(4 * N, QUARTERS, seed=1)]))[-TOP:]
     assert len(found) == TOP and np.mean(high([s.notes for s in found])) > np.mean(plain) + 1
     assert high([s.notes for s in found]) == sorted(high([s.notes for s in found]), reverse=True)
@@ -51,7 +52,7 @@ def test_each_architecture_finds_higher_music(arch):
 @pytest.mark.parametrize("prompted", [False, True], ids=["no prompt", "prompt"])
 def test_pieces_are_whole_and_last_as_long_as_was_asked(generator, prompted):
     prompt = crop(sung(generator.encoding), 0, 4 * generator.encoding.steps_per_quarter) if prompted else None
-    for sample in generator.search(high, N, QUARTERS, prompt, seed=3, block_quarters=BLOCK):
+    for sample in generator.search(high, N, QUARTERS, prompt, seed=3, **BLOCKS):
         steps = sum(generator.encoding.steps(sample.words[sample.prompt_words:]))
         assert steps == QUARTERS * generator.encoding.steps_per_quarter
         assert not generator.encoding.decode(sample.words)[1]
@@ -59,18 +60,18 @@ def test_pieces_are_whole_and_last_as_long_as_was_asked(generator, prompted):
 
 def test_the_same_each_time_on_any_threads_and_of_own_luck():
     generator = Generator(tiny.checkpoint())
-    told = [[s.words for s in generator.search(high, N, QUARTERS, seed=5, block_quarters=BLOCK, threads=t)] for t in (1, 1, 2)]
+    told = [[s.words for s in generator.search(high, N, QUARTERS, seed=5, **BLOCKS, threads=t)] for t in (1, 1, 2)]
     assert told[0] == told[1] == told[2]
     assert len({tuple(words) for words in told[0]}) == 8
-    other = generator.search(high, N, QUARTERS, seed=6, block_quarters=BLOCK)
+    other = generator.search(high, N, QUARTERS, seed=6, **BLOCKS)
     assert [s.words for s in other] != told[0]
 
 
 def test_one_block_is_plain_sampling_in_order():
     generator, rated = Generator(tiny.checkpoint()), []
-    found = generator.search(lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, top=N + 1, block_quarters=BLOCK)
+    found = generator.search(lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, top=N + 1, **BLOCKS)
     assert rated == [N] and [s.seed for s in found] != list(range(7, 7 + N)) and {s.seed for s in found} == set(range(7, 7 + N))
-    best = generator.search(high, N, 2, seed=7, top=3, block_quarters=BLOCK)
+    best = generator.search(high, N, 2, seed=7, top=3, **BLOCKS)
     assert [s.words for s in best] == [s.words for s in found[:3]]
 
 
@@ -82,7 +83,7 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
     def rate(pieces):
         seen.append(pieces)
         return high(pieces)
-    found = generator.search(rate, n, QUARTERS, seed=9, top=top, block_quarters=BLOCK)
+    found = generator.search(rate, n, QUARTERS, seed=9, top=top, **BLOCKS)
     assert len(found) == min(n, top) and [len(pieces) for pieces in seen] == [n] * 3
 
     def onsets(notes, quarters=BLOCK):
@@ -96,13 +97,26 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
         assert sample.notes.pitch.mean() == pytest.approx(max(high(own)))
 
 
+@pytest.mark.parametrize("quarters, lengths", [(10, [4, 6, 8, 10]), (9, [4, 6, 9]), (5, [5]), (4, [4])])
+def test_beginnings_are_rated_after_a_longer_block(quarters, lengths):
+    generator, seen = Generator(tiny.checkpoint()), []
+
+    def rate(pieces):
+        seen.append(pieces)
+        return high(pieces)
+    generator.search(rate, N, quarters, seed=9, top=TOP, first_quarters=4, block_quarters=2)
+    assert len(seen) == len(lengths)
+    for pieces, begin, until in zip(seen, [0, *lengths], lengths):
+        assert begin <= max(p.start.max() for p in pieces) / 12 < until
+
+
 def test_each_search_goes_on_from_its_best():
     generator, seen = Generator(tiny.checkpoint()), []
 
     def rate(pieces):
         seen.append(pieces)
         return high(pieces)
-    generator.search(rate, N, QUARTERS, seed=9, top=2, block_quarters=BLOCK)
+    generator.search(rate, N, QUARTERS, seed=9, top=2, **BLOCKS)
 
     def onsets(notes, quarters):
         return tuple((s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < quarters * 12)
@@ -116,7 +130,7 @@ def test_stopped_it_leaves_nothing_and_refuses_nonsense():
     generator, stop = Generator(tiny.checkpoint()), Event()
     stop.set()
     assert generator.search(high, N, QUARTERS, seed=1, stop=stop) == []
-    for wrong in ({"n": 0}, {"top": 0}, {"block_quarters": 0}, {"block_quarters": float("nan")}):
+    for wrong in ({"n": 0}, {"top": 0}, {"block_quarters": 0}, {"block_quarters": float("nan")}, {"first_quarters": 0}):
         with pytest.raises(BadSetting):
             generator.search(high, **{"n": 4, "quarters": 8} | wrong)
 
@@ -130,20 +144,20 @@ def test_a_text_goes_on_as_though_it_had_not_been_left_off(arch, precision):
     generator = Generator(tiny.checkpoint(arch=arch), precision=precision)
     greedy = [Settings(random_freq=0.0)] * N
     for prompt in (None, tiny.tune(1, 6)):
-        texts = {tuple(s.words) for s in generator.search(high, N, QUARTERS, prompt, settings=greedy, seed=1, block_quarters=BLOCK)}
+        texts = {tuple(s.words) for s in generator.search(high, N, QUARTERS, prompt, settings=greedy, seed=1, **BLOCKS)}
         assert texts == {tuple(generator.generate(1, QUARTERS, prompt, greedy[0], seed=1)[0].words)}
 
 
 def test_a_tune_stands_across_blocks_as_it_is():
     tune = tiny.tune(0, n_notes=20)
-    found = Generator(tiny.checkpoint()).search(high, N, line=tune, seed=1, top=TOP, block_quarters=BLOCK)
+    found = Generator(tiny.checkpoint()).search(high, N, line=tune, seed=1, top=TOP, **BLOCKS)
     assert tune.quarters > 2 * BLOCK and len(found) == TOP
     for sample in found:
         assert set(zip(sample.notes.start, sample.notes.end, sample.notes.pitch)) > set(zip(tune.start, tune.end, tune.pitch))
 
 
 def test_a_key_holds_across_blocks():
-    for sample in Generator(tiny.checkpoint()).search(high, N, QUARTERS, rules=Rules(pitch_classes={0, 4, 7}, most_notes=2), seed=1, block_quarters=BLOCK):
+    for sample in Generator(tiny.checkpoint()).search(high, N, QUARTERS, rules=Rules(pitch_classes={0, 4, 7}, most_notes=2), seed=1, **BLOCKS):
         notes = sample.notes
         assert set((notes.pitch % 12).tolist()) <= {0, 4, 7}
         assert max(((notes.start <= t) & (notes.end > t)).sum() for t in range(notes.n_steps)) <= 2

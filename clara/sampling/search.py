@@ -15,13 +15,14 @@ from clara.sampling.strategies import settings_table
 KEPT = 4  # one of so many goes on
 
 
-def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, block, rate, top, cadence=None, matching=None,
+def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, first, block, rate, top, cadence=None, matching=None,
            threads=1, on_step=None, stop=None):
     """Write one text per seed in each block; parameters as `clara.sampling.engine.sample` and
 
     Parameters
     ----------
-    block : steps after which texts are rated; the last block takes what is left over
+    first : steps of the first block, by which beginnings are chosen
+    block : steps of the others, after which texts are rated; the last takes what is left over
     rate : function(list of lists of ids, prompt and xxeos left out) -> floats (n,), more is better
     top : how many searches there are, each with its share of the texts; no more than texts
 
@@ -31,7 +32,7 @@ def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     """
     n, table = len(seeds), settings_table(settings, len(seeds))
     start, texts, kept = read(reader, grammar, prompt_ids, steps), [[]], [[0]]
-    ends = [*range(block, steps - block + 1, block), None]
+    ends = [*range(first, steps - block + 1, block), None]
     for at, until in enumerate(ends):
         line = np.arange(n) % len(kept)  # the search of each text; the best first, so that what is left over is theirs
         parents = np.array([kept[k][i % len(kept[k])] for k, i in zip(line, np.arange(n) // len(kept))])
