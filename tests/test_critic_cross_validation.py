@@ -120,7 +120,7 @@ def test_what_is_judged_is_drawn_twice_as_often(monkeypatch):
     windows = cross_validation._Windows(torch.zeros(4, 1), torch.tensor([0, 1, 1, 1]), np.arange(4), judged, np.array([0, 1, -1, -1]))
     np.testing.assert_allclose(np.exp(windows.share(2)), [1 / 3, 2 / 3])
     monkeypatch.setattr(cross_validation, "learning", lambda *how: how)
-    *_, weight, _, _, rows = windows.learned(None, windows.fold != 0, 2, None, 1.0)
+    *_, rows = windows.learned(None, windows.fold != 0, 2, None, 1.0)
     assert rows.tolist() == [1, 1, 2, 3]
 
 
