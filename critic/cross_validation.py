@@ -56,7 +56,7 @@ def train_folded(table, encoding, vocab, arch, sizes, tensors, *, folds=FOLDS, q
     Returns
     -------
     classifier : ComposerClassifier
-    figures : dict, accuracies by excerpt and by piece of all that was learned from, each judged by heads that had not met its work
+    figures : dict, accuracies by excerpt and by piece of train and valid, each judged by heads that had not met its work
 
     Raises
     ------

@@ -291,7 +291,7 @@ def parser():
     kind = p.add_argument_group("what is to be told apart").add_mutually_exclusive_group(required=True).add_argument
     kind("--models", nargs="+", metavar="MODEL", help="run folders or shipped models; they compose what is to be told from human music, each its share")
     kind("--composers", type=cli.at_least(2), metavar="N", help="the composers of most works, so many of them")
-    music("--more", nargs="+", default=[], metavar="CORPUS", help="other music of the same composers, of the same encoding; with --composers, to learn from and never to judge by")
+    music("--more", nargs="+", default=[], metavar="CORPUS", help="other music of the same composers, of the same encoding; with --composers, for critic.train --frozen to learn from and never to judge by")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes, but not of which works are held out")
