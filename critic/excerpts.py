@@ -235,21 +235,22 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_com
             rows += _end_to_end(pieces, i, quarters, "unread" if told["split"] != "train" else "")
         if on_composer:
             on_composer()
-    found = pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
+    found = pd.DataFrame(rows, columns=COLUMNS)
     if more:
         found = pd.concat([found, _more(pieces, more, list(most), quarters, found, rng)], ignore_index=True)
     return found
 
 
 def _end_to_end(pieces, i, quarters, settings=""):
-    """Rows of all excerpts of a piece that have notes, by composer, and how long each is."""
+    """Rows of all excerpts of a piece, labelled by composer, that are not mostly silence at their end."""
     from clara.notes import crop
 
     step, rows = pieces.corpus.encoding.steps_per_quarter, []
     for at in range(0, int(pieces.rows["quarters"][i]) - quarters + 1, quarters):
         here = crop(pieces.notes(i), at * step, (at + quarters) * step)
         if len(here):
-            rows.append(pieces.row(pieces.rows["composer"][i], i, at, here, settings))
+            row, left = pieces.row(pieces.rows["composer"][i], i, at, here, settings)
+            rows += [row] if left >= LEAST * quarters else []
     return rows
 
 
@@ -275,7 +276,7 @@ def _more(pieces, more, of, quarters, found, rng):
             if same is None or same["split"] == "train":
                 here.rows.loc[i, "work"] = fresh + own[i] if same is None else same["work"]
                 here.split[i] = MORE
-                some = [row for row, left in _end_to_end(here, i, quarters) if left >= LEAST * quarters]
+                some = _end_to_end(here, i, quarters)
                 rows += [some[k] for k in sorted(rng.permutation(len(some))[:MORE_OF_PIECE])]
         tables.append(pd.DataFrame(rows, columns=COLUMNS))
     return pd.concat(tables).sample(frac=1, random_state=int(rng.integers(2**31))).groupby("label").head(MORE_OF_COMPOSER).sort_index()

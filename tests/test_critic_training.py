@@ -337,7 +337,7 @@ def test_composers_are_split_by_work(corpus):
 
 @pytest.fixture(scope="module")
 def more(corpus, tmp_path_factory):
-    """Of the same composer: a held-out piece and one to learn from, both in another key, and two that are new."""
+    """Of the same composer: pieces of test, valid and train in another key, and two that are new; and the name of the one of train."""
     split = composers(corpus, 1, QUARTERS).drop_duplicates("piece").set_index("split")["piece"]
     there = [transpose(corpus.encoding.decode(corpus.words(split[side].iloc[0]))[0], -2)[0] for side in ("test", "valid", "train")]
     return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("more"), [*there, figure(100), figure(101, 60)])), split["train"].iloc[0]
