@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from clara.devices import multiplies_bfloat16
+
 LOWEST, KEYS = 21, 88
 SIZES = {"widths": [24, 48, 96, 128]}  # channels of the convolutions
 SPAN = 32  # quarters, that a window is judged by
@@ -49,34 +51,38 @@ class RollNet(nn.Module):
 
         Parameters
         ----------
-        rolls : float32 tensor (n, 2, KEYS, t), silent after each piece's end
+        rolls : tensor (n, 2, KEYS, t) of zeros and ones of any type, silent after each piece's end
         n_steps : list of n int, how long each piece is
 
         Returns
         -------
         float32 tensor (m, n_classes), of the windows of the first piece, then the second and so on
         """
+        dtype = self.convolutions[0].weight.dtype
         if self.training:
-            return self._logits(rolls, n_steps)
-        return torch.stack([self._logits(_moved(rolls, shift), n_steps) for shift in HEARD]).mean(0)
+            return self._logits(rolls.to(dtype), n_steps)
+        return torch.stack([self._logits(_moved(rolls, shift).to(dtype), n_steps) for shift in HEARD]).mean(0)
 
     def _logits(self, rolls, n_steps):
         """As `forward`, of the rolls as they are."""
         x, length = rolls, torch.tensor(n_steps, device=rolls.device)
         for convolution, norm in zip(self.convolutions, self.norms):
-            x = torch.relu_(norm(convolution(x)))
+            x = norm(convolution(x))
             kernel, stride, pad = convolution.kernel_size[1], convolution.stride[1], convolution.padding[1]
             length = (length + 2 * pad - kernel) // stride + 1
             if min(n_steps) < rolls.shape[3]:  # what lies after a piece's end must not tell how long its neighbours are
-                x = x * (torch.arange(x.shape[3], device=x.device) < length[:, None])[:, None, None]
+                x *= (torch.arange(x.shape[3], device=x.device) < length[:, None])[:, None, None]
+            torch.relu_(x)
         piece, inside = self._windows(n_steps, length, x.shape[3])
         mean, largest = x.mean(2).float()[piece], x.amax(2).float()[piece]  # (m, width, columns)
         told = [(mean * inside).sum(2) / inside.sum(2), largest.masked_fill(~inside, -torch.inf).amax(2)]
         return self.head(torch.cat(told, 1))
 
     def fuse(self):
-        """Have the convolutions do what the norms after them do, once learning is over."""
+        """Once learning is over, have the convolutions do what the norms after them do, and in bfloat16 where the processor multiplies it."""
         self.convolutions = nn.ModuleList(fuse_conv_bn_eval(*pair) for pair in zip(self.convolutions, self.norms))
+        if multiplies_bfloat16():
+            self.convolutions.bfloat16()
         self.norms = nn.ModuleList(nn.Identity() for _ in self.norms)
 
     def _windows(self, n_steps, length, n_columns):
@@ -134,7 +140,7 @@ def collate_rolls(pieces, shift=None):
 
     Returns
     -------
-    rolls : float32 tensor (n, 2, KEYS, longest), channels last
+    rolls : uint8 tensor (n, 2, KEYS, longest), channels last
     n_steps : list of int
     """
     n_steps = [steps for _, steps in pieces]
@@ -143,4 +149,4 @@ def collate_rolls(pieces, shift=None):
         one = roll(notes, steps)
         up = 0 if shift is None else int(shift[i])
         told[i, :, max(0, up):KEYS + min(0, up), :steps] = one[:, max(0, -up):KEYS - max(0, up)]
-    return torch.from_numpy(told).float().contiguous(memory_format=torch.channels_last), n_steps
+    return torch.from_numpy(told).contiguous(memory_format=torch.channels_last), n_steps

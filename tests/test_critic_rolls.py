@@ -58,7 +58,9 @@ def test_a_window_is_judged_by_what_is_around_it(quarters, window, spans):
     assert RollNet(2, 12, window, [2, 2, 2, 2]).spans(quarters * 12) == spans
 
 
-def test_fused_norms_change_nothing():
+@pytest.mark.parametrize("bf16, apart", [(False, 1e-5), (True, 5e-3)])
+def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
+    monkeypatch.setattr(rolls_module, "multiplies_bfloat16", lambda: bf16)
     torch.manual_seed(0)
     net = RollNet(2, 12, 8, [4, 6, 8, 10])
     pieces = collate_rolls([(crop(tiny.tune(i, n_notes=90), 0, n), n) for i, n in enumerate((384, 300))])
@@ -68,7 +70,8 @@ def test_fused_norms_change_nothing():
         before = net.eval()(*pieces)
         net.fuse()
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
-        assert torch.allclose(net(*pieces), before, atol=1e-5)
+        assert {c.weight.dtype for c in net.convolutions} == {torch.bfloat16 if bf16 else torch.float32}
+        assert torch.allclose(net(*pieces), before, atol=apart) and before.std() > 10 * apart
 
 
 def test_a_piece_is_judged_in_two_keys(rolls):
