@@ -28,7 +28,7 @@ from clara.vocab import spelled
 
 MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
-FIRST_QUARTERS, BLOCK_QUARTERS = 8, 4  # of a search, the first block, by which beginnings are chosen, and the others, after which pieces are rated
+FIRST_QUARTERS, BLOCK_QUARTERS = 8, 2  # of a search, the first block, by which beginnings are chosen, and the others, after which pieces are rated
 HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
 # In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
 # have no silence longer than 4.3; what a model holds longer it has forgotten.

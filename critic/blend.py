@@ -2,8 +2,8 @@
 
 Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
 piano rolls (--rolls), one that reads what can be counted (--statistics). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
-least on valid, so that the sum is calibrated, too. With --even all voices have equal say: each is divided by how far its judgements lie apart, and the sum weighed as
-costs least; somewhat worse for a single excerpt, but no voice that is surest of all is heard alone. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
+least on valid, so that the sum is calibrated, too. With --even all have one weight, so that who is surest has most to say and none is all but left out; hardly worse
+for an excerpt, and steadier where a search goes by the blend and would find what a lone voice errs in. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
 steadier judge together.
 
 Contents: `blend`.
@@ -30,7 +30,7 @@ def blend(voices, table, split="valid", even=False):
     voices : list of Critic, or of ComposerClassifier; text first
     table : of `critic.excerpts.read_excerpts`
     split : that is weighed by
-    even : whether all have equal say, each divided by the root of its mean square log-odds
+    even : whether all have one weight
 
     Returns
     -------
@@ -48,10 +48,8 @@ def blend(voices, table, split="valid", even=False):
     curves = [voice.curves(table["words"].tolist()) for voice in voices]
     labels = np.repeat([voices[0].classes.index(label) for label in table["label"]], [len(c) for c in curves[0]])
     told = np.stack([np.concatenate(c) for c in curves]).astype(np.float64)  # (voices, windows, classes)
-    share = np.ones(len(voices))
     if even:
-        share = 1 / np.sqrt(((told - told.mean(2, keepdims=True)) ** 2).mean((1, 2)))
-        told = np.tensordot(share, told, 1)[None]
+        told = told.sum(0, keepdims=True)
     many = np.bincount(labels, minlength=told.shape[2])
     weight = (1 / many.clip(1))[labels] / len(np.unique(labels))
 
@@ -61,7 +59,7 @@ def blend(voices, table, split="valid", even=False):
         apart = told[:, np.arange(len(labels)), labels] - (np.exp(logp)[None] * told).sum(2)
         return -(weight * logp[np.arange(len(labels)), labels]).sum(), -(apart * weight).sum(1)
     found = minimize(cost, np.full(len(told), 1 / len(voices)), jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(told))
-    weights = found.x * share
+    weights = np.broadcast_to(found.x, len(voices))
     return type(voices[0]).blended([(voice, round(float(w), 4)) for voice, w in zip(voices, weights)])
 
 
@@ -71,7 +69,7 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
     music("--excerpts", required=True, metavar="EXCERPTS", help="folder that critic.excerpts wrote; its valid split weighs")
-    music("--even", action="store_true", help="all voices have equal say")
+    music("--even", action="store_true", help="all voices have one weight")
     music("--most", type=cli.at_least(2), metavar="N", help="of the excerpts of a split; to weigh by and to tell figures of, without it all")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
