@@ -48,7 +48,8 @@ class Trees:
 
     def score(self, pieces):
         """Log-odds human, float32 (n,), of n NoteSequences; the mean over stretches of those that are longer."""
-        from critic.statistics import numbers, stretches_of
+        from critic.statistics import numbers
+        from critic.stretches import stretches_of
 
         told = [np.stack([numbers(part) for _, part in stretches_of(p, int(p.end.max()))]) for p in pieces]
         odds = self.model.decision_function(np.concatenate(told))

@@ -1,7 +1,7 @@
 """Blend voices into one critic or composer classifier: python -m critic.blend VOICE VOICE… --excerpts EXCERPTS --out FOLDER
 
 Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
-piano rolls (--rolls), one that reads what can be counted (--statistics). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
+piano rolls (--rolls), one that reads what can be counted (--statistics), one that sees self-similarity (--similarity). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
 least on valid, so that the sum is calibrated, too. With --even all have one weight, so that who is surest has most to say and none is all but left out. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
 steadier judge together.
 
@@ -17,7 +17,7 @@ import numpy as np
 from clara import cli
 
 EXAMPLES = """
-python -m critic.blend runs/voice-text runs/voice-rolls runs/voice-statistics --excerpts runs/excerpts --out runs/critic
+python -m critic.blend runs/voice-text runs/voice-rolls runs/voice-statistics runs/voice-similarity --excerpts runs/excerpts --out runs/critic
 """
 
 

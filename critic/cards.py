@@ -49,6 +49,8 @@ def _net(classifier):
         return f"A net of convolutions that reads piano rolls, {'/'.join(str(w) for w in classifier.sizes['widths'])}, from scratch"
     if classifier.kind == "statistics":
         return f"{classifier.sizes['n_heads']} small nets of {classifier.sizes['hidden']} units that read what can be counted, averaged"
+    if classifier.kind == "similarity":
+        return f"A net of convolutions that sees where music is like itself, {'/'.join(str(w) for w in classifier.sizes['widths'])}, from scratch"
     head = "a small head that reads what can be counted, too" if classifier.counts else "a small head"
     first = _trainings(classifier)[0]
     begun = "The encoder of a language model" if first["arguments"]["pretrained"] else "A net that reads text from scratch"

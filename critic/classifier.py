@@ -28,14 +28,15 @@ from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.files import make_folder, write_whole
 from clara.vocab import Vocab
 from critic.net import from_tensors, where
-from critic.reading import RollReading, StatisticsReading, TextReading, read_piece
+from critic.reading import RollReading, SimilarityReading, StatisticsReading, TextReading, read_piece
 from critic.rolls import RollNet
+from critic.similarity import SimilarityNet
 from critic.statistics_net import StatisticsNet
 
 FORMAT = 1
 LEAST_QUARTERS = 8.0  # of a piece, where windows are longer
-FROZEN, ROLLS, STATISTICS, BLEND = "frozen", "rolls", "statistics", "blend"
-READ_NOTES = ROLLS, STATISTICS  # and no text
+FROZEN, ROLLS, STATISTICS, SIMILARITY, BLEND = "frozen", "rolls", "statistics", "similarity", "blend"
+READ_NOTES = ROLLS, STATISTICS, SIMILARITY  # and no text
 HUMAN, GENERATED = "human", "generated"
 
 
@@ -51,7 +52,7 @@ class Classifier:
     classes : list of str
     window_quarters : length of a window
     temperature : that logits are divided by
-    kind : "tuned", "frozen", "rolls", "statistics" or "blend"
+    kind : "tuned", "frozen", "rolls", "statistics", "similarity" or "blend"
     info : dict with `training`, `versions` and `figures`
     voices : of a blend, list of (Classifier, weight of its log-probabilities)
     encoder : folder of the language model whose encoder it shares on disk, or None
@@ -82,6 +83,10 @@ class Classifier:
             self.net = StatisticsNet(len(self.classes), **self.sizes)
             self._take_weights()
             self.reading = StatisticsReading(self.encoding, self.window_quarters)
+        elif self.kind == SIMILARITY:
+            self.net = SimilarityNet(len(self.classes), **self.sizes)
+            self._take_weights()
+            self.reading = SimilarityReading(self.encoding, self.window_quarters)
         elif self.kind != BLEND:
             self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind, around=self.around)
             self.reading = TextReading(self.encoding, self.vocab, self.window_quarters, self.counts)

@@ -2,7 +2,7 @@
 
 A reading prepares pieces one by one, tells their size, so that pieces of about one length can be judged together, and makes a batch of some.
 
-Contents: `TextReading`, `RollReading`, `StatisticsReading`, `read_piece`, `on_grid`.
+Contents: `TextReading`, `RollReading`, `StatisticsReading`, `SimilarityReading`, `read_piece`, `on_grid`.
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from clara.notes import NoteSequence, mend
 from clara.vocab import spelled
 from critic.net import collate, windows_of
 from critic.rolls import collate_rolls
+from critic.similarity import collate_similarity, compared
 from critic.statistics_net import collate_statistics, counted, counted_by_window
 
 
@@ -77,17 +78,24 @@ class RollReading:
         return collate_rolls(pieces)
 
 
-class StatisticsReading:
-    """What can be counted, stretch by stretch, and how much of each window is in each."""
+class StretchReading:
+    """What is told of each stretch of a piece, and how much of each window is in each.
+
+    Attributes
+    ----------
+    told : function(notes, n_steps, window quarters) -> (one thing for each stretch, cover (n_windows, n_stretches))
+    collate : function that makes a batch of such pieces
+    """
 
     together = 2**12  # stretches
+    told = collate = None
 
     def __init__(self, encoding, window_quarters):
         self.encoding, self.window_quarters = encoding, window_quarters
 
     def prepare(self, words):
         """Words, without control words, as the net's part of a batch."""
-        return counted(*_notes(self.encoding, words), self.window_quarters)
+        return self.told(*_notes(self.encoding, words), self.window_quarters)
 
     def size(self, piece):
         """Of a prepared piece, to be compared with `together`."""
@@ -99,7 +107,20 @@ class StatisticsReading:
 
     def batch(self, pieces):
         """Prepared pieces as what the net is called with."""
-        return collate_statistics(pieces)
+        return self.collate(pieces)
+
+
+class StatisticsReading(StretchReading):
+    """What can be counted."""
+
+    told, collate = staticmethod(counted), staticmethod(collate_statistics)
+
+
+class SimilarityReading(StretchReading):
+    """Where notes are struck, in a batch as pictures of self-similarity."""
+
+    together = 2**8  # stretches, of which a picture has 64 KiB
+    told, collate = staticmethod(compared), staticmethod(collate_similarity)
 
 
 def _notes(encoding, words):

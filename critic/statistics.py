@@ -6,7 +6,7 @@ that read a text or a piano roll have no part that compares what is far apart.
 
 Numbers do not depend on the grid if it holds the notes, but for those that count lengths in twelfths of a quarter.
 
-Contents: `numbers`, `GROUPS`, `N_NUMBERS`, `STRETCH`, `stretches_of`.
+Contents: `numbers`, `GROUPS`, `N_NUMBERS`.
 """
 
 from functools import cache, cached_property
@@ -15,17 +15,16 @@ import numpy as np
 
 from clara.compiled import DOUBLES, DOUBLES2, INTEGER, LONGS, LONGS2, compiled
 from clara.keys import key_of, scale
-from clara.notes import HIGHEST_PIANO, LOWEST_PIANO, crop
+from clara.notes import HIGHEST_PIANO, LOWEST_PIANO
 from critic.measures import shares
+from critic.stretches import STRETCH, TWELFTHS
 
 LOWEST, KEYS = LOWEST_PIANO, HIGHEST_PIANO - LOWEST_PIANO + 1
-TWELFTHS = 12  # of a quarter, that lengths and places are counted in
 LONGEST, WIDEST = 48, 24  # twelfths, semitones: longer and wider ones count with these
 BAR = 4  # quarters
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16)  # quarters, after which music may be like itself
 MOTIFS = (2, 3, 5, 8)  # how many steps of a line make a motif
 LEAP = 7  # semitones, from which on an interval is a leap
-STRETCH = 32  # quarters that are counted together
 N_NUMBERS = 762  # of all groups
 SCALES = np.array([np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) for tonic in range(12)], dtype=float)  # (12, 12)
 
@@ -73,26 +72,6 @@ def numbers(notes):
     """
     music = _Music(notes)
     return np.concatenate([np.ravel(group(music)) for group in GROUPS.values()]).astype(np.float32)
-
-
-def stretches_of(notes, n_steps, quarters=STRETCH):
-    """A piece in parts of some quarters, at least half over one another, the last up to the end; all of it where it is no longer.
-
-    Parameters
-    ----------
-    notes : NoteSequence
-    n_steps : length
-    quarters : of a part
-
-    Returns
-    -------
-    list of (first quarter, NoteSequence); silent parts are left out, unless all are
-    """
-    length = n_steps / notes.steps_per_quarter
-    n = 1 + int(np.ceil(max(0, length - quarters) / (quarters / 2)))
-    firsts = [0] if n == 1 else np.floor(np.linspace(0, length - quarters, n)).astype(int).tolist()
-    parts = [(at, crop(notes, at * notes.steps_per_quarter, (at + quarters) * notes.steps_per_quarter)) for at in firsts] if n > 1 else [(0, notes)]
-    return [(at, part) for at, part in parts if len(part)] or [(0, notes)]
 
 
 def _size(music):

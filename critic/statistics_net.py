@@ -1,6 +1,6 @@
 """A net that reads what can be counted in music (`critic.statistics`), stretch by stretch, to logits.
 
-A piece is counted in stretches of 32 quarters, half over one another; a window's logits are the mean of those of the stretches that it lies in. It
+A piece is counted in stretches of 32 quarters, half over one another (`critic.stretches`); a window's logits are the mean of those of the stretches that it lies in. It
 hears, among the rest, that motifs, chords and rhythms come again.
 
 Contents: `SIZES`, `Standard`, `StatisticsNet`, `counted`, `counted_by_window`, `collate_statistics`.
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from critic.statistics import N_NUMBERS, STRETCH, numbers, stretches_of
+from critic.statistics import N_NUMBERS, numbers
+from critic.stretches import covered
 
 SIZES = {"hidden": 128, "n_heads": 3}  # units of a layer; heads, which learn apart and are averaged
 INPUT_DROPOUT, DROPOUT = 0.1, 0.4
@@ -85,15 +86,8 @@ def counted(notes, n_steps, window_quarters):
     told : float32 (n_stretches, N_NUMBERS)
     cover : float32 (n_windows, n_stretches), as `StatisticsNet.forward` takes it
     """
-    length = n_steps / notes.steps_per_quarter
-    parts = stretches_of(notes, n_steps)
-    begin = window_quarters * np.arange(max(1, round(length / window_quarters)))
-    end = np.r_[begin[1:], length]
-    first = np.array([at for at, _ in parts], dtype=float)
-    cover = (np.minimum(end[:, None], first + STRETCH) - np.maximum(begin[:, None], first)).clip(0)
-    alone = cover.sum(1) == 0  # a window in silence goes with the nearest stretch
-    cover[alone, np.abs(first + STRETCH / 2 - (begin + end)[alone, None] / 2).argmin(1)] = 1
-    return np.stack([numbers(part) for _, part in parts]), (cover / cover.sum(1, keepdims=True)).astype(np.float32)
+    parts, cover = covered(notes, n_steps, window_quarters)
+    return np.stack([numbers(part) for part in parts]), cover
 
 
 def counted_by_window(notes, n_steps, window_quarters):

@@ -2,7 +2,7 @@
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
 learned, in a tenth of the time. With --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
-reads what can be counted: more voices for `critic.blend`. With --frozen and --statistics the head reads both. With --start a critic learns on, of a newer generator, say. Of excerpts by
+reads what can be counted, with --similarity one that sees where music is like itself: more voices for `critic.blend`. With --frozen and --statistics the head reads both. With --start a critic learns on, of a newer generator, say. Of excerpts by
 human and generator comes a critic, of excerpts by composer a composer classifier, with --frozen settled by cross-validation (see `critic.cross_validation`). Where the whole net learns, its best epoch is in the folder as soon as there is one. See `critic.training` for how.
 """
 
@@ -17,6 +17,7 @@ EXAMPLES = """
 python -m critic.train runs/excerpts --pretrained runs/mine --frozen --share --out runs/voice-text
 python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
 python -m critic.train runs/excerpts --statistics --out runs/voice-statistics
+python -m critic.train runs/excerpts --similarity --out runs/voice-similarity
 python -m critic.train runs/newer --start runs/voice-text --epochs 2 --lr 1e-3 --out runs/voice-text-2  # learn on, from other excerpts
 python -m critic.train runs/excerpts --from-scratch --arch wavenet --split other --out runs/judge  # a second opinion
 python -m critic.train runs/composers --pretrained runs/mine --frozen --statistics --out runs/composer  # whom is it like?
@@ -37,6 +38,7 @@ def parser():
     start("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start")
     start("--from-scratch", action="store_true", help="start from no weights")
     start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
+    start("--similarity", action="store_true", help="see self-similarity and no text, starting from no weights")
     net.add_argument("--statistics", action="store_true", help="read what can be counted; alone, starting from no weights, or with --frozen")
     net.add_argument("--start", metavar="FOLDER", help="critic whose weights are the start, alone one that reads text and was tuned, with --rolls one of those; to hear newer generators, too")
     net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
@@ -48,9 +50,9 @@ def parser():
     net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
     net.add_argument("--drop-mult", type=cli.within(0, 3), default=0.3, metavar="X", help="scales all dropouts; those of the encoder")
     fit = p.add_argument_group("training").add_argument
-    fit("--epochs", type=cli.at_least(1), metavar="N", help="passes over the music; each in other keys, without it 4, 8 with --rolls, 15 with --statistics")
+    fit("--epochs", type=cli.at_least(1), metavar="N", help="passes over the music; each in other keys, without it 4, 8 with --rolls or --similarity, 15 with --statistics")
     fit("--lr", type=cli.above(0), metavar="X", help="highest rate; without it 2e-3, 1e-3 with --frozen, 3e-3 with --rolls")
-    fit("--bs", type=cli.at_least(2), metavar="N", help="how many are read side by side; excerpts, without it 32, 64 with --rolls, 512 with --statistics")
+    fit("--bs", type=cli.at_least(2), metavar="N", help="how many are read side by side; excerpts, without it 32, 64 with --rolls or --similarity, 512 with --statistics")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; the head, order, keys and dropout")
@@ -95,11 +97,12 @@ def main(argv=None):
 
 def _refused(args):
     """Why these arguments do not go together, or None."""
-    no = {"one of --pretrained, --from-scratch, --rolls, --statistics, --start is required": not (args.pretrained or args.from_scratch or args.rolls or args.statistics or args.start),
-          "--statistics stands alone or goes with --frozen": args.statistics and (args.from_scratch or args.rolls or args.pretrained and not args.frozen),
+    no = {"one of --pretrained, --from-scratch, --rolls, --statistics, --similarity, --start is required":
+              not (args.pretrained or args.from_scratch or args.rolls or args.statistics or args.similarity or args.start),
+          "--statistics stands alone or goes with --frozen": args.statistics and (args.from_scratch or args.rolls or args.similarity or args.pretrained and not args.frozen),
           "--frozen keeps what --pretrained names": args.frozen and not args.pretrained,
           "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
-          "--start stands alone or goes with --rolls": args.start and (args.pretrained or args.from_scratch or args.statistics or args.frozen),
+          "--start stands alone or goes with --rolls": args.start and (args.pretrained or args.from_scratch or args.statistics or args.similarity or args.frozen),
           "--around goes with a net that reads text and learns as a whole, and is what it was where that has a --start": args.around and (args.frozen or not (args.pretrained or args.from_scratch)),
           "--folds goes with --frozen": args.folds and not args.frozen,
           "--arch goes with --from-scratch": args.arch and not args.from_scratch,
@@ -170,6 +173,7 @@ def _keep(args, made, begun, began, classifier, **figures):
 def _learned(args, table, made, start, begun, device, keep):
     """The classifier of the kind that was asked for, and its figures by cross-validation, {} where it chose by valid."""
     from critic.roll_training import train_rolls
+    from critic.similarity_training import train_similarity
     from critic.statistics_training import train_statistics
     from critic.training import HUMAN, WINDOW, train
 
@@ -183,6 +187,8 @@ def _learned(args, table, made, start, begun, device, keep):
         return train_rolls(table, *start[:2], start=begun, device=device, keep=keep, **passes, **how), {}
     if args.statistics:
         return train_statistics(table, *start[:2], **passes, **how), {}
+    if args.similarity:
+        return train_similarity(table, *start[:2], device=device, keep=keep, **passes, **how), {}
     return train(table, *start, around=begun.around if begun else args.around, dropout=args.dropout, device=device, keep=keep, **passes, **how), {}
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from clara.notes import crop, mend, mend_like, transpose
 from critic import Critic, statistics
-from critic.statistics import BAR, GROUPS, N_NUMBERS, STRETCH, TWELFTHS, numbers, stretches_of
+from critic.statistics import BAR, GROUPS, N_NUMBERS, numbers
 from critic.statistics_net import LEAST_DEVIATION, Standard, counted
+from critic.stretches import STRETCH, TWELFTHS, stretches_of
 
 
 def group(name, notes):

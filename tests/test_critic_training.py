@@ -34,6 +34,7 @@ from critic.excerpts import (
 )
 from critic.roll_training import Rolls, train_rolls
 from critic.rolls import collate_rolls
+from critic.similarity_training import train_similarity
 from critic.statistics import N_NUMBERS
 from critic.statistics_training import train_statistics
 from critic.training import Excerpts, accuracies, auc, calibrated, figures
@@ -264,6 +265,14 @@ def test_a_net_learns_from_statistics(made, corpus):
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
 
+def test_a_net_learns_from_self_similarity(made, corpus):
+    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
+    a, b = (train_similarity(table, corpus.encoding, vocab, quarters=4, epochs=8, bs=8, tell=lambda _: None) for _ in "ab")
+    assert isinstance(a, Critic) and a.kind == "similarity" and figures(a, table)["auc"] > 0.8
+    pieces = [figure(i) for i in range(3)]
+    assert a.score(pieces).tolist() == b.score(pieces).tolist()
+
+
 @pytest.fixture(scope="module")
 def frozen(made, corpus):
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
@@ -414,14 +423,16 @@ def test_the_commands(corpus, tmp_path):
     assert tiny.leave(command.main, argv) == 0 and "reads what can be counted, too" in (tmp_path / "both" / "README.md").read_text()
     argv = [tmp_path / "excerpts", "--statistics", "--window", 4, "--epochs", 1, "--out", tmp_path / "statistics"]
     assert tiny.leave(command.main, argv) == 0 and "what can be counted" in (tmp_path / "statistics" / "README.md").read_text()
-    argv = [*(tmp_path / voice for voice in ("frozen", "rolls", "statistics")), "--excerpts", tmp_path / "excerpts", "--most", 12, "--out", tmp_path / "blend"]
+    argv = [tmp_path / "excerpts", "--similarity", "--window", 4, "--epochs", 1, "--out", tmp_path / "similarity"]
+    assert tiny.leave(command.main, argv) == 0 and "sees where music is like itself" in (tmp_path / "similarity" / "README.md").read_text()
+    argv = [*(tmp_path / voice for voice in ("frozen", "rolls", "statistics", "similarity")), "--excerpts", tmp_path / "excerpts", "--most", 12, "--out", tmp_path / "blend"]
     assert tiny.leave(blend.main, argv) == 0
     assert tiny.leave(blend.main, [*argv[:-1], tmp_path / "even", "--even"]) == 0
     assert all(w > 0 for _, w in Critic.load(tmp_path / "even").voices)
     blended, card = Critic.load(tmp_path / "blend"), (tmp_path / "blend" / "README.md").read_text()
-    assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls", "statistics"] and set(blended.info["figures"]) == {"valid", "test"}
-    assert "A blend of voices" in card and card.count("`python -m critic.") == 5  # excerpts, three voices, the blend
-    assert tiny.leave(blend.main, [tmp_path / "critic", tmp_path / "rolls", *argv[3:5], "--out", tmp_path / "no"]) == 2  # other windows
+    assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls", "statistics", "similarity"] and set(blended.info["figures"]) == {"valid", "test"}
+    assert "A blend of voices" in card and card.count("`python -m critic.") == 6  # excerpts, four voices, the blend
+    assert tiny.leave(blend.main, [tmp_path / "critic", tmp_path / "rolls", *argv[4:6], "--out", tmp_path / "no"]) == 2  # other windows
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "by", "--composers", 2, "--quarters", QUARTERS]) == 0
     assert read_excerpts(tmp_path / "by")[0]["label"].unique().tolist() == ["nobody"]
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "no"]) == 2
@@ -431,6 +442,7 @@ def test_one_start_and_its_own_net(tmp_path, capsys):
     for more, told in (([], "required"), (["--from-scratch", "--pretrained", "x"], "not allowed"), (["--pretrained", "x", "--arch", "wavenet"], "--arch"),
                        (["--rolls", "--statistics"], "stands alone"), (["--pretrained", "x", "--statistics"], "stands alone"),
                        (["--rolls", "--n-hid", 8], "--from-scratch"), (["--start", "x", "--pretrained", "x"], "--start"), (["--start", "x", "--statistics"], "--start"),
+                       (["--similarity", "--statistics"], "stands alone"), (["--similarity", "--rolls"], "not allowed"), (["--start", "x", "--similarity"], "--start"),
                        (["--rolls", "--around", 1], "--around"), (["--start", "x", "--around", 1], "--around"), (["--pretrained", "x", "--frozen", "--around", 1], "--around")):
         assert tiny.leave(command.main, [tmp_path, "--out", tmp_path / "no", *more]) == 2
         assert told in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """A corpus and a model small enough to train and compose within a test.
 
-Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `roll_classifier`, `statistics_classifier`, `learner`, `flags`, `arguments`, `leave`, `answer`.
+Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `roll_classifier`, `statistics_classifier`, `similarity_classifier`, `learner`, `flags`, `arguments`, `leave`, `answer`.
 """
 
 import json
@@ -103,6 +103,18 @@ def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, s
     net = StatisticsNet(len(classes), **sizes)
     return new_classifier("statistics", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
                           window_quarters, 0.5, "statistics")
+
+
+def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
+    """A critic or composer classifier that sees self-similarity and was never trained."""
+    from critic.classifier import new_classifier
+    from critic.similarity import SimilarityNet
+
+    torch.manual_seed(seed)
+    sizes, encoding = {"widths": [4, 6, 8]}, checkpoint().encoding
+    net = SimilarityNet(len(classes), **sizes)
+    return new_classifier("similarity", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
+                          window_quarters, 0.5, "similarity")
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
