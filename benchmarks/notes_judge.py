@@ -1,11 +1,9 @@
-"""Judges that read a list of notes, which no critic does, from scratch, human or generated?
+"""A judge that reads neither text nor piano rolls nor statistics: convolutions along a list of notes and over its self-similarity, from scratch, human or generated?
 
-python benchmarks/notes_judge.py EXCERPTS --out runs/judge-attention --net attention [--split other] [--nets 3]
-python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes
+python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split other] [--nets 3]
 
-EXCERPTS is a folder of critic.excerpts. They share with the critics only the excerpts' making: no language model, and by default other works. A note is told by its key, length, place in the quarter, by
-how many notes are struck with it and its place among them, and by its distance to the note before, in semitones and in time. One net attends from note to note, told how far
-apart both are in time and in pitch, and shares neither input nor architecture with a critic. The other, convolutions along the list, sees self-similarity beside it, as the critic's voice of that kind does
+EXCERPTS is a folder of critic.excerpts. No language model, and by default other works than the critics learned from. A note is told by its key, length, place in the quarter, by how many notes are struck with it and its
+place among them, and by its distance to the note before, in semitones and in time; no critic reads such a list. Beside it, self-similarity as pictures, which one voice of a critic sees, too
 (`critic.similarity`). A piece longer than the excerpts is judged in stretches of their
 length. Several nets, each from another seed, are averaged, which leaves less to chance. For `benchmarks/ranking.py`.
 """
@@ -29,8 +27,6 @@ WIDTH, DILATIONS = 64, (1, 2, 4, 8, 16)
 DROPOUT = 0.2  # within the convolutions; 0.1 learned its excerpts by heart
 LEAST = 0.5  # of an excerpt's notes, a run of which is looked at each time
 PICTURE = (24, 48, 64)  # channels of the convolutions over self-similarity
-HEADS, LAYERS = 4, 3  # of attention
-PERIODS = (3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 768.0), (3.0, 4.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0)  # of the turns, in twelfths of a quarter and in semitones
 TOGETHER = 32  # stretches that are judged at a time
 
 
@@ -61,18 +57,13 @@ class NotesNet(nn.Module):
     def forward(self, told, n_notes):
         """Log-odds human (n,) of what is told, int64 (n, longest, 8), as `told_of` has it, of which the first n_notes, int64 (n,), count."""
         there = (torch.arange(told.shape[1], device=told.device) < n_notes[:, None])[:, :, None]
-        x = F.dropout(embedded(self.embeddings, told), DROPOUT, self.training) * there
+        x = F.dropout(sum(e(told[:, :, i]) for i, e in enumerate(self.embeddings)), DROPOUT, self.training) * there
         for convolution, norm in zip(self.convolutions, self.norms):
             heard = convolution((norm(x) * there).transpose(1, 2)).transpose(1, 2)
             x = (x + F.dropout(F.relu(heard), DROPOUT, self.training)) * there
         mean = x.sum(1) / n_notes[:, None]
         seen = self.picture(alike(told, n_notes))
         return self.head(torch.cat([mean, x.masked_fill(~there, -1e9).amax(1), seen.mean((2, 3)), seen.amax((2, 3))], 1))[:, 0]
-
-
-def embedded(embeddings, told):
-    """What is told of notes, embedded and added up, (n, longest, WIDTH)."""
-    return sum(e(told[:, :, i]) for i, e in enumerate(embeddings))
 
 
 def alike(told, n_notes):
@@ -82,42 +73,6 @@ def alike(told, n_notes):
         at = notes[:n, -1] - notes[0, -1] // COLUMN * COLUMN
         some.append(np.stack([at // COLUMN, at % COLUMN, notes[:n, 0]], 1)[at < COLUMNS * COLUMN])
     return pictures(some, told.device)
-
-
-class AttentionNet(nn.Module):
-    """What is told of notes, embedded and added up, through layers of self-attention that know how far apart two notes are in time and in pitch, by turning queries and keys
-    (Su et al. 2021); mean and largest, two linear layers."""
-
-    def __init__(self):
-        super().__init__()
-        width = HEADS * 2 * sum(map(len, PERIODS))
-        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in SIZES)
-        self.attend = nn.ModuleList(nn.ModuleList([nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)]) for _ in range(LAYERS))
-        self.think = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)) for _ in range(LAYERS))
-        self.head = nn.Sequential(nn.LayerNorm(2 * width), nn.Dropout(0.4), nn.Linear(2 * width, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, 1))
-
-    def forward(self, told, n_notes):
-        """As `NotesNet.forward`."""
-        there = torch.arange(told.shape[1], device=told.device) < n_notes[:, None]
-        phase = torch.cat([told[:, :, i, None] * (2 * torch.pi / torch.tensor(periods, device=told.device)) for i, periods in zip((-1, 0), PERIODS)], 2)
-        turn = [x[:, None] for x in (phase.cos(), phase.sin())]  # (n, 1, longest, pairs)
-        x = F.dropout(embedded(self.embeddings, told), DROPOUT, self.training)
-        for (norm, before, after), think in zip(self.attend, self.think):
-            q, k, v = before(norm(x)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-            heard = F.scaled_dot_product_attention(turned(q, *turn), turned(k, *turn), v, there[:, None, None])
-            x = x + F.dropout(after(heard.transpose(1, 2).flatten(2)), DROPOUT, self.training)
-            x = x + F.dropout(think(x), DROPOUT, self.training)
-        mean = (x * there[:, :, None]).sum(1) / n_notes[:, None]
-        return self.head(torch.cat([mean, x.masked_fill(~there[:, :, None], -1e9).amax(1)], 1))[:, 0]
-
-
-def turned(x, cosine, sine):
-    """Pairs of numbers of x (n, HEADS, longest, 2 * pairs), turned by angles (n, 1, longest, pairs)."""
-    a, b = x.chunk(2, 3)
-    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], 3)
-
-
-NETS = {"convolutions": NotesNet, "attention": AttentionNet}
 
 
 def cut(told, rng):
@@ -143,7 +98,7 @@ class NotesJudge:
 
     Attributes
     ----------
-    nets : list of what `NETS` makes
+    nets : list of NotesNet
     quarters : length of what it learned from
     auc : on held-out works
     """
@@ -154,10 +109,11 @@ class NotesJudge:
     @classmethod
     def load(cls, folder):
         """Read a folder."""
-        learned, told = torch.load(Path(folder) / "notes.pt", weights_only=True), json.loads((Path(folder) / "notes.json").read_text())
-        nets = [NETS[told["arguments"].get("net", "convolutions")]() for _ in learned]
+        learned = torch.load(Path(folder) / "notes.pt", weights_only=True)
+        nets = [NotesNet() for _ in learned]
         for net, weights in zip(nets, learned):
             net.load_state_dict(weights)
+        told = json.loads((Path(folder) / "notes.json").read_text())
         return cls(nets, told["quarters"], told["figures"]["test"]["auc"])
 
     @torch.inference_mode()
@@ -181,12 +137,12 @@ def batches(told, bs, rng):
     return [chunks[i] for i in rng.permutation(len(chunks))]
 
 
-def train(make, pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, device):
+def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, device):
     """The net of the epoch whose running mean of the weights is best on valid."""
     from critic.training import running_mean
 
     torch.manual_seed(seed)
-    rng, net, told = np.random.default_rng(seed), make().to(device), [told_of(p) for p in pieces]
+    rng, net, told = np.random.default_rng(seed), NotesNet().to(device), [told_of(p) for p in pieces]
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * len(batches(told, bs, np.random.default_rng(0))))
     mean = running_mean(net)
@@ -218,7 +174,6 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("excerpts")
     p.add_argument("--out", required=True)
-    p.add_argument("--net", choices=list(NETS), default="convolutions")
     p.add_argument("--split", default="other")
     p.add_argument("--epochs", type=int, default=15)
     p.add_argument("--bs", type=int, default=64)
@@ -243,7 +198,7 @@ def main():
         rows = table[table["split"] == split]
         sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
     device = choose_device(args.device)[0]
-    judge = NotesJudge([train(NETS[args.net], *sets[args.split], *sets["valid"], made["quarters"], args.epochs, args.bs, args.lr, args.seed + 100 * i, device)
+    judge = NotesJudge([train(*sets[args.split], *sets["valid"], made["quarters"], args.epochs, args.bs, args.lr, args.seed + 100 * i, device)
                         for i in range(args.nets)], made["quarters"])
     told = {}
     for split in ("valid", "test"):

@@ -2,7 +2,8 @@
 
 Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
 piano rolls (--rolls), one that reads what can be counted (--statistics), one that sees self-similarity (--similarity). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
-least on valid, so that the sum is calibrated, too. With --even all have one weight, so that who is surest has most to say and none is all but left out. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
+least on valid, so that the sum is calibrated, too. With --least none is below that, with --even all have one weight, so that who is surest has most to say and none is all but left out: a search
+writes what pleases those it asks, and what a voice that is left out would have heard it does not mend. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
 steadier judge together.
 
 Contents: `blend`.
@@ -21,7 +22,7 @@ python -m critic.blend runs/voice-text runs/voice-rolls runs/voice-statistics ru
 """
 
 
-def blend(voices, table, split="valid", even=False):
+def blend(voices, table, split="valid", even=False, least=0.0):
     """Weigh voices by what costs least.
 
     Parameters
@@ -30,6 +31,7 @@ def blend(voices, table, split="valid", even=False):
     table : of `critic.excerpts.read_excerpts`
     split : that is weighed by
     even : whether all have one weight
+    least : that a voice may weigh
 
     Returns
     -------
@@ -57,7 +59,7 @@ def blend(voices, table, split="valid", even=False):
         logp = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         apart = told[:, np.arange(len(labels)), labels] - (np.exp(logp)[None] * told).sum(2)
         return -(weight * logp[np.arange(len(labels)), labels]).sum(), -(apart * weight).sum(1)
-    found = minimize(cost, np.full(len(told), 1 / len(voices)), jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(told))
+    found = minimize(cost, np.full(len(told), max(least, 1 / len(voices))), jac=True, method="L-BFGS-B", bounds=[(least, None)] * len(told))
     weights = np.broadcast_to(found.x, len(voices))
     return type(voices[0]).blended([(voice, round(float(w), 4)) for voice, w in zip(voices, weights)])
 
@@ -68,7 +70,9 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
     music("--excerpts", required=True, metavar="EXCERPTS", help="folder that critic.excerpts wrote; its valid split weighs")
-    music("--even", action="store_true", help="all voices have one weight")
+    how = p.add_argument_group("weights").add_mutually_exclusive_group().add_argument
+    how("--even", action="store_true", help="all voices have one weight")
+    how("--least", type=cli.at_least(0, float), default=0.0, metavar="X", help="that a voice weighs at least")
     music("--most", type=cli.at_least(2), metavar="N", help="of the excerpts of a split; to weigh by and to tell figures of, without it all")
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
@@ -96,7 +100,7 @@ def main(argv=None):
         table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.most)
     kind = Critic if HUMAN in set(table["label"]) else ComposerClassifier
     voices, began = [kind.load(folder) for folder in args.voices], time.perf_counter()
-    out, blended = new_folder(args.out), blend(voices, table, even=args.even)
+    out, blended = new_folder(args.out), blend(voices, table, even=args.even, least=args.least)
     blended.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.blend", *map(str, sys.argv[1:])]),
                                  "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
                                  "minutes": round((time.perf_counter() - began) / 60, 1)},

@@ -86,6 +86,7 @@ class Classifier:
         elif self.kind == SIMILARITY:
             self.net = SimilarityNet(len(self.classes), **self.sizes)
             self._take_weights()
+            self.net.to(memory_format=torch.channels_last).fuse()
             self.reading = SimilarityReading(self.encoding, self.window_quarters)
         elif self.kind != BLEND:
             self.net = from_tensors(self.arch, self.tensors, len(self.classes), self.kind, around=self.around)

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from clara.devices import multiplies_bfloat16
 from clara.notes import HIGHEST_PIANO, LOWEST_PIANO
 from critic.stretches import STRETCH, TWELFTHS, covered
 
@@ -55,8 +57,15 @@ class SimilarityNet(nn.Module):
 
     def judged(self, seen):
         """Logits of each stretch, float32 (n_stretches, n_classes)."""
-        x = self.convolutions(seen)
-        return self.head(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1))
+        x = self.convolutions(seen.to(self.convolutions[0].weight.dtype, memory_format=torch.channels_last))
+        return self.head(torch.cat([x.float().mean((2, 3)), x.amax((2, 3)).float()], 1))
+
+    def fuse(self):
+        """Once learning is over, have the convolutions do what the norms after them do, and in bfloat16 where the processor multiplies it."""
+        pairs = zip(self.convolutions[::3], self.convolutions[1::3])
+        self.convolutions = nn.Sequential(*(layer for pair in pairs for layer in (fuse_conv_bn_eval(*pair), nn.ReLU())))
+        if multiplies_bfloat16():
+            self.convolutions.bfloat16()
 
 
 def struck(notes):

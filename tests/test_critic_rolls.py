@@ -186,6 +186,8 @@ def test_weights_are_what_costs_least(monkeypatch):
     assert isinstance(found, ComposerClassifier)
     assert knows == pytest.approx(np.log(4), abs=0.4)  # where a voice is right four times of five, its odds are four
     assert guesses < 0.2 and wrong == 0
+    best, *least = (w for _, w in blend(voices, table, least=0.25).voices)
+    assert best > knows - 0.1 and min(least) == 0.25
     one, other = (w for _, w in blend([voices[0], voices[0]], table, even=True).voices)
     assert one == other == pytest.approx(knows / 2, abs=0.05)
     loud = np.stack([-np.logaddexp(0, 12 * right - 6), -np.logaddexp(0, 6 - 12 * right)], 1).astype(np.float32)

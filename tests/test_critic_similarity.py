@@ -10,8 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clara.notes import crop, mend, transpose
-from critic import Critic
-from critic.similarity import COLUMN, COLUMNS, KEYS, LAYERS, collate_similarity, compared, pictures, struck
+from critic import Critic, similarity
+from critic.similarity import (
+    COLUMN,
+    COLUMNS,
+    KEYS,
+    LAYERS,
+    SimilarityNet,
+    collate_similarity,
+    compared,
+    pictures,
+    struck,
+)
 from critic.similarity_training import _looked_at
 
 STEP = COLUMN  # of a tune on a grid of twelve, one to a column
@@ -89,6 +99,20 @@ def test_a_run_of_columns_is_that_corner_of_the_picture():
         at = next(k for k in range(COLUMNS) if all((c + k, s, p) in first for c, s, p in run.tolist()))
         assert seen[:, :length, :length] == pytest.approx(whole[:, at:at + length, at:at + length], abs=1e-6)
         assert not seen[:, length:].any() and length >= 16 - 1
+
+
+@pytest.mark.parametrize("bf16, apart", [(False, 1e-5), (True, 5e-3)])
+def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
+    monkeypatch.setattr(similarity, "multiplies_bfloat16", lambda: bf16)
+    torch.manual_seed(0)
+    net, seen = SimilarityNet(2, [4, 6, 8]), pictures([struck(tiny.tune(i, n_notes=90)) for i in range(6)])
+    for _ in range(3):
+        net.train().judged(seen)  # norms learn means and deviations
+    with torch.inference_mode():
+        before = net.eval().judged(seen)
+        net.fuse()
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
+        assert torch.allclose(net.judged(seen), before, atol=apart) and before.std() > 5 * apart
 
 
 @pytest.fixture(scope="module")
