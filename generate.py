@@ -50,7 +50,7 @@ def parser():
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
     music("--qpm", type=cli.within(10, 400), metavar="X", help="tempo; without it the prompt's, or 110")
     freedom = p.add_argument_group("freedom").add_argument
-    freedom("--temperature", type=cli.span, default="0.9:1.2", metavar="X[:Y]",
+    freedom("--temperature", type=cli.span, default="0.85:1.1", metavar="X[:Y]",
             help="0.8 is tame, 1.2 is wild; from X to Y each piece has one of its own, and what ranks them chooses")
     freedom("--top-k", type=cli.at_least(0), default=0, metavar="K", help="only the K likeliest words; 0 for all")
     freedom("--top-p", type=cli.within(1e-6, 1), default=0.98, metavar="P",

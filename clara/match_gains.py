@@ -99,7 +99,7 @@ def parser():
     how("--pieces", type=cli.at_least(1), default=256, metavar="N", help="that are composed each time")
     how("--rounds", type=cli.at_least(1), default=5, metavar="N", help="how often")
     how("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes")
-    how("--temperature", type=cli.span, default="0.9:1.2", metavar="X[:Y]", help="0.8 is tame, 1.2 is wild; as generate.py has it by itself")
+    how("--temperature", type=cli.span, default="0.85:1.1", metavar="X[:Y]", help="0.8 is tame, 1.2 is wild; as generate.py has it by itself")
     how("--top-p", type=cli.within(1e-6, 1), default=0.98, metavar="P", help="only the likeliest words that together have probability P")
     how("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance")
     run = p.add_argument_group("run").add_argument

@@ -5,7 +5,7 @@
 Contents: `BY`, `best_and_worst`.
 """
 
-BY = "critic + fullness + 10 silence"  # what ranks where nothing else is asked for; the critic alone likes thin music, and does not mind a stop
+BY = "critic + 0.5 fullness + 10 silence"  # what ranks where nothing else is asked for; the critic alone likes thin music, and does not mind a stop
 
 
 def __getattr__(name):

@@ -1,6 +1,8 @@
 """What a person asks for on the page."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 import generate
 from clara.errors import BadSetting
 from clara.sampling.strategies import Settings
-from web.wishes import Wish, freedom_settings, models
+from web.wishes import TEMPERATURE, TOP_P, Wish, freedom_settings, models
 
 KNOWN = ("notewise", "chamber")
 
@@ -62,3 +64,9 @@ def test_models_of_ones_own_stand_beside_those_that_come_with_clara(tmp_path):
     (tmp_path / "mine").mkdir()
     found = models([tmp_path / "mine"])
     assert {"notewise", "notewise-large", "chordwise", "chamber", "mine"} == set(found) and found["mine"][1] == tmp_path / "mine"
+
+
+def test_the_page_shows_what_the_slider_means():
+    page = (Path(__file__).parent.parent / "web" / "static" / "page.js").read_text()
+    shown = [json.loads(re.search(rf"\b{name} = (\[.*?\])", page)[1]) for name in ("TEMPERATURE", "TOP_P")]
+    assert [tuple(each) for each in shown] == [TEMPERATURE, TOP_P]

@@ -17,7 +17,7 @@ from clara.sampling.strategies import Settings
 ROOT = Path(__file__).resolve().parent.parent / "pretrained"
 MODELS = {"notewise": "Piano", "notewise-large": "Piano, surer and slower", "chordwise": "Piano, in chords", "chamber": "Violin and piano"}
 FREEDOM = (0, 50, 100)  # of the slider; the middle is what generate.py samples with
-TEMPERATURE, TOP_P = (0.75, 1.05, 1.35), (0.9, 0.98, 1.0)
+TEMPERATURE, TOP_P = (0.7, 0.975, 1.25), (0.9, 0.98, 1.0)
 QUARTERS, CANDIDATES = (8, 256), (1, 256)
 LONGEST_PROMPT = 512  # quarters
 QPM = (20, 300)

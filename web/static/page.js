@@ -4,7 +4,7 @@ import { Keyboard } from "/static/keyboard.js";
 
 const $ = id => document.getElementById(id);
 const KEPT = 8, KEYS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
-const TEMPERATURE = [0.7, 0.95, 1.2], TOP_P = [0.9, 0.98, 1];
+const TEMPERATURE = [0.7, 0.975, 1.25], TOP_P = [0.9, 0.98, 1];
 let prompt = null, running = null, pieces = [];
 
 async function ask(path, body, headers = {}) {
