@@ -87,6 +87,8 @@ def named(judge):
         return f"statistics (AUC {auc:.2f})"
     if judge.kind == "rolls":
         return f"piano rolls, convolutions, from scratch (AUC {auc:.2f})"
+    if judge.kind == "similarity":
+        return f"self-similarity, convolutions, from scratch (AUC {auc:.2f})"
     begun = judge.kind if judge.info["training"]["arguments"]["pretrained"] else "from scratch"
     return f"{judge.encoding.name} {judge.arch}, {begun} (AUC {auc:.2f})"
 
