@@ -26,25 +26,12 @@ STEEPEST = 1.0  # norm of gradients
 
 
 def train_similarity(table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=8, lr=2e-3, bs=64, seed=0, device="cpu", tell=print, keep=None):
-    """Train, keep the best epoch, calibrate.
+    """Train, keep the best epoch, calibrate; parameters and result as `critic.statistics_training.train_statistics`, and
 
     Parameters
     ----------
-    table : of `critic.excerpts.read_excerpts`
-    encoding, vocab : of the text, which is decoded
-    train_split : the split to learn from
-    quarters : of a window, which the excerpts' labels hold for
-    epochs : passes over the excerpts
-    lr : the highest rate
-    bs : excerpts at a time
-    seed : of everything
     device : as `clara.devices.choose_device` takes it
-    tell : function(str) for progress
     keep : function(Critic or ComposerClassifier), called with what is best so far as soon as it is
-
-    Returns
-    -------
-    Critic or ComposerClassifier
     """
     torch.manual_seed(seed)
     rng, classes, device = np.random.default_rng(seed), classes_of(table), choose_device(device)[0]

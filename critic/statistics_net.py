@@ -73,19 +73,7 @@ class StatisticsNet(nn.Module):
 
 
 def counted(notes, n_steps, window_quarters):
-    """A piece as the net reads it.
-
-    Parameters
-    ----------
-    notes : NoteSequence, not empty
-    n_steps : length
-    window_quarters : length of a window; a rest, if shorter than half a window, joins the last
-
-    Returns
-    -------
-    told : float32 (n_stretches, N_NUMBERS)
-    cover : float32 (n_windows, n_stretches), as `StatisticsNet.forward` takes it
-    """
+    """A piece as the net reads it: float32 (n_stretches, N_NUMBERS), and how much of each window is in each stretch, float32 (n_windows, n_stretches); parameters as `critic.stretches.covered`."""
     parts, cover = covered(notes, n_steps, window_quarters)
     return np.stack([numbers(part) for part in parts]), cover
 

@@ -222,15 +222,6 @@ def test_the_mean_of_the_weights_follows_them():
     assert mean.module.weight.item() == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_net_learns_from_rolls(made, corpus):
-    """Figures that come again and again, told from noise."""
-    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
-    a, b = (train_rolls(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
-    assert isinstance(a, Critic) and a.kind == "rolls" and figures(a, table)["auc"] > 0.9
-    pieces = [figure(i) for i in range(3)]
-    assert a.score(pieces).tolist() == b.score(pieces).tolist()
-
-
 def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
     learned = train_rolls(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None)
@@ -257,18 +248,12 @@ def test_a_reader_goes_on_from_what_was_learned(made, corpus, tmp_path):
     assert all(torch.allclose(again.tensors[k].float(), v.float(), atol=1e-3) for k, v in start.tensors.items() if k.startswith("head.") and k.endswith("weight"))
 
 
-def test_a_net_learns_from_statistics(made, corpus):
+@pytest.mark.parametrize("learn, kind", [(train_rolls, "rolls"), (train_statistics, "statistics"), (train_similarity, "similarity")])
+def test_a_net_learns_from_notes(made, corpus, learn, kind):
+    """Figures that come again and again, told from noise."""
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
-    a, b = (train_statistics(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
-    assert isinstance(a, Critic) and a.kind == "statistics" and figures(a, table)["auc"] > 0.9
-    pieces = [figure(i) for i in range(3)]
-    assert a.score(pieces).tolist() == b.score(pieces).tolist()
-
-
-def test_a_net_learns_from_self_similarity(made, corpus):
-    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
-    a, b = (train_similarity(table, corpus.encoding, vocab, quarters=4, epochs=8, bs=8, tell=lambda _: None) for _ in "ab")
-    assert isinstance(a, Critic) and a.kind == "similarity" and figures(a, table)["auc"] > 0.8
+    a, b = (learn(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
+    assert isinstance(a, Critic) and a.kind == kind and figures(a, table)["auc"] > 0.9
     pieces = [figure(i) for i in range(3)]
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
