@@ -69,7 +69,7 @@ class Checkpoint:
     def matching(self):
         """Its MatchModel and the clara.matches.Forms of its words, or None."""
         match = self.match_model()
-        return match and (match, Forms(self.vocab, self.encoding))
+        return match and (match, Forms(self.vocab, self.encoding, voices=match.voice_lines is not None))
 
     def save(self, folder, precision=torch.float16):
         """Write the folder's three files, each whole.

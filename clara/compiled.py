@@ -9,8 +9,8 @@ from functools import cache, wraps
 INTEGER, INTEGERS, PAIRS, BYTES = "int64", 'Array(int64, 1, "A", readonly=True)', 'Array(int64, 2, "A", readonly=True)', 'Array(uint8, 1, "C", readonly=True)'
 FLOATS, FLOATS2, FLOATS3 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
 HALVES2, HALVES3 = "uint16[:,::1]", "uint16[:,:,::1]"
-INT32S, INT32S2 = "int32[::1]", "int32[:,::1]"
-LONGS, LONGS2, LONGS3 = "int64[::1]", "int64[:,::1]", "int64[:,:,::1]"
+INT32S, INT32S2, INT32S4 = "int32[::1]", "int32[:,::1]", "int32[:,:,:,::1]"
+LONGS, LONGS2, LONGS3, LONGS4 = "int64[::1]", "int64[:,::1]", "int64[:,:,::1]", "int64[:,:,:,::1]"
 BYTES1, BYTES2 = "uint8[::1]", "uint8[:,::1]"
 DOUBLES, DOUBLES2, DOUBLES3 = "float64[::1]", "float64[:,::1]", "float64[:,:,::1]"
 

@@ -1,30 +1,34 @@
 """A match model: what a piece has held already comes again, as likely as it does in music.
 
 A recurrent net forgets the bars that a piece comes back to. `clara.matches` finds where a text has said before what it
-says now; here is how much the word that followed then is worth: its odds, as the net has them, are put on a straight line,
+says now, `clara.voices` where its highest and its lowest voice have gone before as they go now; here is how much the word that followed then is worth: its odds, as
+the net has them, are put on a straight line,
 log odds = slope x log odds + height, that was fitted to held-out pieces for each length of match, in the same key and in
-another. All other words share what is left. Matches that reach back to where they are repeated from are left to the net, else
-what is composed turns in circles.
+another. All other words share what is left. First come the words, then the higher voice, then the lower, each with the odds that are left to it. Matches that reach back
+to where they are repeated from are left to the net, else what is composed turns in circles.
 
-What is composed finds fewer matches than music does, since nobody means them, so that at those odds too little of it comes again. While composing they
+What is composed finds fewer matches than music does, since nobody means them, so that at those odds too little of it comes again. While composing those of words
 count for more: as much as `clara.match_gains` found to bring back as much as music does, in the same key and in another.
 
 Sources: the match model of the compressor PAQ (Mahoney 2005), which predicts what followed the longest match and learns what that is worth;
 Platt (1999) for the line; Grave, Joulin and Usunier (2017) for the use of a memory beside a recurrent net.
 
-Contents: `MatchModel`, `Told`, `read`.
+Contents: `MatchModel`, `Told`, `Named`, `read`.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from clara.compiled import BYTES2, DOUBLES, DOUBLES3, FLOATS2, LONGS, LONGS2, compiled
+from clara.compiled import BYTES2, DOUBLES, DOUBLES2, FLOATS2, LONGS, compiled
 from clara.errors import BadSetting
 from clara.evaluate import log_probabilities
 from clara.matches import LENGTH, MOVED, NAMED, Memory
+from clara.voices import VOICES, WAITS, VoiceMemory
 
 LENGTHS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 128)  # in words, of the shortest match that each line is for; shorter ones tell the net nothing
+VOICE_LENGTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 48)  # in notes
+WORDS, OF_VOICES = (2, len(LENGTHS), 2), (VOICES, 2, 2, len(VOICE_LENGTHS), 2)  # shapes of lines
 SURE = 1e-6  # log odds are bounded as though nothing were surer
 PRIOR = np.array([2.0, 0.5])  # precisions of slope and height about 1 and 0: without data a match changes nothing
 NEWTON_STEPS = 50
@@ -37,31 +41,40 @@ class MatchModel:
     Attributes
     ----------
     lines : float64 array (2, len(LENGTHS), 2): slope and height by length, of matches in the same key and of those in another
-    gains : float64 array (2,), what a strength of 1 is while composing, for both; of music that is read it is 1
+    gains : float64 array (2,), what a strength of 1 is while composing, for matches of words in the same key and in another; of music that is read it is 1
+    voice_lines : float64 array (VOICES, 2, 2, len(VOICE_LENGTHS), 2) or None, as `lines`: by voice, whether the word strikes or waits, key and length
     """
 
     lines: np.ndarray
     gains: np.ndarray = field(default_factory=lambda: np.ones(2))
+    voice_lines: np.ndarray = None
 
     @classmethod
     def of(cls, told):
         """From what `told` gave; raises BadSetting where it is nothing of the kind."""
         try:
-            lines = np.array(told["lines"], dtype=np.float64)
-            lengths, gains = tuple(told["lengths"]), np.array(told.get("gains", [1.0, 1.0]), dtype=np.float64)
+            voices = told.get("voices")
+            lines, gains = _checked(told, LENGTHS, WORDS), np.array(told.get("gains", [1.0, 1.0]), dtype=np.float64)
+            found = cls(lines, gains, None if voices is None else _checked(voices, VOICE_LENGTHS, OF_VOICES))
         except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise BadSetting(f"match: not the lines of a match model ({e})") from e
-        if lengths != LENGTHS or lines.shape != (2, len(LENGTHS), 2) or not np.isfinite(lines).all():
-            raise BadSetting(f"match: {lines.shape} numbers for lengths {lengths}, not {(2, len(LENGTHS), 2)} for {LENGTHS}")
         if gains.shape != (2,) or not ((gains > 0) & np.isfinite(gains)).all():
             raise BadSetting(f"match: gains {told['gains']!r}, not two numbers above 0")
-        return cls(lines, gains)
+        return found
 
     @property
     def told(self):
         """For config.json."""
-        gains = {} if (self.gains == 1).all() else {"gains": np.round(self.gains, 4).tolist()}
-        return {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()} | gains
+        told = {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()} | ({} if (self.gains == 1).all() else {"gains": np.round(self.gains, 4).tolist()})
+        return told if self.voice_lines is None else told | {"voices": {"lengths": list(VOICE_LENGTHS), "lines": np.round(self.voice_lines, 4).tolist()}}
+
+    @property
+    def _kinds(self):
+        """Of words and of each voice: lines (n, 2) and the gain of each (n,)."""
+        kinds = [(self.lines.reshape(-1, 2), np.repeat(self.gains, len(LENGTHS)))]
+        for lines in () if self.voice_lines is None else self.voice_lines:
+            kinds.append((lines.reshape(-1, 2), np.ones(lines.size // 2)))
+        return kinds
 
     def bend(self, logits, allowed, memory, strengths, temperatures):
         """Give the words that followed then their odds, in place.
@@ -76,19 +89,25 @@ class MatchModel:
         temperatures : float64 array (n,), by which the logits will be divided; they are for the net's own words, and the odds of a match stay
             what they are in music
         """
-        _bend(logits, allowed, memory.found, np.array(LENGTHS), self.lines, self.gains, np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures))
+        strengths, temperatures = np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures)
+        for (lines, gains), (named, line) in zip(self._kinds, _lines(memory.found, memory.voices and memory.voices.found)):
+            _bend(logits, allowed, named, line, lines, gains, strengths, temperatures)
 
     def nats(self, told):
         """The cost of each word of a piece that was read: float64 (n,), of what `read` gave of it."""
-        slope, height = self._line(told)
-        before = _log_odds(told.named)
-        after = np.where(told.matched, slope * before + height, 0.0)
-        others = told.target - np.log1p(-np.exp(np.minimum(told.named, -SURE))) - np.logaddexp(0, after)  # where it is another word
-        return -np.where(told.matched, np.where(told.hit, -np.logaddexp(0, -after), others), told.target)
+        return self._costs([told])[0]
 
-    def _line(self, told):
-        """Slope and height at each place, (n,) each; anything where there is no match."""
-        return self.lines[told.moved, np.maximum(told.length, 0)].T
+    def _costs(self, pieces, fitted=None):
+        """As `nats`, of some pieces; where `fitted` is a list, lines are fitted to them first, kind by kind, and added to it."""
+        costs = [told.target for told in pieces]
+        odds = [[named.log for named in told.named] for told in pieces]
+        for k, (lines, _) in zip(range(len(pieces[0].named)), self._kinds):
+            if fitted is not None:
+                lines = _fit([(o[k], told.named[k]) for o, told in zip(odds, pieces)], len(lines))
+                fitted.append(lines)
+            for i, told in enumerate(pieces):
+                costs[i], odds[i] = _after(costs[i], odds[i], told.named, k, lines)
+        return [-cost for cost in costs]
 
     @classmethod
     def fit(cls, pieces):
@@ -98,13 +117,35 @@ class MatchModel:
         ----------
         pieces : list of what `read` gave, of music that the net did not learn from
         """
-        moved, length, hit, odds = (np.concatenate(a) for a in zip(*((t.moved[t.matched], t.length[t.matched], t.hit[t.matched],
-                                                                      _log_odds(t.named)[t.matched]) for t in pieces)))
-        lines = np.tile([1.0, 0.0], (2, len(LENGTHS), 1))
-        for key, at in np.ndindex(lines.shape[:2]):
-            here = (moved == key) & (length == at)
-            lines[key, at] = _fitted(odds[here], hit[here])
-        return cls(lines)
+        plain, fitted = cls(np.tile([1.0, 0.0], (*WORDS[:-1], 1)), voice_lines=np.tile([1.0, 0.0], (*OF_VOICES[:-1], 1)) if len(pieces[0].named) > 1 else None), []
+        plain._costs(pieces, fitted)
+        return cls(fitted[0].reshape(WORDS), voice_lines=np.stack(fitted[1:]).reshape(OF_VOICES) if fitted[1:] else None)
+
+
+def _checked(told, lengths, shape):
+    """Lines from what config.json says of words or of voices; raises BadSetting, and others for what has no such parts."""
+    lines = np.array(told["lines"], dtype=np.float64)
+    if tuple(told["lengths"]) != lengths or lines.shape != shape or not np.isfinite(lines).all():
+        raise BadSetting(f"match: {lines.shape} numbers for lengths {told['lengths']}, not {shape} for {lengths}")
+    return lines
+
+
+@dataclass(frozen=True)
+class Named:
+    """What matches of one kind name, at each place of a piece but the last.
+
+    Attributes
+    ----------
+    word : int64 array (n,)
+    log : float64 array (n,), its log probability by the net
+    hit : bool array (n,), whether it is what follows
+    line : int64 array (n,), which line it is for; -1 where there is no match, or one that is too short
+    """
+
+    word: np.ndarray
+    log: np.ndarray
+    hit: np.ndarray
+    line: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -114,19 +155,11 @@ class Told:
     Attributes
     ----------
     target : float64 array (n,), log probability of the word that follows
-    named : float64 array (n,), that of the word that followed the match
-    hit : bool array (n,), whether they are one
-    matched : bool array (n,), whether there is a match of LENGTHS[0] words or more
-    length : int64 array (n,), index into LENGTHS; -1 where it is shorter
-    moved : int64 array (n,), 1 for a match in another key, else 0
+    named : tuple of Named, of words and, where there are any, of each voice
     """
 
     target: np.ndarray
-    named: np.ndarray
-    hit: np.ndarray
-    matched: np.ndarray
-    length: np.ndarray
-    moved: np.ndarray
+    named: tuple
 
 
 def read(reader, pieces, forms, pad_id):
@@ -143,13 +176,21 @@ def read(reader, pieces, forms, pad_id):
     -------
     list of Told
     """
-    found = [Memory.matches(forms, ids[:-1]) for ids in pieces]
-    asked = [np.stack([ids[1:], np.maximum(f[:, NAMED], 0)], axis=1) for ids, f in zip(pieces, found)]
+    found = [_lines(Memory.matches(forms, ids[:-1]), VoiceMemory.matches(forms.voices, ids[:-1]) if forms.voices else None) for ids in pieces]
+    asked = [np.stack([ids[1:], *(np.maximum(word, 0) for word, _ in kinds)], axis=1) for ids, kinds in zip(pieces, found)]
+    return [Told(logs[:, 0], tuple(Named(word, log, word == ids[1:], line) for (word, line), log in zip(kinds, logs[:, 1:].T)))
+            for ids, kinds, logs in zip(pieces, found, log_probabilities(reader, pieces, asked, pad_id))]
+
+
+def _lines(words, voices):
+    """What is named and by which line, int64 (n,) each: of words, as `Memory.matches` tells, int64 (n, 4), and of each voice, as `VoiceMemory.matches`, (n, VOICES, 4) or None."""
+    kinds = [(words, LENGTHS, words[:, MOVED])]
+    if voices is not None:
+        kinds += [(voice, VOICE_LENGTHS, 2 * voice[:, WAITS] + voice[:, MOVED]) for voice in voices.transpose(1, 0, 2)]
     told = []
-    for ids, f, logs in zip(pieces, found, log_probabilities(reader, pieces, asked, pad_id)):
-        length = np.searchsorted(LENGTHS, f[:, LENGTH], side="right") - 1
-        matched = (f[:, NAMED] >= 0) & (length >= 0)
-        told.append(Told(logs[:, 0], logs[:, 1], f[:, NAMED] == ids[1:], matched, length, f[:, MOVED]))
+    for found, lengths, group in kinds:
+        at = np.searchsorted(lengths, found[:, LENGTH], side="right") - 1
+        told.append((np.ascontiguousarray(found[:, NAMED]), np.where((found[:, NAMED] >= 0) & (at >= 0), group * len(lengths) + at, -1)))
     return told
 
 
@@ -159,33 +200,56 @@ def _log_odds(logs):
     return bounded - np.log1p(-np.exp(bounded))
 
 
+def _after(target, logs, named, k, lines):
+    """Log probabilities, (n,) each, of what follows and of what is named by each kind, once the words of kind k have the odds of their lines."""
+    matched, (slope, height) = named[k].line >= 0, lines[np.maximum(named[k].line, 0)].T
+    odds = np.where(matched, slope * _log_odds(logs[k]) + height, 0.0)
+    now = np.where(matched, -np.logaddexp(0, -odds), logs[k])
+    others = np.where(matched, -np.log1p(-np.exp(np.minimum(logs[k], -SURE))) - np.logaddexp(0, odds), 0.0)  # what is added to all others
+    return (np.where(matched & named[k].hit, now, target + others),
+            [np.where(matched & (other.word == named[k].word), now, log + others) for other, log in zip(named, logs)])
+
+
+def _fit(pieces, n):
+    """Lines (n, 2), of (log probabilities (n,), Named) of each piece."""
+    line, hit, odds = (np.concatenate(a) for a in zip(*((named.line, named.hit, _log_odds(logs)) for logs, named in pieces)))
+    return np.stack([_fitted(odds[line == i], hit[line == i]) for i in range(n)])
+
+
 def _fitted(odds, hit):
-    """Slope and height of the line by which some words come as often as told."""
+    """Slope and height of the line by which some words come as often as told: Newton's method, each step halved until it leads down."""
     line, features = np.array([1.0, 0.0]), np.stack([odds, np.ones_like(odds)], axis=1)
+
+    def cost(line):
+        return np.logaddexp(0, np.where(hit, -1, 1) * (features @ line)).sum() + (PRIOR * (line - [1.0, 0.0]) ** 2).sum() / 2
     for _ in range(NEWTON_STEPS):
         chance = 1 / (1 + np.exp(-features @ line))
         slope = features.T @ (hit - chance) - PRIOR * (line - [1.0, 0.0])
         curvature = (features.T * (chance * (1 - chance))) @ features + np.diag(PRIOR)
-        step = np.linalg.solve(curvature, slope)
-        line = line + step * min(1.0, 2 / max(np.abs(step).max(), 1e-12))
+        step, now = np.linalg.solve(curvature, slope), cost(line)
+        while cost(line + step) > now and np.abs(step).max() > SURE:
+            step = step / 2
+        if np.abs(step).max() <= SURE:
+            break
+        line = line + step
     return line
 
 
-@compiled(FLOATS2, BYTES2, LONGS2, LONGS, DOUBLES3, DOUBLES, DOUBLES, DOUBLES)
-def _bend(logits, allowed, found, lengths, lines, gains, strengths, temperatures):
-    """As `MatchModel.bend`."""
+@compiled(FLOATS2, BYTES2, LONGS, LONGS, DOUBLES2, DOUBLES, DOUBLES, DOUBLES)
+def _bend(logits, allowed, named, line, lines, gains, strengths, temperatures):
+    """As `MatchModel.bend`, of one kind: the word that is named in each row, and which line it is for, or -1."""
     for row in range(len(logits)):
-        named, at = found[row, 0], np.searchsorted(lengths, found[row, 1], side="right") - 1
-        if named < 0 or at < 0 or strengths[row] == 0 or not allowed[row, named]:
+        name, at = named[row], line[row]
+        if at < 0 or strengths[row] == 0 or not allowed[row, name]:
             continue
         most, others = -np.inf, 0.0
         for word in range(logits.shape[1]):
-            if allowed[row, word] and word != named and logits[row, word] > most:
+            if allowed[row, word] and word != name and logits[row, word] > most:
                 most = logits[row, word]
         for word in range(logits.shape[1]):
-            if allowed[row, word] and word != named:
+            if allowed[row, word] and word != name:
                 others += np.exp((logits[row, word] - most) / temperatures[row])
-        odds = (logits[row, named] - most) / temperatures[row] - np.log(others)
+        odds = (logits[row, name] - most) / temperatures[row] - np.log(others)
         if np.isfinite(odds):
-            slope, height, gain = lines[found[row, 2], at, 0], lines[found[row, 2], at, 1], gains[found[row, 2]]
-            logits[row, named] += temperatures[row] * strengths[row] * gain * ((slope - 1) * odds + height)
+            slope, height = lines[at]
+            logits[row, name] += temperatures[row] * strengths[row] * gains[at] * ((slope - 1) * odds + height)

@@ -10,6 +10,7 @@ import numpy as np
 
 from clara.compiled import BYTES1, INT32S2, LONGS, LONGS2, LONGS3, compiled
 from clara.vocab import CONTROL_WORDS
+from clara.voices import VoiceMemory, Voices
 
 WORDS_AHEAD = 1024  # room for as many more words at a time
 NAMED, LENGTH, MOVED, AGO = range(4)  # what is told of a match
@@ -22,15 +23,17 @@ class Forms:
     ----------
     vocab : clara.vocab.Vocab
     encoding : whose `transpose_word` knows the music
+    voices : whether to follow outer voices, too, where the words tell them
 
     Attributes
     ----------
     form, tone : int64 arrays (vocab_sz,); how far a word lies above the lowest of its form, in semitones
     moves : uint8 array (vocab_sz,), 0 for words such as waits that are the same in every key
     word_at : int64 array (n_forms, n_tones), the id of a form at a tone; -1 where the vocabulary has none
+    voices : clara.voices.Voices of its words, or None
     """
 
-    def __init__(self, vocab, encoding):
+    def __init__(self, vocab, encoding, voices=True):
         self.form, self.tone = np.zeros((2, len(vocab)), dtype=np.int64)
         self.moves, names = np.zeros(len(vocab), dtype=np.uint8), {}
         for i, word in enumerate(vocab.words):
@@ -40,6 +43,7 @@ class Forms:
             self.form[i] = names.setdefault(word, len(names))
         self.word_at = np.full((len(names), self.tone.max() + 1), -1, dtype=np.int64)
         self.word_at[self.form, self.tone] = np.arange(len(vocab))
+        self.voices = Voices.of(vocab, encoding) if voices else None
 
 
 def _room_below(word, encoding):
@@ -59,6 +63,11 @@ class Memory:
     forms : Forms
     pasts : list of int arrays, what some texts hold already
     rows : int64 array (n,), which of them each of the n texts goes on from
+
+    Attributes
+    ----------
+    found : int64 array (n, 4), as `matches` tells, of the newest word of each
+    voices : clara.voices.VoiceMemory of the texts, or None
     """
 
     def __init__(self, forms, pasts, rows):
@@ -69,18 +78,24 @@ class Memory:
             if len(past):
                 one = slice(i, i + 1)
                 self.found[i] = self._go_on(np.asarray(past)[None], one)[0, -1]
+        self.voices = None
         self.take(rows)
+        self.voices = forms.voices and VoiceMemory(forms.voices, pasts, rows)
 
     def follow(self, ids):
         """Add words: int64 array (n,), one for each text."""
         if self.n_words.max(initial=0) == self.words.shape[1]:
             self.words, self.run, self.shift = (np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.words, self.run, self.shift))
         self.found = self._go_on(ids[:, None], slice(None))[:, 0]
+        if self.voices:
+            self.voices.follow(ids)
 
     def take(self, rows):
         """Go on with some of the texts."""
         self.words, self.run, self.shift, self.n_words, self.found = (
             a[rows] for a in (self.words, self.run, self.shift, self.n_words, self.found))
+        if self.voices:
+            self.voices.take(rows)
 
     def _go_on(self, ids, texts):
         """Add words, int64 (n, m), to some texts; what is found after each, int64 (n, m, 4)."""

@@ -1,6 +1,7 @@
 """What matches are worth: the odds of the words they name, against the definition, and the fit."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.evaluate import nats_per_piece
 from clara.generator import Generator
-from clara.match_model import LENGTHS, MatchModel, Told, read
+from clara.match_model import LENGTHS, OF_VOICES, VOICE_LENGTHS, MatchModel, Named, Told, read
 from clara.matches import Forms, Memory
 from clara.notes import mend
 from clara.sampling.strategies import Settings
@@ -24,6 +25,7 @@ FORMS = Forms(VOCAB, ENCODING)
 PAD = VOCAB.pad
 PLAIN = MatchModel(np.tile([1.0, 0.0], (2, len(LENGTHS), 1)))
 STRONG = MatchModel(np.tile([0.5, 6.0], (2, len(LENGTHS), 1)))
+SINGING = replace(STRONG, voice_lines=np.tile([0.7, 4.0], (*OF_VOICES[:-1], 1)))
 
 
 def piece(notes):
@@ -122,19 +124,31 @@ def test_music_that_is_read_costs_the_same_with_any_gains(reader):
     assert (MatchModel(STRONG.lines, np.array([1.5, 0.5])).nats(told) == STRONG.nats(told)).all()
 
 
-def test_the_cost_is_that_of_the_odds_at_each_place(reader):
+def sung(seed, n=20):
+    """A tune over one accompaniment, and eight notes of it, seven semitones higher, over another."""
+    rng = np.random.default_rng(seed)
+    tune = rng.permutation(np.arange(60, 75))[:n]
+    pitch, start = np.r_[tune, [95], tune[:8] + 7], np.arange(len(tune) + 9) * 12
+    low = rng.integers(30, 45, size=2 * len(start))
+    return mend(np.r_[start, np.arange(len(low)) * 6], np.r_[start + 12, np.arange(len(low)) * 6 + 6], np.r_[pitch, low])[0], tune
+
+
+@pytest.mark.parametrize("model", [STRONG, SINGING], ids=["words", "voices too"])
+def test_the_cost_is_that_of_the_odds_at_each_place(model, reader):
     """Against `bend`, which composing goes by: two implementations of one model."""
-    ids = piece(tiny.ostinato(20))
-    ids = np.concatenate([ids[:40], piece(tiny.tune(1, 8))[1:-1], ids[1:30], ids[-1:]])
+    ids, tunes = piece(tiny.ostinato(20)), piece(sung(2, 15)[0])
+    ids = np.concatenate([ids[:40], piece(tiny.tune(1, 8))[1:-1], ids[1:30], tunes[1:200], tunes[60:120], ids[-1:]])
     told = read(reader, [ids], FORMS, PAD)[0]
-    assert told.matched.sum() > 10 and (told.hit & told.matched).any() and (~told.hit & told.matched).any()
+    for named in told.named[:len(model._kinds)]:
+        matched = named.line >= 0
+        assert matched.sum() > 10 and (named.hit & matched).any() and (~named.hit & matched).any()
     with torch.no_grad():
         logits = reader(torch.from_numpy(ids[None, :-1]), reader.start(1))[0][0].numpy()
     expected = []
     for at in range(len(ids) - 1):
-        after, _ = bent(STRONG, ids[:at + 1], logits[at])
+        after, _ = bent(model, ids[:at + 1], logits[at])
         expected.append(np.logaddexp.reduce(after) - after[ids[at + 1]])
-    assert STRONG.nats(told) == pytest.approx(np.array(expected), abs=1e-3)
+    assert model.nats(told) == pytest.approx(np.array(expected), abs=1e-3)
 
 
 def test_lines_that_change_nothing_cost_what_the_net_costs(reader):
@@ -151,7 +165,7 @@ def drawn(lines, n=4000, seed=0):
     hit = rng.random(n) < 1 / (1 + np.exp(-(slope * odds + height)))
     named = -np.logaddexp(0, -odds)
     others = np.log1p(-np.exp(named)) - np.log(50)
-    return Told(np.where(hit, named, others), named, hit, length >= 0, length, moved)
+    return Told(np.where(hit, named, others), (Named(np.zeros(n, dtype=np.int64), named, hit, np.where(length >= 0, moved * len(LENGTHS) + length, -1)),))
 
 
 def test_the_fit_finds_the_lines_that_words_came_by():
@@ -165,15 +179,43 @@ def test_the_fit_finds_the_lines_that_words_came_by():
 
 def test_without_a_match_to_fit_to_nothing_changes():
     told = drawn(PLAIN.lines, 5)
-    none = Told(told.target, told.named, told.hit, np.zeros(5, dtype=bool), told.length, told.moved)
+    none = Told(told.target, (replace(told.named[0], line=np.full(5, -1)),))
     assert (MatchModel.fit([none]).lines == PLAIN.lines).all()
 
 
 def test_words_that_always_come_do_not_run_away():
     told = drawn(PLAIN.lines, 3000)
-    always = Told(told.named, told.named, np.ones(3000, dtype=bool), told.matched, told.length, told.moved)
+    always = Told(told.named[0].log, (replace(told.named[0], hit=np.ones(3000, dtype=bool)),))
     lines = MatchModel.fit([always]).lines
     assert np.isfinite(lines).all() and np.abs(lines).max() < 20
+
+
+def test_a_voice_gets_the_odds_of_its_line_after_those_of_words():
+    notes, tune = sung(3, 15)
+    ids = piece(notes)[:-1]  # its last quarter is over, the ninth note is due
+    memory = Memory(FORMS, [ids], np.zeros(1, dtype=np.int64))
+    named, length, moved, waits = memory.voices.found[0, 0].tolist()
+    assert (VOCAB.words[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and memory.found[0, 0] != named
+    after, _ = bent(SINGING, ids, LOGITS)
+    words = bent(STRONG, ids, LOGITS)[0]
+    assert log_odds(after, named) == pytest.approx(0.7 * log_odds(words, named) + 4, abs=1e-4)
+
+
+def test_the_fit_is_the_cheapest_for_voices_too(reader):
+    """Against lines on either side of each that has enough to go by."""
+    told = read(reader, [piece(sung(seed, 15)[0]) for seed in range(20)], FORMS, PAD)
+    fitted = MatchModel.fit(told)
+
+    def cost(model):
+        return sum(model.nats(t).sum() for t in told)
+    least, n = cost(fitted), 0
+    assert least < cost(replace(fitted, voice_lines=None))
+    for voice, kind, length in ((0, 1, 0), (0, 1, 2), (1, 0, 0)):
+        for by in (-0.3, 0.3):
+            lines = fitted.voice_lines.copy()
+            lines[voice, 0, kind, length, 1] += by
+            n += cost(replace(fitted, voice_lines=lines)) > least - 0.2
+    assert n == 6
 
 
 def with_match(model=STRONG):
@@ -234,14 +276,17 @@ def test_a_folder_keeps_it(tmp_path):
     assert np.array_equal(Checkpoint.load(tmp_path / "run").match_model().lines, STRONG.lines)
     assert Checkpoint.load(tmp_path / "run").info["match"]["lengths"] == list(LENGTHS)
     assert "gains" not in STRONG.told and (Checkpoint.load(tmp_path / "run").match_model().gains == 1).all()
-    with_match(MatchModel(STRONG.lines, np.array([1.3, 0.9]))).save(tmp_path / "gains")
-    assert Checkpoint.load(tmp_path / "gains").match_model().gains.tolist() == [1.3, 0.9]
+    with_match(replace(SINGING, gains=np.array([1.3, 0.9]))).save(tmp_path / "gains")
+    kept = Checkpoint.load(tmp_path / "gains").match_model()
+    assert kept.gains.tolist() == [1.3, 0.9] and np.array_equal(kept.voice_lines, SINGING.voice_lines)
     tiny.checkpoint().save(tmp_path / "without")
     assert Checkpoint.load(tmp_path / "without").match_model() is None
 
 
 @pytest.mark.parametrize("told", [{}, 7, {"lengths": [4], "lines": [[1, 0]]}, {"lengths": list(LENGTHS), "lines": "none"},
                                   PLAIN.told | {"lengths": list(LENGTHS[:-1])}, PLAIN.told | {"lines": (PLAIN.lines * np.nan).tolist()},
+                                  *(PLAIN.told | {"voices": voices} for voices in (3, {}, SINGING.told["voices"] | {"lengths": list(VOICE_LENGTHS[1:])},
+                                                                                   SINGING.told["voices"] | {"lines": [[1.0, 0.0]]})),
                                   *(PLAIN.told | {"gains": gains} for gains in (1.5, [1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("inf")], ["a", 1.0], None))])
 def test_what_is_no_match_model_is_refused_with_the_file(told, tmp_path):
     tiny.checkpoint().save(tmp_path)
