@@ -12,7 +12,7 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 
 from clara import cli
-from critic import BY
+from critic import BY, BY_CONTINUING, by_itself
 
 SHIPPED = Path(__file__).resolve().parent / "pretrained"
 COMPOSER = "notewise-large"  # of what is shipped
@@ -40,8 +40,9 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from, of a search texts in each block")
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
-    music("--by", default=BY, metavar="SCORES",
-          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, a sum as critic + 0.1 copied, or none")
+    music("--by", metavar="SCORES",
+          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, a sum as critic + 0.1 copied, or none; "
+               f"without it {BY}, after a prompt {BY_CONTINUING}")
     music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     music("--search", action=BooleanOptionalAction,
           help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose")
@@ -102,6 +103,7 @@ def settings_of(args):
 def main(argv=None):
     """Parse, compose, write, report."""
     args = parser().parse_args(argv)
+    args.by = args.by or by_itself(args.prompt)
     with cli.answering(args.json) as answer:
         return _run(args, answer)
 

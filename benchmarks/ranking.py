@@ -171,6 +171,7 @@ def main():
     from clara.corpus import Corpus
     from clara.generator import Generator
     from clara.sampling.strategies import spread
+    from critic import by_itself
     from critic.classifier import Critic
     from critic.measures import collapsed
     from critic.rank import ranked
@@ -179,7 +180,7 @@ def main():
     torch.set_num_threads(args.threads)
     corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
     human, asked = human_excerpts(corpus, args.human, args.quarters, args.seed), generate.parser().parse_args([])
-    by = args.by or asked.by
+    by = args.by or by_itself(not args.free)
     if args.temperature:
         asked.temperature = args.temperature
     settings = partial(spread, generate.settings_of(asked), asked.temperature[1])

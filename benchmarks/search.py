@@ -118,6 +118,7 @@ def main():
     from clara.corpus import Corpus
     from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS, Generator
     from clara.sampling.strategies import spread
+    from critic import by_itself
     from critic.classifier import Critic
     from critic.rank import ranked, totals
     from critic.scores import Judges, weighted
@@ -125,9 +126,9 @@ def main():
     torch.set_num_threads(args.threads)
     rng, began, asked, corpus = np.random.default_rng(args.seed), time.perf_counter(), generate.parser().parse_args([]), Corpus.load(args.corpus)
     human = ranking.human_excerpts(corpus, args.human, args.quarters, args.seed)
-    judges = Judges()
+    by, judges = by_itself(not args.free), Judges()
     judges.critic = Critic.load(args.critic)
-    scores = weighted(asked.by, judges)
+    scores = weighted(by, judges)
     heard = {"the critic itself": judges.critic, **{ranking.named(judge): judge for judge in map(ranking.loaded, args.judges)}}
 
     told, notes, shares, composed = {name: [] for name in heard}, [], [], []
@@ -144,7 +145,7 @@ def main():
     measures, shares = measure_rows(composed, human, rng), np.mean(shares, axis=0)
     for row in rows + measures:
         print(row)
-    settings = {"batches": len(notes), "n": args.n, "by": asked.by, "quarters": args.quarters, "top": args.top, "first": FIRST_QUARTERS, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
+    settings = {"batches": len(notes), "n": args.n, "by": by, "quarters": args.quarters, "top": args.top, "first": FIRST_QUARTERS, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
                 "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
                 "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **settings)

@@ -2,10 +2,16 @@
 
 `Critic` and `ComposerClassifier` of `critic.classifier` can be had from here too.
 
-Contents: `BY`, `best_and_worst`.
+Contents: `BY`, `BY_CONTINUING`, `by_itself`, `best_and_worst`.
 """
 
 BY = "critic + 0.5 fullness + 10 silence"  # what ranks where nothing else is asked for; the critic alone likes thin music, and does not mind a stop
+BY_CONTINUING = "critic + 0.25 fullness + 10 silence"  # the same of what goes on from a prompt, which is as full as music is
+
+
+def by_itself(continuing):
+    """What ranks pieces where nothing else is asked for; of those that go on from a prompt, or begin with nothing."""
+    return BY_CONTINUING if continuing else BY
 
 
 def __getattr__(name):

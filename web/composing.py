@@ -11,7 +11,7 @@ import numpy as np
 
 from clara.errors import BadSetting
 from clara.notes import NoteSequence, crop
-from critic import BY
+from critic import BY, by_itself
 from web.shelf import Piece
 from web.wishes import LONGEST_PROMPT
 
@@ -98,7 +98,7 @@ class Composer:
         BadSetting, NoNotes
             For what cannot be composed.
         """
-        by = BY + (f" + composer:{wish.composer}" if wish.composer else "")
+        by = by_itself(prompt is not None) + (f" + composer:{wish.composer}" if wish.composer else "")
         if wish.composer and wish.composer not in self.composers:
             raise BadSetting(f"no composer {wish.composer!r}; there are {', '.join(self.composers)}")
         prompt = self._on_grid(prompt, wish.prompt_quarters) if prompt is not None else None
