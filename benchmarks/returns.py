@@ -3,9 +3,9 @@
 python benchmarks/returns.py
 
 Human excerpts of test works, and as many pieces from nothing, as long as they and sampled as `generate.py` does, of the net alone (match 0), with its match model
-as it was fitted to music that is read (without gains) and as it composes by itself (match 1). Told are the shares of words after which the last LEAST words or more are a repetition of
-what stood earlier in the same excerpt, in the same key and in another, and of no more than NEAR quarters ago; and the share of pieces that turn in circles:
-more than CIRCLES of their words are of a repetition that reaches back to what it repeats.
+as it was fitted to music that is read (without gains), of words alone and of voices too, and as it composes by itself (match 1). Told are the shares of words after which the last LEAST words or more are a repetition of
+what stood earlier in the same excerpt, in the same key and in another, and of no more than NEAR quarters ago; the shares of notes of both outer voices after which the last LEAST_NOTES or more of that voice
+go as they went earlier; and the share of pieces that turn in circles: more than CIRCLES of their words are of a repetition that reaches back to what it repeats.
 """
 
 import argparse
@@ -15,26 +15,30 @@ import numpy as np
 import record
 from ranking import batches, human_excerpts
 
-LEAST, NEAR, CIRCLES = 16, 4, 0.2  # words, quarters, share of words
+LEAST, LEAST_NOTES, NEAR, CIRCLES = 16, 8, 4, 0.2  # words, notes, quarters, share of words
 BATCH = 64
 
 
 def returns(what, pieces, corpus, forms):
     """What comes again in some pieces, as a row."""
     from clara.matches import AGO, LENGTH, MOVED, Memory
+    from clara.voices import VoiceMemory
 
     rows = []
     for piece in pieces:
         words = corpus.encoding.encode(piece)[0]
         clock = np.cumsum(corpus.encoding.steps(words)) / corpus.encoding.steps_per_quarter
-        found = Memory.matches(forms, corpus.vocab.ids(words))
+        ids = corpus.vocab.ids(words)
+        found, (run, elsewhere) = Memory.matches(forms, ids), VoiceMemory.runs(forms.voices, ids)
         long, moved = found[:, LENGTH] >= LEAST, found[:, MOVED] == 1
         near = clock - clock[np.arange(len(words)) - found[:, AGO]] <= NEAR
         circles = (long & (found[:, LENGTH] >= found[:, AGO])).mean() > CIRCLES
-        rows.append([len(words), (long & ~moved).sum(), (long & moved).sum(), (long & near).sum(), circles])
-    n, same, other, near, _ = np.sum(rows, axis=0)
+        voices = [((run >= LEAST_NOTES) & (elsewhere == key)).sum() for key in (0, 1)]
+        rows.append([len(words), (long & ~moved).sum(), (long & moved).sum(), (long & near).sum(), len(run), *voices, circles])
+    n, same, other, near, notes, sung, sung_elsewhere, _ = np.sum(rows, axis=0)
     return {"what": what, "pieces": len(pieces), "same_key_percent": round(100 * same / n, 1), "other_key_percent": round(100 * other / n, 1),
-            "near_percent": round(100 * near / n, 1), "circles_percent": round(100 * float(np.mean([r[-1] for r in rows])), 1)}
+            "near_percent": round(100 * near / n, 1), "voices_same_key_percent": round(100 * sung / notes, 1), "voices_other_key_percent": round(100 * sung_elsewhere / notes, 1),
+            "circles_percent": round(100 * float(np.mean([r[-1] for r in rows])), 1)}
 
 
 def main():
@@ -57,16 +61,17 @@ def main():
     corpus, generator, asked = Corpus.load(args.corpus), Generator.load(args.model), generate.parser().parse_args([])
     (model, forms), settings = generator.matching, generate.settings_of(asked)
     rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
-    for match, gains in ((0.0, np.ones(2)), (1.0, np.ones(2)), (1.0, model.gains)):
+    none = np.ones(2)
+    for told, match, heard in ((", match 0", 0.0, model), (", words alone", 1.0, replace(model, gains=none, voice_lines=None)), (", words and voices", 1.0, replace(model, gains=none)),
+                               (f", words and voices, gains {model.gains[0]:.2f} and {model.gains[1]:.2f}", 1.0, model)):
         def free(seeds, match=match):
             return spread(replace(settings, match=match), asked.temperature[1], seeds)
-        generator.matching = replace(model, gains=gains), forms
+        generator.matching = heard, forms
         composed = [p for batch in batches(generator, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True) for p in batch]
-        told = f", gains {gains[0]:.2f} and {gains[1]:.2f}" if match else ""
-        rows.append(returns(f"composed, match {match:g}{told}", composed, corpus, forms))
+        rows.append(returns(f"composed{told}", composed, corpus, forms))
     for row in rows:
         print(row, flush=True)
-    record.save("returns", rows, quarters=args.quarters, least_words=LEAST, near_quarters=NEAR)
+    record.save("returns", rows, quarters=args.quarters, least_words=LEAST, least_notes=LEAST_NOTES, near_quarters=NEAR)
 
 
 if __name__ == "__main__":

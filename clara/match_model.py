@@ -17,6 +17,7 @@ Contents: `MatchModel`, `Told`, `Named`, `read`.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from clara.voices import VOICES, WAITS, VoiceMemory
 
 LENGTHS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 128)  # in words, of the shortest match that each line is for; shorter ones tell the net nothing
 VOICE_LENGTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 48)  # in notes
+_OF_WORDS, _OF_NOTES = np.array(LENGTHS), np.array(VOICE_LENGTHS)
 WORDS, OF_VOICES = (2, len(LENGTHS), 2), (VOICES, 2, 2, len(VOICE_LENGTHS), 2)  # shapes of lines
 SURE = 1e-6  # log odds are bounded as though nothing were surer
 PRIOR = np.array([2.0, 0.5])  # precisions of slope and height about 1 and 0: without data a match changes nothing
@@ -68,7 +70,7 @@ class MatchModel:
         told = {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()} | ({} if (self.gains == 1).all() else {"gains": np.round(self.gains, 4).tolist()})
         return told if self.voice_lines is None else told | {"voices": {"lengths": list(VOICE_LENGTHS), "lines": np.round(self.voice_lines, 4).tolist()}}
 
-    @property
+    @cached_property
     def _kinds(self):
         """Of words and of each voice: lines (n, 2) and the gain of each (n,)."""
         kinds = [(self.lines.reshape(-1, 2), np.repeat(self.gains, len(LENGTHS)))]
@@ -91,7 +93,8 @@ class MatchModel:
         """
         strengths, temperatures = np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures)
         for (lines, gains), (named, line) in zip(self._kinds, _lines(memory.found, memory.voices and memory.voices.found)):
-            _bend(logits, allowed, named, line, lines, gains, strengths, temperatures)
+            if line.max() >= 0:
+                _bend(logits, allowed, named, line, lines, gains, strengths, temperatures)
 
     def nats(self, told):
         """The cost of each word of a piece that was read: float64 (n,), of what `read` gave of it."""
@@ -184,13 +187,13 @@ def read(reader, pieces, forms, pad_id):
 
 def _lines(words, voices):
     """What is named and by which line, int64 (n,) each: of words, as `Memory.matches` tells, int64 (n, 4), and of each voice, as `VoiceMemory.matches`, (n, VOICES, 4) or None."""
-    kinds = [(words, LENGTHS, words[:, MOVED])]
+    kinds = [(words, _OF_WORDS, words[:, MOVED])]
     if voices is not None:
-        kinds += [(voice, VOICE_LENGTHS, 2 * voice[:, WAITS] + voice[:, MOVED]) for voice in voices.transpose(1, 0, 2)]
+        kinds += [(voices[:, i], _OF_NOTES, 2 * voices[:, i, WAITS] + voices[:, i, MOVED]) for i in range(VOICES)]
     told = []
     for found, lengths, group in kinds:
-        at = np.searchsorted(lengths, found[:, LENGTH], side="right") - 1
-        told.append((np.ascontiguousarray(found[:, NAMED]), np.where((found[:, NAMED] >= 0) & (at >= 0), group * len(lengths) + at, -1)))
+        at, named = lengths.searchsorted(found[:, LENGTH], side="right") - 1, np.ascontiguousarray(found[:, NAMED])
+        told.append((named, np.where((named >= 0) & (at >= 0), group * len(lengths) + at, -1)))
     return told
 
 
