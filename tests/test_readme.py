@@ -104,7 +104,8 @@ TABLES = {
     "ranking_free_measures": MEASURES,
     "ranking_small_free": JUDGES,
     "ranking_small_free_measures": MEASURES,
-    "returns": "| {what} | {pieces} | {same_key_percent}% | {other_key_percent}% | {near_percent}% | {circles_percent}% |",
+    "returns": ("| {what} | {pieces} | {same_key_percent}% | {other_key_percent}% | {near_percent}% | "
+                "{voices_same_key_percent}% | {voices_other_key_percent}% | {circles_percent}% |"),
     "search": SEARCH,
     "search_measures": SEARCH_MEASURES,
     "search_free": SEARCH,
