@@ -437,6 +437,17 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
     assert texts(tmp_path / "again") == texts(tmp_path / "best")
 
 
+def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
+    argv = ["--model", model, "--quarters", 8, "--no-audio", "--no-pictures", "-n", 3, "--no-search"]
+    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "free"]) == 0
+    assert json.loads((tmp_path / "free" / "run.json").read_text())["by"] == "critic + 0.5 fullness + 10 silence"
+    table = pd.read_csv(tmp_path / "free" / "ranking.csv")
+    assert (table["total"] - table["critic"] - 0.5 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
+    assert tiny.leave(generate.main, [*argv, "--by", "critic", "--out", tmp_path / "asked"]) == 0
+    table = pd.read_csv(tmp_path / "asked" / "ranking.csv")
+    assert (table["total"] - table["critic"]).abs().max() < 1e-3
+
+
 def generate_settings(seed):
     """Those of the command line without flags."""
     from clara.sampling.strategies import spread
