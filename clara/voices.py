@@ -11,6 +11,7 @@ Contents: `Voices`, `VoiceMemory`.
 import numpy as np
 
 from clara.compiled import BYTES1, BYTES2, INT32S4, INTEGER, LONGS, LONGS2, LONGS3, LONGS4, compiled
+from clara.encodings.notewise import Notewise
 
 VOICES = 2  # the highest, the lowest
 NAMED, LENGTH, MOVED, WAITS = range(4)  # what is told of a voice
@@ -51,8 +52,6 @@ class Voices:
     @classmethod
     def of(cls, vocab, encoding):
         """Those of a vocabulary, or None where its words are no keys that are struck and released."""
-        from clara.encodings.notewise import Notewise
-
         return cls(vocab, encoding) if isinstance(encoding, Notewise) else None
 
 
