@@ -24,21 +24,21 @@ UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
 SEARCHED = 5  # the way of searching; another may find other pieces by the same seed
 INSTALLED = "music21:"  # of --mix-human without a folder
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
+REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "drafts", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
 EXAMPLES = """
 python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
 python generate.py -n 256 --top 4 --key "E minor" --seed 7  # four of 256 in a key, and the same again tomorrow
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "searched": None, "matches": None, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
+         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "drafts": 1, "searched": None, "matches": None, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
 
 
 def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
-    music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from, of a search texts in each block")
+    music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from")
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
     music("--by", metavar="SCORES",
           help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, a sum as critic + 0.1 copied, or none; "
@@ -46,6 +46,7 @@ def parser():
     music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     music("--search", action=BooleanOptionalAction,
           help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose")
+    music("--drafts", type=cli.at_least(1), default=2, metavar="N", help="texts that a search writes for each of -n in each block; 1 is quicker, more is better and takes as much longer")
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
@@ -156,7 +157,7 @@ def _run(args, answer):
                               soundfont=args.soundfont, flat=args.flat, pictures=not args.no_pictures, humans=humans,
                               human_scores=_scored(humans, judge), on_piece=bar.update)
     answer |= {"folder": out, "page": out / "index.html", "composed": n, "interrupted": interrupted, "seed": args.seed, "pieces": rows}
-    how = f"a search with {args.n} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
+    how = f"a search with {_texts(args)} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
     print(f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s ({how}), ranked in {ranked - composed:.1f} s, written in "
           f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}")
     if interrupted:
@@ -177,12 +178,12 @@ def _compose(generator, args, prompt, settings, asked, judge):
     stop, samples = Event(), []
     compose = partial(generator.search, partial(_rate, judge, args.threads), top=args.top) if args.search else generator.generate
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
-    batches = range(0, args.n, TOGETHER)
+    batches = range(0, _texts(args), TOGETHER)
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
             for i, first in enumerate(batches):
-                n, seed = min(TOGETHER, args.n - first), args.seed + first
+                n, seed = min(TOGETHER, _texts(args) - first), args.seed + first
                 samples += compose(n, args.quarters, prompt, spread(settings, args.temperature[1], range(seed, seed + n)), seed, args.qpm, **asked,
                                    threads=args.threads, stop=stop, on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
                 if stop.is_set():
@@ -190,6 +191,11 @@ def _compose(generator, args, prompt, settings, asked, judge):
     finally:
         signal.signal(signal.SIGINT, before)
     return samples, stop.is_set()
+
+
+def _texts(args):
+    """How many texts are written at a time, or one after another where there are many."""
+    return args.n * args.drafts if args.search else args.n
 
 
 def _shipped(style):
