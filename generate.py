@@ -157,7 +157,7 @@ def _run(args, answer):
                               soundfont=args.soundfont, flat=args.flat, pictures=not args.no_pictures, humans=humans,
                               human_scores=_scored(humans, judge), on_piece=bar.update)
     answer |= {"folder": out, "page": out / "index.html", "composed": n, "interrupted": interrupted, "seed": args.seed, "pieces": rows}
-    how = f"a search with {_texts(args)} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
+    how = f"a search with {args.n * args.drafts} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
     print(f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s ({how}), ranked in {ranked - composed:.1f} s, written in "
           f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}")
     if interrupted:
@@ -178,12 +178,12 @@ def _compose(generator, args, prompt, settings, asked, judge):
     stop, samples = Event(), []
     compose = partial(generator.search, partial(_rate, judge, args.threads), top=args.top) if args.search else generator.generate
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
-    batches = range(0, _texts(args), TOGETHER)
+    batches, each = range(0, args.n, TOGETHER), args.drafts if args.search else 1
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
             for i, first in enumerate(batches):
-                n, seed = min(TOGETHER, _texts(args) - first), args.seed + first
+                n, seed = each * min(TOGETHER, args.n - first), args.seed + each * first
                 samples += compose(n, args.quarters, prompt, spread(settings, args.temperature[1], range(seed, seed + n)), seed, args.qpm, **asked,
                                    threads=args.threads, stop=stop, on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
                 if stop.is_set():
@@ -191,11 +191,6 @@ def _compose(generator, args, prompt, settings, asked, judge):
     finally:
         signal.signal(signal.SIGINT, before)
     return samples, stop.is_set()
-
-
-def _texts(args):
-    """How many texts are written at a time, or one after another where there are many."""
-    return args.n * args.drafts if args.search else args.n
 
 
 def _shipped(style):

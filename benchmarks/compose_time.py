@@ -27,7 +27,8 @@ COMMANDS = {"8 pieces": ["-n", "8"],
             "8 pieces, with pictures and sound": ["-n", "8"],
             "256 continuations": ["-n", "256", "--no-search", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"],
             "the best 8 of 64, notewise-large": ["--no-search", *LARGE],
-            "a search with 64 texts, notewise-large": LARGE}
+            "the best 8 of 64 by a search, notewise-large": LARGE,
+            "the same, --drafts 1": ["--drafts", "1", *LARGE]}
 
 
 def run(model, words, out):

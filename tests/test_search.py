@@ -194,4 +194,39 @@ def test_where_there_is_something_to_choose_it_searches_by_itself(flags, searche
     argv = ["--model", model, "-n", 12, "--quarters", 8, "--seed", 2, "--no-audio", "--no-pictures", "--out", tmp_path / "out", *flags]
     assert tiny.leave(generate.main, argv) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["search"] is searched
-    assert ("a search with 12 texts" in capsys.readouterr().out) is searched
+    assert ("a search with 24 texts" in capsys.readouterr().out) is searched
+
+
+@pytest.mark.parametrize("drafts, n_texts", [(1, 12), (3, 36)])
+def test_drafts_are_so_many_texts_for_each(drafts, n_texts, model, tmp_path, capsys, monkeypatch):
+    """And so again from run.json; runs of before there were drafts had one."""
+    asked, of = [], Generator.search
+    monkeypatch.setattr(Generator, "search", lambda self, rate, n, *args, **kwargs: asked.append(n) or of(self, rate, n, *args, **kwargs))
+    flags = ["--no-audio", "--no-pictures"]
+    assert tiny.leave(generate.main, ["--model", model, "-n", 12, "--top", 2, "--drafts", drafts, "--quarters", 8, *flags, "--out", tmp_path / "out"]) == 0
+    assert f"a search with {n_texts} texts" in capsys.readouterr().out and asked == [n_texts]
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert told["drafts"] == drafts
+    del told["drafts"]
+    for run in (tmp_path / "out" / "run.json", tmp_path / "before.json"):
+        (tmp_path / "before.json").write_text(json.dumps(told))
+        assert tiny.leave(generate.main, ["--replay", run, *flags, "--out", tmp_path / f"again-{run.stem}"]) == 0
+    assert asked == [n_texts, n_texts, 12]
+
+
+def test_of_many_each_batch_has_texts_of_its_own(model, tmp_path, monkeypatch):
+    asked, of = [], Generator.search
+    monkeypatch.setattr(generate, "TOGETHER", 8)
+
+    def search(self, rate, n, quarters, prompt, settings, seed, *args, **kwargs):
+        asked.append((n, seed, len(settings)))
+        return of(self, rate, n, quarters, prompt, settings, seed, *args, **kwargs)
+    monkeypatch.setattr(Generator, "search", search)
+    argv = ["--model", model, "-n", 12, "--top", 2, "--drafts", 3, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "--out", tmp_path / "out"]
+    assert tiny.leave(generate.main, argv) == 0
+    assert asked == [(24, 5, 24), (12, 29, 12)]
+
+
+def test_drafts_are_at_least_one(model, tmp_path, capsys):
+    assert tiny.leave(generate.main, ["--model", model, "--drafts", 0, "--out", tmp_path / "out"]) == 2
+    assert "--drafts" in capsys.readouterr().err and not (tmp_path / "out").exists()
