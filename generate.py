@@ -46,7 +46,7 @@ def parser():
     music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
     music("--search", action=BooleanOptionalAction,
           help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose")
-    music("--drafts", type=cli.at_least(1), default=2, metavar="N", help="texts that a search writes for each of -n in each block; 1 is quicker, more is better and takes as much longer")
+    music("--drafts", type=cli.at_least(1), default=2, metavar="N", help="texts that a search writes for each of -n in each block; 1 is quicker; with more, pieces are harder to tell from human music")
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
