@@ -22,7 +22,7 @@ SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition
 ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
 UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
-SEARCHED = 5  # the way of searching; another may find other pieces by the same seed
+SEARCHED = 6  # the way of searching; another may find other pieces by the same seed
 INSTALLED = "music21:"  # of --mix-human without a folder
 REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "drafts", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
 EXAMPLES = """

@@ -28,7 +28,7 @@ from clara.vocab import spelled
 
 MUSIC21 = "music21:"
 DEFAULT_QPM = 110.0
-FIRST_QUARTERS, BLOCK_QUARTERS = 8, 2  # of a search, the first block, by which beginnings are chosen, and the others, after which pieces are rated
+FIRST_QUARTERS, BLOCK_QUARTERS = 8, 2  # of a search, the first block, after which beginnings are rated, and the others
 HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
 # In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
 # have no silence longer than 4.3; what a model holds longer it has forgotten.
@@ -161,7 +161,7 @@ class Generator:
         rate : function(list of NoteSequence, what is composed so far) -> floats (n,), more is better
         n : texts that are written at a time
         top : pieces that are wanted, each searched for by itself with its share of the texts
-        first_quarters : length of the first block, by which beginnings are chosen
+        first_quarters : length of the first block, after which beginnings are rated
         block_quarters : length of the others
 
         Returns

@@ -429,7 +429,7 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
     table, best = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("all", "best"))
     assert table["total"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(range(5, 17))
     assert best["seed"].tolist() == table["seed"].tolist()[:3] and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
-    assert (table["total"] - table["critic"] - 0.25 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
+    assert (table["total"] - table["critic"] - 0.4 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
     critic = tiny.classifier()
     piece = Generator(Checkpoint.load(model)).generate(1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s))[0]
     assert critic.score([piece.composed()])[0] == pytest.approx(best["critic"][0], abs=0.02)
@@ -440,9 +440,9 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
 def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
     argv = ["--model", model, "--quarters", 8, "--no-audio", "--no-pictures", "-n", 3, "--no-search"]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "free"]) == 0
-    assert json.loads((tmp_path / "free" / "run.json").read_text())["by"] == "critic + 0.5 fullness + 10 silence"
+    assert json.loads((tmp_path / "free" / "run.json").read_text())["by"] == "critic + 0.7 fullness + 10 silence"
     table = pd.read_csv(tmp_path / "free" / "ranking.csv")
-    assert (table["total"] - table["critic"] - 0.5 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
+    assert (table["total"] - table["critic"] - 0.7 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
     assert tiny.leave(generate.main, [*argv, "--by", "critic", "--out", tmp_path / "asked"]) == 0
     table = pd.read_csv(tmp_path / "asked" / "ranking.csv")
     assert (table["total"] - table["critic"]).abs().max() < 1e-3

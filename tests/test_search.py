@@ -1,6 +1,7 @@
 """Search in blocks: whole texts, the same each time, better than independent ones by what they are rated by."""
 
 import json
+from itertools import pairwise
 from threading import Event
 
 import numpy as np
@@ -29,6 +30,11 @@ def high(pieces):
     return [p.pitch.mean() if len(p) else 0 for p in pieces]
 
 
+def onsets(notes, quarters):
+    """Where and what the notes of the first quarters are."""
+    return tuple((s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < quarters * 12)
+
+
 def sung(encoding):
     """Notes that an encoding holds."""
     return encoding.fit(tiny.tune(1, 30, encoding.steps_per_quarter))[0]
@@ -43,10 +49,12 @@ def generator(request):
 @pytest.mark.parametrize("arch", MODELS)
 def test_each_architecture_finds_higher_music(arch):
     generator = Generator(tiny.checkpoint(arch=arch))
-    found = generator.search(high, 4 * N, QUARTERS, seed=1, top=TOP, **BLOCKS)
-    plain = sorted(high([s.notes for s in generator.generate(4 * N, QUARTERS, seed=1)]))[-TOP:]
-    assert len(found) == TOP and np.mean(high([s.notes for s in found])) > np.mean(plain) + 1
-    assert high([s.notes for s in found]) == sorted(high([s.notes for s in found]), reverse=True)
+    found, plain = [], []
+    for seed in (0, 100, 200):
+        found.append(high([s.notes for s in generator.search(high, 4 * N, QUARTERS, seed=seed, top=TOP, **BLOCKS)]))
+        plain.append(sorted(high([s.notes for s in generator.generate(4 * N, QUARTERS, seed=seed)]))[-TOP:])
+        assert len(found[-1]) == TOP and found[-1] == sorted(found[-1], reverse=True)
+    assert np.mean(found) > np.mean(plain) + 1
 
 
 @pytest.mark.parametrize("prompted", [False, True], ids=["no prompt", "prompt"])
@@ -67,17 +75,18 @@ def test_the_same_each_time_on_any_threads_and_of_own_luck():
     assert [s.words for s in other] != told[0]
 
 
-def test_one_block_is_plain_sampling_in_order():
+def test_one_block_is_plain_sampling_and_the_best_of_each_share():
     generator, rated = Generator(tiny.checkpoint()), []
     found = generator.search(lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, top=N + 1, **BLOCKS)
     assert rated == [N] and [s.seed for s in found] != list(range(7, 7 + N)) and {s.seed for s in found} == set(range(7, 7 + N))
     best = generator.search(high, N, 2, seed=7, top=3, **BLOCKS)
-    assert [s.words for s in best] == [s.words for s in found[:3]]
+    shares = [[s for s in found if (s.seed - 7) % 3 == k] for k in range(3)]  # best first, as found
+    assert [s.words for s in best] == [s.words for s in found if s in [share[0] for share in shares]]
 
 
 @pytest.mark.parametrize("n, top", [(N, TOP), (N, 1), (11, 4), (5, 5), (3, 8)])
 def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
-    """The best of the first block begin a search each; in every block all texts are written, shared among them."""
+    """Texts are shared among as many searches as pieces are wanted; each writes its share in every block and gives its best."""
     generator, seen = Generator(tiny.checkpoint()), []
 
     def rate(pieces):
@@ -85,16 +94,17 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
         return high(pieces)
     found = generator.search(rate, n, QUARTERS, seed=9, top=top, **BLOCKS)
     assert len(found) == min(n, top) and [len(pieces) for pieces in seen] == [n] * 3
+    shares = [[onsets(p, BLOCK) for p in seen[0][k::top]] for k in range(min(n, top))]
 
-    def onsets(notes, quarters=BLOCK):
-        return tuple((s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < quarters * 12)
-    best = {onsets(p) for p in sorted(seen[0], key=lambda p: -p.pitch.mean())[:top]}
-    assert {onsets(s.notes) for s in found} == best
-    shares = [sum(onsets(p) == one for p in seen[1]) for one in best]
-    assert sum(shares) == n and max(shares) - min(shares) <= 1
-    for sample in found:  # each the best of its own
-        own = [p for p in seen[-1] if onsets(p) == onsets(sample.notes)]
-        assert sample.notes.pitch.mean() == pytest.approx(max(high(own)))
+    def its_search(notes):
+        return next(k for k, share in enumerate(shares) if onsets(notes, BLOCK) in share)
+    assert len({b for share in shares for b in share}) == n  # or the searches could not be told from each other
+    for pieces in seen:
+        sizes = np.bincount([its_search(p) for p in pieces])
+        assert len(sizes) == min(n, top) and sizes.max() - sizes.min() <= 1
+    own = [[p.pitch.mean() for p in seen[-1] if its_search(p) == its_search(s.notes)] for s in found]
+    assert [s.notes.pitch.mean() for s in found] == pytest.approx([max(some) for some in own])
+    assert len({its_search(s.notes) for s in found}) == len(found)
 
 
 @pytest.mark.parametrize("quarters, lengths", [(10, [4, 6, 8, 10]), (9, [4, 6, 9]), (5, [5]), (4, [4])])
@@ -117,13 +127,12 @@ def test_each_search_goes_on_from_its_best():
         seen.append(pieces)
         return high(pieces)
     generator.search(rate, N, QUARTERS, seed=9, top=2, **BLOCKS)
-
-    def onsets(notes, quarters):
-        return tuple((s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < quarters * 12)
-    for one in {onsets(p, BLOCK) for p in seen[1]}:
-        own = sorted((p for p in seen[1] if onsets(p, BLOCK) == one), key=lambda p: -p.pitch.mean())
-        went_on = {onsets(p, 2 * BLOCK) for p in seen[2] if onsets(p, BLOCK) == one}
-        assert went_on == {onsets(p, 2 * BLOCK) for p in own[:2]}  # 8 texts, of which a quarter goes on
+    searches = [{onsets(p, BLOCK) for p in seen[0][k::2]} for k in range(2)]
+    for block, (before, after) in enumerate(pairwise(seen), 1):
+        for beginnings in searches:
+            own = sorted((p for p in before if onsets(p, BLOCK) in beginnings), key=lambda p: -p.pitch.mean())
+            went_on = {onsets(p, block * BLOCK) for p in after if onsets(p, BLOCK) in beginnings}
+            assert went_on == {onsets(p, block * BLOCK) for p in own[:2]}  # 8 texts, of which a quarter goes on
 
 
 def test_stopped_it_leaves_nothing_and_refuses_nonsense():

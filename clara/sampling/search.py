@@ -1,8 +1,9 @@
 """Compose in blocks, go on only from what is rated best.
 
-Beam searches side by side, whose steps are blocks of some quarters. All texts are written for a block and rated; of the best of them each begins a
-search of its own, so that no two results are of one beginning. From then on, block by block, each search forks the best of its texts, as often as
-makes as many texts as before, and in the end gives its best. At equal numbers of sampled words that is better than the best of as many independent texts: see `benchmarks/search.py`.
+Beam searches side by side, each with its share of the texts, so that no two results are of one beginning and none has to resemble what is rated
+best of all. Their steps are blocks of some quarters: all texts are written for a block and rated, and each search forks the best of its own, as
+often as makes as many texts as before. In the end each gives its best. At equal numbers of sampled words that is better than the best of as many
+independent texts: see `benchmarks/search.py`.
 
 Contents: `search`.
 """
@@ -21,17 +22,17 @@ def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
 
     Parameters
     ----------
-    first : steps of the first block, by which beginnings are chosen
+    first : steps of the first block, after which beginnings are rated
     block : steps of the others, after which texts are rated; the last takes what is left over
     rate : function(list of lists of ids, prompt and xxeos left out) -> floats (n,), more is better
     top : how many searches there are, each with its share of the texts; no more than texts
 
     Returns
     -------
-    list of at most `top` (lists of ids, prompt and xxeos left out; index of the seed), best first; none where `stop` came
+    list of `top` (lists of ids, prompt and xxeos left out; index of the seed), as many as there are texts at most, best first; none where `stop` came
     """
     n, table = len(seeds), settings_table(settings, len(seeds))
-    start, texts, kept = read(reader, grammar, prompt_ids, steps), [[]], [[0]]
+    start, texts, kept = read(reader, grammar, prompt_ids, steps), [[]], [[0]] * min(top, n)
     ends = [*range(first, steps - block + 1, block), None]
     for at, until in enumerate(ends):
         line = np.arange(n) % len(kept)  # the search of each text; the best first, so that what is left over is theirs
@@ -43,8 +44,6 @@ def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
             return []
         texts = [texts[p] + words for p, words in zip(parents, more)]
         best = np.argsort(-np.asarray(rate(texts)), kind="stable")
-        if at == 0:
-            line[best], best = np.arange(n), best[:top]  # each of the best begins a search
         lines = list(dict.fromkeys(line[best].tolist()))  # the best first
         kept = [[i for i in best.tolist() if line[i] == each] for each in lines]
         if until is None:
