@@ -1,8 +1,8 @@
-"""What `generate.py` does by itself, search guided by the critic, beside the best of independent pieces, which have as many quarters written.
+"""What `generate.py` does by itself, search guided by the critic, beside the best of independent pieces, of as many quarters or, with more of them, of as many words.
 
-python benchmarks/search.py --judges runs/judge-blend runs/judge-notes [--batches 16] [--free]
+python benchmarks/search.py --judges runs/judge-blend runs/judge-notes [--batches 16] [--free] [--independent 192]
 
-Each prompt of a test work is continued, or with --free a piece begun from nothing, by independent pieces and by a search with as many texts, --drafts for each of -n; of the former the best 8, as generate.py ranks, and what the latter gives are
+Each prompt of a test work is continued, or with --free a piece begun from nothing, by independent pieces, and by a search with --drafts texts for each of -n; there are as many of the former as texts, or --independent; of them the best 8, as generate.py ranks, and what the latter gives are
 judged by critics that learned from other works. Percentiles are among the independent pieces of each prompt's own
 batch; differences are of log-odds; the AUC is that of human excerpts of test works, as long as they, against the best; then how near the best of both and as many independent
 pieces at random are to the human ones in the measures of `critic.measures`. Intervals are of 95 %, by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
@@ -44,15 +44,16 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
             continue
         n_batches += 1
         first = (0 if args.free else PROMPT) + SEAM
-        how = {"n": args.n * args.drafts, "quarters": SEAM + args.quarters + ENDING, "prompt": prompt if len(prompt) else None, "threads": args.threads}
+        how = {"quarters": SEAM + args.quarters + ENDING, "prompt": prompt if len(prompt) else None, "threads": args.threads}
         found, rated = {}, []
 
         def rate_and_keep(some, rated=rated):
             rated.append(some)
             return rate(some)
-        for way, compose in zip(WAYS, (generator.generate, partial(generator.search, rate_and_keep, top=args.top))):
+        n_texts = args.n * args.drafts
+        for way, n, compose in zip(WAYS, (args.independent or n_texts, n_texts), (generator.generate, partial(generator.search, rate_and_keep, top=args.top))):
             seed = int(rng.integers(2**31))
-            found[way] = compose(**how, seed=seed, settings=settings(range(seed, seed + args.n * args.drafts)))
+            found[way] = compose(n=n, **how, seed=seed, settings=settings(range(seed, seed + n)))
         written = {"plain": sum(len(s.composed()) for s in found["plain"]),
                    "search": sum(int((p.start >= step * (block and FIRST_QUARTERS + (block - 1) * BLOCK_QUARTERS)).sum()) for block, some in enumerate(rated) for p in some)}
         yield {way: [crop(s.notes, first * step, (first + args.quarters) * step) for s in some] for way, some in found.items()}, written
@@ -106,6 +107,7 @@ def main():
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--drafts", type=int, default=2)
+    p.add_argument("--independent", type=int, default=0, help="pieces that the best are chosen from without a search; 0: as many as the search has texts")
     p.add_argument("--top", type=int, default=8)
     p.add_argument("--quarters", type=int, default=32)
     p.add_argument("--human", type=int, default=512)
@@ -146,7 +148,7 @@ def main():
     measures, shares = measure_rows(composed, human, rng), np.mean(shares, axis=0)
     for row in rows + measures:
         print(row)
-    settings = {"batches": len(notes), "n": args.n, "drafts": args.drafts, "by": by, "quarters": args.quarters, "top": args.top, "first": FIRST_QUARTERS, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
+    settings = {"batches": len(notes), "n": args.n, "drafts": args.drafts, "independent": args.independent or args.n * args.drafts, "by": by, "quarters": args.quarters, "top": args.top, "first": FIRST_QUARTERS, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
                 "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
                 "minutes": round((time.perf_counter() - began) / 60, 1)}
     record.save(args.name, rows, **settings)
