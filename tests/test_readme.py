@@ -110,6 +110,8 @@ TABLES = {
     "search_measures": SEARCH_MEASURES,
     "search_free": SEARCH,
     "search_free_measures": SEARCH_MEASURES,
+    "search_words": SEARCH,
+    "search_words_measures": SEARCH_MEASURES,
     "rank_speed": "| {what} | {pieces} | {seconds:.2f} | {times_fastai:g} |",
     "compose_time": "| {what} | {words:,} | {seconds:g} | {best:g} |",
 }
