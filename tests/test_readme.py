@@ -154,6 +154,9 @@ def test_the_summary_is_what_is_on_file():
     for name in ("search", "search_free"):
         found = [", ".join(f"{row[f'{way}_percentile']:.0f}" for row in rows(name)[1:8]) for way in ("search", "plain")]
         assert "| {} | the best 8 of 128 independent ones: {} |".format(*found) in README
+    free, continuing = ([f"{r['search_auc'] + 1e-9:.2f}" for r in rows(name)] for name in ("search_free", "search"))  # halves rounded up
+    assert "(from nothing AUC {4}, {5}, {3}, {6} and {1};".format(*free) in README and f"often ({free[2]});" in README
+    assert f"(own kind {continuing[1]}, others {continuing[2]})" in README and f"AUC of {free[2]} and, after a prompt, {continuing[2]}." in (ROOT / "CHANGELOG.md").read_text()
     assert "{:g} s, {:g} s |".format(*(r["seconds"] for r in rows("compose_time") if "large" in r["what"])) in README
     whole = {r["what"]: r["seconds"] for r in rows("compose_time")}
     assert f"| {whole['8 pieces']:g} s, {whole['256 continuations']:g} s |" in README
