@@ -48,11 +48,11 @@ def main():
     args = p.parse_args()
     import torch
 
-    from clara.corpus import Corpus
-    from clara.dataloaders import SHIFTS, PieceLoader
-    from clara.evaluate import nats_per_piece
+    from clara.data.corpus import Corpus
+    from clara.data.dataloaders import SHIFTS, PieceLoader
+    from clara.encodings.vocab import transposition_tables
     from clara.models import architecture
-    from clara.vocab import transposition_tables
+    from clara.models.likelihood import nats_per_piece
 
     torch.set_num_threads(1)
     corpus, rows = Corpus.load(args.corpus), []

@@ -12,7 +12,7 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
 
     Parameters
     ----------
-    loader : clara.dataloaders.PieceLoader, in all keys
+    loader : clara.data.dataloaders.PieceLoader, in all keys
     arch : name in `clara.models.MODELS`
     config : its sizes and dropouts
     vocab_sz, pad_id : of the vocabulary
@@ -29,10 +29,10 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
     from fastai.callback.core import Callback, CancelFitException
     from fastai.data.core import DataLoaders
 
-    from clara.dataloaders import PieceLoader
-    from clara.learner import music_learner
+    from clara.data.dataloaders import PieceLoader
     from clara.models import architecture
-    from clara.transfer import log_frequencies
+    from clara.training.init_weights import log_frequencies
+    from clara.training.learner import music_learner
 
     class Budget(Callback):
         """Set the rate by the share that is gone, and stop when all is."""

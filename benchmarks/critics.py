@@ -31,7 +31,7 @@ def odds(critic, pieces):
 
 def told_apart(scores, human):
     """AUC and accuracy at even odds."""
-    from critic.training import auc
+    from critic.evaluation import auc
 
     ok = ~np.isnan(scores)
     return {"auc": round(auc(scores[ok & human], scores[ok & ~human]), 3), "accuracy": round(float(((scores > 0) == human)[ok].mean()), 3)}
@@ -39,7 +39,7 @@ def told_apart(scores, human):
 
 def setting_rows(name, critic, table):
     """AUC and accuracy for all, for what is sampled as `generate.py` does by itself, and for each value of each sampling setting."""
-    from critic.excerpts import USUAL_TEMPERATURES, USUAL_TOP_P
+    from critic.data.human_vs_generated import USUAL_TEMPERATURES, USUAL_TOP_P
 
     scores, human = odds(critic, table["words"].tolist()), (table["label"] == "human").to_numpy()
     rows = [{"critic": name, "setting": "all", "generated": int((~human).sum()), **told_apart(scores, human)}]
@@ -65,7 +65,7 @@ def _changes(quarters):
     """Ways to change an excerpt without a change of who wrote it, by name."""
     from dataclasses import replace
 
-    from clara.notes import crop, mend_like, transpose
+    from clara.music.notes import crop, mend_like, transpose
 
     def regrid(notes):
         step = notes.steps_per_quarter // 4
@@ -89,8 +89,8 @@ def _comes_again(notes, n=5):
 
 def guard_rows(critic, table, quarters):
     """AUC and accuracy where all excerpts are changed alike, then against human excerpts with shuffled bars."""
-    from critic.damages import DAMAGES
-    from critic.training import auc
+    from critic.data.corruptions import DAMAGES
+    from critic.evaluation import auc
 
     human, rng = (table["label"] == "human").to_numpy(), np.random.default_rng(0)
     pieces = [critic.encoding.decode(words)[0] for words in table["words"]]
@@ -115,8 +115,8 @@ def guard_rows(critic, table, quarters):
 
 def composer_rows(folder, classifier, table):
     """Accuracies by excerpt and by piece; the confusion matrix of pieces is drawn."""
-    from clara.plots import plot_confusion
-    from critic.training import by_excerpt_and_piece, mean_of
+    from clara.rendering.plots import plot_confusion
+    from critic.evaluation import by_excerpt_and_piece, mean_of
 
     def row(works, some, figures):
         return {"classifier": folder, "composers": len(classifier.classes), "works": works, "excerpts": len(some), "pieces": some["piece"].nunique(), **figures}
@@ -159,7 +159,7 @@ def main():
     import torch
 
     from critic.classifier import ComposerClassifier, Critic
-    from critic.excerpts import read_excerpts
+    from critic.data.table import read_excerpts
 
     torch.set_num_threads(args.threads)
     pairs, rows, more = list(zip(args.folders[::2], args.folders[1::2])), [], []

@@ -22,7 +22,7 @@ CHUNK = 20  # files that one reader takes before the next has its turn
 def clara_text(name):
     """A function from a path to a text."""
     from clara.encodings import make
-    from clara.midi import read_midi
+    from clara.music.midi import read_midi
 
     encoding = make({"encoding": name})
     steps = encoding.steps_per_quarter

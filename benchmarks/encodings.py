@@ -62,7 +62,7 @@ SPELLINGS = [*((12, name) for name in ("notewise", "ends last", "descending", "b
 
 def read(corpus, split, steps_per_quarter):
     """The NoteSequences of a split."""
-    from clara.midi import read_midi
+    from clara.music.midi import read_midi
 
     return [read_midi(path, steps_per_quarter=steps_per_quarter)[0] for path in corpus.rows(split)["source"]]
 
@@ -82,11 +82,11 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
     """Train one spelling and give its row."""
     import torch
 
-    from clara.corpus import Corpus
-    from clara.dataloaders import SHIFTS, PieceLoader
-    from clara.evaluate import nats_per_piece
+    from clara.data.corpus import Corpus
+    from clara.data.dataloaders import SHIFTS, PieceLoader
+    from clara.encodings.vocab import Vocab, transposition_tables
     from clara.models import awd_lstm
-    from clara.vocab import Vocab, transposition_tables
+    from clara.models.likelihood import nats_per_piece
 
     torch.set_num_threads(1)
     corpus = Corpus.load(folder)

@@ -20,10 +20,10 @@ import numpy as np
 import record
 
 from clara.encodings import make
+from clara.encodings.vocab import SHIFTS
 from clara.errors import ClaraError
-from clara.midi import read_midi
-from clara.notes import fold, mend, transpose
-from clara.vocab import SHIFTS
+from clara.music.midi import read_midi
+from clara.music.notes import fold, mend, transpose
 
 FORMS = [{"encoding": "chordwise", "holds": True}, {"encoding": "notewise"}, {"encoding": "notewise", "steps_per_quarter": 4},
          {"encoding": "chamber"}, {"encoding": "melodywise"}]

@@ -25,7 +25,7 @@ def before(encoding, text, quarter):
 
 def cost(generator, words, start, end):
     """Nats per quarter of the words that lie between two quarters, given all before them, for each text."""
-    from clara.evaluate import nats_per_piece
+    from clara.models.likelihood import nats_per_piece
 
     nats = []
     for until in (end, start):
@@ -44,10 +44,10 @@ def main():
     args = p.parse_args()
     import torch
 
-    from clara.corpus import Corpus
+    from clara.data.corpus import Corpus
     from clara.generator import Generator
-    from clara.notes import crop
-    from clara.sampling.strategies import Settings
+    from clara.music.notes import crop
+    from clara.sampling.settings import Settings
 
     torch.set_num_threads(1)
     generator, corpus = Generator.load(args.model), Corpus.load(args.corpus)

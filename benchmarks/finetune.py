@@ -27,7 +27,7 @@ def prepare(folder, out, n_pieces):
     import numpy as np
     import pandas as pd
 
-    from clara.corpus import MANIFEST, read_manifest
+    from clara.data.corpus import MANIFEST, read_manifest
     from data_prep.corpora import expand
     from data_prep.encode import encode_corpus
 
@@ -45,7 +45,7 @@ def prepare(folder, out, n_pieces):
 
 def told_by(argv):
     """train.py with these flags; minutes."""
-    import train
+    from clara_app import train
 
     began = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -65,11 +65,11 @@ def main():
     sys.path.insert(0, str(ROOT))
     import torch
 
+    from clara.adapter import Style
     from clara.checkpoint import Checkpoint, weights_hash
-    from clara.corpus import Corpus
-    from clara.evaluate import nats_per_quarter
-    from clara.light import STYLE
-    from clara.style import Style
+    from clara.data.corpus import Corpus
+    from clara.models.likelihood import nats_per_quarter
+    from clara.training.adapter_tuning import STYLE
 
     torch.set_num_threads(args.threads)
     rows = []

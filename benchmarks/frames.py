@@ -19,7 +19,7 @@ import torch
 from fastai.text.models.awdlstm import RNNDropout
 from torch import nn
 
-from clara.models.merged import MergedAWD
+from clara.models.fast_lstm import MergedAWD
 
 N_KEYS = 88
 FRAME, BEGIN, PAD = N_KEYS, N_KEYS + 1, N_KEYS + 2  # words after the keys; PAD is never read as music

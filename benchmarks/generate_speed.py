@@ -30,8 +30,8 @@ def net():
     """A checkpoint of the full size, untrained."""
     from clara.checkpoint import Checkpoint
     from clara.encodings.notewise import Notewise
+    from clara.encodings.vocab import Vocab
     from clara.models import awd_lstm
-    from clara.vocab import Vocab
 
     torch.manual_seed(0)
     vocab = Vocab.of(Notewise())
@@ -43,7 +43,7 @@ def net():
 def clara(checkpoint, threads):
     """A function that composes n texts and gives words and seconds."""
     from clara.generator import Generator
-    from clara.sampling.strategies import Settings
+    from clara.sampling.settings import Settings
 
     generator = Generator(checkpoint)
 
@@ -132,7 +132,7 @@ def price(folder, corpus):
     import torch.nn.functional as F
 
     from clara.checkpoint import Checkpoint
-    from clara.corpus import Corpus
+    from clara.data.corpus import Corpus
     from clara.sampling.int8 import Int8Net, Int8Stepper
 
     reader = Checkpoint.load(folder).reader()

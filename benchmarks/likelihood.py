@@ -6,7 +6,7 @@ Each piece of the valid and test splits is read from xxbos to xxeos by the weigh
 are stored. A corpus is a folder that data_prep.encode wrote; the shipped model's is made by
 python -m data_prep.encode MIDI/piano --exclude hanon sousa --out data/notewise-12
 --without adds a row for each split that holds such a piece, without it. Beside the net alone stands the net with its match
-model, which was fitted to valid pieces: `clara.match_model`.
+model, which was fitted to valid pieces: `clara.repeats.model`.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import numpy as np
 import record
 
 from clara.checkpoint import Checkpoint
-from clara.corpus import Corpus
-from clara.match_model import read
-from clara.matches import Forms
+from clara.data.corpus import Corpus
+from clara.repeats.finder import Forms
+from clara.repeats.model import read
 
 
 def measure(checkpoint, corpus, split, without):

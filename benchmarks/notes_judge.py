@@ -4,7 +4,7 @@ python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split other]
 
 EXCERPTS is a folder of critic.excerpts. No language model, and by default other works than the critics learned from. A note is told by its key, length, place in the quarter, by how many notes are struck with it and its
 place among them, and by its distance to the note before, in semitones and in time; no critic reads such a list. Beside it, self-similarity as pictures, which one voice of a critic sees, too
-(`critic.similarity`). A piece longer than the excerpts is judged in stretches of their
+(`critic.nets.self_similarity`). A piece longer than the excerpts is judged in stretches of their
 length. Several nets, each from another seed, are averaged, which leaves less to chance. For `benchmarks/ranking.py`.
 """
 
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from critic.similarity import COLUMN, COLUMNS, pictures
+from critic.nets.self_similarity import COLUMN, COLUMNS, pictures
 
 LOWEST, KEYS, LONGEST, WIDEST, MOST = 21, 88, 48, 24, 8
 SIZES = (KEYS, LONGEST + 1, 12, MOST + 1, MOST + 1, 2 * WIDEST + 1, LONGEST + 1)  # of what is told of a note
@@ -119,7 +119,7 @@ class NotesJudge:
     @torch.inference_mode()
     def score(self, pieces):
         """Log-odds human, float32 (n,), of n NoteSequences at 12 steps per quarter."""
-        from critic.stretches import stretches_of
+        from critic.features.segments import stretches_of
 
         parts = [[told_of(part) for _, part in stretches_of(p, int(p.end.max()), self.quarters)] for p in pieces]
         told = [part for each in parts for part in each]
@@ -139,7 +139,7 @@ def batches(told, bs, rng):
 
 def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, device):
     """The net of the epoch whose running mean of the weights is best on valid."""
-    from critic.training import running_mean
+    from critic.training.common import running_mean
 
     torch.manual_seed(seed)
     rng, net, told = np.random.default_rng(seed), NotesNet().to(device), [told_of(p) for p in pieces]
@@ -188,8 +188,8 @@ def main():
     from clara.devices import choose_device
     from clara.files import new_folder
     from critic.classifier import HUMAN
-    from critic.excerpts import read_excerpts
-    from critic.training import auc
+    from critic.data.table import read_excerpts
+    from critic.evaluation import auc
 
     torch.set_num_threads(args.threads)
     table, made = read_excerpts(args.excerpts)

@@ -37,8 +37,8 @@ class Trees:
         """From n NoteSequences and bool array (n,); a part of each is learned from, too."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        from critic.statistics import numbers
-        from critic.statistics_training import part_of
+        from critic.features.descriptors import numbers
+        from critic.training.descriptors import part_of
 
         rng = np.random.default_rng(seed)
         some = [(part, label) for piece, label in zip(pieces, human) for part in (piece, part_of(piece, rng)) if len(part)]
@@ -48,8 +48,8 @@ class Trees:
 
     def score(self, pieces):
         """Log-odds human, float32 (n,), of n NoteSequences; the mean over stretches of those that are longer."""
-        from critic.statistics import numbers
-        from critic.stretches import stretches_of
+        from critic.features.descriptors import numbers
+        from critic.features.segments import stretches_of
 
         told = [np.stack([numbers(part) for _, part in stretches_of(p, int(p.end.max()))]) for p in pieces]
         odds = self.model.decision_function(np.concatenate(told))
@@ -105,8 +105,8 @@ def main():
     from clara import encodings
     from clara.files import new_folder
     from critic.classifier import HUMAN
-    from critic.excerpts import read_excerpts
-    from critic.training import auc
+    from critic.data.table import read_excerpts
+    from critic.evaluation import auc
 
     torch.set_num_threads(args.threads)
     table, made = read_excerpts(args.excerpts)

@@ -22,11 +22,11 @@ def main():
     import torch
     from safetensors.torch import load_file
 
-    from clara.callbacks import STATE
     from clara.checkpoint import Checkpoint
-    from clara.corpus import Corpus
-    from clara.evaluate import nats_per_quarter
+    from clara.data.corpus import Corpus
     from clara.models import architecture
+    from clara.models.likelihood import nats_per_quarter
+    from clara.training.callbacks import STATE
 
     torch.set_num_threads(1)
     rows = []

@@ -56,7 +56,7 @@ def main():
     import torch
 
     from clara.generator import Generator
-    from clara.sampling.strategies import Settings
+    from clara.sampling.settings import Settings
     from critic.classifier import Critic
 
     torch.set_num_threads(1)

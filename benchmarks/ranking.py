@@ -5,7 +5,7 @@ python benchmarks/ranking.py --judges runs/judge-blend runs/judge-notes [--batch
 A batch is 64 continuations of one prompt of a test work, or, with --free, 64 pieces from nothing, as
 `generate.py` samples them; prompt, seam and ending are cut off as in the excerpts, and --quarters are left, as many as `generate.py` composes by itself. Of each judge: the mean percentile of the best 8 among their 64
 (chance: 50), and how well it tells human excerpts of test works, as long as they, from them (AUC; 0.5: not at all), beside all samples unranked. Likelihood under a
-model of another encoding is one more judge. Then, for the measures of `critic.measures`, how near the best and as many at
+model of another encoding is one more judge. Then, for the measures of `critic.features.measures`, how near the best and as many at
 random, the mean of DRAWS draws, are to the human excerpts. Intervals are of 95 %, by bootstrap over batches.
 """
 
@@ -34,8 +34,8 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
 
     `settings` is a function of the seeds of a batch that gives the settings of each piece.
     """
-    from clara.notes import crop
-    from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
+    from clara.music.notes import crop
+    from critic.data.table import ENDING, PROMPT, SEAM, Pieces
 
     pieces, rng = Pieces(corpus), np.random.default_rng(seed)
     step, found = corpus.encoding.steps_per_quarter, []
@@ -57,8 +57,8 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
 
 def human_excerpts(corpus, n, quarters, seed):
     """n human excerpts of some quarters, of test works, as NoteSequence."""
-    from clara.notes import crop
-    from critic.excerpts import SEAM, Pieces
+    from clara.music.notes import crop
+    from critic.data.table import SEAM, Pieces
 
     pieces, rng, step = Pieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
     return [crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step) for i, at in pieces.places("test", quarters, n, rng)]
@@ -95,7 +95,7 @@ def named(judge):
 
 def judge_rows(name, judge, composed, best, human, rng):
     """What one judge says, as a row."""
-    from critic.training import auc
+    from critic.evaluation import auc
 
     told = np.stack([judge(batch) for batch in composed])  # (batches, n)
     of_human = judge(human)
@@ -116,7 +116,7 @@ def at_random(each, top, rng):
 
 def measure_rows(composed, best, human, rng):
     """How near the best, as many at random and all unranked are to human music, as rows."""
-    from critic.measures import Reference, measured
+    from critic.features.measures import Reference, measured
 
     flat = [p for batch in composed for p in batch]
     values, of_human = measured(flat), measured(human)
@@ -167,13 +167,13 @@ def main():
     args = parser().parse_args()
     import torch
 
-    import generate
-    from clara.corpus import Corpus
+    from clara.data.corpus import Corpus
     from clara.generator import Generator
-    from clara.sampling.strategies import spread
-    from critic import by_itself
+    from clara.sampling.settings import spread
+    from clara_app import compose as generate
     from critic.classifier import Critic
-    from critic.measures import collapsed
+    from critic.defaults import by_itself
+    from critic.features.measures import collapsed
     from critic.rank import ranked
     from critic.scores import Judges, weighted
 

@@ -21,8 +21,8 @@ BATCH = 64
 
 def returns(what, pieces, corpus, forms):
     """What comes again in some pieces, as a row."""
-    from clara.matches import AGO, LENGTH, MOVED, Memory
-    from clara.voices import VoiceMemory
+    from clara.repeats.finder import AGO, LENGTH, MOVED, Memory
+    from clara.repeats.outer_voices import VoiceMemory
 
     rows = []
     for piece in pieces:
@@ -52,10 +52,10 @@ def main():
     args = p.parse_args()
     import torch
 
-    import generate
-    from clara.corpus import Corpus
+    from clara.data.corpus import Corpus
     from clara.generator import Generator
-    from clara.sampling.strategies import spread
+    from clara.sampling.settings import spread
+    from clara_app import compose as generate
 
     torch.set_num_threads(1)
     corpus, generator, asked = Corpus.load(args.corpus), Generator.load(args.model), generate.parser().parse_args([])

@@ -48,7 +48,7 @@ def sample(suffixes, n, most_bytes):
 
 def notes_of(start_quarters, end_quarters, pitch):
     """Columns in quarters on the grid, mended."""
-    from clara.notes import mend, quantize
+    from clara.music.notes import mend, quantize
 
     ticks = [np.round(np.array(q, dtype=float) * 10080).astype(np.int64) for q in (start_quarters, end_quarters)]
     return mend(*(quantize(t, 10080, STEPS_PER_QUARTER) for t in ticks), np.array(pitch, dtype=np.int64),
@@ -56,8 +56,8 @@ def notes_of(start_quarters, end_quarters, pitch):
 
 
 def clara_notes():
-    """`clara.scores`: a function from a path to notes."""
-    from clara.scores import read_score
+    """`clara.music.scores`: a function from a path to notes."""
+    from clara.music.scores import read_score
 
     return lambda path: read_score(path, steps_per_quarter=STEPS_PER_QUARTER)[0]
 
@@ -99,10 +99,10 @@ def partitura_notes():
 
 
 def verovio_notes():
-    """verovio's MIDI through clara.midi: a function from a path to notes."""
+    """verovio's MIDI through clara.music.midi: a function from a path to notes."""
     import verovio
 
-    from clara.midi import read_midi
+    from clara.music.midi import read_midi
 
     toolkit = verovio.toolkit()
     verovio.enableLog(verovio.LOG_OFF)

@@ -5,7 +5,7 @@ python benchmarks/search.py --judges runs/judge-blend runs/judge-notes [--batche
 Each prompt of a test work is continued, or with --free a piece begun from nothing, by independent pieces, and by a search with --drafts texts for each of -n; there are as many of the former as texts, or --independent; of them the best 8, as generate.py ranks, and what the latter gives are
 judged by critics that learned from other works. Percentiles are among the independent pieces of each prompt's own
 batch; differences are of log-odds; the AUC is that of human excerpts of test works, as long as they, against the best; then how near the best of both and as many independent
-pieces at random are to the human ones in the measures of `critic.measures`. Intervals are of 95 %, by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
+pieces at random are to the human ones in the measures of `critic.features.measures`. Intervals are of 95 %, by bootstrap over prompts. "Distinct" is the share of pairs among the best 8 that
 differ in the first 8 quarters of what is judged.
 """
 
@@ -34,8 +34,8 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
     `settings` is a function of the seeds of a batch that gives the settings of each piece, `rate` what `Generator.search` goes by.
     """
     from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS
-    from clara.notes import crop
-    from critic.excerpts import ENDING, PROMPT, SEAM, Pieces
+    from clara.music.notes import crop
+    from critic.data.table import ENDING, PROMPT, SEAM, Pieces
 
     pieces, step, n_batches = Pieces(corpus), corpus.encoding.steps_per_quarter, 0
     for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
@@ -61,7 +61,7 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
 
 def judge_row(name, told, of_human, rng):
     """One judge's row of what it told of each batch's best, (batches, ways, 2, top): log-odds and percentiles; and of human music, (n,)."""
-    from critic.training import auc
+    from critic.evaluation import auc
 
     (plain, search), gain = told.mean((0, 3)), (told[:, 1] - told[:, 0]).mean(2)
     row = {"judge": name, "plain_odds": round(float(plain[0]), 3), "search_odds": round(float(search[0]), 3), "gain_interval": ranking.interval(gain[:, 0], np.mean, rng),
@@ -77,7 +77,7 @@ def measure_rows(composed, human, rng):
 
     `composed` holds of each batch the best of each way and all independent pieces, (plain, search, all).
     """
-    from critic.measures import Reference, measured
+    from critic.features.measures import Reference, measured
 
     of_human, rows = measured(human), []
     best, unranked = [[measured(some) for some in batch[:-1]] for batch in composed], [measured(batch[-1]) for batch in composed]
@@ -117,12 +117,12 @@ def main():
     args = p.parse_args()
     import torch
 
-    import generate
-    from clara.corpus import Corpus
+    from clara.data.corpus import Corpus
     from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS, Generator
-    from clara.sampling.strategies import spread
-    from critic import by_itself
+    from clara.sampling.settings import spread
+    from clara_app import compose as generate
     from critic.classifier import Critic
+    from critic.defaults import by_itself
     from critic.rank import ranked, totals
     from critic.scores import Judges, weighted
 

@@ -16,7 +16,7 @@ import numpy as np
 from clara.encodings.chordwise import AND, HELD, REST, RESTS, Chordwise
 from clara.encodings.keyboard import Keyboard, plain_words
 from clara.encodings.notewise import Notewise
-from clara.notes import mend
+from clara.music.notes import mend
 
 BAR = "bar"
 LONGEST_QUARTERS = 4  # of one duration word

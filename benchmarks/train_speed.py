@@ -24,11 +24,11 @@ def clara_pass(corpus, sizes, bs, bptt, device):
     import torch
     from fastai.data.core import DataLoaders
 
-    from clara.dataloaders import SHIFTS, PieceLoader
+    from clara.data.dataloaders import SHIFTS, PieceLoader
     from clara.devices import choose_device
-    from clara.learner import music_learner
+    from clara.encodings.vocab import transposition_tables
     from clara.models import awd_lstm
-    from clara.vocab import transposition_tables
+    from clara.training.learner import music_learner
 
     _, bf16, _ = choose_device(device, "auto")
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
@@ -122,7 +122,7 @@ def main():
     import fastai.callback.progress  # noqa: F401  gives the Learner no_bar()
     import torch
 
-    from clara.corpus import Corpus
+    from clara.data.corpus import Corpus
 
     corpus, rows = Corpus.load(args.corpus), []
     for told in args.sizes:

@@ -32,7 +32,7 @@ def untrained(encoding, vocab):
 
 def tune(steps_per_quarter):
     """A random line, whose words are a vocabulary."""
-    from clara.notes import mend
+    from clara.music.notes import mend
 
     rng = np.random.default_rng(0)
     gaps = rng.integers(1, 9, 4000)
@@ -76,14 +76,14 @@ def main():
     p.add_argument("--million-words", type=float, default=1.0, help="of each encoding")
     p.add_argument("--chords", help="a prepared corpus of chordwise text")
     args = p.parse_args()
-    from clara.corpus import Corpus
+    from clara.data.corpus import Corpus
     from clara.encodings.framewise import Framewise
     from clara.encodings.melodywise import Melodywise
     from clara.encodings.notewise import Chamber, Notewise, Quartet
-    from clara.generator import LIMITS, Generator
-    from clara.keys import scale
-    from clara.sampling.grammar import Rules
-    from clara.vocab import Vocab
+    from clara.encodings.vocab import Vocab
+    from clara.generator import Generator
+    from clara.music.keys import scale
+    from clara.sampling.grammars.base import LIMITS, Rules
 
     kinds = [(e, Vocab.of(e)) for e in (Notewise(), Chamber(), Quartet(), Framewise())]
     if args.chords:

@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from clara import encodings
+from clara.encodings.vocab import CONTROL_WORDS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_whole
-from clara.match_model import MatchModel
-from clara.matches import Forms
 from clara.models import architecture
-from clara.vocab import CONTROL_WORDS, Vocab
+from clara.repeats.finder import Forms
+from clara.repeats.model import MatchModel
 
 WEIGHTS, VOCAB, CONFIG = "model.safetensors", "vocab.txt", "config.json"
 FORMAT = 1
@@ -63,11 +63,11 @@ class Checkpoint:
         return architecture(self.arch).Reader(self.tensors)
 
     def match_model(self):
-        """The clara.match_model.MatchModel that was fitted to it, or None."""
+        """The clara.repeats.model.MatchModel that was fitted to it, or None."""
         return MatchModel.of(self.info["match"]) if "match" in self.info else None
 
     def matching(self):
-        """Its MatchModel and the clara.matches.Forms of its words, or None."""
+        """Its MatchModel and the clara.repeats.finder.Forms of its words, or None."""
         match = self.match_model()
         return match and (match, Forms(self.vocab, self.encoding, voices=match.voice_lines is not None))
 

@@ -5,34 +5,26 @@ Contents: `Generator`, `Sample`, `read_prompt`, `read_line`.
 
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
+from clara.adapter import Style
 from clara.checkpoint import Checkpoint, weights_hash
-from clara.encodings.notewise import Notewise
-from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
-from clara.evaluate import nats_per_piece
-from clara.midi import read_midi
-from clara.notes import COMMON_TIME, NoteSequence, crop, mend_like, select
+from clara.encodings.prompts import DEFAULT_QPM
+from clara.encodings.vocab import spelled
+from clara.errors import BadSetting
+from clara.models.likelihood import nats_per_piece
+from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
 from clara.sampling.engine import sample, sample_each, stream
-from clara.sampling.grammar import Rules
 from clara.sampling.grammars import grammar_of
-from clara.sampling.leanings import Cadence
+from clara.sampling.grammars.base import LIMITS
+from clara.sampling.logit_biases import Cadence
 from clara.sampling.search import search
+from clara.sampling.settings import Settings
 from clara.sampling.steppers import stepper_maker
-from clara.sampling.strategies import Settings
-from clara.score_files import SCORE_SUFFIXES
-from clara.style import Style
-from clara.vocab import spelled
 
-MUSIC21 = "music21:"
-DEFAULT_QPM = 110.0
 FIRST_QUARTERS, BLOCK_QUARTERS = 8, 2  # of a search, the first block, after which beginnings are rated, and the others
 HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
-# In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
-# have no silence longer than 4.3; what a model holds longer it has forgotten.
-LIMITS = Rules(longest_note=12, longest_silence=4)
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ class Generator:
         settings : how freely to sample; plainly, as the net says, where it is None; or a list, one for each
         seed : of the first piece; the others take the numbers after it
         qpm : tempo of the result; the prompt's, or 110 where it is None
-        rules : clara.sampling.grammar.Rules, what is asked of the notes
+        rules : clara.sampling.grammars.base.Rules, what is asked of the notes
         cadence : whether to prefer the tonic chord at the close
         key : (tonic, is_major) of that chord; what each piece has turned out to be in where it is None
         line : NoteSequence that stands fixed in all pieces, from the prompt's end on; they last as long as it does, whatever
@@ -302,76 +294,7 @@ def _named(notes, i):
     return int(notes.start[i]), int(notes.pitch[i]), int(notes.part[i])
 
 
-def read_prompt(source, encoding, quarters=None):
-    """Read music to go on from, on an encoding's grid and in its range.
-
-    Parameters
-    ----------
-    source : a MIDI file, a score, a text of the encoding, or music21:NAME from music21's corpus
-    encoding : of the model
-    quarters : take only the first so many quarter notes, or None for all
-
-    Returns
-    -------
-    notes : NoteSequence
-    losses : Counter of what reading and fitting it lost
-
-    Raises
-    ------
-    BadMusicFile, NoNotes, UnknownWord
-        As its reader finds it.
-    """
-    steps_per_quarter = encoding.steps_per_quarter
-    in_corpus = str(source).startswith(MUSIC21)
-    if in_corpus or Path(source).suffix.lower() in SCORE_SUFFIXES:
-        from clara.scores import read_score
-
-        name = str(source)[len(MUSIC21):] if in_corpus else source
-        notes, losses = read_score(name, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
-    elif Path(source).suffix.lower() == ".txt":
-        try:
-            notes, losses = encoding.decode(_text(source), qpm=DEFAULT_QPM)
-        except UnknownWord as e:
-            raise UnknownWord(f"{source}: {e}") from e
-    else:
-        notes, losses = read_midi(source, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
-    if quarters is not None:
-        notes = crop(notes, 0, round(quarters * steps_per_quarter))
-    if not len(notes):
-        raise NoNotes(f"{source}: no notes in it" + (f" before quarter {quarters:g}" if quarters else ""))
-    notes, folded = encoding.fit(notes)
-    return notes, losses + folded
 
 
-def read_line(source, encoding, part=None):
-    """Read a tune to be held while the rest is composed.
-
-    Parameters
-    ----------
-    source : as for `read_prompt`, the instruments all taken together
-    encoding : of the model
-    part : one of its prefixes, which plays the tune; the solo's where it is None and there is one
-
-    Returns
-    -------
-    notes : NoteSequence
-    losses : Counter
-
-    Raises
-    ------
-    As `read_prompt`, and BadSetting for a part that the encoding does not have.
-    """
-    if part is not None and part not in encoding.prefixes:
-        raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
-    notes, losses = read_prompt(source, Notewise(encoding.steps_per_quarter, encoding.n_keys))
-    player = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
-    line, merged = mend_like(replace(notes, instruments=encoding.instruments), notes.start, notes.end, notes.pitch, player)
-    return line, losses + merged
 
 
-def _text(path):
-    """The words of a text file."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadMusicFile(f"{path}: cannot be read as text ({e})") from e

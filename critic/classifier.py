@@ -5,8 +5,8 @@ lies beside it), `vocab.txt` and `config.json`:
 architecture, encoding, classes, length of a window, the temperature that its logits are divided by (Guo et al. 2017,
 found on valid), how it was trained and its figures.
 
-There are five kinds: `tuned` and `frozen` read text (see `critic.net`), `rolls` reads piano rolls (`critic.rolls`), `statistics` what can be
-counted (`critic.statistics_net`), and a `blend` adds up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.blend`).
+There are five kinds: `tuned` and `frozen` read text (see `critic.nets.text`), `rolls` reads piano rolls (`critic.nets.rolls`), `statistics` what can be
+counted (`critic.nets.descriptors`), and a `blend` adds up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.ensemble`).
 
 Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `normalised`.
 """
@@ -24,14 +24,14 @@ from safetensors.torch import load, save
 
 from clara import encodings
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, weights_hash
+from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.files import make_folder, write_whole
-from clara.vocab import Vocab
-from critic.net import from_tensors, where
-from critic.reading import RollReading, SimilarityReading, StatisticsReading, TextReading, read_piece
-from critic.rolls import RollNet
-from critic.similarity import SimilarityNet
-from critic.statistics_net import StatisticsNet
+from critic.nets.descriptors import StatisticsNet
+from critic.nets.inputs import RollReading, SimilarityReading, StatisticsReading, TextReading, read_piece
+from critic.nets.rolls import RollNet
+from critic.nets.self_similarity import SimilarityNet
+from critic.nets.text import from_tensors, where
 
 FORMAT = 1
 LEAST_QUARTERS = 8.0  # of a piece, where windows are longer

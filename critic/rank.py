@@ -15,7 +15,7 @@ import numpy as np
 
 from clara import cli
 from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownWord
-from critic import BY
+from critic.defaults import BY
 
 EXAMPLES = """
 python -m critic.rank my_pieces/ --top 8 --out best/            # copy the best eight there
@@ -210,3 +210,25 @@ def _paths(named):
 
 if __name__ == "__main__":
     cli.run(main)
+
+
+def best_and_worst(pieces, n=3, critic=None):
+    """The n best and the n worst of some pieces, for a look at what the critic likes.
+
+    Parameters
+    ----------
+    pieces : list of `clara.generator.Sample`, of which only what was composed counts, or what `Critic.score` takes
+    n : how many of each
+    critic : Critic, the shipped one for notewise text where it is None
+
+    Returns
+    -------
+    best, worst : lists of (piece, log-odds), best first and worst first
+    """
+    from critic.rank import in_order
+    from critic.scores import Judges
+
+    critic = critic or Judges().critic
+    scores = critic.score([p.composed() if hasattr(p, "composed") else p for p in pieces])
+    named = [(pieces[i], float(scores[i])) for i in in_order(scores)]
+    return named[:n], named[::-1][:n]

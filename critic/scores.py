@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from clara.errors import BadSetting, NoNotes
+from clara.shipped_models import shipped_models_folder
 from critic.classifier import ComposerClassifier, Critic
-from critic.measures import empty_beat_rate, note_density
-from critic.reading import read_piece
+from critic.features.measures import empty_beat_rate, note_density
+from critic.nets.inputs import read_piece
 
-ROOT = Path(__file__).resolve().parent.parent / "pretrained"
+ROOT = shipped_models_folder()
 TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)?\s*\*?\s*([a-z]+(?:[:_-][a-z]+)*)\s*")
 
 
@@ -67,7 +68,7 @@ class Judges:
     @cached_property
     def index(self):
         """The NoteIndex of what the generators were trained on."""
-        from clara.note_index import NoteIndex
+        from critic.copy_index import NoteIndex
 
         return NoteIndex.load(self.folder / "notewise" / "notes.npz")
 
@@ -114,8 +115,8 @@ class Likelihood:
         self.judges = judges
 
     def __call__(self, pieces):
-        from clara.evaluate import nats_per_piece
-        from clara.match_model import read
+        from clara.models.likelihood import nats_per_piece
+        from clara.repeats.model import read
 
         (checkpoint, reader), matching = self.judges.generator, self.judges.matching
         texts = [read_piece(p, checkpoint.encoding, checkpoint.vocab) for p in pieces]
@@ -139,10 +140,10 @@ class Copied:
         return -np.array([run.notes for run in self.runs(pieces)], dtype=np.float32)
 
     def runs(self, pieces):
-        """Of each piece its `clara.note_index.Run`."""
+        """Of each piece its `critic.copy_index.Run`."""
         from clara.encodings.notewise import Notewise
-        from clara.generator import read_prompt
-        from clara.notes import NoteSequence
+        from clara.encodings.prompts import read_prompt
+        from clara.music.notes import NoteSequence
 
         text = self.judges.generator[0].encoding
         found = []
@@ -155,7 +156,7 @@ class Copied:
 
 
 class Counted:
-    """What `critic.measures` counts in a piece as the critic reads it, of which a subclass says how."""
+    """What `critic.features.measures` counts in a piece as the critic reads it, of which a subclass says how."""
 
     def __init__(self, judges):
         self.judges = judges

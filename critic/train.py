@@ -2,8 +2,8 @@
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
 learned, in a tenth of the time. With --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
-reads what can be counted, with --similarity one that sees where music is like itself: more voices for `critic.blend`. With --frozen and --statistics the head reads both. With --start a critic learns on, of a newer generator, say. Of excerpts by
-human and generator comes a critic, of excerpts by composer a composer classifier, with --frozen settled by cross-validation (see `critic.cross_validation`). Where the whole net learns, its best epoch is in the folder as soon as there is one. See `critic.training` for how.
+reads what can be counted, with --similarity one that sees where music is like itself: more voices for `critic.ensemble`. With --frozen and --statistics the head reads both. With --start a critic learns on, of a newer generator, say. Of excerpts by
+human and generator comes a critic, of excerpts by composer a composer classifier, with --frozen settled by cross-validation (see `critic.training.cross_validation`). Where the whole net learns, its best epoch is in the folder as soon as there is one. See `critic.training.text` for how.
 """
 
 import sys
@@ -71,12 +71,12 @@ def main(argv=None):
     with cli.waiting("loading"):
         import torch  # heavy imports wait for --help
 
-        from critic.training import figures
-    from clara.cards import CARD
+        from critic.evaluation import figures
     from clara.devices import choose_device
     from clara.files import new_folder, write_whole
-    from critic.cards import classifier_card
-    from critic.excerpts import read_excerpts
+    from clara.training.model_cards import CARD
+    from critic.data.table import read_excerpts
+    from critic.training.model_cards import classifier_card
 
     torch.set_num_threads(args.threads)
     device, _, _ = choose_device(args.device)
@@ -113,8 +113,8 @@ def _refused(args):
 def _folds(args, table):
     """How many folds settle the learning, 1 where valid does: 5 for composers on an encoder as it is, unless --folds says; raises BadSetting where it may not."""
     from clara.errors import BadSetting
-    from critic.cross_validation import FOLDS
-    from critic.training import HUMAN
+    from critic.training.cross_validation import FOLDS
+    from critic.training.text import HUMAN
 
     may = args.frozen and args.split == "train" and HUMAN not in set(table["label"])
     if args.folds and args.folds > 1 and not may:
@@ -132,7 +132,8 @@ def _begun(args, table, made):
     from clara import encodings
     from clara.errors import BadSetting
     from critic.classifier import ComposerClassifier, Critic
-    from critic.training import HUMAN, classes_of
+    from critic.training.common import classes_of
+    from critic.training.text import HUMAN
 
     if not args.start:
         return None
@@ -146,8 +147,8 @@ def _start(args, table, made, begun):
     """What the net is before it learns: encoding, vocabulary, architecture, sizes, weights or None, of a critic's start with its head."""
     from clara import encodings
     from clara.checkpoint import Checkpoint
+    from clara.encodings.vocab import Vocab
     from clara.models import architecture
-    from clara.vocab import Vocab
 
     encoding = encodings.make(made["encoding"])
     if args.pretrained or begun and not args.rolls:
@@ -172,10 +173,11 @@ def _keep(args, made, begun, began, classifier, **figures):
 
 def _learned(args, table, made, start, begun, device, keep):
     """The classifier of the kind that was asked for, and its figures by cross-validation, {} where it chose by valid."""
-    from critic.roll_training import train_rolls
-    from critic.similarity_training import train_similarity
-    from critic.statistics_training import train_statistics
-    from critic.training import HUMAN, WINDOW, train
+    from critic.training.common import WINDOW
+    from critic.training.descriptors import train_statistics
+    from critic.training.rolls import train_rolls
+    from critic.training.self_similarity import train_similarity
+    from critic.training.text import HUMAN, train
 
     quarters = args.window or (begun.window_quarters if begun else WINDOW if HUMAN in set(table["label"]) else made["quarters"])
     how = {"quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
@@ -194,8 +196,8 @@ def _learned(args, table, made, start, begun, device, keep):
 
 def _frozen(args, table, start, how):
     """`_learned` of heads on an encoder as it is."""
-    from critic.cross_validation import train_folded
-    from critic.training import train_frozen
+    from critic.training.cross_validation import train_folded
+    from critic.training.text import train_frozen
 
     if args.folds == 1:
         return train_frozen(table, *start, train_split=args.split, **how), {}

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clara.errors import NoData
-from clara.midi import read_midi
-from clara.score_files import SCORE_SUFFIXES, read_tunes
-from clara.scores import corpus_paths, read_score
+from clara.music.midi import read_midi
+from clara.music.score_text import SCORE_SUFFIXES, read_tunes
+from clara.music.scores import corpus_paths, read_score
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clara import cli
 from clara.encodings import ENCODINGS
-from clara.keys import TONICS
+from clara.music.keys import TONICS
 
 EXAMPLES = """
 python -m data_prep.encode my_midis/ --out data/mine
@@ -126,7 +126,7 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
 
     Returns
     -------
-    manifest : DataFrame, a row per piece, columns `clara.corpus.MANIFEST_COLUMNS`
+    manifest : DataFrame, a row per piece, columns `clara.data.corpus.MANIFEST_COLUMNS`
     interrupted : True if Ctrl-C ended it before the last piece; what was done stands
 
     Raises
@@ -139,7 +139,7 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     import pandas as pd
 
     from clara import encodings
-    from clara.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY
+    from clara.data.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY
     from clara.files import make_folder, write_whole
     from data_prep.pieces import Reading, encode_piece
     from data_prep.vocabulary import write_vocabulary
@@ -193,14 +193,14 @@ def _split(accepted, out):
 
 def _written(out):
     """Names of the pieces that an earlier run with any settings wrote."""
-    from clara.corpus import MANIFEST, read_manifest
+    from clara.data.corpus import MANIFEST, read_manifest
 
     return set(read_manifest(out).query("reason == ''")["piece"]) if (out / MANIFEST).is_file() else set()
 
 
 def _earlier_rows(out, told):
     """Rows of accepted pieces of an earlier run with the same settings, by piece name."""
-    from clara.corpus import MANIFEST, SETTINGS, read_manifest
+    from clara.data.corpus import MANIFEST, SETTINGS, read_manifest
     from data_prep.fingerprints import Fingerprints
 
     if not all((out / name).is_file() for name in (MANIFEST, SETTINGS, FINGERPRINTS)):
@@ -254,7 +254,7 @@ def summed(manifest, out):
     dict with `files`, `accepted`, `notes`, `quarters`, `words`, `works`, and by name `split`, `lost` and `refused`;
     `vocabulary` is None where the encoding decides it
     """
-    from clara.corpus import COUNTS, VOCABULARY
+    from clara.data.corpus import COUNTS, VOCABULARY
 
     taken, path = manifest[manifest["reason"] == ""], Path(out) / VOCABULARY
     reasons = Counter(r.split(":")[0] for r in manifest["reason"] if r)
@@ -266,7 +266,7 @@ def summed(manifest, out):
 
 def report(manifest, out):
     """Print what was accepted, split, lost and refused."""
-    from clara.corpus import COUNTS
+    from clara.data.corpus import COUNTS
 
     told, refused = summed(manifest, out), manifest[manifest["reason"] != ""]
     print(f"{told['accepted']:,} pieces, {told['notes']:,} notes, {told['quarters']:,.0f} quarters, {told['words']:,} words in {out}")

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clara.errors import OffGrid
-from clara.midi import describe_midi
-from clara.scores import TICKS_PER_QUARTER
+from clara.music.midi import describe_midi
+from clara.music.scores import TICKS_PER_QUARTER
 from data_prep.corpora import read_piece
 
 # Steps per quarter that scores are tried on: sixteenth triplets, 64ths, quintuplets, 32nd triplets, septuplets,

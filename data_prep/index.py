@@ -16,10 +16,10 @@ python -m data_prep.index data/notewise-12 --out notes.npz
 
 
 def index(corpus, split="train"):
-    """The `clara.note_index.NoteIndex` of a split of a clara.corpus.Corpus."""
+    """The `critic.copy_index.NoteIndex` of a split of a clara.data.corpus.Corpus."""
     from tqdm import tqdm
 
-    from clara.note_index import NoteIndex
+    from critic.copy_index import NoteIndex
 
     pieces = tqdm(corpus.rows(split)["piece"], unit=" pieces", disable=None, desc="reading", leave=False)
     return NoteIndex.of((piece, corpus.encoding.decode(corpus.words(piece))[0]) for piece in pieces)
@@ -36,7 +36,7 @@ def parser():
 def main(argv=None):
     """Parse, read, report."""
     args = parser().parse_args(argv)
-    from clara.corpus import Corpus  # heavy imports wait for --help
+    from clara.data.corpus import Corpus  # heavy imports wait for --help
 
     found = index(Corpus.load(args.corpus))
     found.save(args.out)

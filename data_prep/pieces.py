@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clara.errors import ClaraError
 from clara.files import make_folder, write_whole
-from clara.keys import to_key
+from clara.music.keys import to_key
 from data_prep import corpora
 from data_prep.grid import check_grid
 from data_prep.works import FINGERPRINT_GRID, fingerprint

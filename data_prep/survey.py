@@ -17,9 +17,9 @@ import pandas as pd
 
 from clara.encodings.keyboard import RANGES
 from clara.errors import ClaraError
-from clara.midi import describe_midi
-from clara.notes import COMMON_TIME, mend, quantize
-from clara.scores import TICKS_PER_QUARTER
+from clara.music.midi import describe_midi
+from clara.music.notes import COMMON_TIME, mend, quantize
+from clara.music.scores import TICKS_PER_QUARTER
 from data_prep.corpora import read_piece, readable
 from data_prep.grid import KEEPS_OUT, PERFORMED, grid_error, misfit, require_grid
 from data_prep.works import FINGERPRINT_GRID, fingerprint, group_works

@@ -12,7 +12,7 @@ import numpy as np
 
 from clara.encodings.keyboard import RANGES
 from clara.files import write_whole
-from clara.plots import PART_COLOURS, new_figure
+from clara.rendering.plots import PART_COLOURS, new_figure
 from data_prep.survey import POSITIONS, accepted, duplicates, performed, refusals, summary, which_grid
 
 GREY = "#666666"

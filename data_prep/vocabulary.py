@@ -11,10 +11,10 @@ Contents: `write_vocabulary`.
 from collections import Counter
 from pathlib import Path
 
-from clara.corpus import VOCABULARY
+from clara.data.corpus import VOCABULARY
+from clara.encodings.vocab import CONTROL_WORDS, SHIFTS, Vocab
 from clara.errors import BadSetting
 from clara.files import write_whole
-from clara.vocab import CONTROL_WORDS, SHIFTS, Vocab
 
 
 def write_vocabulary(folder, pieces, encoding, max_vocab=None):

@@ -3,7 +3,7 @@
 Contents: `work_through`.
 """
 
-from clara.compiled import load_all
+from clara.jit import load_all
 from data_prep.crew import Crew
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from clara.corpus import SPLITS
+from clara.data.corpus import SPLITS
 
 FINGERPRINT_GRID = 12  # steps per quarter, for any encoding, so that all of them split alike
 RUN = 6  # intervals in a run

@@ -6,7 +6,7 @@ Contents: `DANGERS`, `Danger`, `REFUSALS`.
 import struct
 from dataclasses import dataclass, field
 
-from conftest import chunk, event, midi_bytes, off, on, pedal, program, tempo, track, variable_length
+from examples import chunk, event, midi_bytes, off, on, pedal, program, tempo, track, variable_length
 
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 

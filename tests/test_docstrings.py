@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from conftest import REPOSITORY
+from examples import REPOSITORY
 
 MODULES = sorted(path for room in ("clara", "critic", "data_prep", "web") for path in (REPOSITORY / room).rglob("*.py"))
 MODULES += [REPOSITORY / "generate.py", REPOSITORY / "train.py", REPOSITORY / "docs" / "reference.py"]
@@ -62,7 +62,7 @@ def test_the_reference_holds_every_module_and_asks_nothing_of_the_network(tmp_pa
     spec.loader.exec_module(reference)
     reference.build(tmp_path)  # a warning of pdoc's about a docstring fails it, as any does
     names = reference.modules()
-    assert {"clara.notes", "critic.rank", "data_prep.encode", "clara.models", "train"} <= set(names)
+    assert {"clara.music.notes", "critic.rank", "data_prep.encode", "clara.models", "train"} <= set(names)
     assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.html")} == {"index.html", *(f"{n.replace('.', '/')}.html" for n in names)}
     for path in tmp_path.rglob("*.html"):
         page, text = Asked(), path.read_text(encoding="utf-8")

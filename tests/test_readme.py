@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import generate
-import train
-from critic import blend as critic_blend
+from clara_app import compose as generate
+from clara_app import train
+from critic import ensemble as critic_blend
 from critic import excerpts, rank
 from critic import train as critic_train
 from data_prep import encode, inspect
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 PARSERS = {"generate.py": generate.parser, "train.py": train.parser, "critic.excerpts": excerpts.parser, "critic.rank": rank.parser,
-           "critic.train": critic_train.parser, "critic.blend": critic_blend.parser, "data_prep.encode": encode.parser, "data_prep.inspect": inspect.parser}
+           "critic.train": critic_train.parser, "critic.ensemble": critic_blend.parser, "data_prep.encode": encode.parser, "data_prep.inspect": inspect.parser}
 
 
 def commands():

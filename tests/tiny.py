@@ -13,10 +13,10 @@ import torch
 from clara import cli
 from clara.checkpoint import Checkpoint
 from clara.encodings.notewise import Notewise
-from clara.midi import write_midi
+from clara.encodings.vocab import Vocab
 from clara.models import MODELS
-from clara.notes import mend
-from clara.vocab import Vocab
+from clara.music.midi import write_midi
+from clara.music.notes import mend
 from data_prep.corpora import expand
 from data_prep.encode import encode_corpus
 
@@ -71,7 +71,7 @@ def untrained(encoding, notes):
 def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, encoding=None):
     """A critic, or a composer classifier, that was never trained."""
     from critic import ComposerClassifier, Critic
-    from critic.net import new_net, to_tensors
+    from critic.nets.text import new_net, to_tensors
 
     base = checkpoint(encoding, seed)
     torch.manual_seed(seed)
@@ -84,7 +84,7 @@ def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, enco
 def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
     """A critic or composer classifier that reads piano rolls and was never trained."""
     from critic.classifier import new_classifier
-    from critic.rolls import RollNet
+    from critic.nets.rolls import RollNet
 
     torch.manual_seed(seed)
     sizes, encoding = {"widths": [4, 6, 8, 8]}, checkpoint().encoding
@@ -96,7 +96,7 @@ def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0)
 def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
     """A critic or composer classifier that reads what can be counted and was never trained."""
     from critic.classifier import new_classifier
-    from critic.statistics_net import StatisticsNet
+    from critic.nets.descriptors import StatisticsNet
 
     torch.manual_seed(seed)
     sizes, encoding = {"hidden": 8, "n_heads": 2}, checkpoint().encoding
@@ -108,7 +108,7 @@ def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, s
 def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
     """A critic or composer classifier that sees self-similarity and was never trained."""
     from critic.classifier import new_classifier
-    from critic.similarity import SimilarityNet
+    from critic.nets.self_similarity import SimilarityNet
 
     torch.manual_seed(seed)
     sizes, encoding = {"widths": [4, 6, 8]}, checkpoint().encoding
@@ -118,10 +118,10 @@ def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, s
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
-    """A Learner with the callbacks that `clara.learner.fit` counts on."""
-    from clara.callbacks import Meter, RunFolder
-    from clara.dataloaders import dataloaders
-    from clara.learner import music_learner
+    """A Learner with the callbacks that `clara.training.learner.fit` counts on."""
+    from clara.data.dataloaders import dataloaders
+    from clara.training.callbacks import Meter, RunFolder
+    from clara.training.learner import music_learner
 
     torch.manual_seed(seed)
     dls, _ = dataloaders(corpus, 4, 16, "cpu", seed)
@@ -138,8 +138,8 @@ def flags(data, out, *more):
 
 
 def arguments(data, out, *more):
-    """What `clara.training.train` takes, from scratch unless `more` names --pretrained."""
-    import train
+    """What `clara.training.run.train` takes, from scratch unless `more` names --pretrained."""
+    from clara_app import train
 
     args = vars(train.parser().parse_args(flags(data, out, *more)))
     return args | {"from_scratch": not args["pretrained"], "pretrained": args["pretrained"] or ""}

@@ -18,9 +18,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from clara.compiled import INTEGER, INTEGERS, compiled
 from clara.encodings.keyboard import Keyboard
-from clara.notes import mend
+from clara.jit import INTEGER, INTEGERS, compiled
+from clara.music.notes import mend
 
 RECENT_STEPS = 10
 MOST_RECENT = 40  # notes; a rest word says no more than that

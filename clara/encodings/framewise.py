@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from clara.encodings.keyboard import Keyboard
-from clara.notes import mend
+from clara.music.notes import mend
 
 FRAME = "frame"
 

@@ -11,10 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.compiled import BYTES, INTEGERS, compiled
 from clara.errors import BadSetting, UnknownWord
-from clara.instruments import ENSEMBLES
-from clara.notes import LOWEST_PIANO, fold
+from clara.jit import BYTES, INTEGERS, compiled
+from clara.music.instruments import ENSEMBLES
+from clara.music.notes import LOWEST_PIANO, fold
 
 # keys: (lowest, highest) MIDI number. 62 and 38 are Clara's large and small range.
 RANGES = {88: (21, 108), 62: (33, 94), 38: (45, 82)}
@@ -27,7 +27,7 @@ class Keyboard:
     ----------
     steps_per_quarter : grid of the notes taken and given (12 or 4 as a rule)
     n_keys : 88, 62 or 38; notes outside are folded in by octaves and counted
-    prefixes : one word prefix per part, part 0 first; keys of `clara.instruments.INSTRUMENTS`
+    prefixes : one word prefix per part, part 0 first; keys of `clara.music.instruments.INSTRUMENTS`
 
     Raises
     ------
@@ -59,7 +59,7 @@ class Keyboard:
 
     @property
     def ensemble(self):
-        """The ensemble whose parts these prefixes are, a name in `clara.instruments.ENSEMBLES`."""
+        """The ensemble whose parts these prefixes are, a name in `clara.music.instruments.ENSEMBLES`."""
         return next((name for name, prefixes in ENSEMBLES.items() if prefixes == self.prefixes), "piano")
 
     @cached_property

@@ -23,7 +23,7 @@ import numpy as np
 
 from clara.encodings.keyboard import Keyboard, run_starts
 from clara.errors import BadSetting
-from clara.notes import LOWEST_PIANO, mend
+from clara.music.notes import LOWEST_PIANO, mend
 
 STRENGTHS = 4  # the downbeat's
 WORD = re.compile(r"(?:p([1-9]\d?)|r)_s([0-4])_d([1-9]\d{0,5})")

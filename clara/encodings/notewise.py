@@ -15,9 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.compiled import INTEGER, INTEGERS, compiled
 from clara.encodings.keyboard import Keyboard, spell
-from clara.notes import mend
+from clara.jit import INTEGER, INTEGERS, compiled
+from clara.music.notes import mend
 
 LONGEST_WAIT_QUARTERS = 2
 

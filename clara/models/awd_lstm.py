@@ -1,4 +1,4 @@
-"""AWD-LSTM: fastai's own for training, with faster layers (see `clara.models.merged`), a plain LSTM stack of the same weights for reading.
+"""AWD-LSTM: fastai's own for training, with faster layers (see `clara.models.fast_lstm`), a plain LSTM stack of the same weights for reading.
 
 Merity, Keskar and Socher (2017), Regularizing and Optimizing LSTM Language Models. The
 input embedding and the output layer share one matrix. Dropping weights is a matter of
@@ -44,7 +44,7 @@ def build(config, vocab_sz, pad_id):
     """
     from fastai.text.models.core import LinearDecoder, SequentialRNN
 
-    from clara.models.merged import MergedAWD
+    from clara.models.fast_lstm import MergedAWD
 
     # With none at all fastai's WeightDropout puts the parameter itself in place of a copy, and fails at reset.
     config = config | {"weight_p": max(config["weight_p"], LEAST_WEIGHT_P)}
@@ -108,7 +108,7 @@ class Reader(nn.Module):
 
     Parameters
     ----------
-    tensors : weights by their names on disk; those of a style (see `clara.style`) may stand among them:
+    tensors : weights by their names on disk; those of a style (see `clara.adapter`) may stand among them:
         `output.weight` (vocab_sz, emb_sz), and `start.0.h`, `start.0.c` and so on (1, 1, n), the state to begin in
     """
 

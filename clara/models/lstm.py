@@ -26,7 +26,7 @@ class PlainLSTM(nn.Module):
 
     def __init__(self, vocab_sz, emb_sz, n_hid, n_layers, hidden_p, output_p):
         super().__init__()
-        from clara.models.merged import MergedLSTM
+        from clara.models.fast_lstm import MergedLSTM
 
         self.embedding = nn.Embedding(vocab_sz, emb_sz)
         self.rnns = nn.ModuleList(MergedLSTM(n_hid if layer else emb_sz, n_hid, batch_first=True) for layer in range(n_layers))

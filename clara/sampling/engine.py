@@ -14,9 +14,9 @@ from threading import Event
 import numpy as np
 import torch
 
-from clara.matches import Memory
-from clara.sampling.leanings import Recent
-from clara.sampling.strategies import choose, settings_table
+from clara.repeats.finder import Memory
+from clara.sampling.logit_biases import Recent
+from clara.sampling.settings import choose, settings_table
 
 DRAWS_AHEAD = 256  # random numbers drawn at a time per sample
 WORDS_AHEAD = 1024  # room for as many more words at a time
@@ -58,14 +58,14 @@ def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     ----------
     reader : a `Reader` of `clara.models`, which reads the prompt
     make_stepper : from `clara.sampling.steppers.stepper_maker`
-    grammar : of `clara.sampling.grammar`
-    settings : clara.sampling.strategies.Settings for all texts, or one for each
+    grammar : of `clara.sampling.grammars.base`
+    settings : clara.sampling.settings.Settings for all texts, or one for each
     prompt_ids : int64 array (m,), the words to go on from, xxbos first
     steps : grid steps to let pass after the prompt
     seeds : list of n ints
     steps_per_quarter : of the grid
-    cadence : clara.sampling.leanings.Cadence, or None
-    matching : clara.match_model.MatchModel and clara.matches.Forms, or None
+    cadence : clara.sampling.logit_biases.Cadence, or None
+    matching : clara.repeats.model.MatchModel and clara.repeats.finder.Forms, or None
     threads : at most; each takes its share of the texts
     on_step : function(steps left in the slowest sample), called now and then
     stop : threading.Event that ends it early, or None
@@ -98,7 +98,7 @@ def write(reader, make_stepper, grammar, table, start, rows, seeds, steps, steps
 
     Parameters
     ----------
-    table : of `clara.sampling.strategies.settings_table`, a row for each text
+    table : of `clara.sampling.settings.settings_table`, a row for each text
     start : Start
     rows : int64 array (n,), which of its texts each goes on from
     until : steps after the prompt where texts are left off, without an end; None to go on to the end

@@ -2,7 +2,7 @@
 
 Weights have a scale for each unit, activations one for each text and layer, measured at every
 step. Products are ONNX Runtime's, which lays the weights out once for the processor's
-instructions; all around them is compiled (see `clara.compiled`). What the first layer adds for a
+instructions; all around them is compiled (see `clara.jit`). What the first layer adds for a
 word is looked up in float32.
 
 Where a processor lacks the instructions for it (VNNI, AMX), ONNX Runtime adds signed bytes times
@@ -17,9 +17,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from clara.compiled import BYTES2, FLOATS, FLOATS2, INT32S, INT32S2, INTEGERS, compiled
+from clara.jit import BYTES2, FLOATS, FLOATS2, INT32S, INT32S2, INTEGERS, compiled
 from clara.models.awd_lstm import RNN_WEIGHTS
-from clara.models.cells import FURTHEST, HALF, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORS, ZERO
+from clara.models.lstm_kernels import FURTHEST, HALF, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORS, ZERO
 
 F = np.float32
 MOST = 127

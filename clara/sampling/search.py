@@ -11,7 +11,7 @@ Contents: `search`.
 import numpy as np
 
 from clara.sampling.engine import read, write
-from clara.sampling.strategies import settings_table
+from clara.sampling.settings import settings_table
 
 KEPT = 4  # one of so many goes on
 

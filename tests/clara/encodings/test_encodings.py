@@ -1,0 +1,247 @@
+"""The contract of every encoding in the registry; then what is notewise's own.
+
+A new entry in `ENCODINGS` is tested by the first part as it stands.
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from examples import HANDWRITTEN, handwritten, note_sequences, rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.encodings import ENCODINGS, make
+from clara.encodings.chordwise import Chordwise
+from clara.encodings.keyboard import RANGES
+from clara.encodings.notewise import Notewise
+from clara.encodings.vocab import Vocab, transposition_tables
+from clara.errors import BadSetting, UnknownWord
+from clara.music.midi import read_midi
+from clara.music.notes import crop, fold, mend, transpose
+
+
+def built():
+    """Every encoding at both grids in every range, and chordwise with holds."""
+    for name, kind in ENCODINGS.items():
+        for steps_per_quarter in (12, 4):
+            for n_keys in RANGES:
+                yield pytest.param(kind(steps_per_quarter, n_keys), id=f"{name}-{steps_per_quarter}-{n_keys}")
+    for steps_per_quarter in (12, 4):
+        yield pytest.param(Chordwise(steps_per_quarter, holds=True), id=f"chordwise-{steps_per_quarter}-holds")
+
+
+every_encoding = pytest.mark.parametrize("encoding", list(built()))
+
+
+def drawn(data, encoding, **kwargs):
+    """Random notes in an encoding's range."""
+    bounds = {k: getattr(encoding, k) for k in ("lowest", "highest") if hasattr(encoding, k)}
+    return data.draw(note_sequences(encoding.steps_per_quarter, **bounds, **kwargs))
+
+
+def assert_round_trip(encoding, notes):
+    """What the words hold comes back; what they do not hold was counted."""
+    words, losses = encoding.encode(notes)
+    back, mended = encoding.decode(words)
+    assert not mended
+    assert losses or back == notes
+    assert encoding.encode(replace(back, metre=notes.metre)) == (words, Counter())
+
+
+def some_words(encoding):
+    """The words of a closed vocabulary; of an open one those of some music beside what every vocabulary holds."""
+    seen = [w for name in HANDWRITTEN for w in encoding.encode(handwritten(name, encoding.steps_per_quarter))[0]]
+    return sorted({*encoding.words, *seen}) if encoding.open_vocabulary else encoding.words
+
+
+@every_encoding
+@given(data=st.data())
+def test_random_notes_come_back(encoding, data):
+    assert_round_trip(encoding, drawn(data, encoding))
+
+
+@every_encoding
+@pytest.mark.parametrize("name", HANDWRITTEN)
+def test_handwritten_music_comes_back(encoding, name):
+    assert_round_trip(encoding, handwritten(name, encoding.steps_per_quarter))
+
+
+@every_encoding
+def test_real_music_comes_back(encoding, real_midi):
+    for path in real_midi.values():
+        assert_round_trip(encoding, read_midi(path, steps_per_quarter=encoding.steps_per_quarter)[0])
+
+
+@every_encoding
+def test_no_notes_are_no_words(encoding):
+    nothing = mend([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
+    assert encoding.encode(nothing) == ([], Counter())
+    assert encoding.decode([]) == (nothing, Counter())
+
+
+@every_encoding
+def test_words_are_distinct_plain_and_hold_all_that_is_written(encoding):
+    assert len(set(encoding.words)) == len(encoding.words)
+    assert all(w and w == w.strip() and len(w.split()) == 1 and not w.startswith("xx") for w in some_words(encoding))
+    for name in HANDWRITTEN:
+        words, _ = encoding.encode(handwritten(name, encoding.steps_per_quarter))
+        assert words and set(words) <= set(some_words(encoding))
+
+
+@every_encoding
+def test_settings_build_it_again(encoding):
+    again = make(encoding.settings)
+    assert type(again) is type(encoding)
+    assert (again.settings, again.words) == (encoding.settings, encoding.words)
+
+
+@every_encoding
+@given(data=st.data())
+def test_a_text_as_one_string_with_control_words_reads_the_same(encoding, data):
+    words, _ = encoding.encode(drawn(data, encoding, min_notes=1))
+    assert encoding.decode(" ".join(["xxbos", *words, "xxeos", "xxpad"])) == encoding.decode(words)
+    assert encoding.decode(words, qpm=77.0)[0].qpm == 77.0
+
+
+@every_encoding
+@given(data=st.data())
+def test_any_words_decode_to_notes_that_encode_to_a_fixed_text(encoding, data):
+    words = data.draw(st.lists(st.sampled_from(some_words(encoding)), max_size=60))
+    once, _ = encoding.encode(encoding.decode(words)[0])
+    assert encoding.encode(encoding.decode(once)[0])[0] == once
+
+
+@every_encoding
+@given(data=st.data())
+def test_ids_moved_by_table_are_the_notes_moved_then_encoded(encoding, data):
+    middle = (getattr(encoding, "lowest", 21) + getattr(encoding, "highest", 108)) // 2
+    notes = data.draw(note_sequences(encoding.steps_per_quarter, middle - 12, middle + 12, min_notes=1))
+    shifts = range(-6, 6)  # all twelve keys
+    words = encoding.encode(notes)[0]
+    vocab = Vocab.of(encoding, {encoding.transpose_word(w, s) for w in words for s in shifts})
+    ids = vocab.ids(words)
+    for shift, table in zip(shifts, transposition_tables(vocab, encoding, shifts)):
+        assert vocab.text(table[ids]) == encoding.encode(transpose(notes, shift)[0])[0]
+
+
+@every_encoding
+def test_unknown_words_are_named_with_their_place(encoding):
+    with pytest.raises(UnknownWord, match="word 2 .*'nonsense'"):
+        encoding.decode([some_words(encoding)[0], "nonsense"])
+
+
+@every_encoding
+def test_notes_of_another_grid_are_refused(encoding):
+    with pytest.raises(BadSetting, match="5 steps per quarter"):
+        encoding.encode(handwritten("chord", 5))
+
+
+@every_encoding
+def test_steps_of_the_words_add_up_to_the_length(encoding):
+    notes = handwritten("chord", encoding.steps_per_quarter)
+    assert sum(encoding.steps(encoding.encode(notes)[0])) == notes.n_steps
+
+
+@every_encoding
+def test_the_nearest_of_a_vocabulary_is_the_word_itself_where_it_is_held(encoding):
+    if encoding.open_vocabulary:
+        words = encoding.encode(handwritten("two voices", encoding.steps_per_quarter))[0]
+        assert encoding.nearest(words, some_words(encoding)) == words
+
+
+def test_an_unknown_encoding_is_refused():
+    with pytest.raises(BadSetting, match="no encoding 'morse'; there are: .*notewise"):
+        make({"encoding": "morse"})
+
+
+notewise_ranges = pytest.mark.parametrize("steps_per_quarter, n_keys", [(s, k) for s in (12, 4) for k in RANGES])
+
+
+@notewise_ranges
+@given(data=st.data())
+def test_notewise_loses_nothing_in_its_range(steps_per_quarter, n_keys, data):
+    encoding = Notewise(steps_per_quarter, n_keys)
+    notes = drawn(data, encoding)
+    words, losses = encoding.encode(notes)
+    assert not losses and encoding.decode(words) == (notes, Counter())
+
+
+@notewise_ranges
+@given(data=st.data())
+def test_notewise_folds_what_lies_outside_and_counts(steps_per_quarter, n_keys, data):
+    encoding = Notewise(steps_per_quarter, n_keys)
+    notes = data.draw(note_sequences(steps_per_quarter, 0, 127))
+    words, losses = encoding.encode(notes)
+    assert (encoding.decode(words)[0], losses) == fold(notes, *RANGES[n_keys])
+
+
+@given(note_sequences(parts=2))
+def test_notewise_with_a_solo_part_loses_nothing(notes):
+    encoding = Notewise(prefixes=("p", "v"))
+    words, losses = encoding.encode(notes)
+    assert not losses and encoding.decode(words) == (notes, Counter())
+    assert make(encoding.settings).decode(words) == encoding.decode(words)
+
+
+@pytest.mark.parametrize("name, text", [
+    ("one note", "p40 wait1 endp40"),
+    ("chord", "p28 p32 p35 wait12 endp28 endp32 endp35 p27 p30 p35 wait12 endp27 endp30 endp35"),
+    ("repeated", "p40 wait3 endp40 p40 wait3 endp40 p40 wait6 endp40 p40 wait1 endp40 p40 wait1 endp40"),
+    ("range edges", "p1 p88 wait4 endp1 endp88 p2 p87 wait4 endp2 endp87 p1 p88 wait2 endp1 endp88"),
+    ("rests", "wait7 p40 wait5 endp40 wait12 p42 wait1 endp42 " + "wait24 " * 8 + "wait8 p44 wait3 endp44"),
+])
+def test_notewise_by_hand(name, text):
+    assert Notewise().encode(handwritten(name)) == (text.split(), Counter())
+
+
+def test_notewise_writes_ends_then_starts_solo_then_piano():
+    notes, _ = mend([0, 0, 0, 4, 4], [4, 4, 4, 6, 6], [60, 64, 72, 62, 70], [0, 0, 1, 0, 1])
+    text = "v52 p40 p44 wait4 endv52 endp40 endp44 v50 p42 wait2 endv50 endp42"
+    assert " ".join(Notewise(prefixes=("p", "v")).encode(notes)[0]) == text
+
+
+@pytest.mark.parametrize("text, expected, losses", [
+    ("endp40 p42 wait3 endp42", [(0, 3, 62)], {"stray_end": 1}),
+    ("p40 wait3 p40 wait2 endp40", [(0, 3, 60), (3, 2, 60)], {"restruck": 1}),
+    ("p40 wait3 endp40 p42 wait20", [(0, 3, 60), (3, 20, 62)], {"unended": 1}),
+    ("p40 endp40 p42 wait1 endp42", [(0, 1, 62)], {"empty": 1}),
+    ("p40 p40 wait2 endp40", [(0, 2, 60)], {"restruck": 1, "empty": 1}),
+    ("p40", [(0, 1, 60)], {"unended": 1}),
+    ("wait5 endp40 endp40", [], {"stray_end": 2}),
+])
+def test_notewise_mends_and_counts(text, expected, losses):
+    notes, lost = Notewise().decode(text)
+    assert rows(notes) == expected and lost == losses
+
+
+@given(st.lists(st.sampled_from(Notewise(4, 38).words), max_size=80))
+def test_notewise_accounts_for_every_word(words):
+    notes, losses = Notewise(4, 38).decode(words)
+    starts = sum(w[0] == "p" for w in words)
+    ends = sum(w.startswith("end") for w in words)
+    assert len(notes) == starts - losses["empty"]
+    assert ends - losses["stray_end"] == starts - losses["restruck"] - losses["unended"]
+
+
+@pytest.mark.parametrize("settings", [{"n_keys": 61}, {"steps_per_quarter": 0}])
+def test_notewise_refuses_settings(settings):
+    with pytest.raises(BadSetting, match="must be"):
+        Notewise(**settings)
+
+
+def test_notewise_refuses_a_part_without_a_prefix():
+    with pytest.raises(BadSetting, match="part 1 has no prefix"):
+        Notewise().encode(mend([0], [1], [60], 1)[0])
+
+
+def test_notewise_reads_a_cropped_text_as_cropped_music(real_midi):
+    notes = read_midi(real_midi["bach/bwv66.6"])[0]
+    cropped = crop(notes, 24, 96)
+    assert 0 < len(cropped) < len(notes)
+    assert Notewise().decode(Notewise().encode(cropped)[0])[0] == cropped
+
+
+def test_notewise_vocabulary_size():
+    assert len(Notewise(12, 88).words) == 2 * 88 + 24
+    assert len(Notewise(4, 38, ("p", "v")).words) == 4 * 38 + 8

@@ -1,0 +1,87 @@
+"""Words and ids, on disk too, and the tables that move ids to another key."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.encodings.notewise import Notewise
+from clara.encodings.vocab import CONTROL_WORDS, Vocab, transposition_tables
+from clara.errors import CheckpointMismatch, UnknownWord
+
+ENCODING = Notewise(4, 38)
+VOCAB = Vocab.of(ENCODING)
+
+
+def test_control_words_come_first_then_the_encodings():
+    assert VOCAB.words == (*CONTROL_WORDS, *ENCODING.words)
+    assert (VOCAB.pad, VOCAB.bos, VOCAB.eos) == (0, 1, 2)
+    assert len(VOCAB) == 3 + len(ENCODING.words)
+
+
+def test_control_words_may_stand_anywhere():
+    vocab = Vocab(["p1", "xxeos", "xxpad", "xxbos"])
+    assert (vocab.pad, vocab.bos, vocab.eos) == (2, 3, 1)
+
+
+@given(st.lists(st.sampled_from(VOCAB.words)))
+def test_words_to_ids_and_back(words):
+    ids = VOCAB.ids(words)
+    assert ids.dtype == np.int64 and ids.shape == (len(words),)
+    assert VOCAB.text(ids) == words
+    assert [VOCAB.words[i] for i in ids] == words
+
+
+def test_unknown_words_are_named_with_their_place():
+    with pytest.raises(UnknownWord, match="word 3, 'p99', is not in the vocabulary of 87 words"):
+        VOCAB.ids(["xxbos", "wait1", "p99", "p98"])
+
+
+@pytest.mark.parametrize("words, told", [
+    ([*CONTROL_WORDS, "p1", "p1"], "twice"),
+    (["xxbos", "p1"], "lacks xxpad, xxeos"),
+])
+def test_what_is_no_vocabulary(words, told):
+    with pytest.raises(CheckpointMismatch, match=told):
+        Vocab(words)
+
+
+def test_saved_one_word_a_line_and_loaded(tmp_path):
+    VOCAB.save(tmp_path / "vocab.txt")
+    assert (tmp_path / "vocab.txt").read_text().splitlines() == list(VOCAB.words)
+    assert Vocab.load(tmp_path / "vocab.txt") == VOCAB
+    assert VOCAB != Vocab(CONTROL_WORDS) and VOCAB != VOCAB.words
+
+
+def test_tables_move_keys_and_leave_waits_and_control_words():
+    tables = transposition_tables(VOCAB, ENCODING, [0, 3, -1])
+    assert tables.dtype == np.int16 and tables.shape == (3, len(VOCAB))
+    assert (tables[0] == np.arange(len(VOCAB))).all()
+    text = ["xxbos", "p30", "wait5", "endp30", "xxeos", "xxpad"]
+    assert VOCAB.text(tables[1][VOCAB.ids(text)]) == ["xxbos", "p33", "wait5", "endp33", "xxeos", "xxpad"]
+    assert VOCAB.text(tables[2][VOCAB.ids(text)]) == ["xxbos", "p29", "wait5", "endp29", "xxeos", "xxpad"]
+
+
+@pytest.mark.parametrize("prefixes", [("p",), ("p", "v")])
+@pytest.mark.parametrize("semitones", [-38, -11, -1, 1, 11, 37])
+def test_tables_have_no_word_outside_the_range_nor_in_another_part(prefixes, semitones):
+    encoding = Notewise(4, 38, prefixes)
+    vocab = Vocab.of(encoding)
+    [table] = transposition_tables(vocab, encoding, [semitones])
+    for word, moved in zip(vocab.words, table):
+        start = word.rstrip("0123456789")
+        if start == "wait" or word in CONTROL_WORDS:
+            assert vocab.words[moved] == word
+            continue
+        key = int(word[len(start):]) + semitones
+        midi_number = key + 20
+        assert (moved >= 0) == (45 <= midi_number <= 82)
+        assert moved < 0 or vocab.words[moved] == f"{start}{key}"
+
+
+@given(st.integers(-11, 11))
+def test_moving_back_undoes(semitones):
+    there, back = transposition_tables(VOCAB, ENCODING, [semitones, -semitones])
+    fits = there >= 0
+    assert (back[there[fits]] == np.flatnonzero(fits)).all()
+    assert len(set(there[fits])) == fits.sum()

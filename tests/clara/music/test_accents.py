@@ -1,0 +1,52 @@
+"""How hard notes are struck."""
+
+import numpy as np
+import pytest
+from examples import note_sequences
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.music.accents import BEAT, BETWEEN, DOWNBEAT, FLAT, velocities
+from clara.music.notes import crop, mend
+
+D, B, O = DOWNBEAT, BEAT, BETWEEN
+
+
+def steps(n, metre, steps_per_quarter=4):
+    """A note on every one of n steps."""
+    return mend(np.arange(n), np.arange(n) + 1, np.full(n, 60), metre=metre, steps_per_quarter=steps_per_quarter)[0]
+
+
+@pytest.mark.parametrize("metre, told", [
+    (((0, 4, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
+    (((0, 3, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
+    (((0, 2, 2),), [D, *[O] * 7, B, *[O] * 7, D, O]),
+    (((0, 6, 8),), [D, *[O] * 5, B, *[O] * 5, D, O]),
+    (((0, 3, 8),), [D, O, B, O, B, O, D]),
+    (((-4, 3, 4),), [B, O, O, O, B, O, O, O, D, O]),
+    (((0, 2, 4), (8, 3, 4)), [D, O, O, O, B, O, O, O, D, O, O, O, B, O, O, O, B, O, O, O, D]),
+], ids=["4/4", "3/4", "2/2", "6/8", "3/8", "inside a bar", "changing"])
+def test_by_the_place_in_the_bar(metre, told):
+    assert velocities(steps(len(told), metre)).tolist() == told
+
+
+@pytest.mark.parametrize("steps_per_quarter", [1, 3, 5, 7])
+def test_on_grids_that_a_beat_falls_between(steps_per_quarter):
+    """Of 7/16 on a coarse grid few beats fall on a step; those that do are told."""
+    n = 7 * 4 * steps_per_quarter
+    place = np.arange(n) * 16 / (4 * steps_per_quarter)  # in sixteenths, exactly
+    told = np.where(place % 7 == 0, D, np.where(place % 1 == 0, B, O))
+    assert velocities(steps(n, ((0, 7, 16),), steps_per_quarter)).tolist() == told.tolist()
+
+
+@given(note_sequences(parts=2))
+def test_flat_is_flat_and_accents_are_among_three(notes):
+    assert set(velocities(notes, flat=True).tolist()) <= {FLAT}
+    assert len(velocities(notes)) == len(notes) and set(velocities(notes).tolist()) <= {D, B, O}
+
+
+@given(note_sequences(min_notes=1), st.integers(0, 100))
+def test_an_excerpt_keeps_its_accents(notes, first):
+    kept = crop(notes, first, notes.n_steps)
+    inside = notes.start >= first
+    assert velocities(kept)[kept.start + first >= first][-inside.sum():].tolist() == velocities(notes)[inside].tolist() or not inside.any()

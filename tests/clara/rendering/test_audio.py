@@ -1,0 +1,207 @@
+"""Notes as sound."""
+
+import io
+import wave
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+from examples import handwritten
+from symusic import Score
+
+from clara.encodings.notewise import Chamber
+from clara.errors import BadSetting, CannotWrite
+from clara.music.midi import read_midi, write_midi
+from clara.music.notes import mend
+from clara.rendering import audio
+from clara.rendering.audio import (
+    LOUDNESS,
+    PEAK,
+    SAMPLE_RATE,
+    check_sound,
+    default_soundfont,
+    encoded,
+    synthesize,
+    write_wav,
+)
+
+TAIL_SECONDS = 5  # the last notes ring
+
+
+def held(pitch, part=0, quarters=4, qpm=120.0):
+    return mend([0], [12 * quarters], [pitch], part, qpm=qpm)[0]
+
+
+def loudness(sound):
+    """Root mean square of each tenth of a second."""
+    n = SAMPLE_RATE // 10
+    return np.sqrt((sound[:len(sound) // n * n].reshape(-1, n * 2).astype(float) ** 2).mean(1))
+
+
+def strongest_hertz(sound):
+    """The strongest partial."""
+    spectrum = np.abs(np.fft.rfft(sound.mean(1) * np.hanning(len(sound))))
+    return spectrum.argmax() * SAMPLE_RATE / len(sound)
+
+
+@pytest.mark.parametrize("notes", [tiny.tune(0), handwritten("chord"), held(60, part=1)], ids=["tune", "chord", "solo"])
+def test_it_lasts_as_long_as_the_piece_and_sounds(notes):
+    sound = synthesize(notes)
+    assert sound.dtype == np.float32 and sound.ndim == 2 and sound.shape[1] == 2
+    assert notes.seconds <= len(sound) / SAMPLE_RATE <= notes.seconds + TAIL_SECONDS
+    struck = np.unique(notes.start * 60 / notes.qpm / 12 * 10).astype(int) + 1
+    assert (loudness(sound)[struck[:-1]] > 1e-3).all()
+    assert len(struck) > 2 or loudness(sound)[:15].min() > 1e-3
+
+
+def test_tempo_is_kept():
+    slow, fast = (len(synthesize(held(60, quarters=16, qpm=qpm))) / SAMPLE_RATE for qpm in (60.0, 240.0))
+    assert slow - fast == pytest.approx(16 - 4, abs=0.1)
+
+
+def sounding(sound):
+    """The loudness of what is not silence, as a whole."""
+    told = loudness(sound)
+    return np.sqrt((told[told >= told.max() / 10] ** 2).mean())
+
+
+@pytest.mark.parametrize("notes", [tiny.tune(1), tiny.tune(1, n_notes=300), held(60), held(30), held(100, quarters=1), held(67, part=1),
+                                   handwritten("chord"), handwritten("range edges")])
+def test_pieces_are_equally_loud_and_none_clips(notes):
+    sound = synthesize(notes)
+    assert np.abs(sound).max() <= PEAK + 1e-6
+    assert sounding(sound) == pytest.approx(LOUDNESS, rel=0.1) or np.abs(sound).max() == pytest.approx(PEAK, abs=1e-5)
+    assert sounding(sound) > LOUDNESS / 2
+
+
+def test_what_would_clip_is_quieter(monkeypatch):
+    monkeypatch.setattr(audio, "LOUDNESS", 0.9)
+    assert np.abs(synthesize(held(60))).max() == pytest.approx(PEAK, abs=1e-5)
+
+
+def test_a_downbeat_is_louder_than_a_beat_and_that_than_what_lies_between():
+    start = np.array([0, 48 + 12, 96 + 18, 144])  # far apart, so that none rings into the next
+    notes = mend(start * 4, start * 4 + 6, np.full(4, 60), steps_per_quarter=48, qpm=30.0)[0]
+    at = (notes.start / 48 * 2 * SAMPLE_RATE).astype(int)
+    def peaks(sound):
+        return [float(np.abs(sound[i:i + SAMPLE_RATE]).max()) for i in at]
+    down, beat, between, last = peaks(synthesize(notes))
+    assert down > 1.1 * beat > 1.2 * between and down == pytest.approx(last, rel=0.05)
+    assert np.ptp(peaks(synthesize(notes, flat=True))) < 0.05 * down
+
+
+def test_what_is_heard_is_what_the_file_says(tmp_path):
+    """The accents of the sound and of MIDI are the same, and cost no note."""
+    notes = tiny.tune(3, n_notes=200)
+    for flat in (False, True):
+        write_midi(notes, tmp_path / "a.mid", flat)
+        told = {n.velocity for t in Score(tmp_path / "a.mid").tracks for n in t.notes}
+        assert told == ({80} if flat else {72, 84, 96})
+        assert read_midi(tmp_path / "a.mid")[0] == notes
+
+
+@pytest.mark.parametrize("part, pitches", [(0, range(45, 97, 4)), (1, range(57, 82, 4))], ids=["piano", "solo"])
+def test_every_key_is_in_tune(part, pitches):
+    """The strongest partial is a harmonic of the key's frequency, of one of the first few."""
+    off = {}
+    for pitch in pitches:
+        harmonic = strongest_hertz(synthesize(held(pitch, part))[4000:2 * SAMPLE_RATE]) / (440 * 2**((pitch - 69) / 12))
+        if abs(harmonic - round(harmonic)) > 0.012 * harmonic or not 1 <= round(harmonic) <= 4:
+            off[pitch] = float(harmonic)
+    assert off == {}
+
+
+def test_the_solo_is_a_violin_and_the_piano_a_piano():
+    """A bowed tone goes on as loud as it was, a struck one dies away."""
+    encoding = Chamber()
+    def last_to_first(words):
+        quiet = loudness(synthesize(encoding.decode(words, qpm=60.0)[0]))
+        return quiet[30:38].mean() / quiet[3:10].mean()
+    assert last_to_first(["v48", *["wait24"] * 2, "endv48"]) > 0.7
+    assert last_to_first(["p48", *["wait24"] * 2, "endp48"]) < 0.4
+
+
+def test_a_rest_is_silent():
+    notes, _ = mend([0, 120], [6, 126], [60, 60], qpm=120.0)
+    quiet = loudness(synthesize(notes))
+    assert quiet[30:48].max() < 0.02 * quiet[:4].max()
+
+
+def test_a_piece_without_notes_is_silence():
+    sound = synthesize(mend([], [], [])[0])
+    assert sound.dtype == np.float32 and sound.shape[1] == 2
+    assert not sound.any()
+
+
+def test_same_notes_same_sound():
+    assert np.array_equal(synthesize(tiny.tune(2)), synthesize(tiny.tune(2)))
+
+
+def test_soundfont_by_path():
+    assert np.array_equal(synthesize(held(60), default_soundfont()), synthesize(held(60)))
+
+
+def test_no_such_soundfont(tmp_path):
+    for ask in (lambda: synthesize(held(60), tmp_path / "nowhere.sf2"), lambda: check_sound("wav", tmp_path / "nowhere.sf2")):
+        with pytest.raises(BadSetting, match="nowhere.sf2: no such soundfont"):
+            ask()
+
+
+@pytest.mark.parametrize("cut", [lambda data: b"", lambda data: b"hello", lambda data: data[:len(data) // 2], lambda data: data[:-2000]],
+                         ids=["empty", "text", "half", "end missing"])
+def test_a_soundfont_that_is_none(tmp_path, cut):
+    (tmp_path / "broken.sf2").write_bytes(cut(default_soundfont().read_bytes()))
+    with pytest.raises(BadSetting, match="broken.sf2"):
+        check_sound("wav", tmp_path / "broken.sf2")
+
+
+@pytest.mark.parametrize("form, most", [("wav", 4.01), ("flac", 3), ("mp3", 0.6)])
+def test_every_form_holds_the_sound(form, most):
+    """`most` is bytes for each stereo sample."""
+    sound = synthesize(tiny.tune(4))
+    data = encoded(sound, form)
+    back, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+    assert rate == SAMPLE_RATE and abs(len(back) - len(sound)) < SAMPLE_RATE / 10 and len(data) < most * len(sound)
+    n = min(len(back), len(sound))
+    assert np.sqrt(((back[:n] - sound[:n]) ** 2).mean()) < 0.05 * LOUDNESS
+
+
+def test_a_small_mp3_is_mono_and_small():
+    sound = synthesize(tiny.tune(4))
+    data = encoded(sound, "mp3", small=True)
+    back, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+    assert back.ndim == 1 and rate == SAMPLE_RATE and len(data) < len(encoded(sound, "mp3"))
+    assert len(data) / (len(sound) / SAMPLE_RATE) < 10_000  # bytes for each second
+    n = min(len(back), len(sound))
+    assert np.sqrt(((back[:n] - sound[:n].mean(1)) ** 2).mean()) < 0.1 * LOUDNESS
+
+
+def test_a_form_that_there_is_not(monkeypatch):
+    with pytest.raises(BadSetting, match="'ogg'; there are wav, flac, mp3"):
+        check_sound("ogg")
+    monkeypatch.setattr(audio, "has_mp3", lambda: False)
+    with pytest.raises(BadSetting, match="no MP3"):
+        encoded(np.zeros((10, 2), dtype=np.float32), "mp3")
+
+
+@pytest.mark.parametrize("form", audio.FORMATS)
+def test_silence_can_be_written(form):
+    back, rate = soundfile.read(io.BytesIO(encoded(synthesize(mend([], [], [])[0]), form)))
+    assert len(back) / rate == pytest.approx(0.1, abs=0.05) and np.abs(back).max() < 1e-3
+
+
+def test_wav_holds_the_sound(tmp_path):
+    sound = synthesize(held(60))
+    write_wav(sound, tmp_path / "a.wav")
+    with wave.open(str(tmp_path / "a.wav")) as w:
+        assert (w.getnchannels(), w.getsampwidth(), w.getframerate()) == (2, 2, SAMPLE_RATE)
+        assert w.getnframes() == len(sound)
+        found = np.frombuffer(w.readframes(len(sound)), "<i2").reshape(-1, 2)
+    np.testing.assert_allclose(found / 32767, sound, atol=1 / 32767)
+    assert abs(found).max() <= 0.9 * 32767 + 1
+
+
+def test_wav_into_no_folder(tmp_path):
+    with pytest.raises(CannotWrite, match="a.wav"):
+        write_wav(np.zeros((10, 2), dtype=np.float32), tmp_path / "nowhere" / "a.wav")

@@ -1,0 +1,131 @@
+"""Sheet music: the notes that were given stand in it, and verovio draws it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from music21 import converter
+
+from clara.errors import BadSetting, NoNotes
+from clara.music.notes import mend
+from clara.rendering.engraving import notes_to_stream, to_musicxml, to_svg, to_svgs
+
+
+def melody(part=0):
+    """A bar of quarters over a held fifth."""
+    return mend([0, 12, 24, 36, 0, 0], [12, 24, 36, 48, 48, 48], [72, 74, 76, 77, 48, 55], [part] * 4 + [0] * 2)[0]
+
+
+def pitches(score):
+    """MIDI numbers of all written notes, ties counted once, ascending."""
+    return sorted(p.midi for n in score.stripTies().flatten().notes for p in n.pitches)
+
+
+def test_piano_has_two_staves_and_solo_three():
+    assert len(notes_to_stream(melody()).parts) == 2
+    assert len(notes_to_stream(melody(part=1)).parts) == 3
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_every_note_is_written_once(part):
+    notes = melody(part)
+    assert pitches(notes_to_stream(notes)) == sorted(notes.pitch.tolist())
+
+
+def test_onsets_and_tempo_survive_musicxml():
+    score = converter.parseData(to_musicxml(melody()), format="musicxml")
+    right = score.parts[0].flatten().notes
+    assert [float(n.offset) for n in right] == [0, 1, 2, 3]
+    assert score.metronomeMarkBoundaries()[0][2].number == 120
+
+
+def test_triplets_and_odd_steps_are_put_on_what_can_be_written():
+    notes, _ = mend([0, 4, 8, 17], [4, 8, 12, 18], [60, 62, 64, 65])
+    onsets = [float(n.offset) for n in notes_to_stream(notes).parts[0].flatten().notes]
+    assert np.allclose(onsets, [0, 1 / 3, 2 / 3, 3 / 2])  # 17/12 lies midway, the sixteenth takes it
+
+
+def test_verovio_draws_each_note():
+    assert to_svg(melody()).count('class="notehead"') == len(melody())
+
+
+def test_pages_hold_all_notes_between_them():
+    rng = np.random.default_rng(0)
+    notes, _ = mend(np.arange(600) * 6, np.arange(600) * 6 + 6, rng.integers(60, 80, 600))
+    pages = to_svgs(notes, "A long piece")
+    assert len(pages) > 1
+    assert sum(page.count('class="notehead"') for page in pages) == len(notes)
+    assert [page.count("A long piece") for page in pages] == [1] + [0] * (len(pages) - 1)
+    assert to_svg(notes, page=2).count('class="notehead"') == pages[1].count('class="notehead"')
+    assert all(len(ElementTree.fromstring(page)) for page in pages)
+
+
+@pytest.mark.parametrize("page", [0, 2])
+def test_a_page_that_there_is_not(page):
+    with pytest.raises(BadSetting, match=f"no page {page} of 1"):
+        to_svg(melody(), page=page)
+
+
+@pytest.mark.parametrize("tonic, is_major, names", [
+    (60, True, "C C# D E- E F F# G G# A B- B"),
+    (62, True, "D D# E F F# G G# A A# B C C#"),
+    (63, True, "E- E F G- G A- A B- B C D- D"),
+    (61, True, "D- D E- F- F G- G A- A B- C- C"),
+    (66, False, "F# G G# A A# B B# C# D D# E E#"),
+    (60, False, "C D- D E- E F F# G A- A B- B"),
+])
+def test_black_keys_are_named_by_the_scale(tonic, is_major, names):
+    """A scale up and down makes the key; then every key of the piano in turn."""
+    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12] if is_major else [0, 2, 3, 5, 7, 8, 11, 12])
+    chord = [0, 4 if is_major else 3, 7, 12]
+    pitch = tonic + np.r_[np.tile(np.r_[scale, scale[::-1], chord], 8), np.arange(12)]
+    notes, _ = mend(np.arange(len(pitch)) * 12, np.arange(len(pitch)) * 12 + 12, pitch)
+    score = notes_to_stream(notes)
+    written = list(score.parts[0].flatten().notes)[-12:]
+    assert [n.pitch.midi for n in written] == pitch[-12:].tolist()
+    if is_major:
+        assert score.parts[0].flatten().getElementsByClass("Key")[0].tonic.pitchClass == tonic % 12
+    assert [n.pitch.name for n in written] == names.split()
+
+
+def test_no_accidental_where_the_signature_tells_it():
+    pitch = 62 + np.tile([0, 2, 4, 5, 7, 9, 11, 12, 7, 4], 8)  # D major
+    notes, _ = mend(np.arange(80) * 12, np.arange(80) * 12 + 12, pitch)
+    assert to_musicxml(notes).count("<accidental") == 0
+
+
+@pytest.mark.parametrize("metre, told, bars", [
+    (((0, 3, 4),), "3/4", 4), (((0, 6, 8), (72, 2, 2)), "6/8", 4), (((0, 2, 2),), "2/2", 3), (((-12, 4, 4),), "4/4", 3),
+    (((0, 64, 4),), "4/4", 3), (((0, 1, 32),), "4/4", 3),
+    (((0, 4, 3),), "4/4", 3),
+])
+def test_bars_are_those_of_the_first_metre(metre, told, bars):
+    notes, _ = mend(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, metre=metre)
+    for staff in notes_to_stream(notes).parts:
+        measures = list(staff.getElementsByClass("Measure"))
+        assert [m.timeSignature.ratioString for m in measures if m.timeSignature] == [told]
+        assert [m.duration.quarterLength for m in measures] == [measures[0].barDuration.quarterLength] * bars
+
+
+def test_one_staff_may_be_empty():
+    assert "<svg" in to_svg(mend([0], [12], [90])[0])
+
+
+def test_no_notes():
+    with pytest.raises(NoNotes):
+        to_musicxml(mend([], [], [])[0])
+
+
+def test_a_quartet_has_a_staff_for_each_player():
+    notes = mend([0, 0, 0, 0], [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
+    staves = list(notes_to_stream(notes).parts)
+    assert [staff.recurse().notes[0].pitch.midi for staff in staves] == [76, 67, 60, 48]
+    assert [staff.recurse().getElementsByClass("Clef")[0].sign for staff in staves] == ["G", "G", "C", "F"]
+
+
+def test_any_thread_may_engrave():
+    notes = melody()
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        found = [pool.submit(to_svg, notes).result() for pool in (one, other)]
+    assert len({*found, to_svg(notes)}) == 1 or all(svg.count("<use") == to_svg(notes).count("<use") > 5 for svg in found)

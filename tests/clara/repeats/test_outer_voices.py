@@ -1,0 +1,179 @@
+"""Where outer voices have gone before as they go now, against a search by the definition."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara import encodings
+from clara.encodings.notewise import Chamber, Notewise
+from clara.encodings.vocab import Vocab
+from clara.music.notes import mend
+from clara.repeats.outer_voices import FURTHEST, LENGTH, MOVED, NAMED, NOTES_AHEAD, WAITS, VoiceMemory, Voices
+
+ENCODING = Notewise(12, 88)
+VOCAB = Vocab.of(ENCODING)
+HEARD = Voices.of(VOCAB, ENCODING)
+NOTHING = [-1, -1, -1, -1]
+
+
+def words_of(start, length, pitch):
+    start, length = np.array(start), np.array(length)
+    return ENCODING.encode(mend(start, start + length, np.array(pitch))[0])[0]
+
+
+def lines_of(words, encoding=ENCODING):
+    """(time, pitch) of the notes of the highest and of the lowest voice, of steps that are over."""
+    over = max((i for i, word in enumerate(words) if word.startswith("wait")), default=-1) + 1
+    notes = encoding.decode([*words[:over], "wait24"])[0]  # what is not ended lasts
+    lines = ([], [])
+    for t in sorted(set(notes.start.tolist())):
+        sounds = (notes.start <= t) & (notes.end > t)
+        for line, outer in zip(lines, (notes.pitch[sounds].max(), notes.pitch[sounds].min())):
+            if t in notes.start[notes.pitch == outer].tolist():
+                line.append((t, int(outer)))
+    return lines
+
+
+def run_of(line, n, i):
+    """How many notes up to i go as those up to n."""
+    length, by = 0, line[n][1] - line[i][1]
+    while length <= i and line[n - length][1] - line[i - length][1] == by:
+        length += 1
+        if length <= i and line[n - length + 1][0] - line[n - length][0] != line[i - length + 1][0] - line[i - length][0]:
+            break
+    return length
+
+
+def naive(words):
+    """By the definition, of the end of a text."""
+    clock, told = sum(ENCODING.steps(words)), []
+    for voice, line in enumerate(lines_of(words)):
+        told.append(NOTHING)
+        n = len(line) - 1
+        if n < 1:
+            continue
+        length, same, place = max((run_of(line, n, i), line[n][1] == line[i][1], i) for i in range(n))
+        at, due = line[n][0] + line[place + 1][0] - line[place][0], line[place + 1][1] + line[n][1] - line[place][1]
+        since, gone = 0, 0  # in text after the step of the newest note
+        for word in words:
+            if word.startswith("p") and since > line[n][0]:
+                pitch = int(word[1:]) + 20
+                gone |= pitch >= due if voice == 0 else pitch <= due
+            since += int(word[4:]) if word.startswith("wait") else 0
+        if length >= n - place or not 21 <= due <= 108 or clock > at or gone:
+            continue
+        named = f"p{due - 20}" if clock == at else f"wait{at - clock}" if at - clock <= 24 and not words[-1].startswith("wait") else None
+        told[voice] = [VOCAB.id_of.get(named, -1), length, int(not same), int(at > clock)]
+    if told[1][NAMED] == told[0][NAMED]:
+        told[1] = [-1, *told[1][1:]]
+    return told
+
+
+music = st.lists(st.tuples(st.sampled_from([3, 3, 6, 12]), st.sampled_from([3, 6, 12]), st.sampled_from([60, 62, 64, 65, 67, 48, 50])), min_size=4, max_size=25)
+
+
+@given(music)
+def test_every_place_as_by_the_definition(drawn):
+    gaps, lengths, pitches = zip(*drawn)
+    starts = np.cumsum((0, *gaps))[:len(gaps)]
+    words = words_of(starts, lengths, pitches)
+    found = VoiceMemory.matches(HEARD, VOCAB.ids(words)).tolist()
+    for n in range(1, len(words) + 1):
+        assert found[n - 1] == naive(words[:n]), words[:n]
+
+
+def two_hands(tune, bass, at=0, gap=12):
+    """A tune in quarters and a bass in eighths, as (start, length, pitch)."""
+    return [(at + i * gap, gap, p) for i, p in enumerate(tune)] + [(at + i * 6, 6, p) for i, p in enumerate(bass)]
+
+
+TUNE = [72, 74, 76, 77, 74, 79, 71]
+
+
+@pytest.mark.parametrize("by", [0, 5])
+def test_a_tune_is_followed_over_another_accompaniment_and_in_another_key(by):
+    rng = np.random.default_rng(by)
+    first, other = rng.integers(36, 55, (2, 14))
+    again = [p + by for p in TUNE[:4]]
+    words = words_of(*zip(*two_hands(TUNE, first), *two_hands(again, other[:8], 84)))
+    top = VoiceMemory.matches(HEARD, VOCAB.ids(words))[-1, 0]
+    assert top.tolist() == [VOCAB.id_of[f"p{TUNE[4] + by - 20}"], 4, int(by > 0), 0]
+    before = words[:len(words) - words[::-1].index("wait6") - 1]  # half of the last note is still to come
+    waiting = VoiceMemory.matches(HEARD, VOCAB.ids(before))[-1, 0]
+    assert waiting.tolist() == [VOCAB.id_of["wait6"], 4, int(by > 0), 1]
+
+
+def test_what_was_due_is_gone_when_it_came_or_another_took_its_place():
+    rng = np.random.default_rng(2)
+    words = words_of(*zip(*two_hands(TUNE, rng.integers(36, 55, 14)), *two_hands(TUNE[:4], rng.integers(36, 55, 8), 84)))
+    for more, named in ((["p30"], "p54"), (["p54"], None), (["p60"], None), (["wait1"], None)):
+        told = VoiceMemory.matches(HEARD, VOCAB.ids(words + more))[-1, 0]
+        assert told[NAMED] == (VOCAB.id_of[named] if named else -1)
+
+
+def test_what_comes_round_and_round_is_let_be():
+    words = words_of(np.arange(40) * 6, [6] * 40, [60, 62, 64, 65] * 10)
+    assert (VoiceMemory.matches(HEARD, VOCAB.ids(words))[40:, :, NAMED] == -1).all()
+
+
+def test_texts_side_by_side_and_word_by_word_find_the_same():
+    rng = np.random.default_rng(0)
+    texts = [VOCAB.ids(words_of(np.cumsum(rng.integers(1, 3, 40)) * 6, [6] * 40, rng.choice([60, 62, 64, 67], 40)))[:100] for _ in range(3)]
+    memory = VoiceMemory(HEARD, [t[:20] for t in texts], np.array([0, 1, 2]))
+    for at in range(20, 100):
+        if at == 40:
+            memory.take(np.array([2, 0]))
+            texts = [texts[2], texts[0]]
+        memory.follow(np.array([t[at] for t in texts]))
+        for found, text in zip(memory.found, texts):
+            assert found.tolist() == VoiceMemory.matches(HEARD, text[:at + 1])[-1].tolist()
+
+
+def test_texts_grow_beyond_the_room():
+    n = NOTES_AHEAD + 20
+    rng = np.random.default_rng(1)
+    text = VOCAB.ids(words_of(np.arange(n) * 6, [6] * n, rng.choice([60, 62, 64, 67], n)))
+    memory = VoiceMemory(HEARD, [text[:0]], np.zeros(1, dtype=np.int64))
+    for word in text:
+        memory.follow(np.array([word]))
+    assert memory.lines.shape[3] > NOTES_AHEAD and memory.found[0].tolist() == VoiceMemory.matches(HEARD, text)[-1].tolist()
+
+
+@pytest.mark.parametrize("further", [-8, 1])
+def test_what_is_too_far_back_is_forgotten(further):
+    n = FURTHEST + further - len(TUNE)
+    pitch = [*TUNE, *(np.arange(n) % 2 * 30 + 40), *TUNE[:4]]  # two keys in turn, in which nothing of the tune comes
+    words = words_of(np.arange(len(pitch)) * 3, [3] * len(pitch), pitch)
+    assert (VoiceMemory.matches(HEARD, VOCAB.ids(words))[-1, 0, LENGTH] == 4) == (further < 0)
+
+
+def test_runs_are_told_of_each_note_of_both_voices():
+    words = words_of(*zip(*two_hands(TUNE, [40] * 14), *two_hands([p + 5 for p in TUNE], [43, 47] * 7, 84)))
+    length, moved = VoiceMemory.runs(HEARD, VOCAB.ids([*words, "wait1"]))
+    assert length[len(TUNE):2 * len(TUNE)].tolist() == [1, 2, 3, 4, 5, 6, 7] and moved[len(TUNE) + 1:2 * len(TUNE)].all()
+    assert len(length) == 2 * len(TUNE) + 28
+
+
+def test_a_solo_is_a_voice_beside_the_piano():
+    encoding = Chamber()
+    vocab = Vocab.of(encoding)
+    voices = Voices.of(vocab, encoding)
+    tune = [f"v{p - 20}" for p in TUNE]
+    rng = np.random.default_rng(3)
+    words = []
+    for word in (*tune, *tune[:3]):
+        low = rng.integers(10, 30)
+        words += [word, f"p{low}", "wait12", f"end{word}", f"endp{low}"]
+    top = VoiceMemory.matches(voices, vocab.ids(words))[-1, 0]
+    assert vocab.words[top[NAMED]] == tune[3] and top[MOVED] == 0 and top[WAITS] == 0
+
+
+def test_words_that_are_no_keys_struck_and_released_have_no_voices():
+    for name in ("chordwise", "melodywise"):
+        encoding = encodings.make({"encoding": name})
+        assert Voices.of(Vocab.of(encoding), encoding) is None
+
+
+def test_what_is_struck_and_released_in_one_step_is_no_note():
+    assert VoiceMemory.matches(HEARD, VOCAB.ids(["p40", "endp40", "wait6", "p40", "wait6"])).tolist() == [[NOTHING] * 2] * 5

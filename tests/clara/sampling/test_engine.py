@@ -1,0 +1,189 @@
+"""The loop that writes many texts at once, with a net made up for it and the real grammar."""
+
+import numpy as np
+import pytest
+import torch
+
+from clara.encodings.notewise import Notewise
+from clara.encodings.vocab import Vocab
+from clara.sampling import engine
+from clara.sampling.engine import Draws, sample
+from clara.sampling.grammars.notewise import NotewiseGrammar
+from clara.sampling.settings import Settings, choose, settings_table
+from clara.sampling.steppers import FloatStepper
+
+ENCODING = Notewise(4, 38)
+VOCAB = Vocab.of(ENCODING)
+PROMPT = ENCODING.words[38:40] + ["wait4"] + ENCODING.words[:2]
+PLAIN = Settings()
+
+
+class FakeReader:
+    """Logits that hang on every word read so far, the same in any batch; notes what it was given.
+
+    Its state names each text, so that the words fed can be put together again.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self):
+        self.calls = []
+
+    def start(self, bs):
+        return torch.zeros(bs, dtype=torch.long)
+
+    def __call__(self, ids, state):
+        self.calls.append(ids.clone())
+        for word in ids.T:
+            state = (state * 31 + word + 1) % 100_003
+        logits = torch.sin(state[:, None] * torch.arange(1, len(VOCAB) + 1) * 0.7) * 2
+        return logits[:, None].expand(-1, ids.shape[1], -1), state
+
+    @staticmethod
+    def take(state, rows):
+        return state[rows]
+
+    @staticmethod
+    def join(states):
+        return torch.cat(states)
+
+
+class TellingStepper(FloatStepper):
+    """Keeps the words fed, by step."""
+
+    def __init__(self, reader):
+        super().__init__(reader)
+        self.fed = []
+
+    def step(self, ids):
+        self.fed.append(ids.tolist())
+        return super().step(ids)
+
+
+def grammar():
+    return NotewiseGrammar(ENCODING, VOCAB)
+
+
+def prompt_ids(words=PROMPT):
+    return VOCAB.ids(["xxbos", *words])
+
+
+def texts_of(seeds, steps=40, words=PROMPT, reader=None, settings=PLAIN, make=None, **more):
+    reader = reader or FakeReader()
+    return sample(reader, make or (lambda: FloatStepper(reader)), grammar(), settings, prompt_ids(words), steps, seeds, 4, **more)
+
+
+@pytest.mark.parametrize("words", [[], PROMPT], ids=["no prompt", "prompt"])
+def test_each_text_lasts_its_steps_and_is_whole(words):
+    for text in texts_of([1, 2, 3], words=words):
+        told = VOCAB.text(text)
+        assert sum(ENCODING.steps(told)) == 40
+        assert not ENCODING.decode(words + told)[1]
+
+
+def test_the_prompt_is_read_once_and_no_word_twice():
+    reader = FakeReader()
+    stepper = TellingStepper(reader)
+    texts = texts_of([1, 2, 3, 4], reader=reader, make=lambda: stepper)
+    assert torch.equal(reader.calls[0], torch.from_numpy(prompt_ids())[None])
+    assert all(call.shape[1] == 1 for call in reader.calls[1:])
+    going = [[t[at] for t in texts if at < len(t)] for at in range(max(map(len, texts)))]
+    assert [[i for i in ids if i != VOCAB.eos] for ids in stepper.fed if set(ids) != {VOCAB.eos}] == going
+
+
+def test_ended_texts_leave_the_batch():
+    reader = FakeReader()
+    stepper = TellingStepper(reader)
+    texts = texts_of(list(range(40)), reader=reader, make=lambda: stepper)
+    assert len(set(map(len, texts))) > 5
+    sizes = [len(ids) for ids in stepper.fed]
+    living = [sum(len(t) > at for t in texts) for at in range(len(sizes))]
+    assert all(n <= size <= n * 16 / 15 for n, size in zip(living, sizes))
+    assert sizes[0] == 40 and sizes[-1] < 5
+
+
+@pytest.mark.parametrize("steps", [5, 400], ids=["short", "beyond the draws drawn ahead"])
+def test_a_text_of_a_batch_is_the_text_alone(steps):
+    seeds = [7, 3, 11, 4]
+    together = texts_of(seeds, steps)
+    assert max(map(len, together)) > engine.DRAWS_AHEAD or steps < 100
+    assert together == [texts_of([s], steps)[0] for s in seeds]
+
+
+def test_equal_seeds_give_equal_texts_others_differ():
+    first, second, other = texts_of([5, 5, 6])
+    assert first == second != other
+
+
+def test_the_state_is_that_of_all_words_before():
+    """Reading prompt and text in one go leads to the same choices."""
+    text, = texts_of([9])
+    whole, draws, rules = np.r_[prompt_ids(), text], Draws([9]), grammar()
+    written = rules.start(1, 0)
+    for word in prompt_ids()[1:]:
+        written = rules.update(written, np.array([word]))
+    written["left"][:] = 40
+    for at in range(len(prompt_ids()), len(whole) + 1):
+        reader = FakeReader()
+        logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.start(1))
+        word = choose(logits[:, -1].float().numpy(), rules.allowed(written), settings_table(Settings(), 1), draws.next())
+        assert word.item() == (whole[at] if at < len(whole) else VOCAB.eos)
+        written = rules.update(written, word)
+
+
+def test_only_what_is_allowed_is_written():
+    rules = grammar()
+    for text in texts_of([1, 2], steps=60):
+        state = rules.start(1, 0)
+        for word in prompt_ids()[1:]:
+            state = rules.update(state, np.array([word]))
+        state["left"][:] = 60
+        for word in [*text, VOCAB.eos]:
+            assert rules.allowed(state)[0, word]
+            state = rules.update(state, np.array([word]))
+
+
+def test_progress_is_told_in_steps_left():
+    told = []
+    texts_of([1, 2], steps=30, on_step=told.append)
+    assert told == sorted(told, reverse=True)
+    assert told[0] <= 30 and told[-1] == 0
+
+
+def test_greedy_texts_do_not_hang_on_the_seed():
+    first, second = texts_of([1, 2], 20, settings=Settings(random_freq=0.0))
+    assert first == second
+
+
+def test_threads_change_nothing():
+    seeds = list(range(20))
+    assert texts_of(seeds) == texts_of(seeds, threads=2) == texts_of(seeds, threads=50)
+
+
+def test_settings_of_each_text():
+    several = [Settings(random_freq=0.0), Settings(temperature=1.5), Settings(top_k=2)]
+    assert texts_of([1, 2, 3], settings=several) == [texts_of([s], settings=one)[0] for s, one in zip([1, 2, 3], several)]
+
+
+def test_what_came_lately_is_penalised():
+    """With a penalty beyond all odds no note comes again within the window while another may."""
+    text, = texts_of([4], steps=200, words=[], settings=Settings(repetition_penalty=1e6, repetition_quarters=2.0))
+    clock, last = 0, {}
+    for word in VOCAB.text(text):
+        if word.startswith("wait"):
+            clock += int(word[4:])
+        elif word.startswith("p"):
+            assert clock - last.get(word, -100) >= 8, f"{word} at {clock}, last at {last[word]}"
+            last[word] = clock
+    free, = texts_of([4], steps=200, words=[])
+    assert len(last) > 10 and text != free
+
+
+def test_draws_are_those_of_each_seed_alone():
+    together, alone = Draws([1, 2]), Draws([2])
+    for _ in range(engine.DRAWS_AHEAD + 3):
+        both = together.next()
+        assert np.array_equal(both[1:], alone.next())
+    assert both.shape == (2, 2) and (both >= 0).all() and (both < 1).all()
+    together.take([1])
+    assert np.array_equal(together.next(), alone.next())

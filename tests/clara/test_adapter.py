@@ -1,0 +1,136 @@
+"""Styles: what they change, what they leave, and what they refuse."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+
+from clara.adapter import Style
+from clara.checkpoint import Checkpoint, weights_hash
+from clara.data.corpus import Corpus
+from clara.encodings.notewise import Notewise
+from clara.errors import BadSetting, CheckpointMismatch
+from clara.generator import Generator
+from clara.models.likelihood import nats_per_quarter
+from clara.training.adapter_tuning import HISTORY, STYLE, tune
+from clara_app import compose as generate
+from clara_app import train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny.corpus(tmp_path_factory.mktemp("style"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    tiny.checkpoint().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(data, base, tmp_path_factory):
+    """A run folder with a style, made by the command line."""
+    out = tmp_path_factory.mktemp("light") / "run"
+    argv = ["--data", data, "--light", "--pretrained", base, "--out", out, "--epochs", 6, "--lr", 0.05, "--threads", 1]
+    assert tiny.leave(train.main, argv) == 0
+    return out
+
+
+def test_it_is_learned_and_small(made, data, base):
+    style = Style.load(made / STYLE)
+    figures = style.info["figures"]
+    assert figures["valid_after"] < 0.95 * figures["valid_before"]
+    assert set(style.tensors) == {"output.weight", "output.bias", "start.0.h", "start.0.c"}
+    checkpoint = style.onto(Checkpoint.load(base), weights_hash(base), ("style", "base"))
+    corpus = Corpus.load(data)
+    for split in ("valid", "test"):
+        assert nats_per_quarter(checkpoint.reader(), corpus, split) == pytest.approx(figures[f"{split}_after"], abs=1e-3)
+        assert nats_per_quarter(Checkpoint.load(base).reader(), corpus, split) == pytest.approx(figures[f"{split}_before"], abs=1e-3)
+    history = pd.read_csv(made / HISTORY)
+    assert history["nats_per_quarter"].min() == pytest.approx(figures["valid_after"], rel=1e-2)
+
+
+def test_the_base_stays_as_it_is(made, base):
+    before = tiny.checkpoint().tensors
+    after = Checkpoint.load(base).tensors
+    assert all(torch.equal(after[n].float(), before[n].half().float()) for n in before)
+    styled = Style.load(made / STYLE).onto(Checkpoint.load(base), weights_hash(base), ("style", "base")).tensors
+    assert all(torch.equal(styled[n], after[n]) for n in after if n != "output.bias")
+
+
+def test_every_piece_begins_in_its_state(made, base):
+    plain, styled = Generator.load(base).reader, Generator.load(base, made / STYLE).reader
+    assert all((s == 0).all() for layer in plain.start(2) for s in layer)
+    told = Style.load(made / STYLE).tensors
+    for layer in styled.start(3):
+        for s, name in zip(layer, ("start.0.h", "start.0.c")):
+            assert s.shape == (1, 3, 8) and torch.equal(s, told[name].float().expand(1, 3, 8))
+            assert s.abs().max() > 0
+
+
+def test_composing_in_a_style_and_again(made, base, tmp_path):
+    argv = ["--model", base, "--style", made / STYLE, "--quarters", 4, "-n", 2, "--seed", 3, "--no-audio", "--by", "none"]
+    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "a"]) == 0
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "a" / "run.json", "--no-audio", "--out", tmp_path / "b"]) == 0
+    texts = [(tmp_path / run / "01.txt").read_text() for run in "ab"]
+    assert texts[0] == texts[1]
+
+
+def test_without_a_model_a_style_finds_its_own(made, tmp_path, monkeypatch):
+    for seed, name in enumerate(("a", "notewise-large")):
+        tiny.checkpoint(seed=seed).save(tmp_path / "pretrained" / name)
+    monkeypatch.setattr(generate, "SHIPPED", tmp_path / "pretrained")
+    assert generate._shipped(None) == str(tmp_path / "pretrained" / "notewise-large")
+    assert generate._shipped(made / STYLE) == str(tmp_path / "pretrained" / "a")
+    shutil.rmtree(tmp_path / "pretrained" / "a")
+    argv = ["--style", made / STYLE, "--quarters", 4, "-n", 2, "--no-audio", "--by", "none", "--out", tmp_path / "out"]
+    assert tiny.leave(generate.main, argv) == 2  # named, as Generator.load names it
+
+
+def test_the_same_again(data):
+    corpus = Corpus.load(data)
+    runs = [tune(tiny.checkpoint(), corpus, epochs=2, seed=5)[1] for _ in range(2)]
+    assert [r["nats_per_quarter"] for r in runs[0]] == [r["nats_per_quarter"] for r in runs[1]]
+    assert np.isnan(runs[0][0]["train_loss"])
+
+
+def test_patience(data):
+    _, history = tune(tiny.checkpoint(), Corpus.load(data), epochs=50, lr=5.0, patience=2)
+    assert len(history) < 50
+
+
+def test_a_style_of_other_weights(made, tmp_path):
+    tiny.checkpoint(seed=1).save(tmp_path / "other")
+    with pytest.raises(CheckpointMismatch, match="a style for weights"):
+        Generator.load(tmp_path / "other", made / STYLE)
+
+
+@pytest.mark.parametrize("contents", [None, b"", b"hello", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_no_style_file(base, tmp_path, contents):
+    path = tmp_path / "a.safetensors"
+    if contents is not None:
+        path.write_bytes(contents)
+    with pytest.raises(CheckpointMismatch, match="style file"):
+        Generator.load(base, path)
+
+
+def test_what_light_refuses(data, base, made, tmp_path, capsys):
+    other = tmp_path / "other"
+    tiny.checkpoint(encoding=Notewise(4)).save(other)
+    for argv, told in ((["--pretrained", other], "vocabulary"), (["--pretrained", base, "--from-scratch"], "pretrained weights"),
+                       (["--pretrained", base, "--out", made], "holds a style already")):
+        assert tiny.leave(train.main, ["--data", data, "--light", "--out", tmp_path / "run", *argv]) == 2
+        assert told in capsys.readouterr().err
+    with pytest.raises(BadSetting, match="awd_lstm"):
+        tune(Checkpoint("lstm", {}, Notewise(), tiny.checkpoint().vocab, {}), Corpus.load(data))
+
+
+def test_for_a_program(data, base, tmp_path, capsys):
+    argv = ["--data", data, "--light", "--pretrained", base, "--out", tmp_path / "run", "--epochs", 1, "--threads", 1]
+    status, told = tiny.answer(train.main, argv, capsys)
+    assert status == 0 and told["figures"] == Style.load(told["style"]).info["figures"] and told["folder"] == str(tmp_path / "run")

@@ -1,0 +1,225 @@
+"""What all command lines share: how they tell what they do, how they answer and fail, and the ranges of their arguments."""
+
+import argparse
+import importlib
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from examples import REPOSITORY
+
+from clara import cli
+from clara.errors import BadSetting
+
+PROGRAMS = ("app", "generate", "train", "data_prep.encode", "data_prep.inspect", "data_prep.index", "critic.rank", "critic.excerpts", "critic.train", "critic.ensemble",
+            "clara.export", "clara.training.repeat_fit", "clara.training.repeat_strength")
+HEAVY = ("torch", "fastai", "pandas", "scipy", "numba", "music21", "symusic", "matplotlib", "onnx", "tqdm")
+
+
+def parser(program):
+    return importlib.import_module(program).parser()
+
+
+def flags(program):
+    """The actions of a program's own flags, without -h and what is hidden."""
+    return [a for a in parser(program)._actions if a.option_strings and a.dest != "help" and a.help != argparse.SUPPRESS]
+
+
+def leave(main):
+    """The status with which `cli.run(main)` leaves."""
+    with pytest.raises(SystemExit) as left:
+        cli.run(main)
+    return left.value.code
+
+
+def raiser(error):
+    def main():
+        raise error
+    return main
+
+
+@pytest.mark.parametrize("status", [0, 2, 130, None])
+def test_leaves_with_mains_status(status, capsys):
+    assert leave(lambda: status) == status
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bad_input_is_one_line_and_status_2(capsys):
+    assert leave(raiser(BadSetting("bs must be above 0, not -1"))) == 2
+    assert capsys.readouterr() == ("", "error: bs must be above 0, not -1\n")
+
+
+def test_interruption_is_130(capsys):
+    assert leave(raiser(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_bug_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda: 1 // 0)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    script = "from clara import cli\ndef main():\n while True: print('x' * 1000)\ncli.run(main)"
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    with process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("kind, text, value", [
+    (cli.above(0), "0.5", 0.5),
+    (cli.above(0, int), "1", 1),
+    (cli.at_least(1), "1", 1),
+    (cli.at_least(0, float), "0", 0.0),
+    (cli.within(0, 1), "0", 0.0),
+    (cli.within(0, 1), "1", 1.0),
+    (cli.within(1, 96, int), "96", 96),
+])
+def test_numbers_in_range(kind, text, value):
+    assert kind(text) == value and type(kind(text)) is type(value)
+
+
+@pytest.mark.parametrize("kind, told", [
+    (cli.above(0), "must be above 0"),
+    (cli.above(0, int), "must be above 0"),
+    (cli.at_least(1), "must be at least 1"),
+    (cli.within(1, 96, int), "must be from 1 to 96"),
+    (cli.within(1, 96), "must be from 1 to 96"),
+])
+@pytest.mark.parametrize("text", ["0", "-3", "nan", "inf", "-inf", "", "many"])
+def test_numbers_out_of_range_or_none(kind, told, text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{told}, not {text}$"):
+        kind(text)
+
+
+def test_a_span_is_a_number_or_two():
+    assert cli.span("0.8") == (0.8, 0.8) and cli.span("0.8:1.1") == (0.8, 1.1)
+    assert cli.told_span(cli.span("0.9")) == 0.9 and cli.told_span(cli.span("0.8:1.1")) == "0.8:1.1"
+    for text in ("", ":", "0.8:", ":1", "1.1:0.8", "0:1", "0.8:inf", "0.8:nan", "0.8:1:1.1", "tame"):
+        with pytest.raises(argparse.ArgumentTypeError, match="X:Y"):
+            cli.span(text)
+
+
+def test_integers_are_whole():
+    with pytest.raises(argparse.ArgumentTypeError):
+        cli.at_least(1)("1.5")
+
+
+def test_argparse_tells_the_flag_and_the_range(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bs", type=cli.at_least(1))
+    assert parser.parse_args(["--bs", "8"]).bs == 8
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--bs", "0"])
+    assert "argument --bs: must be at least 1, not 0" in capsys.readouterr().err
+
+
+def test_every_program_is_here():
+    lines = [path for path in REPOSITORY.glob("*.py")] + [path for room in ("clara", "critic", "data_prep", "web") for path in (REPOSITORY / room).rglob("*.py")]
+    found = {".".join(p.relative_to(REPOSITORY).with_suffix("").parts) for p in lines if "cli.run(" in p.read_text(encoding="utf-8")}
+    assert found == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_imports_nothing_heavy(program):
+    """It takes under a second that way; seconds are not counted here, as the machine may be busy."""
+    script = (f"import runpy, sys\nsys.argv = ['x', '--help']\ntry:\n runpy.run_module({program!r}, run_name='__main__')\nfinally:\n"
+              f" print([m for m in {HEAVY!r} if m in sys.modules])")
+    asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    first, *_, last = asked.stdout.splitlines()
+    assert asked.stderr == "" and last == "[]"
+    assert first == importlib.import_module(program).__doc__.split(":")[0]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_is_in_groups_and_tells_every_flag(program):
+    p, told = parser(program), parser(program).format_help()
+    groups = {group.title: group._group_actions for group in p._action_groups}
+    assert [a.dest for a in groups["options"]] == ["help"] and not groups["positional arguments"]
+    assert "run" in groups and len(groups) > 3
+    for action in p._actions:
+        assert action.help, action.dest
+    assert "None" not in told and "False" not in told and str(cli.INTERRUPTED) in told
+    assert f"usage: python {'-m ' + program if '.' in program else program + '.py'} " in told
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_examples_parse(program, capsys):
+    p = parser(program)
+    examples = [shlex.split(line, comments=True) for line in p.format_help().split("examples:")[1].splitlines() if line.startswith("  python ")]
+    assert examples
+    for words in examples:
+        assert " ".join(words).startswith(p.prog + " ")
+        p.parse_args(words[len(p.prog.split()):])
+    with pytest.raises(SystemExit) as left:
+        p.parse_args(["--no-such-flag"])
+    assert left.value.code == cli.BAD_INPUT and capsys.readouterr().out == ""
+
+
+def test_one_thing_has_one_name():
+    """The same flag takes the same and begins its help alike, up to a semicolon, in every program; so does what is no flag."""
+    seen = {}
+    for program in PROGRAMS:
+        for a in parser(program)._actions:
+            name = f"{a.option_strings[-1]} {'FILE' * (a.metavar == 'FILE')}" if a.option_strings else a.metavar
+            what = a.metavar, a.nargs, a.help.split(";")[0], type(a).__name__
+            assert seen.setdefault(name, (what, program))[0] == what, f"{name} of {program} and {seen[name][1]}"
+
+
+def test_numbers_are_checked_and_letters_say_what_they_are():
+    for program in PROGRAMS:
+        for a in flags(program):
+            takes = a.nargs != 0
+            assert not takes or a.metavar or a.choices, f"{a.option_strings} of {program}"
+            assert a.metavar not in ("N", "X", "P", "F", "K", "SHARE", "SECONDS", "MB") or a.type, f"{a.option_strings} of {program}"
+
+
+def test_defaults_that_say_something_are_shown():
+    p = cli.Parser("Do it: python -m x\n\nAgain.", "python -m x  # it")
+    for name, default in (("--a", 0), ("--b", None), ("--c", ""), ("--d", []), ("--e", 0.5)):
+        p.add_argument(name, default=default, help="this")
+    told = p.format_help()
+    assert told.count("(default: ") == 2 and "(default: 0)" in told and "(default: 0.5)" in told
+
+
+def test_an_answer_is_json_alone(capsys):
+    with cli.answering(True) as answer:
+        print("on the way")
+        answer |= {"a": float("nan"), "b": [np.float32(0.5), np.inf, np.arange(2)], "c": Path("x/é"), 4: (True, None, np.int64(7))}
+    told = capsys.readouterr()
+    assert told.err == "on the way\n"
+
+    def refuse(constant):
+        raise ValueError(constant)
+    assert json.loads(told.out, parse_constant=refuse) == {"a": None, "b": [0.5, None, [0, 1]], "c": "x/é", "4": [True, None, 7]}
+
+
+def test_no_answer_where_none_is_asked_or_given(capsys):
+    with cli.answering(False) as answer:
+        print("as ever")
+        answer["a"] = 1
+    with cli.answering(True):
+        pass
+    with pytest.raises(BadSetting), cli.answering(True) as answer:
+        answer["a"] = 1
+        raise BadSetting("no")
+    assert capsys.readouterr() == ("as ever\n", "")
+
+
+def test_a_word_for_those_who_wait_at_a_terminal(capsys, monkeypatch):
+    with cli.waiting("loading"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(ZeroDivisionError), cli.waiting("loading"):
+        assert capsys.readouterr().err == "loading …"
+        raise ZeroDivisionError
+    assert capsys.readouterr() == ("", "\r         \r")

@@ -1,0 +1,261 @@
+"""Composing with a model, and the music it goes on from."""
+
+from dataclasses import replace
+
+import pytest
+import tiny
+from examples import midi_bytes, off, on, track
+
+from clara.encodings.chordwise import Chordwise
+from clara.encodings.framewise import Framewise
+from clara.encodings.melodywise import Melodywise
+from clara.encodings.notewise import Notewise
+from clara.encodings.prompts import read_prompt
+from clara.errors import BadMusicFile, BadSetting, CheckpointMismatch, NoNotes, UnknownWord
+from clara.generator import Generator
+from clara.models.likelihood import nats_per_piece
+from clara.music.midi import write_midi
+from clara.music.notes import COMMON_TIME, crop
+from clara.sampling.settings import Settings
+
+ENCODING = Notewise()
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny.checkpoint().save(folder)
+    return Generator.load(folder)
+
+
+def steps(words):
+    return sum(ENCODING.steps(words))
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_n_pieces_of_the_length_asked_for(generator, n):
+    pieces = generator.generate(n, 6)
+    assert len(pieces) == n
+    for piece in pieces:
+        assert steps(piece.words) == 6 * 12
+        assert piece.notes == ENCODING.decode(piece.words)[0]
+        assert piece.notes.n_steps <= 6 * 12
+        assert piece.prompt_quarters == 0
+
+
+@pytest.mark.parametrize("quarters, expected", [(1 / 12, 1), (0.5, 6), (1.3, 16)])
+def test_lengths_that_are_no_whole_quarters(generator, quarters, expected):
+    assert {steps(p.words) for p in generator.generate(3, quarters)} == {expected}
+
+
+def test_the_prompt_stays_at_the_front(generator):
+    prompt = tiny.tune(5)
+    words = ENCODING.encode(prompt)[0]
+    for piece in generator.generate(3, 4, prompt):
+        assert piece.words[:len(words)] == words
+        assert steps(piece.words) == prompt.n_steps + 4 * 12
+        assert crop(piece.notes, 0, prompt.n_steps) == prompt
+        assert piece.notes.n_steps > prompt.n_steps
+        assert piece.prompt_quarters == prompt.quarters
+
+
+def test_a_continuation_keeps_the_prompts_metre(generator):
+    """The words tell none, and where the accents fall depends on it."""
+    waltz = replace(tiny.tune(0), metre=((0, 3, 4),))
+    assert {p.notes.metre for p in generator.generate(2, 4, waltz)} == {((0, 3, 4),)}
+    assert {p.notes.metre for p, _ in generator.fill(waltz, 4, 6, 2)} == {((0, 3, 4),)}
+    assert {p.notes.metre for p in generator.generate(2, 4)} == {COMMON_TIME}
+
+
+def test_reproducible_by_seed(generator):
+    first, again, other = (generator.generate(3, 8, seed=s) for s in (5, 5, 50))
+    assert [p.words for p in first] == [p.words for p in again]
+    assert [p.seed for p in first] == [5, 6, 7]
+    assert len({" ".join(p.words) for p in first + other}) == 6
+
+
+def test_a_piece_of_a_batch_is_the_piece_of_its_seed(generator):
+    batch = generator.generate(3, 8, seed=5)
+    assert batch[2].words == generator.generate(1, 8, seed=7)[0].words
+
+
+def test_continuations_of_several_prompts_are_those_of_each(generator):
+    prompts, settings, seeds = [tiny.tune(5), None, tiny.tune(6)], [Settings(), Settings(temperature=1.3), Settings(top_k=3)], [3, 9, 3]
+    prompts.append(prompts[0])
+    settings, seeds = [*settings, Settings(top_p=0.9)], [*seeds, 4]
+    each = generator.continue_each(prompts, 6, settings, seeds)
+    alone = [generator.generate(1, 6, prompt, how, seed=seed)[0] for prompt, how, seed in zip(prompts, settings, seeds)]
+    assert each == alone and len({" ".join(p.words) for p in each}) == 4
+    for some in ([], prompts[:3]):
+        with pytest.raises(BadSetting, match="as many"):
+            generator.continue_each(some, 6, settings, seeds)
+
+
+def test_settings_reach_the_choice(generator):
+    greedy = generator.generate(3, 8, settings=Settings(random_freq=0))
+    assert len({" ".join(p.words) for p in greedy}) == 1
+
+
+@pytest.mark.parametrize("prompt, qpm, expected", [(None, None, 110), (tiny.tune(1), None, 120), (None, 77, 77),
+                                                   (tiny.tune(1), 77, 77)])
+def test_tempo(generator, prompt, qpm, expected):
+    assert generator.generate(1, 1, prompt, qpm=qpm)[0].notes.qpm == expected
+
+
+@pytest.mark.parametrize("what, value", [("n", 0), ("n", -1), ("quarters", 0), ("quarters", -4), ("quarters", 0.01),
+                                         ("quarters", float("nan")), ("quarters", float("inf")), ("qpm", -1)])
+def test_out_of_range(generator, what, value):
+    with pytest.raises(BadSetting, match=what):
+        generator.generate(**{what: value})
+
+
+def test_a_prompt_on_another_grid(generator):
+    with pytest.raises(BadSetting, match="4 steps per quarter.*12"):
+        generator.generate(1, 4, tiny.tune(0, steps_per_quarter=4))
+
+
+def test_no_model(tmp_path):
+    with pytest.raises(CheckpointMismatch, match="nowhere"):
+        Generator.load(tmp_path / "nowhere")
+
+
+def test_prompt_from_midi(tmp_path):
+    write_midi(tiny.tune(2), tmp_path / "a.mid")
+    notes, losses = read_prompt(tmp_path / "a.mid", ENCODING)
+    assert notes == tiny.tune(2) and not +losses
+
+
+def test_prompt_from_text(tmp_path):
+    (tmp_path / "a.txt").write_text(" ".join(ENCODING.encode(tiny.tune(2))[0]))
+    notes, losses = read_prompt(str(tmp_path / "a.txt"), ENCODING)
+    assert notes == tiny.tune(2) and not +losses
+
+
+@pytest.mark.parametrize("encoding", [Notewise(12), Notewise(4)])
+def test_prompt_from_music21(encoding):
+    notes, _ = read_prompt("music21:bach/bwv66.6", encoding)
+    assert notes.steps_per_quarter == encoding.steps_per_quarter
+    assert notes.quarters == 36
+    assert sorted(notes.pitch[notes.start == 0].tolist()) == [57, 64, 73]
+
+
+def test_prompt_is_folded_into_the_range_and_that_is_told(tmp_path):
+    (tmp_path / "a.mid").write_bytes(midi_bytes(track(on(0, 100), off(480, 100), on(0, 60), off(480, 60))))
+    notes, losses = read_prompt(tmp_path / "a.mid", Notewise(12, 38))
+    assert notes.pitch.tolist() == [76, 60]
+    assert losses["folded"] == 1
+
+
+def test_the_first_quarters_of_a_prompt(tmp_path):
+    write_midi(tiny.tune(2), tmp_path / "a.mid")
+    notes, _ = read_prompt(tmp_path / "a.mid", ENCODING, quarters=4)
+    assert notes == crop(tiny.tune(2), 0, 48)
+    assert 0 < notes.quarters <= 4
+
+
+def test_a_prompt_that_begins_after_the_quarters_asked_for(tmp_path):
+    (tmp_path / "a.mid").write_bytes(midi_bytes(track(on(4800, 60), off(480, 60))))
+    with pytest.raises(NoNotes, match="a.mid: no notes in it before quarter 2"):
+        read_prompt(tmp_path / "a.mid", ENCODING, quarters=2)
+
+
+BAD = {
+    "empty.mid": (b"", BadMusicFile),
+    "no_midi.mid": (b"hello", BadMusicFile),
+    "truncated.mid": (midi_bytes(track(on(0, 60), off(480, 60)))[:30], BadMusicFile),
+    "silent.mid": (midi_bytes(track()), NoNotes),
+    "empty.txt": (b"", NoNotes),
+    "waits.txt": (b"wait4 wait4", NoNotes),
+    "words.txt": (b"p40 wait4 endp40 hello", UnknownWord),
+    "binary.txt": (b"\xff\xfe\x00", BadMusicFile),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_prompts_are_named(tmp_path, name):
+    content, error = BAD[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=name):
+        read_prompt(tmp_path / name, ENCODING)
+
+
+@pytest.mark.parametrize("source", ["nowhere.mid", "nowhere.txt", "music21:bach/nowhere"])
+def test_missing_prompts_are_named(source):
+    with pytest.raises(BadMusicFile, match="nowhere"):
+        read_prompt(source, ENCODING)
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.txt"])
+def test_a_folder_as_prompt(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(BadMusicFile, match=name):
+        read_prompt(tmp_path / name, ENCODING)
+
+
+def test_a_score_as_prompt(tmp_path):
+    (tmp_path / "a.ABC").write_text("X:1\nM:4/4\nL:1/4\nK:C\nA B c d|]\n")
+    notes, losses = read_prompt(tmp_path / "a.ABC", ENCODING)
+    assert notes.pitch.tolist() == [69, 71, 72, 74] and not +losses
+
+
+def named(notes):
+    return set(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), notes.part.tolist()))
+
+
+ENCODINGS_TO_STREAM = {"notewise": Notewise(), "chordwise": Chordwise(4, 38), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
+
+
+@pytest.mark.parametrize("name", ENCODINGS_TO_STREAM)
+@pytest.mark.parametrize("prompted", [False, True], ids=["no prompt", "prompt"])
+def test_notes_come_as_they_are_final(name, prompted):
+    encoding = ENCODINGS_TO_STREAM[name]
+    prompt = encoding.decode(encoding.encode(tiny.tune(5, steps_per_quarter=encoding.steps_per_quarter))[0])[0]
+    composer = Generator(tiny.untrained(encoding, prompt))
+    told, last = set(), -1
+    for notes in composer.stream(12, prompt if prompted else None, seed=4):
+        assert len(notes) and not named(notes) & told
+        told |= named(notes)
+        assert notes.end.max() > last
+        last = notes.end.max()
+    whole, = composer.generate(1, 12, prompt if prompted else None, seed=4)
+    at = sum(encoding.steps(whole.words[:whole.prompt_words]))
+    assert told == {note for note in named(whole.notes) if note[1] > at}
+
+
+def test_the_first_notes_come_early(generator):
+    stream = generator.stream(64, seed=1)
+    assert next(stream).end.max() < 64 * 12 / 4
+
+
+def test_a_gap_is_filled_between_what_stands(generator):
+    piece = tiny.tune(3, n_notes=120)
+    first, last = 12 * 8, 12 * 12
+    found = generator.fill(piece, 8, 12, n=6, seed=1)
+    assert len(found) == 6 and [cost for _, cost in found] == sorted(cost for _, cost in found)
+    assert len({" ".join(sample.words) for sample, _ in found}) == 6
+    before = {(s, p) for s, e, p, _ in named(piece) if s < first}
+    after = {note for note in named(piece) if note[0] >= last}
+    for sample, _ in found:
+        notes = named(sample.notes)
+        assert {(s, p) for s, e, p, _ in notes if s < first} >= before and {n for n in notes if n[0] >= last} == after
+        assert {n for n in notes if n[1] <= first} == {n for n in named(piece) if n[1] <= first}
+        assert any(first <= s < last for s, *_ in notes)
+
+
+def test_fillings_are_weighed_by_what_comes_after(generator):
+    """The cost is that of the words after the gap, given all before."""
+    piece = tiny.tune(3, n_notes=120)
+    (best, cost), *_ = generator.fill(piece, 8, 12, n=4, seed=1)
+    words = ENCODING.encode(best.notes)[0]
+    reached = [sum(ENCODING.steps(words[:i])) for i in range(len(words) + 1)]
+    gap = next(i for i, (r, w) in enumerate(zip(reached, words)) if r == 12 * 12 and not w.startswith("end"))
+    soon = sum(r <= 16 * 12 for r in reached[1:])
+    ids = [generator.vocab.ids(["xxbos", *words[:n]]) for n in (soon, gap)]
+    nats = nats_per_piece(generator.reader, ids, generator.vocab.pad)
+    assert cost == pytest.approx(float(nats[0] - nats[1]), rel=1e-3)
+
+
+@pytest.mark.parametrize("start, end", [(-1, 2), (4, 4), (4, 500), (0, float("nan"))])
+def test_no_gap(generator, start, end):
+    with pytest.raises(BadSetting, match="to fill"):
+        generator.fill(tiny.tune(3), start, end)

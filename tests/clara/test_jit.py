@@ -1,0 +1,53 @@
+"""Compiled loops work where there is nowhere to keep them, and take nothing else than they say."""
+
+from types import FunctionType
+
+import numpy as np
+import pytest
+from numba import njit
+
+from clara.jit import BYTES, INTEGER, INTEGERS, compiled, load_all
+
+
+def _twice(n):
+    return 2 * n
+
+
+def test_without_a_place_to_keep_it():
+    of_no_file = FunctionType(_twice.__code__.replace(co_filename="<nowhere>"), globals())
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        njit(cache=True)(of_no_file)
+    assert compiled(INTEGER)(of_no_file)(21) == 42
+
+
+@compiled(INTEGERS)
+def _sum(numbers):
+    total = 0
+    for n in numbers:
+        total += n
+    return total
+
+
+@compiled(BYTES, INTEGER)
+def _byte(data, at):
+    return data[at] + 0
+
+
+def test_integers_of_any_layout():
+    frozen = np.arange(10)
+    frozen.flags.writeable = False
+    assert _sum(np.arange(10)) == _sum(frozen) == 45
+    assert _sum(np.arange(10)[::2]) == 20
+    assert _sum(np.arange(0)) == 0
+
+
+def test_bytes_and_nothing_else():
+    assert _byte(np.frombuffer(b"abc", dtype=np.uint8), 1) == ord("b")
+    with pytest.raises(TypeError, match="No matching definition"):
+        _byte(np.array([1.5]), 0)
+
+
+def test_loaded_before_it_is_called():
+    load_all()
+    assert _sum(np.arange(3)) == 3
+    assert _sum.__wrapped__(range(3)) == 3  # the function as it is written

@@ -1,0 +1,82 @@
+"""Weights for another vocabulary: rows in common stay, new words begin as their kin or as the mean."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from clara.encodings.notewise import Chamber, Notewise
+from clara.encodings.vocab import SHIFTS, Vocab, transposition_tables
+from clara.training.init_weights import for_vocabulary, from_scratch, kin, log_frequencies
+
+
+def test_from_the_piano_to_chamber_music():
+    start = tiny.checkpoint(encoding=Notewise())
+    vocab = Vocab.of(Chamber())
+    tensors, kept, kindred = for_vocabulary(start, vocab)
+    assert kept == len(start.vocab) and kindred == 2 * 88 and kept + kindred == len(vocab)
+    for name in ("embedding.weight", "output.bias"):
+        old, new = start.tensors[name].float(), tensors[name]
+        assert len(new) == len(vocab)
+        for word, told in {"endp88": "endp88", "wait24": "wait24", "xxeos": "xxeos", "v40": "p40", "endv1": "endp1"}.items():
+            assert torch.equal(new[vocab.id_of[word]], old[start.vocab.id_of[told]])
+    untouched = tensors.keys() - {"embedding.weight", "output.bias"}
+    assert untouched and all(tensors[n] is start.tensors[n] for n in untouched)
+
+
+def test_a_word_without_kin_is_the_mean():
+    start = tiny.checkpoint(encoding=Notewise(4))
+    vocab = Vocab.of(Notewise(12))
+    tensors, kept, kindred = for_vocabulary(start, vocab)
+    assert (kept, kindred) == (len(start.vocab), 0)
+    table = start.tensors["embedding.weight"].float()
+    assert torch.allclose(tensors["embedding.weight"][vocab.id_of["wait24"]], table.mean(0))
+
+
+@pytest.mark.parametrize("word, told", [("v40", "p40"), ("endva7", "endp7"), ("c1", "p1"), ("p9", "p9"), ("wait12", "wait12"),
+                                        ("xxbos", "xxbos"), ("rest4", "rest4"), ("p4+p9", "p4+p9")])
+def test_kin(word, told):
+    assert kin(word) == told
+
+
+@pytest.fixture(scope="module")
+def chords(tmp_path_factory):
+    from clara.data.corpus import Corpus
+    from data_prep.corpora import expand
+    from data_prep.encode import encode_corpus
+
+    folder = tmp_path_factory.mktemp("chords")
+    encode_corpus(expand([str(tiny.corpus(folder).parent / "music")]), folder / "chordwise", {"encoding": "chordwise"})
+    return Corpus.load(folder / "chordwise")
+
+
+def test_chords_begin_as_the_sum_of_their_notes(chords):
+    torch.manual_seed(0)
+    vocab = chords.vocab
+    before = {"embedding.weight": torch.randn(len(vocab), 400), "output.bias": torch.zeros(len(vocab)), "other": torch.ones(2)}
+    after = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
+    rows = torch.nn.functional.normalize(after["embedding.weight"], dim=1)
+    words = [w for w in vocab.words if w.startswith("p")]
+    pairs = [(a, b) for i, a in enumerate(words[:150]) for b in words[:i]]
+    shared = torch.tensor([len(set(a.split("+")) & set(b.split("+"))) / (a.count("+") + 1) ** 0.5 / (b.count("+") + 1) ** 0.5 for a, b in pairs])
+    alike = torch.stack([rows[vocab.id_of[a]] @ rows[vocab.id_of[b]] for a, b in pairs])
+    assert torch.corrcoef(torch.stack([shared, alike]))[0, 1] > 0.8
+    assert alike[shared == 0].abs().max() < 0.3
+    assert after["other"] is before["other"]
+
+
+def test_words_begin_as_likely_as_they_come_in_all_keys(chords):
+    before = {"embedding.weight": torch.randn(len(chords.vocab), 8), "output.bias": torch.zeros(len(chords.vocab))}
+    chance = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))["output.bias"].exp()
+    assert float(chance.sum()) == pytest.approx(1, abs=1e-5)
+    words = [w for i in chords.ids("train") for w in chords.vocab.text(i.tolist())]
+    rests = [w for w in words if w.startswith("rest")]
+    likeliest = max(set(rests), key=rests.count)
+    assert float(chance[chords.vocab.id_of[likeliest]]) == pytest.approx(rests.count(likeliest) / len(words), rel=0.2)
+    assert float(chance[chords.vocab.id_of["p40"]]) == pytest.approx(float(chance[chords.vocab.id_of["p41"]]), rel=0.3)  # moved to all keys
+
+
+def test_frequencies_are_those_of_all_keys():
+    tables = np.array([[0, 1, 2], [0, 2, -1]])  # in the second key what is 1 becomes 2, and 2 nothing
+    ids = np.array([0, 1, 1, 1, 2])
+    assert np.exp(log_frequencies(ids, tables)) == pytest.approx(np.array([2 + 1, 3 + 1, 4 + 1]) / 12)

@@ -1,0 +1,483 @@
+"""`generate.py` from its command line to its files, and what it refuses."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+from examples import REPOSITORY, midi_bytes, off, on, track
+from symusic import Score
+
+from clara.checkpoint import VOCAB, Checkpoint
+from clara.encodings.notewise import Notewise
+from clara.generator import Generator
+from clara.music.midi import read_midi, write_midi
+from clara.rendering.audio import default_soundfont
+from clara.repeats.model import LENGTHS, MatchModel
+from clara_app import compose as generate
+
+QUICK = ["--no-audio", "--no-pictures", "--by", "none", "-n", 2, "--quarters", 2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny.checkpoint().save(folder)
+    return folder
+
+
+@pytest.fixture
+def prompt(tmp_path):
+    write_midi(tiny.tune(0, n_notes=10), tmp_path / "prompt.mid")
+    return tmp_path / "prompt.mid"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Nothing is written into the repository."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def texts(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.glob("*.txt"))}
+
+
+def refused(capsys, *argv):
+    """The one line with which it leaves; argparse may put its usage before it."""
+    assert tiny.leave(generate.main, argv) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    if lines[0].startswith("usage:"):
+        lines = lines[-1:]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_files_left(model, prompt, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7,
+                                      "-n", 2, "--quarters", 2, "--by", "none"]) == 0
+    pieces = {f"{n}.{suffix}" for n in ("01", "02") for suffix in ("mid", "txt", "png", "wav")}
+    assert {p.name for p in out.iterdir()} >= pieces | {"ranking.csv", "run.json", "index.html"}
+    told = capsys.readouterr()
+    assert "2 pieces" in told.out and str(out / "index.html") in told.out
+    assert told.err == ""
+    assert pd.read_csv(out / "ranking.csv")["seed"].tolist() == [7, 8]
+
+
+def test_for_a_program(model, prompt, tmp_path, capsys):
+    out = tmp_path / "out"
+    status, told = tiny.answer(generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, *QUICK], capsys)
+    assert status == 0 and {k: told[k] for k in ("folder", "page", "composed", "interrupted", "seed")} == {
+        "folder": str(out), "page": str(out / "index.html"), "composed": 2, "interrupted": False, "seed": 7}
+    table = pd.read_csv(out / "ranking.csv")
+    assert [row["file"] for row in told["pieces"]] == table["file"].tolist() and [row["seed"] for row in told["pieces"]] == [7, 8]
+    assert refused(capsys, "--model", model, "--out", out, "--json", *QUICK)  # not empty
+    assert capsys.readouterr().out == ""
+
+
+def test_the_prompt_is_at_the_front(model, prompt, tmp_path):
+    tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
+    words = " ".join(Notewise().encode(tiny.tune(0, n_notes=10))[0]).encode()
+    found = texts(tmp_path / "out").values()
+    assert len(found) == 2 and all(text.startswith(words) for text in found)
+
+
+def test_without_out_it_goes_under_output(model, tmp_path):
+    tiny.leave(generate.main, ["--model", model, *QUICK])
+    folder, = (tmp_path / "here" / "output").iterdir()
+    assert (folder / "index.html").is_file()
+
+
+def test_the_seed_decides(model, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 50)):
+        tiny.leave(generate.main, ["--model", model, "--out", tmp_path / name, "--seed", seed, *QUICK])
+    assert texts(tmp_path / "a") == texts(tmp_path / "b") != texts(tmp_path / "c")
+
+
+@pytest.mark.parametrize("more", [["--seed", 3, "--temperature", 1.2, "--top-k", 5, "--top-p", 0.9],
+                                  ["--seed", 8, "--temperature", "0.7:1.4"],
+                                  ["--random-freq", 0.5, "--prompt-quarters", 1.5, "--qpm", 77]],
+                         ids=["seed", "temperatures", "no seed"])
+def test_replay_makes_the_same_pieces(model, prompt, tmp_path, more):
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert tiny.leave(generate.main, ["--model", model, "--prompt", prompt, "--out", first, *QUICK, *more]) == 0
+    assert tiny.leave(generate.main, ["--replay", first / "run.json", "--out", again, "--no-audio"]) == 0
+    assert len(texts(first)) == 2 and texts(again) == texts(first)
+    for name in ("01.mid", "02.mid"):
+        assert (again / name).read_bytes() == (first / name).read_bytes()
+
+
+def test_replay_keeps_how_it_is_played(model, tmp_path):
+    """Runs from before there were accents were flat, and are so again."""
+    font = tmp_path / "my.sf2"
+    font.write_bytes(default_soundfont().read_bytes())
+    flags = ["--model", model, "--seed", 3, *QUICK, "--quarters", 8]
+    assert tiny.leave(generate.main, [*flags, "--flat", "--soundfont", font, "--out", tmp_path / "flat"]) == 0
+    run = json.loads((tmp_path / "flat" / "run.json").read_text())
+    assert (run["flat"], run["soundfont"], run["mix_human"]) == (True, str(font), None)
+    (tmp_path / "older.json").write_text(json.dumps({k: v for k, v in run.items() if k not in ("flat", "soundfont", "mix_human")}))
+    for name, source in (("same", tmp_path / "flat" / "run.json"), ("older", tmp_path / "older.json")):
+        assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
+        assert (tmp_path / name / "01.mid").read_bytes() == (tmp_path / "flat" / "01.mid").read_bytes()
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "accents"]) == 0
+    assert (tmp_path / "accents" / "01.mid").read_bytes() != (tmp_path / "flat" / "01.mid").read_bytes()
+    assert texts(tmp_path / "accents") == texts(tmp_path / "flat")
+
+
+def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_path):
+    assert tiny.leave(generate.main, ["--model", model, "--match", 0.5, *QUICK, "--out", tmp_path / "first"]) == 0
+    run = json.loads((tmp_path / "first" / "run.json").read_text())
+    older = run | {"settings": {k: v for k, v in run["settings"].items() if k != "match"}}
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    for name, source, match in (("same", tmp_path / "first" / "run.json", 0.5), ("older", tmp_path / "older.json", 0.0)):
+        assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
+        assert json.loads((tmp_path / name / "run.json").read_text())["settings"]["match"] == match
+
+
+def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys):
+    started = tiny.checkpoint()
+    for gains in ([1.0, 1.0], [1.3, 1.1]):
+        started.info["match"] = MatchModel(np.tile([0.8, 1.0], (2, len(LENGTHS), 1)), np.array(gains)).told
+        started.save(tmp_path / "model")
+        for match in (1, 0):
+            out = tmp_path / f"{gains[0]} {match}"
+            assert tiny.leave(generate.main, ["--model", tmp_path / "model", "--match", match, *QUICK, "--out", out]) == 0
+            assert tiny.leave(generate.main, ["--replay", out / "run.json", "--no-audio", "--out", tmp_path / f"again {gains[0]} {match}"]) == 0
+    assert "matches counted otherwise" in refused(capsys, "--replay", tmp_path / "1.0 1" / "run.json", "--out", tmp_path / "none")
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "1.0 0" / "run.json", "--no-audio", "--out", tmp_path / "without"]) == 0
+
+
+def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):
+    font = tmp_path / "my.sf2"
+    font.write_bytes(default_soundfont().read_bytes())
+    assert tiny.leave(generate.main, ["--model", model, "--soundfont", font, *QUICK, "--out", tmp_path / "first"]) == 0
+    replay = ["--replay", tmp_path / "first" / "run.json", "--no-pictures"]
+    font.rename(tmp_path / "other.sf2")
+    assert "my.sf2" in refused(capsys, *replay, "--out", tmp_path / "second")
+    assert tiny.leave(generate.main, [*replay, "--soundfont", tmp_path / "other.sf2", "--out", tmp_path / "second"]) == 0
+    assert (tmp_path / "second" / "01.wav").is_file()
+
+
+@pytest.mark.parametrize("flags, suffixes", [(["--audio", "flac"], {"flac"}), (["--audio", "mp3"], {"mp3"}), ([], {"wav"}),
+                                             (["--audio", "none"], set()), (["--no-audio"], set())])
+def test_forms_of_audio(model, tmp_path, flags, suffixes):
+    out = tmp_path / "out"
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, "--by", "none", "-n", 1, "--quarters", 2, "--no-pictures", *flags]) == 0
+    assert {p.suffix[1:] for p in out.iterdir()} - {"mid", "txt", "csv", "json", "html"} == suffixes
+    assert ("<audio" in (out / "index.html").read_text()) == bool(suffixes)
+
+
+@pytest.mark.parametrize("flags, told", [
+    (["--soundfont", "nowhere.sf2"], "nowhere.sf2"), (["--soundfont", __file__], "not a soundfont"), (["--audio", "ogg"], "ogg"),
+    (["--mix-human", "nowhere"], "nowhere"),
+    (["--mix-human", ".", "--keep", "a.mid"], "--keep"), (["--mix-human", ".", "--prompt", "a.mid"], "--prompt")])
+def test_sound_that_cannot_be_had(model, prompt, tmp_path, capsys, flags, told):
+    prompt.rename("a.mid")
+    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "none", "-n", 2, *flags)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def humans(tmp_path):
+    """A folder of music that somebody wrote."""
+    (tmp_path / "humans").mkdir()
+    for i in range(4):
+        write_midi(tiny.tune(20 + i, n_notes=60), tmp_path / "humans" / f"opus {i}.mid")
+    (tmp_path / "humans" / "broken.mid").write_bytes(b"MThd")
+    return tmp_path / "humans"
+
+
+def test_a_blind_test(model, humans, tmp_path, judged, capsys):
+    flags = ["--model", model, "--mix-human", humans, "-n", 5, "--top", 3, "--quarters", 8, "--seed", 2, "--no-pictures"]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert "human excerpts: 3 of 3" in capsys.readouterr().out
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert page.count('data-by="human"') == page.count('data-by="machine"') == 3 and page.count("data-critic=") == 6
+    assert len(pd.read_csv(tmp_path / "out" / "ranking.csv")) == 3
+    critic, told = tiny.classifier(), [float(x) for x in re.findall(r'data-by="human" data-critic="(\S+?)"', page)]
+    found = [read_midi(tmp_path / "out" / "human" / f"0{n}.mid")[0] for n in (1, 2, 3)]
+    assert sorted(told) == pytest.approx(sorted(critic.score(found).tolist()), abs=1e-3)
+    assert all(notes.quarters <= 8 and notes.qpm == pytest.approx(110, abs=0.01) for notes in found)
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "out" / "run.json", "--out", tmp_path / "again", "--no-pictures"]) == 0
+    assert (tmp_path / "again" / "index.html").read_text() == page
+    assert {n.velocity for path in (tmp_path / "out").rglob("*.mid") for t in Score(path).tracks for n in t.notes} == {80}
+
+
+def test_fewer_humans_than_machines(model, humans, tmp_path, capsys):
+    flags = ["--model", model, "--mix-human", humans, "-n", 6, "--quarters", 8, "--by", "none", "--audio", "mp3", "--no-pictures"]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert "human excerpts: 4 of 6, 1 passed over (BadMusicFile)" in capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "human").glob("*.mp3"))) == 4
+
+
+def test_run_json_tells_all_that_made_it(model, tmp_path):
+    tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--seed", 3, *QUICK])
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["seed"], run["n"], run["quarters"], run["model"]) == (3, 2, 2.0, str(model))
+    assert run["settings"].keys() == set(generate.SETTINGS)
+    assert run.keys() >= {"weights", "versions", "command", "precision", "key", "range", "max_notes", "cadence"}
+    assert run["precision"] in ("int8", "float32")  # what auto came to
+
+
+def test_what_the_notes_must_keep_to(model, tmp_path):
+    out = tmp_path / "out"
+    flags = ["--key", "D major", "--range", "C3-C6", "--max-notes", 2, "--cadence", "--quarters", 24, "--min-p", 0.01,
+             "--repetition-penalty", 1.5]
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", "--by", "none", *flags]) == 0
+    n = 0
+    for path in sorted(out.glob("*.mid")):
+        notes, _ = read_midi(path, steps_per_quarter=Checkpoint.load(model).encoding.steps_per_quarter)
+        n += len(notes)
+        assert set((notes.pitch % 12).tolist()) <= {2, 4, 6, 7, 9, 11, 1}
+        assert notes.pitch.min() >= 48 and notes.pitch.max() <= 84
+        assert max(((notes.start <= t) & (notes.end > t)).sum() for t in range(notes.n_steps)) <= 2
+    assert n > 20
+
+
+def interrupt_the_third(monkeypatch, way, together):
+    """Ctrl-C as the third batch begins, of so many together, composed by a method of Generator."""
+    calls, whole = [], getattr(Generator, way)
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(self, *args, **kwargs)
+    monkeypatch.setattr(generate, "TOGETHER", together)
+    monkeypatch.setattr(Generator, way, interrupted)
+
+
+def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
+    interrupt_the_third(monkeypatch, "generate", 2)
+    flags = ["--model", model, "--seed", 1, "--no-audio", "--by", "none", "--quarters", 2, "-n", 9]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
+    assert "4 of 9" in capsys.readouterr().err
+    assert len(list((tmp_path / "out").glob("*.mid"))) == 4
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "all"]) == 0
+    assert texts(tmp_path / "all").items() >= texts(tmp_path / "out").items()  # however many were composed together
+
+
+def test_ctrl_c_in_a_search_leaves_those_that_had_ended(model, tmp_path, monkeypatch, judged, capsys):
+    interrupt_the_third(monkeypatch, "search", 4)
+    flags = ["--model", model, "--seed", 1, "--no-audio", "--quarters", 8, "-n", 16, "--top", 2]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
+    assert "4 pieces of searches that had ended" in capsys.readouterr().err
+    assert len(list((tmp_path / "out").glob("*.mid"))) == 2
+
+
+def test_a_tune_is_kept(model, prompt, tmp_path):
+    out, tune = tmp_path / "out", tiny.tune(0, n_notes=10)
+    assert tiny.leave(generate.main, ["--model", model, "--out", out, *QUICK, "--keep", prompt, "--seed", 3]) == 0
+    for path in sorted(out.glob("*.mid")):
+        notes, _ = read_midi(path, steps_per_quarter=12)
+        assert set(zip(notes.start, notes.end, notes.pitch)) > set(zip(tune.start, tune.end, tune.pitch))
+        assert notes.n_steps <= tune.n_steps
+
+
+@pytest.mark.parametrize("flags, told", [
+    (["--keep", "nowhere.mid"], "nowhere.mid"), (["--keep-part", "x", "--keep", __file__], "no part"),
+    (["--key", "H minor"], "H minor"), (["--range", "C3"], "C3"), (["--range", "q:C3-C4"], "q:C3-C4"),
+    (["--range", "C5-C3"], "no pitch from 72 to 48"), (["--key", "C", "--range", "C#4-C#4"], "no word"),
+    (["--range", "A0-X"], "X"), (["--precision", "int8", "--model", "nowhere"], "nowhere")])
+def test_what_no_music_can_keep_to(model, tmp_path, capsys, flags, told):
+    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", *QUICK, *flags)
+    assert not (tmp_path / "out").exists()
+
+
+PROMPTS = {
+    "hello.mid": b"this is no music",
+    "empty.mid": b"",
+    "truncated.mid": midi_bytes(track(on(0, 60), off(480, 60)))[:30],
+    "silent.mid": midi_bytes(track()),
+    "empty.txt": b"",
+    "hello.txt": b"this is no music",
+    "picture.png": b"\x89PNG\r\n",
+}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_bad_prompts(model, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(PROMPTS[name])
+    told = refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", tmp_path / name, *QUICK)
+    assert name in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source", ["nowhere.mid", "music21:bach/nowhere", "."])
+def test_prompts_that_are_not_there(model, tmp_path, capsys, source):
+    assert source.removeprefix("music21:") in refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", source, *QUICK)
+
+
+def test_a_gap_filled(model, tmp_path):
+    write_midi(tiny.tune(0, n_notes=60), tmp_path / "tune.mid")
+    argv = ["--model", model, "--prompt", tmp_path / "tune.mid", "--fill", "4:6", "--candidates", 5, "--seed", 1, *QUICK]
+    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "out"]) == 0
+    made = texts(tmp_path / "out")
+    assert len(made) == 2 and len(set(made.values())) == 2
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "out" / "run.json", "--no-audio", "--out", tmp_path / "again"]) == 0
+    assert texts(tmp_path / "again") == made
+    after = {n for n in zip(*(getattr(tiny.tune(0, n_notes=60), k).tolist() for k in ("start", "end", "pitch"))) if n[0] >= 6 * 12}
+    notes = read_midi(tmp_path / "out" / "01.mid")[0]
+    assert {n for n in zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist()) if n[0] >= 6 * 12} == after
+
+
+@pytest.mark.parametrize("flags", [["--fill", "2"], ["--fill", "a:b"], ["--fill", "3:2"], ["--fill", "0:900"], ["--fill", "0:1", "--cadence"]])
+def test_no_gap_to_fill(model, prompt, tmp_path, capsys, flags):
+    assert "fill" in refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", *QUICK, *flags)
+    assert "--prompt" in refused(capsys, "--model", model, "--out", tmp_path / "out2", *QUICK, "--fill", "1:2")
+
+
+@pytest.mark.parametrize("flag, value", [
+    ("-n", "0"), ("-n", "-3"), ("-n", "two"), ("--quarters", "0"), ("--quarters", "nan"), ("--quarters", "inf"),
+    ("--quarters", "0.01"), ("--temperature", "0"), ("--temperature", "-1"), ("--temperature", "nan"),
+    ("--temperature", "inf"), ("--temperature", "1.1:0.8"), ("--temperature", "0.8:"), ("--temperature", "0.8:1:2"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.1"), ("--random-freq", "2"),
+    ("--threads", "0"), ("--seed", "-1"), ("--qpm", "0"), ("--prompt-quarters", "0")])
+def test_values_out_of_range(model, prompt, tmp_path, capsys, flag, value):
+    told = refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", "--no-audio", flag, value)
+    assert flag.strip("-") in told
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_an_absurdly_low_temperature_ends(model, tmp_path):
+    assert tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--temperature", "1e-6",
+                                      *QUICK]) == 0
+
+
+def test_a_folder_that_holds_something(model, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "01.mid").write_text("mine")
+    assert str(out) in refused(capsys, "--model", model, "--out", out, *QUICK)
+    assert [p.name for p in out.iterdir()] == ["01.mid"] and (out / "01.mid").read_text() == "mine"
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_where_the_folder_should_be(model, tmp_path, capsys, below):
+    (tmp_path / "file").write_text("mine")
+    assert "file" in refused(capsys, "--model", model, "--out", tmp_path / "file" / below, *QUICK)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_no_model(tmp_path, capsys):
+    told = refused(capsys, "--model", tmp_path / "nowhere", "--out", tmp_path / "out", *QUICK)
+    assert "nowhere" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_whose_vocabulary_does_not_fit(model, tmp_path, capsys):
+    tiny.checkpoint().save(tmp_path / "model")
+    tiny.checkpoint(Notewise(4)).vocab.save(tmp_path / "model" / VOCAB)
+    told = refused(capsys, "--model", tmp_path / "model", "--out", tmp_path / "out", *QUICK)
+    assert VOCAB in told and str(tmp_path / "model") in told
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "{}", "[]", "7", '{"settings": 3}'])
+def test_replaying_what_is_no_run(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    assert "run.json" in refused(capsys, "--replay", tmp_path / "run.json", "--out", tmp_path / "out")
+
+
+def test_help_is_quick():
+    """It imports nothing heavy."""
+    script = ("import sys, generate\ntry:\n generate.main(['--help'])\nfinally:\n"
+              " print([m for m in ('torch', 'fastai', 'pandas', 'numpy', 'music21', 'matplotlib') if m in sys.modules])")
+    asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True,
+                           check=True)
+    assert asked.stderr == ""
+    assert "--temperature" in asked.stdout
+    assert asked.stdout.splitlines()[-1] == "[]"
+
+
+def test_forms_and_sources_are_those_of_the_modules():
+    """They are told twice, too."""
+    from clara.rendering import audio
+    from clara.rendering import blind_test as blind
+
+    assert generate.FORMS == (*audio.FORMATS, generate.SILENT) and generate.INSTALLED == blind.INSTALLED
+
+
+def test_precisions_are_those_of_the_steppers():
+    """They are told twice, as --help must not import what computes."""
+    from clara.sampling import steppers
+
+    assert generate.PRECISIONS == steppers.PRECISIONS
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """Classifiers where the shipped ones lie."""
+    from critic import scores
+
+    tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
+    monkeypatch.setattr(scores, "ROOT", tmp_path / "pretrained")
+    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
+
+
+def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
+    argv = ["--model", model, "--prompt", prompt, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 12, "--no-search"]
+    assert tiny.leave(generate.main, [*argv, "--top", 12, "--out", tmp_path / "all"]) == 0
+    assert tiny.leave(generate.main, [*argv, "--top", 3, "--out", tmp_path / "best"]) == 0
+    table, best = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("all", "best"))
+    assert table["total"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(range(5, 17))
+    assert best["seed"].tolist() == table["seed"].tolist()[:3] and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
+    assert (table["total"] - table["critic"] - 0.4 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
+    critic = tiny.classifier()
+    piece = Generator(Checkpoint.load(model)).generate(1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s))[0]
+    assert critic.score([piece.composed()])[0] == pytest.approx(best["critic"][0], abs=0.02)
+    assert tiny.leave(generate.main, ["--replay", tmp_path / "best" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "again"]) == 0
+    assert texts(tmp_path / "again") == texts(tmp_path / "best")
+
+
+def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
+    argv = ["--model", model, "--quarters", 8, "--no-audio", "--no-pictures", "-n", 3, "--no-search"]
+    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "free"]) == 0
+    assert json.loads((tmp_path / "free" / "run.json").read_text())["by"] == "critic + 0.7 fullness + 10 silence"
+    table = pd.read_csv(tmp_path / "free" / "ranking.csv")
+    assert (table["total"] - table["critic"] - 0.7 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
+    assert tiny.leave(generate.main, [*argv, "--by", "critic", "--out", tmp_path / "asked"]) == 0
+    table = pd.read_csv(tmp_path / "asked" / "ranking.csv")
+    assert (table["total"] - table["critic"]).abs().max() < 1e-3
+
+
+def generate_settings(seed):
+    """Those of the command line without flags."""
+    from clara.sampling.settings import spread
+
+    args = generate.parser().parse_args([])
+    return spread(generate.settings_of(args), args.temperature[1], [seed])[0]
+
+
+def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
+    assert tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--quarters", 1, "-n", 3, "--seed", 1, "--no-audio"]) == 0
+    assert "not ranked" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "out" / "ranking.csv")["seed"].tolist() == [1, 2, 3]
+
+
+def test_no_critic(model, tmp_path, monkeypatch, capsys):
+    from critic import scores
+
+    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path, None))
+    assert "critic-notewise" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio")
+    assert "nonsense" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "nonsense", "-n", 2)
+
+
+def test_a_critic_of_ones_own_ranks(model, tmp_path, judged, capsys):
+    tiny.classifier(seed=9).save(tmp_path / "own")
+    argv = ["--model", model, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 6, "--top", 6]
+    assert tiny.leave(generate.main, [*argv, "--critic", tmp_path / "own", "--out", tmp_path / "a"]) == 0
+    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "b"]) == 0
+    mine, other = (dict(zip(t["seed"], t["critic"])) for t in (pd.read_csv(tmp_path / name / "ranking.csv") for name in "ab"))
+    piece = Generator(Checkpoint.load(model)).generate(1, 8, seed=5, settings=generate_settings(5))[0]
+    assert mine[5] == pytest.approx(tiny.classifier(seed=9).score([piece.composed()])[0], abs=0.02) and mine != other
+    assert "nothing" in refused(capsys, "--model", model, "--critic", tmp_path / "nothing", "--out", tmp_path / "c")
+    assert not (tmp_path / "c").exists()

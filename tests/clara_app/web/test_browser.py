@@ -1,0 +1,204 @@
+"""The page, used as a person uses it: with Debian's chromium."""
+
+import contextlib
+import shutil
+import socket
+import threading
+import time
+
+import pytest
+import tiny
+
+from clara.music.midi import read_midi, write_midi
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def address():
+    import uvicorn
+
+    from clara_app.web.server import make_app
+
+    with contextlib.closing(socket.socket()) as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(make_app(), "127.0.0.1", port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    page = opened(browser, address)
+    yield page
+    assert not page.faults, page.faults
+    page.context.close()
+
+
+def opened(browser, address, **how):
+    """The page in a context of its own, which notes all that goes wrong and all that comes from elsewhere."""
+    page = browser.new_context(**how).new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    page.faults = []
+    page.on("pageerror", lambda e: page.faults.append(str(e)))
+    page.on("console", lambda m: page.faults.append(m.text) if m.type == "error" and "status of 400" not in m.text else None)
+    page.on("request", lambda r: page.faults.append(r.url) if not r.url.startswith((address, "blob:", "data:")) else None)
+    page.goto(address)
+    page.wait_for_selector("#composer option:nth-child(5)", state="attached")
+    return page
+
+
+def until(holds):
+    """Wait for what holds; the page's policy forbids Playwright's own way."""
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def compose(page, candidates="8"):
+    page.select_option("#quarters", "16")
+    page.select_option("#candidates", candidates)
+    page.click("#go")
+    page.wait_for_selector("#stop", state="hidden")
+    assert "bad" not in (page.get_attribute("#status", "class") or ""), page.inner_text("#status")
+    return page.locator("article")
+
+
+def totals(page):
+    """What the pieces are ranked by, from the page's top."""
+    return [float(t.split()[2]) for t in page.locator(".odds").all_inner_texts()]
+
+
+def test_upload_compose_play_take_away(page, tmp_path):
+    notes = tiny.tune(7, n_notes=60)
+    write_midi(notes, tmp_path / "mine.mid")
+    page.check("[value=file]")
+    page.set_input_files("#file", tmp_path / "mine.mid")
+    page.wait_for_selector("#prompt svg")
+    assert page.locator("#prompt-roll .given").count() == len(notes)
+    page.fill("#prompt-quarters", "8")
+    pieces = compose(page)
+    assert pieces.count() == 8 and totals(page) == sorted(totals(page), reverse=True)
+    first = pieces.first
+    assert first.locator(".given").count() == (notes.start < 96).sum() and first.locator(".part0").count() > 0
+    assert "of 100 that a human wrote it" in first.locator(".told").inner_text() and first.locator("polyline").count() == 1
+    first.locator("audio").evaluate("a => a.play()")
+    until(lambda: first.locator("audio").evaluate("a => a.currentTime") > 0.3)
+    assert first.locator(".head").get_attribute("visibility") == "visible"
+    with page.expect_download() as download:
+        first.get_by_text("MIDI", exact=True).click()
+    download.value.save_as(tmp_path / "got.mid")
+    got, _ = read_midi(tmp_path / "got.mid")
+    assert len(got) == first.locator(".given").count() + first.locator(".part0").count()
+    for kind in ("WAV", "MusicXML", "PNG"):
+        with page.expect_download() as download:
+            first.get_by_text(kind, exact=True).click()
+        assert download.value.path().stat().st_size > 1000
+    first.get_by_text("Sheet music").click()
+    until(lambda: first.locator(".score img").evaluate("i => i.naturalWidth") > 0)
+
+
+def test_what_was_asked_for_last_is_taken(page):
+    def late(route):
+        answer = route.fetch()
+        page.wait_for_timeout(1500)
+        route.fulfill(response=answer)
+    page.route("**/prompts/example/chorale", late)
+    page.check("[value=example]")  # the chorale is the first
+    page.select_option("#example", "prelude")
+    page.wait_for_selector("#prompt svg")
+    few = page.locator("#prompt-roll .given").count()
+    page.wait_for_timeout(3000)
+    assert page.locator("#prompt-roll .given").count() == few
+
+
+def test_continue_from_here(page):
+    compose(page)
+    page.locator(".continue").first.click()
+    assert page.is_checked("[value=piece]") and page.locator("#prompt-roll rect:not(.black)").count() > 0
+    pieces = compose(page)
+    assert pieces.first.locator(".given").count() > 0
+
+
+def test_a_wrong_file_is_told_and_the_page_goes_on(page, tmp_path):
+    (tmp_path / "not music.mid").write_bytes(b"hello")
+    page.check("[value=file]")
+    page.set_input_files("#file", tmp_path / "not music.mid")
+    until(lambda: "not music.mid" in page.inner_text("#status"))
+    assert "bad" in page.get_attribute("#status", "class")
+    assert compose(page).count() == 8
+
+
+def test_with_the_keyboard_alone(page):
+    page.focus("[value=none]")
+    page.keyboard.press("ArrowLeft")
+    if not page.is_checked("[value=play]"):
+        page.check("[value=play]")
+    for key in "adg":
+        page.keyboard.down(key)
+        page.wait_for_timeout(150)
+        page.keyboard.up(key)
+    page.focus("#use")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#prompt svg")
+    assert page.locator("#prompt-roll rect:not(.black)").count() == 3
+    page.select_option("#quarters", "16")
+    page.select_option("#candidates", "8")
+    page.focus("#go")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article:nth-child(8)")
+
+
+def test_two_at_once(browser, address):
+    pages = [opened(browser, address) for _ in range(2)]
+    for page in pages:
+        page.select_option("#quarters", "16")
+        page.select_option("#candidates", "32")
+        page.click("#go")
+    for page in pages:
+        page.wait_for_selector("#stop", state="hidden")
+        assert page.locator("article").count() == 8 and not page.faults
+    assert len({page.locator("article").first.get_attribute("data-id") for page in pages}) == 2
+    for page in pages:
+        page.context.close()
+
+
+def test_stopping_leaves_the_page_ready(page):
+    page.select_option("#quarters", "128")
+    page.select_option("#candidates", "128")
+    page.click("#go")
+    page.wait_for_selector("article")
+    page.click("#stop")
+    page.wait_for_selector("#stop", state="hidden")
+    assert compose(page).count() == 8
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
+    page = opened(browser, address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    compose(page)
+    page.check("[value=play]")
+    page.locator("article h2, article li, #status").evaluate_all(f"all => all.forEach(one => one.textContent = '{'long_name_of_a_piece' * 5}')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{c}") for c in ("color", "backgroundColor"))
+    brightness = [sum(map(int, c[c.index("(") + 1:-1].split(",")[:3])) for c in (ink, paper)]
+    assert (brightness[0] < brightness[1]) == (scheme == "light") and abs(brightness[0] - brightness[1]) > 400
+    assert not page.faults
+    page.context.close()

@@ -1,0 +1,101 @@
+"""The queue behind the page."""
+
+import asyncio
+import threading
+
+import pytest
+
+from clara.errors import BadSetting
+from clara_app.web.jobs import Busy, Jobs
+
+
+def run(coroutine):
+    return asyncio.run(asyncio.wait_for(coroutine, 20))
+
+
+async def told(jobs, job):
+    return [event async for event in jobs.events(job)]
+
+
+def test_events_come_as_they_are_told():
+    async def main():
+        jobs = Jobs()
+        found = await told(jobs, jobs.submit(lambda job, tell: [tell({"n": i}) for i in range(3)]))
+        jobs.close()
+        return found
+    assert run(main()) == [{"place": 0}, {"n": 0}, {"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
+
+
+def test_an_error_of_ours_is_told_and_the_next_job_runs():
+    def bad(job, tell):
+        raise BadSetting("no such thing")
+
+    def broken(job, tell):
+        raise ZeroDivisionError
+
+    async def main():
+        jobs = Jobs()
+        found = [await told(jobs, jobs.submit(work)) for work in (bad, broken, lambda job, tell: None)]
+        jobs.close()
+        return [events[-1] for events in found]
+    ours, theirs, fine = run(main())
+    assert ours == {"error": "no such thing"} and "ZeroDivisionError" in theirs["error"] and fine["done"]
+
+
+def test_one_after_another():
+    running, most, gate = [], [], threading.Event()
+
+    def work(job, tell):
+        running.append(job)
+        most.append(len(running))
+        gate.wait(5)
+        running.remove(job)
+
+    async def main():
+        jobs = Jobs(at_once=1)
+        all_of_them = [jobs.submit(work) for _ in range(3)]
+        places = [jobs.place(j) for j in all_of_them]
+        gate.set()
+        await asyncio.gather(*(told(jobs, j) for j in all_of_them))
+        jobs.close()
+        return places, len(jobs.jobs)
+    assert run(main()) == ([0, 1, 2], 0) and max(most) == 1
+
+
+def test_too_many_are_sent_away():
+    gate = threading.Event()
+
+    async def main():
+        jobs = Jobs(at_once=1, waiting=2)
+        waiting = [jobs.submit(lambda job, tell: gate.wait(5)) for _ in range(3)]
+        with pytest.raises(Busy, match="3 others"):
+            jobs.submit(lambda job, tell: None)
+        gate.set()
+        await asyncio.gather(*(told(jobs, j) for j in waiting))
+        await told(jobs, jobs.submit(lambda job, tell: None))
+        jobs.close()
+    run(main())
+
+
+def test_a_job_stops_when_its_reader_leaves():
+    async def main():
+        jobs = Jobs()
+        job = jobs.submit(lambda job, tell: (tell({"n": 1}), job.stop.wait(10)))
+        events = jobs.events(job)
+        assert await anext(events) == {"place": 0} and await anext(events) == {"n": 1}
+        await events.aclose()
+        jobs.close()
+        return job.stop.is_set()
+    assert run(main())
+
+
+def test_a_job_that_nobody_listens_to_stops(monkeypatch):
+    monkeypatch.setattr("clara_app.web.jobs.UNREAD_SECONDS", 0.05)
+
+    async def main():
+        jobs = Jobs()
+        job = jobs.submit(lambda job, tell: job.stop.wait(10))
+        await asyncio.sleep(0.5)
+        jobs.close()
+        return job.stop.is_set()
+    assert run(main())

@@ -1,0 +1,64 @@
+"""Music from strangers."""
+
+import numpy as np
+import pytest
+import tiny
+
+from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
+from clara.music.midi import notes_to_score
+from clara_app.web import prompts
+
+
+def test_a_file_is_read_as_it_is():
+    notes = tiny.tune(3)
+    found, losses = prompts.upload("../../my tune.MID", notes_to_score(notes).dumps_midi())
+    assert np.array_equal(found.start, notes.start) and np.array_equal(found.pitch, notes.pitch) and not losses
+
+
+@pytest.mark.parametrize("name, data, error", [
+    ("x.exe", b"MZ", BadMusicFile), ("mid", b"", BadMusicFile), ("", b"", BadMusicFile), ("x.mid", b"", BadMusicFile),
+    ("x.mid", b"MThd nonsense", BadMusicFile), ("x.musicxml", b"<score-partwise", BadMusicFile), ("x.mxl", b"PK\x03\x04", BadMusicFile),
+    ("x.mid", bytes(prompts.MOST_BYTES + 1), TooLong)])
+def test_what_is_no_music_is_named(name, data, error):
+    with pytest.raises(error) as told:
+        prompts.upload(name, data)
+    assert name in str(told.value) and "/tmp" not in str(told.value) and "clara-" not in str(told.value)
+
+
+def test_a_reader_that_dies_costs_itself_alone(monkeypatch):
+    monkeypatch.setattr(prompts, "SECONDS", 0.0)
+    monkeypatch.setattr("data_prep.crew.START_SECONDS", 0.0)
+    with pytest.raises(BadMusicFile, match="x.mid: cannot be read .Timeout"):
+        prompts.upload("x.mid", notes_to_score(tiny.tune(3)).dumps_midi())
+
+
+def test_no_file_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    prompts.upload("x.mid", notes_to_score(tiny.tune(3)).dumps_midi())
+    with pytest.raises(ClaraError):
+        prompts.upload("x.mid", b"none")
+    assert not list(tmp_path.iterdir())
+
+
+def test_examples_are_short_and_there():
+    assert set(prompts.EXAMPLES) == {"chorale", "prelude", "sonata", "mazurka", "rag"}
+    for name in ("chorale", "prelude"):
+        notes = prompts.example(name)
+        assert len(notes) > 30 and notes.quarters <= prompts.EXAMPLES[name][2]
+    with pytest.raises(BadMusicFile):
+        prompts.example("../passwd")
+
+
+def test_what_was_played_lies_on_the_grid():
+    notes = prompts.played([[60, 10.0, 10.49], [64, 10.51, 11.0], [67, 11.0, 11.0]], 120)
+    assert notes.start.tolist() == [0, 12, 24] and notes.duration.tolist() == [12, 12, 1]
+    assert notes.pitch.tolist() == [60, 64, 67] and notes.qpm == 120
+
+
+@pytest.mark.parametrize("strokes, error", [
+    (None, NoNotes), ([], NoNotes), ("60", BadMusicFile), ([[60, 0]], BadMusicFile), ([[60, 0, None]], BadMusicFile), ([["a", 0, 1]], BadMusicFile),
+    ([[7, 0, 1]], BadMusicFile), ([[60, 1, 0]], BadMusicFile), ([[60, 0, 1e300]], TooLong), ([[60, 0, float("inf")]], BadMusicFile),
+    ([[60, 0, 1]] * 30_000, TooLong)])
+def test_what_no_keyboard_sends(strokes, error):
+    with pytest.raises(error):
+        prompts.played(strokes, 120)

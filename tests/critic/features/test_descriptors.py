@@ -1,0 +1,137 @@
+"""What can be counted, and the net that reads it."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.music.notes import crop, mend, mend_like, transpose
+from critic.features import descriptors as statistics
+from critic.features.descriptors import BAR, GROUPS, N_NUMBERS, numbers
+from critic.features.segments import TWELFTHS
+from critic.nets.descriptors import LEAST_DEVIATION, Standard
+
+
+def group(name, notes):
+    return np.ravel(GROUPS[name](statistics._Music(notes)))
+
+
+def brief(n_notes=60):
+    return st.integers(0, 10**6).map(lambda seed: tiny.tune(seed, n_notes))
+
+
+@given(st.integers(1, 80), st.integers(0, 10**6))
+def test_all_music_is_told_in_as_many_finite_numbers(n_notes, seed):
+    told = numbers(tiny.tune(seed, n_notes))
+    assert told.dtype == np.float32 and told.shape == (N_NUMBERS,) and np.isfinite(told).all()
+
+
+@given(brief(), st.integers(-12, 12))
+def test_another_key_changes_nothing_but_how_high(notes, shift):
+    moved = transpose(notes, shift)[0]
+    for name in ("lines", "rhythm", "bars", "returns"):
+        told, again = group(name, notes), group(name, moved)
+        if name == "bars":  # whose mean, least and greatest height are among them
+            height = slice(16, 20)
+            told, again = np.delete(told, height), np.delete(again, height)
+        np.testing.assert_allclose(again, told, atol=1e-9)
+
+
+@given(brief(), st.sampled_from([12, 24, 48]))
+def test_a_finer_grid_tells_the_same(notes, grid):
+    finer = replace(notes, start=notes.start * grid // 12, duration=notes.duration * grid // 12, steps_per_quarter=grid)
+    np.testing.assert_array_equal(numbers(finer), numbers(notes))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.integers(1, 5))
+def test_what_comes_again_is_what_a_counter_says(line, n):
+    at, found = np.arange(len(line)) * 5, np.zeros((1, 3))
+    statistics._again(statistics._scattered(np.array([line])), at, np.array([n]), found)
+    runs = [tuple(line[i:i + n]) for i in range(len(line) - n + 1)]
+    if not runs:
+        assert found.tolist() == [[1, 0, 0]]
+        return
+    many = Counter(runs)
+    later = [at[i] - at[runs.index(run)] >= BAR * TWELFTHS for i, run in enumerate(runs)]
+    assert found[0] == pytest.approx([len(many) / len(runs), max(many.values()) / len(runs), np.mean(later)])
+
+
+@given(st.sets(st.integers(0, 60), min_size=1), st.integers(1, 30))
+def test_overlap_is_a_cosine_of_what_could_be(places, lag):
+    where = np.array(sorted(places))
+    here, there = [p for p in places if p <= max(places) - lag], [p for p in places if p >= lag]
+    both = sum(p + lag in places for p in here)
+    found = np.zeros(1)
+    for unit in (1, 128):
+        statistics._overlaps(where * unit, unit, np.array([lag]), found)
+        assert found[0] == pytest.approx(both / np.sqrt(len(here) * len(there)) if here and there else 0)
+
+
+@given(brief(40))
+def test_what_sounds_is_what_a_roll_says(notes):
+    music = statistics._Music(notes)
+    roll = np.zeros((int(music.end.max()), statistics.KEYS), dtype=bool)
+    for start, end, key in zip(music.start, music.end, music.key):
+        roll[start:end, key] = True
+    (lowest, sounding, reach), apart, clash = np.zeros((3, len(music.at)), dtype=np.int64), np.zeros(statistics.KEYS, dtype=np.int64), np.zeros(12, dtype=np.int64)
+    statistics._sounding(music.at, music.onset, music.end, music.key, lowest, sounding, reach, apart, clash)
+    keys = [np.flatnonzero(roll[at]) for at in music.at]
+    assert [(k[0], len(k), k[-1] - k[0]) for k in keys] == list(zip(lowest, sounding, reach))
+    assert Counter(np.concatenate([np.diff(k) for k in keys]).tolist()) == {d: n for d, n in enumerate(apart.tolist()) if n}
+    assert clash.tolist() == [sum((b - a == d) for k in keys for a in k for b in k) for d in range(1, 13)]
+
+
+@given(st.lists(st.tuples(st.integers(30, 90), st.integers(1, 20)), min_size=3, max_size=40))
+def test_a_line_is_told_by_its_intervals(line):
+    pitch, at = np.array([p for p, _ in line]), np.cumsum([gap for _, gap in line])
+    told, moves, gaps = statistics._line(pitch, at), np.diff(pitch), np.diff(at)
+    assert told[:49] == pytest.approx(np.bincount(moves.clip(-24, 24) + 24, minlength=49) / len(moves))
+    assert told[49:62] == pytest.approx(np.bincount(np.abs(np.diff(moves)).clip(0, 12), minlength=13) / (len(moves) - 1))
+    after = [abs(b) for a, b in pairwise(moves) if abs(a) >= statistics.LEAP]
+    assert told[62:] == pytest.approx([np.mean(moves[1:] * moves[:-1] < 0), np.mean(moves == 0), np.abs(moves).mean(), np.ptp(pitch), pitch.std(),
+                                       np.mean(after) if after else 0, np.mean(moves[1:] == moves[:-1]), np.mean(gaps[1:] == gaps[:-1])])
+    assert statistics._line(pitch[:2], at[:2]).tolist() == [0] * 70
+
+
+def test_a_tune_that_comes_again_in_any_key_is_heard():
+    """Eight quarters, four times: as they are, each time elsewhere, or each time new."""
+    def some(seed):
+        rng = np.random.default_rng(seed)
+        start = np.repeat(rng.integers(1, 12, 30).cumsum(), 3)
+        return crop(mend(start, start + 3, rng.integers(40, 80, 90))[0], 0, 96)
+    once = some(0)
+
+    def four(parts):
+        return mend_like(once, *(np.concatenate(c) for c in zip(*((p.start + 96 * i, p.end + 96 * i, p.pitch, p.part) for i, p in enumerate(parts)))))[0]
+    same, moved, new = (four(parts) for parts in ([once] * 4, [transpose(once, i)[0] for i in range(4)], [some(i) for i in range(4)]))
+    names = ["top", "bottom", "up and down", "up and down, bottom", "gaps", "top in time", "bottom in time", "pitches in time", "chords", "shapes", "shapes in time"]
+    differ = {which: dict(zip(names, group("returns", notes)[:132].reshape(11, 4, 3)[:, -1, 0])) for which, notes in (("same", same), ("moved", moved), ("new", new))}
+    for name in names:
+        assert differ["same"][name] < 0.5 * differ["new"][name]
+        if name not in ("pitches in time", "chords"):  # which a new key changes
+            assert differ["moved"][name] < 0.6 * differ["new"][name]
+    assert differ["moved"]["chords"] > 0.9 * differ["new"]["chords"]
+
+
+def test_chords_intervals_and_rests_are_counted():
+    notes = mend([0, 0, 0, 24, 24, 48], [12, 12, 12, 36, 36, 60], [60, 64, 67, 60, 67, 62])[0]
+    together, rhythm = group("together", notes), group("rhythm", notes)
+    assert together[:25].nonzero()[0].tolist() == [3, 4, 7] and together[:25].sum() == pytest.approx(1)
+    assert together[98:108] == pytest.approx([1 / 3] * 3 + [0] * 7)  # one, two, three notes at a time
+    assert rhythm[-2:] == pytest.approx([2 / 5, 2 / 5])  # two quarters of five are silent, and two rests
+
+
+def test_a_number_that_never_changes_is_not_blown_up():
+    net, told = Standard(), torch.rand(20, N_NUMBERS)
+    told[:, 7] = 0.5
+    net.fit(told)
+    assert net.deviation[7] == pytest.approx(LEAST_DEVIATION) and net.deviation[7].half() > 0
+    standard = net(told)
+    assert standard[:, 7].abs().max() == 0 and standard[:, 8].mean().abs() < 1e-5 and abs(standard[:, 8].std() - 1) < 1e-4
+    assert net(told + 100).max() == 6

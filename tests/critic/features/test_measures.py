@@ -1,0 +1,65 @@
+"""Measures of music, by hand and beside MusPy's, and the distances of sets."""
+
+import numpy as np
+import pytest
+
+from clara.music.notes import mend
+from critic.features.measures import MEASURES, Reference, collapsed, measured
+
+
+def scale_up(n=8, gap=12, first=60):
+    """A C major scale in quarters."""
+    steps = np.array([0, 2, 4, 5, 7, 9, 11, 12])
+    at = np.arange(n) * gap
+    return mend(at, at + gap, first + steps[np.arange(n) % 8])[0]
+
+
+def chance(seed, n=60):
+    rng = np.random.default_rng(seed)
+    start = rng.integers(0, 190, n)
+    return mend(start, start + rng.integers(1, 30, n), rng.integers(40, 80, n))[0]
+
+
+def test_by_hand():
+    told = {name: m(scale_up()) for name, m in MEASURES.items()}
+    assert told["pitch_class_entropy"] == pytest.approx(2.75)  # two of eight are C
+    assert told["scale_consistency"] == 1 and told["polyphony"] == 1 and told["note_density"] == 1
+    assert told["lengths"][6] == 1 and told["gaps"][6] == 1 and told["pitches"][60] == 1 / 8
+    assert told["groove_consistency"] == pytest.approx(1 - 4 / 96)  # two bars alike, and an empty third, as MusPy counts
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_as_muspy(seed):
+    muspy = pytest.importorskip("muspy", reason="MusPy is of the bench extra")
+    notes = chance(seed)
+    music = muspy.Music(resolution=12, tracks=[muspy.Track(notes=[muspy.Note(int(s), int(p), int(d), 64) for s, p, d in
+                                                                  zip(notes.start, notes.pitch, notes.duration)])])
+    expected = {"pitch_class_entropy": muspy.pitch_class_entropy(music), "scale_consistency": muspy.scale_consistency(music),
+                "polyphony": muspy.polyphony(music), "empty_beat_rate": muspy.empty_beat_rate(music),
+                "groove_consistency": muspy.groove_consistency(music, 48)}
+    for name, value in expected.items():
+        assert MEASURES[name](notes) == pytest.approx(value), name
+
+
+def test_shares_sum_to_one():
+    told = measured([chance(i) for i in range(3)])
+    for name in ("lengths", "pitches", "gaps"):
+        assert np.allclose(told[name].sum(1), 1)
+    assert told["polyphony"].shape == (3, 1)
+
+
+def test_equal_sets_overlap_and_others_do_not():
+    rng = np.random.default_rng(0)
+    one, same, other = (rng.normal(mean, 1, (200, 1)) for mean in (0, 0, 8))
+    reference = Reference(one)
+    near, far = (reference.compare(reference.counts(v)) for v in (same, other))
+    assert near[0] > 0.93 and near[1] < 0.05 and far[0] < 0.4 and far[1] > 1
+    parts = reference.counts(same[:50]) + reference.counts(same[50:])
+    assert (parts == reference.counts(same)).all()
+
+
+def test_collapse():
+    one_bar = np.tile([0, 12, 24, 36], 8) + np.repeat(np.arange(8) * 48, 4)
+    again = mend(one_bar, one_bar + 12, np.tile([60, 64, 67, 72], 8))[0]
+    assert collapsed(again) and collapsed(mend([0, 12], [12, 24], [60, 60])[0])
+    assert not collapsed(chance(1)) and not collapsed(scale_up())

@@ -1,0 +1,61 @@
+"""Stretches of a piece, and the voices that judge by them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tiny
+
+from clara.music.notes import crop, mend_like
+from critic import Critic
+from critic.features.descriptors import numbers
+from critic.features.segments import STRETCH, stretches_of
+from critic.nets.descriptors import counted
+
+
+@pytest.fixture(scope="module", params=[tiny.statistics_classifier, tiny.similarity_classifier])
+def critic(request):
+    return request.param()
+
+
+@pytest.mark.parametrize("quarters", [8, 32, 33, 47.5, 48, 64, 200])
+def test_stretches_reach_from_the_beginning_to_the_end(quarters):
+    notes = crop(tiny.tune(1, 1000), 0, int(quarters * 12))
+    parts = stretches_of(notes, int(quarters * 12))
+    firsts = [at for at, _ in parts]
+    assert firsts[0] == 0 and (quarters <= STRETCH or quarters - 1 < firsts[-1] + STRETCH <= quarters)
+    assert all(0 < b - a <= STRETCH / 2 for a, b in pairwise(firsts))
+    for at, part in parts:
+        assert part == crop(notes, at * 12, (at + STRETCH) * 12)
+
+
+def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
+    a = crop(tiny.tune(1, 300), 0, 32 * 12)
+    far = mend_like(a, np.r_[a.start, a.start + 200 * 12], np.r_[a.end, a.end + 200 * 12], np.r_[a.pitch, a.pitch], np.r_[a.part, a.part])[0]
+    told, cover = counted(far, 232 * 12, 8.0)
+    assert len(told) == 6 and cover.shape == (29, 6)
+    assert cover.sum(1) == pytest.approx(np.ones(29)) and cover[8].tolist() == [0, 0, 1, 0, 0, 0] and cover[20, 2:].max() == 1
+    only, one = counted(a, 32 * 12, 8.0)
+    assert only[0] == pytest.approx(numbers(a)) and one.tolist() == [[1.0]] * 4
+
+
+def test_a_score_for_each_piece_the_same_in_any_company(critic):
+    pieces = [tiny.tune(i, n_notes=30 + 60 * i) for i in range(6)]
+    scores = critic.score(pieces)
+    assert scores.dtype == np.float32 and np.isfinite(scores).all() and len(set(scores.tolist())) == 6
+    assert critic.score(pieces[::-1])[::-1] == pytest.approx(scores, abs=1e-5)
+    assert [critic.score([p])[0] for p in pieces] == pytest.approx(scores.tolist(), abs=1e-5)
+
+
+def test_one_voice_among_others(critic):
+    voices = [(tiny.classifier(), 0.25), (tiny.roll_classifier(), 0.5), (critic, 0.75)]
+    pieces = [tiny.tune(i) for i in range(3)]
+    each = [voice.windows(pieces) for voice, _ in voices]
+    for whole, *parts in zip(Critic.blended(voices).windows(pieces), *each):
+        assert whole == pytest.approx(sum(w * part for (_, w), part in zip(voices, parts)), abs=1e-4)
+
+
+def test_to_disk_and_back(critic, tmp_path):
+    critic.save(tmp_path)
+    again, pieces = Critic.load(tmp_path), [tiny.tune(i) for i in range(3)]
+    assert again.kind == critic.kind and again.score(pieces) == pytest.approx(critic.score(pieces), abs=0.02)

@@ -1,0 +1,125 @@
+"""Pictures of self-similarity, and the net that sees them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.music.notes import crop, mend, transpose
+from critic.nets import self_similarity as similarity
+from critic.nets.self_similarity import (
+    COLUMN,
+    COLUMNS,
+    KEYS,
+    LAYERS,
+    SimilarityNet,
+    collate_similarity,
+    compared,
+    pictures,
+    struck,
+)
+from critic.training.self_similarity import _looked_at
+
+STEP = COLUMN  # of a tune on a grid of twelve, one to a column
+
+
+def picture(notes):
+    return pictures([struck(notes)])[0].numpy()
+
+
+def line(pitches, gap=STEP):
+    at = np.arange(len(pitches)) * gap
+    return mend(at, at + gap, pitches)[0]
+
+
+def cosine(a, b):
+    return len(a & b) / np.sqrt(len(a) * len(b)) if a and b else 0.0
+
+
+@given(st.integers(1, 120), st.integers(0, 10**6))
+def test_each_cell_is_the_cosine_of_two_columns(n_notes, seed):
+    notes = tiny.tune(seed, n_notes)
+    columns = [[] for _ in range(COLUMNS)]
+    for start, pitch in zip(notes.start.tolist(), notes.pitch.tolist()):
+        if start < COLUMNS * COLUMN:
+            columns[start // COLUMN].append((start % COLUMN, pitch))
+    told = picture(notes)
+    assert told.shape == (len(LAYERS), COLUMNS, COLUMNS) and np.isfinite(told).all()
+    sides = [[{p for _, p in c} for c in columns], [{p % 12 for _, p in c} for c in columns], [{s for s, _ in c} for c in columns],
+             [{p - min(q for _, q in c) for _, p in c} for c in columns]]
+    some = np.random.default_rng(seed).integers(COLUMNS, size=(40, 2))
+    for layer, side in zip(told, sides):
+        assert [layer[i, j] for i, j in some] == pytest.approx([cosine(side[i], side[j]) for i, j in some], abs=1e-5)
+
+
+@given(st.integers(0, 10**6), st.integers(-5, 5))
+def test_another_key_looks_the_same(seed, shift):
+    notes = tiny.tune(seed, 60)
+    assert np.array_equal(picture(transpose(notes, shift)[0]), picture(notes))
+
+
+@given(st.integers(0, 10**6), st.sampled_from([24, 48]))
+def test_a_finer_grid_looks_the_same(seed, grid):
+    notes = tiny.tune(seed, 60)
+    finer = replace(notes, start=notes.start * (grid // 12), duration=notes.duration * (grid // 12), steps_per_quarter=grid)
+    assert np.array_equal(picture(finer), picture(notes))
+
+
+def test_a_coarser_grid_stands_where_its_steps_do():
+    notes = mend([0, 1, 2, 5], [1, 2, 5, 8], [60, 62, 64, 65], steps_per_quarter=4)[0]
+    assert struck(notes)[:, :2].tolist() == [[0, 0], [0, 3], [1, 0], [2, 3]]
+
+
+def test_what_comes_again_is_a_stripe_and_what_is_moved_only_above_the_lowest():
+    tune = [60, 64, 67, 62, 65, 69, 71, 74]
+    again, moved = picture(line(tune + tune)), picture(line([*tune, *(p + 1 for p in tune)]))
+    for layer in again:
+        assert np.diagonal(layer, 8)[:8] == pytest.approx(np.ones(8))
+    assert np.diagonal(moved[0], 8)[:8].max() == np.diagonal(moved[1], 8)[:8].max() == 0
+    assert np.diagonal(moved[3], 8)[:8] == pytest.approx(np.ones(8))
+
+
+def test_what_no_piano_has_counts_as_its_nearest_key_and_what_comes_late_not_at_all():
+    notes = mend([0, 0, 3, COLUMN * COLUMNS], [3, 3, 6, COLUMN * COLUMNS + 3], [5, 120, 60, 60])[0]
+    assert struck(notes).tolist() == [[0, 0, 0], [0, 0, KEYS - 1], [0, 3, 60 - 21]]
+
+
+def test_a_run_of_columns_is_that_corner_of_the_picture():
+    notes, rng = crop(tiny.tune(2, 400), 0, COLUMNS * COLUMN), np.random.default_rng(0)
+    told, whole = struck(notes), picture(notes)
+    runs = [_looked_at(told, rng) for _ in range(30)]
+    assert any(run is told for run in runs) and sum(len(run) < len(told) for run in runs) > 5
+    for run in runs:
+        length = int(run[-1, 0]) + 1
+        seen, first = pictures([run])[0].numpy(), {tuple(t) for t in told.tolist()}
+        at = next(k for k in range(COLUMNS) if all((c + k, s, p) in first for c, s, p in run.tolist()))
+        assert seen[:, :length, :length] == pytest.approx(whole[:, at:at + length, at:at + length], abs=1e-6)
+        assert not seen[:, length:].any() and length >= 16 - 1
+
+
+@pytest.mark.parametrize("bf16, apart", [(False, 1e-5), (True, 5e-3)])
+def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
+    monkeypatch.setattr(similarity, "multiplies_bfloat16", lambda: bf16)
+    torch.manual_seed(0)
+    net, seen = SimilarityNet(2, [4, 6, 8]), pictures([struck(tiny.tune(i, n_notes=90)) for i in range(6)])
+    for _ in range(3):
+        net.train().judged(seen)  # norms learn means and deviations
+    with torch.inference_mode():
+        before = net.eval().judged(seen)
+        net.fuse()
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
+        assert torch.allclose(net.judged(seen), before, atol=apart) and before.std() > 5 * apart
+
+
+def test_a_window_is_judged_by_the_stretches_that_it_lies_in():
+    critic = tiny.similarity_classifier()
+    pieces = [compared(crop(tiny.tune(i, 1000), 0, quarters * 12), quarters * 12, 8) for i, quarters in enumerate((20, 70))]
+    seen, cover = collate_similarity(pieces)
+    assert [len(some) for some, _ in pieces] == [1, 4] and seen.shape == (5, len(LAYERS), COLUMNS, COLUMNS) and cover.shape == (2 + 9, 5)
+    with torch.inference_mode():
+        told, each = critic.nets.text(seen, cover), critic.nets.text.judged(seen)
+    assert torch.allclose(told, cover @ each) and torch.allclose(cover.sum(1), torch.ones(11))

@@ -1,0 +1,131 @@
+"""A classifier on disk and in use."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+from safetensors.numpy import load_file
+
+from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.encodings.notewise import Notewise
+from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooShort, UnknownWord
+from clara.music.midi import write_midi
+from clara.music.notes import crop, mend
+from critic import ComposerClassifier, Critic
+
+ENCODING = Notewise()
+
+
+@pytest.fixture(scope="module")
+def critic():
+    return tiny.classifier()
+
+
+def test_a_score_for_each_piece_the_same_in_any_company(critic):
+    pieces = [tiny.tune(i, n_notes=30 + 20 * i) for i in range(6)]
+    scores = critic.score(pieces)
+    assert scores.dtype == np.float32 and scores.shape == (6,) and np.isfinite(scores).all() and len(set(scores.tolist())) == 6
+    assert critic.score(pieces[::-1])[::-1] == pytest.approx(scores, abs=1e-4)
+    assert [critic.score([p])[0] for p in pieces] == pytest.approx(scores.tolist(), abs=1e-4)
+    assert critic.score([]).shape == (0,)
+
+
+def test_a_curve_for_each_piece_whose_mean_is_its_score(critic):
+    piece = tiny.tune(1, n_notes=100)
+    windows, = critic.windows([piece])
+    assert len(windows) == round(piece.quarters / critic.window_quarters)
+    assert critic.score([piece])[0] == pytest.approx(windows.mean(), abs=1e-5)
+
+
+def test_temperature_divides_the_odds(critic):
+    pieces = [tiny.tune(i) for i in range(3)]
+    warm = tiny.classifier()
+    warm.temperature = 4.0
+    assert warm.score(pieces) == pytest.approx(critic.score(pieces) / 8, abs=1e-4)
+
+
+def test_notes_words_midi_and_text_are_one(critic, tmp_path):
+    notes = tiny.tune(2, n_notes=60)
+    words = ENCODING.encode(notes)[0]
+    write_midi(notes, tmp_path / "a.mid")
+    (tmp_path / "a.txt").write_text(" ".join(words))
+    scores = critic.score([notes, words, " ".join(words), tmp_path / "a.mid", str(tmp_path / "a.txt")])
+    assert scores == pytest.approx(np.full(5, scores[0]), abs=1e-5)
+
+
+def test_another_grid_is_encoded_anew(critic):
+    notes = tiny.tune(2, n_notes=60)
+    finer = mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]
+    assert critic.score([finer]) == pytest.approx(critic.score([notes]), abs=1e-5)
+
+
+def test_log_probabilities_add_up():
+    composers = tiny.classifier(classes=["bach", "chopin", "satie"])
+    told = composers.log_probabilities([tiny.tune(i) for i in range(4)])
+    assert told.shape == (4, 3) and told.dtype == np.float32
+    assert np.exp(told).sum(1) == pytest.approx(np.ones(4), abs=1e-5)
+
+
+@pytest.mark.parametrize("piece, error", [
+    (crop(tiny.tune(0), 0, 12), TooShort), (mend([], [], [])[0], NoNotes), (["wait24"] * 8, NoNotes),
+    (["p40", "wait12", "endp40"], TooShort), (["p40", "nonsense"], UnknownWord), ("nowhere.mid", BadMusicFile)])
+def test_what_cannot_be_judged_is_told(critic, piece, error):
+    with pytest.raises(error):
+        critic.score([tiny.tune(1), piece])
+
+
+def test_to_disk_and_back(critic, tmp_path):
+    pieces = [tiny.tune(i) for i in range(3)]
+    critic.save(tmp_path / "critic")
+    again = Critic.load(tmp_path / "critic")
+    assert again.score(pieces) == pytest.approx(critic.score(pieces), abs=0.02)
+    assert (again.classes, again.window_quarters, again.info) == (critic.classes, critic.window_quarters, critic.info)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, VOCAB, CONFIG])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe"])
+def test_a_broken_folder(critic, tmp_path, name, content):
+    critic.save(tmp_path)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointMismatch, match=str(tmp_path)):
+        Critic.load(tmp_path)
+
+
+@pytest.mark.parametrize("key, value", [("classes", ["human"]), ("classes", None), ("arch", "wavenet"), ("classifier", 7), ("encoding", {})])
+def test_parts_that_do_not_agree(critic, tmp_path, key, value):
+    critic.save(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | {key: value}))
+    with pytest.raises(CheckpointMismatch, match=str(tmp_path)):
+        Critic.load(tmp_path)
+
+
+def test_a_critic_is_no_composer_classifier(critic, tmp_path):
+    critic.save(tmp_path / "critic")
+    tiny.classifier(classes=["bach", "satie"]).save(tmp_path / "composers")
+    with pytest.raises(CheckpointMismatch, match="critic"):
+        ComposerClassifier.load(tmp_path / "critic")
+    with pytest.raises(CheckpointMismatch, match="bach"):
+        Critic.load(tmp_path / "composers")
+
+
+def test_an_encoder_may_be_shared(tmp_path):
+    model, built = tiny.checkpoint(), tiny.classifier()
+    model.save(tmp_path / "models" / "base")
+    built.tensors |= {k: v for k, v in model.tensors.items() if k != "output.bias"}
+    built.save(tmp_path / "alone")
+    built.save(tmp_path / "models" / "critic", tmp_path / "models" / "base")
+    pieces = [tiny.tune(i) for i in range(3)]
+    assert Critic.load(tmp_path / "models" / "critic").score(pieces).tolist() == Critic.load(tmp_path / "alone").score(pieces).tolist()
+    shared = Critic.load(tmp_path / "models" / "critic")
+    Critic.blended([(shared, 0.5)]).save(tmp_path / "elsewhere" / "blend")
+    assert Critic.load(tmp_path / "elsewhere" / "blend").score(pieces) == pytest.approx(shared.score(pieces) / 2, abs=1e-5)
+    assert not any("head" not in k for k in load_file(tmp_path / "elsewhere" / "blend" / "1-tuned" / "model.safetensors"))
+    small, whole = ((tmp_path / n / "model.safetensors").stat().st_size for n in ("models/critic", "alone"))
+    assert small < whole
+    tiny.checkpoint(seed=5).save(tmp_path / "models" / "base")
+    with pytest.raises(CheckpointMismatch, match="../base"):
+        Critic.load(tmp_path / "models" / "critic")

@@ -1,0 +1,73 @@
+"""What of a piece stands in a corpus."""
+
+import numpy as np
+import pytest
+import tiny
+
+from clara.errors import CheckpointMismatch
+from clara.music.notes import crop, mend, transpose
+from critic.copy_index import GRAM, NoteIndex
+
+
+@pytest.fixture(scope="module")
+def index():
+    return NoteIndex.of((f"nobody/{i}", tiny.tune(i, n_notes=80)) for i in range(5))
+
+
+@pytest.mark.parametrize("semitones", [-5, 0, 7])
+def test_a_whole_piece_in_any_key(index, semitones):
+    notes = transpose(tiny.tune(3, n_notes=80), semitones)[0]
+    run = index.longest_run(notes)
+    assert (run.notes, run.first, run.source) == (len(notes), 0, "nobody/3")
+
+
+def test_a_part_of_a_piece_among_other_notes(index):
+    """Twenty notes of a corpus's piece in the midst of a strange one; how long notes last does not matter."""
+    strange, known = tiny.tune(77, n_notes=60), tiny.tune(2, n_notes=80)
+    taken = slice(30, 50)
+    at = strange.start[-1] + 7 + known.start[taken] - known.start[30]
+    start = np.r_[strange.start, at, at[-1] + 9 + strange.start]
+    pitch = np.r_[strange.pitch, known.pitch[taken] + 2, strange.pitch]
+    notes = mend(start, start + 1, pitch)[0]
+    run = index.longest_run(notes)
+    assert (run.notes, run.source) == (20, "nobody/2")
+    assert notes.start[run.first] == at[0]
+
+
+def test_nothing_of_a_strange_piece(index):
+    assert index.longest_run(tiny.tune(99, n_notes=200)).notes < GRAM + 3
+
+
+@pytest.mark.parametrize("n", [0, 1, GRAM])
+def test_too_short_to_tell(index, n):
+    run = index.longest_run(crop(tiny.tune(1), 0, 0) if n == 0 else mend(range(n), range(1, n + 1), [60] * n)[0])
+    assert (run.notes, run.source) == (0, None)
+
+
+def test_another_grid(index):
+    notes = tiny.tune(0, n_notes=80)
+    assert index.longest_run(mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]).notes == len(notes)
+
+
+def test_runs_do_not_go_from_one_piece_to_the_next():
+    first, second = tiny.tune(0, n_notes=30), tiny.tune(1, n_notes=30)
+    index = NoteIndex.of([("a", first), ("b", second)])
+    start = np.r_[first.start, first.start[-1] + second.start]
+    run = index.longest_run(mend(start, start + 1, np.r_[first.pitch, second.pitch])[0])
+    assert run.notes <= 31
+
+
+def test_to_disk_and_back(index, tmp_path):
+    index.save(tmp_path / "notes.npz")
+    again = NoteIndex.load(tmp_path / "notes.npz")
+    notes = tiny.tune(4, n_notes=80)
+    assert again.longest_run(notes) == index.longest_run(notes)
+    assert again.names == index.names
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no zip", b"PK\x03\x04"])
+def test_no_index(tmp_path, content):
+    if content is not None:
+        (tmp_path / "notes.npz").write_bytes(content)
+    with pytest.raises(CheckpointMismatch, match="notes.npz"):
+        NoteIndex.load(tmp_path / "notes.npz")

@@ -1,0 +1,92 @@
+"""The critics and composer classifiers that come with Clara: whole, small, and right about music that everyone has."""
+
+
+import numpy as np
+import pytest
+from examples import REPOSITORY
+
+from clara.encodings.notewise import Notewise
+from clara.encodings.prompts import read_prompt
+from clara.generator import Generator
+from clara.music.notes import crop, mend, transpose
+from clara.sampling.settings import Settings
+from critic import ComposerClassifier, Critic
+from critic.scores import Judges, weighted
+
+ROOT = REPOSITORY / "pretrained"
+ENCODINGS = ("notewise", "chordwise")
+
+
+@pytest.fixture(scope="module", params=ENCODINGS)
+def encoding(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def critic(encoding):
+    return Critic.load(ROOT / f"critic-{encoding}")
+
+
+@pytest.fixture(scope="module")
+def composers(encoding):
+    return ComposerClassifier.load(ROOT / f"composer-{encoding}")
+
+
+@pytest.fixture(scope="module")
+def chorales():
+    """Beginnings of four chorales, four voices as one piano's."""
+    return [crop(read_prompt(f"music21:bach/bwv{n}", Notewise(12))[0], 0, 32 * 12) for n in ("66.6", "253", "255", "256")]
+
+
+def noise(seed):
+    """Notes by chance."""
+    rng = np.random.default_rng(seed)
+    start = np.sort(rng.integers(0, 32 * 12, 200))
+    return mend(start, start + rng.integers(3, 24, 200), rng.integers(36, 84, 200))[0]
+
+
+@pytest.mark.parametrize("kind", ["critic", "composer"])
+def test_small_unpickled_and_told(kind, encoding):
+    files = [f for f in sorted((ROOT / f"{kind}-{encoding}").rglob("*")) if f.is_file()]
+    assert sum(f.stat().st_size for f in files) < 25e6
+    assert {f.suffix for f in files} <= {".safetensors", ".txt", ".json", ".png", ".md"}
+    card = (ROOT / f"{kind}-{encoding}" / "README.md").read_text(encoding="utf-8")
+    for told in ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia", "Figures", "Made by"):
+        assert told in card
+
+
+def test_music_is_more_human_than_noise(critic, chorales):
+    assert critic.score(chorales).min() > critic.score([noise(i) for i in range(4)]).max()
+
+
+def test_wild_samples_score_below_tame_ones(critic, encoding):
+    generator = Generator.load(ROOT / encoding)
+    tame, wild = (critic.score([s.notes for s in generator.generate(12, 24, settings=Settings(temperature=t), seed=1)]).mean() for t in (0.9, 1.6))
+    assert tame > wild
+
+
+def test_a_key_is_no_answer(critic, chorales):
+    """Moving all alike changes odds by less than wilder sampling does."""
+    moved = np.stack([critic.score([transpose(c, shift)[0] for c in chorales]) for shift in (-3, 0, 3)])
+    assert moved.std(0).max() < 1 and moved.min() > critic.score([noise(i) for i in range(4)]).max()
+
+
+@pytest.mark.parametrize("piece, composer", [("chopin/mazurka06-2", "chopin"), ("mozart/k545/movement1_exposition", "mozart")])
+def test_a_composer_is_heard(composers, piece, composer):
+    """In keyboard music, which is what it knows; Bach's chorales it takes for older or younger men's."""
+    assert len(composers.classes) >= 10
+    whole = read_prompt(f"music21:{piece}", Notewise(12))[0]
+    told = composers.log_probabilities([crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)])
+    assert np.allclose(np.exp(told).sum(1), 1, atol=1e-5)
+    assert composers.classes[told.mean(0).argmax()] == composer
+
+
+def test_a_copy_in_another_key_is_found():
+    index = Judges(folder=ROOT).index
+    row = index.row[index.begin[7]:index.begin[8]][100:160]
+    up, gap = (row >> 8).astype(int) - 128, (row & 255).astype(int)
+    pitch, start = np.r_[0, up.cumsum()], np.r_[0, gap.cumsum()]
+    copy = mend(start, start + 6, pitch - pitch.min() + 30)[0]
+    run = index.longest_run(copy)
+    assert run.notes >= 61 and run.source in index.names
+    assert weighted("copied", Judges(folder=ROOT))([copy])[1].tolist() == [-run.notes]

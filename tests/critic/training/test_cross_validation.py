@@ -1,0 +1,182 @@
+"""Composers told apart, at the smallest size: folds by work, and rare composers that count."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+from clara.encodings.notewise import Notewise
+from clara.errors import BadSetting
+from clara.music.notes import mend
+from critic import ComposerClassifier
+from critic import train as command
+from critic.data.table import COLUMNS
+from critic.training import cross_validation
+from critic.training import text as training
+
+QUARTERS = 8
+HOW = {"quarters": QUARTERS, "tell": lambda _: None}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Fewer steps, of less music each, than usual."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("STEPS", 80), ("TELL", 20), ("STEP_SIZE", 64)):
+            patch.setattr(training, name, value)
+        yield
+
+
+def written(composer, seed):
+    """Eight quarters by one of three: some write fast and high, some slow and low, and the third at times as the one, at times as the other."""
+    rng = np.random.default_rng(seed)
+    fast = composer == "fast" or composer == "either" and seed % 2
+    gaps = np.full(32, 3) if fast else np.full(12, 8)
+    end = gaps.cumsum()
+    return mend(end - gaps, end, rng.integers(70, 80, len(gaps)) if fast else rng.integers(45, 55, len(gaps)))[0]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Twelve, eight and four works of theirs in train and valid, three each in test; two excerpts a work."""
+    rows, encoding = [], Notewise()
+    for composer, many in (("fast", 12), ("slow", 8), ("either", 4)):
+        for i in range(many + 3):
+            split = "test" if i >= many else "valid" if i % 4 == 0 else "train"
+            for half in range(2):
+                words = encoding.encode(written(composer, 100 * many + 2 * i + half))[0]
+                rows.append(dict(zip(COLUMNS, (composer, split, 100 * many + i, composer, f"{composer}/{i}", 8 * half, "", words))))
+    return pd.DataFrame(rows)
+
+
+def test_folds_keep_works_whole_and_deal_each_class_evenly():
+    rng = np.random.default_rng(0)
+    label = rng.choice(3, 400, p=(0.7, 0.2, 0.1))
+    work = 100 * label + rng.integers(0, 23, 400)
+    work[390:] += 1000  # works of which none is judged
+    judged = np.arange(400) < 380  # and ten excerpts of works of which others are
+    fold = cross_validation.folds_of(work, label, judged, 5, rng)
+    assert (fold[390:] == -1).all()
+    label, work, fold = label[:390], work[:390], fold[:390]
+    assert set(fold) == set(range(5))
+    for c in range(3):
+        of_work = [set(fold[work == one]) for one in np.unique(work[label == c])]
+        assert all(len(some) == 1 for some in of_work)
+        many = np.bincount([some.pop() for some in of_work], minlength=5)
+        assert many.max() - many.min() <= 1
+
+
+@pytest.fixture(scope="module")
+def learned(table):
+    model = tiny.checkpoint()
+    return [cross_validation.train_folded(table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW) for _ in "ab"]
+
+
+def test_composers_are_learned_and_test_works_left_alone(table, learned):
+    (classifier, told), (again, told_again) = learned
+    assert isinstance(classifier, ComposerClassifier) and classifier.classes == ["either", "fast", "slow"]
+    assert told == told_again and set(told) == {f"{of}_{what}" for of in ("excerpt", "piece") for what in ("accuracy", "balanced_accuracy")}
+    assert 0.6 < told["piece_accuracy"] < 1  # nobody can know the third in what is new
+    assert training.figures(classifier, table)["piece_accuracy"] >= 0.6
+    pieces = table["words"].tolist()[:5]
+    assert (classifier.log_probabilities(pieces) == again.log_probabilities(pieces)).all()
+
+    model, changed = tiny.checkpoint(), table.copy()
+    changed["words"] = [changed["words"][0] if split == "test" else words for split, words in zip(changed["split"], changed["words"])]
+    other, _ = cross_validation.train_folded(changed, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+    assert (classifier.log_probabilities(pieces) == other.log_probabilities(pieces)).all()
+
+
+def test_no_work_is_judged_by_heads_that_met_it(table):
+    """Where labels have nothing to do with the music, learned by heart they would be right."""
+    model, shuffled = tiny.checkpoint(), table.copy()
+    names = dict(zip(works := shuffled["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
+    shuffled["label"] = shuffled["work"].map(names)
+    _, told = cross_validation.train_folded(shuffled, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+    assert told["piece_balanced_accuracy"] < 0.8
+
+
+def test_more_is_learned_from_in_other_folds_and_not_judged(table):
+    """Shuffled labels, once more under the same works: learned by heart in another fold they would be right. Then music that nobody is judged by teaches who is who."""
+    model = tiny.checkpoint()
+    names = dict(zip(works := table["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
+    shuffled = table.assign(label=table["work"].map(names))
+    learned_from = shuffled[shuffled["split"] != "test"]
+    _, told = cross_validation.train_folded(pd.concat([shuffled, learned_from.assign(split="more")]), model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+    assert told["piece_balanced_accuracy"] < 0.8
+
+    two = table[(table["label"] != "either") & (table["split"] != "test")]
+    swapped = two.assign(label=two["label"].map({"fast": "slow", "slow": "fast"}), work=two["work"] + 10_000, split="more")
+    lied_to = pd.concat([two, *[swapped.assign(work=swapped["work"] + i, piece=swapped["piece"] + f"-{i}") for i in range(6)]])
+    for some, right in ((two, True), (lied_to, False)):
+        _, told = cross_validation.train_folded(some, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+        assert (told["piece_balanced_accuracy"] > 0.8) == right
+
+
+def test_what_is_judged_is_drawn_twice_as_often(monkeypatch):
+    import torch
+
+    judged = np.array([True, True, False, False])
+    windows = cross_validation._Windows(torch.zeros(4, 1), torch.tensor([0, 1, 1, 1]), np.arange(4), judged, np.array([0, 1, -1, -1]))
+    np.testing.assert_allclose(np.exp(windows.share(2)), [1 / 3, 2 / 3])
+    monkeypatch.setattr(cross_validation, "learning", lambda *how: how)
+    *_, rows = windows.learned(None, windows.fold != 0, 2, None, 1.0)
+    assert rows.tolist() == [1, 1, 2, 3]
+
+
+def test_a_share_is_taken_from_the_answer(table, monkeypatch):
+    """From each composer's logit so much of the logarithm of how much music there is of his."""
+    model, told = tiny.checkpoint(), []
+    for adjusted in (0.0, 0.5):
+        monkeypatch.setattr(cross_validation, "ADJUSTMENTS", np.array([adjusted]))
+        monkeypatch.setattr(cross_validation, "TEMPERATURES", np.array([2.0]))
+        classifier, _ = cross_validation.train_folded(table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=2, **HOW)
+        told.append(classifier.log_probabilities(table["words"].tolist()[:6]))
+    learned_from = table[table["split"] != "test"]["label"].value_counts(normalize=True)
+    difference = told[0] - told[1]
+    share = 0.5 / 2 * np.log([learned_from[c] for c in ("either", "fast", "slow")])
+    np.testing.assert_allclose(difference - difference.mean(1, keepdims=True), np.tile(share - share.mean(), (6, 1)), atol=2e-3)
+
+
+def test_a_rare_class_that_is_often_missed_is_raised():
+    """At the adjustment that costs least more of its pieces are right, and the figures are those."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1], (180, 20))
+    logits = np.stack([np.full(200, 1.2), np.where(label == 1, 1.0, -1.5) + rng.normal(0, 0.6, 200)], 1).astype(np.float32)
+    learn = type("Learn", (), {"table": pd.DataFrame({"piece": np.arange(200).astype(str)}), "label": label})
+    look = cross_validation._look(300, torch.from_numpy(logits), np.log([0.9, 0.1]), learn, np.arange(200))
+    plain = training.accuracies(logits, label)
+    assert look.adjusted > 0 and look.figures["piece_balanced_accuracy"] > plain["balanced_accuracy"] + 0.1
+
+
+def test_one_work_each_is_too_little(table):
+    model = tiny.checkpoint()
+    few = table[table["split"] != "test"].groupby("label").head(2)
+    with pytest.raises(BadSetting, match="two works"):
+        cross_validation.train_folded(few, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, **HOW)
+
+
+def test_the_command(table, tmp_path, capsys):
+    tiny.checkpoint().save(tmp_path / "model")
+    folder = tmp_path / "excerpts"
+    folder.mkdir()
+    table.assign(words=table["words"].str.join(" ")).to_csv(folder / "excerpts.csv", index=False)
+    (folder / "excerpts.json").write_text(json.dumps({"encoding": Notewise().settings, "quarters": QUARTERS, "fingerprint": "f", "about": "Toys.", "seed": 0}))
+    argv = [folder, "--pretrained", tmp_path / "model", "--frozen", "--statistics", "--out"]
+    assert tiny.leave(command.main, [*argv, tmp_path / "folded"]) == 0
+    folded = ComposerClassifier.load(tmp_path / "folded")
+    assert folded.counts
+    assert set(folded.info["figures"]) == {"cross-validation", "test"} and "| cross-validation: piece balanced accuracy |" in (tmp_path / "folded" / "README.md").read_text()
+    assert tiny.leave(command.main, [*argv, tmp_path / "plain", "--folds", 1]) == 0
+    assert set(ComposerClassifier.load(tmp_path / "plain").info["figures"]) == {"valid", "test"}
+    capsys.readouterr()
+    assert tiny.leave(command.main, [folder, "--statistics", "--folds", 3, "--out", tmp_path / "no"]) == 2
+    assert "--folds goes with --frozen" in capsys.readouterr().err
+
+    table.assign(words=table["words"].str.join(" "), label=table["label"].map({"fast": "human"}).fillna("generated")).to_csv(folder / "excerpts.csv", index=False)
+    assert tiny.leave(command.main, [*argv, tmp_path / "no", "--folds", 3]) == 2
+    assert "--folds is for composers" in capsys.readouterr().err and not (tmp_path / "no").exists()

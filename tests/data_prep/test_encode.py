@@ -1,0 +1,160 @@
+"""`python -m data_prep.encode`, run here on small folders of music."""
+
+import hashlib
+import os
+
+import pytest
+import tiny
+from examples import SOURCES, melody, midi_bytes, off, on, texts, track
+
+from clara.data.corpus import MANIFEST_COLUMNS, Corpus
+from clara.encodings.notewise import Notewise
+from clara.music.midi import read_midi, write_midi
+from clara.music.notes import mend, transpose
+from data_prep import encode
+
+
+def test_texts_and_manifest(music, encode_into, tmp_path, capsys):
+    status, manifest = encode_into(music, "--about", "five lines, CC0")
+    assert status == 0
+    assert list(manifest.columns) == MANIFEST_COLUMNS and set(manifest["piece"]) == set(SOURCES)
+    assert set(texts(tmp_path / "out")) == set(SOURCES)
+    for name, row in manifest.iterrows():
+        notes, _ = read_midi(row["source"])
+        words = Notewise().encode(notes)[0]
+        assert (tmp_path / f"out/{name}.txt").read_text() == " ".join(words) + "\n"
+        assert (row["composer"], row["reason"]) == (name.split("/")[0], "")
+        assert (row["notes"], row["quarters"], row["words"]) == (len(notes), 40.0, len(words))
+        assert row["hash"] == hashlib.sha256((music / f"{name}.mid").read_bytes()).hexdigest()
+    assert sorted(manifest["work"]) == [0, 1, 2, 3, 4]
+    assert set(manifest["split"]) == {"train", "valid", "test"}
+    assert "5 pieces, 400 notes, 200 quarters" in capsys.readouterr().out
+
+
+def test_the_folder_loads_as_a_corpus(music, encode_into, tmp_path):
+    encode_into(music, "--about", "five lines, CC0", "--keys", "62", "--steps-per-quarter", "4")
+    corpus = Corpus.load(tmp_path / "out")
+    assert corpus.about == "five lines, CC0"
+    assert corpus.encoding.settings == Notewise(4, 62).settings
+    assert sum(len(corpus.ids(s)) for s in ("train", "valid", "test")) == 5
+
+
+def test_losses_are_counted(tmp_path, encode_into):
+    overlap = on(0, 60) + on(240, 60) + off(240, 60) + off(480, 60)
+    data = midi_bytes(track(overlap, on(0, 20), off(480, 20), on(0, 70), end=480),
+                      track(on(960, 20), off(480, 20)), track(on(0, 36, channel=9), off(9, 36, channel=9)))
+    (tmp_path / "a.mid").write_bytes(data)
+    _, manifest = encode_into(tmp_path / "a.mid")
+    told = manifest.loc["unknown/a", ["notes", "cut", "merged", "folded", "dropped", "mended"]]
+    assert told.tolist() == [4, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("with_a_bad_file", [False, True])
+def test_run_again_writes_nothing_anew_and_tells_the_same(music, encode_into, tmp_path, capsys, with_a_bad_file):
+    if with_a_bad_file:
+        (music / "bach/text.mid").write_bytes(b"not MIDI")
+    encode_into(music)
+    told, before, table = capsys.readouterr().out, texts(tmp_path / "out"), (tmp_path / "out/manifest.csv").read_bytes()
+    assert encode_into(music)[0] == 0
+    assert texts(tmp_path / "out") == before
+    assert (tmp_path / "out/manifest.csv").read_bytes() == table
+    assert capsys.readouterr().out == told
+
+
+def test_a_changed_file_alone_is_encoded_again(music, encode_into, tmp_path):
+    _, first = encode_into(music)
+    before = texts(tmp_path / "out")
+    write_midi(melody(99, n=30), music / "bach/2.mid")
+    _, second = encode_into(music)
+    after = texts(tmp_path / "out")
+    assert {n for n in SOURCES if after[n] != before[n]} == {"bach/2"}
+    assert after["bach/2"][1] == " ".join(Notewise().encode(read_midi(music / "bach/2.mid")[0])[0]) + "\n"
+    assert second.loc["bach/2", "notes"] == 60 and second.loc["bach/2", "hash"] != first.loc["bach/2", "hash"]
+
+
+@pytest.mark.parametrize("settings", [[], ["--keys", "62"]], ids=["same settings", "other settings"])
+def test_texts_of_files_that_are_gone_or_went_bad_go_too(music, encode_into, tmp_path, settings):
+    encode_into(music)
+    (music / "bach/2.mid").unlink()
+    (music / "chopin/2.mid").write_bytes(b"not MIDI")
+    _, manifest = encode_into(music, *settings)
+    left = {"bach/1", "bach/sub/3", "chopin/é 1"}
+    assert set(texts(tmp_path / "out")) == left
+    assert set(manifest["piece"]) == left | {"chopin/2"}
+
+
+def test_a_lost_text_is_written_again(music, encode_into, tmp_path):
+    encode_into(music)
+    before = texts(tmp_path / "out")
+    (tmp_path / "out/bach/2.txt").unlink()
+    encode_into(music)
+    assert texts(tmp_path / "out")["bach/2"][1] == before["bach/2"][1]
+
+
+def test_other_settings_encode_all_again(music, encode_into, tmp_path):
+    encode_into(music)
+    before = texts(tmp_path / "out")
+    encode_into(music, "--steps-per-quarter", "4")
+    after = texts(tmp_path / "out")
+    assert all(after[n] != before[n] for n in SOURCES)
+    assert after["bach/1"][1] == " ".join(
+        Notewise(4).encode(read_midi(music / "bach/1.mid", steps_per_quarter=4)[0])[0]) + "\n"
+
+
+def test_sustain_is_a_setting(tmp_path, encode_into):
+    data = midi_bytes(track(b"\0\xb0\x40\x7f", on(0, 60), off(240, 60), b"\x83\x60\xb0\x40\0"))
+    (tmp_path / "a.mid").write_bytes(data)
+    assert encode_into(tmp_path / "a.mid")[1].loc["unknown/a", "quarters"] == 0.5
+    assert encode_into(tmp_path / "a.mid", "--sustain")[1].loc["unknown/a", "quarters"] == 1.5
+
+
+def test_the_split_hangs_on_the_music_alone(music, encode_into, tmp_path):
+    _, first = encode_into(music)
+    notes = melody(1)  # bach/2
+    (music / "other").mkdir()
+    write_midi(transpose(notes, -4)[0], music / "other/in another key.mid")
+    os.link(music / "bach/2.mid", music / "other/renamed.mid")
+    merged = mend(notes.start, notes.end, notes.pitch)[0]
+    write_midi(merged, music / "other/on one track.mid")
+    _, second = encode_into(music)
+    copies = second[second["composer"] == "other"]
+    assert len(copies) == 3 and (copies["hash"] != second.loc["bach/2", "hash"]).sum() == 2
+    assert set(copies["work"]) == {second.loc["bach/2", "work"]} and second["work"].nunique() == 5
+    assert set(copies["split"]) == {first.loc["bach/2", "split"]}
+    assert (second.loc[first.index, "split"] == first["split"]).all()
+    _, coarse = encode_into(music, "--steps-per-quarter", "4", "--keys", "38")
+    assert (coarse["split"] == second["split"]).all()
+
+
+def test_exclude(music, encode_into, tmp_path):
+    _, manifest = encode_into(music, "--exclude", "bach")
+    assert set(manifest["piece"]) == {"chopin/é 1", "chopin/2"}
+    encode_into(music)
+    assert len(texts(tmp_path / "out")) == 5
+    encode_into(music, "--exclude", "bach")
+    assert len(texts(tmp_path / "out")) == 2
+
+
+def test_workers_change_nothing(music, tmp_path):
+    for workers in ("1", "3"):
+        assert encode.main([str(music), "--out", str(tmp_path / workers), "--workers", workers]) == 0
+    one, three = ((tmp_path / w / "manifest.csv").read_bytes() for w in ("1", "3"))
+    assert one == three
+
+
+def test_a_score_of_music21s_corpus(encode_into, tmp_path):
+    status, manifest = encode_into("music21:ciconia")
+    assert status == 0
+    [name] = manifest["piece"]
+    assert name.startswith("ciconia/") and (tmp_path / f"out/{name}.txt").read_text().startswith("p")
+
+
+def test_for_a_program(music, tmp_path, capsys):
+    (music / "bach/text.mid").write_bytes(b"not MIDI")
+    status, told = tiny.answer(encode.main, [music, "--out", tmp_path / "out", "--workers", 1], capsys)
+    corpus = Corpus.load(tmp_path / "out")
+    assert status == 0 and (told["files"], told["accepted"], told["refused"], told["works"]) == (6, 5, {"BadMusicFile": 1}, 5)
+    assert told["folder"] == str(tmp_path / "out") and told["split"] == corpus.manifest["split"].value_counts().to_dict()
+    assert told["words"] == corpus.manifest["words"].sum() and told["vocabulary"] is None and told["interrupted"] is False
+    status, told = tiny.answer(encode.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys)
+    assert told["vocabulary"] == len(Corpus.load(tmp_path / "chords").vocab)

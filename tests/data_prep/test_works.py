@@ -1,0 +1,169 @@
+"""Which files are one work, and on which side of the split it falls."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from examples import note_sequences
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara.music.midi import read_midi
+from clara.music.notes import crop, mend, transpose
+from data_prep import works
+from data_prep.works import fingerprint, group_works, split_of
+
+
+def melody(seed, n=80, lowest=40):
+    """A random line of quarters over octaves of bass notes."""
+    pitch = lowest + np.random.default_rng(seed).integers(12, 36, n)
+    start = 12 * np.arange(n)
+    return mend(np.r_[start, start], np.r_[start, start] + 12, np.r_[pitch, np.full(n, lowest)])[0]
+
+
+def fingerprints(*seeds):
+    return [fingerprint(melody(s)) for s in seeds]
+
+
+@given(note_sequences(lowest=40, highest=90, min_notes=1), st.integers(-12, 12), st.integers(1, 4),
+       st.integers(0, 50))
+def test_fingerprint_does_not_change_with_key_tempo_grid_or_place(notes, semitones, stretch, later):
+    start, end = (stretch * c + later for c in (notes.start, notes.end))
+    moved = mend(start, end, notes.pitch + semitones, steps_per_quarter=24, qpm=50)[0]
+    assert (fingerprint(moved) == fingerprint(notes)).all()
+
+
+def test_fingerprint_hears_the_top_line_alone():
+    notes = melody(1)
+    line = mend(notes.start, notes.end, notes.pitch)[0]
+    top = line.pitch > 40
+    alone = mend(line.start[top], line.end[top], line.pitch[top])[0]
+    assert (fingerprint(alone) == fingerprint(notes)).all()
+    assert len(fingerprint(notes)) == 80 - 6
+
+
+def test_fingerprint_is_sorted_runs_of_six_intervals():
+    scale = mend(np.arange(8) * 12, np.arange(1, 9) * 12, [60, 62, 64, 65, 67, 69, 71, 72])[0]
+    intervals = [2, 2, 1, 2, 2, 2, 1]
+    runs = [sum((x + 128) << 8 * i for i, x in enumerate(intervals[at:at + 6])) for at in (0, 1)]
+    assert fingerprint(scale).tolist() == sorted(runs)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 6])
+def test_short_lines_are_one_run(n):
+    told = [fingerprint(mend(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)]
+    assert [len(f) for f in told] == [1, 1]
+    assert (told[0] != told[1]).all() == (n > 1)
+
+
+def test_editions_are_one_work_and_strangers_are_not():
+    piece, other = melody(1), melody(2)
+    halved = mend(piece.start // 2, piece.end // 2, piece.pitch)[0]
+    editions = [piece, other, transpose(piece, 5)[0], halved, crop(piece, 0, 480), transpose(other, -3)[0]]
+    works = group_works([fingerprint(e) for e in editions])
+    assert works[0] == works[2] == works[3] == works[4]
+    assert works[1] == works[5] != works[0]
+
+
+def related(n, seed=0):
+    """Fingerprints over few runs: strangers that share some, editions, parts, wholes and repeats."""
+    random = np.random.default_rng(seed)
+    pieces = [np.unique(random.integers(0, 9000, random.integers(20, 120)) ** 4) for _ in range(n)]
+    for piece in pieces[:n // 4]:
+        pieces += [piece[random.random(len(piece)) < random.choice([0.3, 0.6, 0.95])], np.union1d(piece, pieces[-1])]
+    return [pieces[i] for i in random.integers(0, len(pieces), 2 * n) if len(pieces[i])]
+
+
+def works_by_all_pairs(told):
+    """The partition that comparing everything with everything gives, as a set of sets of indices."""
+    groups = [{i} for i in range(len(told))]
+    for i, a in enumerate(told):
+        for j, b in enumerate(told[:i]):
+            if groups[i] is not groups[j] and len(np.intersect1d(a, b)) / min(len(a), len(b)) >= 0.5:
+                groups[i] |= groups[j]
+                for k in groups[j]:
+                    groups[k] = groups[i]
+    return {frozenset(g) for g in groups}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_index_finds_what_comparing_all_pairs_finds(seed):
+    told = related(60, seed)
+    numbers = group_works(told)
+    found = {frozenset(np.flatnonzero(numbers == k).tolist()) for k in range(numbers.max() + 1)}
+    assert found == works_by_all_pairs(told)
+
+
+def test_a_sketch_of_the_runs_finds_editions_and_parts(monkeypatch):
+    random = np.random.default_rng(0)
+    wholes = [np.unique(random.integers(0, 2**48, 600)) for _ in range(50)]
+    parts = [w[:300] for w in wholes] + [w[random.random(len(w)) < 0.8] for w in wholes] + [w[5:10] for w in wholes]
+    monkeypatch.setattr(works, "MAX_RUNS", 6000)  # of some 70,000
+    numbers = group_works(wholes + parts)
+    assert (numbers[:150] == np.tile(np.arange(50), 3)).all()
+    assert (numbers[150:] == np.arange(50)).sum() < 50  # what is lost: a few notes in a long piece
+
+
+def test_movements_meet_in_the_whole():
+    whole = melody(1)
+    first, second = crop(whole, 0, 480), crop(whole, 480, 960)
+    apart = group_works([fingerprint(p) for p in (first, second, melody(3))])
+    together = group_works([fingerprint(p) for p in (first, melody(3), second, whole)])
+    assert len(set(apart)) == 3
+    assert together[0] == together[2] == together[3] != together[1]
+
+
+def test_a_few_changed_notes_leave_the_work():
+    piece = melody(4)
+    pitch = piece.pitch.copy()
+    pitch[[21, 91]] += 1  # the line's notes stand after the bass's
+    changed = mend(piece.start, piece.end, pitch)[0]
+    assert (fingerprint(changed) != fingerprint(piece)).any()
+    assert len(set(group_works([fingerprint(piece), fingerprint(changed), *fingerprints(5)]))) == 2
+
+
+def test_real_pieces_differ_and_meet_their_transpositions(real_midi):
+    pieces = [read_midi(path)[0] for path in real_midi.values()]
+    works = group_works([fingerprint(p) for p in [*pieces, *(transpose(p, 2)[0] for p in pieces)]])
+    assert len(set(works)) == len(pieces)
+    assert (works[:len(pieces)] == works[len(pieces):]).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 40])
+def test_any_number_of_files(n):
+    works = group_works(fingerprints(*range(n)))
+    assert sorted(works) == list(range(n))
+    assert len(split_of(fingerprints(*range(n)), works)) == n
+
+
+def test_the_split_does_not_hang_on_the_order_of_files():
+    told = fingerprints(*range(30), *range(10))
+    order = np.random.default_rng(0).permutation(len(told))
+    sides = split_of(told, group_works(told))
+    shuffled = [told[i] for i in order]
+    assert split_of(shuffled, group_works(shuffled)) == [sides[i] for i in order]
+    assert sides[:10] == sides[30:]
+
+
+def test_most_works_keep_their_side_when_others_come():
+    few, many = fingerprints(*range(60)), fingerprints(*range(100))
+    before, after = split_of(few, np.arange(60)), split_of(many, np.arange(100))
+    assert set(before) == {"train", "valid", "test"}
+    assert before == after[:60]
+
+
+def test_shares_of_the_split():
+    random = np.random.default_rng(0)
+    told = [random.integers(0, 2**48, 3) for _ in range(4000)]
+    sides = Counter(split_of(told, np.arange(4000)))
+    assert sides["valid"] == pytest.approx(200, abs=45) and sides["test"] == pytest.approx(200, abs=45)
+    assert sides.total() == 4000 and set(sides) == {"train", "valid", "test"}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_however_the_lots_fall_there_is_something_to_train_on(n):
+    random = np.random.default_rng(n)
+    for _ in range(4000):
+        sides = split_of([random.integers(0, 2**48, 3) for _ in range(n)], np.arange(n))
+        assert "train" in sides
+        assert n < 3 or {"valid", "test"} < set(sides)

@@ -1,0 +1,114 @@
+"""Music to test with: hypothesis strategies, handwritten pieces and raw MIDI bytes."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+
+from clara.music.notes import HIGHEST_PIANO, LOWEST_PIANO, mend
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_PIECES = ("bach/bwv66.6", "bach/bwv269", "bach/bwv846")
+SOURCES = ("bach/1", "bach/2", "bach/sub/3", "chopin/é 1", "chopin/2")
+
+
+
+@st.composite
+def note_sequences(draw, steps_per_quarter=12, lowest=LOWEST_PIANO, highest=HIGHEST_PIANO, parts=1, min_notes=0,
+                   max_notes=30):
+    """Random notes that meet, overlap, repeat and pause."""
+    note = st.tuples(st.integers(0, 120), st.integers(1, 40), st.integers(lowest, highest),
+                     st.integers(0, parts - 1))
+    start, duration, pitch, part = columns(draw(st.lists(note, min_size=min_notes, max_size=max_notes)), 4)
+    return mend(start, start + duration, pitch, part, steps_per_quarter=steps_per_quarter)[0]
+
+
+def columns(rows, n):
+    """n integer arrays from rows of n numbers."""
+    return np.array(rows, dtype=np.int64).reshape(-1, n).T
+
+
+# (start, duration, pitch) in steps
+HANDWRITTEN = {
+    "one note": [(0, 1, 60)],
+    "chord": [(0, 12, 48), (0, 12, 52), (0, 12, 55), (12, 12, 47), (12, 12, 50), (12, 12, 55)],
+    "held under a line": [(0, 96, 36), (0, 12, 60), (12, 24, 62), (36, 60, 64)],
+    "rests": [(7, 5, 60), (24, 1, 62), (25 + 200, 3, 64)],
+    "repeated": [(0, 3, 60), (3, 3, 60), (6, 6, 60), (12, 1, 60), (13, 1, 60)],
+    "range edges": [(0, 4, 21), (0, 4, 108), (4, 4, 22), (4, 4, 107), (8, 2, 21), (8, 2, 108)],
+    "two voices": [(0, 24, 72), (0, 6, 55), (6, 6, 57), (12, 6, 59), (18, 6, 60), (24, 12, 71), (24, 12, 62)],
+}
+
+
+def handwritten(name, steps_per_quarter=12):
+    """A piece of `HANDWRITTEN`, the same steps on any grid."""
+    start, duration, pitch = columns(HANDWRITTEN[name], 3)
+    notes, losses = mend(start, start + duration, pitch, steps_per_quarter=steps_per_quarter)
+    assert not +losses
+    return notes
+
+
+def rows(notes):
+    """(start, duration, pitch) of each note."""
+    return list(zip(notes.start.tolist(), notes.duration.tolist(), notes.pitch.tolist()))
+
+
+def variable_length(n):
+    """MIDI's variable-length quantity."""
+    parts = [n & 0x7F]
+    while n := n >> 7:
+        parts.append(n & 0x7F | 0x80)
+    return bytes(reversed(parts))
+
+
+def event(delta, *body):
+    """Any event `delta` ticks after the one before."""
+    return variable_length(delta) + bytes(body)
+
+
+def on(delta, key, velocity=64, channel=0):
+    return event(delta, 0x90 | channel, key, velocity)
+
+
+def off(delta, key, channel=0):
+    return event(delta, 0x80 | channel, key, 0)
+
+
+def pedal(delta, value, channel=0):
+    return event(delta, 0xB0 | channel, 64, value)
+
+
+def program(delta, number, channel=0):
+    return event(delta, 0xC0 | channel, number)
+
+
+def tempo(delta, microseconds_per_quarter):
+    return event(delta, 0xFF, 0x51, 3, *microseconds_per_quarter.to_bytes(3, "big"))
+
+
+def track(*events, end=0):
+    """A track chunk that ends `end` ticks after its last event."""
+    return chunk(b"MTrk", b"".join(events) + event(end, 0xFF, 0x2F, 0))
+
+
+def chunk(kind, body):
+    return struct.pack(">4sI", kind, len(body)) + body
+
+
+def midi_bytes(*chunks, kind=1, division=480):
+    """A MIDI file of format `kind`."""
+    return chunk(b"MThd", struct.pack(">HHH", kind, len(chunks), division)) + b"".join(chunks)
+
+
+def melody(seed, n=40):
+    """A random line over a bass, as two parts."""
+    pitch = np.r_[np.random.default_rng(seed).integers(60, 84, n), np.full(n, 48)]
+    start = 12 * np.r_[np.arange(n), np.arange(n)]
+    return mend(start, start + 12, pitch, np.repeat([1, 0], n))[0]
+
+
+def texts(folder):
+    """{name: (time of writing, text)} of all texts of a corpus."""
+    return {p.relative_to(folder).with_suffix("").as_posix(): (p.stat().st_mtime_ns, p.read_text())
+            for p in folder.rglob("*.txt")}
