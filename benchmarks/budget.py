@@ -1,7 +1,4 @@
-"""Training on a budget of words, for benchmarks that compare what is learned in the same time.
-
-Contents: `learn`, `batch_seconds`, `has_bf16`.
-"""
+"""Training on a budget of words, for benchmarks that compare what is learned in the same time."""
 
 import math
 import time

@@ -7,8 +7,6 @@ of the frame before have sounded, the frames so many steps back, the frames that
 likest passages so far (see `likest`), where the frame stands in groups of 16 and of 12, and by
 how much the piece was transposed. For each of those frames the net also learns when to go on
 as it does: to name its next key after the last one named.
-
-Contents: `FRAME`, `BEGIN`, `VOCAB`, `LAGS`, `load`, `repeated`, `fitting`, `likest`, `Text`, `FrameNet`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Keep a benchmark's result beside it, with what it hangs on.
-
-Contents: `save`.
-"""
+"""Keep a benchmark's result beside it, with what it hangs on."""
 
 import json
 import os

@@ -2,9 +2,6 @@
 
 Each has `encode(notes) -> (words, losses)`, `decode(words) -> (notes, losses)`, `words` and
 `transpose_word`, as an encoding has; none has a grammar, so none can compose.
-
-Contents: `EndsLast`, `Descending`, `Barred`, `Durations`, `BarredDurations`, `SpelledChords`,
-`barlines`.
 """
 
 from collections import Counter

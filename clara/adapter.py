@@ -2,8 +2,6 @@
 
 A style is the state in which the net begins a piece, and an output layer of its own. All
 else is the base's, which the file names by the hash of its weights. `clara.training.adapter_tuning` finds styles.
-
-Contents: `Style`.
 """
 
 import json

@@ -4,8 +4,6 @@
 line; `config.json` the architecture, its sizes, the encoding, how it was trained and
 its figures. Loading checks that these agree, names the two that do not, and never
 guesses.
-
-Contents: `Checkpoint`, `weights_hash`, `matches_hash`, `versions`.
 """
 
 import contextlib

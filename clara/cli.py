@@ -5,8 +5,6 @@ typed as they stand. Results go to stdout; progress, messages and errors to stde
 what was asked (of many files some may have been refused, which it tells), 2 for input that will not do (`ClaraError`, a
 flag out of its range, not one file that served) and 130 when Ctrl-C ended it; what was finished by then stands. A bug
 of ours leaves a traceback and status 1.
-
-Contents: `run`, `Parser`, `add_json`, `answering`, `waiting`, `span`, `told_span`, `above`, `at_least`, `within`.
 """
 
 import argparse

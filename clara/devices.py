@@ -1,7 +1,4 @@
-"""What to compute on, and in which numbers.
-
-Contents: `choose_device`, `multiplies_bfloat16`.
-"""
+"""What to compute on, and in which numbers."""
 
 import torch
 

@@ -4,8 +4,6 @@ Inputs: `ids` int64 (n, t), and for each layer i the state `h{i}`, `c{i}` float3
 before the first word, which is xxbos. Outputs: `logits` float32 (n, t, vocab_sz) and the state after
 the last word, `h{i}_after`, `c{i}_after`. The vocabulary, a word a line, and the encoding stand in the
 file's metadata.
-
-Contents: `export`.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""Files that are either all there or not changed.
-
-Contents: `write_whole`, `make_folder`, `new_folder`, `cache_folder`.
-"""
+"""Files that are either all there or not changed."""
 
 import contextlib
 import os

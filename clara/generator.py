@@ -1,7 +1,4 @@
-"""Compose with a trained model.
-
-Contents: `Generator`, `Sample`, `read_prompt`, `read_line`.
-"""
+"""Compose with a trained model."""
 
 import math
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,4 @@
-"""Loops that numpy has no word for, compiled to machine code by numba when first called.
-
-Contents: `compiled`, the types that it takes, `load_all`.
-"""
+"""Loops that numpy has no word for, compiled to machine code by numba when first called."""
 
 from functools import cache, wraps
 

@@ -1,8 +1,6 @@
 """Judging music: human or generated, whom it is like, which of a batch is best.
 
 `Critic` and `ComposerClassifier` of `critic.classifier` can be had from here too.
-
-Contents: `BY`, `BY_CONTINUING`, `by_itself`, `best_and_worst`.
 """
 
 

@@ -7,8 +7,6 @@ found on valid), how it was trained and its figures.
 
 There are five kinds: `tuned` and `frozen` read text (see `critic.nets.text`), `rolls` reads piano rolls (`critic.nets.rolls`), `statistics` what can be
 counted (`critic.nets.descriptors`), and a `blend` adds up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.ensemble`).
-
-Contents: `Classifier`, `Critic`, `ComposerClassifier`, `new_classifier`, `normalised`.
 """
 
 import json

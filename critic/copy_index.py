@@ -3,8 +3,6 @@
 A piece is a row of moves, each from a note to the one that begins next (the lowest first, of those
 that begin together): semitones up, and steps of a twelfth of a quarter until then. Equal rows of moves are equal music in some key, whatever
 the notes' lengths. The corpus is kept as moves, two bytes a note; runs of GRAM moves are looked up by hash when it is loaded.
-
-Contents: `NoteIndex`, `Run`.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Voices are what `critic.train` left, of the same text, classes and windows: a ne
 piano rolls (--rolls), one that reads what can be counted (--statistics), one that sees self-similarity (--similarity). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
 least on valid, so that the sum is calibrated, too. With --least none is below that, with --even all have one weight, so that who is surest has most to say and none is all but left out. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
 steadier judge together.
-
-Contents: `blend`.
 """
 
 import sys

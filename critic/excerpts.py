@@ -11,8 +11,6 @@ on one side of the split: `train`, `other` (works for a second opinion), `valid`
 and quartets, say, on one piano, which are learned from and never judged; works that are held out are left out there.
 
 `excerpts.csv` has a row each, its text in the column `words`; `excerpts.json` says how it was made.
-
-Contents: `COLUMNS`, `read_excerpts`, `human_and_generated`, `composers`.
 """
 
 import json

@@ -2,8 +2,6 @@
 
 Pieces are MIDI files, scores or texts, from anywhere. `ranking.csv` has a row each, best first; equal ones stay in the
 order of their names. A file that cannot be judged is listed with the reason, and the others are ranked.
-
-Contents: `ranked`, `totals`, `judged`, `in_order`.
 """
 
 import os

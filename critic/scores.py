@@ -8,8 +8,6 @@ the critic alone likes thin music. `silence`: minus the share of quarter notes i
 0.1 copied`.
 
 A new one is a class with `__call__(pieces)` and an entry in `SCORES`.
-
-Contents: `SCORES`, `Judges`, `weighted`, `inception_score`.
 """
 
 import re

@@ -7,8 +7,6 @@ by Ray; should that fail too often, the chunk comes back and its pieces go out o
 
 Clara must be installed on every machine, and sources and output lie on storage that all
 of them see under the same paths.
-
-Contents: `work_on_ray`.
 """
 
 import contextlib

@@ -4,8 +4,6 @@ A source is a folder of MIDI files and scores at any depth (the first folder lev
 composer), one file, or `music21:composer` for the corpus that music21 installs. Each tune
 of an ABC file that holds several is a piece, named by its number in the file. One piece as
 MIDI and as score is two pieces here; `data_prep.works` finds that they are one work.
-
-Contents: `Piece`, `expand`, `read_piece`, `readable`.
 """
 
 import re

@@ -8,8 +8,6 @@ per process, however many there are to come.
 
 The cap on memory is the system's limit on a process's data (`RLIMIT_DATA`): on Linux its
 heap and private mappings. Elsewhere it may hold less, and on Windows nothing.
-
-Contents: `Crew`.
 """
 
 import contextlib

@@ -2,8 +2,6 @@
 
 One file: the runs of all pieces one after the other (little-endian int64), then their
 index as JSON (`names`, `sizes`), then the index's place in the file, as one more integer.
-
-Contents: `write_fingerprints`, `Fingerprints`.
 """
 
 import contextlib

@@ -8,9 +8,6 @@ some scores begin with a grace note that moves all that follows by a few ticks.
 
 Performed music, recorded beside the beat, lies on no grid better than chance; a score lies
 on one of `DIVISIONS`, if not on that of 12 steps.
-
-Contents: `GridError`, `grid_error`, `misfit`, `PERFORMED`, `KEEPS_OUT`, `piece_onsets`, `check_grid`,
-`require_grid`.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,6 @@
 
 `critic.scores` asks such a file how long a run of notes stands in the training music, in any key; one is shipped as
 pretrained/notewise/notes.npz.
-
-Contents: `index`.
 """
 
 from pathlib import Path

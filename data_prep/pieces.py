@@ -1,7 +1,4 @@
-"""From one file to one text: how a piece is read, encoded and told of in the manifest.
-
-Contents: `Reading`, `encode_piece`, `refusal`, `LOSS_COLUMNS`.
-"""
+"""From one file to one text: how a piece is read, encoded and told of in the manifest."""
 
 import hashlib
 from dataclasses import dataclass

@@ -4,9 +4,6 @@ Conventions: notes are read on the grid of `GRID` steps, distances from grids be
 rounding (see `data_prep.grid`). Polyphony is the mean number of notes that sound while
 anything sounds. A share is 0-1. A refused piece has a reason, and figures only if it
 could be read.
-
-Contents: `examine`, `to_table`, `accepted`, `performed`, `refusals`,
-`duplicates`, `summary`, `which_grid`.
 """
 
 import hashlib

@@ -1,8 +1,6 @@
 """A collection's page: `index.html` with its plots as PNG files beside it.
 
 It opens from disk and needs no server and no network.
-
-Contents: `PLOTS`, `write_page`.
 """
 
 import html

@@ -4,8 +4,6 @@ A piece is trained on in each of the twelve keys that its range allows, so a voc
 holds each word in all the places to which its pieces may be moved. With a limit, the
 rarest chords go, a chord in all its places at once, and where they stood in a text the
 nearest kept word takes their place; `replaced` in the manifest counts them.
-
-Contents: `write_vocabulary`.
 """
 
 from collections import Counter

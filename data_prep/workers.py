@@ -1,7 +1,4 @@
-"""Run a task over many pieces, on this machine or on a cluster.
-
-Contents: `work_through`.
-"""
+"""Run a task over many pieces, on this machine or on a cluster."""
 
 from clara.jit import load_all
 from data_prep.crew import Crew

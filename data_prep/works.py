@@ -6,8 +6,6 @@ file name. Editions of one work share most of the smaller set, strangers little.
 runs finds candidates, the exact sets decide. Where the runs are too many for memory, long
 lines are compared by the runs whose hash falls on one value in so many (FracMinHash,
 Irber et al. 2022: it keeps containment, so that a movement still finds the whole).
-
-Contents: `fingerprint`, `group_works`, `split_of`.
 """
 
 import hashlib

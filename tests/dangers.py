@@ -1,7 +1,4 @@
-"""A corpus of MIDI files that do harm, each with what must become of it.
-
-Contents: `DANGERS`, `Danger`, `REFUSALS`.
-"""
+"""A corpus of MIDI files that do harm, each with what must become of it."""
 
 import struct
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""A corpus and a model small enough to train and compose within a test.
-
-Contents: `tune`, `ostinato`, `corpus`, `SIZES`, `weights`, `checkpoint`, `classifier`, `roll_classifier`, `statistics_classifier`, `similarity_classifier`, `learner`, `flags`, `arguments`, `leave`, `answer`.
-"""
+"""A corpus and a model small enough to train and compose within a test."""
 
 import json
 from functools import partial

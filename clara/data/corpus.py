@@ -4,8 +4,6 @@ A folder that `data_prep.encode` wrote holds `<composer>/<piece>.txt` (the words
 piece in its own key, control words left out), `manifest.csv` (a row per source file,
 `MANIFEST_COLUMNS`), `corpus.json` (the encoding's settings, what the music is and its
 licences) and, where the encoding's vocabulary is open, `vocab.txt`.
-
-Contents: `Corpus`, `read_manifest`, `MANIFEST_COLUMNS`, `SPLITS`.
 """
 
 import hashlib

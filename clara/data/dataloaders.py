@@ -5,8 +5,6 @@ holds every piece once; over twelve epochs a piece goes through all the keys tha
 range allows, in an order drawn for it. Pieces are shuffled, strung together and cut into
 `bs` streams, which are read in windows of `seq_len`; the net carries its state from
 window to window. What epoch n holds hangs on the seed and on n alone.
-
-Contents: `fitting_shifts`, `PieceLoader`, `dataloaders`.
 """
 
 import numpy as np

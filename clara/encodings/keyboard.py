@@ -2,8 +2,6 @@
 
 A tone is one key of one part, numbered in the order in which a step writes them: the
 last part first (the solo before the piano), low keys before high ones.
-
-Contents: `Keyboard`, `RANGES`.
 """
 
 import re

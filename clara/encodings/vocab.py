@@ -1,7 +1,4 @@
-"""Words to ids and back, and the tables that transpose ids.
-
-Contents: `Vocab`, `transposition_tables`, `spelled`, `SHIFTS`, the control words.
-"""
+"""Words to ids and back, and the tables that transpose ids."""
 
 from collections import Counter
 from pathlib import Path

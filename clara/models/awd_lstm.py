@@ -4,8 +4,6 @@ Merity, Keskar and Socher (2017), Regularizing and Optimizing LSTM Language Mode
 input embedding and the output layer share one matrix. Dropping weights is a matter of
 training alone, so a model on disk holds each weight once, by its plain name, and whoever
 only reads music or composes never imports fastai.
-
-Contents: `DEFAULTS`, `build`, `groups`, `shapes`, `to_tensors`, `load_tensors`, `encoded`, `Reader`.
 """
 
 import torch

@@ -6,8 +6,6 @@ columns; the backward pass has one too, and the gradient of the weights is one p
 all steps. Products are in bfloat16, gates and cells in float32 (see `clara.models.lstm_kernels`).
 Outside of training the layer is torch's own, in float32 where oneDNN has no bfloat16 LSTM for the
 processor, as for those without AVX-512.
-
-Contents: `MergedLSTM`, `MergedAWD`.
 """
 
 from functools import cache

@@ -1,7 +1,4 @@
-"""The cost of held-out pieces in nats per quarter note, exact per piece.
-
-Contents: `nats_per_piece`, `log_probabilities`, `nats_per_quarter`.
-"""
+"""The cost of held-out pieces in nats per quarter note, exact per piece."""
 
 import torch
 from torch.nn.utils.rnn import pad_sequence

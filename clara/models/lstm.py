@@ -2,8 +2,6 @@
 
 No weight is dropped or shared: the output layer has a matrix of its own. The baseline that
 `awd_lstm` is measured against.
-
-Contents: as `clara.models` tells.
 """
 
 import torch

@@ -4,8 +4,6 @@ Streams stand in columns, so that the inner loops run along memory and become ve
 instructions; each touches few arrays, for the compiler gives up where many might overlap.
 Gates stand in rows in torch's order, i f g o. bfloat16 is passed as its bits, the upper half
 of a float32. NaN stays NaN.
-
-Contents: `forward_step`, `backward_step`.
 """
 
 import numpy as np

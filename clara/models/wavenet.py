@@ -8,8 +8,6 @@ output to its input and to the sum that the output layer reads. To write, a laye
 van den Oord et al. (2016), WaveNet: A Generative Model for Raw Audio; the rings after Le Paine et
 al. (2016), Fast Wavenet Generation Algorithm. The input embedding and the output layer share
 one matrix, as in `awd_lstm`.
-
-Contents: as `clara.models` tells.
 """
 
 import torch

@@ -3,8 +3,6 @@
 The texts say nothing of dynamics, so there are two rules that anyone can check by ear: flat, every note alike, or
 accents by the place in the bar alone, the first beat above the other beats and those above what lies between. Beats
 are those of the metre that goes with the notes; of 6/8, 9/8 and 12/8 and their kin they are groups of three.
-
-Contents: `velocities`, `FLAT`, `DOWNBEAT`, `BEAT`, `BETWEEN`.
 """
 
 import numpy as np

@@ -3,8 +3,6 @@
 The one table of programs and names. A track is piano (also harp, harpsichord, organ),
 solo (strings, winds, voice) or unknown; its name speaks before its program, as many
 files leave every program at 0.
-
-Contents: `Instrument`, `INSTRUMENTS`, `ENSEMBLES`, `role`, `program_of`, `assign`, `into_range`.
 """
 
 import re

@@ -3,8 +3,6 @@
 Krumhansl and Kessler's key profiles (Krumhansl 1990, Cognitive Foundations of Musical
 Pitch, p. 30), correlated with how long each pitch class sounds (the Krumhansl-Schmuckler
 method, ibid., ch. 4).
-
-Contents: `estimate_key`, `key_of`, `to_key`, `parse_key`, `parse_pitch`, `scale`, `triad`, `TONICS`.
 """
 
 import re

@@ -9,9 +9,6 @@ taken for none.
 Writing: one track per part, with name and program, at one tempo, rounded to whole
 microseconds per quarter as the format wants it, struck as `clara.music.accents` has it. What `write_midi` wrote, `read_midi`
 reads back note for note.
-
-Contents: `read_midi`, `describe_midi` with `MidiDescription`, `write_midi`, `notes_to_score`,
-`is_line`.
 """
 
 import os

@@ -5,8 +5,6 @@ header does not count, takes independent songs (format 2) for voices of one, wri
 its tables for keys beyond 127, and reads on where a track breaks off. All of that is
 refused or mended here, after one walk over all events (compiled by numba: a walk in Python
 takes thirty times as long as symusic's parse).
-
-Contents: `readable`, `FAR`.
 """
 
 import struct

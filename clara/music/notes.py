@@ -13,9 +13,6 @@ Conventions
   instruments it goes with the notes and does not count when two sequences are compared.
 - Whatever drops, merges, shortens or moves notes returns a `collections.Counter`
   of how many; counters add up.
-
-Contents: `NoteSequence`, `quantize`, `mend`, `mend_like`, `transpose`, `fold`, `crop`, `select`,
-`COMMON_TIME`.
 """
 
 from collections import Counter

@@ -5,8 +5,6 @@ bounded it: bytes, members and real size of an .mxl, depth of nesting, number of
 An XML file that declares an entity is refused; one in another encoding than it says, or in
 none that it says, is read as UTF-8 or else as Latin-1, which spells names at worst and
 never notes. An .mxl without its container is mended: the one score in it is taken.
-
-Contents: `SCORE_SUFFIXES`, `read_text`, `read_tunes`.
 """
 
 import re

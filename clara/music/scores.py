@@ -19,8 +19,6 @@ A piece given as MIDI and as MusicXML comes out the same, but for what MIDI tell
 - a piece with an upbeat has its first bar line where the upbeat ends here, and at step 0 there;
 - music21 as writer of MIDI leaves some ties between voices unjoined (two notes of four in bach/bwv846);
 - MIDI rounds times to its ticks, so that septuplets may fall on the next step.
-
-Contents: `read_score`, `corpus_paths`.
 """
 
 import re

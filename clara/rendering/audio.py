@@ -6,8 +6,6 @@ are rendered by themselves and weighed. Pieces are made equally loud, as far as 
 by 10 dB, the thinner ones being the louder.
 
 FLAC and MP3 are written by libsndfile, which soundfile's wheel holds.
-
-Contents: `synthesize`, `encoded`, `write_wav`, `check_sound`, `has_mp3`, `FORMATS`, `MEDIA_TYPES`, `SAMPLE_RATE`.
 """
 
 import importlib.util

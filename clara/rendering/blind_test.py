@@ -2,8 +2,6 @@
 
 All begin where their piece begins, as what is composed from nothing does. They go through the model's text, so that
 grid, range and parts are those of composed music, and lose their metre there as it has none.
-
-Contents: `Excerpt`, `human_excerpts`, `INSTALLED`, `PIECES`.
 """
 
 from collections import Counter

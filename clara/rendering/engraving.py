@@ -6,8 +6,6 @@ most; times go to the nearest sixteenth or triplet; bars begin with the music an
 the metre in which it begins, of four quarters where a net wrote it; the key is the one that
 music21's analysis hears, and black keys are named by it. The MIDI file is exact, the score
 is for the eye.
-
-Contents: `notes_to_stream`, `to_musicxml`, `to_svg`, `to_svgs`.
 """
 
 from fractions import Fraction

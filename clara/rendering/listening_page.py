@@ -2,8 +2,6 @@
 
 It is put together from `pages/playlist.html`, `.css` and `.js`; whatever comes from people is escaped, and the page's own
 policy lets no other script run and nothing be fetched but audio files beside it.
-
-Contents: `Entry`, `Sound`, `page`, `in_words`.
 """
 
 import math

@@ -4,8 +4,6 @@
 piece; `run.json`, enough to make the same again; `index.html`, which opens from disk,
 needs no server and no network, and holds what it plays. Human excerpts of a blind test
 lie in `human/`, and are in no ranking.
-
-Contents: `write_playlist`.
 """
 
 import json

@@ -2,8 +2,6 @@
 
 Colours are from Okabe and Ito (2008), Color Universal Design; what a colour tells, a place, a shape or a name tells too.
 Time runs from left to right, in quarter notes below and in bars above.
-
-Contents: `new_figure`, `plot_piano_roll`, `plot_map`, `plot_history`, `plot_rates`, `plot_confusion`.
 """
 
 from fractions import Fraction

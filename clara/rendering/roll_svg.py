@@ -3,8 +3,6 @@
 Time goes from left to right and fills the width, pitch goes upwards; no text is in it, as that would be stretched with it.
 The page colours the classes `part0` and so on, `prompt`, `black` (rows of black keys) and `bars` (a line every four
 quarter notes).
-
-Contents: `roll_svg`, `octave_marks`, `n_rows`.
 """
 
 from html import escape

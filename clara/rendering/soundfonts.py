@@ -6,8 +6,6 @@ so that the piano of TimGM6mb sounds one to three octaves too high, differently 
 to key. Writing the zones' root keys into the samples, in memory, mends it.
 
 Layout and numbers: SoundFont Technical Specification 2.04, section 7 and 8.1.2.
-
-Contents: `in_tune`.
 """
 
 import struct

@@ -2,8 +2,6 @@
 
 Of a text that is written word by word: the longest run of words that ends with the newest and stood earlier, and the
 word that followed there, moved by as much, no further back than FURTHEST words. Among runs of one length those in the same key come first, then the latest.
-
-Contents: `Forms`, `Memory`.
 """
 
 import numpy as np

@@ -12,8 +12,6 @@ count for more: as much as `clara.training.repeat_strength` found to bring back 
 
 Sources: the match model of the compressor PAQ (Mahoney 2005), which predicts what followed the longest match and learns what that is worth;
 Platt (1999) for the line; Grave, Joulin and Usunier (2017) for the use of a memory beside a recurrent net.
-
-Contents: `MatchModel`, `Told`, `Named`, `read`.
 """
 
 from dataclasses import dataclass, field

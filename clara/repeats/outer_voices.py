@@ -4,8 +4,6 @@ A tune comes back over another accompaniment, or step by step as a sequence; the
 voice, the highest and the lowest key of any time, is a line of its own: its notes are those that are struck with nothing beyond them sounding. Of the newest notes
 of a voice, the longest run with the intervals and the gaps of an earlier one, no further back than FURTHEST notes; and the note that followed there, moved by
 as much, is what the voice may do next, in its time. Among runs of one length those in the same key come first, then the latest.
-
-Contents: `Voices`, `VoiceMemory`.
 """
 
 import numpy as np

@@ -3,8 +3,6 @@
 The prompt is read once, in parallel over its words, and its state forked to all samples; each
 step then feeds one word per sample. Each sample has a random generator of its own, and finished
 samples leave the batch; what a sample becomes does not hang on the others.
-
-Contents: `sample`, `sample_each`, `stream`, `Draws`; `Start`, `read`, `join`, `write`, of which searches are made.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -8,8 +8,6 @@ word is looked up in float32.
 Where a processor lacks the instructions for it (VNNI, AMX), ONNX Runtime adds signed bytes times
 unsigned ones in 16 bits, which overflow and are cut off; unsigned bytes it widens first. So there
 the weights are unsigned: the same sums, more slowly.
-
-Contents: `Int8Net`, `Int8Stepper`.
 """
 
 from functools import cache

@@ -1,7 +1,4 @@
-"""What makes words less likely than the net has them: a penalty on repetition, a wish for a close.
-
-Contents: `Recent`, `Cadence`.
-"""
+"""What makes words less likely than the net has them: a penalty on repetition, a wish for a close."""
 
 import numpy as np
 

@@ -4,8 +4,6 @@ Beam searches side by side, each with its share of the texts, so that no two res
 best of all. Their steps are blocks of some quarters: all texts are written for a block and rated, and each search forks the best of its own, as
 often as makes as many texts as before. In the end each gives its best. At equal numbers of sampled words that is better than the best of as many
 independent texts: see `benchmarks/search.py`.
-
-Contents: `search`.
 """
 
 import numpy as np

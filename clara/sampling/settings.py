@@ -1,8 +1,6 @@
 """Which of the allowed words is taken.
 
 Each text of a batch may have settings of its own. A word that a grammar rules out is never taken.
-
-Contents: `Settings`, `spread`, `choose`, `settings_table`.
 """
 
 from dataclasses import astuple, dataclass, replace

@@ -3,8 +3,6 @@
 A stepper has `begin(state, rows)`, which forks texts off a reader's state of some, `take(rows)`,
 `step(ids) -> logits` and `state(text)`, which a reader can go on from. What it gives a text does not hang on the others of the batch, to the last
 bit.
-
-Contents: `FloatStepper`, `stepper_maker`, `PRECISIONS`.
 """
 
 import json

@@ -3,8 +3,6 @@
 What they know comes back when the style is left off; with it they know the base's music less
 well than before. A pass takes seconds, as the states after the first window need no
 gradients. A light run leaves a folder with the style file, its history and its card.
-
-Contents: `train_style`, `tune`, `STYLE`.
 """
 
 import time

@@ -1,8 +1,4 @@
-"""fastai callbacks that a run of ours lives by, and the state that it resumes from.
-
-Contents: `NatsPerQuarter`, `Precision`, `SeededEpochs`, `Meter`, `RunFolder`, `save_state`,
-`load_state`.
-"""
+"""fastai callbacks that a run of ours lives by, and the state that it resumes from."""
 
 import json
 import math

@@ -5,8 +5,6 @@ that any number of processes takes the same steps as one that reads all streams.
 wrapper (DistributedDataParallel) and fastai's, which uses it, hide the net's state and
 hand out items where a language model needs streams that go on from window to window; the
 averaging they do is one line, and stands here.
-
-Contents: `World`, `join`, `leave`, `Together`.
 """
 
 import os

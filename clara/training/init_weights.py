@@ -1,7 +1,4 @@
-"""What the rows of words begin as: those of another vocabulary, or the sum of a chord's notes.
-
-Contents: `for_vocabulary`, `kin`, `from_scratch`, `log_frequencies`.
-"""
+"""What the rows of words begin as: those of another vocabulary, or the sum of a chord's notes."""
 
 import re
 

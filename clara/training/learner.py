@@ -1,7 +1,4 @@
-"""fastai's Learner for music, and the stages of a run.
-
-Contents: `music_learner`, `Stage`, `stages`, `largest_batch`, `is_out_of_memory`, `find_lr`, `tensorboard`, `fit`.
-"""
+"""fastai's Learner for music, and the stages of a run."""
 
 import gc
 import tempfile

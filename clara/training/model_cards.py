@@ -1,7 +1,4 @@
-"""Cards in Markdown for what is trained: data and licences, figures, how it was made.
-
-Contents: `model_card`, `style_card`, `CARD`.
-"""
+"""Cards in Markdown for what is trained: data and licences, figures, how it was made."""
 
 CARD = "README.md"
 

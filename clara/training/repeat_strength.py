@@ -3,8 +3,6 @@
 A match model (`clara.repeats.model`) knows how often a match goes on in music. A piece that is composed begins fewer of them, by chance alone, and
 comes back to what it has held less than music does. So pieces are composed from nothing, what comes again in them is compared with excerpts of music,
 and the gains of matches in the same key and in another are set by it, over and over; those that came nearest are kept.
-
-Contents: `coming_again`, `excerpts`, `find_gains`.
 """
 
 from dataclasses import replace

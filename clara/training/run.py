@@ -1,7 +1,4 @@
-"""A training run from its settings to a finished run folder.
-
-Contents: `train`, `run_settings`, `streams_for`, `net_settings`, `return_memory`.
-"""
+"""A training run from its settings to a finished run folder."""
 
 import ctypes
 import json

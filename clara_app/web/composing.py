@@ -1,7 +1,4 @@
-"""From a wish to ranked candidates, some at a time, so that the first can be heard while the others are composed.
-
-Contents: `Composer`, `in_words`.
-"""
+"""From a wish to ranked candidates, some at a time, so that the first can be heard while the others are composed."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial

@@ -1,8 +1,6 @@
 """Who is composed for, and when: a queue of which a few are worked on at a time.
 
 A job writes events; whoever asked reads them as they come. When the reader leaves, the job stops.
-
-Contents: `Jobs`, `Job`, `Busy`.
 """
 
 import asyncio

@@ -1,7 +1,4 @@
-"""What the page keeps between two requests: in memory, for a while, and never more than so much.
-
-Contents: `Piece`, `Shelf`.
-"""
+"""What the page keeps between two requests: in memory, for a while, and never more than so much."""
 
 import secrets
 import threading

@@ -2,8 +2,6 @@
 
 What is uploaded is read in a process of its own, with limits of size, time and memory, so that a broken or a hostile file costs
 itself alone. The name that it came with is never opened; only its ending says how to read it.
-
-Contents: `EXAMPLES`, `upload`, `example`, `played`.
 """
 
 import math

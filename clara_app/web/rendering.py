@@ -1,7 +1,4 @@
-"""A piece as files: MIDI, WAV, MusicXML, a picture, pages of a score.
-
-Contents: `KINDS`, `render`.
-"""
+"""A piece as files: MIDI, WAV, MusicXML, a picture, pages of a score."""
 
 import io
 

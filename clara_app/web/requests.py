@@ -1,7 +1,4 @@
-"""What a person asks for on the page, checked.
-
-Contents: `Wish`, `MODELS`, `models`, `freedom_settings`.
-"""
+"""What a person asks for on the page, checked."""
 
 import math
 from dataclasses import dataclass, field

@@ -1,8 +1,6 @@
 """Requests to the page and what they get. Starlette, on this machine alone unless told otherwise.
 
 Nothing that is asked for is ever a path: files of the page are read once when it starts, pieces have names that nobody guesses.
-
-Contents: `make_app`.
 """
 
 import asyncio

@@ -1,8 +1,6 @@
 """Continuations of many prompts by some models, in processes of their own and on a GPU where there is one.
 
 What comes of a task hangs neither on the number of processes nor on what is composed beside it.
-
-Contents: `Task`, `continued`.
 """
 
 from concurrent.futures import ProcessPoolExecutor

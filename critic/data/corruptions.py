@@ -1,7 +1,4 @@
-"""Ways to damage human music, so that a critic does not take surprise for invention: each of (NoteSequence, numpy generator) gives a NoteSequence.
-
-Contents: `DAMAGES`.
-"""
+"""Ways to damage human music, so that a critic does not take surprise for invention: each of (NoteSequence, numpy generator) gives a NoteSequence."""
 
 import numpy as np
 

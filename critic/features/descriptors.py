@@ -5,8 +5,6 @@ rhythm; keys; bars; and what returns, motifs and chords that come again as they 
 that read a text or a piano roll have no part that compares what is far apart.
 
 Numbers do not depend on the grid if it holds the notes, but for those that count lengths in twelfths of a quarter.
-
-Contents: `numbers`, `GROUPS`, `N_NUMBERS`.
 """
 
 from functools import cache, cached_property

@@ -3,8 +3,6 @@
 Numbers of a piece are defined as in MusPy (Dong et al. 2020), whose functions the tests compare with; the distance of
 two sets is that of MGEval (Yang and Lerch 2020): of all pairs within the reference and all pairs across, the
 overlapping area and the KL divergence of the two densities of their distances.
-
-Contents: `MEASURES`, `measured`, `Reference`, `collapsed`, `shares`.
 """
 
 import numpy as np

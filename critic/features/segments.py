@@ -1,7 +1,4 @@
-"""A piece in stretches of some quarters, half over one another, and how much of each window lies in each.
-
-Contents: `STRETCH`, `TWELFTHS`, `stretches_of`, `covered`.
-"""
+"""A piece in stretches of some quarters, half over one another, and how much of each window lies in each."""
 
 import numpy as np
 

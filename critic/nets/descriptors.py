@@ -2,8 +2,6 @@
 
 A piece is counted in stretches of 32 quarters, half over one another (`critic.features.segments`); a window's logits are the mean of those of the stretches that it lies in. It
 hears, among the rest, that motifs, chords and rhythms come again.
-
-Contents: `SIZES`, `Standard`, `StatisticsNet`, `counted`, `counted_by_window`, `collate_statistics`.
 """
 
 import numpy as np

@@ -1,8 +1,6 @@
 """How a piece becomes what a classifier's net reads: from anywhere to words, from words to what each kind of net takes.
 
 A reading prepares pieces one by one, tells their size, so that pieces of about one length can be judged together, and makes a batch of some.
-
-Contents: `TextReading`, `RollReading`, `StatisticsReading`, `SimilarityReading`, `read_piece`, `on_grid`.
 """
 
 from pathlib import Path

@@ -6,8 +6,6 @@ mean of both is nearer to the truth (see `critic.ensemble`).
 
 A window is judged by what sounds in it and up to twelve quarters before and after, 32 quarters in all, or in the window itself where that is as long.
 Strides make the net hear the same music otherwise a semitone higher; what it judges, it hears in two keys, and says the mean, which errs less.
-
-Contents: `SIZES`, `RollNet`, `roll`, `collate_rolls`.
 """
 
 import numpy as np

@@ -3,8 +3,6 @@
 A stretch of music is cut into columns of half a quarter, and each is compared with each other, in four ways: by the keys that are struck, by their pitch classes, by
 the rhythm, and by the keys above the lowest, which are the same wherever a chord is moved. What comes again shows as a stripe beside the diagonal, a
 section that is all of one kind as a square.
-
-Contents: `SIZES`, `LAYERS`, `COLUMN`, `COLUMNS`, `SimilarityNet`, `struck`, `compared`, `pictures`, `collate_similarity`.
 """
 
 import numpy as np

@@ -5,8 +5,6 @@ its outputs, so that a window is judged by what it holds and what came before. A
 fine-tuned, of its last layer the mean, the largest and the last output (concat pooling, Howard and Ruder 2018), the former two over some windows around, if it so learned; and
 `frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output, and, if it so
 learned, what can be counted (`critic.features.descriptors`) beside them. The head has two linear layers.
-
-Contents: `KINDS`, `Net`, `FrozenNet`, `windows_of`, `collate`, `where`, `new_net`, `head_of`, `from_tensors`, `to_tensors`.
 """
 
 import numpy as np

@@ -4,8 +4,6 @@ Of most composers there are so few works that those of valid alone tell nothing 
 evenly; the heads of each fold learn from the other folds and judge their own. What all pieces, so judged, cost decides how long heads learn, how
 sure they are, and how far a composer's share of the music goes into the answer (logit adjustment after training, Menon et al. 2021); half of
 the cost is the mean over pieces, half that over composers. Then heads learn from all. Excerpts of the split `more` are drawn half as often, and never judged.
-
-Contents: `train_folded`, `FOLDS`.
 """
 
 from copy import deepcopy

@@ -2,8 +2,6 @@
 
 Each excerpt is counted whole and, once more, a part of it, since pieces may be shorter than the excerpts. Classes count alike. One cycle of
 rates (Smith and Topin 2017); what is best on valid is kept, and its logits are calibrated there.
-
-Contents: `train_statistics`, `part_of`.
 """
 
 import time

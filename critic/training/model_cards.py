@@ -1,7 +1,4 @@
-"""Cards in Markdown for critics and composer classifiers.
-
-Contents: `classifier_card`.
-"""
+"""Cards in Markdown for critics and composer classifiers."""
 
 from critic.classifier import HUMAN
 

@@ -2,8 +2,6 @@
 
 Each time an excerpt is looked at it is in another key, and another run of its quarters, so that it is not learned by heart; classes count alike. One cycle of
 rates (Smith and Topin 2017); of the running mean of the weights what is best on valid is kept, and its logits are calibrated there.
-
-Contents: `Rolls`, `train_rolls`.
 """
 
 import time

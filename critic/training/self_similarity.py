@@ -3,8 +3,6 @@
 Each time an excerpt is looked at it is whole or, as often, a run of its columns, since pieces may be shorter than the excerpts and so that none is learned by heart.
 Classes count alike. One cycle of rates (Smith and Topin 2017); of the running mean of the weights what is best on valid is kept, and its logits are
 calibrated there.
-
-Contents: `train_similarity`.
 """
 
 import time

@@ -6,8 +6,6 @@ is read once (a critic's in some key, a composer's in its own), and the head is 
 the time. Classes count alike, however many excerpts they have. What is best on valid is kept, and its logits are calibrated there.
 
 Composers, of whom there is little music, go by `critic.training.cross_validation` instead.
-
-Contents: `train`, `train_frozen`, `summaries`, `learning`, `figures`, `by_excerpt_and_piece`, `mean_of`, `window_logits`, `Best`, `running_mean`, `calibrated`, `class_weights`, `auc`, `accuracies`, `classes_of`, `Excerpts`.
 """
 
 import time

@@ -1,7 +1,4 @@
-"""The grammar of each encoding.
-
-Contents: `grammar_of`.
-"""
+"""The grammar of each encoding."""
 
 from clara.errors import BadSetting
 from clara.sampling.grammars.chordwise import ChordwiseGrammar

@@ -4,8 +4,6 @@ A grammar keeps what must be known of each text in small arrays and looks the re
 tables, in loops that are compiled. What it lets through is exactly what the encoding would
 have written: decoding loses nothing, and encoding what was decoded gives the same text, but
 for silence at its end.
-
-Contents: `Grammar`, `Rules`, `UNLIMITED`.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""The grammar of chordwise text, with holds and without.
-
-Contents: `ChordwiseGrammar`.
-"""
+"""The grammar of chordwise text, with holds and without."""
 
 import numpy as np
 

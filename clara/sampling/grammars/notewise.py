@@ -1,7 +1,4 @@
-"""The grammar of notewise text, and of its kin with several parts.
-
-Contents: `NotewiseGrammar`.
-"""
+"""The grammar of notewise text, and of its kin with several parts."""
 
 import numpy as np
 

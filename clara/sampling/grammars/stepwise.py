@@ -1,7 +1,4 @@
-"""The grammars of melodywise and framewise text.
-
-Contents: `MelodywiseGrammar`, `FramewiseGrammar`.
-"""
+"""The grammars of melodywise and framewise text."""
 
 import numpy as np
 
