@@ -15,8 +15,16 @@ import record
 from budget import batch_seconds, learn
 
 NETS = {
-    "awd_lstm": {"emb_sz": 128, "n_hid": 256, "n_layers": 2, "input_p": 0.1, "hidden_p": 0.1, "output_p": 0.1,
-                 "embed_p": 0.0, "weight_p": 0.1},
+    "awd_lstm": {
+        "emb_sz": 128,
+        "n_hid": 256,
+        "n_layers": 2,
+        "input_p": 0.1,
+        "hidden_p": 0.1,
+        "output_p": 0.1,
+        "embed_p": 0.0,
+        "weight_p": 0.1,
+    },
     "lstm": {"emb_sz": 128, "n_hid": 193, "n_layers": 2, "hidden_p": 0.1, "output_p": 0.1},
     "wavenet": {"emb_sz": 128, "n_hid": 97, "n_layers": 10, "input_p": 0.05, "hidden_p": 0.05, "output_p": 0.05},
 }
@@ -63,18 +71,30 @@ def main():
     least = {arch: min(turn[arch] for turn in turns) for arch in NETS}
     for arch in args.only:
         torch.manual_seed(args.seed)
-        loader = PieceLoader(corpus.ids("train"), BS, BPTT, tables=transposition_tables(vocab, corpus.encoding, SHIFTS), seed=args.seed)
+        loader = PieceLoader(
+            corpus.ids("train"), BS, BPTT, tables=transposition_tables(vocab, corpus.encoding, SHIFTS), seed=args.seed
+        )
         budget = int(args.million_words * 1e6 * least["awd_lstm"] / least[arch])
         words, model = learn(loader, arch, NETS[arch], len(vocab), vocab.pad, words=budget, lr=LR[arch], warm=WARM)
         tensors = architecture(arch).to_tensors(model)
         reader = architecture(arch).Reader(tensors)
         nats = float(nats_per_piece(reader, held, vocab.pad).sum()) / quarters
-        rows.append({"arch": arch, "sizes": "/".join(str(NETS[arch][k]) for k in ("emb_sz", "n_hid", "n_layers")),
-                     "parameters": sum(t.numel() for t in tensors.values()), "nats_per_quarter": round(nats, 3),
-                     "million_words": round(words / 1e6, 2), "training_words_per_second": round(BS * BPTT / least[arch]),
-                     "generating_words_per_second_1": stepping(reader, 1), "generating_words_per_second_16": stepping(reader, 16)})
+        rows.append(
+            {
+                "arch": arch,
+                "sizes": "/".join(str(NETS[arch][k]) for k in ("emb_sz", "n_hid", "n_layers")),
+                "parameters": sum(t.numel() for t in tensors.values()),
+                "nats_per_quarter": round(nats, 3),
+                "million_words": round(words / 1e6, 2),
+                "training_words_per_second": round(BS * BPTT / least[arch]),
+                "generating_words_per_second_1": stepping(reader, 1),
+                "generating_words_per_second_16": stepping(reader, 16),
+            }
+        )
         print(rows[-1], flush=True)
-    record.save("architectures", rows, nets=NETS, lr=LR, bs=BS, bptt=BPTT, million_words=args.million_words, seed=args.seed)
+    record.save(
+        "architectures", rows, nets=NETS, lr=LR, bs=BS, bptt=BPTT, million_words=args.million_words, seed=args.seed
+    )
 
 
 if __name__ == "__main__":

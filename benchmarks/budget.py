@@ -52,11 +52,16 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
                 self.told = 20 * self.read // words
                 print(f"{5 * self.told:3d} % {self.read:12,d} words, loss {float(self.loss.detach()):.4f}", flush=True)
 
-    budget, little = Budget(), PieceLoader(loader.dataset[:1], 1, loader.seq_len)  # fastai wants something to validate on
+    budget, little = (
+        Budget(),
+        PieceLoader(loader.dataset[:1], 1, loader.seq_len),
+    )  # fastai wants something to validate on
     vocab = type("Sized", (), {"__len__": lambda self: vocab_sz, "pad": pad_id})()
     learner = music_learner(DataLoaders(loader, little), arch, config, vocab, words_per_quarter=1.0, bf16=has_bf16())
     module, bias = architecture(arch), log_frequencies(loader.corpus.cpu().numpy(), loader.tables.cpu().numpy())
-    module.load_tensors(learner.model, module.to_tensors(learner.model) | {"output.bias": torch.from_numpy(bias).float()})
+    module.load_tensors(
+        learner.model, module.to_tensors(learner.model) | {"output.bias": torch.from_numpy(bias).float()}
+    )
     learner.add_cb(budget)
     with learner.no_bar():
         learner.fit(10_000)
@@ -78,6 +83,7 @@ def batch_seconds(arch, config, vocab_sz, bs, bptt):
             logits = model(ids)[0]
         torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids.flatten()).backward()
         return time.process_time() - began
+
     return batch
 
 

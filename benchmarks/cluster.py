@@ -32,10 +32,12 @@ def main():
         encode(args.folder, here).wait()
         alone_seconds = time.monotonic() - began
         n_texts = count(here)
-        row = disturbed(args.folder, there, n_texts) | {"alone_seconds": round(alone_seconds, 1), "texts": n_texts,
-                                                        "same_manifest": filecmp.cmp(here / "manifest.csv",
-                                                                                     there / "manifest.csv", False),
-                                                        "different_texts": different(here, there)}
+        row = disturbed(args.folder, there, n_texts) | {
+            "alone_seconds": round(alone_seconds, 1),
+            "texts": n_texts,
+            "same_manifest": filecmp.cmp(here / "manifest.csv", there / "manifest.csv", False),
+            "different_texts": different(here, there),
+        }
     print(row)
     record.save("cluster", [row], nodes=2, cpus_per_node=1)
     sys.exit(not row["same_manifest"] or bool(row["different_texts"]))
@@ -92,8 +94,9 @@ def count(folder):
 def different(here, there):
     """How many texts are not in both folders, or differ."""
     names = {p.relative_to(f) for f in (here, there) for p in f.rglob("*.txt")}
-    return sum(not ((here / n).is_file() and (there / n).is_file() and filecmp.cmp(here / n, there / n, False))
-               for n in names)
+    return sum(
+        not ((here / n).is_file() and (there / n).is_file() and filecmp.cmp(here / n, there / n, False)) for n in names
+    )
 
 
 if __name__ == "__main__":

@@ -23,19 +23,26 @@ ROOT, ROUNDS = Path(__file__).resolve().parent.parent, 5
 QUARTERS = 55  # half a minute at 110 to the minute
 HALF_MINUTE = ["--quarters", str(QUARTERS), "--qpm", "110", "--seed", "1"]
 LARGE = ["--model", "pretrained/notewise-large"]  # what composes by itself
-COMMANDS = {"8 pieces": ["-n", "8"],
-            "8 pieces, with pictures and sound": ["-n", "8"],
-            "256 continuations": ["-n", "256", "--no-search", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"],
-            "the best 8 of 64, notewise-large": ["--no-search", *LARGE],
-            "the best 8 of 64 by a search, notewise-large": LARGE,
-            "the same, --drafts 1": ["--drafts", "1", *LARGE]}
+COMMANDS = {
+    "8 pieces": ["-n", "8"],
+    "8 pieces, with pictures and sound": ["-n", "8"],
+    "256 continuations": ["-n", "256", "--no-search", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"],
+    "the best 8 of 64, notewise-large": ["--no-search", *LARGE],
+    "the best 8 of 64 by a search, notewise-large": LARGE,
+    "the same, --drafts 1": ["--drafts", "1", *LARGE],
+}
 
 
 def run(model, words, out):
     """Seconds of one call, and what it says of itself."""
     began = time.perf_counter()
-    told = subprocess.run([sys.executable, "generate.py", "--model", model, *HALF_MINUTE, *words, "--out", out], cwd=ROOT, check=True,
-                          capture_output=True, text=True).stdout
+    told = subprocess.run(
+        [sys.executable, "generate.py", "--model", model, *HALF_MINUTE, *words, "--out", out],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     return time.perf_counter() - began, told
 
 
@@ -72,11 +79,15 @@ def main():
             took = [run(args.model, words, f"{folder}/{i}") for i in range(ROUNDS)]
         seconds = statistics.median(s for s, _ in took)
         n_words = int(re.search(r"pieces, ([\d,]+) words", took[0][1])[1].replace(",", ""))
-        rows.append({"what": what, "seconds": round(seconds, 2), "best": round(min(s for s, _ in took), 2), "words": n_words})
+        rows.append(
+            {"what": what, "seconds": round(seconds, 2), "best": round(min(s for s, _ in took), 2), "words": n_words}
+        )
         print(rows[-1], flush=True)
     first, last, n_words = stream(args.model)
-    rows += [{"what": what, "seconds": round(statistics.median(took), 3), "best": round(min(took), 3), "words": n}
-             for what, took, n in (("a stream's first notes", first, 1), ("a stream's last notes", last, n_words))]
+    rows += [
+        {"what": what, "seconds": round(statistics.median(took), 3), "best": round(min(took), 3), "words": n}
+        for what, took, n in (("a stream's first notes", first, 1), ("a stream's last notes", last, n_words))
+    ]
     record.save("compose_time", rows, rounds=ROUNDS, model=args.model)
 
 

@@ -34,7 +34,10 @@ def told_apart(scores, human):
     from critic.evaluation import auc
 
     ok = ~np.isnan(scores)
-    return {"auc": round(auc(scores[ok & human], scores[ok & ~human]), 3), "accuracy": round(float(((scores > 0) == human)[ok].mean()), 3)}
+    return {
+        "auc": round(auc(scores[ok & human], scores[ok & ~human]), 3),
+        "accuracy": round(float(((scores > 0) == human)[ok].mean()), 3),
+    }
 
 
 def setting_rows(name, critic, table):
@@ -46,9 +49,20 @@ def setting_rows(name, critic, table):
     usual = {"model": "", "temperature": 1.0, "top_p": 1.0, "random_freq": 1.0, "damaged": ""}
     how = pd.DataFrame([usual | (json.loads(s) if s else {}) for s in table["settings"]])
     composed = ~human & (how["damaged"] == "").to_numpy()
-    as_usual = composed & (how["temperature"].isin(USUAL_TEMPERATURES) & (how["top_p"] == USUAL_TOP_P) & (how["random_freq"] == 1)).to_numpy()
-    rows.append({"critic": name, "setting": "as generate.py samples", "generated": int(as_usual.sum()),
-                 **told_apart(scores[human | as_usual], human[human | as_usual])})
+    as_usual = (
+        composed
+        & (
+            how["temperature"].isin(USUAL_TEMPERATURES) & (how["top_p"] == USUAL_TOP_P) & (how["random_freq"] == 1)
+        ).to_numpy()
+    )
+    rows.append(
+        {
+            "critic": name,
+            "setting": "as generate.py samples",
+            "generated": int(as_usual.sum()),
+            **told_apart(scores[human | as_usual], human[human | as_usual]),
+        }
+    )
     for setting in SETTINGS:
         sampled = ~human if setting == "damaged" else composed
         for value in sorted(set(how[setting][sampled])):
@@ -56,8 +70,14 @@ def setting_rows(name, critic, table):
                 continue
             some = human | sampled & (how[setting] == value).to_numpy()
             told = value if setting in NAMES else f"{setting.replace('_', ' ')} {value:g}"
-            rows.append({"critic": name, "setting": told or "sampled", "generated": int((some & ~human).sum()),
-                         **told_apart(scores[some], human[some])})
+            rows.append(
+                {
+                    "critic": name,
+                    "setting": told or "sampled",
+                    "generated": int((some & ~human).sum()),
+                    **told_apart(scores[some], human[some]),
+                }
+            )
     return rows
 
 
@@ -70,20 +90,31 @@ def _changes(quarters):
     def regrid(notes):
         step = notes.steps_per_quarter // 4
         start = (notes.start + step // 2) // step * step
-        return mend_like(notes, start, np.maximum((notes.end + step // 2) // step * step, start + step), notes.pitch, notes.part)[0]
+        return mend_like(
+            notes, start, np.maximum((notes.end + step // 2) // step * step, start + step), notes.pitch, notes.part
+        )[0]
 
     def cut(notes, first, last):
         return crop(notes, first * notes.steps_per_quarter, last * notes.steps_per_quarter)
-    return {"as they are": lambda n: n, "three semitones up": lambda n: transpose(n, 3 if n.pitch.max() <= 105 else -3)[0],
-            "half the tempo": lambda n: replace(n, start=2 * n.start, duration=2 * n.duration),
-            "without the first 8 quarters": lambda n: cut(n, 8, quarters), "without the last 8 quarters": lambda n: cut(n, 0, quarters - 8),
-            "on a grid of 4 steps": regrid}
+
+    return {
+        "as they are": lambda n: n,
+        "three semitones up": lambda n: transpose(n, 3 if n.pitch.max() <= 105 else -3)[0],
+        "half the tempo": lambda n: replace(n, start=2 * n.start, duration=2 * n.duration),
+        "without the first 8 quarters": lambda n: cut(n, 8, quarters),
+        "without the last 8 quarters": lambda n: cut(n, 0, quarters - 8),
+        "on a grid of 4 steps": regrid,
+    }
 
 
 def _comes_again(notes, n=5):
     """Share of the runs of n intervals of the upper voice that were there before."""
     _, last = np.unique(notes.start[::-1], return_index=True)
-    runs = np.lib.stride_tricks.sliding_window_view(np.diff(notes.pitch[::-1][last]), n) if len(last) > n else np.zeros((1, n))
+    runs = (
+        np.lib.stride_tricks.sliding_window_view(np.diff(notes.pitch[::-1][last]), n)
+        if len(last) > n
+        else np.zeros((1, n))
+    )
     return 1 - len(np.unique(runs, axis=0)) / len(runs)
 
 
@@ -94,22 +125,51 @@ def guard_rows(critic, table, quarters):
 
     human, rng = (table["label"] == "human").to_numpy(), np.random.default_rng(0)
     pieces = [critic.encoding.decode(words)[0] for words in table["words"]]
-    rows = [{"change": name, "of": "all", **told_apart(odds(critic, [change(p) for p in pieces]), human)} for name, change in _changes(quarters).items()]
+    rows = [
+        {"change": name, "of": "all", **told_apart(odds(critic, [change(p) for p in pieces]), human)}
+        for name, change in _changes(quarters).items()
+    ]
     own = [p for p, h in zip(pieces, human) if h]
     before = odds(critic, own)
     for way, damage in DAMAGES.items():
         after = odds(critic, [damage(p, rng) for p in own])
         ok = ~(np.isnan(before) | np.isnan(after))
-        rows.append({"change": way, "of": "human, told from themselves", "auc": round(auc(before[ok], after[ok]), 3),
-                     "accuracy": round(float((before[ok] > after[ok]).mean()), 3)})
+        rows.append(
+            {
+                "change": way,
+                "of": "human, told from themselves",
+                "auc": round(auc(before[ok], after[ok]), 3),
+                "accuracy": round(float((before[ok] > after[ok]).mean()), 3),
+            }
+        )
     n_notes = np.array([len(p) for p in pieces])
-    rows.append({"change": "nothing but the number of notes", "of": "all", "auc": round(max(a := auc(n_notes[human], n_notes[~human]), 1 - a), 3),
-                 "accuracy": None})
+    rows.append(
+        {
+            "change": "nothing but the number of notes",
+            "of": "all",
+            "auc": round(max(a := auc(n_notes[human], n_notes[~human]), 1 - a), 3),
+            "accuracy": None,
+        }
+    )
     again = np.array([_comes_again(p) for p in pieces])
-    rows.append({"change": "nothing but how much of the upper voice comes again", "of": "all", "auc": round(auc(again[human], again[~human]), 3), "accuracy": None})
+    rows.append(
+        {
+            "change": "nothing but how much of the upper voice comes again",
+            "of": "all",
+            "auc": round(auc(again[human], again[~human]), 3),
+            "accuracy": None,
+        }
+    )
     first = [w[0] for w in table["words"]]
     share = pd.Series(human).groupby(first).transform("mean").to_numpy()
-    rows.append({"change": "nothing but the first word (its own share of human)", "of": "all", "auc": round(auc(share[human], share[~human]), 3), "accuracy": None})
+    rows.append(
+        {
+            "change": "nothing but the first word (its own share of human)",
+            "of": "all",
+            "auc": round(auc(share[human], share[~human]), 3),
+            "accuracy": None,
+        }
+    )
     return rows
 
 
@@ -119,14 +179,28 @@ def composer_rows(folder, classifier, table):
     from critic.evaluation import by_excerpt_and_piece, mean_of
 
     def row(works, some, figures):
-        return {"classifier": folder, "composers": len(classifier.classes), "works": works, "excerpts": len(some), "pieces": some["piece"].nunique(), **figures}
+        return {
+            "classifier": folder,
+            "composers": len(classifier.classes),
+            "works": works,
+            "excerpts": len(some),
+            "pieces": some["piece"].nunique(),
+            **figures,
+        }
 
     crossed = classifier.info["figures"].get("cross-validation")
-    rows = [row("cross-validation, where it learned", table[table["split"].isin(("train", "valid"))], crossed)] if crossed else []
+    rows = (
+        [row("cross-validation, where it learned", table[table["split"].isin(("train", "valid"))], crossed)]
+        if crossed
+        else []
+    )
     test = table[table["split"] == "test"].reset_index(drop=True)
     told = classifier.log_probabilities(test["words"].tolist())
     truth = np.array([classifier.classes.index(label) for label in test["label"]])
-    for what, some in (("all", np.ones(len(test), dtype=bool)), ("unread by the generator", (test["settings"] == "unread").to_numpy())):
+    for what, some in (
+        ("all", np.ones(len(test), dtype=bool)),
+        ("unread by the generator", (test["settings"] == "unread").to_numpy()),
+    ):
         rows.append(row(what, test[some], by_excerpt_and_piece(told[some], truth[some], test["piece"][some])))
     right = next(r["piece_accuracy"] for r in rows if r["works"] == "all")
     _, first, of = np.unique(test["piece"], return_index=True, return_inverse=True)
@@ -140,10 +214,21 @@ def inception_rows(name, classifier, table):
     """The inception score of human and of generated excerpts, as many of each."""
     from critic.scores import inception_score
 
-    some = {label: table[(table["split"] == "test") & (table["label"] == label)]["words"].tolist() for label in ("human", "generated")}
+    some = {
+        label: table[(table["split"] == "test") & (table["label"] == label)]["words"].tolist()
+        for label in ("human", "generated")
+    }
     n = min(map(len, some.values()))
-    return [{"classifier": name, "excerpts": label, "n": n, "composers": len(classifier.classes),
-             "inception_score": round(inception_score(classifier.log_probabilities(words[:n])), 2)} for label, words in some.items()]
+    return [
+        {
+            "classifier": name,
+            "excerpts": label,
+            "n": n,
+            "composers": len(classifier.classes),
+            "inception_score": round(inception_score(classifier.log_probabilities(words[:n])), 2),
+        }
+        for label, words in some.items()
+    ]
 
 
 def main():
@@ -174,7 +259,9 @@ def main():
         else:
             classifier = ComposerClassifier.load(folder)
             rows += composer_rows(folder, classifier, table)
-            more += inception_rows(folder, classifier, read_excerpts(args.critics[i])[0]) if i < len(args.critics) else []
+            more += (
+                inception_rows(folder, classifier, read_excerpts(args.critics[i])[0]) if i < len(args.critics) else []
+            )
     for row in rows + more:
         print(row)
     record.save({"critic": "critics", "composers": "composers"}[args.what], rows)

@@ -35,8 +35,12 @@ def main():
     args = p.parse_args()
     rows = [encoding(args.folder, args.files, args.workers)]
     if args.fingerprints:
-        rows.append(measured([sys.executable, "-c", GROUPING, str(args.fingerprints), str(RUNS)],
-                             f"group {args.fingerprints} different fingerprints of {RUNS} runs"))
+        rows.append(
+            measured(
+                [sys.executable, "-c", GROUPING, str(args.fingerprints), str(RUNS)],
+                f"group {args.fingerprints} different fingerprints of {RUNS} runs",
+            )
+        )
     for row in rows:
         print(json.dumps(row))
     record.save("encode_scale", rows, files=args.files, workers=args.workers, sample_seconds=EVERY_SECONDS)
@@ -46,8 +50,11 @@ def encoding(folder, n_files, workers):
     """Link and encode; the row of figures."""
     with tempfile.TemporaryDirectory(prefix="encode_scale") as scratch:
         n_sources = link(folder, Path(scratch) / "music", n_files)
-        row = measured([sys.executable, "-m", "data_prep.encode", "music", "--out", "out", "--workers", str(workers)],
-                       f"encode {n_files} files", cwd=scratch)
+        row = measured(
+            [sys.executable, "-m", "data_prep.encode", "music", "--out", "out", "--workers", str(workers)],
+            f"encode {n_files} files",
+            cwd=scratch,
+        )
     return row | {"files": n_files, "of": n_sources, "files_per_second": round(n_files / row["seconds"], 1)}
 
 
@@ -82,8 +89,12 @@ def memory(driver):
         told = [p.memory_full_info() for p in (driver, *driver.children(recursive=True))]
     except psutil.Error:  # one of them has just ended
         return {}
-    return {"driver_rss_mb": told[0].rss, "driver_uss_mb": told[0].uss,
-            "all_uss_mb": sum(t.uss for t in told), "all_pss_mb": sum(t.pss for t in told)}
+    return {
+        "driver_rss_mb": told[0].rss,
+        "driver_uss_mb": told[0].uss,
+        "all_uss_mb": sum(t.uss for t in told),
+        "all_pss_mb": sum(t.pss for t in told),
+    }
 
 
 GROUPING = """

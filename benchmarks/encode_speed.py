@@ -60,27 +60,39 @@ def main():
     args = p.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    files = sorted(Path(args.folder).rglob("*.mid"))[::args.every]
-    ways = {"clara, notewise": clara_text("notewise"), "clara, chordwise": clara_text("chordwise"),
-            "miditok TSD": miditok_text(), "music21 (parse only)": music21_parse(),
-            "symusic (parse only)": symusic_parse()}
+    files = sorted(Path(args.folder).rglob("*.mid"))[:: args.every]
+    ways = {
+        "clara, notewise": clara_text("notewise"),
+        "clara, chordwise": clara_text("chordwise"),
+        "miditok TSD": miditok_text(),
+        "music21 (parse only)": music21_parse(),
+        "symusic (parse only)": symusic_parse(),
+    }
     for way in ways.values():
         way(files[0])
     seconds = {name: {} for name in ways}
     for at in range(0, len(files), CHUNK):
         for name, way in ways.items():
             few = args.music21_every if name.startswith("music21") else 1
-            for path in [path for i, path in enumerate(files[at:at + CHUNK], at) if i % few == 0]:
+            for path in [path for i, path in enumerate(files[at : at + CHUNK], at) if i % few == 0]:
                 began = time.perf_counter()
                 way(path)
                 seconds[name][path] = time.perf_counter() - began
     clara = seconds["clara, notewise"]
-    rows = [{"what": name, "files": len(taken), "files_per_second": round(len(taken) / sum(taken.values()), 2),
-             "clara_is_times": round(sum(taken.values()) / sum(clara[path] for path in taken), 2)}
-            for name, taken in seconds.items()]
+    rows = [
+        {
+            "what": name,
+            "files": len(taken),
+            "files_per_second": round(len(taken) / sum(taken.values()), 2),
+            "clara_is_times": round(sum(taken.values()) / sum(clara[path] for path in taken), 2),
+        }
+        for name, taken in seconds.items()
+    ]
     for row in rows:
-        print(f"{row['what']:24s} {row['files']:5d} files {row['files_per_second']:10.2f} files/s   "
-              f"Clara's notewise is {row['clara_is_times']:g} times as fast")
+        print(
+            f"{row['what']:24s} {row['files']:5d} files {row['files_per_second']:10.2f} files/s   "
+            f"Clara's notewise is {row['clara_is_times']:g} times as fast"
+        )
     record.save("encode_speed", rows, every=args.every, music21_every=args.music21_every)
 
 

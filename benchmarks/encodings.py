@@ -26,8 +26,16 @@ from pathlib import Path
 import record
 from budget import batch_seconds, learn
 
-SIZES = {"emb_sz": 128, "n_hid": 256, "n_layers": 2, "input_p": 0.1, "hidden_p": 0.1, "output_p": 0.1, "embed_p": 0.0,
-         "weight_p": 0.1}
+SIZES = {
+    "emb_sz": 128,
+    "n_hid": 256,
+    "n_layers": 2,
+    "input_p": 0.1,
+    "hidden_p": 0.1,
+    "output_p": 0.1,
+    "embed_p": 0.0,
+    "weight_p": 0.1,
+}
 BS, BPTT, LR, WARM = 64, 200, 6e-3, 0.1
 NOTEWISE_WORDS = {12: 203, 4: 187}  # vocabulary
 TURNS = 8
@@ -40,8 +48,14 @@ def spelling(name, steps_per_quarter, train):
 
     from clara.encodings.notewise import Notewise
 
-    plain = {"notewise": Notewise, "ends last": spellings.EndsLast, "descending": spellings.Descending,
-             "bars": spellings.Barred, "durations": spellings.Durations, "durations, bars": spellings.BarredDurations}
+    plain = {
+        "notewise": Notewise,
+        "ends last": spellings.EndsLast,
+        "descending": spellings.Descending,
+        "bars": spellings.Barred,
+        "durations": spellings.Durations,
+        "durations, bars": spellings.BarredDurations,
+    }
     if name in plain:
         return plain[name](steps_per_quarter)
     from clara.encodings.chordwise import Chordwise
@@ -51,13 +65,25 @@ def spelling(name, steps_per_quarter, train):
     shapes = Counter()
     for word, n in words.items():
         shapes[every.shape(word)] += n
-    kept = [s for s, _ in shapes.most_common() if not s.startswith("rest")][:int(name.split()[-2])]
+    kept = [s for s, _ in shapes.most_common() if not s.startswith("rest")][: int(name.split()[-2])]
     return spellings.SpelledChords(steps_per_quarter, frozenset(kept))
 
 
-SPELLINGS = [*((12, name) for name in ("notewise", "ends last", "descending", "bars", "durations", "durations, bars",
-                                       "chordwise, holds, 200 shapes")),
-             *((4, name) for name in ("notewise", "bars", "durations", "chordwise, holds, 20 shapes"))]
+SPELLINGS = [
+    *(
+        (12, name)
+        for name in (
+            "notewise",
+            "ends last",
+            "descending",
+            "bars",
+            "durations",
+            "durations, bars",
+            "chordwise, holds, 200 shapes",
+        )
+    ),
+    *((4, name) for name in ("notewise", "bars", "durations", "chordwise, holds, 20 shapes")),
+]
 
 
 def read(corpus, split, steps_per_quarter):
@@ -90,22 +116,33 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
 
     torch.set_num_threads(1)
     corpus = Corpus.load(folder)
-    train, held = read(corpus, "train", steps_per_quarter), [
-        n for split in ("valid", "test") for n in read(corpus, split, steps_per_quarter)]
+    train, held = (
+        read(corpus, "train", steps_per_quarter),
+        [n for split in ("valid", "test") for n in read(corpus, split, steps_per_quarter)],
+    )
     way = spelling(name, steps_per_quarter, train)
     vocab = Vocab([*Vocab.of(way).words])
     train_ids, held_ids = ([spelled(way, vocab, n) for n in side] for side in (train, held))
     torch.manual_seed(seed)
     loader = PieceLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, way, SHIFTS), seed=seed)
     per_second, share = speeds(len(vocab), NOTEWISE_WORDS[steps_per_quarter])
-    words, model = learn(loader, "awd_lstm", SIZES, len(vocab), vocab.pad, words=int(million_words * 1e6 * share), lr=LR, warm=WARM)
+    words, model = learn(
+        loader, "awd_lstm", SIZES, len(vocab), vocab.pad, words=int(million_words * 1e6 * share), lr=LR, warm=WARM
+    )
     quarters = sum(n.quarters for n in held)
     nats = nats_per_piece(awd_lstm.Reader(awd_lstm.to_tensors(model)), held_ids, vocab.pad).sum()
     n_words = sum(map(len, held_ids))
-    return {"steps_per_quarter": steps_per_quarter, "spelling": name, "nats_per_quarter": round(float(nats) / quarters, 3),
-            "words_per_quarter": round(n_words / quarters, 2), "vocabulary": len(vocab),
-            "parameters": sum(t.numel() for t in awd_lstm.to_tensors(model).values()), "words_per_second": round(per_second),
-            "million_words": round(words / 1e6, 2), "epochs": round(words / loader.words, 2)}
+    return {
+        "steps_per_quarter": steps_per_quarter,
+        "spelling": name,
+        "nats_per_quarter": round(float(nats) / quarters, 3),
+        "words_per_quarter": round(n_words / quarters, 2),
+        "vocabulary": len(vocab),
+        "parameters": sum(t.numel() for t in awd_lstm.to_tensors(model).values()),
+        "words_per_second": round(per_second),
+        "million_words": round(words / 1e6, 2),
+        "epochs": round(words / loader.words, 2),
+    }
 
 
 def speeds(vocab_sz, notewise_sz):
@@ -126,8 +163,26 @@ def run_all(args, wanted):
         while waiting and len(running) < args.jobs:
             steps, name = waiting.pop(0)
             log = partial(args, steps, name).with_suffix(".log").open("w")
-            running.append(subprocess.Popen([sys.executable, "-W", "ignore", __file__, args.corpus, "--million-words", str(args.million_words),
-                                             "--seed", str(args.seed), "--one", str(steps), name], stdout=log, stderr=log))
+            running.append(
+                subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-W",
+                        "ignore",
+                        __file__,
+                        args.corpus,
+                        "--million-words",
+                        str(args.million_words),
+                        "--seed",
+                        str(args.seed),
+                        "--one",
+                        str(steps),
+                        name,
+                    ],
+                    stdout=log,
+                    stderr=log,
+                )
+            )
         time.sleep(1)
         failed = [p for p in running if p.poll()]
         if failed:
@@ -158,10 +213,14 @@ def main():
         return
     rows = run_all(args, [w for w in SPELLINGS if args.only is None or w[1] in args.only])
     for r in rows:
-        print(f"{r['steps_per_quarter']:3d} {r['spelling']:18s} {r['nats_per_quarter']:7.3f} nats/quarter "
-              f"{r['words_per_quarter']:6.2f} words/quarter {r['vocabulary']:6d} words {r['parameters']:9,d} parameters "
-              f"{r['words_per_second']:7,d} words/s {r['epochs']:5.2f} epochs")
-    record.save("encodings", rows, million_words=args.million_words, seed=args.seed, sizes=SIZES, bs=BS, bptt=BPTT, lr=LR)
+        print(
+            f"{r['steps_per_quarter']:3d} {r['spelling']:18s} {r['nats_per_quarter']:7.3f} nats/quarter "
+            f"{r['words_per_quarter']:6.2f} words/quarter {r['vocabulary']:6d} words {r['parameters']:9,d} parameters "
+            f"{r['words_per_second']:7,d} words/s {r['epochs']:5.2f} epochs"
+        )
+    record.save(
+        "encodings", rows, million_words=args.million_words, seed=args.seed, sizes=SIZES, bs=BS, bptt=BPTT, lr=LR
+    )
 
 
 if __name__ == "__main__":

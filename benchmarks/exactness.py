@@ -25,8 +25,13 @@ from clara.errors import ClaraError
 from clara.music.midi import read_midi
 from clara.music.notes import fold, mend, transpose
 
-FORMS = [{"encoding": "chordwise", "holds": True}, {"encoding": "notewise"}, {"encoding": "notewise", "steps_per_quarter": 4},
-         {"encoding": "chamber"}, {"encoding": "melodywise"}]
+FORMS = [
+    {"encoding": "chordwise", "holds": True},
+    {"encoding": "notewise"},
+    {"encoding": "notewise", "steps_per_quarter": 4},
+    {"encoding": "chamber"},
+    {"encoding": "melodywise"},
+]
 
 
 MOST_WORDS = 2_000_000  # moved words kept, so that memory stays bounded
@@ -89,7 +94,7 @@ def main():
     p.add_argument("--jobs", type=int, default=2, help="processes")
     p.add_argument("--every", type=int, default=1, help="take every so many-th file")
     args = p.parse_args()
-    paths = sorted(Path(args.folder).rglob("*.mid"))[::args.every]
+    paths = sorted(Path(args.folder).rglob("*.mid"))[:: args.every]
     with ProcessPoolExecutor(args.jobs) as pool:
         rows = []
         for row in pool.map(partial(measure, paths=paths, generated_pieces=args.generated), FORMS):
@@ -102,16 +107,26 @@ def measure(settings, paths, generated_pieces):
     """Check one form; its row."""
     encoding, began = make(settings), time.process_time()
     moved = lru_cache(maxsize=None)(encoding.transpose_word)
-    keys = sum(check(encoding, moved, f"seed {seed}", generated(seed, encoding), seed) for seed in range(generated_pieces))
+    keys = sum(
+        check(encoding, moved, f"seed {seed}", generated(seed, encoding), seed) for seed in range(generated_pieces)
+    )
     moved.cache_clear()
     of_real = notes = 0
     for name, piece in real(paths, encoding):
         of_real, notes = of_real + check(encoding, moved, name, piece), notes + len(piece)
         if moved.cache_info().currsize > MOST_WORDS:
             moved.cache_clear()
-    return {"form": encoding.name + ", holds" * getattr(encoding, "holds", False), "steps_per_quarter": encoding.steps_per_quarter,
-            "generated": generated_pieces, "keys_of_generated": keys, "files": len(paths), "notes": notes,
-            "keys_of_files": of_real, "differences": 0, "seconds": round(time.process_time() - began)}
+    return {
+        "form": encoding.name + ", holds" * getattr(encoding, "holds", False),
+        "steps_per_quarter": encoding.steps_per_quarter,
+        "generated": generated_pieces,
+        "keys_of_generated": keys,
+        "files": len(paths),
+        "notes": notes,
+        "keys_of_files": of_real,
+        "differences": 0,
+        "seconds": round(time.process_time() - began),
+    }
 
 
 if __name__ == "__main__":

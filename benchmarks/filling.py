@@ -29,7 +29,7 @@ def cost(generator, words, start, end):
 
     nats = []
     for until in (end, start):
-        texts = [generator.vocab.ids(["xxbos", *text[:before(generator.encoding, text, until)]]) for text in words]
+        texts = [generator.vocab.ids(["xxbos", *text[: before(generator.encoding, text, until)]]) for text in words]
         nats.append(nats_per_piece(generator.reader, texts, generator.vocab.pad).numpy())
     return (nats[0] - nats[1]) / (end - start)
 
@@ -64,11 +64,24 @@ def main():
         print(len(found), np.mean(found, 0).round(3).tolist(), flush=True)
     means = np.mean(found, 0)
     wins = [(np.array([f[i][1] for f in found]) < np.array([f[i][0] for f in found])).mean() for i in (0, 1)]
-    rows = [{"quarters": f"{a} to {b}", "one": round(float(m[0]), 3), "likeliest": round(float(m[1]), 3), "original": round(float(m[2]), 3),
-             "likelier_in_percent_of_pieces": round(100 * float(w))}
-            for (a, b), m, w in zip(((END, SOON), (SOON, WHOLE)), means, wins)]
-    record.save("filling", rows, pieces=len(found), candidates=args.candidates, gap=[START, END],
-                seconds_per_piece=round((time.process_time() - began) / len(found), 2))
+    rows = [
+        {
+            "quarters": f"{a} to {b}",
+            "one": round(float(m[0]), 3),
+            "likeliest": round(float(m[1]), 3),
+            "original": round(float(m[2]), 3),
+            "likelier_in_percent_of_pieces": round(100 * float(w)),
+        }
+        for (a, b), m, w in zip(((END, SOON), (SOON, WHOLE)), means, wins)
+    ]
+    record.save(
+        "filling",
+        rows,
+        pieces=len(found),
+        candidates=args.candidates,
+        gap=[START, END],
+        seconds_per_piece=round((time.process_time() - began) / len(found), 2),
+    )
 
 
 if __name__ == "__main__":

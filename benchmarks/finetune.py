@@ -35,7 +35,7 @@ def prepare(folder, out, n_pieces):
     rows = read_manifest(out).query("reason == ''")
     works = np.random.default_rng(SEED).permutation(rows["work"].unique())
     third = len(works) // 3
-    sides = dict.fromkeys(works[:third].tolist(), "test") | dict.fromkeys(works[third:third + 2].tolist(), "valid")
+    sides = dict.fromkeys(works[:third].tolist(), "test") | dict.fromkeys(works[third : third + 2].tolist(), "valid")
     rows["split"] = [sides.get(w, "train") for w in rows["work"]]
     train = rows[rows["split"] == "train"].head(n_pieces)
     kept = rows[rows["split"] != "train"]
@@ -80,24 +80,44 @@ def main():
 
         def row(way, checkpoint, minutes, n_bytes):
             reader = checkpoint.reader()
-            rows.append({"way": way, "nats_per_quarter": round(nats_per_quarter(reader, corpus, "test"), 3),
-                         "base_nats_per_quarter": round(nats_per_quarter(reader, base_corpus, "test"), 3),
-                         "minutes": minutes, "kilobytes": round(n_bytes / 1e3)})
+            rows.append(
+                {
+                    "way": way,
+                    "nats_per_quarter": round(nats_per_quarter(reader, corpus, "test"), 3),
+                    "base_nats_per_quarter": round(nats_per_quarter(reader, base_corpus, "test"), 3),
+                    "minutes": minutes,
+                    "kilobytes": round(n_bytes / 1e3),
+                }
+            )
             print(rows[-1], flush=True)
+
         base = Checkpoint.load(args.pretrained)
         row("before", base, 0.0, Path(args.pretrained, "model.safetensors").stat().st_size)
         common = ["--data", data, "--pretrained", args.pretrained, "--threads", args.threads, "--seed", SEED]
-        ways = {"light": ["--light"], "full": [], "full, a quarter of the base's music mixed in": ["--mix-data", args.base_corpus],
-                "from scratch": ["--from-scratch", "--emb-sz", 256, "--n-hid", 512, "--n-layers", 2]}
+        ways = {
+            "light": ["--light"],
+            "full": [],
+            "full, a quarter of the base's music mixed in": ["--mix-data", args.base_corpus],
+            "from scratch": ["--from-scratch", "--emb-sz", 256, "--n-hid", 512, "--n-layers", 2],
+        }
         for way, flags in ways.items():
             out = Path(scratch, way.replace(" ", "-").replace(",", ""))
             minutes = told_by([*common, *flags, "--out", out])
             if way == "light":
-                checkpoint = Style.load(out / STYLE).onto(Checkpoint.load(args.pretrained), weights_hash(args.pretrained), (way, "base"))
+                checkpoint = Style.load(out / STYLE).onto(
+                    Checkpoint.load(args.pretrained), weights_hash(args.pretrained), (way, "base")
+                )
                 row(way, checkpoint, minutes, (out / STYLE).stat().st_size)
             else:
                 row(way, Checkpoint.load(out), minutes, (out / "model.safetensors").stat().st_size)
-    record.save("finetune", rows, train_pieces=n_train, held_out_pieces=n_test, base=weights_hash(args.pretrained), threads=args.threads)
+    record.save(
+        "finetune",
+        rows,
+        train_pieces=n_train,
+        held_out_pieces=n_test,
+        base=weights_hash(args.pretrained),
+        threads=args.threads,
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,10 @@ def load(path):
     from scipy.io import loadmat
 
     sets = loadmat(path)
-    return {split: [np.asarray(roll).astype(bool) for roll in sets[f"{split}data"][0]] for split in ("train", "valid", "test")}
+    return {
+        split: [np.asarray(roll).astype(bool) for roll in sets[f"{split}data"][0]]
+        for split in ("train", "valid", "test")
+    }
 
 
 def repeated(rolls):
@@ -83,10 +86,10 @@ def _likest(data, shape):
         both = floats[:last] @ floats[last]
         either = counts[:last] + counts[last] - both
         common = np.where(either > 0, both / np.maximum(either, 1), 1.0)
-        length[1:last] = length[:last - 1] + 1
+        length[1:last] = length[: last - 1] + 1
         length[:1] = 1
         length[:last] *= same_as[:last] == same_as[last]
-        like[1:last] = FADE * like[:last - 1]
+        like[1:last] = FADE * like[: last - 1]
         like[:1] = 0
         like[:last] += common
         for i, found in enumerate((length, like * (LEVELS - 1) * (1 - FADE))):
@@ -136,9 +139,9 @@ class Text:
         beat = np.arange(n) - first
         lags = np.array(LAGS)[:, None]
         back, level = np.full((SOURCES, n + 1), n), np.zeros((N_LIKEST, n + 1), dtype=np.int64)
-        back[:len(LAGS), :n] = np.where(beat >= lags, np.arange(n) - lags, n)
+        back[: len(LAGS), :n] = np.where(beat >= lags, np.arange(n) - lags, n)
         places, level[:, :n] = (np.concatenate(p, axis=1) for p in zip(*map(likest, pieces)))
-        back[len(LAGS):, :n] = np.where(places >= 0, first + places, n)
+        back[len(LAGS) :, :n] = np.where(places >= 0, first + places, n)
         following = np.where(np.c_[rolls, np.ones(n + 1, dtype=bool)], np.arange(FRAME + 1), FRAME)
         following = np.minimum.accumulate(following[:, ::-1], axis=1)[:, ::-1].astype(np.uint8)
         words, frame = _words(moved)
@@ -148,9 +151,17 @@ class Text:
             run = (run * (beat[f] > 0) + 1) * rolls[f]
             ages[f] = run
         shift = np.append(np.repeat(shifts, sizes), 0) + FURTHEST
-        return cls(torch.from_numpy(words), torch.from_numpy(frame), torch.from_numpy(rolls.view(np.uint8)),
-                   torch.from_numpy(np.log1p(ages)), torch.from_numpy(back), torch.from_numpy(level), torch.from_numpy(following),
-                   torch.from_numpy(np.append(beat, 0)), torch.from_numpy(shift))
+        return cls(
+            torch.from_numpy(words),
+            torch.from_numpy(frame),
+            torch.from_numpy(rolls.view(np.uint8)),
+            torch.from_numpy(np.log1p(ages)),
+            torch.from_numpy(back),
+            torch.from_numpy(level),
+            torch.from_numpy(following),
+            torch.from_numpy(np.append(beat, 0)),
+            torch.from_numpy(shift),
+        )
 
     def beside(self, words, frame):
         """What stands beside words (bs, n) whose next words are of these frames (bs, n).
@@ -167,7 +178,9 @@ class Text:
         key = torch.where(words < N_KEYS, words, -1)
         named = self.rolls[frame] * (torch.arange(N_KEYS) <= key[..., None])
         frames, which = torch.unique(frame, return_inverse=True)
-        earlier = torch.cat([self.ages[self.back[0, frames]], self.rolls[self.back[:, frames].T].flatten(1).float()], dim=1)
+        earlier = torch.cat(
+            [self.ages[self.back[0, frames]], self.rolls[self.back[:, frames].T].flatten(1).float()], dim=1
+        )
         next_keys = self.following[self.back[:, frame], key + 1].permute(1, 2, 0).long()
         return named.float(), next_keys, earlier, self.level[:, frames], self.beat[frames], self.shift[frames], which
 
@@ -187,16 +200,33 @@ def _words(rolls):
 class FrameNet(nn.Module):
     """fastai's AWD-LSTM over framewise text, what stands beside a word added to its embedding and to the output."""
 
-    def __init__(self, emb_sz, n_hid, n_layers, input_p, hidden_p, weight_p, embed_p, output_p, features_p, plain=False):
+    def __init__(
+        self, emb_sz, n_hid, n_layers, input_p, hidden_p, weight_p, embed_p, output_p, features_p, plain=False
+    ):
         super().__init__()
-        self.rnn = MergedAWD(VOCAB, emb_sz, n_hid, n_layers, pad_token=PAD, input_p=input_p, hidden_p=hidden_p,
-                             weight_p=weight_p, embed_p=embed_p)
+        self.rnn = MergedAWD(
+            VOCAB,
+            emb_sz,
+            n_hid,
+            n_layers,
+            pad_token=PAD,
+            input_p=input_p,
+            hidden_p=hidden_p,
+            weight_p=weight_p,
+            embed_p=embed_p,
+        )
         self.plain = plain
-        self.named, self.earlier = nn.Linear(N_KEYS, 2 * emb_sz, bias=False), nn.Linear(N_KEYS * (1 + SOURCES), 2 * emb_sz)
+        self.named, self.earlier = (
+            nn.Linear(N_KEYS, 2 * emb_sz, bias=False),
+            nn.Linear(N_KEYS * (1 + SOURCES), 2 * emb_sz),
+        )
         self.beats = nn.ModuleList(nn.Embedding(n, emb_sz) for n in BEATS)
         self.shift = nn.Embedding(2 * FURTHEST + 1, emb_sz)
         self.levels = nn.ModuleList(nn.Embedding(LEVELS, emb_sz) for _ in range(N_LIKEST))
-        self.trust, self.trusts = nn.Linear(emb_sz, SOURCES), nn.ModuleList(nn.Embedding(LEVELS, SOURCES) for _ in range(N_LIKEST))
+        self.trust, self.trusts = (
+            nn.Linear(emb_sz, SOURCES),
+            nn.ModuleList(nn.Embedding(LEVELS, SOURCES) for _ in range(N_LIKEST)),
+        )
         for table in [*self.beats, self.shift, *self.levels]:
             nn.init.normal_(table.weight, std=0.05)
         for table in [self.trust, *self.trusts]:

@@ -49,8 +49,15 @@ def clara(checkpoint, threads):
 
     def compose(n):
         began = time.perf_counter()
-        pieces = generator.generate(n, QUARTERS if n > 1 else QUARTERS_ALONE, settings=Settings(temperature=0.95, top_p=0.98), seed=0, threads=threads)
+        pieces = generator.generate(
+            n,
+            QUARTERS if n > 1 else QUARTERS_ALONE,
+            settings=Settings(temperature=0.95, top_p=0.98),
+            seed=0,
+            threads=threads,
+        )
         return sum(len(p.words) for p in pieces) / (time.perf_counter() - began)
+
     return compose
 
 
@@ -71,14 +78,18 @@ def fastai(checkpoint):
 
     from clara.models import awd_lstm
 
-    model = get_language_model(AWD_LSTM, len(checkpoint.vocab), awd_lstm.DEFAULTS | {
-        "pad_token": 1, "bidir": False, "tie_weights": True, "out_bias": True})
+    model = get_language_model(
+        AWD_LSTM,
+        len(checkpoint.vocab),
+        awd_lstm.DEFAULTS | {"pad_token": 1, "bidir": False, "tie_weights": True, "out_bias": True},
+    )
     awd_lstm.load_tensors(model, checkpoint.tensors)
     model.eval()
 
     def compose(n):
         model.reset()
         return _stepped(lambda ids: model(ids)[0][:, -1], n)
+
     return compose
 
 
@@ -96,7 +107,9 @@ def gpt2(checkpoint):
             out = model(ids, past_key_values=cache[0], use_cache=True)
             cache[0] = out.past_key_values
             return out.logits[:, -1]
+
         return _stepped(step, n)
+
     return compose, sum(p.numel() for p in model.parameters())
 
 
@@ -107,11 +120,22 @@ def rates(n_bytes):
     rng = np.random.default_rng(0)
     product = _Product(_Weights(rng.normal(size=(SQUARE, SQUARE))))
     product.resize(SQUARE)
-    packed = torch.ops.onednn.qlinear_prepack(torch.from_numpy(rng.integers(-127, 128, (SQUARE, SQUARE), dtype=np.int8)), None)
-    left, ones, zeros = torch.zeros(SQUARE, SQUARE, dtype=torch.int8), torch.ones(SQUARE), torch.zeros(SQUARE, dtype=torch.long)
+    packed = torch.ops.onednn.qlinear_prepack(
+        torch.from_numpy(rng.integers(-127, 128, (SQUARE, SQUARE), dtype=np.int8)), None
+    )
+    left, ones, zeros = (
+        torch.zeros(SQUARE, SQUARE, dtype=torch.int8),
+        torch.ones(SQUARE),
+        torch.zeros(SQUARE, dtype=torch.long),
+    )
     weights = np.ones(n_bytes, np.uint8)
-    takes = {"onnxruntime": product.sums_and_scales, "reading": weights.max, "onednn": lambda: torch.ops.onednn.qlinear_pointwise(
-        left, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], "")}
+    takes = {
+        "onnxruntime": product.sums_and_scales,
+        "reading": weights.max,
+        "onednn": lambda: torch.ops.onednn.qlinear_pointwise(
+            left, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        ),
+    }
     work = {"onnxruntime": 2 * SQUARE**3, "onednn": 2 * SQUARE**3, "reading": n_bytes}
     best = dict.fromkeys(takes, float("inf"))
     for name, take in takes.items():
@@ -136,7 +160,9 @@ def price(folder, corpus):
     from clara.sampling.int8 import Int8Net, Int8Stepper
 
     reader = Checkpoint.load(folder).reader()
-    ids = np.stack([p[:PRICE_WORDS] for p in Corpus.load(corpus).ids("valid") if len(p) >= PRICE_WORDS]).astype(np.int64)
+    ids = np.stack([p[:PRICE_WORDS] for p in Corpus.load(corpus).ids("valid") if len(p) >= PRICE_WORDS]).astype(
+        np.int64
+    )
     with torch.inference_mode():
         logits, _ = reader(torch.from_numpy(ids[:, :-1]), reader.start(len(ids)))
     exact = F.cross_entropy(logits.transpose(1, 2), torch.from_numpy(ids[:, 1:])).item()
@@ -158,7 +184,9 @@ def main():
     args = p.parse_args()
     checkpoint, rows = net(), []
     sizes = {name: t.numel() for name, t in checkpoint.tensors.items() if "weight" in name}
-    first = checkpoint.sizes["emb_sz"] * 4 * checkpoint.sizes["n_hid"]  # what the first layer adds for a word is looked up
+    first = (
+        checkpoint.sizes["emb_sz"] * 4 * checkpoint.sizes["n_hid"]
+    )  # what the first layer adds for a word is looked up
     n_weights = sum(sizes.values()) - first
     other, n_other = gpt2(checkpoint)
     for threads in args.threads:
@@ -169,16 +197,35 @@ def main():
         for take in takes.values():
             take(2)
         for bs in args.bs:
-            rounds = [{name: take(bs) for name, take in takes.items()} for _ in range(ROUNDS if bs <= ROUNDS_UP_TO else 1)]
+            rounds = [
+                {name: take(bs) for name, take in takes.items()} for _ in range(ROUNDS if bs <= ROUNDS_UP_TO else 1)
+            ]
             best = {name: max(r[name] for r in rounds) for name in takes}
-            rows.append({"threads": threads, "bs": bs, **{f"{k}_words_per_second": round(v) for k, v in best.items()},
-                         "over_fastai": round(best["clara"] / best["fastai"], 2), "over_gpt2": round(best["clara"] / best["gpt2"], 2),
-                         "share_of_limit": round(best["clara"] / limit(bs / threads, n_weights, rate) / threads, 3),
-                         "share_of_onnxruntimes": round(best["clara"] / limit(bs / threads, n_weights, rate | {"onednn": 0}) / threads, 3)})
+            rows.append(
+                {
+                    "threads": threads,
+                    "bs": bs,
+                    **{f"{k}_words_per_second": round(v) for k, v in best.items()},
+                    "over_fastai": round(best["clara"] / best["fastai"], 2),
+                    "over_gpt2": round(best["clara"] / best["gpt2"], 2),
+                    "share_of_limit": round(best["clara"] / limit(bs / threads, n_weights, rate) / threads, 3),
+                    "share_of_onnxruntimes": round(
+                        best["clara"] / limit(bs / threads, n_weights, rate | {"onednn": 0}) / threads, 3
+                    ),
+                }
+            )
             print(rows[-1], flush=True)
     cost = price(args.model, args.corpus) if args.model else None
-    record.save("generate_speed", rows, parameters=checkpoint.n_parameters, gpt2_parameters=n_other, steps=STEPS, rounds=ROUNDS, rates_of_one_core={k: round(v / 1e9, 1) for k, v in rate.items()},
-                int8_cost_percent=cost)
+    record.save(
+        "generate_speed",
+        rows,
+        parameters=checkpoint.n_parameters,
+        gpt2_parameters=n_other,
+        steps=STEPS,
+        rounds=ROUNDS,
+        rates_of_one_core={k: round(v / 1e9, 1) for k, v in rate.items()},
+        int8_cost_percent=cost,
+    )
 
 
 if __name__ == "__main__":

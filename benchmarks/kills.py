@@ -21,14 +21,37 @@ import record
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, SEED = 40, 0
-FLAGS = ["--from-scratch", "--emb-sz", "32", "--n-hid", "48", "--n-layers", "2", "--bs", "8", "--bptt", "50", "--epochs", str(EPOCHS),
-         "--patience", str(EPOCHS), "--device", "cpu", "--threads", "1"]
+FLAGS = [
+    "--from-scratch",
+    "--emb-sz",
+    "32",
+    "--n-hid",
+    "48",
+    "--n-layers",
+    "2",
+    "--bs",
+    "8",
+    "--bptt",
+    "50",
+    "--epochs",
+    str(EPOCHS),
+    "--patience",
+    str(EPOCHS),
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+]
 
 
 def process(*argv):
     """train.py in a process of its own."""
-    return subprocess.Popen([sys.executable, "-W", "ignore", str(ROOT / "train.py"), *map(str, argv)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(ROOT / "train.py"), *map(str, argv)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def finish(*argv):
@@ -47,7 +70,9 @@ def digest(folder):
     told = []
     for name in ("state.safetensors", "model.safetensors"):
         tensors = load_file(folder / name)
-        told.append(hashlib.sha256(b"".join(n.encode() + tensors[n].numpy().tobytes() for n in sorted(tensors))).hexdigest())
+        told.append(
+            hashlib.sha256(b"".join(n.encode() + tensors[n].numpy().tobytes() for n in sorted(tensors))).hexdigest()
+        )
     return told
 
 
@@ -83,9 +108,16 @@ def main():
             print(kills[-1], flush=True)
         finish("--resume", killed)
         same = [a == b for a, b in zip(digest(alone), digest(killed))]
-        rows = [{"kills": len(kills), "epochs": epochs(killed), "seconds_alone": round(seconds, 1),
-                 "kills_before_the_first_epoch": sum(k["epochs_done"] == 0 for k in kills),
-                 "same_state": same[0], "same_weights": same[1]}]
+        rows = [
+            {
+                "kills": len(kills),
+                "epochs": epochs(killed),
+                "seconds_alone": round(seconds, 1),
+                "kills_before_the_first_epoch": sum(k["epochs_done"] == 0 for k in kills),
+                "same_state": same[0],
+                "same_weights": same[1],
+            }
+        ]
     print(rows[0])
     record.save("kills", rows, kills=kills, flags=FLAGS)
 

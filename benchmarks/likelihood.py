@@ -24,7 +24,10 @@ from clara.repeats.model import read
 def measure(checkpoint, corpus, split, without):
     """A row for one split, and one without some pieces where it holds any of them."""
     ids, quarters = corpus.ids(split), corpus.quarters(split)
-    told, match = read(checkpoint.reader(), ids, Forms(checkpoint.vocab, checkpoint.encoding), corpus.vocab.pad), checkpoint.match_model()
+    told, match = (
+        read(checkpoint.reader(), ids, Forms(checkpoint.vocab, checkpoint.encoding), corpus.vocab.pad),
+        checkpoint.match_model(),
+    )
     nats = np.array([[-t.target.sum(), match.nats(t).sum() if match else np.nan] for t in told])  # (pieces, 2)
     words, kept = np.array([len(i) for i in ids]), ~corpus.rows(split)["piece"].isin(without).to_numpy()
     rows = [row_of(split, nats, quarters, words)]
@@ -36,10 +39,18 @@ def measure(checkpoint, corpus, split, without):
 
 def row_of(what, nats, quarters, words):
     """A row from the costs (pieces, 2), lengths and words of pieces; the costs are the net's, and with matches, nan where there is no match model."""
-    return {"what": what, "pieces": len(quarters), "quarters": round(float(quarters.sum()), 1), "words": int(words.sum()),
-            **{f"nats_per_{what}{how}": round(float(cost / over.sum()), 4)
-               for how, cost in zip(("", "_with_match"), nats.sum(0)) if np.isfinite(cost)
-               for what, over in (("quarter", quarters), ("word", words))}}
+    return {
+        "what": what,
+        "pieces": len(quarters),
+        "quarters": round(float(quarters.sum()), 1),
+        "words": int(words.sum()),
+        **{
+            f"nats_per_{what}{how}": round(float(cost / over.sum()), 4)
+            for how, cost in zip(("", "_with_match"), nats.sum(0))
+            if np.isfinite(cost)
+            for what, over in (("quarter", quarters), ("word", words))
+        },
+    }
 
 
 def main():
@@ -54,7 +65,14 @@ def main():
         checkpoint, corpus = Checkpoint.load(folder), Corpus.load(data)
         for split in ("valid", "test"):
             for row in measure(checkpoint, corpus, split, args.without):
-                rows.append({"model": Path(folder).name, "parameters": checkpoint.n_parameters, "fingerprint": corpus.fingerprint} | row)
+                rows.append(
+                    {
+                        "model": Path(folder).name,
+                        "parameters": checkpoint.n_parameters,
+                        "fingerprint": corpus.fingerprint,
+                    }
+                    | row
+                )
                 print(rows[-1], flush=True)
     record.save(args.name, rows)
 

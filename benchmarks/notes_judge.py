@@ -36,8 +36,19 @@ def told_of(notes):
     start, length, pitch = notes.start[order], notes.duration[order], notes.pitch[order]
     _, first, which, many = np.unique(start, return_index=True, return_inverse=True, return_counts=True)
     leap, gap = np.diff(pitch, prepend=pitch[:1]), np.diff(start, prepend=start[:1])
-    return np.stack([(pitch - LOWEST).clip(0, KEYS - 1), length.clip(0, LONGEST), start % 12, many[which].clip(0, MOST),
-                     (np.arange(len(start)) - first[which]).clip(0, MOST), leap.clip(-WIDEST, WIDEST) + WIDEST, gap.clip(0, LONGEST), start], 1)
+    return np.stack(
+        [
+            (pitch - LOWEST).clip(0, KEYS - 1),
+            length.clip(0, LONGEST),
+            start % 12,
+            many[which].clip(0, MOST),
+            (np.arange(len(start)) - first[which]).clip(0, MOST),
+            leap.clip(-WIDEST, WIDEST) + WIDEST,
+            gap.clip(0, LONGEST),
+            start,
+        ],
+        1,
+    )
 
 
 class NotesNet(nn.Module):
@@ -49,10 +60,17 @@ class NotesNet(nn.Module):
         self.embeddings = nn.ModuleList(nn.Embedding(size, WIDTH) for size in SIZES)
         self.convolutions = nn.ModuleList(nn.Conv1d(WIDTH, WIDTH, 3, dilation=d, padding=d) for d in DILATIONS)
         self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in DILATIONS)
-        self.picture = nn.Sequential(*(layer for before, width in zip((4, *PICTURE), PICTURE)
-                                       for layer in (nn.Conv2d(before, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())))
+        self.picture = nn.Sequential(
+            *(
+                layer
+                for before, width in zip((4, *PICTURE), PICTURE)
+                for layer in (nn.Conv2d(before, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+            )
+        )
         width = 2 * (WIDTH + PICTURE[-1])
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Dropout(0.4), nn.Linear(width, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, 1))
+        self.head = nn.Sequential(
+            nn.LayerNorm(width), nn.Dropout(0.4), nn.Linear(width, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, 1)
+        )
 
     def forward(self, told, n_notes):
         """Log-odds human (n,) of what is told, int64 (n, longest, 8), as `told_of` has it, of which the first n_notes, int64 (n,), count."""
@@ -63,7 +81,9 @@ class NotesNet(nn.Module):
             x = (x + F.dropout(F.relu(heard), DROPOUT, self.training)) * there
         mean = x.sum(1) / n_notes[:, None]
         seen = self.picture(alike(told, n_notes))
-        return self.head(torch.cat([mean, x.masked_fill(~there, -1e9).amax(1), seen.mean((2, 3)), seen.amax((2, 3))], 1))[:, 0]
+        return self.head(
+            torch.cat([mean, x.masked_fill(~there, -1e9).amax(1), seen.mean((2, 3)), seen.amax((2, 3))], 1)
+        )[:, 0]
 
 
 def alike(told, n_notes):
@@ -79,7 +99,7 @@ def cut(told, rng):
     """A run of some of a piece's notes."""
     n = max(1, round(len(told) * rng.uniform(LEAST, 1)))
     first = rng.integers(len(told) - n + 1)
-    return told[first:first + n]
+    return told[first : first + n]
 
 
 def collated(told, rows, shift=None, device="cpu"):
@@ -87,7 +107,7 @@ def collated(told, rows, shift=None, device="cpu"):
     n_notes = torch.tensor([len(told[i]) for i in rows])
     batch = np.zeros((len(rows), int(n_notes.max()), len(SIZES) + 1), dtype=np.int64)
     for k, i in enumerate(rows):
-        batch[k, :len(told[i])] = told[i]
+        batch[k, : len(told[i])] = told[i]
     if shift is not None:
         batch[:, :, 0] = (batch[:, :, 0] + shift[:, None]).clip(0, KEYS - 1)
     return torch.from_numpy(batch).to(device), n_notes.to(device)
@@ -124,16 +144,21 @@ class NotesJudge:
         parts = [[told_of(part) for _, part in stretches_of(p, int(p.end.max()), self.quarters)] for p in pieces]
         told = [part for each in parts for part in each]
         device = next(self.nets[0].parameters()).device
-        batches = (collated(told, range(at, min(at + TOGETHER, len(told))), device=device) for at in range(0, len(told), TOGETHER))
+        batches = (
+            collated(told, range(at, min(at + TOGETHER, len(told))), device=device)
+            for at in range(0, len(told), TOGETHER)
+        )
         odds = torch.cat([torch.stack([net(*batch) for net in self.nets]).mean(0) for batch in batches]).cpu().numpy()
-        return np.array([o.mean() for o in np.split(odds, np.cumsum([len(each) for each in parts])[:-1])], dtype=np.float32)
+        return np.array(
+            [o.mean() for o in np.split(odds, np.cumsum([len(each) for each in parts])[:-1])], dtype=np.float32
+        )
 
 
 def batches(told, bs, rng):
     """Rows, shuffled, of neighbours in length."""
     order = rng.permutation(len(told))
-    groups = [sorted(order[at:at + 16 * bs], key=lambda i: len(told[i])) for at in range(0, len(order), 16 * bs)]
-    chunks = [g[at:at + bs] for g in groups for at in range(0, len(g), bs)]
+    groups = [sorted(order[at : at + 16 * bs], key=lambda i: len(told[i])) for at in range(0, len(order), 16 * bs)]
+    chunks = [g[at : at + bs] for g in groups for at in range(0, len(g), bs)]
     return [chunks[i] for i in rng.permutation(len(chunks))]
 
 
@@ -144,14 +169,23 @@ def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, d
     torch.manual_seed(seed)
     rng, net, told = np.random.default_rng(seed), NotesNet().to(device), [told_of(p) for p in pieces]
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * len(batches(told, bs, np.random.default_rng(0))))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        opt, lr, total_steps=epochs * len(batches(told, bs, np.random.default_rng(0)))
+    )
     mean = running_mean(net)
     best, kept = float("inf"), None
     for epoch in range(epochs):
         net.train()
         began, total = time.perf_counter(), 0.0
         for rows in batches(told, bs, rng):
-            odds = net(*collated([cut(told[i], rng) for i in rows], range(len(rows)), rng.integers(-SHIFT, SHIFT + 1, len(rows)), device))
+            odds = net(
+                *collated(
+                    [cut(told[i], rng) for i in rows],
+                    range(len(rows)),
+                    rng.integers(-SHIFT, SHIFT + 1, len(rows)),
+                    device,
+                )
+            )
             loss = F.binary_cross_entropy_with_logits(odds, torch.from_numpy(labels[rows]).float().to(device))
             opt.zero_grad()
             loss.backward()
@@ -162,7 +196,10 @@ def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, d
             total += loss.detach() * len(rows) / len(told)
         odds = torch.from_numpy(NotesJudge([mean.module], quarters).score(valid))
         cost = float(F.binary_cross_entropy_with_logits(odds, torch.from_numpy(valid_labels).float()))
-        print(f"epoch {epoch + 1}/{epochs}  train {total:.4f}  valid {cost:.4f}  {time.perf_counter() - began:.0f} s", flush=True)
+        print(
+            f"epoch {epoch + 1}/{epochs}  train {total:.4f}  valid {cost:.4f}  {time.perf_counter() - began:.0f} s",
+            flush=True,
+        )
         if cost < best:
             best, kept = cost, {k: v.clone() for k, v in mean.module.state_dict().items()}
     net.load_state_dict(kept)
@@ -198,15 +235,34 @@ def main():
         rows = table[table["split"] == split]
         sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
     device = choose_device(args.device)[0]
-    judge = NotesJudge([train(*sets[args.split], *sets["valid"], made["quarters"], args.epochs, args.bs, args.lr, args.seed + 100 * i, device)
-                        for i in range(args.nets)], made["quarters"])
+    judge = NotesJudge(
+        [
+            train(
+                *sets[args.split],
+                *sets["valid"],
+                made["quarters"],
+                args.epochs,
+                args.bs,
+                args.lr,
+                args.seed + 100 * i,
+                device,
+            )
+            for i in range(args.nets)
+        ],
+        made["quarters"],
+    )
     told = {}
     for split in ("valid", "test"):
         odds, human = judge.score(sets[split][0]), sets[split][1]
-        told[split] = {"auc": round(auc(odds[human], odds[~human]), 4), "accuracy": round(float(((odds > 0) == human).mean()), 4)}
+        told[split] = {
+            "auc": round(auc(odds[human], odds[~human]), 4),
+            "accuracy": round(float(((odds > 0) == human).mean()), 4),
+        }
     out = Path(new_folder(args.out))
     torch.save([net.state_dict() for net in judge.nets], out / "notes.pt")
-    (out / "notes.json").write_text(json.dumps({"arguments": vars(args), "quarters": made["quarters"], "figures": told}, indent=1) + "\n")
+    (out / "notes.json").write_text(
+        json.dumps({"arguments": vars(args), "quarters": made["quarters"], "figures": told}, indent=1) + "\n"
+    )
     print(told)
 
 

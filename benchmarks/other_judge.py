@@ -17,7 +17,14 @@ import numpy as np
 from notes_judge import NotesJudge
 
 FILE, TREES, FIGURES = "parts.json", "trees.pkl", ("valid", "test")
-ROUNDS, RATE, LEAVES, LEAST_LEAF, RIDGE, COLUMNS_TRIED = 600, 0.06, 24, 40, 5.0, 0.2  # of boosting; chosen once, not tuned
+ROUNDS, RATE, LEAVES, LEAST_LEAF, RIDGE, COLUMNS_TRIED = (
+    600,
+    0.06,
+    24,
+    40,
+    5.0,
+    0.2,
+)  # of boosting; chosen once, not tuned
 MOST = 2000  # excerpts of a split, that weights and figures are of
 
 
@@ -41,9 +48,19 @@ class Trees:
         from critic.training.descriptors import part_of
 
         rng = np.random.default_rng(seed)
-        some = [(part, label) for piece, label in zip(pieces, human) for part in (piece, part_of(piece, rng)) if len(part)]
-        model = HistGradientBoostingClassifier(max_iter=ROUNDS, learning_rate=RATE, max_leaf_nodes=LEAVES, min_samples_leaf=LEAST_LEAF,
-                                               l2_regularization=RIDGE, max_features=COLUMNS_TRIED, early_stopping=False, random_state=seed)
+        some = [
+            (part, label) for piece, label in zip(pieces, human) for part in (piece, part_of(piece, rng)) if len(part)
+        ]
+        model = HistGradientBoostingClassifier(
+            max_iter=ROUNDS,
+            learning_rate=RATE,
+            max_leaf_nodes=LEAVES,
+            min_samples_leaf=LEAST_LEAF,
+            l2_regularization=RIDGE,
+            max_features=COLUMNS_TRIED,
+            early_stopping=False,
+            random_state=seed,
+        )
         return cls(model.fit(np.stack([numbers(part) for part, _ in some]), [label for _, label in some]))
 
     def score(self, pieces):
@@ -73,7 +90,10 @@ class OtherJudge:
         """Read a folder."""
         folder = Path(folder)
         told = json.loads((folder / FILE).read_text())
-        judges = [*(loaded(part) for part in told["arguments"]["parts"]), Trees(pickle.loads((folder / TREES).read_bytes()))]
+        judges = [
+            *(loaded(part) for part in told["arguments"]["parts"]),
+            Trees(pickle.loads((folder / TREES).read_bytes())),
+        ]
         return cls(list(zip(judges, told["weights"])), told["figures"]["test"]["auc"])
 
     def score(self, pieces):
@@ -122,9 +142,13 @@ def main():
     weights = 1 / np.sqrt((told["valid"] ** 2).mean(1))
     for split in FIGURES:
         human = sets[split][1]
-        figures[split] = {"auc": round(auc(*((weights @ told[split])[which] for which in (human, ~human))), 4),
-                          "auc_of_parts": [round(auc(odds[human], odds[~human]), 4) for odds in told[split]]}
-    (out / FILE).write_text(json.dumps({"arguments": vars(args), "weights": weights.tolist(), "figures": figures}, indent=1) + "\n")
+        figures[split] = {
+            "auc": round(auc(*((weights @ told[split])[which] for which in (human, ~human))), 4),
+            "auc_of_parts": [round(auc(odds[human], odds[~human]), 4) for odds in told[split]],
+        }
+    (out / FILE).write_text(
+        json.dumps({"arguments": vars(args), "weights": weights.tolist(), "figures": figures}, indent=1) + "\n"
+    )
     print(figures)
 
 

@@ -39,12 +39,23 @@ def main():
             for name, parameter in model.named_parameters():
                 parameter.copy_(state[f"model.{name}"])
         weights = module.to_tensors(model)
-        nats = {told: nats_per_quarter(module.Reader({k: t.to(getattr(torch, dtype)) for k, t in weights.items()}), corpus, "valid")
-                for told, dtype in FORMATS.items()}
+        nats = {
+            told: nats_per_quarter(
+                module.Reader({k: t.to(getattr(torch, dtype)) for k, t in weights.items()}), corpus, "valid"
+            )
+            for told, dtype in FORMATS.items()
+        }
         exact = nats["float32"]
-        rows += [{"model": Path(run).name, "format": told, "valid_nats_per_quarter": round(n, 4),
-                  "cost_percent": round(100 * (n / exact - 1), 4)} for told, n in nats.items()]
-        print(*rows[-len(nats):], sep="\n", flush=True)
+        rows += [
+            {
+                "model": Path(run).name,
+                "format": told,
+                "valid_nats_per_quarter": round(n, 4),
+                "cost_percent": round(100 * (n / exact - 1), 4),
+            }
+            for told, n in nats.items()
+        ]
+        print(*rows[-len(nats) :], sep="\n", flush=True)
     record.save("precision", rows)
 
 

@@ -32,16 +32,24 @@ def fastai(critic, texts, bs):
 
     text = critic.voices[0][0] if critic.voices else critic  # the voice that reads text
     sizes = {k: text.sizes[k] for k in ("emb_sz", "n_hid", "n_layers")} | {"pad_token": critic.vocab.pad}
-    model = get_text_classifier(AWD_LSTM, len(critic.vocab), 2, seq_len=72, config=awd_lstm_clas_config | sizes, drop_mult=1.0)
+    model = get_text_classifier(
+        AWD_LSTM, len(critic.vocab), 2, seq_len=72, config=awd_lstm_clas_config | sizes, drop_mult=1.0
+    )
     ids = [torch.from_numpy(critic.vocab.ids(["xxbos", *t])) for t in texts]
     items = [(i, torch.tensor(0)) for i in ids]
-    loader = SortedDL(items, bs=bs, sort_func=lambda item: len(item[0]), before_batch=lambda b: pad_input(b, pad_idx=critic.vocab.pad),
-                      num_workers=0)
+    loader = SortedDL(
+        items,
+        bs=bs,
+        sort_func=lambda item: len(item[0]),
+        before_batch=lambda b: pad_input(b, pad_idx=critic.vocab.pad),
+        num_workers=0,
+    )
     learner = Learner(DataLoaders(loader, loader), model, loss_func=torch.nn.CrossEntropyLoss(), cbs=rnn_cbs())
 
     def score():
         with learner.no_bar(), learner.no_logging():
             return learner.get_preds(dl=loader)[0]
+
     return score
 
 
@@ -60,18 +68,27 @@ def main():
     from critic.classifier import Critic
 
     torch.set_num_threads(1)
-    samples = Generator.load(args.model).generate(args.n, QUARTERS, settings=Settings(temperature=0.95, top_p=0.98), seed=0, threads=args.threads)
+    samples = Generator.load(args.model).generate(
+        args.n, QUARTERS, settings=Settings(temperature=0.95, top_p=0.98), seed=0, threads=args.threads
+    )
     torch.set_num_threads(args.threads)
     critic = Critic.load(args.critic)
     notes, texts = [s.notes for s in samples], [s.words for s in samples]
-    takes = {"Clara, from notes": lambda: critic.score(notes), "Clara, from texts": lambda: critic.score(texts), "fastai": fastai(critic, texts, 64)}
+    takes = {
+        "Clara, from notes": lambda: critic.score(notes),
+        "Clara, from texts": lambda: critic.score(texts),
+        "fastai": fastai(critic, texts, 64),
+    }
     best = dict.fromkeys(takes, float("inf"))
     for _ in range(ROUNDS):
         for name, take in takes.items():
             began = time.perf_counter()
             take()
             best[name] = min(best[name], time.perf_counter() - began)
-    rows = [{"what": name, "pieces": args.n, "seconds": round(s, 2), "times_fastai": round(best["fastai"] / s, 2)} for name, s in best.items()]
+    rows = [
+        {"what": name, "pieces": args.n, "seconds": round(s, 2), "times_fastai": round(best["fastai"] / s, 2)}
+        for name, s in best.items()
+    ]
     for row in rows:
         print(row)
     record.save("rank_speed", rows, words=int(np.sum([len(t) for t in texts])), threads=args.threads, rounds=ROUNDS)

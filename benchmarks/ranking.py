@@ -42,8 +42,11 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
 
     def composed(prompt, before):
         first = int(rng.integers(2**31))
-        samples = generator.generate(n, SEAM + quarters + ENDING, prompt, settings([first + i for i in range(n)]), seed=first, threads=threads)
+        samples = generator.generate(
+            n, SEAM + quarters + ENDING, prompt, settings([first + i for i in range(n)]), seed=first, threads=threads
+        )
         found.append([crop(s.notes, (before + SEAM) * step, (before + SEAM + quarters) * step) for s in samples])
+
     for i, at in pieces.places("test", quarters, 20 * n_batches, rng):
         if len(found) == n_batches:
             break
@@ -61,7 +64,10 @@ def human_excerpts(corpus, n, quarters, seed):
     from critic.data.table import SEAM, Pieces
 
     pieces, rng, step = Pieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
-    return [crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step) for i, at in pieces.places("test", quarters, n, rng)]
+    return [
+        crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
+        for i, at in pieces.places("test", quarters, n, rng)
+    ]
 
 
 def likelihoods(folder):
@@ -102,16 +108,23 @@ def judge_rows(name, judge, composed, best, human, rng):
     below = (told[:, :, None] > told[:, None, :]).sum(2) + 0.5 * ((told[:, :, None] == told[:, None, :]).sum(2))
     percentile = 100 * np.take_along_axis(below / told.shape[1], best, 1).mean(1)
     chosen = np.take_along_axis(told, best, 1)
-    return {"judge": name, "percentile": round(float(percentile.mean()), 1), "percentile_interval": interval(percentile, np.mean, rng),
-            "auc_best": round(auc(of_human, chosen.ravel()), 3), "auc_best_interval": interval(chosen, lambda c: auc(of_human, c.ravel()), rng),
-            "auc_unranked": round(auc(of_human, told.ravel()), 3)}
+    return {
+        "judge": name,
+        "percentile": round(float(percentile.mean()), 1),
+        "percentile_interval": interval(percentile, np.mean, rng),
+        "auc_best": round(auc(of_human, chosen.ravel()), 3),
+        "auc_best_interval": interval(chosen, lambda c: auc(of_human, c.ravel()), rng),
+        "auc_unranked": round(auc(of_human, told.ravel()), 3),
+    }
 
 
 def at_random(each, top, rng):
     """`DRAWS` times the histograms of some of each batch drawn at random: yields (batches, bins), of all their pieces' `each` (batches, n, bins) sums over `top`."""
     n_batches, n = each.shape[:2]
     for _ in range(DRAWS):
-        yield np.take_along_axis(each, rng.permuted(np.tile(np.arange(n), (n_batches, 1)), axis=1)[:, :top, None], 1).sum(1)
+        yield np.take_along_axis(
+            each, rng.permuted(np.tile(np.arange(n), (n_batches, 1)), axis=1)[:, :top, None], 1
+        ).sum(1)
 
 
 def measure_rows(composed, best, human, rng):
@@ -124,7 +137,9 @@ def measure_rows(composed, best, human, rng):
     rows = []
     for name in values:
         reference = Reference(of_human[name])
-        each = np.stack([reference.counts(v[None]) for v in values[name]]).reshape(n_batches, n, -1)  # (batches, n, bins)
+        each = np.stack([reference.counts(v[None]) for v in values[name]]).reshape(
+            n_batches, n, -1
+        )  # (batches, n, bins)
         chosen = np.take_along_axis(each, best[:, :, None], 1).sum(1)
         halves, random, gains = Reference(of_human[name][:half]), [], []
         for drawn in at_random(each, top, rng):
@@ -132,12 +147,25 @@ def measure_rows(composed, best, human, rng):
             random.append(reference.compare(drawn.sum(0)))
             gains.append(reference.compare(chosen[again].sum(0))[0] - reference.compare(drawn[again].sum(0))[0])
         (best_area, best_kl), (area, kl) = reference.compare(chosen.sum(0)), np.mean(random, axis=0)
-        means = {"best_mean": np.take_along_axis(values[name].reshape(n_batches, n, -1), best[:, :, None], 1), "all_mean": values[name], "human_mean": of_human[name]}
-        rows.append({"measure": name, **({k: round(float(v.mean()), 4) for k, v in means.items()} if values[name].shape[1] == 1 else {}), "best_area": round(float(best_area), 4), "random_area": round(float(area), 4),
-                     "gain_interval": [round(float(q), 4) for q in np.percentile(gains, [2.5, 97.5])],
-                     "best_kl": round(float(best_kl), 4), "random_kl": round(float(kl), 4), "nearer": bool(best_area > area),
-                     "all_area": round(float(reference.compare(each.sum((0, 1)))[0]), 4),
-                     "human_area": round(halves.compare(halves.counts(of_human[name][half:]))[0], 3)})
+        means = {
+            "best_mean": np.take_along_axis(values[name].reshape(n_batches, n, -1), best[:, :, None], 1),
+            "all_mean": values[name],
+            "human_mean": of_human[name],
+        }
+        rows.append(
+            {
+                "measure": name,
+                **({k: round(float(v.mean()), 4) for k, v in means.items()} if values[name].shape[1] == 1 else {}),
+                "best_area": round(float(best_area), 4),
+                "random_area": round(float(area), 4),
+                "gain_interval": [round(float(q), 4) for q in np.percentile(gains, [2.5, 97.5])],
+                "best_kl": round(float(best_kl), 4),
+                "random_kl": round(float(kl), 4),
+                "nearer": bool(best_area > area),
+                "all_area": round(float(reference.compare(each.sum((0, 1)))[0]), 4),
+                "human_area": round(halves.compare(halves.counts(of_human[name][half:]))[0], 3),
+            }
+        )
     return rows
 
 
@@ -147,11 +175,15 @@ def parser():
     p.add_argument("--model", default="pretrained/notewise-large")
     p.add_argument("--corpus", default="data/notewise-12")
     p.add_argument("--critic", default="pretrained/critic-notewise")
-    p.add_argument("--by", help="a sum of scores, as critic + 0.1 likelihood; without it as generate.py ranks by itself")
+    p.add_argument(
+        "--by", help="a sum of scores, as critic + 0.1 likelihood; without it as generate.py ranks by itself"
+    )
     p.add_argument("--judges", nargs="+", required=True)
     p.add_argument("--batches", type=int, default=48)
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
-    p.add_argument("--temperature", type=cli.span, help="X or X:Y, as generate.py takes it; without it as it has it by itself")
+    p.add_argument(
+        "--temperature", type=cli.span, help="X or X:Y, as generate.py takes it; without it as it has it by itself"
+    )
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
     p.add_argument("--quarters", type=int, default=64, help="length of what is judged")
@@ -184,13 +216,23 @@ def main():
     if args.temperature:
         asked.temperature = args.temperature
     settings = partial(spread, generate.settings_of(asked), asked.temperature[1])
-    composed = batches(Generator.load(args.model), corpus, args.batches, args.n, args.quarters, args.seed, settings, args.threads, args.free)
+    composed = batches(
+        Generator.load(args.model),
+        corpus,
+        args.batches,
+        args.n,
+        args.quarters,
+        args.seed,
+        settings,
+        args.threads,
+        args.free,
+    )
     fine = min(len(piece) for batch in composed for piece in batch)
     print(f"{len(composed)} batches, {fine} notes at least, {time.perf_counter() - began:.0f} s", flush=True)
     judges = Judges("notewise")
     judges.critic = Critic.load(args.critic)
     score = weighted(by, judges)
-    best = np.array([ranked(batch, score)[0][:args.top] for batch in composed])
+    best = np.array([ranked(batch, score)[0][: args.top] for batch in composed])
     rows = [judge_rows("the critic itself", judges.critic.score, composed, best, human, rng)]
     for folder in args.judges:
         judge = loaded(folder)
@@ -201,11 +243,22 @@ def main():
     for row in rows + measures:
         print(row, flush=True)
     chosen = [batch[i] for batch, order in zip(composed, best) for i in order]
-    shares = {what: round(float(np.mean([collapsed(p) for p in some])), 4)
-              for what, some in (("best", chosen), ("unranked", [p for b in composed for p in b]), ("human", human))}
-    told = {"batches": len(composed), "n": args.n, "top": args.top, "quarters": args.quarters, "human": len(human), "by": by, "free": args.free,
-            "temperature": cli.told_span(asked.temperature), "collapsed": shares,
-            "minutes": round((time.perf_counter() - began) / 60, 1)}
+    shares = {
+        what: round(float(np.mean([collapsed(p) for p in some])), 4)
+        for what, some in (("best", chosen), ("unranked", [p for b in composed for p in b]), ("human", human))
+    }
+    told = {
+        "batches": len(composed),
+        "n": args.n,
+        "top": args.top,
+        "quarters": args.quarters,
+        "human": len(human),
+        "by": by,
+        "free": args.free,
+        "temperature": cli.told_span(asked.temperature),
+        "collapsed": shares,
+        "minutes": round((time.perf_counter() - began) / 60, 1),
+    }
     record.save(args.name, rows, **told)
     record.save(f"{args.name}_measures", measures, **told)
 

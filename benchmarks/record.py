@@ -23,8 +23,15 @@ def save(name, rows, **settings):
     settings : how
     """
     command = ["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_named, sys.argv[1:])]
-    told = {"rows": rows, "settings": settings, "command": " ".join(command), "commit": _commit(), "date": time.strftime("%Y-%m-%d"),
-            "machine": {"processor": _processor(), "cores": os.cpu_count()}, "versions": versions()}
+    told = {
+        "rows": rows,
+        "settings": settings,
+        "command": " ".join(command),
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": {"processor": _processor(), "cores": os.cpu_count()},
+        "versions": versions(),
+    }
     (HERE / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
 
 

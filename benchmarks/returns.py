@@ -34,11 +34,20 @@ def returns(what, pieces, corpus, forms):
         near = clock - clock[np.arange(len(words)) - found[:, AGO]] <= NEAR
         circles = (long & (found[:, LENGTH] >= found[:, AGO])).mean() > CIRCLES
         voices = [((run >= LEAST_NOTES) & (elsewhere == key)).sum() for key in (0, 1)]
-        rows.append([len(words), (long & ~moved).sum(), (long & moved).sum(), (long & near).sum(), len(run), *voices, circles])
+        rows.append(
+            [len(words), (long & ~moved).sum(), (long & moved).sum(), (long & near).sum(), len(run), *voices, circles]
+        )
     n, same, other, near, notes, sung, sung_elsewhere, _ = np.sum(rows, axis=0)
-    return {"what": what, "pieces": len(pieces), "same_key_percent": round(100 * same / n, 1), "other_key_percent": round(100 * other / n, 1),
-            "near_percent": round(100 * near / n, 1), "voices_same_key_percent": round(100 * sung / notes, 1), "voices_other_key_percent": round(100 * sung_elsewhere / notes, 1),
-            "circles_percent": round(100 * float(np.mean([r[-1] for r in rows])), 1)}
+    return {
+        "what": what,
+        "pieces": len(pieces),
+        "same_key_percent": round(100 * same / n, 1),
+        "other_key_percent": round(100 * other / n, 1),
+        "near_percent": round(100 * near / n, 1),
+        "voices_same_key_percent": round(100 * sung / notes, 1),
+        "voices_other_key_percent": round(100 * sung_elsewhere / notes, 1),
+        "circles_percent": round(100 * float(np.mean([r[-1] for r in rows])), 1),
+    }
 
 
 def main():
@@ -62,12 +71,22 @@ def main():
     (model, forms), settings = generator.matching, generate.settings_of(asked)
     rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
     none = np.ones(2)
-    for told, match, heard in ((", match 0", 0.0, model), (", words alone", 1.0, replace(model, gains=none, voice_lines=None)), (", words and voices", 1.0, replace(model, gains=none)),
-                               (f", words and voices, gains {model.gains[0]:.2f} and {model.gains[1]:.2f}", 1.0, model)):
+    for told, match, heard in (
+        (", match 0", 0.0, model),
+        (", words alone", 1.0, replace(model, gains=none, voice_lines=None)),
+        (", words and voices", 1.0, replace(model, gains=none)),
+        (f", words and voices, gains {model.gains[0]:.2f} and {model.gains[1]:.2f}", 1.0, model),
+    ):
+
         def free(seeds, match=match):
             return spread(replace(settings, match=match), asked.temperature[1], seeds)
+
         generator.matching = heard, forms
-        composed = [p for batch in batches(generator, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True) for p in batch]
+        composed = [
+            p
+            for batch in batches(generator, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True)
+            for p in batch
+        ]
         rows.append(returns(f"composed{told}", composed, corpus, forms))
     for row in rows:
         print(row, flush=True)

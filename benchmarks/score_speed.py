@@ -27,10 +27,18 @@ import record
 
 STEPS_PER_QUARTER = 12
 SUFFIXES = (".musicxml", ".xml", ".mxl", ".krn", ".abc")
-FORMATS = {"MusicXML, plain": (".musicxml", ".xml"), "MusicXML, .mxl": (".mxl",), "Humdrum **kern": (".krn",),
-           "ABC": (".abc",)}
-READS = {"clara": tuple(FORMATS), "music21": tuple(FORMATS), "verovio": ("MusicXML, plain", "MusicXML, .mxl", "Humdrum **kern"),
-         "partitura": ("MusicXML, plain", "MusicXML, .mxl", "Humdrum **kern")}
+FORMATS = {
+    "MusicXML, plain": (".musicxml", ".xml"),
+    "MusicXML, .mxl": (".mxl",),
+    "Humdrum **kern": (".krn",),
+    "ABC": (".abc",),
+}
+READS = {
+    "clara": tuple(FORMATS),
+    "music21": tuple(FORMATS),
+    "verovio": ("MusicXML, plain", "MusicXML, .mxl", "Humdrum **kern"),
+    "partitura": ("MusicXML, plain", "MusicXML, .mxl", "Humdrum **kern"),
+}
 
 
 def sample(suffixes, n, most_bytes):
@@ -41,7 +49,7 @@ def sample(suffixes, n, most_bytes):
     for path in sorted(map(Path, corpus.getCorePaths())):
         if path.suffix in suffixes and path.stat().st_size <= most_bytes:
             folders[path.parent].append(path)
-    spread = [paths[::max(1, len(paths) // n)] for _, paths in sorted(folders.items())]
+    spread = [paths[:: max(1, len(paths) // n)] for _, paths in sorted(folders.items())]
     in_turn = itertools.chain.from_iterable(itertools.zip_longest(*spread))
     return [path for path in in_turn if path is not None][:n]
 
@@ -51,8 +59,11 @@ def notes_of(start_quarters, end_quarters, pitch):
     from clara.music.notes import mend, quantize
 
     ticks = [np.round(np.array(q, dtype=float) * 10080).astype(np.int64) for q in (start_quarters, end_quarters)]
-    return mend(*(quantize(t, 10080, STEPS_PER_QUARTER) for t in ticks), np.array(pitch, dtype=np.int64),
-                steps_per_quarter=STEPS_PER_QUARTER)[0]
+    return mend(
+        *(quantize(t, 10080, STEPS_PER_QUARTER) for t in ticks),
+        np.array(pitch, dtype=np.int64),
+        steps_per_quarter=STEPS_PER_QUARTER,
+    )[0]
 
 
 def clara_notes():
@@ -71,8 +82,11 @@ def music21_notes():
         score = score.scores[0] if isinstance(score, stream.Opus) else score
         score = score.toSoundingPitch().stripTies()
         told = [n for n in score.flatten().notes if not isinstance(n, harmony.Harmony) and not n.duration.isGrace]
-        rows = [(n.offset, n.offset + n.quarterLength, p.midi) for n in told if hasattr(n, "pitches") for p in n.pitches]
+        rows = [
+            (n.offset, n.offset + n.quarterLength, p.midi) for n in told if hasattr(n, "pitches") for p in n.pitches
+        ]
         return notes_of(*zip(*rows))
+
     return read
 
 
@@ -89,12 +103,17 @@ def partitura_notes():
         end = np.array([n.end_tied.t for n in told], dtype=int)
         pitch = np.array([n.midi_pitch for n in told], dtype=int)
         quarters, upbeat = part.quarter_map, float(part.quarter_map(0))
-        return quarters(start) - upbeat, quarters(end) - upbeat, pitch + semitones[np.searchsorted(at, start, side="right") - 1]
+        return (
+            quarters(start) - upbeat,
+            quarters(end) - upbeat,
+            pitch + semitones[np.searchsorted(at, start, side="right") - 1],
+        )
 
     def read(path):
         load = partitura.load_kern if path.suffix == ".krn" else partitura.load_musicxml
         parts = [sounding(p) for p in load(str(path), quiet=True).parts if p.notes]
         return notes_of(*(np.concatenate(c) for c in zip(*parts)))
+
     return read
 
 
@@ -112,6 +131,7 @@ def verovio_notes():
         if not toolkit.loadFile(str(path)):
             raise ValueError("not loaded")
         return read_midi(base64.b64decode(toolkit.renderToMIDI()), steps_per_quarter=STEPS_PER_QUARTER)[0]
+
     return read
 
 
@@ -131,13 +151,29 @@ def row(form, name, files, answers, oracle):
     """What one reader made of one format's files, against music21."""
     read = [(p, n, o) for p, (n, _), (o, _) in zip(files, answers, oracle) if not isinstance(n, Exception)]
     both = [(p, n, o) for p, n, o in read if not isinstance(o, Exception)]
-    same_notes = [p for p, n, o in both if set(zip(n.start.tolist(), n.pitch.tolist())) == set(zip(o.start.tolist(), o.pitch.tolist()))]
+    same_notes = [
+        p
+        for p, n, o in both
+        if set(zip(n.start.tolist(), n.pitch.tolist())) == set(zip(o.start.tolist(), o.pitch.tolist()))
+    ]
     same = [p for p, n, o in both if n == o]
-    failed = [f"{p.name}: {type(n).__name__}: {str(n).removeprefix(f'{p}: ')[:80]}" for p, (n, _) in zip(files, answers) if isinstance(n, Exception)]
-    return {"format": form, "reader": name, "files": len(files), "read": len(read), "compared": len(both),
-            "same_notes": len(same_notes), "same": len(same),
-            "files_per_second": round(len(files) / sum(s for _, s in answers), 2),
-            "differ": [p.name for p, _, _ in both if p not in same_notes][:8], "failed": failed[:8]}
+    failed = [
+        f"{p.name}: {type(n).__name__}: {str(n).removeprefix(f'{p}: ')[:80]}"
+        for p, (n, _) in zip(files, answers)
+        if isinstance(n, Exception)
+    ]
+    return {
+        "format": form,
+        "reader": name,
+        "files": len(files),
+        "read": len(read),
+        "compared": len(both),
+        "same_notes": len(same_notes),
+        "same": len(same),
+        "files_per_second": round(len(files) / sum(s for _, s in answers), 2),
+        "differ": [p.name for p, _, _ in both if p not in same_notes][:8],
+        "failed": failed[:8],
+    }
 
 
 def main():
@@ -146,7 +182,12 @@ def main():
     p.add_argument("--files", type=int, default=24, help="of each format")
     p.add_argument("--bytes", type=int, default=300_000, help="largest file taken, a tenth of it for .mxl")
     args = p.parse_args()
-    readers = {"clara": clara_notes(), "music21": music21_notes(), "partitura": partitura_notes(), "verovio": verovio_notes()}
+    readers = {
+        "clara": clara_notes(),
+        "music21": music21_notes(),
+        "partitura": partitura_notes(),
+        "verovio": verovio_notes(),
+    }
     rows = []
     for form, suffixes in FORMATS.items():
         files = sample(suffixes, args.files, args.bytes // (10 if suffixes == (".mxl",) else 1))
@@ -157,8 +198,11 @@ def main():
         for name, told in answers.items():
             rows.append(row(form, name, files, told, answers["music21"]))
             r = rows[-1]
-            print(f"{form:16s} {name:10s} {r['files_per_second']:8.2f} files/s   read {r['read']}/{r['files']}   "
-                  f"as music21: starts and pitches {r['same_notes']}, durations too {r['same']} of {r['compared']}", flush=True)
+            print(
+                f"{form:16s} {name:10s} {r['files_per_second']:8.2f} files/s   read {r['read']}/{r['files']}   "
+                f"as music21: starts and pitches {r['same_notes']}, durations too {r['same']} of {r['compared']}",
+                flush=True,
+            )
             print("    differ:", *r["differ"], "\n    failed:", *r["failed"], flush=True)
     record.save("score_speed", rows, files=args.files, bytes=args.bytes)
 

@@ -23,7 +23,10 @@ WAYS = ("plain", "search")
 
 def distinct(pieces, quarters=8):
     """Share of pairs that differ in their first quarters."""
-    first = [frozenset((s, p) for s, p in zip(n.start.tolist(), n.pitch.tolist()) if s < quarters * n.steps_per_quarter) for n in pieces]
+    first = [
+        frozenset((s, p) for s, p in zip(n.start.tolist(), n.pitch.tolist()) if s < quarters * n.steps_per_quarter)
+        for n in pieces
+    ]
     pairs = list(itertools.combinations(first, 2))
     return sum(a != b for a, b in pairs) / len(pairs)
 
@@ -44,19 +47,40 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
             continue
         n_batches += 1
         first = (0 if args.free else PROMPT) + SEAM
-        how = {"quarters": SEAM + args.quarters + ENDING, "prompt": prompt if len(prompt) else None, "threads": args.threads}
+        how = {
+            "quarters": SEAM + args.quarters + ENDING,
+            "prompt": prompt if len(prompt) else None,
+            "threads": args.threads,
+        }
         found, rated = {}, []
 
         def rate_and_keep(some, rated=rated):
             rated.append(some)
             return rate(some)
+
         n_texts = args.n * args.drafts
-        for way, n, compose in zip(WAYS, (args.independent or n_texts, n_texts), (generator.generate, partial(generator.search, rate_and_keep, top=args.top))):
+        for way, n, compose in zip(
+            WAYS,
+            (args.independent or n_texts, n_texts),
+            (generator.generate, partial(generator.search, rate_and_keep, top=args.top)),
+        ):
             seed = int(rng.integers(2**31))
             found[way] = compose(n=n, **how, seed=seed, settings=settings(range(seed, seed + n)))
-        written = {"plain": sum(len(s.composed()) for s in found["plain"]),
-                   "search": sum(int((p.start >= step * (block and FIRST_QUARTERS + (block - 1) * BLOCK_QUARTERS)).sum()) for block, some in enumerate(rated) for p in some)}
-        yield {way: [crop(s.notes, first * step, (first + args.quarters) * step) for s in some] for way, some in found.items()}, written
+        written = {
+            "plain": sum(len(s.composed()) for s in found["plain"]),
+            "search": sum(
+                int((p.start >= step * (block and FIRST_QUARTERS + (block - 1) * BLOCK_QUARTERS)).sum())
+                for block, some in enumerate(rated)
+                for p in some
+            ),
+        }
+        yield (
+            {
+                way: [crop(s.notes, first * step, (first + args.quarters) * step) for s in some]
+                for way, some in found.items()
+            },
+            written,
+        )
 
 
 def judge_row(name, told, of_human, rng):
@@ -64,11 +88,20 @@ def judge_row(name, told, of_human, rng):
     from critic.evaluation import auc
 
     (plain, search), gain = told.mean((0, 3)), (told[:, 1] - told[:, 0]).mean(2)
-    row = {"judge": name, "plain_odds": round(float(plain[0]), 3), "search_odds": round(float(search[0]), 3), "gain_interval": ranking.interval(gain[:, 0], np.mean, rng),
-           "plain_percentile": round(float(plain[1]), 1), "search_percentile": round(float(search[1]), 1),
-           "percentile_gain_interval": ranking.interval(gain[:, 1], np.mean, rng)}
+    row = {
+        "judge": name,
+        "plain_odds": round(float(plain[0]), 3),
+        "search_odds": round(float(search[0]), 3),
+        "gain_interval": ranking.interval(gain[:, 0], np.mean, rng),
+        "plain_percentile": round(float(plain[1]), 1),
+        "search_percentile": round(float(search[1]), 1),
+        "percentile_gain_interval": ranking.interval(gain[:, 1], np.mean, rng),
+    }
     for way, odds in zip(WAYS, told[:, :, 0].transpose(1, 0, 2)):
-        row |= {f"{way}_auc": round(auc(of_human, odds.ravel()), 3), f"{way}_auc_interval": ranking.interval(odds, lambda some: auc(of_human, some.ravel()), rng)}
+        row |= {
+            f"{way}_auc": round(auc(of_human, odds.ravel()), 3),
+            f"{way}_auc_interval": ranking.interval(odds, lambda some: auc(of_human, some.ravel()), rng),
+        }
     return row
 
 
@@ -80,7 +113,10 @@ def measure_rows(composed, human, rng):
     from critic.features.measures import Reference, measured
 
     of_human, rows = measured(human), []
-    best, unranked = [[measured(some) for some in batch[:-1]] for batch in composed], [measured(batch[-1]) for batch in composed]
+    best, unranked = (
+        [[measured(some) for some in batch[:-1]] for batch in composed],
+        [measured(batch[-1]) for batch in composed],
+    )
     for name in of_human:
         reference = Reference(of_human[name])
         counts = np.array([[reference.counts(some[name]) for some in batch] for batch in best])  # (batches, 2, bins)
@@ -91,8 +127,16 @@ def measure_rows(composed, human, rng):
             again = rng.integers(len(composed), size=len(composed))
             random.append(reference.compare(drawn.sum(0))[0])
             gains.append(reference.compare(counts[again, 1].sum(0))[0] - reference.compare(drawn[again].sum(0))[0])
-        rows.append({"measure": name, "plain_area": round(float(plain), 4), "search_area": round(float(search), 4), "random_area": round(float(np.mean(random)), 4),
-                     "gain_interval": [round(float(q), 4) for q in np.percentile(gains, [2.5, 97.5])], "nearer": bool(search > np.mean(random))})
+        rows.append(
+            {
+                "measure": name,
+                "plain_area": round(float(plain), 4),
+                "search_area": round(float(search), 4),
+                "random_area": round(float(np.mean(random)), 4),
+                "gain_interval": [round(float(q), 4) for q in np.percentile(gains, [2.5, 97.5])],
+                "nearer": bool(search > np.mean(random)),
+            }
+        )
     return rows
 
 
@@ -107,7 +151,12 @@ def main():
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--drafts", type=int, default=2)
-    p.add_argument("--independent", type=int, default=0, help="pieces that the best are chosen from without a search; 0: as many as the search has texts")
+    p.add_argument(
+        "--independent",
+        type=int,
+        default=0,
+        help="pieces that the best are chosen from without a search; 0: as many as the search has texts",
+    )
     p.add_argument("--top", type=int, default=8)
     p.add_argument("--quarters", type=int, default=32)
     p.add_argument("--human", type=int, default=512)
@@ -127,30 +176,64 @@ def main():
     from critic.scores import Judges, weighted
 
     torch.set_num_threads(args.threads)
-    rng, began, asked, corpus = np.random.default_rng(args.seed), time.perf_counter(), generate.parser().parse_args([]), Corpus.load(args.corpus)
+    rng, began, asked, corpus = (
+        np.random.default_rng(args.seed),
+        time.perf_counter(),
+        generate.parser().parse_args([]),
+        Corpus.load(args.corpus),
+    )
     human = ranking.human_excerpts(corpus, args.human, args.quarters, args.seed)
     by, judges = by_itself(not args.free), Judges()
     judges.critic = Critic.load(args.critic)
     scores = weighted(by, judges)
-    heard = {"the critic itself": judges.critic, **{ranking.named(judge): judge for judge in map(ranking.loaded, args.judges)}}
+    heard = {
+        "the critic itself": judges.critic,
+        **{ranking.named(judge): judge for judge in map(ranking.loaded, args.judges)},
+    }
 
     told, notes, shares, composed = {name: [] for name in heard}, [], [], []
-    for ways, n_notes in composed_both_ways(args, Generator.load(args.model), corpus, partial(spread, generate.settings_of(asked), asked.temperature[1]), partial(totals, scores=scores), rng):
-        best = [[some[k] for k in ranked(some, scores)[0][:args.top]] for some in ways.values()]
+    for ways, n_notes in composed_both_ways(
+        args,
+        Generator.load(args.model),
+        corpus,
+        partial(spread, generate.settings_of(asked), asked.temperature[1]),
+        partial(totals, scores=scores),
+        rng,
+    ):
+        best = [[some[k] for k in ranked(some, scores)[0][: args.top]] for some in ways.values()]
         for name, judge in heard.items():
             of_all, of_best = judge.score(ways["plain"]), [judge.score(some) for some in best]
             told[name].append([[t, 100 * (of_all < t[:, None]).mean(1)] for t in of_best])
         notes.append(list(n_notes.values()))
         shares.append([distinct(some) for some in best])
         composed.append((*best, ways["plain"]))
-        print(len(notes), f"{time.perf_counter() - began:.0f} s", {name: np.round(np.mean(t[-1], 2), 2).tolist() for name, t in told.items()}, flush=True)
+        print(
+            len(notes),
+            f"{time.perf_counter() - began:.0f} s",
+            {name: np.round(np.mean(t[-1], 2), 2).tolist() for name, t in told.items()},
+            flush=True,
+        )
     rows = [judge_row(name, np.array(t), heard[name].score(human), rng) for name, t in told.items()]
     measures, shares = measure_rows(composed, human, rng), np.mean(shares, axis=0)
     for row in rows + measures:
         print(row)
-    settings = {"batches": len(notes), "n": args.n, "drafts": args.drafts, "independent": args.independent or args.n * args.drafts, "by": by, "quarters": args.quarters, "top": args.top, "first": FIRST_QUARTERS, "block": BLOCK_QUARTERS, "human": len(human), "free": args.free,
-                "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())), "distinct_plain": round(float(shares[0]), 3), "distinct_search": round(float(shares[1]), 3),
-                "minutes": round((time.perf_counter() - began) / 60, 1)}
+    settings = {
+        "batches": len(notes),
+        "n": args.n,
+        "drafts": args.drafts,
+        "independent": args.independent or args.n * args.drafts,
+        "by": by,
+        "quarters": args.quarters,
+        "top": args.top,
+        "first": FIRST_QUARTERS,
+        "block": BLOCK_QUARTERS,
+        "human": len(human),
+        "free": args.free,
+        "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())),
+        "distinct_plain": round(float(shares[0]), 3),
+        "distinct_search": round(float(shares[1]), 3),
+        "minutes": round((time.perf_counter() - began) / 60, 1),
+    }
     record.save(args.name, rows, **settings)
     record.save(f"{args.name}_measures", measures, **settings)
 

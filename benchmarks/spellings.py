@@ -35,8 +35,11 @@ class EndsLast(Notewise):
     def _by_step(words, first):
         """Each step's words with the ends first or last, in their order otherwise."""
         steps = groupby(words, key=lambda w: w.startswith("wait"))
-        return [w for waits, step in steps
-                for w in (step if waits else sorted(step, key=lambda w: w.startswith("end") != first))]
+        return [
+            w
+            for waits, step in steps
+            for w in (step if waits else sorted(step, key=lambda w: w.startswith("end") != first))
+        ]
 
 
 class Descending(Notewise):
@@ -126,18 +129,26 @@ class Durations(Keyboard):
     @cached_property
     def words(self):
         """Tones, durations, waits."""
-        return [*self.tone_names, *(f"d{n}" for n in range(1, self.longest + 1)),
-                *(f"wait{n}" for n in range(1, self.longest_wait + 1))]
+        return [
+            *self.tone_names,
+            *(f"d{n}" for n in range(1, self.longest + 1)),
+            *(f"wait{n}" for n in range(1, self.longest_wait + 1)),
+        ]
 
     def encode(self, notes):
         """As `Notewise.encode`."""
         notes, losses = self.fit(notes)
         order = np.lexsort((self.tones(notes), notes.start))
         words, now = [], 0
-        for start, duration, tone in zip(*(c[order].tolist() for c in (notes.start, notes.duration, self.tones(notes)))):
+        for start, duration, tone in zip(
+            *(c[order].tolist() for c in (notes.start, notes.duration, self.tones(notes)))
+        ):
             words += _waits(start - now, self.longest_wait)
-            words += [self.tone_names[tone], *[f"d{self.longest}"] * ((duration - 1) // self.longest),
-                      f"d{(duration - 1) % self.longest + 1}"]
+            words += [
+                self.tone_names[tone],
+                *[f"d{self.longest}"] * ((duration - 1) // self.longest),
+                f"d{(duration - 1) % self.longest + 1}",
+            ]
             now = start
         return words, losses
 
@@ -154,8 +165,13 @@ class Durations(Keyboard):
                 duration.append(0)
                 tone.append(self._tone_of[word])
         start, duration = np.array(start, dtype=int), np.array(duration, dtype=int)
-        return mend(start, start + duration, *self.pitch_and_part(np.array(tone, dtype=int)),
-                    steps_per_quarter=self.steps_per_quarter, qpm=qpm)[0], Counter()
+        return mend(
+            start,
+            start + duration,
+            *self.pitch_and_part(np.array(tone, dtype=int)),
+            steps_per_quarter=self.steps_per_quarter,
+            qpm=qpm,
+        )[0], Counter()
 
     def transpose_word(self, word, semitones):
         """As `Notewise.transpose_word`."""
@@ -204,7 +220,11 @@ class SpelledChords(Chordwise):
 
     def shape(self, word):
         """The chord at the lowest place of the keyboard; a rest is its own."""
-        return word if word.startswith(REST) else self.transpose_word(word, -min(c % self.n_tones for c in self.codes(word)))
+        return (
+            word
+            if word.startswith(REST)
+            else self.transpose_word(word, -min(c % self.n_tones for c in self.codes(word)))
+        )
 
     def _spell(self, word):
         """The words of one chord."""

@@ -127,19 +127,28 @@ def main():
     corpus, rows = Corpus.load(args.corpus), []
     for told in args.sizes:
         sizes = dict(zip(("emb_sz", "n_hid", "n_layers"), map(int, told.split("/"))))
-        passes = {"clara": clara_pass(corpus, sizes, args.bs, args.bptt, args.device),
-                  "fastai": fastai_pass(corpus, sizes, args.bs, args.bptt, args.device)}
+        passes = {
+            "clara": clara_pass(corpus, sizes, args.bs, args.bptt, args.device),
+            "fastai": fastai_pass(corpus, sizes, args.bs, args.bptt, args.device),
+        }
         speed = {name: [] for name in passes}
         for _ in range(ROUNDS):
             for name, take in passes.items():
                 speed[name].append(take())
         best = {name: max(s) for name, s in speed.items()}
         peak = product_peak(args.device)
-        rows.append({"sizes": told, "device": args.device, "threads": torch.get_num_threads(),
-                     "clara_words_per_second": round(best["clara"]), "fastai_words_per_second": round(best["fastai"]),
-                     "ratio": round(best["clara"] / best["fastai"], 2),
-                     "share_of_peak": round(best["clara"] * operations(sizes, len(corpus.vocab)) / peak, 3),
-                     "peak_gflops": round(peak / 1e9)})
+        rows.append(
+            {
+                "sizes": told,
+                "device": args.device,
+                "threads": torch.get_num_threads(),
+                "clara_words_per_second": round(best["clara"]),
+                "fastai_words_per_second": round(best["fastai"]),
+                "ratio": round(best["clara"] / best["fastai"], 2),
+                "share_of_peak": round(best["clara"] * operations(sizes, len(corpus.vocab)) / peak, 3),
+                "peak_gflops": round(peak / 1e9),
+            }
+        )
         print(rows[-1], flush=True)
     record.save("train_speed", rows, bs=args.bs, bptt=args.bptt, words=WORDS, rounds=ROUNDS)
 

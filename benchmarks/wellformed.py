@@ -37,8 +37,12 @@ def tune(steps_per_quarter):
     rng = np.random.default_rng(0)
     gaps = rng.integers(1, 9, 4000)
     start = gaps.cumsum() - gaps[0]
-    return mend(start[:-1], start[:-1] + np.minimum(gaps[1:], rng.integers(1, 9, 3999)), rng.integers(36, 85, 3999),
-                steps_per_quarter=steps_per_quarter)[0]
+    return mend(
+        start[:-1],
+        start[:-1] + np.minimum(gaps[1:], rng.integers(1, 9, 3999)),
+        rng.integers(36, 85, 3999),
+        steps_per_quarter=steps_per_quarter,
+    )[0]
 
 
 def fault(encoding, words, rules):
@@ -48,7 +52,9 @@ def fault(encoding, words, rules):
         return "decoding loses"
     if sum(encoding.steps(words)) != round(QUARTERS * encoding.steps_per_quarter):
         return "length"
-    if spoken(encoding.encode(notes)[0]) != spoken(words) and encoding.name != "melodywise":  # strengths are of the piece's own metre
+    if (
+        spoken(encoding.encode(notes)[0]) != spoken(words) and encoding.name != "melodywise"
+    ):  # strengths are of the piece's own metre
         return "encoding differs"
     if rules.pitch_classes is not None:
         if not set((notes.pitch % 12).tolist()) <= rules.pitch_classes:
@@ -65,7 +71,9 @@ def fault(encoding, words, rules):
 def spoken(words):
     """A text without the silence at its end."""
     words = list(words)
-    while words and (words[-1].startswith(("wait", "rest", "r_")) or words[-2:] == ["frame", "frame"] or words == ["frame"]):
+    while words and (
+        words[-1].startswith(("wait", "rest", "r_")) or words[-2:] == ["frame", "frame"] or words == ["frame"]
+    ):
         words.pop()
     return words
 
@@ -104,7 +112,15 @@ def main():
                     faults[wrong] = faults.get(wrong, 0) + 1
                 words, texts = words + len(sample.words), texts + 1
             seed += TOGETHER
-        rows.append({"encoding": encoding.name, "words": words, "texts": texts, "malformed": sum(faults.values()), "faults": faults})
+        rows.append(
+            {
+                "encoding": encoding.name,
+                "words": words,
+                "texts": texts,
+                "malformed": sum(faults.values()),
+                "faults": faults,
+            }
+        )
         print(rows[-1], round(time.process_time() - began), "s", flush=True)
     record.save("wellformed", rows, quarters=QUARTERS, sizes=SIZES)
 

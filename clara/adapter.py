@@ -65,6 +65,8 @@ class Style:
             If the style belongs to other weights.
         """
         if self.info.get("base") != weights:
-            raise CheckpointMismatch(f"{told[0]}: a style for weights {self.info.get('base')}, {told[1]} holds {weights}")
+            raise CheckpointMismatch(
+                f"{told[0]}: a style for weights {self.info.get('base')}, {told[1]} holds {weights}"
+            )
         checkpoint.tensors = checkpoint.tensors | self.tensors
         return checkpoint

@@ -79,10 +79,16 @@ class Checkpoint:
         """
         folder = make_folder(folder)
         stored = {k: v.to(precision).contiguous() for k, v in self.tensors.items()}
-        config = {"format": FORMAT, "arch": self.arch, "sizes": self.sizes,
-                  "encoding": self.encoding.settings, "vocab_sz": len(self.vocab),
-                  "n_parameters": self.n_parameters, "precision": str(precision).removeprefix("torch."),
-                  **self.info}
+        config = {
+            "format": FORMAT,
+            "arch": self.arch,
+            "sizes": self.sizes,
+            "encoding": self.encoding.settings,
+            "vocab_sz": len(self.vocab),
+            "n_parameters": self.n_parameters,
+            "precision": str(precision).removeprefix("torch."),
+            **self.info,
+        }
         self.vocab.save(folder / VOCAB)
         write_whole(folder / WEIGHTS, save(stored))
         write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
@@ -125,20 +131,21 @@ class Checkpoint:
     def _check(self, folder, config):
         """Raise CheckpointMismatch for the first two parts that disagree."""
         if len(self.vocab) != config["vocab_sz"]:
-            raise CheckpointMismatch(f"{folder}: {VOCAB} holds {len(self.vocab)} words, "
-                                     f"{CONFIG} says {config['vocab_sz']}")
+            raise CheckpointMismatch(
+                f"{folder}: {VOCAB} holds {len(self.vocab)} words, {CONFIG} says {config['vocab_sz']}"
+            )
         if not _spelled_by(self.vocab, self.encoding):
             raise CheckpointMismatch(f"{folder}: the words of {VOCAB} are not those of the encoding in {CONFIG}")
         rows = self.tensors["embedding.weight"].shape[0] if "embedding.weight" in self.tensors else None
         if rows != len(self.vocab):
-            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {rows} words, {VOCAB} holds "
-                                     f"{len(self.vocab)}")
+            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {rows} words, {VOCAB} holds {len(self.vocab)}")
         wanted = architecture(self.arch).shapes(self.sizes, len(self.vocab))
         found = {n: tuple(t.shape) for n, t in self.tensors.items()}
         if wanted != found:
             name = next(n for n in sorted(wanted.keys() | found.keys()) if wanted.get(n) != found.get(n))
-            raise CheckpointMismatch(f"{folder}: {name} has shape {found.get(name)} in {WEIGHTS} and "
-                                     f"{wanted.get(name)} by {CONFIG}")
+            raise CheckpointMismatch(
+                f"{folder}: {name} has shape {found.get(name)} in {WEIGHTS} and {wanted.get(name)} by {CONFIG}"
+            )
 
 
 def _spelled_by(vocab, encoding):

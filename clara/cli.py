@@ -17,7 +17,9 @@ import sys
 from clara.errors import ClaraError
 
 BAD_INPUT, INTERRUPTED = 2, 130
-STATUS = f"exit status: 0 done, {BAD_INPUT} input that will not do, {INTERRUPTED} interrupted, and what was finished stands"
+STATUS = (
+    f"exit status: 0 done, {BAD_INPUT} input that will not do, {INTERRUPTED} interrupted, and what was finished stands"
+)
 
 
 def run(main):
@@ -48,9 +50,12 @@ class Parser(argparse.ArgumentParser):
         first, more = doc.strip().split("\n\n")[:2]
         self.does, call = first.split(": ", 1)
         words = call.split()
-        super().__init__(prog=" ".join(words[:3 if words[1] == "-m" else 2]), usage=f"{call} [flags]",
-                         epilog="\n\n".join([more, "\n  ".join(["examples:", *examples.strip().splitlines()]), STATUS]),
-                         formatter_class=_Help)
+        super().__init__(
+            prog=" ".join(words[: 3 if words[1] == "-m" else 2]),
+            usage=f"{call} [flags]",
+            epilog="\n\n".join([more, "\n  ".join(["examples:", *examples.strip().splitlines()]), STATUS]),
+            formatter_class=_Help,
+        )
 
     def format_help(self):
         """What the program does, then the rest."""
@@ -65,13 +70,17 @@ class _Help(argparse.HelpFormatter):
         return action.help + " (default: %(default)s)" * bool(action.option_strings and not silent)
 
     def _fill_text(self, text, width, indent):
-        return "\n\n".join(part if part.startswith("examples:") else super(_Help, self)._fill_text(part, width, indent)
-                           for part in text.split("\n\n"))
+        return "\n\n".join(
+            part if part.startswith("examples:") else super(_Help, self)._fill_text(part, width, indent)
+            for part in text.split("\n\n")
+        )
 
 
 def add_json(add_argument):
     """Add --json, which `answering` takes."""
-    add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else; messages go to stderr")
+    add_argument(
+        "--json", action="store_true", help="one JSON object on stdout and nothing else; messages go to stderr"
+    )
 
 
 @contextlib.contextmanager
@@ -154,6 +163,7 @@ def within(low, high, kind=float):
 
 def _checked(kind, holds, told):
     """An argparse type that says what the number must be."""
+
     def parse(text):
         try:
             value = kind(text)
@@ -162,4 +172,5 @@ def _checked(kind, holds, told):
         if value is None or not holds(value):
             raise argparse.ArgumentTypeError(f"{told}, not {text}")
         return value
+
     return parse

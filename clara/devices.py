@@ -32,8 +32,11 @@ def choose_device(device, precision="auto"):
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise BadSetting(f"--device {device}: not to be had here ({str(e).splitlines()[0][:100]})") from e
     bf16 = multiplies_bfloat16(device) if precision == "auto" else precision == "bf16"
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else \
-        f"{device.type}, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {torch.get_num_threads()} threads"
+    )
     return device, bf16, f"on {name}, {'bf16' if bf16 else 'float32'}"
 
 
@@ -42,4 +45,6 @@ def multiplies_bfloat16(device="cpu"):
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported()
-    return kind == "cpu" and any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return kind == "cpu" and any(
+        getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )

@@ -45,7 +45,10 @@ def export(checkpoint, path):
     if not hasattr(reader, "rnns"):
         raise BadSetting(f"only LSTM nets are written as ONNX, not {checkpoint.arch}")
     model = _model(reader)
-    for key, value in (("vocab", "\n".join(checkpoint.vocab.words)), ("encoding", json.dumps(checkpoint.encoding.settings))):
+    for key, value in (
+        ("vocab", "\n".join(checkpoint.vocab.words)),
+        ("encoding", json.dumps(checkpoint.encoding.settings)),
+    ):
         model.metadata_props.add(key=key, value=value)
     checker.check_model(model)
     write_whole(path, model.SerializeToString())
@@ -59,23 +62,37 @@ def _model(reader):
 
     def value(name, shape, kind=TensorProto.FLOAT):
         return helper.make_tensor_value_info(name, kind, shape)
+
     weights = {"embedding": reader.embedding.weight, "output": reader.output_weight.T, "bias": reader.bias}
-    nodes = [helper.make_node("Gather", ["embedding", "ids"], ["embedded"]),
-             helper.make_node("Transpose", ["embedded"], ["x0"], perm=[1, 0, 2])]  # time first
+    nodes = [
+        helper.make_node("Gather", ["embedding", "ids"], ["embedded"]),
+        helper.make_node("Transpose", ["embedded"], ["x0"], perm=[1, 0, 2]),
+    ]  # time first
     inputs, outputs = [value("ids", ["n", "t"], TensorProto.INT64)], [value("logits", ["n", "t", reader.vocab_sz])]
     for i, rnn in enumerate(reader.rnns):
         w_in, w_state, *biases = (_onnx_order(getattr(rnn, name).detach().numpy()) for name in RNN_WEIGHTS)
         weights |= {f"w{i}": w_in[None], f"r{i}": w_state[None], f"b{i}": np.concatenate(biases)[None]}
-        nodes += [helper.make_node("LSTM", [f"x{i}", f"w{i}", f"r{i}", f"b{i}", "", f"h{i}", f"c{i}"],
-                                   [f"y{i}", f"h{i}_after", f"c{i}_after"], hidden_size=rnn.hidden_size),
-                  helper.make_node("Squeeze", [f"y{i}", "direction"], [f"x{i + 1}"])]
+        nodes += [
+            helper.make_node(
+                "LSTM",
+                [f"x{i}", f"w{i}", f"r{i}", f"b{i}", "", f"h{i}", f"c{i}"],
+                [f"y{i}", f"h{i}_after", f"c{i}_after"],
+                hidden_size=rnn.hidden_size,
+            ),
+            helper.make_node("Squeeze", [f"y{i}", "direction"], [f"x{i + 1}"]),
+        ]
         inputs += [value(f"{s}{i}", [1, "n", rnn.hidden_size]) for s in "hc"]
         outputs += [value(f"{s}{i}_after", [1, "n", rnn.hidden_size]) for s in "hc"]
     last = f"x{len(reader.rnns)}"
-    nodes += [helper.make_node("Transpose", [last], ["hidden"], perm=[1, 0, 2]),
-              helper.make_node("MatMul", ["hidden", "output"], ["products"]), helper.make_node("Add", ["products", "bias"], ["logits"])]
-    tensors = [numpy_helper.from_array(np.ascontiguousarray(w if isinstance(w, np.ndarray) else w.detach().numpy()), name)
-               for name, w in weights.items()]
+    nodes += [
+        helper.make_node("Transpose", [last], ["hidden"], perm=[1, 0, 2]),
+        helper.make_node("MatMul", ["hidden", "output"], ["products"]),
+        helper.make_node("Add", ["products", "bias"], ["logits"]),
+    ]
+    tensors = [
+        numpy_helper.from_array(np.ascontiguousarray(w if isinstance(w, np.ndarray) else w.detach().numpy()), name)
+        for name, w in weights.items()
+    ]
     tensors.append(numpy_helper.from_array(np.array([1]), "direction"))
     graph = helper.make_graph(nodes, "clara", inputs, outputs, tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="clara")
@@ -90,7 +107,9 @@ def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     p.add_argument_group("net").add_argument("model", metavar="MODEL", help="run folder or shipped model")
-    p.add_argument_group("run").add_argument("--out", metavar="FILE", help="file to write; without it model.onnx in the model's folder")
+    p.add_argument_group("run").add_argument(
+        "--out", metavar="FILE", help="file to write; without it model.onnx in the model's folder"
+    )
     return p
 
 

@@ -70,10 +70,28 @@ class Generator:
     def load(cls, folder, style=None, precision="auto", device="cpu"):
         """Load a run folder, and a style file for it if there is one; raises as `Checkpoint.load` and `Style.load`."""
         checkpoint = Checkpoint.load(folder)
-        return cls(Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint, precision, device)
+        return cls(
+            Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint,
+            precision,
+            device,
+        )
 
-    def generate(self, n=8, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, rules=LIMITS, cadence=False, key=None,
-                 line=None, threads=1, on_step=None, stop=None):
+    def generate(
+        self,
+        n=8,
+        quarters=64.0,
+        prompt=None,
+        settings=None,
+        seed=0,
+        qpm=None,
+        rules=LIMITS,
+        cadence=False,
+        key=None,
+        line=None,
+        threads=1,
+        on_step=None,
+        stop=None,
+    ):
         """Compose n pieces in one batch.
 
         Parameters
@@ -106,10 +124,27 @@ class Generator:
             raise BadSetting(f"n must be at least 1, not {n}")
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
         grammar, seeds = self.grammar(rules, line), [seed + i for i in range(n)]
-        texts = sample(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, seeds,
-                       self.encoding.steps_per_quarter, self._close(grammar, cadence, key), self.matching, threads, on_step, stop)
+        texts = sample(
+            self.reader,
+            self.make_stepper,
+            grammar,
+            settings or Settings(),
+            ids,
+            steps,
+            seeds,
+            self.encoding.steps_per_quarter,
+            self._close(grammar, cadence, key),
+            self.matching,
+            threads,
+            on_step,
+            stop,
+        )
         each = _for_each(settings, n)
-        return [self._sample(words, self.vocab.text(t), prompt, s, qpm, how) for t, s, how in zip(texts, seeds, each) if t is not None]
+        return [
+            self._sample(words, self.vocab.text(t), prompt, s, qpm, how)
+            for t, s, how in zip(texts, seeds, each)
+            if t is not None
+        ]
 
     def continue_each(self, prompts, quarters, settings, seeds, rules=LIMITS, threads=1):
         """Compose a piece on from each prompt, all in one batch; each piece is the one that `generate` makes of its prompt and seed.
@@ -131,18 +166,51 @@ class Generator:
             As `generate`.
         """
         if not len(prompts) == len(settings) == len(seeds) > 0:
-            raise BadSetting(f"prompts, settings and seeds must be as many, at least 1, not {len(prompts)}, {len(settings)} and {len(seeds)}")
+            raise BadSetting(
+                f"prompts, settings and seeds must be as many, at least 1, not {len(prompts)}, {len(settings)} and {len(seeds)}"
+            )
         each = {id(prompt): prompt for prompt in prompts}
         begun = [self._begin(quarters, prompt, None, None) for prompt in each.values()]
         row_of = {key: row for row, key in enumerate(each)}
         rows = np.array([row_of[id(prompt)] for prompt in prompts])
-        texts = sample_each(self.reader, self.make_stepper, self.grammar(rules), settings, [ids for *_, ids in begun], rows, begun[0][0], seeds,
-                            self.encoding.steps_per_quarter, matching=self.matching, threads=threads)
-        return [self._sample(begun[row][2], self.vocab.text(t), prompt, seed, begun[row][1], how)
-                for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)]
+        texts = sample_each(
+            self.reader,
+            self.make_stepper,
+            self.grammar(rules),
+            settings,
+            [ids for *_, ids in begun],
+            rows,
+            begun[0][0],
+            seeds,
+            self.encoding.steps_per_quarter,
+            matching=self.matching,
+            threads=threads,
+        )
+        return [
+            self._sample(begun[row][2], self.vocab.text(t), prompt, seed, begun[row][1], how)
+            for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)
+        ]
 
-    def search(self, rate, n=64, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, top=8, first_quarters=FIRST_QUARTERS, block_quarters=BLOCK_QUARTERS, rules=LIMITS, cadence=False,
-               key=None, line=None, threads=1, on_step=None, stop=None):
+    def search(
+        self,
+        rate,
+        n=64,
+        quarters=64.0,
+        prompt=None,
+        settings=None,
+        seed=0,
+        qpm=None,
+        top=8,
+        first_quarters=FIRST_QUARTERS,
+        block_quarters=BLOCK_QUARTERS,
+        rules=LIMITS,
+        cadence=False,
+        key=None,
+        line=None,
+        threads=1,
+        on_step=None,
+        stop=None,
+    ):
         """Compose in blocks and go on only from what is rated best (see `clara.sampling.search`); parameters and errors as `generate`, and
 
         Parameters
@@ -158,16 +226,34 @@ class Generator:
         list of `top` Sample, of n at most, best first, each of another beginning; none where `stop` came
         """
         if n < 1 or top < 1 or not (first_quarters > 0 and block_quarters > 0):
-            raise BadSetting(f"n and top must be at least 1 and blocks longer than nothing, not {n}, {top}, {first_quarters} and {block_quarters}")
+            raise BadSetting(
+                f"n and top must be at least 1 and blocks longer than nothing, not {n}, {top}, {first_quarters} and {block_quarters}"
+            )
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
         grammar, first = self.grammar(rules, line), sum(self.encoding.steps(words))
 
         def rated(texts):
             decoded = [self.encoding.decode(words + self.vocab.text(t))[0] for t in texts]
             return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
-        texts = search(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, [seed + i for i in range(n)],
-                       self.encoding.steps_per_quarter, *(max(1, round(q * self.encoding.steps_per_quarter)) for q in (first_quarters, block_quarters)), rated, top,
-                       self._close(grammar, cadence, key), self.matching, threads, on_step, stop)
+
+        texts = search(
+            self.reader,
+            self.make_stepper,
+            grammar,
+            settings or Settings(),
+            ids,
+            steps,
+            [seed + i for i in range(n)],
+            self.encoding.steps_per_quarter,
+            *(max(1, round(q * self.encoding.steps_per_quarter)) for q in (first_quarters, block_quarters)),
+            rated,
+            top,
+            self._close(grammar, cadence, key),
+            self.matching,
+            threads,
+            on_step,
+            stop,
+        )
         each = _for_each(settings, n)
         return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm, each[i]) for t, i in texts]
 
@@ -190,7 +276,18 @@ class Generator:
         """
         return spelled(prompt, self.encoding, self.vocab)
 
-    def stream(self, quarters=64.0, prompt=None, settings=None, seed=0, qpm=None, rules=LIMITS, cadence=False, key=None, line=None):
+    def stream(
+        self,
+        quarters=64.0,
+        prompt=None,
+        settings=None,
+        seed=0,
+        qpm=None,
+        rules=LIMITS,
+        cadence=False,
+        key=None,
+        line=None,
+    ):
         """Compose one piece, note by note; parameters and errors as `generate`, and the same piece.
 
         Yields
@@ -200,8 +297,18 @@ class Generator:
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
         grammar, told = self.grammar(rules, line), set()
         before, clock = sum(self.encoding.steps(words)), 0
-        for text, now in stream(self.reader, self.make_stepper, grammar, settings or Settings(), ids, steps, seed,
-                                self.encoding.steps_per_quarter, self._close(grammar, cadence, key), self.matching):
+        for text, now in stream(
+            self.reader,
+            self.make_stepper,
+            grammar,
+            settings or Settings(),
+            ids,
+            steps,
+            seed,
+            self.encoding.steps_per_quarter,
+            self._close(grammar, cadence, key),
+            self.matching,
+        ):
             ended = len(text) == 0 or now == steps
             if now == clock and not ended:
                 continue
@@ -241,17 +348,37 @@ class Generator:
             raise BadSetting(f"no quarters {start:g} to {end:g} to fill in a piece of {piece.quarters:g}")
         words = self.prompt_words(piece)[0]
         reached = np.cumsum([0, *self.encoding.steps(words)])
-        before = words[:int(((reached[1:] <= first) & (reached[:-1] < first)).sum())]
+        before = words[: int(((reached[1:] <= first) & (reached[:-1] < first)).sum())]
         later = select(piece, piece.start >= last)
         after = self.prompt_words(replace(later, start=later.start - last))[0]
         steps = last - sum(self.encoding.steps(before))
-        texts = sample(self.reader, self.make_stepper, self.grammar(rules), settings or Settings(), self.vocab.ids(["xxbos", *before]),
-                       steps, [seed + i for i in range(n)], self.encoding.steps_per_quarter, matching=self.matching, threads=threads)
+        texts = sample(
+            self.reader,
+            self.make_stepper,
+            self.grammar(rules),
+            settings or Settings(),
+            self.vocab.ids(["xxbos", *before]),
+            steps,
+            [seed + i for i in range(n)],
+            self.encoding.steps_per_quarter,
+            matching=self.matching,
+            threads=threads,
+        )
         filled = [before + self.vocab.text(t) for t in texts]
-        soon = after[:int((np.cumsum(self.encoding.steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())]
+        soon = after[
+            : int((np.cumsum(self.encoding.steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())
+        ]
         with_it, without = ([self.vocab.ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
-        cost = (nats_per_piece(self.reader, with_it, self.vocab.pad) - nats_per_piece(self.reader, without, self.vocab.pad)).numpy()
-        return [(self._sample(filled[i], after, None, seed + int(i), piece.qpm, settings or Settings(), piece.metre), float(cost[i])) for i in np.argsort(cost, kind="stable")]
+        cost = (
+            nats_per_piece(self.reader, with_it, self.vocab.pad) - nats_per_piece(self.reader, without, self.vocab.pad)
+        ).numpy()
+        return [
+            (
+                self._sample(filled[i], after, None, seed + int(i), piece.qpm, settings or Settings(), piece.metre),
+                float(cost[i]),
+            )
+            for i in np.argsort(cost, kind="stable")
+        ]
 
     def _begin(self, quarters, prompt, qpm, line):
         """Steps to compose, tempo, the prompt's words and ids."""
@@ -277,8 +404,14 @@ class Generator:
         words = before + composed
         notes, losses = self.encoding.decode(words, qpm=qpm)
         assert not losses, f"the grammar let through {losses}"
-        return Sample(words, replace(notes, metre=metre or (prompt.metre if prompt else COMMON_TIME)), len(before), prompt.quarters if prompt else 0.0, seed,
-                      settings)
+        return Sample(
+            words,
+            replace(notes, metre=metre or (prompt.metre if prompt else COMMON_TIME)),
+            len(before),
+            prompt.quarters if prompt else 0.0,
+            seed,
+            settings,
+        )
 
 
 def _for_each(settings, n):
@@ -289,9 +422,3 @@ def _for_each(settings, n):
 def _named(notes, i):
     """A note as a key."""
     return int(notes.start[i]), int(notes.pitch[i]), int(notes.part[i])
-
-
-
-
-
-

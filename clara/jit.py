@@ -3,7 +3,12 @@
 from functools import cache, wraps
 
 # numba's names for them; arrays in C order, but for those marked A
-INTEGER, INTEGERS, PAIRS, BYTES = "int64", 'Array(int64, 1, "A", readonly=True)', 'Array(int64, 2, "A", readonly=True)', 'Array(uint8, 1, "C", readonly=True)'
+INTEGER, INTEGERS, PAIRS, BYTES = (
+    "int64",
+    'Array(int64, 1, "A", readonly=True)',
+    'Array(int64, 2, "A", readonly=True)',
+    'Array(uint8, 1, "C", readonly=True)',
+)
 FLOATS, FLOATS2, FLOATS3 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
 HALVES2, HALVES3 = "uint16[:,::1]", "uint16[:,:,::1]"
 INT32S, INT32S2, INT32S4 = "int32[::1]", "int32[:,::1]", "int32[:,:,:,::1]"
@@ -20,6 +25,7 @@ def compiled(*argument_types, **options):
     It is compiled once, with numba's options, and kept for the next process. Indices are not
     checked and integers turn over, as in C.
     """
+
     def of(function):
         @cache
         def loaded():
@@ -28,8 +34,10 @@ def compiled(*argument_types, **options):
         @wraps(function)
         def call(*args):
             return loaded()(*args)
+
         _loaders.append(loaded)
         return call
+
     return of
 
 

@@ -19,20 +19,69 @@ SHIPPED = shipped_models_folder()
 COMPOSER = "notewise-large"  # of what is shipped
 TOGETHER = 256  # pieces at a time
 PRECISIONS = ("auto", "int8", "float32")
-SETTINGS = ("temperature", "top_k", "top_p", "min_p", "random_freq", "repetition_penalty", "repetition_quarters", "match")
+SETTINGS = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "random_freq",
+    "repetition_penalty",
+    "repetition_quarters",
+    "match",
+)
 ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
 UNRANKED = SILENT = "none"
 FORMS = ("wav", "flac", "mp3", SILENT)
 SEARCHED = 6  # the way of searching; another may find other pieces by the same seed
 INSTALLED = "music21:"  # of --mix-human without a folder
-REPLAYED = ("model", "style", "prompt", "prompt_quarters", "n", "top", "by", "critic", "search", "drafts", "quarters", "seed", "qpm", "precision", "flat", "soundfont", "mix_human", *SETTINGS, *ASKED)
+REPLAYED = (
+    "model",
+    "style",
+    "prompt",
+    "prompt_quarters",
+    "n",
+    "top",
+    "by",
+    "critic",
+    "search",
+    "drafts",
+    "quarters",
+    "seed",
+    "qpm",
+    "precision",
+    "flat",
+    "soundfont",
+    "mix_human",
+    *SETTINGS,
+    *ASKED,
+)
 EXAMPLES = """
 python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
 python generate.py -n 256 --top 4 --key "E minor" --seed 7  # four of 256 in a key, and the same again tomorrow
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
-LATER = {"style": None, "precision": "float32", "key": None, "range": [], "max_notes": None, "cadence": False, "keep": None,
-         "keep_part": None, "fill": None, "candidates": 64, "top": None, "by": UNRANKED, "critic": None, "search": False, "drafts": 1, "searched": None, "matches": None, "flat": True, "soundfont": None, "mix_human": None}  # unknown to older runs
+LATER = {
+    "style": None,
+    "precision": "float32",
+    "key": None,
+    "range": [],
+    "max_notes": None,
+    "cadence": False,
+    "keep": None,
+    "keep_part": None,
+    "fill": None,
+    "candidates": 64,
+    "top": None,
+    "by": UNRANKED,
+    "critic": None,
+    "search": False,
+    "drafts": 1,
+    "searched": None,
+    "matches": None,
+    "flat": True,
+    "soundfont": None,
+    "mix_human": None,
+}  # unknown to older runs
 
 
 def parser():
@@ -41,54 +90,143 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from")
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
-    music("--by", metavar="SCORES",
-          help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, a sum as critic + 0.1 copied, or none; "
-               f"without it {BY}, after a prompt {BY_CONTINUING}")
-    music("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
-    music("--search", action=BooleanOptionalAction,
-          help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose")
-    music("--drafts", type=cli.at_least(1), default=2, metavar="N", help="texts that a search writes for each of -n in each block; 1 is quicker; with more, pieces are harder to tell from human music")
+    music(
+        "--by",
+        metavar="SCORES",
+        help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, a sum as critic + 0.1 copied, or none; "
+        f"without it {BY}, after a prompt {BY_CONTINUING}",
+    )
+    music(
+        "--critic",
+        metavar="FOLDER",
+        help="another critic than the one that comes with Clara, as critic.train leaves it",
+    )
+    music(
+        "--search",
+        action=BooleanOptionalAction,
+        help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose",
+    )
+    music(
+        "--drafts",
+        type=cli.at_least(1),
+        default=2,
+        metavar="N",
+        help="texts that a search writes for each of -n in each block; 1 is quicker; with more, pieces are harder to tell from human music",
+    )
     music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
     music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
     music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
     music("--qpm", type=cli.within(10, 400), metavar="X", help="tempo; without it the prompt's, or 110")
     freedom = p.add_argument_group("freedom").add_argument
-    freedom("--temperature", type=cli.span, default="0.85:1.1", metavar="X[:Y]",
-            help="0.8 is tame, 1.2 is wild; from X to Y each piece has one of its own, and what ranks them chooses")
+    freedom(
+        "--temperature",
+        type=cli.span,
+        default="0.85:1.1",
+        metavar="X[:Y]",
+        help="0.8 is tame, 1.2 is wild; from X to Y each piece has one of its own, and what ranks them chooses",
+    )
     freedom("--top-k", type=cli.at_least(0), default=0, metavar="K", help="only the K likeliest words; 0 for all")
-    freedom("--top-p", type=cli.within(1e-6, 1), default=0.98, metavar="P",
-            help="only the likeliest words that together have probability P")
-    freedom("--min-p", type=cli.within(0, 1), default=0.0, metavar="P", help="only words at least P times as likely as the likeliest")
-    freedom("--random-freq", type=cli.within(0, 1), default=1.0, metavar="F",
-            help="how often to draw instead of taking the likeliest word; Clara's own rule: 0.5 with --top-k 3")
-    freedom("--repetition-penalty", type=cli.at_least(1, float), default=1.0, metavar="X",
-            help="by how much notes that came lately lose odds; 1 for none")
+    freedom(
+        "--top-p",
+        type=cli.within(1e-6, 1),
+        default=0.98,
+        metavar="P",
+        help="only the likeliest words that together have probability P",
+    )
+    freedom(
+        "--min-p",
+        type=cli.within(0, 1),
+        default=0.0,
+        metavar="P",
+        help="only words at least P times as likely as the likeliest",
+    )
+    freedom(
+        "--random-freq",
+        type=cli.within(0, 1),
+        default=1.0,
+        metavar="F",
+        help="how often to draw instead of taking the likeliest word; Clara's own rule: 0.5 with --top-k 3",
+    )
+    freedom(
+        "--repetition-penalty",
+        type=cli.at_least(1, float),
+        default=1.0,
+        metavar="X",
+        help="by how much notes that came lately lose odds; 1 for none",
+    )
     freedom("--repetition-quarters", type=cli.above(0), default=4.0, metavar="X", help="how long ago is lately")
-    freedom("--match", type=cli.at_least(0, float), default=1.0, metavar="X",
-            help="how much of a piece comes again later in it, in the same key or another; 1 as in music, 0 as the net alone has it")
-    freedom("--seed", type=cli.at_least(0), metavar="N", help="of what is left to chance; each next piece takes the next, without it by the clock")
+    freedom(
+        "--match",
+        type=cli.at_least(0, float),
+        default=1.0,
+        metavar="X",
+        help="how much of a piece comes again later in it, in the same key or another; 1 as in music, 0 as the net alone has it",
+    )
+    freedom(
+        "--seed",
+        type=cli.at_least(0),
+        metavar="N",
+        help="of what is left to chance; each next piece takes the next, without it by the clock",
+    )
     asked = p.add_argument_group("what the notes must keep to").add_argument
     asked("--key", metavar="KEY", help="a scale, major or harmonic minor: C, F# major, Bb minor, Am")
     asked("--range", nargs="+", default=[], metavar="[PART:]LOW-HIGH", help="pitches, as C2-C6 or v:G3-A7 for one part")
     asked("--max-notes", type=cli.at_least(1), metavar="K", help="that sound at once")
     asked("--keep", metavar="FILE", help="a tune to compose around: it stands as it is, and gives the length")
-    asked("--keep-part", metavar="PART", help="who plays it: p for the piano, v for a solo; without it the solo where there is one")
+    asked(
+        "--keep-part",
+        metavar="PART",
+        help="who plays it: p for the piano, v for a solo; without it the solo where there is one",
+    )
     asked("--cadence", action="store_true", help="prefer the tonic chord at the close")
-    asked("--fill", metavar="FROM:TO", help="compose these quarters of the prompt anew, between what stands around them")
-    asked("--candidates", type=cli.at_least(1), default=64, metavar="N", help="fillings of which the -n likeliest are kept")
+    asked(
+        "--fill", metavar="FROM:TO", help="compose these quarters of the prompt anew, between what stands around them"
+    )
+    asked(
+        "--candidates",
+        type=cli.at_least(1),
+        default=64,
+        metavar="N",
+        help="fillings of which the -n likeliest are kept",
+    )
     sound = p.add_argument_group("sound and page").add_argument
     sound("--soundfont", metavar="FILE.SF2", help="another than the one that pretty_midi installs")
     sound("--flat", action="store_true", help="every note alike, no accents on beats")
-    sound("--audio", choices=FORMS, default="wav", help="form of the audio files beside the page; of none the page is silent, too")
+    sound(
+        "--audio",
+        choices=FORMS,
+        default="wav",
+        help="form of the audio files beside the page; of none the page is silent, too",
+    )
     sound("--no-audio", dest="audio", action="store_const", const=SILENT, help="the same as --audio none")
-    sound("--mix-human", nargs="?", const=INSTALLED, metavar="FOLDER",
-          help="a blind test: as many human excerpts, from a folder of MIDI or of what music21 installs; all flat")
+    sound(
+        "--mix-human",
+        nargs="?",
+        const=INSTALLED,
+        metavar="FOLDER",
+        help="a blind test: as many human excerpts, from a folder of MIDI or of what music21 installs; all flat",
+    )
     run = p.add_argument_group("run").add_argument
-    run("--model", metavar="MODEL", help=f"run folder or shipped model; it composes, without it pretrained/{COMPOSER} or what --style was found for")
+    run(
+        "--model",
+        metavar="MODEL",
+        help=f"run folder or shipped model; it composes, without it pretrained/{COMPOSER} or what --style was found for",
+    )
     run("--style", metavar="FILE", help="a style file that train.py --light made from this model")
     run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/<time>")
-    run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="CPU threads; each composes its share of the pieces")
-    run("--precision", default="auto", choices=PRECISIONS, help="of the net's numbers; auto takes what this machine was found to be faster with")
+    run(
+        "--threads",
+        type=cli.at_least(1),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="CPU threads; each composes its share of the pieces",
+    )
+    run(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="of the net's numbers; auto takes what this machine was found to be faster with",
+    )
     run("--no-pictures", action="store_true", help="no piano rolls as PNG")
     run("--replay", metavar="RUN.JSON", help="make the pieces of an earlier run again")
     cli.add_json(run)
@@ -138,8 +276,10 @@ def _run(args, answer):
     if args.prompt:
         prompt, losses = read_prompt(args.prompt, generator.encoding, args.prompt_quarters)
         losses += generator.prompt_words(prompt)[1]
-        print(f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
-              + "".join(f", {n} {what}" for what, n in losses.items()))
+        print(
+            f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
+            + "".join(f", {n} {what}" for what, n in losses.items())
+        )
     settings = settings_of(args)
     judge = _judge(args, generator)
     _settle_search(args, judge)
@@ -153,17 +293,43 @@ def _run(args, answer):
     torch.set_num_threads(args.threads)  # composing is over, a judge may have all
     n, (samples, scores) = len(samples), _best(samples, args, judge)
     ranked = time.perf_counter()
-    humans = humans[:len(samples)]
+    humans = humans[: len(samples)]
     with tqdm(total=len(samples) + len(humans), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
-        rows = write_playlist(samples, out, _record(args, settings), scores, audio=None if args.audio == SILENT else args.audio,
-                              soundfont=args.soundfont, flat=args.flat, pictures=not args.no_pictures, humans=humans,
-                              human_scores=_scored(humans, judge), on_piece=bar.update)
-    answer |= {"folder": out, "page": out / "index.html", "composed": n, "interrupted": interrupted, "seed": args.seed, "pieces": rows}
-    how = f"a search with {args.n * args.drafts} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
-    print(f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s ({how}), ranked in {ranked - composed:.1f} s, written in "
-          f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}")
+        rows = write_playlist(
+            samples,
+            out,
+            _record(args, settings),
+            scores,
+            audio=None if args.audio == SILENT else args.audio,
+            soundfont=args.soundfont,
+            flat=args.flat,
+            pictures=not args.no_pictures,
+            humans=humans,
+            human_scores=_scored(humans, judge),
+            on_piece=bar.update,
+        )
+    answer |= {
+        "folder": out,
+        "page": out / "index.html",
+        "composed": n,
+        "interrupted": interrupted,
+        "seed": args.seed,
+        "pieces": rows,
+    }
+    how = (
+        f"a search with {args.n * args.drafts} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
+    )
+    print(
+        f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s ({how}), ranked in {ranked - composed:.1f} s, written in "
+        f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}"
+    )
     if interrupted:
-        print(f"interrupted: {n} pieces of searches that had ended" if args.search else f"interrupted: {n} of {args.n} pieces were finished", file=sys.stderr)
+        print(
+            f"interrupted: {n} pieces of searches that had ended"
+            if args.search
+            else f"interrupted: {n} of {args.n} pieces were finished",
+            file=sys.stderr,
+        )
         return cli.INTERRUPTED
     return 0
 
@@ -178,7 +344,11 @@ def _compose(generator, args, prompt, settings, asked, judge):
     from clara.sampling.settings import spread
 
     stop, samples = Event(), []
-    compose = partial(generator.search, partial(_rate, judge, args.threads), top=args.top) if args.search else generator.generate
+    compose = (
+        partial(generator.search, partial(_rate, judge, args.threads), top=args.top)
+        if args.search
+        else generator.generate
+    )
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
     batches, each = range(0, args.n, TOGETHER), args.drafts if args.search else 1
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -186,8 +356,18 @@ def _compose(generator, args, prompt, settings, asked, judge):
         with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
             for i, first in enumerate(batches):
                 n, seed = each * min(TOGETHER, args.n - first), args.seed + each * first
-                samples += compose(n, args.quarters, prompt, spread(settings, args.temperature[1], range(seed, seed + n)), seed, args.qpm, **asked,
-                                   threads=args.threads, stop=stop, on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n))
+                samples += compose(
+                    n,
+                    args.quarters,
+                    prompt,
+                    spread(settings, args.temperature[1], range(seed, seed + n)),
+                    seed,
+                    args.qpm,
+                    **asked,
+                    threads=args.threads,
+                    stop=stop,
+                    on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n),
+                )
                 if stop.is_set():
                     break
     finally:
@@ -201,7 +381,11 @@ def _shipped(style):
     from clara.checkpoint import weights_hash
 
     base = Style.load(style).info.get("base") if style else None
-    found = (file.parent for file in sorted(SHIPPED.glob("*/model.safetensors")) if base and weights_hash(file.parent) == base)
+    found = (
+        file.parent
+        for file in sorted(SHIPPED.glob("*/model.safetensors"))
+        if base and weights_hash(file.parent) == base
+    )
     return str(next(found, SHIPPED / COMPOSER))
 
 
@@ -221,7 +405,9 @@ def _settle_sound(args):
     from clara.rendering.audio import check_sound
 
     if args.mix_human and (args.prompt or args.keep):
-        raise BadSetting("--mix-human goes with neither --prompt nor --keep, which the composed pieces would be known by")
+        raise BadSetting(
+            "--mix-human goes with neither --prompt nor --keep, which the composed pieces would be known by"
+        )
     args.flat = args.flat or bool(args.mix_human)
     if args.audio != SILENT:
         check_sound(args.audio, args.soundfont)
@@ -235,7 +421,10 @@ def _humans(args, generator):
 
     wanted = min(args.n, args.top)
     found, passed_over = human_excerpts(generator, args.mix_human, wanted, args.quarters, args.qpm, args.seed)
-    print(f"human excerpts: {len(found)} of {wanted}" + "".join(f", {n} passed over ({why})" for why, n in passed_over.items()))
+    print(
+        f"human excerpts: {len(found)} of {wanted}"
+        + "".join(f", {n} passed over ({why})" for why, n in passed_over.items())
+    )
     return found
 
 
@@ -273,7 +462,7 @@ def _judge(args, generator):
 def _best(samples, args, judge):
     """The best samples, best first, and of each its scores by name; of fillings, and where nothing judges, the first."""
     if judge is None or args.fill:
-        return samples[:args.top], [{}] * min(len(samples), args.top)
+        return samples[: args.top], [{}] * min(len(samples), args.top)
     from tqdm import tqdm
 
     from critic.rank import ranked
@@ -282,14 +471,15 @@ def _best(samples, args, judge):
         order, scores = ranked([s.composed() for s in samples], judge, bar.update)
     if not any(scores):
         print("not ranked: too short to be judged, or silent", file=sys.stderr)
-    return [samples[i] for i in order[:args.top]], [scores[i] for i in order[:args.top]]
+    return [samples[i] for i in order[: args.top]], [scores[i] for i in order[: args.top]]
 
 
 def _fill(generator, args, prompt, settings, asked, _):
     """The likeliest fillings, and False, as Ctrl-C leaves none."""
-    found = generator.fill(prompt, *_gap(args), max(args.n, args.candidates),
-                           settings, args.seed, asked["rules"], args.threads)
-    return [sample for sample, _ in found[:args.n]], False
+    found = generator.fill(
+        prompt, *_gap(args), max(args.n, args.candidates), settings, args.seed, asked["rules"], args.threads
+    )
+    return [sample for sample, _ in found[: args.n]], False
 
 
 def _gap(args):
@@ -314,8 +504,12 @@ def _asked(args, generator):
     from clara.sampling.grammars.base import LIMITS
 
     key = parse_key(args.key) if args.key else None
-    rules = replace(LIMITS, pitch_classes=scale(*key) if key else None, ranges=_ranges(args.range, generator.encoding),
-                    most_notes=args.max_notes)
+    rules = replace(
+        LIMITS,
+        pitch_classes=scale(*key) if key else None,
+        ranges=_ranges(args.range, generator.encoding),
+        most_notes=args.max_notes,
+    )
     line = read_line(args.keep, generator.encoding, args.keep_part)[0] if args.keep else None
     generator.grammar(rules, line)  # refuses what nothing can keep to
     return {"rules": rules, "cadence": args.cadence, "key": key, "line": line}
@@ -331,7 +525,9 @@ def _ranges(told, encoding):
         part, _, pitches = one.rpartition(":")
         low, dash, high = pitches.partition("-")
         if not dash or part not in ("", *encoding.prefixes):
-            raise BadSetting(f"--range {one}: neither LOW-HIGH nor PART:LOW-HIGH with a part of {', '.join(encoding.prefixes)}")
+            raise BadSetting(
+                f"--range {one}: neither LOW-HIGH nor PART:LOW-HIGH with a part of {', '.join(encoding.prefixes)}"
+            )
         for i in [encoding.prefixes.index(part)] if part else parts:
             ranges[i] = parse_pitch(low), parse_pitch(high)
     return ranges
@@ -346,7 +542,9 @@ def _replay(args):
 
     try:
         run = LATER | json.loads(Path(args.replay).read_text(encoding="utf-8"))
-        settings = {name: getattr(args, name) for name in SETTINGS} | {"match": 0.0} | run["settings"]  # unknown to older runs, too
+        settings = (
+            {name: getattr(args, name) for name in SETTINGS} | {"match": 0.0} | run["settings"]
+        )  # unknown to older runs, too
         given = args.soundfont  # the earlier one may be gone, or another be wanted
         for name in REPLAYED:
             setattr(args, name, settings[name] if name in SETTINGS else run[name])
@@ -356,7 +554,9 @@ def _replay(args):
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e
     if args.search and run["searched"] != SEARCHED:
-        raise BadSetting(f"--replay {args.replay}: an earlier Clara searched otherwise; this one cannot make its pieces again")
+        raise BadSetting(
+            f"--replay {args.replay}: an earlier Clara searched otherwise; this one cannot make its pieces again"
+        )
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
     if args.match and run["matches"] != matches_hash(args.model):
@@ -370,8 +570,13 @@ def _record(args, settings):
     from clara.checkpoint import matches_hash, versions, weights_hash
 
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
-        "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)}, "weights": weights_hash(args.model), "matches": matches_hash(args.model),
-        "versions": versions(), "command": " ".join(sys.argv), "searched": SEARCHED}
+        "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)},
+        "weights": weights_hash(args.model),
+        "matches": matches_hash(args.model),
+        "versions": versions(),
+        "command": " ".join(sys.argv),
+        "searched": SEARCHED,
+    }
 
 
 if __name__ == "__main__":

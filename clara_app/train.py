@@ -33,32 +33,74 @@ def parser():
     data = p.add_argument_group("data").add_argument
     data("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled")
     data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/<encoding>-<grid>")
-    data("--mix-data", metavar="FOLDER", help="a prepared corpus, of which some pieces are mixed in, so that the net does not "
-         "forget it")
+    data(
+        "--mix-data",
+        metavar="FOLDER",
+        help="a prepared corpus, of which some pieces are mixed in, so that the net does not forget it",
+    )
     data("--mix-share", type=cli.within(0, 0.9), default=0.25, metavar="SHARE", help="of an epoch's words that are its")
     run = p.add_argument_group("run").add_argument
     run("--out", metavar="FOLDER", help="folder to write; new or empty, without it runs/<encoding>-<time>")
-    run("--resume", metavar="RUN", nargs="?", const=NEWEST, help="go on with this run folder, or with --out, or "
-        "with the newest under runs/; its own flags hold, --epochs and --patience may change")
+    run(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const=NEWEST,
+        help="go on with this run folder, or with --out, or "
+        "with the newest under runs/; its own flags hold, --epochs and --patience may change",
+    )
     run("--from-scratch", action="store_true", help="start from no weights")
-    run("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start, without it those of pretrained/<encoding>")
-    run("--light", action="store_true", help="leave the weights as they are and find a style for them: initial states and output "
-        "layer, a file of some hundred kilobytes for generate.py --style")
+    run(
+        "--pretrained",
+        metavar="MODEL",
+        help="run folder or shipped model; its weights are the start, without it those of pretrained/<encoding>",
+    )
+    run(
+        "--light",
+        action="store_true",
+        help="leave the weights as they are and find a style for them: initial states and output "
+        "layer, a file of some hundred kilobytes for generate.py --style",
+    )
     run("--device", default="auto", metavar="DEVICE", help="what computes; auto, cpu, cuda, cuda:1")
-    run("--precision", default="auto", type=lambda told: {"fp32": "float32"}.get(told, told), choices=["auto", "bf16", "float32"],
-        help="of the net's numbers; bf16 is for matrix products, and auto where they are faster")
+    run(
+        "--precision",
+        default="auto",
+        type=lambda told: {"fp32": "float32"}.get(told, told),
+        choices=["auto", "bf16", "float32"],
+        help="of the net's numbers; bf16 is for matrix products, and auto where they are faster",
+    )
     run("--threads", type=cli.at_least(1), metavar="N", help="CPU threads; without it all")
-    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; weights, order, keys and dropout")
+    run(
+        "--seed",
+        type=cli.at_least(0),
+        default=0,
+        metavar="N",
+        help="of what is left to chance; weights, order, keys and dropout",
+    )
     cli.add_json(run)
     fit = p.add_argument_group("training").add_argument
-    fit("--epochs", type=cli.at_least(1), default=24, metavar="N",
-        help="passes over the music; each in another key, so that twelve see every key once")
+    fit(
+        "--epochs",
+        type=cli.at_least(1),
+        default=24,
+        metavar="N",
+        help="passes over the music; each in another key, so that twelve see every key once",
+    )
     fit("--patience", type=cli.at_least(1), default=8, metavar="N", help="epochs without progress before it stops")
-    fit("--lr", type=cli.above(0), metavar="X",
-        help="highest rate; 1e-3 to 8e-3, without it 3e-3 fresh, 1e-3 to fine-tune")
+    fit(
+        "--lr",
+        type=cli.above(0),
+        metavar="X",
+        help="highest rate; 1e-3 to 8e-3, without it 3e-3 fresh, 1e-3 to fine-tune",
+    )
     fit("--schedule", default="one_cycle", choices=["one_cycle", "flat_cos"], help="of the rate")
-    fit("--bs", type=cli.at_least(1), metavar="N", help="how many are read side by side; streams, 4 to 256, without it 64, and fewer for little "
-        "music, so that an epoch takes some fifty steps")
+    fit(
+        "--bs",
+        type=cli.at_least(1),
+        metavar="N",
+        help="how many are read side by side; streams, 4 to 256, without it 64, and fewer for little "
+        "music, so that an epoch takes some fifty steps",
+    )
     fit("--bptt", type=cli.at_least(2), default=200, metavar="N", help="words between updates")
     fit("--wd", type=cli.at_least(0, float), default=0.01, metavar="X", help="weight decay")
     fit("--moms", type=cli.within(0, 0.9999), nargs=2, default=[0.7, 0.99], metavar="X", help="Adam's averages")
@@ -66,18 +108,38 @@ def parser():
     fit("--beta", type=cli.at_least(0, float), default=1.0, metavar="X", help="the same over time (TAR)")
     fit("--clip", type=cli.above(0), default=0.25, metavar="X", help="largest norm of the gradient")
     look = p.add_argument_group("looking at it").add_argument
-    look("--tensorboard", action="store_true", help="also write tensorboard/ into the run folder; needs the package tensorboard")
-    look("--find-lr", action="store_true", help="try rising rates, name one, draw lr_find.png into the run folder, and train nothing")
-    net = p.add_argument_group("net", "Fine-tuning keeps the sizes of its start; without a flag the architecture decides: "
-                               "awd_lstm 400/600/4, lstm 128/128/2, wavenet 256/192/10.").add_argument
-    net("--arch", default="awd_lstm", choices=["awd_lstm", "lstm", "wavenet"], help="kind of net; AWD-LSTM, a plain LSTM, or "
-        "dilated causal convolutions")
+    look(
+        "--tensorboard",
+        action="store_true",
+        help="also write tensorboard/ into the run folder; needs the package tensorboard",
+    )
+    look(
+        "--find-lr",
+        action="store_true",
+        help="try rising rates, name one, draw lr_find.png into the run folder, and train nothing",
+    )
+    net = p.add_argument_group(
+        "net",
+        "Fine-tuning keeps the sizes of its start; without a flag the architecture decides: "
+        "awd_lstm 400/600/4, lstm 128/128/2, wavenet 256/192/10.",
+    ).add_argument
+    net(
+        "--arch",
+        default="awd_lstm",
+        choices=["awd_lstm", "lstm", "wavenet"],
+        help="kind of net; AWD-LSTM, a plain LSTM, or dilated causal convolutions",
+    )
     net("--emb-sz", type=cli.at_least(1), metavar="N", help="width of the embedding")
     net("--n-hid", type=cli.at_least(1), metavar="N", help="LSTM units, or channels")
     net("--n-layers", type=cli.at_least(1), metavar="N", help="LSTM layers, or convolutions")
     net("--drop-mult", type=cli.within(0, 3), default=1.0, metavar="X", help="scales all dropouts; 0.2 to 1")
-    for name, told in (("input", "the first layer's input"), ("hidden", "between layers"), ("output", "before the output"),
-                       ("embed", "whole words; of awd_lstm"), ("weight", "recurrent weights; of awd_lstm")):
+    for name, told in (
+        ("input", "the first layer's input"),
+        ("hidden", "between layers"),
+        ("output", "before the output"),
+        ("embed", "whole words; of awd_lstm"),
+        ("weight", "recurrent weights; of awd_lstm"),
+    ):
         net(f"--{name}-p", type=cli.within(0, 0.99), metavar="P", help=f"dropout, {told}")
     return p
 
@@ -118,7 +180,9 @@ def _run(args, argv, answer):
     shipped = ROOT / args["encoding"]
     if not args["pretrained"] and shipped.is_dir():
         args["pretrained"] = os.path.relpath(shipped)
-    args["out"] = world.agreed(args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}")
+    args["out"] = world.agreed(
+        args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
     try:
         if args.get("light"):
             answer |= _light(args, world)
@@ -178,8 +242,9 @@ def _prepared(data, encoding):
     pieces = expand([source])
     out = Path("data", f"{folder.resolve().name}-{encoding}-{grid}") if data else folder
     print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
-    manifest, interrupted = encode_corpus(pieces, out, {"encoding": encoding}, about=f"Music from {source}.",
-                                          workers=os.cpu_count())
+    manifest, interrupted = encode_corpus(
+        pieces, out, {"encoding": encoding}, about=f"Music from {source}.", workers=os.cpu_count()
+    )
     report(manifest, out)
     if interrupted:
         raise KeyboardInterrupt

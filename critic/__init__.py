@@ -4,9 +4,6 @@
 """
 
 
-
-
-
 def __getattr__(name):
     """The classifiers, whose heavy imports wait until one is asked for: the command lines in here answer --help at once."""
     if name not in ("ComposerClassifier", "Critic"):
@@ -14,5 +11,3 @@ def __getattr__(name):
     from critic import classifier
 
     return getattr(classifier, name)
-
-

@@ -92,7 +92,9 @@ class Classifier:
 
     def _take_weights(self):
         """Of a net without an encoder."""
-        self.net.load_state_dict({k.removeprefix("head."): v.float() if v.is_floating_point() else v for k, v in self.tensors.items()})
+        self.net.load_state_dict(
+            {k.removeprefix("head."): v.float() if v.is_floating_point() else v for k, v in self.tensors.items()}
+        )
         self.net.eval().requires_grad_(False)
 
     @classmethod
@@ -108,7 +110,9 @@ class Classifier:
         config = _config(folder)
         try:
             if config["classifier"] != FORMAT:
-                raise CheckpointMismatch(f"{folder / CONFIG}: format {config['classifier']!r}, this version of Clara reads {FORMAT}")
+                raise CheckpointMismatch(
+                    f"{folder / CONFIG}: format {config['classifier']!r}, this version of Clara reads {FORMAT}"
+                )
             found = (cls._load_blend if config["kind"] == BLEND else cls._load_one)(folder, config)
         except (ValueError, SafetensorError, BadSetting, KeyError, TypeError, RuntimeError) as e:
             raise CheckpointMismatch(f"{folder}: a broken {CONFIG} or {WEIGHTS} ({type(e).__name__} {e})") from e
@@ -122,10 +126,23 @@ class Classifier:
         if "encoder" in config:
             tensors |= _encoder(folder, **config["encoder"])
         if config["kind"] not in READ_NOTES and len(vocab) != len(tensors["embedding.weight"]):
-            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}")
-        return cls(config["arch"], config["sizes"], encodings.make(config["encoding"]), vocab, tensors, config["classes"],
-                   config["window_quarters"], config["temperature"], config["kind"], _info(config),
-                   encoder=(folder / config["encoder"]["model"]).resolve() if "encoder" in config else None, around=config.get("around", 0))
+            raise CheckpointMismatch(
+                f"{folder}: {WEIGHTS} is made for {len(tensors['embedding.weight'])} words, {VOCAB} holds {len(vocab)}"
+            )
+        return cls(
+            config["arch"],
+            config["sizes"],
+            encodings.make(config["encoding"]),
+            vocab,
+            tensors,
+            config["classes"],
+            config["window_quarters"],
+            config["temperature"],
+            config["kind"],
+            _info(config),
+            encoder=(folder / config["encoder"]["model"]).resolve() if "encoder" in config else None,
+            around=config.get("around", 0),
+        )
 
     @classmethod
     def _load_blend(cls, folder, config):
@@ -149,10 +166,28 @@ class Classifier:
             raise BadSetting("a blend of no voices says nothing")
         first = voices[0][0]
         for voice, _ in voices:
-            if (voice.encoding.settings, voice.classes, voice.window_quarters) != (first.encoding.settings, first.classes, first.window_quarters) \
-                    or voice.kind not in READ_NOTES and voice.vocab.words != first.vocab.words:
-                raise BadSetting("voices that differ in their text, classes or windows cannot be blended; those that read text come first")
-        return cls(BLEND, {}, first.encoding, first.vocab, {}, first.classes, first.window_quarters, 1.0, BLEND, info or {}, voices)
+            if (
+                (voice.encoding.settings, voice.classes, voice.window_quarters)
+                != (first.encoding.settings, first.classes, first.window_quarters)
+                or voice.kind not in READ_NOTES
+                and voice.vocab.words != first.vocab.words
+            ):
+                raise BadSetting(
+                    "voices that differ in their text, classes or windows cannot be blended; those that read text come first"
+                )
+        return cls(
+            BLEND,
+            {},
+            first.encoding,
+            first.vocab,
+            {},
+            first.classes,
+            first.window_quarters,
+            1.0,
+            BLEND,
+            info or {},
+            voices,
+        )
 
     def _check(self, folder):
         """Raise CheckpointMismatch if this is another kind of classifier."""
@@ -175,12 +210,30 @@ class Classifier:
             self._save_blend(folder)
             return
         encoder = encoder or self.encoder
-        stored = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in self.tensors.items()
-                  if k != "output.bias" and (encoder is None or k.startswith("head."))}
-        shared = {"encoder": {"model": Path(os.path.relpath(encoder, folder)).as_posix(), "weights": weights_hash(encoder)}} if encoder else {}
-        config = {"classifier": FORMAT, "arch": self.arch, "sizes": self.sizes, "encoding": self.encoding.settings,
-                  "classes": self.classes, "window_quarters": self.window_quarters, "temperature": self.temperature, "kind": self.kind,
-                  **({"around": self.around} if self.around else {}), "n_parameters": sum(v.numel() for k, v in self.tensors.items() if k != "output.bias"), **shared, **self.info}
+        stored = {
+            k: (v.half() if v.is_floating_point() else v).contiguous()
+            for k, v in self.tensors.items()
+            if k != "output.bias" and (encoder is None or k.startswith("head."))
+        }
+        shared = (
+            {"encoder": {"model": Path(os.path.relpath(encoder, folder)).as_posix(), "weights": weights_hash(encoder)}}
+            if encoder
+            else {}
+        )
+        config = {
+            "classifier": FORMAT,
+            "arch": self.arch,
+            "sizes": self.sizes,
+            "encoding": self.encoding.settings,
+            "classes": self.classes,
+            "window_quarters": self.window_quarters,
+            "temperature": self.temperature,
+            "kind": self.kind,
+            **({"around": self.around} if self.around else {}),
+            "n_parameters": sum(v.numel() for k, v in self.tensors.items() if k != "output.bias"),
+            **shared,
+            **self.info,
+        }
         self.vocab.save(folder / VOCAB)
         write_whole(folder / WEIGHTS, save(stored))
         write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
@@ -189,9 +242,15 @@ class Classifier:
         names = [f"{i}-{voice.kind}" for i, (voice, _) in enumerate(self.voices, start=1)]
         for name, (voice, _) in zip(names, self.voices):
             voice.save(folder / name)
-        config = {"classifier": FORMAT, "kind": BLEND, "encoding": self.encoding.settings, "classes": self.classes,
-                  "window_quarters": self.window_quarters,
-                  "voices": [{"folder": name, "weight": weight} for name, (_, weight) in zip(names, self.voices)], **self.info}
+        config = {
+            "classifier": FORMAT,
+            "kind": BLEND,
+            "encoding": self.encoding.settings,
+            "classes": self.classes,
+            "window_quarters": self.window_quarters,
+            "voices": [{"folder": name, "weight": weight} for name, (_, weight) in zip(names, self.voices)],
+            **self.info,
+        }
         write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
     def curves(self, pieces):
@@ -222,7 +281,11 @@ class Classifier:
         curves = [[None] * len(pieces) for _ in voices]
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                judged = [(told, rows, pool.submit(voice._judge, batch)) for voice, told in zip(voices, curves) for rows, batch in voice._batches(pieces)]
+                judged = [
+                    (told, rows, pool.submit(voice._judge, batch))
+                    for voice, told in zip(voices, curves)
+                    for rows, batch in voice._batches(pieces)
+                ]
                 for told, rows, found in judged:
                     for i, curve in zip(rows, found.result()):
                         told[i] = curve
@@ -230,7 +293,10 @@ class Classifier:
             torch.set_num_threads(threads)
         if self.kind != BLEND:
             return curves[0]
-        return [normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices))) for each in zip(*curves)]
+        return [
+            normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices)))
+            for each in zip(*curves)
+        ]
 
     def _batches(self, pieces):
         """Pieces as the net reads them, some of about one length at a time, long ones first: yields (indices, list)."""
@@ -238,8 +304,8 @@ class Classifier:
         ready = [reading.prepare(words) for words in pieces]
         by_length = sorted(range(len(ready)), key=lambda i: reading.size(ready[i]))
         while by_length:
-            rows = by_length[-max(1, reading.together // reading.size(ready[by_length[-1]])):]
-            del by_length[-len(rows):]
+            rows = by_length[-max(1, reading.together // reading.size(ready[by_length[-1]])) :]
+            del by_length[-len(rows) :]
             yield rows, [ready[i] for i in rows]
 
     @torch.inference_mode()
@@ -273,7 +339,9 @@ class Classifier:
 def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind="tuned", around=0):
     """A Critic or a ComposerClassifier, by its classes; sizes may name dropouts, which are over."""
     sizes = {k: v for k, v in sizes.items() if not k.endswith("_p")}
-    return (Critic if HUMAN in classes else ComposerClassifier)(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind, around=around)
+    return (Critic if HUMAN in classes else ComposerClassifier)(
+        arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, kind, around=around
+    )
 
 
 def normalised(told):
@@ -304,7 +372,9 @@ def _info(config):
 def _encoder(folder, model, weights):
     """The weights that a classifier shares with a language model; raises CheckpointMismatch where they are not the same any more."""
     if not (folder / model / WEIGHTS).is_file() or weights_hash(folder / model) != weights:
-        raise CheckpointMismatch(f"{folder}: its encoder is that of {model}, with weights {weights}, which are not there")
+        raise CheckpointMismatch(
+            f"{folder}: its encoder is that of {model}, with weights {weights}, which are not there"
+        )
     return {k: v for k, v in load((folder / model / WEIGHTS).read_bytes()).items() if k != "output.bias"}
 
 

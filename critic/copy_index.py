@@ -49,7 +49,7 @@ def _hashes(row):
     """Of each GRAM moves in succession, uint64 (n - GRAM + 1,)."""
     h = np.zeros(max(0, len(row) - GRAM + 1), dtype=np.uint64)
     for i in range(GRAM):
-        h = (h + row[i:i + len(h)].astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        h = (h + row[i : i + len(h)].astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         h ^= h >> np.uint64(29)
     return h
 
@@ -68,7 +68,9 @@ class NoteIndex:
         self.begin = np.cumsum([0, *map(len, rows)])
         self.row = np.concatenate([*rows, np.zeros(0, dtype=np.uint16)])
         hashes = [_hashes(r) for r in rows]
-        place = np.concatenate([np.arange(len(h)) + b for h, b in zip(hashes, self.begin)] or [np.zeros(0, dtype=np.int64)])
+        place = np.concatenate(
+            [np.arange(len(h)) + b for h, b in zip(hashes, self.begin)] or [np.zeros(0, dtype=np.int64)]
+        )
         hashes = np.concatenate([*hashes, np.zeros(0, dtype=np.uint64)])
         order = np.argsort(hashes, kind="stable")
         self.hashes, self.place = hashes[order], place[order]
@@ -82,8 +84,13 @@ class NoteIndex:
     def save(self, path):
         """Write it, compressed; raises CannotWrite."""
         file = BytesIO()
-        np.savez_compressed(file, up=(self.row >> 8).astype(np.uint8), gap=self.row.astype(np.uint8),
-                            length=np.diff(self.begin).astype(np.int32), names=np.array("\n".join(self.names)))
+        np.savez_compressed(
+            file,
+            up=(self.row >> 8).astype(np.uint8),
+            gap=self.row.astype(np.uint8),
+            length=np.diff(self.begin).astype(np.int32),
+            names=np.array("\n".join(self.names)),
+        )
         write_whole(path, file.getvalue())
 
     @classmethod
@@ -109,7 +116,7 @@ class NoteIndex:
         low, high = np.searchsorted(self.hashes, hashes, "left"), np.searchsorted(self.hashes, hashes, "right")
         best, found, upto = 0, None, np.zeros(0, dtype=np.int64)
         for i in range(len(hashes)):
-            places = self.place[low[i]:min(high[i], low[i] + MOST_PLACES)]
+            places = self.place[low[i] : min(high[i], low[i] + MOST_PLACES)]
             for place in places[~np.isin(places, upto)]:  # those that no run already reaches
                 length = self._follow(row[i:], place)
                 if length > best:
@@ -124,5 +131,5 @@ class NoteIndex:
         """How many moves of a row are those of the corpus from a place on, within one piece."""
         end = self.begin[np.searchsorted(self.begin, place, "right")]
         n = min(len(row), end - place)
-        differs = (row[:n] != self.row[place:place + n]).nonzero()[0]
+        differs = (row[:n] != self.row[place : place + n]).nonzero()[0]
         return int(differs[0]) if len(differs) else int(n)

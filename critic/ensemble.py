@@ -56,7 +56,14 @@ def blend(voices, table, split="valid", even=False, least=0.0):
         logp = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         apart = told[:, np.arange(len(labels)), labels] - (np.exp(logp)[None] * told).sum(2)
         return -(weight * logp[np.arange(len(labels)), labels]).sum(), -(apart * weight).sum(1)
-    found = minimize(cost, np.full(len(told), max(least, 1 / len(voices))), jac=True, method="L-BFGS-B", bounds=[(least, None)] * len(told))
+
+    found = minimize(
+        cost,
+        np.full(len(told), max(least, 1 / len(voices))),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(least, None)] * len(told),
+    )
     weights = np.broadcast_to(found.x, len(voices))
     return type(voices[0]).blended([(voice, round(float(w), 4)) for voice, w in zip(voices, weights)])
 
@@ -66,11 +73,21 @@ def parser():
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
     music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
-    music("--excerpts", required=True, metavar="EXCERPTS", help="folder that critic.excerpts wrote; its valid split weighs")
+    music(
+        "--excerpts",
+        required=True,
+        metavar="EXCERPTS",
+        help="folder that critic.excerpts wrote; its valid split weighs",
+    )
     how = p.add_argument_group("weights").add_mutually_exclusive_group().add_argument
     how("--even", action="store_true", help="all voices have one weight")
     how("--least", type=cli.at_least(0, float), default=0.0, metavar="X", help="that a voice weighs at least")
-    music("--most", type=cli.at_least(2), metavar="N", help="of the excerpts of a split; to weigh by and to tell figures of, without it all")
+    music(
+        "--most",
+        type=cli.at_least(2),
+        metavar="N",
+        help="of the excerpts of a split; to weigh by and to tell figures of, without it all",
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; for the nets")
@@ -99,14 +116,26 @@ def main(argv=None):
     kind = Critic if HUMAN in set(table["label"]) else ComposerClassifier
     voices, began = [kind.load(folder) for folder in args.voices], time.perf_counter()
     out, blended = new_folder(args.out), blend(voices, table, even=args.even, least=args.least)
-    blended.info = {"training": {"arguments": vars(args), "command": " ".join(["python", "-m", "critic.ensemble", *map(str, sys.argv[1:])]),
-                                 "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")}, "date": time.strftime("%Y-%m-%d"),
-                                 "minutes": round((time.perf_counter() - began) / 60, 1)},
-                    "versions": versions(), "figures": {s: figures(blended, table, s) for s in ("valid", "test")}}
+    blended.info = {
+        "training": {
+            "arguments": vars(args),
+            "command": " ".join(["python", "-m", "critic.ensemble", *map(str, sys.argv[1:])]),
+            "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")},
+            "date": time.strftime("%Y-%m-%d"),
+            "minutes": round((time.perf_counter() - began) / 60, 1),
+        },
+        "versions": versions(),
+        "figures": {s: figures(blended, table, s) for s in ("valid", "test")},
+    }
     blended.save(Path(out))
     write_whole(Path(out) / CARD, classifier_card(blended))
     print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.voices, blended.voices)))
-    print("; ".join(f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items()) for split, told in blended.info["figures"].items()))
+    print(
+        "; ".join(
+            f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
+            for split, told in blended.info["figures"].items()
+        )
+    )
     return 0
 
 

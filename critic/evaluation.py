@@ -24,7 +24,10 @@ def figures(classifier, table, split="test"):
     if isinstance(classifier, Critic):
         odds = told[:, classifier.classes.index(HUMAN)] - told[:, classifier.classes.index(GENERATED)]
         human = table["label"].to_numpy() == HUMAN
-        return {"auc": round(auc(odds[human], odds[~human]), 4), "accuracy": round(float((told.argmax(1) == truth).mean()), 4)}
+        return {
+            "auc": round(auc(odds[human], odds[~human]), 4),
+            "accuracy": round(float((told.argmax(1) == truth).mean()), 4),
+        }
     return by_excerpt_and_piece(told, truth, table["piece"])
 
 
@@ -32,7 +35,11 @@ def by_excerpt_and_piece(told, truth, piece):
     """`accuracies` of excerpts, and of pieces, which are judged by the mean of theirs: log-probabilities (n, n_classes), classes (n,) and pieces (n,) of excerpts."""
     _, first, of = np.unique(piece, return_index=True, return_inverse=True)
     whole = mean_of(told, of)
-    return {f"{what}_{k}": v for what, found in (("excerpt", accuracies(told, truth)), ("piece", accuracies(whole, truth[first]))) for k, v in found.items()}
+    return {
+        f"{what}_{k}": v
+        for what, found in (("excerpt", accuracies(told, truth)), ("piece", accuracies(whole, truth[first])))
+        for k, v in found.items()
+    }
 
 
 def mean_of(told, of):
@@ -48,10 +55,13 @@ def auc(above, below):
     values = np.r_[above, below]
     _, back, many = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.bincount(back, weights=ranks)[back] / many[back] + 1
-    return float((ranks[:len(above)].sum() - len(above) * (len(above) + 1) / 2) / (len(above) * len(below)))
+    return float((ranks[: len(above)].sum() - len(above) * (len(above) + 1) / 2) / (len(above) * len(below)))
 
 
 def accuracies(told, truth):
     """Share of rows whose likeliest class is right, plain and as the mean over classes."""
     right = told.argmax(1) == truth
-    return {"accuracy": round(float(right.mean()), 4), "balanced_accuracy": round(float(np.mean([right[truth == c].mean() for c in np.unique(truth)])), 4)}
+    return {
+        "accuracy": round(float(right.mean()), 4),
+        "balanced_accuracy": round(float(np.mean([right[truth == c].mean() for c in np.unique(truth)])), 4),
+    }

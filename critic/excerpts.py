@@ -29,24 +29,6 @@ python -m critic.excerpts data/mine --composers 12 --more data/songs --out runs/
 """
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
@@ -55,14 +37,42 @@ def parser():
     music("-n", type=cli.at_least(8), default=3000, metavar="N", help="how many; training excerpts of each class")
     music("--quarters", type=cli.at_least(8), default=32, metavar="X", help="length in quarter notes; of an excerpt")
     kind = p.add_argument_group("what is to be told apart").add_mutually_exclusive_group(required=True).add_argument
-    kind("--models", nargs="+", metavar="MODEL", help="run folders or shipped models; they compose what is to be told from human music, each its share")
+    kind(
+        "--models",
+        nargs="+",
+        metavar="MODEL",
+        help="run folders or shipped models; they compose what is to be told from human music, each its share",
+    )
     kind("--composers", type=cli.at_least(2), metavar="N", help="the composers of most works, so many of them")
-    music("--more", nargs="+", default=[], metavar="CORPUS", help="other music of the same composers, of the same encoding; with --composers, for critic.train --frozen to learn from and never to judge by")
+    music(
+        "--more",
+        nargs="+",
+        default=[],
+        metavar="CORPUS",
+        help="other music of the same composers, of the same encoding; with --composers, for critic.train --frozen to learn from and never to judge by",
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
-    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance; places, prompts, settings and notes, but not of which works are held out")
-    run("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="processes; each composes for prompts of its own")
-    run("--device", default="cpu", metavar="DEVICE", help="what computes; auto, cpu, cuda, cuda:1, for composing; without it cpu")
+    run(
+        "--seed",
+        type=cli.at_least(0),
+        default=0,
+        metavar="N",
+        help="of what is left to chance; places, prompts, settings and notes, but not of which works are held out",
+    )
+    run(
+        "--workers",
+        type=cli.at_least(1),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; each composes for prompts of its own",
+    )
+    run(
+        "--device",
+        default="cpu",
+        metavar="DEVICE",
+        help="what computes; auto, cpu, cuda, cuda:1, for composing; without it cpu",
+    )
     return p
 
 
@@ -88,10 +98,23 @@ def main(argv=None):
         n = {"train": args.n, "other": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
         prompts = sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values())
         with tqdm(total=prompts, unit=" prompts", disable=None, desc="composing", leave=False) as bar:
-            table = human_and_generated(args.models, corpus, n, args.quarters, args.seed, args.workers, str(device), bar.update)
+            table = human_and_generated(
+                args.models, corpus, n, args.quarters, args.seed, args.workers, str(device), bar.update
+            )
     write_whole(out / EXCERPTS, table.to_csv(index=False))
-    write_whole(out / SETTINGS, json.dumps(vars(args) | {"encoding": corpus.encoding.settings, "fingerprint": corpus.fingerprint,
-                                                        "about": " To learn from, and never judged: ".join(c.about for c in (corpus, *more))}, indent=1) + "\n")
+    write_whole(
+        out / SETTINGS,
+        json.dumps(
+            vars(args)
+            | {
+                "encoding": corpus.encoding.settings,
+                "fingerprint": corpus.fingerprint,
+                "about": " To learn from, and never judged: ".join(c.about for c in (corpus, *more)),
+            },
+            indent=1,
+        )
+        + "\n",
+    )
     print(table.groupby(["split", "label"]).size().unstack().to_string())
     return 0
 

@@ -72,15 +72,18 @@ def judged(paths, scores, on_pieces=None):
     if not fine:
         return [], bad
     each, total = told
-    return [{"rank": n, "file": str(paths[fine[i]]), "total": round(float(total[i]), DIGITS)} |
-            {name: round(float(s[i]), DIGITS) for name, s in each.items()} for n, i in enumerate(in_order(total), start=1)], bad
+    return [
+        {"rank": n, "file": str(paths[fine[i]]), "total": round(float(total[i]), DIGITS)}
+        | {name: round(float(s[i]), DIGITS) for name, s in each.items()}
+        for n, i in enumerate(in_order(total), start=1)
+    ], bad
 
 
 def _scored(pieces, scores, n, on_pieces):
     """((each, total) or None, indices of what could be judged, [(index, why not)]): n at a time, singly where that fails."""
     parts, fine, bad = [], [], []
     for first in range(0, len(pieces), n):
-        some = pieces[first:first + n]
+        some = pieces[first : first + n]
         told, at, why = _together(some, scores) or _one_by_one(some, scores)
         parts += told
         fine += [first + i for i in at]
@@ -89,7 +92,14 @@ def _scored(pieces, scores, n, on_pieces):
             on_pieces(len(some))
     if not parts:
         return None, [], bad
-    return ({name: np.concatenate([e[name] for e, _ in parts]) for name in parts[0][0]}, np.concatenate([t for _, t in parts])), fine, bad
+    return (
+        (
+            {name: np.concatenate([e[name] for e, _ in parts]) for name in parts[0][0]},
+            np.concatenate([t for _, t in parts]),
+        ),
+        fine,
+        bad,
+    )
 
 
 def _together(pieces, scores):
@@ -123,11 +133,28 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("pieces", nargs="+", metavar="FILE_OR_FOLDER", help="MIDI files, scores and texts, and folders of them")
     judge = p.add_argument_group("judgement").add_argument
-    judge("--by", default=BY, metavar="SCORES", help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, or a sum "
-          "as critic + 0.1 copied")
-    judge("--critic", metavar="FOLDER", help="another critic than the one that comes with Clara, as critic.train leaves it")
-    judge("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are shown, and copied to --out")
-    judge("--encoding", default="notewise", choices=["notewise", "chordwise"], help="how music is spelled; for the judges")
+    judge(
+        "--by",
+        default=BY,
+        metavar="SCORES",
+        help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, or a sum "
+        "as critic + 0.1 copied",
+    )
+    judge(
+        "--critic",
+        metavar="FOLDER",
+        help="another critic than the one that comes with Clara, as critic.train leaves it",
+    )
+    judge(
+        "--top",
+        type=cli.at_least(1),
+        default=8,
+        metavar="N",
+        help="how many are the best; they are shown, and copied to --out",
+    )
+    judge(
+        "--encoding", default="notewise", choices=["notewise", "chordwise"], help="how music is spelled; for the judges"
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", metavar="FOLDER", help="folder to write; new or empty, without it ranking.csv goes beside the pieces")
     run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="CPU threads; for the nets")
@@ -172,14 +199,19 @@ def _run(args, answer):
     folder = new_folder(args.out) if args.out else Path(args.pieces[0]) if Path(args.pieces[0]).is_dir() else Path()
     write_whole(folder / "ranking.csv", table.to_csv(index=False))
     if args.out:
-        for row in rows[:args.top]:
+        for row in rows[: args.top]:
             shutil.copy(row["file"], folder / f"{row['rank']:02d}-{Path(row['file']).name}")
     print(table.head(args.top).to_string(index=False))
     variety = _variety([r["file"] for r in rows], judges)
     if variety:
         print(f"inception score of all {len(rows)}: {variety:.2f} of at most {len(judges.composers.classes)}")
-    answer |= {"folder": folder, "ranking": folder / "ranking.csv", "pieces": rows, "inception_score": variety,
-               "left_out": [{"file": path, "reason": why} for path, why in bad]}
+    answer |= {
+        "folder": folder,
+        "ranking": folder / "ranking.csv",
+        "pieces": rows,
+        "inception_score": variety,
+        "left_out": [{"file": path, "reason": why} for path, why in bad],
+    }
     return 0
 
 
@@ -191,8 +223,11 @@ def _variety(files, judges):
 
     if len(files) < 2 or not (judges.folder / f"composer-{judges.encoding}").is_dir():
         return None
-    some = [files[i:i + FILES] for i in range(0, len(files), FILES)]
-    found = [judges.composers.log_probabilities(s) for s in tqdm(some, unit=" batches", disable=None, desc="whom they are like", leave=False)]
+    some = [files[i : i + FILES] for i in range(0, len(files), FILES)]
+    found = [
+        judges.composers.log_probabilities(s)
+        for s in tqdm(some, unit=" batches", disable=None, desc="whom they are like", leave=False)
+    ]
     return inception_score(np.concatenate(found))
 
 

@@ -184,8 +184,15 @@ class Silence(Counted):
         return 0.0 - empty_beat_rate(notes)  # none is 0, not -0
 
 
-SCORES = {"critic": CriticScore, "composer": ComposerScore, "novelty": Novelty, "likelihood": Likelihood, "copied": Copied, "fullness": Fullness,
-          "silence": Silence}
+SCORES = {
+    "critic": CriticScore,
+    "composer": ComposerScore,
+    "novelty": Novelty,
+    "likelihood": Likelihood,
+    "copied": Copied,
+    "fullness": Fullness,
+    "silence": Silence,
+}
 
 
 def weighted(told, judges):
@@ -209,7 +216,9 @@ def weighted(told, judges):
     while at < len(told):
         term = TERM.match(told, at)
         if not term or at and not term[1]:
-            raise BadSetting(f"--by {told!r}: no sum of scores from the {at + 1}th letter on, such as critic + 0.5 novelty")
+            raise BadSetting(
+                f"--by {told!r}: no sum of scores from the {at + 1}th letter on, such as critic + 0.5 novelty"
+            )
         at, weight = term.end(), float(term[2] or 1) * (-1 if term[1] == "-" else 1)
         terms.append((term[3], weight, _score(term[3], judges)))
     if not terms:
@@ -218,6 +227,7 @@ def weighted(told, judges):
     def scores(pieces):
         each = {name: score(pieces) for name, _, score in terms}
         return each, sum(np.float32(weight) * each[name] for name, weight, _ in terms).astype(np.float32)
+
     return scores
 
 

@@ -72,7 +72,7 @@ def expand(sources, exclude=()):
 def _found(source):
     """(name, composer, path) of each piece of one source, sorted."""
     if source.startswith(MUSIC21):
-        composer = source[len(MUSIC21):]
+        composer = source[len(MUSIC21) :]
         return [(f"{composer}/{p.stem}", composer, p) for p in map(Path, corpus_paths(composer))]
     root = Path(source)
     if root.is_file():
@@ -81,8 +81,7 @@ def _found(source):
         raise NoData(f"{source}: no such file or folder")
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
-        raise NoData(f"{source}: no music in this folder ({', '.join(SUFFIXES)} are looked for, "
-                     "at any depth)")
+        raise NoData(f"{source}: no music in this folder ({', '.join(SUFFIXES)} are looked for, at any depth)")
     return [_named(path, root) for path in files]
 
 

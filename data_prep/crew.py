@@ -138,8 +138,7 @@ class Crew:
         ours, theirs = self.context.Pipe()
         forked = self.context.get_start_method() == "fork"
         inherited = [ours, *(w.pipe for w in self.workers)] if forked else []
-        process = self.context.Process(target=_serve, args=(theirs, inherited, self.task, self.memory_mb),
-                                       daemon=True)
+        process = self.context.Process(target=_serve, args=(theirs, inherited, self.task, self.memory_mb), daemon=True)
         process.start()
         theirs.close()  # so that the worker's end is the worker's alone, and its death is heard
         self.workers.append(_Worker(process, ours, time.monotonic() + START_SECONDS + self.timeout_seconds))

@@ -31,31 +31,76 @@ def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
-    music("sources", nargs="+", metavar="SOURCE", help="folder of music (first folder level: composer), a file, or music21:bach")
+    music(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="folder of music (first folder level: composer), a file, or music21:bach",
+    )
     music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
-    music("--solo-track", metavar="TRACK", help="chamber: the solo's track, by its name or its number among the tracks with notes; "
-          "without it by programs and names")
+    music(
+        "--solo-track",
+        metavar="TRACK",
+        help="chamber: the solo's track, by its name or its number among the tracks with notes; "
+        "without it by programs and names",
+    )
     music("--sustain", action="store_true", help="lengthen notes under the sustain pedal")
-    music("--max-grid-error", type=cli.within(0, 1), metavar="SHARE", help="refuse pieces with more of their onsets off the grid; performed music "
-          "has 0.45 and more")
+    music(
+        "--max-grid-error",
+        type=cli.within(0, 1),
+        metavar="SHARE",
+        help="refuse pieces with more of their onsets off the grid; performed music has 0.45 and more",
+    )
     text = p.add_argument_group("text").add_argument
-    text("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled; chamber and quartet are notewise with a "
-         "part for each player")
-    text("--steps-per-quarter", type=cli.within(1, 96, int), metavar="N", help="the grid; 12 holds triplets and sixteenths, 4 sixteenths only, "
-         "without it the encoding's own")
+    text(
+        "--encoding",
+        default="notewise",
+        choices=list(ENCODINGS),
+        help="how music is spelled; chamber and quartet are notewise with a part for each player",
+    )
+    text(
+        "--steps-per-quarter",
+        type=cli.within(1, 96, int),
+        metavar="N",
+        help="the grid; 12 holds triplets and sixteenths, 4 sixteenths only, without it the encoding's own",
+    )
     text("--keys", type=int, default=88, choices=[88, 62, 38], help="range, piano keys")
     text("--holds", action="store_true", help="chordwise: also write the notes that go on sounding")
-    text("--max-vocab", type=cli.at_least(100), metavar="N", help="chordwise: words at most; the rarest chords become the nearest kept ones")
-    text("--to-key", choices=TONICS, metavar="KEY", help="move every piece to this major key, minor ones to its relative minor: "
-         + ", ".join(TONICS))
+    text(
+        "--max-vocab",
+        type=cli.at_least(100),
+        metavar="N",
+        help="chordwise: words at most; the rarest chords become the nearest kept ones",
+    )
+    text(
+        "--to-key",
+        choices=TONICS,
+        metavar="KEY",
+        help="move every piece to this major key, minor ones to its relative minor: " + ", ".join(TONICS),
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="folder to write; of an earlier run it is brought up to date")
-    run("--about", default="", metavar="TEXT", help="what this is and its licences, for the cards of models trained on it")
-    run("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="processes; each reads files of its own")
+    run(
+        "--about",
+        default="",
+        metavar="TEXT",
+        help="what this is and its licences, for the cards of models trained on it",
+    )
+    run(
+        "--workers",
+        type=cli.at_least(1),
+        default=os.cpu_count(),
+        metavar="N",
+        help="processes; each reads files of its own",
+    )
     run("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit for one file")
     run("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit for one file")
-    run("--cluster", metavar="ADDRESS", help="ray or ray://host:port: work on all CPUs of a Ray cluster; sources and --out must be on storage "
-        "that all its machines see alike")
+    run(
+        "--cluster",
+        metavar="ADDRESS",
+        help="ray or ray://host:port: work on all CPUs of a Ray cluster; sources and --out must be on storage "
+        "that all its machines see alike",
+    )
     cli.add_json(run)
     return p
 
@@ -78,18 +123,28 @@ def _run(args, answer):
     settings = _settings(args)
     with cli.waiting("looking for music"):
         pieces = corpora.expand(args.sources, args.exclude)
-    manifest, interrupted = encode_corpus(pieces, args.out, settings, reading=reading, max_vocab=args.max_vocab,
-                                          about=args.about, workers=args.workers, timeout_seconds=args.timeout,
-                                          memory_mb=args.memory, cluster=args.cluster)
+    manifest, interrupted = encode_corpus(
+        pieces,
+        args.out,
+        settings,
+        reading=reading,
+        max_vocab=args.max_vocab,
+        about=args.about,
+        workers=args.workers,
+        timeout_seconds=args.timeout,
+        memory_mb=args.memory,
+        cluster=args.cluster,
+    )
     report(manifest, args.out)
     answer |= {"folder": args.out, "interrupted": interrupted} | summed(manifest, args.out)
     if interrupted:
-        print(f"interrupted: {len(manifest)} of {len(pieces)} files done; run again for the rest",
-              file=sys.stderr)
+        print(f"interrupted: {len(manifest)} of {len(pieces)} files done; run again for the rest", file=sys.stderr)
         return cli.INTERRUPTED
     if not answer["accepted"]:
-        raise NoData(f"{', '.join(args.sources)}: not one of {len(manifest)} files was accepted; "
-                     f"{args.out}/manifest.csv says why")
+        raise NoData(
+            f"{', '.join(args.sources)}: not one of {len(manifest)} files was accepted; "
+            f"{args.out}/manifest.csv says why"
+        )
     return 0
 
 
@@ -102,9 +157,11 @@ def _settings(args):
         settings["steps_per_quarter"] = args.steps_per_quarter
     if args.holds:
         settings["holds"] = True
-    meant = {"holds": args.holds and args.encoding != "chordwise",
-             "max-vocab": args.max_vocab and not ENCODINGS[args.encoding].open_vocabulary,
-             "solo-track": args.solo_track and args.encoding != "chamber"}
+    meant = {
+        "holds": args.holds and args.encoding != "chordwise",
+        "max-vocab": args.max_vocab and not ENCODINGS[args.encoding].open_vocabulary,
+        "solo-track": args.solo_track and args.encoding != "chamber",
+    }
     for flag, wrong in meant.items():
         if wrong:
             raise BadSetting(f"--{flag} does not go with --encoding {args.encoding}")
@@ -223,8 +280,11 @@ def _encode_all(pieces, out, task, before, how):
     rows, interrupted = {}, False
     known = Fingerprints(out / FINGERPRINTS) if before else None
     jobs = ((piece, before.get(piece.name)) for piece in pieces)
-    with (write_fingerprints(out / FINGERPRINTS) as keep, contextlib.closing(work_through(jobs, task, **how)) as done,
-          tqdm(total=len(pieces), unit=" files", disable=None, desc="encoding") as bar):
+    with (
+        write_fingerprints(out / FINGERPRINTS) as keep,
+        contextlib.closing(work_through(jobs, task, **how)) as done,
+        tqdm(total=len(pieces), unit=" files", disable=None, desc="encoding") as bar,
+    ):
         try:
             for (piece, _), row, reason in done:
                 row = row or refusal(piece, reason)
@@ -258,10 +318,18 @@ def summed(manifest, out):
 
     taken, path = manifest[manifest["reason"] == ""], Path(out) / VOCABULARY
     reasons = Counter(r.split(":")[0] for r in manifest["reason"] if r)
-    return {"files": len(manifest), "accepted": len(taken), "notes": int(taken["notes"].sum()), "quarters": float(taken["quarters"].sum()),
-            "words": int(taken["words"].sum()), "works": int(taken["work"].nunique()),
-            "split": {side: int(n) for side, n in taken["split"].value_counts().items()}, "lost": {c: int(taken[c].sum()) for c in COUNTS},
-            "refused": dict(reasons), "vocabulary": len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None}
+    return {
+        "files": len(manifest),
+        "accepted": len(taken),
+        "notes": int(taken["notes"].sum()),
+        "quarters": float(taken["quarters"].sum()),
+        "words": int(taken["words"].sum()),
+        "works": int(taken["work"].nunique()),
+        "split": {side: int(n) for side, n in taken["split"].value_counts().items()},
+        "lost": {c: int(taken[c].sum()) for c in COUNTS},
+        "refused": dict(reasons),
+        "vocabulary": len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None,
+    }
 
 
 def report(manifest, out):
@@ -269,12 +337,17 @@ def report(manifest, out):
     from clara.data.corpus import COUNTS
 
     told, refused = summed(manifest, out), manifest[manifest["reason"] != ""]
-    print(f"{told['accepted']:,} pieces, {told['notes']:,} notes, {told['quarters']:,.0f} quarters, {told['words']:,} words in {out}")
+    print(
+        f"{told['accepted']:,} pieces, {told['notes']:,} notes, {told['quarters']:,.0f} quarters, {told['words']:,} words in {out}"
+    )
     if told["accepted"]:
         print("split: " + ", ".join(f"{side} {n}" for side, n in told["split"].items()) + f" ({told['works']:,} works)")
         print("notes " + ", ".join(f"{c} {n:,}" for c, n in told["lost"].items() if n or c in COUNTS[:3]))
     if told["vocabulary"] is not None:
-        print(f"vocabulary: {told['vocabulary']:,} words" + "; --max-vocab would keep the net small" * (told["vocabulary"] > LARGE_VOCABULARY))
+        print(
+            f"vocabulary: {told['vocabulary']:,} words"
+            + "; --max-vocab would keep the net small" * (told["vocabulary"] > LARGE_VOCABULARY)
+        )
     if len(refused):
         print("refused: " + ", ".join(f"{n} {reason}" for reason, n in told["refused"].items()))
         for _, row in refused.head(10).iterrows():

@@ -81,8 +81,9 @@ class Fingerprints:
     def __getitem__(self, name):
         """The int64 array of a piece."""
         place = self.places[name]
-        return np.fromfile(self.path, dtype=RUNS, count=self.sizes[place],
-                           offset=int(self.starts[place]) * RUNS.itemsize)
+        return np.fromfile(
+            self.path, dtype=RUNS, count=self.sizes[place], offset=int(self.starts[place]) * RUNS.itemsize
+        )
 
     def of(self, names):
         """The fingerprints of some pieces, in their order, as a sequence of arrays."""

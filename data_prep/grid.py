@@ -96,8 +96,11 @@ def misfit(onset_ticks, ticks_per_quarter):
     """
     if len(onset_ticks) < FEWEST_ONSETS:
         return 0.0
-    shares = [grid_error(onset_ticks, ticks_per_quarter, d).share / chance for d in DIVISIONS
-              if (chance := _chance(ticks_per_quarter, d)) >= 0.5]  # under that a grid takes nearly any onset
+    shares = [
+        grid_error(onset_ticks, ticks_per_quarter, d).share / chance
+        for d in DIVISIONS
+        if (chance := _chance(ticks_per_quarter, d)) >= 0.5
+    ]  # under that a grid takes nearly any onset
     return min(shares, default=0.0)
 
 
@@ -153,5 +156,7 @@ def require_grid(name, onset_ticks, ticks_per_quarter, steps_per_quarter, max_gr
     """`check_grid` for onsets already read; `name` is for the message."""
     share = grid_error(onset_ticks, ticks_per_quarter, steps_per_quarter).share
     if share > max_grid_error:
-        raise OffGrid(f"{name}: {100 * share:.0f} % of onsets lie off the {steps_per_quarter}-step grid "
-                      f"(at most {100 * max_grid_error:g} % are let in)")
+        raise OffGrid(
+            f"{name}: {100 * share:.0f} % of onsets lie off the {steps_per_quarter}-step grid "
+            f"(at most {100 * max_grid_error:g} % are let in)"
+        )

@@ -38,7 +38,9 @@ def main(argv=None):
 
     found = index(Corpus.load(args.corpus))
     found.save(args.out)
-    print(f"{args.out}: {len(found.names):,} pieces, {len(found.row) + len(found.names):,} notes, {Path(args.out).stat().st_size / 1e6:.1f} MB")
+    print(
+        f"{args.out}: {len(found.names):,} pieces, {len(found.row) + len(found.names):,} notes, {Path(args.out).stat().st_size / 1e6:.1f} MB"
+    )
     return 0
 
 

@@ -26,15 +26,36 @@ def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
-    music("sources", nargs="+", metavar="SOURCE", help="folder of music (first folder level: composer), a file, or music21:bach")
+    music(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="folder of music (first folder level: composer), a file, or music21:bach",
+    )
     music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
     grid = p.add_argument_group("grid").add_argument
-    grid("--max-grid-error", type=cli.within(0, 1), metavar="SHARE", help="refuse pieces with more of their onsets off the grid; performed music "
-         "has 0.45 and more")
-    grid("--steps-per-quarter", type=cli.within(1, 96, int), default=12, metavar="N", help="the grid; that which --max-grid-error means")
+    grid(
+        "--max-grid-error",
+        type=cli.within(0, 1),
+        metavar="SHARE",
+        help="refuse pieces with more of their onsets off the grid; performed music has 0.45 and more",
+    )
+    grid(
+        "--steps-per-quarter",
+        type=cli.within(1, 96, int),
+        default=12,
+        metavar="N",
+        help="the grid; that which --max-grid-error means",
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/inspect-<time>")
-    run("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="processes; each reads files of its own")
+    run(
+        "--workers",
+        type=cli.at_least(1),
+        default=os.cpu_count(),
+        metavar="N",
+        help="processes; each reads files of its own",
+    )
     run("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit for one file")
     run("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit for one file")
     cli.add_json(run)
@@ -79,8 +100,14 @@ def _for_a_program(table):
     """What --json tells of a table."""
     from data_prep.survey import COLUMNS, accepted, duplicates, performed, which_grid
 
-    return {"files": len(table), "accepted": len(accepted(table)), "advice": which_grid(table), "performed": performed(table)["piece"].tolist(),
-            "duplicates": duplicates(table), "pieces": json.loads(table[COLUMNS].to_json(orient="records"))}
+    return {
+        "files": len(table),
+        "accepted": len(accepted(table)),
+        "advice": which_grid(table),
+        "performed": performed(table)["piece"].tolist(),
+        "duplicates": duplicates(table),
+        "pieces": json.loads(table[COLUMNS].to_json(orient="records")),
+    }
 
 
 def _examine_all(pieces, args):
@@ -95,8 +122,9 @@ def _examine_all(pieces, args):
     try:
         done = work_through(pieces, task, workers=args.workers, timeout_seconds=args.timeout, memory_mb=args.memory)
         for piece, row, reason in tqdm(done, total=len(pieces), unit=" files", disable=None, desc="inspecting"):
-            rows.append(row or {"piece": piece.name, "composer": piece.composer, "source": str(piece.path),
-                                "reason": reason})
+            rows.append(
+                row or {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": reason}
+            )
     except KeyboardInterrupt:
         return rows, True
     return rows, False
@@ -109,9 +137,13 @@ def report(table):
     for heading, line in summary(table):
         print(f"{heading:>13}  {line}")
     print(f"\n{which_grid(table)}")
-    _list("performed, not on a beat grid", [
-        f"{r['piece']}: {100 * r['off_12']:.0f} % of onsets off 12 steps; misfit {r['misfit']:.2f}, where 1 is chance"
-        for _, r in performed(table).iterrows()])
+    _list(
+        "performed, not on a beat grid",
+        [
+            f"{r['piece']}: {100 * r['off_12']:.0f} % of onsets off 12 steps; misfit {r['misfit']:.2f}, where 1 is chance"
+            for _, r in performed(table).iterrows()
+        ],
+    )
     _list("the same work", [" = ".join(names) for names in duplicates(table)])
     reasons = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
     _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()), refusals(table))

@@ -10,9 +10,16 @@ from data_prep import corpora
 from data_prep.grid import check_grid
 from data_prep.works import FINGERPRINT_GRID, fingerprint
 
-LOSS_COLUMNS = {"cut": ["cut"], "merged": ["merged"], "folded": ["folded"], "moved": ["moved"],
-                "dropped": ["drums", "grace", "unread", "dropped"], "mended": ["unended"],
-                "shortened": ["shortened", "relengthened"], "replaced": ["replaced"]}
+LOSS_COLUMNS = {
+    "cut": ["cut"],
+    "merged": ["merged"],
+    "folded": ["folded"],
+    "moved": ["moved"],
+    "dropped": ["drums", "grace", "unread", "dropped"],
+    "mended": ["unended"],
+    "shortened": ["shortened", "relengthened"],
+    "replaced": ["replaced"],
+}
 
 
 @dataclass(frozen=True)
@@ -63,17 +70,30 @@ def encode_piece(job, out, encoding, reading):
         return refusal(piece, f"{type(e).__name__}: {e}")
     losses += more
     told = {column: sum(losses[n] for n in names) for column, names in LOSS_COLUMNS.items()}
-    return {"piece": piece.name, "composer": piece.composer, "source": corpora.readable(str(piece.path)), "hash": digest,
-            "notes": len(notes), "quarters": round(notes.quarters, 4), "words": n_words,
-            "reason": "", "fingerprint": runs} | told
+    return {
+        "piece": piece.name,
+        "composer": piece.composer,
+        "source": corpora.readable(str(piece.path)),
+        "hash": digest,
+        "notes": len(notes),
+        "quarters": round(notes.quarters, 4),
+        "words": n_words,
+        "reason": "",
+        "fingerprint": runs,
+    } | told
 
 
 def _read(piece, encoding, reading):
     """The notes of a piece as they are to be encoded, and what that cost."""
     if reading.max_grid_error is not None:
         check_grid(piece, encoding.steps_per_quarter, reading.max_grid_error)
-    notes, losses = corpora.read_piece(piece, steps_per_quarter=encoding.steps_per_quarter, sustain=reading.sustain,
-                               ensemble=encoding.ensemble, solo_track=reading.solo_track)
+    notes, losses = corpora.read_piece(
+        piece,
+        steps_per_quarter=encoding.steps_per_quarter,
+        sustain=reading.sustain,
+        ensemble=encoding.ensemble,
+        solo_track=reading.solo_track,
+    )
     if reading.to_key:
         notes, dropped = to_key(notes, reading.to_key)
         losses += dropped
@@ -89,5 +109,9 @@ def _heard(piece, notes):
 
 def refusal(piece, reason):
     """The manifest row of a piece that was not taken."""
-    return {"piece": piece.name, "composer": piece.composer, "source": corpora.readable(str(piece.path)),
-            "reason": corpora.readable(reason)}
+    return {
+        "piece": piece.name,
+        "composer": piece.composer,
+        "source": corpora.readable(str(piece.path)),
+        "reason": corpora.readable(reason),
+    }

@@ -25,11 +25,39 @@ GRID = FINGERPRINT_GRID
 GRIDS = (4, 12, 24)
 POSITIONS = 120  # parts of a quarter that onsets are sorted into: thirds, quarters, fifths and eighths come out even
 WORTH = 0.02  # share of the onsets that a finer grid must hold beyond a coarser one; less is ornaments
-COLUMNS = ["piece", "composer", "source", "hash", "same_file_as", "work", "notes", "quarters", "seconds", "qpm",
-           "lowest", "highest", *(f"outside_{n}" for n in RANGES), "polyphony", "max_polyphony",
-           "metre", "metres", "metre_told", "tracks", "instruments",
-           *(f"off_{n}" for n in GRIDS), *(f"distance_{n}" for n in GRIDS), "shift_12", "misfit", "performed",
-           "cut", "merged", "unended", "drums", "grace", "reason"]
+COLUMNS = [
+    "piece",
+    "composer",
+    "source",
+    "hash",
+    "same_file_as",
+    "work",
+    "notes",
+    "quarters",
+    "seconds",
+    "qpm",
+    "lowest",
+    "highest",
+    *(f"outside_{n}" for n in RANGES),
+    "polyphony",
+    "max_polyphony",
+    "metre",
+    "metres",
+    "metre_told",
+    "tracks",
+    "instruments",
+    *(f"off_{n}" for n in GRIDS),
+    *(f"distance_{n}" for n in GRIDS),
+    "shift_12",
+    "misfit",
+    "performed",
+    "cut",
+    "merged",
+    "unended",
+    "drums",
+    "grace",
+    "reason",
+]
 LOSSES = ("cut", "merged", "unended", "drums", "grace")
 
 
@@ -78,21 +106,40 @@ def _regrid(exact):
     """Notes of a fine grid on `GRID`, and what that lost."""
     start, end = (quantize(c, exact.steps_per_quarter, GRID) for c in (exact.start, exact.end))
     metre = tuple((int(quantize(step, exact.steps_per_quarter, GRID)), n, d) for step, n, d in exact.metre)
-    return mend(start, end, exact.pitch, exact.part, steps_per_quarter=GRID, qpm=exact.qpm, metre=metre,
-                instruments=exact.instruments)
+    return mend(
+        start,
+        end,
+        exact.pitch,
+        exact.part,
+        steps_per_quarter=GRID,
+        qpm=exact.qpm,
+        metre=metre,
+        instruments=exact.instruments,
+    )
 
 
 def _of_notes(notes):
     """The figures that notes on the grid give."""
-    sounding = np.cumsum(np.bincount(notes.start, minlength=notes.n_steps + 1)
-                         - np.bincount(notes.end, minlength=notes.n_steps + 1))
-    outside = {f"outside_{n}": round(float(((notes.pitch < low) | (notes.pitch > high)).mean()), 4)
-               for n, (low, high) in RANGES.items()}
-    return {"notes": len(notes), "quarters": round(notes.quarters, 3), "seconds": round(notes.seconds, 1),
-            "qpm": round(notes.qpm, 2), "lowest": int(notes.pitch.min()), "highest": int(notes.pitch.max()),
-            "polyphony": round(float(sounding[sounding > 0].mean()), 3), "max_polyphony": int(sounding.max()),
-            **_metres(notes), "fingerprint": fingerprint(notes),
-            "keys": np.bincount(notes.pitch, minlength=128)} | outside
+    sounding = np.cumsum(
+        np.bincount(notes.start, minlength=notes.n_steps + 1) - np.bincount(notes.end, minlength=notes.n_steps + 1)
+    )
+    outside = {
+        f"outside_{n}": round(float(((notes.pitch < low) | (notes.pitch > high)).mean()), 4)
+        for n, (low, high) in RANGES.items()
+    }
+    return {
+        "notes": len(notes),
+        "quarters": round(notes.quarters, 3),
+        "seconds": round(notes.seconds, 1),
+        "qpm": round(notes.qpm, 2),
+        "lowest": int(notes.pitch.min()),
+        "highest": int(notes.pitch.max()),
+        "polyphony": round(float(sounding[sounding > 0].mean()), 3),
+        "max_polyphony": int(sounding.max()),
+        **_metres(notes),
+        "fingerprint": fingerprint(notes),
+        "keys": np.bincount(notes.pitch, minlength=128),
+    } | outside
 
 
 def _metres(notes):
@@ -109,11 +156,16 @@ def _of_onsets(onsets, ticks_per_quarter):
     errors = {n: grid_error(onsets, ticks_per_quarter, n) for n in GRIDS}
     position = quantize(onsets % ticks_per_quarter, ticks_per_quarter, POSITIONS) % POSITIONS
     fit = misfit(onsets, ticks_per_quarter)
-    return ({f"off_{n}": round(e.share, 4) for n, e in errors.items()}
-            | {f"distance_{n}": round(e.mean_steps, 4) for n, e in errors.items()}
-            | {"shift_12": round(errors[12].shift_steps, 4), "misfit": round(fit, 4),
-               "performed": fit > PERFORMED,
-               "positions": np.bincount(position, minlength=POSITIONS)})
+    return (
+        {f"off_{n}": round(e.share, 4) for n, e in errors.items()}
+        | {f"distance_{n}": round(e.mean_steps, 4) for n, e in errors.items()}
+        | {
+            "shift_12": round(errors[12].shift_steps, 4),
+            "misfit": round(fit, 4),
+            "performed": fit > PERFORMED,
+            "positions": np.bincount(position, minlength=POSITIONS),
+        }
+    )
 
 
 def to_table(rows):
@@ -127,7 +179,10 @@ def to_table(rows):
     -------
     DataFrame, a row per piece, `COLUMNS` and, of type object, `keys` and `positions`
     """
-    rows = sorted(({k: readable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows), key=lambda r: r["piece"])
+    rows = sorted(
+        ({k: readable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows),
+        key=lambda r: r["piece"],
+    )
     taken = [r for r in rows if not r["reason"]]
     first = {}
     for row, work in zip(taken, group_works([r["fingerprint"] for r in taken]).tolist()):
@@ -152,8 +207,10 @@ def performed(table):
 def refusals(table):
     """Why each refused piece was, naming its file."""
     refused = table[table["reason"] != ""]
-    return [reason if source in reason else f"{source}: {reason}"
-            for source, reason in zip(refused["source"], refused["reason"])]
+    return [
+        reason if source in reason else f"{source}: {reason}"
+        for source, reason in zip(refused["source"], refused["reason"])
+    ]
 
 
 def duplicates(table):
@@ -178,12 +235,17 @@ def summary(table):
         ("keys", keys + ", ".join(f"{n} keys {_percent(pooled(taken, f'outside_{n}'))}" for n in RANGES)),
         ("polyphony", f"{_spread(taken['polyphony'], '.1f')} notes at a time, at most {taken['max_polyphony'].max()}"),
         ("metres", f"{_counted(taken['metre'])}; none told: {(~taken['metre_told']).sum():,}"),
-        ("off the grid", "of the onsets, " + ", ".join(
-            f"{_percent(pooled(taken, f'off_{n}'))} at {n} steps" for n in GRIDS)),
+        (
+            "off the grid",
+            "of the onsets, " + ", ".join(f"{_percent(pooled(taken, f'off_{n}'))} at {n} steps" for n in GRIDS),
+        ),
         ("performed", f"following no beat grid: {len(performed(table)):,}; shifted off it as a whole: {n_shifted:,}"),
         ("mended", ", ".join(f"{name} {taken[name].sum():,}" for name in LOSSES)),
-        ("duplicates", f"works that stand more than once: {len(same):,}, in {sum(map(len, same)):,} files; "
-         + f"copies byte for byte: {(taken['same_file_as'] != '').sum():,}"),
+        (
+            "duplicates",
+            f"works that stand more than once: {len(same):,}, in {sum(map(len, same)):,} files; "
+            + f"copies byte for byte: {(taken['same_file_as'] != '').sum():,}",
+        ),
     ]
 
 
@@ -215,13 +277,18 @@ def which_grid(table):
         return "There is nothing to choose a grid for."
     n_performed = len(performed(table))
     if 2 * n_performed > len(taken):
-        return (f"{n_performed:,} of {len(taken):,} pieces were performed without regard to the beat, and no grid "
-                f"holds them: find their beats first, or leave them out with --max-grid-error {KEEPS_OUT}.")
+        return (
+            f"{n_performed:,} of {len(taken):,} pieces were performed without regard to the beat, and no grid "
+            f"holds them: find their beats first, or leave them out with --max-grid-error {KEEPS_OUT}."
+        )
     on_beat = taken.drop(performed(table).index)
     held = {n: 1 - pooled(on_beat, f"off_{n}") for n in GRIDS}
     take = 12 if held[12] - held[4] >= WORTH else 4
-    advice = (f"Take --steps-per-quarter {take}: {take} steps hold {_percent(held[take])} of the onsets, "
-              + ", ".join(f"{n} hold {_percent(held[n])}" for n in GRIDS if n != take) + ".")
+    advice = (
+        f"Take --steps-per-quarter {take}: {take} steps hold {_percent(held[take])} of the onsets, "
+        + ", ".join(f"{n} hold {_percent(held[n])}" for n in GRIDS if n != take)
+        + "."
+    )
     if n_performed:
         advice += f" Leave out the performed pieces ({n_performed:,}) with --max-grid-error {KEEPS_OUT}."
     return advice

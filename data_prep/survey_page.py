@@ -48,8 +48,9 @@ def _off_grid(taken):
     bins = np.linspace(0, 1, 21)
     series = [taken[f"off_{n}"].astype(float) for n in (4, 12)]
     ax.hist(series, bins=bins, color=PART_COLOURS[:2], label=["4 steps per quarter", "12 steps per quarter"])
-    ax.set(yscale="log", ylim=(0.7, None), xlim=(0, 1), xlabel="share of a piece's onsets off the grid",
-           ylabel="pieces")
+    ax.set(
+        yscale="log", ylim=(0.7, None), xlim=(0, 1), xlabel="share of a piece's onsets off the grid", ylabel="pieces"
+    )
     ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend()
     return fig
@@ -66,7 +67,9 @@ def _keys(taken):
         ax.annotate(f"{n} keys", (high + 1, y), va="center", color=GREY, fontsize=8)
     octaves = range(12, 128, 12)
     ax.set_xticks(octaves, [f"C{k // 12 - 1}" for k in octaves])
-    ax.set(xlim=(min(20, taken["lowest"].min()) - 1, max(116, taken["highest"].max() + 1)), xlabel="key", ylabel="notes")
+    ax.set(
+        xlim=(min(20, taken["lowest"].min()) - 1, max(116, taken["highest"].max() + 1)), xlabel="key", ylabel="notes"
+    )
     ax.yaxis.set_major_formatter("{x:,.0f}")
     return fig
 
@@ -84,8 +87,11 @@ def _histogram(values, label, bins):
 
 def _polyphony(taken):
     """Pieces by how many notes sound at a time."""
-    return _histogram(taken["polyphony"], "notes that sound at a time, mean of the piece", np.arange(
-        0.75, max(4, float(taken["polyphony"].max())) + 0.5, 0.25))
+    return _histogram(
+        taken["polyphony"],
+        "notes that sound at a time, mean of the piece",
+        np.arange(0.75, max(4, float(taken["polyphony"].max())) + 0.5, 0.25),
+    )
 
 
 def _lengths(taken):
@@ -133,11 +139,15 @@ PLOTS = {
     "onsets.png": (
         "Onsets in the quarter note",
         "Where the onsets of all pieces stand in the quarter note, before rounding. Written music stands on few places; "
-        + "performed music fills them all alike, at the dashed line.", _positions),
+        + "performed music fills them all alike, at the dashed line.",
+        _positions,
+    ),
     "off-grid.png": (
         "Distance from the grid",
         "Pieces by the share of their onsets that lie farther than a tenth of a step from the grid. Performed music "
-        + "lies beyond a half.", _off_grid),
+        + "lies beyond a half.",
+        _off_grid,
+    ),
     "keys.png": ("Keys", "Notes per key, with the ranges that a corpus can be written in.", _keys),
     "polyphony.png": ("Polyphony", "Pieces by the mean number of notes that sound while anything sounds.", _polyphony),
     "lengths.png": ("Lengths", "Pieces by their length in quarter notes.", _lengths),
@@ -178,9 +188,16 @@ def _page(table, source):
 <h1>{html.escape(source)}</h1>
 <p class="advice">{html.escape(which_grid(table))}</p>
 <table>{facts}</table>
-{figures if len(accepted(table)) else ''}
-{_list("Performed, not on a beat grid", [f"{r['piece']} ({100 * r['off_12']:.0f} % of onsets off 12 steps)"
-                                         for _, r in performed(table).iterrows()])}
+{figures if len(accepted(table)) else ""}
+{
+        _list(
+            "Performed, not on a beat grid",
+            [
+                f"{r['piece']} ({100 * r['off_12']:.0f} % of onsets off 12 steps)"
+                for _, r in performed(table).iterrows()
+            ],
+        )
+    }
 {_list("The same work", [" = ".join(names) for names in duplicates(table)])}
 {_list("Refused", refusals(table))}
 <footer>Every piece with all its figures is in <a href="inspect.csv">inspect.csv</a>. Lengths, tempos and polyphony
@@ -191,8 +208,10 @@ are given as least – lower quarter – median – upper quarter – most.</foo
 
 def _figure_of(name, heading, caption):
     """One plot on the page."""
-    return (f'<h2>{heading}</h2><figure><img src="{name}" alt="{heading}: {html.escape(caption)}" loading="lazy">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>")
+    return (
+        f'<h2>{heading}</h2><figure><img src="{name}" alt="{heading}: {html.escape(caption)}" loading="lazy">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
 
 
 def _list(heading, lines):

@@ -64,8 +64,17 @@ def group_works(fingerprints):
     if len(fingerprints) < 2:
         return np.zeros(len(fingerprints), dtype=int)
     first, edition, sizes = _distinct(fingerprints)
-    pairs = np.array([(i, j) for i, j in _candidates(fingerprints, first, sizes)
-                      if _shared(fingerprints[first[i]], fingerprints[first[j]]) >= SAME_WORK]).reshape(-1, 2).T
+    pairs = (
+        np.array(
+            [
+                (i, j)
+                for i, j in _candidates(fingerprints, first, sizes)
+                if _shared(fingerprints[first[i]], fingerprints[first[j]]) >= SAME_WORK
+            ]
+        )
+        .reshape(-1, 2)
+        .T
+    )
     graph = coo_array((np.ones(pairs.shape[1]), pairs), shape=(len(first), len(first)))
     return connected_components(graph, directed=False)[1][edition]
 

@@ -50,8 +50,13 @@ def corpus_folder(tmp_path):
             path = folder / f"bach/{i}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(" ".join(words) + "\n")
-            row |= {"hash": sha256(path.read_bytes()).hexdigest(), "work": i, "notes": len(notes),
-                    "quarters": notes.quarters, "words": len(words)}
+            row |= {
+                "hash": sha256(path.read_bytes()).hexdigest(),
+                "work": i,
+                "notes": len(notes),
+                "quarters": notes.quarters,
+                "words": len(words),
+            }
         else:
             row["reason"] = "NoNotes: it has none"
         told.append(row)
@@ -80,4 +85,5 @@ def encode_into(tmp_path):
         status = encode.main([*map(str, arguments), "--out", str(tmp_path / "out"), "--workers", "1"])
         table = pd.read_csv(tmp_path / "out/manifest.csv", keep_default_na=False)
         return status, table.set_index("piece", drop=False)
+
     return encode_

@@ -82,11 +82,14 @@ TEMPO_AND_METRE = {
     "metre of 2**31sts": Danger(one(metre(0, 4, 31), NOTE)),
     "metre of 2**255ths": Danger(one(metre(0, 4, 255), NOTE)),
     "metre after the end": Danger(one(NOTE, metre(99_999, 3, 2))),
-    "metre inside a bar": Danger(one(metre(0, 4, 2), metre(100, 3, 2), metre(7, 255, 2), NOTE),
-                                 metre=((0, 4, 4), (3, 3, 4))),
+    "metre inside a bar": Danger(
+        one(metre(0, 4, 2), metre(100, 3, 2), metre(7, 255, 2), NOTE), metre=((0, 4, 4), (3, 3, 4))
+    ),
     "metre of no bytes": Danger(one(NOTE, event(0, 0xFF, 0x58, 0)), metre=None),
-    "many metres": Danger(one(*(metre(480, 2 + i % 2, 2) for i in range(MANY)), NOTE),
-                          metre=((0, 4, 4), *((12 * (i + 1), 2 + i % 2, 4) for i in range(MANY)))),
+    "many metres": Danger(
+        one(*(metre(480, 2 + i % 2, 2) for i in range(MANY)), NOTE),
+        metre=((0, 4, 4), *((12 * (i + 1), 2 + i % 2, 4) for i in range(MANY))),
+    ),
     "key signature of nothing": Danger(one(event(0, 0xFF, 0x59, 0), NOTE)),
     "key signature of 100 sharps": Danger(one(event(0, 0xFF, 0x59, 2, 100, 9), NOTE)),
 }
@@ -109,15 +112,24 @@ TIME = {
 
 NOTES = {
     "same key five times at once": Danger(one(on(0, 60) * 5, off(480, 60), off(0, 60) * 4), losses={"merged": 4}),
-    "same key struck again": Danger(one(*(on(120, 60) for _ in range(10)), *(off(120, 60) for _ in range(10))),
-                                    n_notes=10, losses={"cut": 9}),
-    "same key struck again, never up": Danger(one(*(on(480, 60) for _ in range(1000))), n_notes=1000,
-                                              losses={"cut": 998, "unended": 1000}),
+    "same key struck again": Danger(
+        one(*(on(120, 60) for _ in range(10)), *(off(120, 60) for _ in range(10))), n_notes=10, losses={"cut": 9}
+    ),
+    "same key struck again, never up": Danger(
+        one(*(on(480, 60) for _ in range(1000))), n_notes=1000, losses={"cut": 998, "unended": 1000}
+    ),
     "every key of every channel": Danger(
-        one(*(on(0, key, channel=c) for c in range(9) for key in range(128)), event(480, 0xFF, 1, 0),
-            *(off(0, key, channel=c) for c in range(9) for key in range(128))), n_notes=128, losses={"merged": 1024}),
-    "thousands at once": Danger(one(on(0, 60) * MANY, off(480, 60), off(0, 60) * (MANY - 1)),
-                                losses={"merged": MANY - 1}),
+        one(
+            *(on(0, key, channel=c) for c in range(9) for key in range(128)),
+            event(480, 0xFF, 1, 0),
+            *(off(0, key, channel=c) for c in range(9) for key in range(128)),
+        ),
+        n_notes=128,
+        losses={"merged": 1024},
+    ),
+    "thousands at once": Danger(
+        one(on(0, 60) * MANY, off(480, 60), off(0, 60) * (MANY - 1)), losses={"merged": MANY - 1}
+    ),
     "too many at once": endless(one(on(0, 60) * 250_001), "250,000 notes"),
     "only ends": Danger(one(off(0, 60) * 100), NoNotes),
     "only drums": Danger(one(on(0, 36, channel=9), off(9, 36, channel=9)), NoNotes, "drums"),
@@ -167,8 +179,10 @@ BYTES = {
     "junk after the end": Danger(SOUND + b"\0" * 1000),
     "header of 4 GB claimed": broken(header(2**32 - 1) + track(NOTE)),
     "header of no bytes": broken(header(0) + track(NOTE)),
-    "RIFF": broken(b"RIFF" + struct.pack("<I", 12 + len(SOUND)) + b"RMIDdata" + struct.pack("<I", len(SOUND)) + SOUND,
-                   "does not begin with MThd"),
+    "RIFF": broken(
+        b"RIFF" + struct.pack("<I", 12 + len(SOUND)) + b"RMIDdata" + struct.pack("<I", len(SOUND)) + SOUND,
+        "does not begin with MThd",
+    ),
     "empty": broken(b"", "does not begin with MThd"),
     "text": broken(b"not music", "does not begin with MThd"),
     "larger than the cap": endless(SOUND + b"\0" * (16 << 20), "MiB"),
@@ -178,9 +192,16 @@ BYTES = {
 DANGERS = {**TEMPO_AND_METRE, **TIME, **NOTES, **TRACKS, **BYTES}
 
 # two tracks each, a piano and a solo whose names no decoder may trip over
-ENSEMBLES = {name: midi_bytes(track(named(solo), program(0, 73), NOTE),
-                              track(named(piano), program(0, 1, 1), on(0, 48, channel=1), off(480, 48, channel=1)))
-             for name, solo, piano in [
-                 ("latin-1", "Flöte".encode("latin-1"), "Flügel".encode("latin-1")),
-                 ("shift-jis", "フルート".encode("shift-jis"), "ピアノ".encode("shift-jis")),
-                 ("nothing", b"", b""), ("zeros", b"\0\0", b"\0"), ("bytes", b"\xff\xfe\xfd", b"\x80\x81")]}
+ENSEMBLES = {
+    name: midi_bytes(
+        track(named(solo), program(0, 73), NOTE),
+        track(named(piano), program(0, 1, 1), on(0, 48, channel=1), off(480, 48, channel=1)),
+    )
+    for name, solo, piano in [
+        ("latin-1", "Flöte".encode("latin-1"), "Flügel".encode("latin-1")),
+        ("shift-jis", "フルート".encode("shift-jis"), "ピアノ".encode("shift-jis")),
+        ("nothing", b"", b""),
+        ("zeros", b"\0\0", b"\0"),
+        ("bytes", b"\xff\xfe\xfd", b"\x80\x81"),
+    ]
+}

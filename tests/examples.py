@@ -13,13 +13,12 @@ REAL_PIECES = ("bach/bwv66.6", "bach/bwv269", "bach/bwv846")
 SOURCES = ("bach/1", "bach/2", "bach/sub/3", "chopin/é 1", "chopin/2")
 
 
-
 @st.composite
-def note_sequences(draw, steps_per_quarter=12, lowest=LOWEST_PIANO, highest=HIGHEST_PIANO, parts=1, min_notes=0,
-                   max_notes=30):
+def note_sequences(
+    draw, steps_per_quarter=12, lowest=LOWEST_PIANO, highest=HIGHEST_PIANO, parts=1, min_notes=0, max_notes=30
+):
     """Random notes that meet, overlap, repeat and pause."""
-    note = st.tuples(st.integers(0, 120), st.integers(1, 40), st.integers(lowest, highest),
-                     st.integers(0, parts - 1))
+    note = st.tuples(st.integers(0, 120), st.integers(1, 40), st.integers(lowest, highest), st.integers(0, parts - 1))
     start, duration, pitch, part = columns(draw(st.lists(note, min_size=min_notes, max_size=max_notes)), 4)
     return mend(start, start + duration, pitch, part, steps_per_quarter=steps_per_quarter)[0]
 
@@ -110,5 +109,7 @@ def melody(seed, n=40):
 
 def texts(folder):
     """{name: (time of writing, text)} of all texts of a corpus."""
-    return {p.relative_to(folder).with_suffix("").as_posix(): (p.stat().st_mtime_ns, p.read_text())
-            for p in folder.rglob("*.txt")}
+    return {
+        p.relative_to(folder).with_suffix("").as_posix(): (p.stat().st_mtime_ns, p.read_text())
+        for p in folder.rglob("*.txt")
+    }

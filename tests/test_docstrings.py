@@ -5,7 +5,9 @@ import ast
 import pytest
 from examples import REPOSITORY
 
-MODULES = sorted(path for room in ("clara", "critic", "data_prep", "clara_app") for path in (REPOSITORY / room).rglob("*.py"))
+MODULES = sorted(
+    path for room in ("clara", "critic", "data_prep", "clara_app") for path in (REPOSITORY / room).rglob("*.py")
+)
 MODULES = [path for path in MODULES if path.name != "__init__.py" or path.read_text()]
 
 

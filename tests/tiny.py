@@ -47,16 +47,24 @@ def corpus(folder, pieces=None):
 def weights(arch="awd_lstm", sizes=SIZES, vocab_sz=203, seed=0):
     """Random weights under their names on disk."""
     generator = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(shape, generator=generator) * 0.3
-            for name, shape in MODELS[arch].shapes(sizes, vocab_sz).items()}
+    return {
+        name: torch.randn(shape, generator=generator) * 0.3
+        for name, shape in MODELS[arch].shapes(sizes, vocab_sz).items()
+    }
 
 
 def checkpoint(encoding=None, seed=0, arch="awd_lstm", **sizes):
     """A model that was never trained."""
     encoding, sizes = encoding or Notewise(), SIZES | sizes
     vocab = Vocab.of(encoding)
-    return Checkpoint(arch, sizes, encoding, vocab, weights(arch, sizes, len(vocab), seed),
-                      {"training": {"seed": seed}, "versions": {"python": "3"}, "figures": {"epochs": 0}})
+    return Checkpoint(
+        arch,
+        sizes,
+        encoding,
+        vocab,
+        weights(arch, sizes, len(vocab), seed),
+        {"training": {"seed": seed}, "versions": {"python": "3"}, "figures": {"epochs": 0}},
+    )
 
 
 def untrained(encoding, notes):
@@ -74,8 +82,17 @@ def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, enco
     torch.manual_seed(seed)
     net = new_net("awd_lstm", MODELS["awd_lstm"].DEFAULTS | SIZES, base.tensors, base.vocab, len(classes))
     kind = Critic if "human" in classes else ComposerClassifier
-    return kind("awd_lstm", SIZES, base.encoding, base.vocab, to_tensors(net), list(classes), window_quarters, 0.5,
-                info={"training": {}, "versions": {}, "figures": {}})
+    return kind(
+        "awd_lstm",
+        SIZES,
+        base.encoding,
+        base.vocab,
+        to_tensors(net),
+        list(classes),
+        window_quarters,
+        0.5,
+        info={"training": {}, "versions": {}, "figures": {}},
+    )
 
 
 def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
@@ -86,8 +103,17 @@ def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0)
     torch.manual_seed(seed)
     sizes, encoding = {"widths": [4, 6, 8, 8]}, checkpoint().encoding
     net = RollNet(len(classes), encoding.steps_per_quarter, window_quarters, **sizes)
-    return new_classifier("rolls", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
-                          window_quarters, 0.5, "rolls")
+    return new_classifier(
+        "rolls",
+        sizes,
+        encoding,
+        Vocab.of(encoding),
+        {f"head.{k}": v for k, v in net.state_dict().items()},
+        list(classes),
+        window_quarters,
+        0.5,
+        "rolls",
+    )
 
 
 def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
@@ -98,8 +124,17 @@ def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, s
     torch.manual_seed(seed)
     sizes, encoding = {"hidden": 8, "n_heads": 2}, checkpoint().encoding
     net = StatisticsNet(len(classes), **sizes)
-    return new_classifier("statistics", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
-                          window_quarters, 0.5, "statistics")
+    return new_classifier(
+        "statistics",
+        sizes,
+        encoding,
+        Vocab.of(encoding),
+        {f"head.{k}": v for k, v in net.state_dict().items()},
+        list(classes),
+        window_quarters,
+        0.5,
+        "statistics",
+    )
 
 
 def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
@@ -110,8 +145,17 @@ def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, s
     torch.manual_seed(seed)
     sizes, encoding = {"widths": [4, 6, 8]}, checkpoint().encoding
     net = SimilarityNet(len(classes), **sizes)
-    return new_classifier("similarity", sizes, encoding, Vocab.of(encoding), {f"head.{k}": v for k, v in net.state_dict().items()}, list(classes),
-                          window_quarters, 0.5, "similarity")
+    return new_classifier(
+        "similarity",
+        sizes,
+        encoding,
+        Vocab.of(encoding),
+        {f"head.{k}": v for k, v in net.state_dict().items()},
+        list(classes),
+        window_quarters,
+        0.5,
+        "similarity",
+    )
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
@@ -130,8 +174,29 @@ def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, ep
 
 def flags(data, out, *more):
     """A command line of `train.py` for a run of a second."""
-    return ["--data", str(data), "--out", str(out), "--emb-sz", "8", "--n-hid", "12", "--n-layers", "1", "--bs", "4",
-            "--bptt", "16", "--epochs", "3", "--device", "cpu", "--precision", "float32", *map(str, more)]
+    return [
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--emb-sz",
+        "8",
+        "--n-hid",
+        "12",
+        "--n-layers",
+        "1",
+        "--bs",
+        "4",
+        "--bptt",
+        "16",
+        "--epochs",
+        "3",
+        "--device",
+        "cpu",
+        "--precision",
+        "float32",
+        *map(str, more),
+    ]
 
 
 def arguments(data, out, *more):
@@ -151,8 +216,10 @@ def leave(main, argv):
 
 def answer(main, argv, capsys):
     """The status with which a script leaves when it is asked with --json, and the object that is all its stdout, of strict JSON."""
+
     def refuse(constant):
         raise ValueError(f"{constant} is no JSON")
+
     capsys.readouterr()
     status = leave(main, [*argv, "--json"])
     return status, json.loads(capsys.readouterr().out, parse_constant=refuse)

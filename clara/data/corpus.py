@@ -21,15 +21,30 @@ from clara.errors import NoData, UnknownWord
 MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
 COUNTS = ["cut", "merged", "folded", "moved", "dropped", "mended", "shortened", "replaced"]
-MANIFEST_COLUMNS = ["piece", "composer", "source", "hash", "split", "work", "notes", "quarters", "words", *COUNTS,
-                    "reason"]
+MANIFEST_COLUMNS = [
+    "piece",
+    "composer",
+    "source",
+    "hash",
+    "split",
+    "work",
+    "notes",
+    "quarters",
+    "words",
+    *COUNTS,
+    "reason",
+]
 
 
 def read_manifest(folder):
     """The manifest of a prepared folder; counts of refused files are 0."""
     numbers = ["work", "notes", "quarters", "words", *COUNTS]
-    table = pd.read_csv(Path(folder) / MANIFEST, keep_default_na=False, na_values={c: [""] for c in numbers},
-                        dtype={c: str for c in MANIFEST_COLUMNS if c not in numbers})
+    table = pd.read_csv(
+        Path(folder) / MANIFEST,
+        keep_default_na=False,
+        na_values={c: [""] for c in numbers},
+        dtype={c: str for c in MANIFEST_COLUMNS if c not in numbers},
+    )
     table = table.reindex(columns=MANIFEST_COLUMNS)  # an older version of Clara wrote fewer
     table[numbers] = table[numbers].fillna(0)
     return table.astype({c: int for c in numbers if c != "quarters"} | {"quarters": float})
@@ -64,8 +79,10 @@ class Corpus:
         folder = Path(folder)
         missing = [n for n in (MANIFEST, SETTINGS) if not (folder / n).is_file()]
         if missing:
-            raise NoData(f"{folder}: no {' and no '.join(missing)}; prepare it with "
-                         f"python -m data_prep.encode SOURCE --out {folder}")
+            raise NoData(
+                f"{folder}: no {' and no '.join(missing)}; prepare it with "
+                f"python -m data_prep.encode SOURCE --out {folder}"
+            )
         encoding = encodings.make(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["encoding"])
         manifest = read_manifest(folder)
         manifest = manifest[manifest["reason"] == ""].reset_index(drop=True)
@@ -86,8 +103,9 @@ class Corpus:
         """
         rows = self.manifest[self.manifest["split"] == split]
         if rows.empty:
-            raise NoData(f"{self.folder}: no piece in the {split} split ({len(self.manifest)} in all); "
-                         "more pieces are needed")
+            raise NoData(
+                f"{self.folder}: no piece in the {split} split ({len(self.manifest)} in all); more pieces are needed"
+            )
         return rows
 
     def words(self, piece):

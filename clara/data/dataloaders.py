@@ -64,7 +64,7 @@ class PieceLoader:
         self.corpus = torch.from_numpy(np.concatenate(pieces)).to(self.device)
         self.shifts = [fitting_shifts(p, tables) for p in pieces] if tables is not None else None
         self.tables = None if tables is None else torch.from_numpy(tables).to(self.device)
-        self.dataset = pieces[:self.n_own]
+        self.dataset = pieces[: self.n_own]
 
     def __len__(self):
         columns = (self.words - 1) // self.bs
@@ -73,8 +73,8 @@ class PieceLoader:
     def __iter__(self):
         stream = self._stream()
         columns = (len(stream) - 1) // self.bs
-        x = stream[:columns * self.bs].view(self.bs, columns)[self.rows]
-        y = stream[1:columns * self.bs + 1].view(self.bs, columns)[self.rows]
+        x = stream[: columns * self.bs].view(self.bs, columns)[self.rows]
+        y = stream[1 : columns * self.bs + 1].view(self.bs, columns)[self.rows]
         for i in range(len(self)):
             window = slice(i * self.seq_len, (i + 1) * self.seq_len)
             yield x[:, window].long(), y[:, window].long()
@@ -88,7 +88,7 @@ class PieceLoader:
         if self.others_words:
             pieces += self._drawn(rng)
             pieces = [pieces[i] for i in rng.permutation(len(pieces))]
-        return torch.cat([self.tables[self._key(i)][self.corpus[self.bounds[i]:end].long()] for i, end in pieces])
+        return torch.cat([self.tables[self._key(i)][self.corpus[self.bounds[i] : end].long()] for i, end in pieces])
 
     def _drawn(self, rng):
         """Some of the other pieces and where each ends, the last cut so that they have others_words."""
@@ -127,8 +127,9 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, world=None, others=No
 
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     valid_split = "valid" if (corpus.manifest["split"] == "valid").any() else "train"
-    train = PieceLoader(corpus.ids("train"), bs, seq_len, device, tables, seed, world,
-                        others.ids("train") if others else (), share)
+    train = PieceLoader(
+        corpus.ids("train"), bs, seq_len, device, tables, seed, world, others.ids("train") if others else (), share
+    )
     pieces = corpus.ids(valid_split)
     valid = PieceLoader(pieces, min(bs, max(1, sum(map(len, pieces)) // VALID_STREAM)), seq_len, device)
     return DataLoaders(train, valid, device=torch.device(device)), valid_split

@@ -66,7 +66,7 @@ class Chordwise(Keyboard):
 
     @cached_property
     def _code_of(self):
-        return {mark[1:]: code for code, mark in enumerate(self._marks[:len(self._marks) // 2])}
+        return {mark[1:]: code for code, mark in enumerate(self._marks[: len(self._marks) // 2])}
 
     def encode(self, notes):
         """As `Keyboard.encode`, a word for each step.
@@ -83,7 +83,10 @@ class Chordwise(Keyboard):
             return "", 0, losses
         n_steps = notes.n_steps if self.holds else min(notes.n_steps, int(notes.start[-1]) + self.longest)
         if not self.holds:
-            losses = +(losses + Counter(relengthened=int((notes.duration != _until_next(notes.start, n_steps, self.longest)).sum())))
+            losses = +(
+                losses
+                + Counter(relengthened=int((notes.duration != _until_next(notes.start, n_steps, self.longest)).sum()))
+            )
         step, tone, held = self._sounding(notes)
         rank = (step << TONE_BITS | tone) << 1 | held
         rank.sort()
@@ -110,8 +113,14 @@ class Chordwise(Keyboard):
             start, end, tone, stray = self._runs(step, tone, held)
         else:
             start, end, stray = step, step + _until_next(step, len(codes), self.longest), 0
-        notes, _ = mend(start, end, *self.pitch_and_part(tone), steps_per_quarter=self.steps_per_quarter,
-                        qpm=qpm, instruments=self.instruments)
+        notes, _ = mend(
+            start,
+            end,
+            *self.pitch_and_part(tone),
+            steps_per_quarter=self.steps_per_quarter,
+            qpm=qpm,
+            instruments=self.instruments,
+        )
         return notes, +Counter(stray_hold=int(stray))
 
     @staticmethod
@@ -162,8 +171,11 @@ class Chordwise(Keyboard):
         if semitones not in self._moved:
             tones = [self.shifted(tone, semitones) for tone in range(self.n_tones)]
             names = [None if tone is None else self.tone_names[tone] for tone in tones]
-            self._moved[semitones] = {rest: rest for rest in RESTS} | dict(zip(self.tone_names, names)) | {
-                HELD + old: new and HELD + new for old, new in zip(self.tone_names, names)}
+            self._moved[semitones] = (
+                {rest: rest for rest in RESTS}
+                | dict(zip(self.tone_names, names))
+                | {HELD + old: new and HELD + new for old, new in zip(self.tone_names, names)}
+            )
         return self._moved[semitones]
 
     def span(self, word):
@@ -191,7 +203,7 @@ class Chordwise(Keyboard):
         found = []
         chords = [w for w in words if not w.startswith(REST)]
         for at in range(0, len(chords), AT_ONCE):
-            found += (squares - 2 * self._features(chords[at:at + AT_ONCE]) @ table.T).argmin(1).tolist()
+            found += (squares - 2 * self._features(chords[at : at + AT_ONCE]) @ table.T).argmin(1).tolist()
         chosen = iter(found)
         return [w if w.startswith(REST) else known[next(chosen)] for w in words]
 
@@ -200,7 +212,7 @@ class Chordwise(Keyboard):
         if self._last is None or self._last[0] != known:
             chords = [w for w in known if not w.startswith(REST)]
             table = self._features(chords)
-            self._last = known, (chords, table, (table ** 2).sum(1))
+            self._last = known, (chords, table, (table**2).sum(1))
         return self._last[1]
 
     def _features(self, words):

@@ -55,8 +55,14 @@ class Framewise(Keyboard):
         begins = np.flatnonzero(np.diff(sounding, prepend=-2) != 1)
         length = np.diff(np.r_[begins, len(sounding)])
         tones, start = np.divmod(sounding[begins], len(code) + 1)
-        notes, _ = mend(start, start + length, *self.pitch_and_part(tones), steps_per_quarter=self.steps_per_quarter,
-                        qpm=qpm, instruments=self.instruments)
+        notes, _ = mend(
+            start,
+            start + length,
+            *self.pitch_and_part(tones),
+            steps_per_quarter=self.steps_per_quarter,
+            qpm=qpm,
+            instruments=self.instruments,
+        )
         unended = int((step == is_end.sum()).sum())
         return notes, +Counter(repeated=len(tone) - len(sounding), unended=unended)
 

@@ -52,8 +52,12 @@ class Keyboard:
     @property
     def settings(self):
         """What `clara.encodings.make` needs to build this encoding again."""
-        return {"encoding": self.name, "steps_per_quarter": self.steps_per_quarter,
-                "n_keys": self.n_keys, "prefixes": list(self.prefixes)}
+        return {
+            "encoding": self.name,
+            "steps_per_quarter": self.steps_per_quarter,
+            "n_keys": self.n_keys,
+            "prefixes": list(self.prefixes),
+        }
 
     @property
     def ensemble(self):
@@ -63,8 +67,11 @@ class Keyboard:
     @cached_property
     def tone_names(self):
         """`p40` and the like by tone."""
-        return [f"{prefix}{midi - LOWEST_PIANO + 1}" for prefix in reversed(self.prefixes)
-                for midi in range(self.lowest, self.highest + 1)]
+        return [
+            f"{prefix}{midi - LOWEST_PIANO + 1}"
+            for prefix in reversed(self.prefixes)
+            for midi in range(self.lowest, self.highest + 1)
+        ]
 
     @cached_property
     def _tone_of(self):
@@ -100,8 +107,9 @@ class Keyboard:
             If the grid differs or a part has no prefix.
         """
         if notes.steps_per_quarter != self.steps_per_quarter:
-            raise BadSetting(f"notes at {notes.steps_per_quarter} steps per quarter given to an "
-                             f"encoding at {self.steps_per_quarter}")
+            raise BadSetting(
+                f"notes at {notes.steps_per_quarter} steps per quarter given to an encoding at {self.steps_per_quarter}"
+            )
         if len(notes) and notes.part.max() >= len(self.prefixes):
             raise BadSetting(f"part {notes.part.max()} has no prefix among {self.prefixes}")
         return fold(notes, self.lowest, self.highest)
@@ -182,8 +190,10 @@ class Keyboard:
         try:
             return [parse(w) for w in words]
         except KeyError as e:
-            raise UnknownWord(f"word {words.index(e.args[0]) + 1} of the text, {e.args[0]!r}, is not {self.name} with "
-                              f"{self.n_keys} keys at {self.steps_per_quarter} steps per quarter") from None
+            raise UnknownWord(
+                f"word {words.index(e.args[0]) + 1} of the text, {e.args[0]!r}, is not {self.name} with "
+                f"{self.n_keys} keys at {self.steps_per_quarter} steps per quarter"
+            ) from None
 
     @property
     def instruments(self):

@@ -58,8 +58,9 @@ class Melodywise(Keyboard):
         before = np.r_[0, until[:-1]]
         strengths = beat_strengths(np.r_[start, before], notes.metre, notes.steps_per_quarter).tolist()
         words = []
-        for rest, begin, stop, midi, s, s_rest in zip(before.tolist(), start.tolist(), until.tolist(), pitch.tolist(),
-                                                      strengths, strengths[len(start):]):
+        for rest, begin, stop, midi, s, s_rest in zip(
+            before.tolist(), start.tolist(), until.tolist(), pitch.tolist(), strengths, strengths[len(start) :]
+        ):
             if begin > rest:
                 words.append(f"r_s{s_rest}_d{begin - rest}")
             words.append(f"p{midi - LOWEST_PIANO + 1}_s{s}_d{stop - begin}")
@@ -71,8 +72,13 @@ class Melodywise(Keyboard):
         tone, _, duration = np.array(rows, dtype=np.int64).reshape(-1, 3).T
         end = duration.cumsum()
         sounds = tone >= 0
-        return mend((end - duration)[sounds], end[sounds], tone[sounds] + self.lowest,
-                    steps_per_quarter=self.steps_per_quarter, qpm=qpm)[0], Counter()
+        return mend(
+            (end - duration)[sounds],
+            end[sounds],
+            tone[sounds] + self.lowest,
+            steps_per_quarter=self.steps_per_quarter,
+            qpm=qpm,
+        )[0], Counter()
 
     def parse(self, word):
         """Tone (-1 for a rest), strength and steps of a word.
@@ -98,7 +104,7 @@ class Melodywise(Keyboard):
         if tone < 0:
             return word
         moved = self.shifted(tone, semitones)
-        return None if moved is None else f"{self.tone_names[moved]}{word[word.index('_'):]}"
+        return None if moved is None else f"{self.tone_names[moved]}{word[word.index('_') :]}"
 
     def span(self, word):
         """The lowest and highest tone of a word, or None of a rest."""
@@ -174,5 +180,7 @@ def _bar(numerator, denominator, steps_per_quarter):
     bar = Fraction(4 * numerator, denominator)  # in quarters
     meter = TimeSignature(f"{numerator}/{denominator}")
     n_steps = (bar * steps_per_quarter).numerator
-    weights = [meter.getAccentWeight(Fraction(i, steps_per_quarter) % bar, forcePositionMatch=True) for i in range(n_steps)]
+    weights = [
+        meter.getAccentWeight(Fraction(i, steps_per_quarter) % bar, forcePositionMatch=True) for i in range(n_steps)
+    ]
     return np.array([round(STRENGTHS * w) for w in weights], dtype=np.int64)

@@ -81,11 +81,20 @@ class Notewise(Keyboard):
         end = np.where(same, np.roll(time, -1), last)
         unended = is_start & ~same
         keep = is_start & ((end > time) | unended)
-        notes, _ = mend(time[keep], end[keep], *self.pitch_and_part(tone[keep]),
-                        steps_per_quarter=self.steps_per_quarter, qpm=qpm, instruments=self.instruments)
-        losses = Counter(stray_end=int((~is_start & ~after_start).sum()),
-                         restruck=int((is_start & after_start).sum()),
-                         unended=int(unended.sum()), empty=int((is_start & ~keep).sum()))
+        notes, _ = mend(
+            time[keep],
+            end[keep],
+            *self.pitch_and_part(tone[keep]),
+            steps_per_quarter=self.steps_per_quarter,
+            qpm=qpm,
+            instruments=self.instruments,
+        )
+        losses = Counter(
+            stray_end=int((~is_start & ~after_start).sum()),
+            restruck=int((is_start & after_start).sum()),
+            unended=int(unended.sum()),
+            empty=int((is_start & ~keep).sum()),
+        )
         return notes, +losses
 
     def _codes(self, words):

@@ -39,7 +39,7 @@ def read_prompt(source, encoding, quarters=None):
     if in_corpus or Path(source).suffix.lower() in SCORE_SUFFIXES:
         from clara.music.scores import read_score
 
-        name = str(source)[len(MUSIC21):] if in_corpus else source
+        name = str(source)[len(MUSIC21) :] if in_corpus else source
         notes, losses = read_score(name, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
     elif Path(source).suffix.lower() == ".txt":
         try:
@@ -78,7 +78,9 @@ def read_line(source, encoding, part=None):
         raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
     notes, losses = read_prompt(source, Notewise(encoding.steps_per_quarter, encoding.n_keys))
     player = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
-    line, merged = mend_like(replace(notes, instruments=encoding.instruments), notes.start, notes.end, notes.pitch, player)
+    line, merged = mend_like(
+        replace(notes, instruments=encoding.instruments), notes.start, notes.end, notes.pitch, player
+    )
     return line, losses + merged
 
 

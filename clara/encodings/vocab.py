@@ -70,8 +70,9 @@ class Vocab:
             return np.array([self.id_of[w] for w in words], dtype=np.int64)
         except KeyError as e:
             word = e.args[0]
-            raise UnknownWord(f"word {list(words).index(word) + 1}, {word!r}, is not in the "
-                              f"vocabulary of {len(self)} words") from None
+            raise UnknownWord(
+                f"word {list(words).index(word) + 1}, {word!r}, is not in the vocabulary of {len(self)} words"
+            ) from None
 
     def text(self, ids):
         """The list of words of an int array of shape (n,)."""
@@ -100,8 +101,7 @@ def transposition_tables(vocab, encoding, semitones):
     -------
     array of `vocab.dtype`, shape (n, len(vocab)); -1 where the moved word is not in the vocabulary
     """
-    return np.array([[_moved(vocab, encoding, w, s) for w in vocab.words] for s in semitones],
-                    dtype=vocab.dtype)
+    return np.array([[_moved(vocab, encoding, w, s) for w in vocab.words] for s in semitones], dtype=vocab.dtype)
 
 
 def _moved(vocab, encoding, word, semitones):

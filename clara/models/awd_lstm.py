@@ -49,7 +49,9 @@ def build(config, vocab_sz, pad_id):
     encoder = MergedAWD(vocab_sz, **{k: v for k, v in config.items() if k != "output_p"}, pad_token=pad_id)
     with torch.no_grad():
         encoder.encoder.weight.mul_(ROWS_START)
-    return SequentialRNN(encoder, LinearDecoder(vocab_sz, config["emb_sz"], config["output_p"], tie_encoder=encoder.encoder))
+    return SequentialRNN(
+        encoder, LinearDecoder(vocab_sz, config["emb_sz"], config["output_p"], tie_encoder=encoder.encoder)
+    )
 
 
 def groups(model):
@@ -114,7 +116,11 @@ class Reader(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding.from_pretrained(tensors["embedding.weight"].float())
         n_layers = sum(name.endswith("weight_hh_l0") for name in tensors)
-        self.beginning = [[tensors[f"start.{i}.{s}"].float() for s in "hc"] for i in range(n_layers)] if "start.0.h" in tensors else None
+        self.beginning = (
+            [[tensors[f"start.{i}.{s}"].float() for s in "hc"] for i in range(n_layers)]
+            if "start.0.h" in tensors
+            else None
+        )
         own = tensors.get("output.weight")  # rows of the output layer, the embedding's unless it has its own
         self.output_weight = self.embedding.weight if own is None else nn.Parameter(own.float(), requires_grad=False)
         self.rnns = nn.ModuleList(_lstm(tensors, layer) for layer in range(n_layers))
@@ -136,8 +142,7 @@ class Reader(nn.Module):
         device = self.device
         if self.beginning:
             return [tuple(s.to(device).repeat(1, bs, 1) for s in layer) for layer in self.beginning]
-        return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2))
-                for rnn in self.rnns]
+        return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2)) for rnn in self.rnns]
 
     def forward(self, ids, state):
         """Read words and go on from a state.

@@ -27,7 +27,9 @@ class MergedLSTM(nn.LSTM):
         if not torch.is_grad_enabled():
             with torch.autocast("cpu", torch.bfloat16, enabled=_reads_bfloat16()):
                 return super().forward(x, state)
-        y, h, c = _Merged.apply(x, *(s[0] for s in state), self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0 + self.bias_hh_l0)
+        y, h, c = _Merged.apply(
+            x, *(s[0] for s in state), self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0 + self.bias_hh_l0
+        )
         return y, (h[None], c[None])
 
 
@@ -85,7 +87,14 @@ class _Merged(torch.autograd.Function):
             torch.mm(across, d_gates[t], out=d_read[t])
         rows, columns = (a.transpose(0, 1).reshape(-1, n * bs) for a in (d_gates, read[:n]))
         d_w = (rows @ columns.T).float()
-        return d_read[:n, :n_in].permute(2, 0, 1), d_read[0, n_in:].T.float(), d_cell.T, d_w[:, :n_in], d_w[:, n_in:], d_bias
+        return (
+            d_read[:n, :n_in].permute(2, 0, 1),
+            d_read[0, n_in:].T.float(),
+            d_cell.T,
+            d_w[:, :n_in],
+            d_w[:, n_in:],
+            d_bias,
+        )
 
 
 def _arrays(*tensors):

@@ -41,11 +41,13 @@ def log_probabilities(reader, pieces, asked, pad_id, bs=32):
     told = [None] * len(pieces)
     by_length = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
     for at in range(0, len(pieces), bs):
-        rows = by_length[at:at + bs]
-        ids = pad_sequence([torch.as_tensor(pieces[i][:-1]).long() for i in rows], batch_first=True, padding_value=pad_id)
+        rows = by_length[at : at + bs]
+        ids = pad_sequence(
+            [torch.as_tensor(pieces[i][:-1]).long() for i in rows], batch_first=True, padding_value=pad_id
+        )
         words = pad_sequence([torch.as_tensor(asked[i]).long() for i in rows], batch_first=True, padding_value=pad_id)
         for i, found in zip(rows, _read(reader, ids, words)):
-            told[i] = found[:len(asked[i])].numpy()
+            told[i] = found[: len(asked[i])].numpy()
     return told
 
 

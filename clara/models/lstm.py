@@ -27,7 +27,9 @@ class PlainLSTM(nn.Module):
         from clara.models.fast_lstm import MergedLSTM
 
         self.embedding = nn.Embedding(vocab_sz, emb_sz)
-        self.rnns = nn.ModuleList(MergedLSTM(n_hid if layer else emb_sz, n_hid, batch_first=True) for layer in range(n_layers))
+        self.rnns = nn.ModuleList(
+            MergedLSTM(n_hid if layer else emb_sz, n_hid, batch_first=True) for layer in range(n_layers)
+        )
         self.hidden_dp, self.dropout = nn.Dropout(hidden_p), nn.Dropout(output_p)
         self.output = nn.Linear(n_hid, vocab_sz)
         self.reset()

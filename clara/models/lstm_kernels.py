@@ -47,18 +47,24 @@ def forward_step(products, bias, gates, cells, tanhs, read, t):
                 x = min(max((row[k] + bias[at]) * scale, -FURTHEST), FURTHEST)
                 s = x * x
                 gates[t, at, k] = low + scale * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (
-                    P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
+                    P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8)))
+                )
         for k in range(bs):
-            cells[t + 1, unit, k] = (gates[t, n_hid + unit, k] * cells[t, unit, k]
-                                     + gates[t, unit, k] * gates[t, 2 * n_hid + unit, k])
+            cells[t + 1, unit, k] = (
+                gates[t, n_hid + unit, k] * cells[t, unit, k] + gates[t, unit, k] * gates[t, 2 * n_hid + unit, k]
+            )
         for k in range(bs):
             x = min(max(cells[t + 1, unit, k], -FURTHEST), FURTHEST)
             s = x * x
-            tanhs[t, unit, k] = x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
+            tanhs[t, unit, k] = (
+                x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
+            )
         for k in range(bs):
             row[k] = gates[t, 3 * n_hid + unit, k] * tanhs[t, unit, k]
         for k in range(bs):
-            read[t + 1, n_in + unit, k] = np.uint16((bits[k] + np.uint32(0x7fff) + ((bits[k] >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+            read[t + 1, n_in + unit, k] = np.uint16(
+                (bits[k] + np.uint32(0x7FFF) + ((bits[k] >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+            )
 
 
 @compiled(HALVES3, HALVES3, FLOATS3, FLOATS3, FLOATS3, FLOATS2, HALVES3, FLOATS, INTEGER, **VECTORS)
@@ -107,4 +113,7 @@ def backward_step(d_out, d_read, gates, cells, tanhs, d_cell, d_gates, d_bias, t
                 total += rows[gate, k]
             d_bias[at] += total
             for k in range(bs):
-                d_gates[t, at, k] = np.uint16((bits[gate, k] + np.uint32(0x7fff) + ((bits[gate, k] >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+                d_gates[t, at, k] = np.uint16(
+                    (bits[gate, k] + np.uint32(0x7FFF) + ((bits[gate, k] >> np.uint32(16)) & np.uint32(1)))
+                    >> np.uint32(16)
+                )

@@ -71,8 +71,8 @@ class WaveNet(nn.Module):
         total, after = 0.0, []
         for i, before in enumerate(past):
             whole = torch.cat([before.to(x.dtype), x])
-            after.append(whole[len(x):])
-            x, skipped = self._layer(i, x, whole[:len(x)])
+            after.append(whole[len(x) :])
+            x, skipped = self._layer(i, x, whole[: len(x)])
             total = total + skipped
         return self.outward(F.relu(total)).transpose(0, 1), after
 
@@ -92,8 +92,10 @@ def build(config, vocab_sz, pad_id):
 def groups(model):
     """Parameter groups for discriminative rates: the lower half of the layers, the upper, then embedding and output."""
     half, n = len(model.gates) // 2, len(model.gates)
-    of_layers = [[p for i in range(*ends) for part in (model.gates[i], model.onward[i]) for p in part.parameters()]
-                 for ends in ((0, half), (half, n))]
+    of_layers = [
+        [p for i in range(*ends) for part in (model.gates[i], model.onward[i]) for p in part.parameters()]
+        for ends in ((0, half), (half, n))
+    ]
     edges = [*model.embedding.parameters(), *model.inward.parameters(), *model.outward.parameters(), model.bias]
     return [g for g in (*of_layers, edges) if g]
 
@@ -105,8 +107,11 @@ def shapes(sizes, vocab_sz):
     linear = {"inward": (n_hid, emb_sz), "outward": (emb_sz, n_hid)}
     linear |= {f"gates.{i}": (2 * n_hid, 2 * n_hid) for i in range(sizes["n_layers"])}
     linear |= {f"onward.{i}": (2 * n_hid, n_hid) for i in range(sizes["n_layers"])}
-    return found | {f"{name}.weight": shape for name, shape in linear.items()} | {
-        f"{name}.bias": shape[:1] for name, shape in linear.items()}
+    return (
+        found
+        | {f"{name}.weight": shape for name, shape in linear.items()}
+        | {f"{name}.bias": shape[:1] for name, shape in linear.items()}
+    )
 
 
 def to_tensors(model):
@@ -193,4 +198,6 @@ class Reader(nn.Module):
     @staticmethod
     def join(states):
         """The state of all sequences of several states."""
-        return 0, [torch.cat(parts, 1) for parts in zip(*([r.roll(-(at % len(r)), 0) for r in rings] for at, rings in states))]
+        return 0, [
+            torch.cat(parts, 1) for parts in zip(*([r.roll(-(at % len(r)), 0) for r in rings] for at, rings in states))
+        ]

@@ -36,14 +36,17 @@ class Instrument:
     highest: int = 108
 
 
-INSTRUMENTS = {i.prefix: i for i in (
-    Instrument("p", "Piano", 0),
-    Instrument("v", "Violin", 40, 55, 103),
-    Instrument("va", "Violin I", 40, 55, 103),
-    Instrument("vb", "Violin II", 40, 55, 103),
-    Instrument("w", "Viola", 41, 48, 91),
-    Instrument("c", "Cello", 42, 36, 84),
-)}
+INSTRUMENTS = {
+    i.prefix: i
+    for i in (
+        Instrument("p", "Piano", 0),
+        Instrument("v", "Violin", 40, 55, 103),
+        Instrument("va", "Violin I", 40, 55, 103),
+        Instrument("vb", "Violin II", 40, 55, 103),
+        Instrument("w", "Viola", 41, 48, 91),
+        Instrument("c", "Cello", 42, 36, 84),
+    )
+}
 ENSEMBLES = {"piano": ("p",), "chamber": ("p", "v"), "quartet": ("va", "vb", "w", "c")}
 
 # General MIDI programs from 0; General MIDI 1 sound set, MIDI Manufacturers Association.
@@ -52,13 +55,15 @@ SOLO_PROGRAMS = {*range(40, 46), *range(52, 55), *range(56, 80), 110}  # strings
 PIANO_NAMES = re.compile(
     r"\b(piano|pianoforte|fortepiano|pf|pno|klavier|clavier|harpsi\w*|cembalo|clavecin|clavicembalo|organ|orgue|orgel|"
     r"harp|harfe|harpe|arpa|celesta|keyboard|continuo|upper|lower|up|down|right|left|rh|lh|r\.h|l\.h|"
-    r"treble|bass ?clef|manual\w*|pedal)\b|piano|klavier")
+    r"treble|bass ?clef|manual\w*|pedal)\b|piano|klavier"
+)
 SOLO_NAMES = re.compile(
     r"\b(viol[aeio]\w*|vln|vla|vc|cell[io]|contrabass\w*|fiddle|geige|bratsche|gamba|"
     r"flut\w*|fl[öo]te|flauto|traverso|recorder\w*|blockfl\w*|piccolo|oboe\w*|hautbois|clarin\w*|klarin\w*|"
     r"bassoon|fagott\w*|basson|horn|corno|cor|trumpet|tromba|trompete|trombone|tuba|sax\w*|"
     r"voice|vocal\w*|voix|voce|canto|chant|singstimme|gesang|stimme|sopran\w*|mezzo\w*|alto|alt|contralto|tenor\w*|"
-    r"bari?ton\w*|bass|basso|melody|melodie|solo\w*|singer|song|lead)\b|voice|violin|flute|cello|clarinet|sopran|tenor")
+    r"bari?ton\w*|bass|basso|melody|melodie|solo\w*|singer|song|lead)\b|voice|violin|flute|cello|clarinet|sopran|tenor"
+)
 
 
 def role(name, program):
@@ -122,7 +127,9 @@ def _named(tracks, solo_track):
     told = str(solo_track).strip().lower()
     at = names.index(told) if told in names else int(told) - 1 if told.isdecimal() else -1
     if not 0 <= at < len(tracks):
-        raise WrongEnsemble(f"no track {solo_track!r} among {len(tracks)}: {', '.join(n or '(no name)' for n in names)}")
+        raise WrongEnsemble(
+            f"no track {solo_track!r} among {len(tracks)}: {', '.join(n or '(no name)' for n in names)}"
+        )
     if len(tracks) < 2:
         raise WrongEnsemble("no piano part beside the solo")
     return at

@@ -80,13 +80,23 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
         raise TooLong(f"{name}: longer than {MAX_QUARTERS:,} quarters")
     if sustain:
         for p in set(part.tolist()):
-            pedals = [pedal for t, c in zip(tracks, np.split(part, np.cumsum([len(c["time"]) for c in raw])[:-1]))
-                      if c[0] == p for pedal in t.pedals]
+            pedals = [
+                pedal
+                for t, c in zip(tracks, np.split(part, np.cumsum([len(c["time"]) for c in raw])[:-1]))
+                if c[0] == p
+                for pedal in t.pedals
+            ]
             end[part == p] = _lengthen(end[part == p], pedals)
-    notes, mended = mend(quantize(start, tpq, steps_per_quarter), quantize(end, tpq, steps_per_quarter),
-                         pitch, part, steps_per_quarter=steps_per_quarter, qpm=_mean_qpm(score.tempos, int(end.max()), tpq),
-                         metre=_metre(score.time_signatures, tpq, steps_per_quarter, last),
-                         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"))
+    notes, mended = mend(
+        quantize(start, tpq, steps_per_quarter),
+        quantize(end, tpq, steps_per_quarter),
+        pitch,
+        part,
+        steps_per_quarter=steps_per_quarter,
+        qpm=_mean_qpm(score.tempos, int(end.max()), tpq),
+        metre=_metre(score.time_signatures, tpq, steps_per_quarter, last),
+        instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
+    )
     notes, moved = into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + mended + moved)
 
@@ -130,8 +140,12 @@ def describe_midi(source):
     tracks = [t for t in score.tracks if len(t.notes) and not t.is_drum]
     if not tracks:
         raise NoNotes(f"{name}: no notes in it")
-    return MidiDescription(_columns([t.notes.numpy() for t in tracks])[0], score.ticks_per_quarter,
-                           tuple((_track_name(t), t.program) for t in tracks), len(score.time_signatures) > 0)
+    return MidiDescription(
+        _columns([t.notes.numpy() for t in tracks])[0],
+        score.ticks_per_quarter,
+        tuple((_track_name(t), t.program) for t in tracks),
+        len(score.time_signatures) > 0,
+    )
 
 
 def _read_bytes(source):
@@ -161,7 +175,9 @@ def _parse(data, name):
 
 def _columns(raw):
     """start, end (ticks) and pitch of all notes, from symusic's columns of each track."""
-    start, duration, pitch = (np.concatenate([c[name] for c in raw], dtype=np.int64) for name in ("time", "duration", "pitch"))
+    start, duration, pitch = (
+        np.concatenate([c[name] for c in raw], dtype=np.int64) for name in ("time", "duration", "pitch")
+    )
     return start, start + duration, pitch
 
 

@@ -23,7 +23,9 @@ _NOTE_OFF, _CONTROLLER, _PROGRAM, _BEND, _SYSEX, _META, _PEDAL, _END = 0x80, 0xB
 
 HEADER = 14  # bytes at least
 MAX_TRACKS = 1024
-READ_ON = 8  # bytes that a walk may read behind the file: an event's first ones and a quantity, before it looks where it is
+READ_ON = (
+    8  # bytes that a walk may read behind the file: an event's first ones and a quantity, before it looks where it is
+)
 MAX_TICKS = 2**31 - 1 - FAR  # of a track; beyond, symusic's clock would turn over at the keys up
 
 
@@ -85,7 +87,7 @@ def _chunks(data):
     """(kind, where its body begins, size) of each chunk after the header; the last may say more than there is."""
     at = _header_end(data)
     while at + 8 <= len(data):
-        kind, size = struct.unpack(">4sI", data[at:at + 8])
+        kind, size = struct.unpack(">4sI", data[at : at + 8])
         yield kind, at + 8, size
         at += 8 + size
 
@@ -93,8 +95,11 @@ def _chunks(data):
 def _ending(down):
     """The events that release all pedals, and the keys that a track leaves down."""
     channels, keys = down.nonzero()
-    keys_up = b"\0".join(bytes([_NOTE_OFF | channel, key, 0]) for channel, key in zip(channels.tolist(), keys.tolist())
-                         for _ in range(down[channel, key]))
+    keys_up = b"\0".join(
+        bytes([_NOTE_OFF | channel, key, 0])
+        for channel, key in zip(channels.tolist(), keys.tolist())
+        for _ in range(down[channel, key])
+    )
     return _PEDALS_UP[1:] + (_FAR_LATER + keys_up if keys_up else b"")
 
 
@@ -102,12 +107,12 @@ def _with_endings(data, chunks, endings):
     """The file with the endings before the end of each track, and a header that counts the tracks right."""
     following, written = iter(endings), []
     for kind, at, size in chunks:
-        body = data[at:at + size]
+        body = data[at : at + size]
         if kind == b"MTrk" and (more := next(following)):
             body = body[:-3] + more if body.endswith(_END_OF_TRACK) else body + b"\0" + more
             body += b"\0" + _END_OF_TRACK
         written.append(struct.pack(">4sI", kind, len(body)) + body)
-    header = data[:10] + struct.pack(">H", len(endings)) + data[12:_header_end(data)]
+    header = data[:10] + struct.pack(">H", len(endings)) + data[12 : _header_end(data)]
     return b"".join([header, *written])
 
 
@@ -123,6 +128,7 @@ def _walk(file, places):
         the keys are is in doubt; whether a pedal is moved; how many keys are down at its end
     down : int32 array (n_tracks, 16, 128), by channel and key how often
     """
+
     def quantity(at):  # a variable-length quantity of at most four bytes, and the place after it
         byte = np.int64(file[at])
         value, at = byte & 0x7F, at + 1

@@ -25,7 +25,10 @@ from clara.jit import INTEGERS, compiled
 LOWEST_PIANO, HIGHEST_PIANO = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
 COMMON_TIME = ((0, 4, 4),)
-START_BITS, LENGTH_BITS = 26, 23  # in which steps are packed beside 14 of part and pitch; a piece of 50,000 quarters takes 23 at 96 steps
+START_BITS, LENGTH_BITS = (
+    26,
+    23,
+)  # in which steps are packed beside 14 of part and pitch; a piece of 50,000 quarters takes 23 at 96 steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +79,19 @@ class NoteSequence:
         )
 
     def __repr__(self):
-        return (f"NoteSequence({len(self)} notes, {self.quarters:g} quarters at {self.qpm:g} qpm, "
-                f"{self.steps_per_quarter} steps per quarter)")
+        return (
+            f"NoteSequence({len(self)} notes, {self.quarters:g} quarters at {self.qpm:g} qpm, "
+            f"{self.steps_per_quarter} steps per quarter)"
+        )
 
     @classmethod
     def _trusted(cls, start, duration, pitch, part, steps_per_quarter, qpm, metre, instruments):
         """The same without checks, for int64 columns that keep the conventions by how they were made."""
         notes = object.__new__(cls)
-        for name, value in zip((*COLUMNS, "steps_per_quarter", "qpm", "metre", "instruments"),
-                               (start, duration, pitch, part, steps_per_quarter, qpm, metre, instruments)):
+        for name, value in zip(
+            (*COLUMNS, "steps_per_quarter", "qpm", "metre", "instruments"),
+            (start, duration, pitch, part, steps_per_quarter, qpm, metre, instruments),
+        ):
             object.__setattr__(notes, name, value)
         return notes
 
@@ -184,9 +191,13 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=CO
     """
     start, end, pitch = (np.asarray(c, dtype=np.int64) for c in (start, end, pitch))
     part = np.full(start.shape, part) if np.ndim(part) == 0 else np.asarray(part, dtype=np.int64)
-    packed, packs = _pack(start, end, pitch, part) if len({c.shape for c in (start, end, pitch, part)}) == 1 else (None, False)
+    packed, packs = (
+        _pack(start, end, pitch, part) if len({c.shape for c in (start, end, pitch, part)}) == 1 else (None, False)
+    )
     if not packs:
-        return NoteSequence(start, np.maximum(end - start, 1), pitch, part, steps_per_quarter, qpm, metre, instruments), Counter()  # says why
+        return NoteSequence(
+            start, np.maximum(end - start, 1), pitch, part, steps_per_quarter, qpm, metre, instruments
+        ), Counter()  # says why
     packed.sort()
     *columns, merged, cut = _mended(packed)
     return NoteSequence._trusted(*columns, steps_per_quarter, qpm, metre, instruments), Counter(merged=merged, cut=cut)
@@ -228,8 +239,16 @@ def _mended(packed):
 
 def mend_like(notes, start, end, pitch, part):
     """`mend` with the grid, tempo, metre and instruments of `notes`."""
-    return mend(start, end, pitch, part, steps_per_quarter=notes.steps_per_quarter, qpm=notes.qpm,
-                metre=notes.metre, instruments=notes.instruments)
+    return mend(
+        start,
+        end,
+        pitch,
+        part,
+        steps_per_quarter=notes.steps_per_quarter,
+        qpm=notes.qpm,
+        metre=notes.metre,
+        instruments=notes.instruments,
+    )
 
 
 def transpose(notes, semitones):
@@ -274,8 +293,13 @@ def crop(notes, first_step, last_step):
     start, end = np.maximum(notes.start, first_step), np.minimum(notes.end, last_step)
     inside = end > start
     metre = _later_metre(notes.metre, first_step)
-    return mend_like(replace(notes, metre=metre), start[inside] - first_step, end[inside] - first_step,
-                     notes.pitch[inside], notes.part[inside])[0]
+    return mend_like(
+        replace(notes, metre=metre),
+        start[inside] - first_step,
+        end[inside] - first_step,
+        notes.pitch[inside],
+        notes.part[inside],
+    )[0]
 
 
 def _later_metre(metre, first_step):

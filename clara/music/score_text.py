@@ -23,8 +23,11 @@ MAX_MEMBERS = 200  # of an .mxl; a score with a picture on every page has fewer
 MAX_NOTES = 50_000
 MAX_DEPTH = 64  # of elements in elements; MusicXML itself needs 13
 # Encodings that an XML file may name. UTF-7 and the like could hide a declaration from a reader of bytes.
-ENCODINGS = re.compile(r"utf-?(8|16)([-_]?[bl]e)?|(us-?)?ascii|(iso[-_]?8859[-_]?|latin[-_]?)\d+|(windows-?|cp)(125\d|932|936|949|950)|"
-                       r"shift[-_]?jis|s-?jis|euc[-_]?(jp|kr)|gb(2312|k|18030)|big5|koi8-[ru]|mac(intosh|-?roman)", re.IGNORECASE)
+ENCODINGS = re.compile(
+    r"utf-?(8|16)([-_]?[bl]e)?|(us-?)?ascii|(iso[-_]?8859[-_]?|latin[-_]?)\d+|(windows-?|cp)(125\d|932|936|949|950)|"
+    r"shift[-_]?jis|s-?jis|euc[-_]?(jp|kr)|gb(2312|k|18030)|big5|koi8-[ru]|mac(intosh|-?roman)",
+    re.IGNORECASE,
+)
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 DECLARED = re.compile(r"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']*)["'][^>]*\?>""")
 DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
@@ -113,7 +116,16 @@ def _unzipped(data, path):
                 raise TooLong(f"{path}: more than {MAX_MEMBERS} files in it")
             names = [m.filename for m in members]
             return _member(archive, _score_name(archive, names, path), path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, KeyError, ValueError) as e:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        KeyError,
+        ValueError,
+    ) as e:
         raise BadMusicFile(f"{path}: broken .mxl ({str(e)[:120]})") from e
 
 
@@ -124,7 +136,9 @@ def _score_name(archive, names, path):
         told = re.search(r"""<rootfile\s[^>]*?full-path\s*=\s*["']([^"']*)["']""", container)
         if told and told[1] in names:
             return told[1]
-    scores = [n for n in names if n.lower().endswith((".xml", ".musicxml")) and not n.startswith(("META-INF/", "__MACOSX/"))]
+    scores = [
+        n for n in names if n.lower().endswith((".xml", ".musicxml")) and not n.startswith(("META-INF/", "__MACOSX/"))
+    ]
     if not scores:
         raise BadMusicFile(f"{path}: broken .mxl (no score in it)")
     return scores[0]
@@ -213,8 +227,8 @@ def _one_tune(text, tune, path):
     if not 0 <= at < len(heads):
         raise BadMusicFile(f"{path}: it has {len(heads)} tunes, no number {tune}")
     end = heads[at + 1].start() if at + 1 < len(heads) else None
-    for_all = FIELD.findall(text[:heads[0].start()])
-    return "\n".join([heads[at][0], *for_all]) + text[heads[at].end():end], len(heads) - 1 if tune is None else 0
+    for_all = FIELD.findall(text[: heads[0].start()])
+    return "\n".join([heads[at][0], *for_all]) + text[heads[at].end() : end], len(heads) - 1 if tune is None else 0
 
 
 def _bound_text(text, form, path):

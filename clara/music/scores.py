@@ -39,8 +39,19 @@ from clara.music.score_text import SCORE_SUFFIXES, read_text
 
 TICKS_PER_QUARTER = 10080  # divides by all denominators up to 10: tuplets come out exact
 # What music21 raises on a broken score, found by cutting and garbling files of each format.
-BROKEN = (ParseError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError,
-          RecursionError, OSError, StopIteration)
+BROKEN = (
+    ParseError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RecursionError,
+    OSError,
+    StopIteration,
+)
 
 # What music21 writes to stderr where it passes over a kern note, or takes what is no note in ABC for a C
 UNREAD = re.compile(r"pitch information from note:|parsing event \('[^']*\d[^']*'\).*for note information")
@@ -89,9 +100,15 @@ def read_score(source, *, steps_per_quarter=12, ensemble="piano", solo_track=Non
         raise BadMusicFile(f"{source}: a pitch outside 0-127")
     told = next((p for p in parts if p.metre), parts[0])
     qpm = next((p.qpm for p in parts if p.qpm), 120.0)
-    notes, mended = mend(*(quantize(t, TICKS_PER_QUARTER, steps_per_quarter) for t in (start, end)), pitch, part,
-                         steps_per_quarter=steps_per_quarter, qpm=qpm, metre=_metre(told, steps_per_quarter),
-                         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"))
+    notes, mended = mend(
+        *(quantize(t, TICKS_PER_QUARTER, steps_per_quarter) for t in (start, end)),
+        pitch,
+        part,
+        steps_per_quarter=steps_per_quarter,
+        qpm=qpm,
+        metre=_metre(told, steps_per_quarter),
+        instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
+    )
     notes, moved = into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + mended + moved + Counter(tunes=others))
 
@@ -170,8 +187,11 @@ def _tell(told, part, losses):
     if not part.metre:
         # bar by bar: music21 puts one signature into several bars of an ABC tune, and flat it has one place
         bars = list(told.getElementsByClass(stream.Measure)) or [told]
-        part.metre = [(round((bar.offset + bar.elementOffset(s)) * TICKS_PER_QUARTER), s.numerator, s.denominator)
-                      for bar in bars for s in bar.getElementsByClass(meter.TimeSignature)]
+        part.metre = [
+            (round((bar.offset + bar.elementOffset(s)) * TICKS_PER_QUARTER), s.numerator, s.denominator)
+            for bar in bars
+            for s in bar.getElementsByClass(meter.TimeSignature)
+        ]
         part.first_bar = round(bars[1].offset * TICKS_PER_QUARTER) if len(bars) > 1 else 0
     marks = [m for m in flat.getElementsByClass(tempo.MetronomeMark) if not m.numberImplicit]
     part.qpm = part.qpm or next((float(m.getQuarterBPM()) for m in marks if m.getQuarterBPM()), None)
@@ -228,6 +248,8 @@ def corpus_paths(composer):
 
     paths = sorted(p for p in map(Path, corpus.getComposer(composer)) if p.suffix in SCORE_SUFFIXES)
     if not paths:
-        raise NoData(f"music21:{composer}: music21's corpus has no such composer (try bach, "
-                     "beethoven, corelli, haydn, joplin, monteverdi, mozart or palestrina)")
+        raise NoData(
+            f"music21:{composer}: music21's corpus has no such composer (try bach, "
+            "beethoven, corelli, haydn, joplin, monteverdi, mozart or palestrina)"
+        )
     return paths

@@ -85,12 +85,15 @@ def synthesize(notes, soundfont=None, flat=False):
 def _rendered(notes, synthesizer, flat):
     """Sound (n_samples, 2) of any loudness, velocities weighed by the square as soundfonts have it."""
     struck = velocities(notes, flat)
-    layers = [np.asarray(synthesizer.render(notes_to_score(select(notes, struck == v), flat), stereo=True)).T * np.float32((v / 127) ** 2)
-              for v in np.unique(struck)]
+    layers = [
+        np.asarray(synthesizer.render(notes_to_score(select(notes, struck == v), flat), stereo=True)).T
+        * np.float32((v / 127) ** 2)
+        for v in np.unique(struck)
+    ]
     sound = max(layers, key=len)
     for layer in layers:
         if layer is not sound:
-            sound[:len(layer)] += layer
+            sound[: len(layer)] += layer
     return sound
 
 

@@ -91,8 +91,11 @@ def _sources(source):
     """(what `read_prompt` takes, title) of each piece there is."""
     if source == INSTALLED:
         return [(MUSIC21 + name, title) for name, title in PIECES.items()]
-    return [(path, str(path.relative_to(source).with_suffix(""))) for path in sorted(Path(source).rglob("*"))
-            if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [
+        (path, str(path.relative_to(source).with_suffix("")))
+        for path in sorted(Path(source).rglob("*"))
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
 
 
 def _excerpt(generator, source, title, quarters, qpm):

@@ -19,7 +19,10 @@ PIANO, CLEFS = "p", {"w": "alto", "c": "bass"}  # by the prefixes of `clara.musi
 FIFTHS, MOST_SIGNS = "FCGDAEB", 6
 LONGEST_BAR = 8  # quarters
 DIVISIONS = (4, 3)  # of a quarter: sixteenths and triplets
-PAGE_WIDTH, PAGE_HEIGHT = 2100, 2970  # verovio's units, of which a staff line space takes 18; as A4, the last page shorter
+PAGE_WIDTH, PAGE_HEIGHT = (
+    2100,
+    2970,
+)  # verovio's units, of which a staff line space takes 18; as A4, the last page shorter
 
 
 def notes_to_stream(notes, title=""):
@@ -63,8 +66,11 @@ def notes_to_stream(notes, title=""):
 
 def _players(notes):
     """(mask of notes, clef) of each staff: solo players in the order of their parts, then the piano's hands."""
-    staves = [(notes.part == index, CLEFS.get(prefix, "treble")) for index, prefix in enumerate(notes.instruments)
-              if prefix != PIANO and (PIANO not in notes.instruments or (notes.part == index).any())]
+    staves = [
+        (notes.part == index, CLEFS.get(prefix, "treble"))
+        for index, prefix in enumerate(notes.instruments)
+        if prefix != PIANO and (PIANO not in notes.instruments or (notes.part == index).any())
+    ]
     if PIANO in notes.instruments:
         piano, high = notes.part == notes.instruments.index(PIANO), notes.pitch >= MIDDLE_C
         staves += [(piano & high, "treble"), (piano & ~high, "bass")]
@@ -188,8 +194,12 @@ def _engraved(notes, title):
     """verovio with the notes laid out."""
     import verovio
 
-    verovio.setDefaultResourcePath(str(Path(verovio.__file__).parent / "data"))  # each thread has its own, and the import's has the right one
+    verovio.setDefaultResourcePath(
+        str(Path(verovio.__file__).parent / "data")
+    )  # each thread has its own, and the import's has the right one
     toolkit = verovio.toolkit()
-    toolkit.setOptions({"pageWidth": PAGE_WIDTH, "pageHeight": PAGE_HEIGHT, "adjustPageHeight": True, "scale": 40, "footer": "none"})
+    toolkit.setOptions(
+        {"pageWidth": PAGE_WIDTH, "pageHeight": PAGE_HEIGHT, "adjustPageHeight": True, "scale": 40, "footer": "none"}
+    )
     toolkit.loadData(to_musicxml(notes, title))
     return toolkit

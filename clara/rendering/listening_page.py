@@ -21,8 +21,12 @@ UNTOLD = ("settings", "versions", "weights", "command")  # of run.json, on the p
 HUMAN, MACHINE = "human", "machine"
 # What the figure of a score means; more is better of all.
 WORDS = {
-    "critic": lambda v: f"log-odds human: the critic takes it for {HUMAN if v > 0 else 'generated'}, {_share(_odds(abs(v)))}",
-    "composer": lambda v: f"log-probability of this composer: {_share(math.exp(min(v, 0)))}, says the composer classifier",
+    "critic": lambda v: (
+        f"log-odds human: the critic takes it for {HUMAN if v > 0 else 'generated'}, {_share(_odds(abs(v)))}"
+    ),
+    "composer": lambda v: (
+        f"log-probability of this composer: {_share(math.exp(min(v, 0)))}, says the composer classifier"
+    ),
     "novelty": lambda v: f"human and like no known composer: {100 * math.exp(min(v, 0)):.0f} points of 100",
     "likelihood": lambda v: f"the generator is surprised by {-v:.2f} nats in each quarter note",
     "copied": lambda v: f"its longest run of notes that stands in the training music, in any key, has {-v:.0f}",
@@ -91,13 +95,21 @@ def page(entries, run):
     str, HTML
     """
     blind = any(e.by == HUMAN for e in entries)
-    length = max((e.notes.quarters for e in entries), default=0) if blind else None  # some end a little earlier, which would tell
+    length = (
+        max((e.notes.quarters for e in entries), default=0) if blind else None
+    )  # some end a little earlier, which would tell
     script = _part("js")
     return Template(_part("html")).substitute(
-        title="Human or machine?" if blind else "Composed by Clara", mode="blind" if blind else "plain",
-        about=_about(entries, run, blind), controls=_controls(blind, any(e.scores for e in entries)),
+        title="Human or machine?" if blind else "Composed by Clara",
+        mode="blind" if blind else "plain",
+        about=_about(entries, run, blind),
+        controls=_controls(blind, any(e.scores for e in entries)),
         pieces="\n".join(_piece(e, n, length) for n, e in enumerate(entries, start=1)),
-        settings=_definitions(_settings(run)), style=_part("css"), script=script, script_hash=f"sha256-{_base64(sha256(script_text(script)).digest())}")
+        settings=_definitions(_settings(run)),
+        style=_part("css"),
+        script=script,
+        script_hash=f"sha256-{_base64(sha256(script_text(script)).digest())}",
+    )
 
 
 def script_text(script):
@@ -113,8 +125,10 @@ def _part(suffix):
 def _about(entries, run, blind):
     """What stands at the top."""
     if blind:
-        return (f"Some of these {len(entries)} pieces were written by people, the others by Clara; all are as long, as fast and played "
-                "alike. Listen, vote, and see how often you were right.")
+        return (
+            f"Some of these {len(entries)} pieces were written by people, the others by Clara; all are as long, as fast and played "
+            "alike. Listen, vote, and see how often you were right."
+        )
     prompt = f" from {escape(str(run['prompt']))}" if run.get("prompt") else ""
     ranked = ", best first" if any(e.scores for e in entries) else ""
     return f"{len(entries)} piece{'s' * (len(entries) != 1)}{prompt}{ranked}. Model: {escape(PurePath(str(run.get('model', ''))).name)}."
@@ -122,8 +136,10 @@ def _about(entries, run, blind):
 
 def _controls(blind, scored):
     """The buttons at the top."""
-    voting = ('<p id="votes" class="voting" role="status"></p><button id="reveal" class="voting" type="button" disabled>Show the answers</button>'
-              '<p id="result" class="told result" tabindex="-1"></p>')
+    voting = (
+        '<p id="votes" class="voting" role="status"></p><button id="reveal" class="voting" type="button" disabled>Show the answers</button>'
+        '<p id="result" class="told result" tabindex="-1"></p>'
+    )
     return voting * blind + '<button id="hide" class="told" type="button">Hide the scores</button>' * scored
 
 
@@ -151,18 +167,32 @@ def _button(entry, n):
 
 def _roll(entry, n, quarters):
     """The piano roll, with the slider that moves over it."""
-    marks = "".join(f'<span style="top:{100 * at:.1f}%" aria-hidden="true">{name}</span>' for name, at in octave_marks(entry.notes))
+    marks = "".join(
+        f'<span style="top:{100 * at:.1f}%" aria-hidden="true">{name}</span>' for name, at in octave_marks(entry.notes)
+    )
     seconds = max(quarters * 60 / entry.notes.qpm, 0.1)
-    slider = f'<input type="range" min="0" max="{seconds:.2f}" step="any" value="0" aria-label="Position in piece {n}">' if entry.sound else ""
+    slider = (
+        f'<input type="range" min="0" max="{seconds:.2f}" step="any" value="0" aria-label="Position in piece {n}">'
+        if entry.sound
+        else ""
+    )
     drawn = roll_svg(entry.notes, entry.prompt_quarters, f"Piano roll of piece {n}", quarters)
     return f'<div class="roll" style="--rows:{n_rows(entry.notes)}">{drawn}{marks}{slider}</div>{_key(entry)}'
 
 
 def _key(entry):
     """What the colours stand for, where there is more than one."""
-    named = [(f"part{i}", INSTRUMENTS[prefix].name) for i, prefix in enumerate(entry.notes.instruments) if (entry.notes.part == i).any()]
+    named = [
+        (f"part{i}", INSTRUMENTS[prefix].name)
+        for i, prefix in enumerate(entry.notes.instruments)
+        if (entry.notes.part == i).any()
+    ]
     named += [("prompt", "prompt")] * bool(entry.prompt_quarters)
-    return f'<p class="key">{"".join(f"<span><i class={kind}></i>{escape(name)}</span>" for kind, name in named)}</p>' if len(named) > 1 else ""
+    return (
+        f'<p class="key">{"".join(f"<span><i class={kind}></i>{escape(name)}</span>" for kind, name in named)}</p>'
+        if len(named) > 1
+        else ""
+    )
 
 
 def _audio(entry):
@@ -171,8 +201,10 @@ def _audio(entry):
         return ""
     sound = entry.sound
     source = _data_url(MEDIA_TYPES[sound.form], sound.data) if sound.data is not None else escape(sound.link)
-    return (f'<audio controls preload="none" src="{source}"></audio>'
-            f'<p class="failed" hidden>It cannot be played{"" if sound.data else ": is the audio file still beside this page?"}</p>')
+    return (
+        f'<audio controls preload="none" src="{source}"></audio>'
+        f'<p class="failed" hidden>It cannot be played{"" if sound.data else ": is the audio file still beside this page?"}</p>'
+    )
 
 
 def _vote(n):
@@ -185,10 +217,16 @@ def _vote(n):
 
 def _scores(scores):
     """What it was ranked by, in figures and in words."""
-    shown = {k: v for k, v in scores.items() if k != "total" or len(scores) > 2}  # of a single score the sum is the same
+    shown = {
+        k: v for k, v in scores.items() if k != "total" or len(scores) > 2
+    }  # of a single score the sum is the same
     if not shown:
         return ""
-    return '<ul class="scores">' + "".join(f"<li><b>{escape(k)} {v:.2f}</b> {escape(in_words(k, v))}</li>" for k, v in shown.items()) + "</ul>"
+    return (
+        '<ul class="scores">'
+        + "".join(f"<li><b>{escape(k)} {v:.2f}</b> {escape(in_words(k, v))}</li>" for k, v in shown.items())
+        + "</ul>"
+    )
 
 
 def in_words(name, value):
@@ -225,8 +263,11 @@ def _definitions(told):
 def _settings(run):
     """What made the pieces, where it says something."""
     told = {k: v for k, v in run.items() if k not in UNTOLD} | run.get("settings", {})
-    return {k.replace("_", " "): " ".join(map(str, v)) if isinstance(v, (list, tuple)) else v
-            for k, v in told.items() if v not in (None, "", [], False)}
+    return {
+        k.replace("_", " "): " ".join(map(str, v)) if isinstance(v, (list, tuple)) else v
+        for k, v in told.items()
+        if v not in (None, "", [], False)
+    }
 
 
 def _downloads(entry):

@@ -23,8 +23,20 @@ EMBEDDED_BYTES = 24 << 20  # of sound in a page, about two hours; what is beyond
 HUMAN_FOLDER = "human"
 
 
-def write_playlist(samples, folder, run, scores=None, *, audio="wav", soundfont=None, flat=False, pictures=True, humans=(),
-                   human_scores=None, on_piece=None):
+def write_playlist(
+    samples,
+    folder,
+    run,
+    scores=None,
+    *,
+    audio="wav",
+    soundfont=None,
+    flat=False,
+    pictures=True,
+    humans=(),
+    human_scores=None,
+    on_piece=None,
+):
     """Write a batch of pieces, in the order given, and the page that plays them.
 
     Parameters
@@ -54,16 +66,30 @@ def write_playlist(samples, folder, run, scores=None, *, audio="wav", soundfont=
     folder, rows, entries = Path(folder), [], []
     for name, sample, told in _named(samples, scores):
         files = _write_piece(sample, folder, name, audio, soundfont, flat, pictures)
-        rows.append({"rank": len(rows) + 1, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | told | {k: getattr(sample.settings, k) for k in run.get("settings", {})})
-        entries.append(Entry(figures=_figures(sample) | {"seed": sample.seed}, scores=told, by=MACHINE,
-                             title=f"Machine: composed by Clara, {name}.mid.", **files))
+        rows.append(
+            {"rank": len(rows) + 1, "file": f"{name}.mid", "seed": sample.seed}
+            | _figures(sample)
+            | told
+            | {k: getattr(sample.settings, k) for k in run.get("settings", {})}
+        )
+        entries.append(
+            Entry(
+                figures=_figures(sample) | {"seed": sample.seed},
+                scores=told,
+                by=MACHINE,
+                title=f"Machine: composed by Clara, {name}.mid.",
+                **files,
+            )
+        )
         if on_piece:
             on_piece()
     if humans:
         make_folder(folder / HUMAN_FOLDER)
     for name, excerpt, told in _named(humans, human_scores):
         files = _write_piece(excerpt, folder, f"{HUMAN_FOLDER}/{name}", audio, soundfont, flat, pictures)
-        entries.append(Entry(figures=_figures(excerpt), scores=told, by=HUMAN, title=f"Human: {excerpt.title}.", **files))
+        entries.append(
+            Entry(figures=_figures(excerpt), scores=told, by=HUMAN, title=f"Human: {excerpt.title}.", **files)
+        )
         if on_piece:
             on_piece()
     write_whole(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
@@ -76,13 +102,20 @@ def write_playlist(samples, folder, run, scores=None, *, audio="wav", soundfont=
 def _named(pieces, scores):
     """Each piece with the name of its files and its scores."""
     width = max(2, len(str(len(pieces))))
-    return [(f"{n:0{width}d}", piece, told) for n, (piece, told) in enumerate(zip(pieces, scores or [{}] * len(pieces)), start=1)]
+    return [
+        (f"{n:0{width}d}", piece, told)
+        for n, (piece, told) in enumerate(zip(pieces, scores or [{}] * len(pieces)), start=1)
+    ]
 
 
 def _figures(piece):
     """What is told of a piece in numbers."""
-    return {"notes": len(piece.notes), "quarters": round(piece.notes.quarters, 3), "seconds": round(piece.notes.seconds, 1),
-            "words": len(piece.words)}
+    return {
+        "notes": len(piece.notes),
+        "quarters": round(piece.notes.quarters, 3),
+        "seconds": round(piece.notes.seconds, 1),
+        "words": len(piece.words),
+    }
 
 
 def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
@@ -97,8 +130,14 @@ def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
         sound = synthesize(piece.notes, soundfont, flat)
         write_whole(stem.with_suffix(f".{audio}"), encoded(sound, audio))
         beside[audio.upper()] = f"{name}.{audio}"
-    return {"notes": piece.notes, "prompt_quarters": piece.prompt_quarters, "midi": stem.with_suffix(".mid").read_bytes(),
-            "midi_name": name.replace("/", "-") + ".mid", "beside": beside, "sound": _sound(sound, audio, name) if audio else None}
+    return {
+        "notes": piece.notes,
+        "prompt_quarters": piece.prompt_quarters,
+        "midi": stem.with_suffix(".mid").read_bytes(),
+        "midi_name": name.replace("/", "-") + ".mid",
+        "beside": beside,
+        "sound": _sound(sound, audio, name) if audio else None,
+    }
 
 
 def _sound(sound, audio, name):

@@ -86,7 +86,9 @@ def _notes(ax, notes, prompt_quarters):
         for of_prompt, colours in ((True, PROMPT_COLOURS), (False, PART_COLOURS)):
             rows = np.flatnonzero((notes.part == part) & ((start < prompt_quarters) == of_prompt))
             blocks = [Rectangle((start[i], notes.pitch[i] - 0.45), duration[i], 0.9) for i in rows]
-            ax.add_collection(PatchCollection(blocks, facecolor=colours[part % len(colours)], edgecolor="white", lw=0.4))
+            ax.add_collection(
+                PatchCollection(blocks, facecolor=colours[part % len(colours)], edgecolor="white", lw=0.4)
+            )
 
 
 def _windows(ax, curve, edges):
@@ -156,7 +158,15 @@ def plot_map(points, groups, path=None, *, apart=None, title=""):
     coloured = [name for name in names if name != apart]
     for i, name in enumerate(coloured):
         of_it = points[[g == name for g in groups]]
-        ax.scatter(*of_it.T, s=42, color=GROUP_COLOURS[i % len(GROUP_COLOURS)], marker=MARKS[i % len(MARKS)], edgecolor="white", lw=0.5, label=name)
+        ax.scatter(
+            *of_it.T,
+            s=42,
+            color=GROUP_COLOURS[i % len(GROUP_COLOURS)],
+            marker=MARKS[i % len(MARKS)],
+            edgecolor="white",
+            lw=0.5,
+            label=name,
+        )
     if apart in names:
         ax.scatter(*points[[g == apart for g in groups]].T, s=42, color="black", marker="x", lw=1.2, label=apart)
     ax.set(xticks=[], yticks=[], title=title)
@@ -181,9 +191,19 @@ def plot_history(history, path=None):
     epochs, best = [r["epoch"] for r in history], min(history, key=lambda r: r["nats_per_quarter"])
     lines = ("train_loss", "valid_loss") if "valid_loss" in history[0] else ("nats_per_quarter",)
     for line, colour, mark in zip(lines, PART_COLOURS, MARKS):
-        ax.plot(epochs, [r[line] for r in history], color=colour, marker=mark, ms=4, label=line.removesuffix("_loss").replace("nats_per_quarter", "valid"))
-    ax.set(xlabel="epoch", ylabel="nats per word" if len(lines) > 1 else "nats per quarter note",
-           title=f"best: {best['nats_per_quarter']:.2f} nats per quarter note, epoch {best['epoch']}")
+        ax.plot(
+            epochs,
+            [r[line] for r in history],
+            color=colour,
+            marker=mark,
+            ms=4,
+            label=line.removesuffix("_loss").replace("nats_per_quarter", "valid"),
+        )
+    ax.set(
+        xlabel="epoch",
+        ylabel="nats per word" if len(lines) > 1 else "nats per quarter note",
+        title=f"best: {best['nats_per_quarter']:.2f} nats per quarter note, epoch {best['epoch']}",
+    )
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     ax.grid(color=LINE, lw=0.5)
@@ -230,7 +250,15 @@ def plot_confusion(many, names, path=None, title=""):
     share = many / np.maximum(many.sum(1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(many > 0):
-        ax.text(column, row, f"{many[row, column]}", ha="center", va="center", fontsize=8, color="white" if share[row, column] > 0.5 else "black")
+        ax.text(
+            column,
+            row,
+            f"{many[row, column]}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if share[row, column] > 0.5 else "black",
+        )
     ax.set_xticks(range(len(names)), names, rotation=90)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="taken for", ylabel="by", title=title)

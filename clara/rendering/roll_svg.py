@@ -14,7 +14,9 @@ MARGIN = 2  # semitones above and below
 LEAST_ROWS = 24
 LINE_QUARTERS, FAR_LINE_QUARTERS, FAR = 4, 16, 160  # between lines; and where a piece is longer than FAR quarters
 GAP = 0.12  # of a row, between neighbours
-REST_QUARTERS = 1 / 24  # by which a note is drawn shorter, so that repeated ones are seen apart; at most a quarter of it
+REST_QUARTERS = (
+    1 / 24
+)  # by which a note is drawn shorter, so that repeated ones are seen apart; at most a quarter of it
 
 
 def roll_svg(notes, prompt_quarters=0.0, title="", quarters=0.0):
@@ -36,8 +38,10 @@ def roll_svg(notes, prompt_quarters=0.0, title="", quarters=0.0):
     every = (LINE_QUARTERS if width <= FAR * notes.steps_per_quarter else FAR_LINE_QUARTERS) * notes.steps_per_quarter
     black = "".join(f"M0 {high - key}h{width}v1h-{width}z" for key in range(low, high + 1) if key % 12 in BLACK_KEYS)
     bars = "".join(f"M{at} 0v{rows}" for at in range(every, width, every))
-    return (f'<svg viewBox="0 0 {width} {rows}" preserveAspectRatio="none" role="img" aria-label="{escape(title)}">'
-            f'<path class="black" d="{black}"/><path class="bars" d="{bars}"/>{_bars_of_notes(notes, high, prompt_quarters)}</svg>')
+    return (
+        f'<svg viewBox="0 0 {width} {rows}" preserveAspectRatio="none" role="img" aria-label="{escape(title)}">'
+        f'<path class="black" d="{black}"/><path class="bars" d="{bars}"/>{_bars_of_notes(notes, high, prompt_quarters)}</svg>'
+    )
 
 
 def _rows(notes):
@@ -54,7 +58,10 @@ def _bars_of_notes(notes, high, prompt_quarters):
     for part in np.unique(notes.part):
         for told, prompt in ((" prompt", True), ("", False)):
             rows = np.flatnonzero((notes.part == part) & (of_prompt == prompt))
-            d = "".join(f"M{notes.start[i]} {high - notes.pitch[i] + GAP / 2:g}h{drawn[i]:g}v{1 - GAP:g}h-{drawn[i]:g}z" for i in rows)
+            d = "".join(
+                f"M{notes.start[i]} {high - notes.pitch[i] + GAP / 2:g}h{drawn[i]:g}v{1 - GAP:g}h-{drawn[i]:g}z"
+                for i in rows
+            )
             if d:
                 paths.append(f'<path class="part{part}{told}" d="{d}"/>')
     return "".join(paths)
@@ -63,7 +70,9 @@ def _bars_of_notes(notes, high, prompt_quarters):
 def octave_marks(notes):
     """Where the Cs stand: list of (name, share of the height from the top)."""
     low, high = _rows(notes)
-    return [(f"C{key // 12 - 1}", (high - key + 0.5) / (high - low + 1)) for key in range(low, high + 1) if key % 12 == 0]
+    return [
+        (f"C{key // 12 - 1}", (high - key + 0.5) / (high - low + 1)) for key in range(low, high + 1) if key % 12 == 0
+    ]
 
 
 def n_rows(notes):

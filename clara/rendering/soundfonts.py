@@ -60,12 +60,12 @@ def _zones_of_programs(data, tables, programs):
         program, bank = struct.unpack_from("<HH", data, at + PRESET_BYTES * preset + PROGRAM)
         if bank or program not in programs:
             continue
-        for zone in _zones(data, at + PRESET_BYTES * preset + PRESET_BAG, PRESET_BYTES,
-                           tables[b"pbag"][0], tables[b"pgen"][0]):
+        for zone in _zones(
+            data, at + PRESET_BYTES * preset + PRESET_BAG, PRESET_BYTES, tables[b"pbag"][0], tables[b"pgen"][0]
+        ):
             if INSTRUMENT in zone:
                 row = tables[b"inst"][0] + INSTRUMENT_BYTES * zone[INSTRUMENT]
-                yield from _zones(data, row + INSTRUMENT_BAG, INSTRUMENT_BYTES,
-                                  tables[b"ibag"][0], tables[b"igen"][0])
+                yield from _zones(data, row + INSTRUMENT_BAG, INSTRUMENT_BYTES, tables[b"ibag"][0], tables[b"igen"][0])
 
 
 def _zones(data, first_bag_at, row_bytes, bags, generators):

@@ -83,7 +83,9 @@ class Memory:
     def follow(self, ids):
         """Add words: int64 array (n,), one for each text."""
         if self.n_words.max(initial=0) == self.words.shape[1]:
-            self.words, self.run, self.shift = (np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.words, self.run, self.shift))
+            self.words, self.run, self.shift = (
+                np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.words, self.run, self.shift)
+            )
         self.found = self._go_on(ids[:, None], slice(None))[:, 0]
         if self.voices:
             self.voices.follow(ids)
@@ -91,15 +93,26 @@ class Memory:
     def take(self, rows):
         """Go on with some of the texts."""
         self.words, self.run, self.shift, self.n_words, self.found = (
-            a[rows] for a in (self.words, self.run, self.shift, self.n_words, self.found))
+            a[rows] for a in (self.words, self.run, self.shift, self.n_words, self.found)
+        )
         if self.voices:
             self.voices.take(rows)
 
     def _go_on(self, ids, texts):
         """Add words, int64 (n, m), to some texts; what is found after each, int64 (n, m, 4)."""
         ids, found = np.ascontiguousarray(ids, dtype=np.int64), np.zeros((*ids.shape, 4), dtype=np.int64)
-        _follow(ids, self.words[texts], self.run[texts], self.shift[texts], self.n_words[texts], self.forms.form, self.forms.tone, self.forms.moves,
-                self.forms.word_at, found)
+        _follow(
+            ids,
+            self.words[texts],
+            self.run[texts],
+            self.shift[texts],
+            self.n_words[texts],
+            self.forms.form,
+            self.forms.tone,
+            self.forms.moves,
+            self.forms.word_at,
+            found,
+        )
         return found
 
     @classmethod
@@ -122,7 +135,9 @@ class Memory:
 
 
 FAR = 1000  # no shift: of a run of words that do not move
-FURTHEST = 2**15  # words back, half an hour or more: what is longer takes time in proportion to its length, and not to its square
+FURTHEST = (
+    2**15
+)  # words back, half an hour or more: what is longer takes time in proportion to its length, and not to its square
 
 
 @compiled(LONGS2, INT32S2, INT32S2, INT32S2, LONGS, LONGS, LONGS, BYTES1, LONGS2, LONGS3)

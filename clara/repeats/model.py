@@ -25,7 +25,18 @@ from clara.models.likelihood import log_probabilities
 from clara.repeats.finder import LENGTH, MOVED, NAMED, Memory
 from clara.repeats.outer_voices import VOICES, WAITS, VoiceMemory
 
-LENGTHS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 128)  # in words, of the shortest match that each line is for; shorter ones tell the net nothing
+LENGTHS = (
+    4,
+    6,
+    8,
+    12,
+    16,
+    24,
+    32,
+    48,
+    64,
+    128,
+)  # in words, of the shortest match that each line is for; shorter ones tell the net nothing
 VOICE_LENGTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 48)  # in notes
 _OF_WORDS, _OF_NOTES = np.array(LENGTHS), np.array(VOICE_LENGTHS)
 WORDS, OF_VOICES = (2, len(LENGTHS), 2), (VOICES, 2, 2, len(VOICE_LENGTHS), 2)  # shapes of lines
@@ -65,8 +76,14 @@ class MatchModel:
     @property
     def told(self):
         """For config.json."""
-        told = {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()} | ({} if (self.gains == 1).all() else {"gains": np.round(self.gains, 4).tolist()})
-        return told if self.voice_lines is None else told | {"voices": {"lengths": list(VOICE_LENGTHS), "lines": np.round(self.voice_lines, 4).tolist()}}
+        told = {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()} | (
+            {} if (self.gains == 1).all() else {"gains": np.round(self.gains, 4).tolist()}
+        )
+        return (
+            told
+            if self.voice_lines is None
+            else told | {"voices": {"lengths": list(VOICE_LENGTHS), "lines": np.round(self.voice_lines, 4).tolist()}}
+        )
 
     @cached_property
     def _kinds(self):
@@ -90,7 +107,9 @@ class MatchModel:
             what they are in music
         """
         strengths, temperatures = np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures)
-        for (lines, gains), (named, line) in zip(self._kinds, _lines(memory.found, memory.voices and memory.voices.found)):
+        for (lines, gains), (named, line) in zip(
+            self._kinds, _lines(memory.found, memory.voices and memory.voices.found)
+        ):
             if line.max() >= 0:
                 _bend(logits, allowed, named, line, lines, gains, strengths, temperatures)
 
@@ -118,9 +137,17 @@ class MatchModel:
         ----------
         pieces : list of what `read` gave, of music that the net did not learn from
         """
-        plain, fitted = cls(np.tile([1.0, 0.0], (*WORDS[:-1], 1)), voice_lines=np.tile([1.0, 0.0], (*OF_VOICES[:-1], 1)) if len(pieces[0].named) > 1 else None), []
+        plain, fitted = (
+            cls(
+                np.tile([1.0, 0.0], (*WORDS[:-1], 1)),
+                voice_lines=np.tile([1.0, 0.0], (*OF_VOICES[:-1], 1)) if len(pieces[0].named) > 1 else None,
+            ),
+            [],
+        )
         plain._costs(pieces, fitted)
-        return cls(fitted[0].reshape(WORDS), voice_lines=np.stack(fitted[1:]).reshape(OF_VOICES) if fitted[1:] else None)
+        return cls(
+            fitted[0].reshape(WORDS), voice_lines=np.stack(fitted[1:]).reshape(OF_VOICES) if fitted[1:] else None
+        )
 
 
 def _checked(told, lengths, shape):
@@ -177,10 +204,20 @@ def read(reader, pieces, forms, pad_id):
     -------
     list of Told
     """
-    found = [_lines(Memory.matches(forms, ids[:-1]), VoiceMemory.matches(forms.voices, ids[:-1]) if forms.voices else None) for ids in pieces]
-    asked = [np.stack([ids[1:], *(np.maximum(word, 0) for word, _ in kinds)], axis=1) for ids, kinds in zip(pieces, found)]
-    return [Told(logs[:, 0], tuple(Named(word, log, word == ids[1:], line) for (word, line), log in zip(kinds, logs[:, 1:].T)))
-            for ids, kinds, logs in zip(pieces, found, log_probabilities(reader, pieces, asked, pad_id))]
+    found = [
+        _lines(Memory.matches(forms, ids[:-1]), VoiceMemory.matches(forms.voices, ids[:-1]) if forms.voices else None)
+        for ids in pieces
+    ]
+    asked = [
+        np.stack([ids[1:], *(np.maximum(word, 0) for word, _ in kinds)], axis=1) for ids, kinds in zip(pieces, found)
+    ]
+    return [
+        Told(
+            logs[:, 0],
+            tuple(Named(word, log, word == ids[1:], line) for (word, line), log in zip(kinds, logs[:, 1:].T)),
+        )
+        for ids, kinds, logs in zip(pieces, found, log_probabilities(reader, pieces, asked, pad_id))
+    ]
 
 
 def _lines(words, voices):
@@ -206,14 +243,20 @@ def _after(target, logs, named, k, lines):
     matched, (slope, height) = named[k].line >= 0, lines[np.maximum(named[k].line, 0)].T
     odds = np.where(matched, slope * _log_odds(logs[k]) + height, 0.0)
     now = np.where(matched, -np.logaddexp(0, -odds), logs[k])
-    others = np.where(matched, -np.log1p(-np.exp(np.minimum(logs[k], -SURE))) - np.logaddexp(0, odds), 0.0)  # what is added to all others
-    return (np.where(matched & named[k].hit, now, target + others),
-            [np.where(matched & (other.word == named[k].word), now, log + others) for other, log in zip(named, logs)])
+    others = np.where(
+        matched, -np.log1p(-np.exp(np.minimum(logs[k], -SURE))) - np.logaddexp(0, odds), 0.0
+    )  # what is added to all others
+    return (
+        np.where(matched & named[k].hit, now, target + others),
+        [np.where(matched & (other.word == named[k].word), now, log + others) for other, log in zip(named, logs)],
+    )
 
 
 def _fit(pieces, n):
     """Lines (n, 2), of (log probabilities (n,), Named) of each piece."""
-    line, hit, odds = (np.concatenate(a) for a in zip(*((named.line, named.hit, _log_odds(logs)) for logs, named in pieces)))
+    line, hit, odds = (
+        np.concatenate(a) for a in zip(*((named.line, named.hit, _log_odds(logs)) for logs, named in pieces))
+    )
     return np.stack([_fitted(odds[line == i], hit[line == i]) for i in range(n)])
 
 
@@ -222,7 +265,11 @@ def _fitted(odds, hit):
     line, features = np.array([1.0, 0.0]), np.stack([odds, np.ones_like(odds)], axis=1)
 
     def cost(line):
-        return np.logaddexp(0, np.where(hit, -1, 1) * (features @ line)).sum() + (PRIOR * (line - [1.0, 0.0]) ** 2).sum() / 2
+        return (
+            np.logaddexp(0, np.where(hit, -1, 1) * (features @ line)).sum()
+            + (PRIOR * (line - [1.0, 0.0]) ** 2).sum() / 2
+        )
+
     for _ in range(NEWTON_STEPS):
         chance = 1 / (1 + np.exp(-features @ line))
         slope = features.T @ (hit - chance) - PRIOR * (line - [1.0, 0.0])

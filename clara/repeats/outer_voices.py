@@ -39,13 +39,13 @@ class Voices:
     def __init__(self, vocab, encoding):
         ids, n = np.array([vocab.id_of[word] for word in encoding.words]), encoding.n_tones  # ends, starts, waits
         self.tone, self.steps = np.full(len(vocab), -1), np.zeros(len(vocab), dtype=np.int64)
-        self.tone[ids[:2 * n]] = np.tile(np.arange(n), 2)
-        self.steps[ids[2 * n:]] = np.arange(1, encoding.longest_wait + 1)
+        self.tone[ids[: 2 * n]] = np.tile(np.arange(n), 2)
+        self.steps[ids[2 * n :]] = np.arange(1, encoding.longest_wait + 1)
         self.strikes = np.zeros(len(vocab), dtype=np.uint8)
-        self.strikes[ids[n:2 * n]] = 1
+        self.strikes[ids[n : 2 * n]] = 1
         self.pitch = encoding.pitch_and_part(np.arange(n))[0]
         self.ascending = np.argsort(self.pitch, kind="stable")
-        self.start_word, self.wait_word, self.n_keys = ids[n:2 * n], np.r_[-1, ids[2 * n:]], encoding.n_keys
+        self.start_word, self.wait_word, self.n_keys = ids[n : 2 * n], np.r_[-1, ids[2 * n :]], encoding.n_keys
 
     @classmethod
     def of(cls, vocab, encoding):
@@ -69,8 +69,16 @@ class VoiceMemory:
 
     def __init__(self, voices, pasts, rows):
         n, room = len(pasts), max(map(len, pasts)) // 2 + NOTES_AHEAD  # a note takes a word, and one to wait
-        self.voices, self.held, self.struck = voices, np.zeros((n, len(voices.pitch)), dtype=np.uint8), np.zeros(n, dtype=np.uint8)
-        self.clock, self.lines, self.n_notes = np.zeros(n, dtype=np.int64), np.zeros((n, VOICES, FIELDS, room), dtype=np.int32), np.zeros((n, VOICES), dtype=np.int64)
+        self.voices, self.held, self.struck = (
+            voices,
+            np.zeros((n, len(voices.pitch)), dtype=np.uint8),
+            np.zeros(n, dtype=np.uint8),
+        )
+        self.clock, self.lines, self.n_notes = (
+            np.zeros(n, dtype=np.int64),
+            np.zeros((n, VOICES, FIELDS, room), dtype=np.int32),
+            np.zeros((n, VOICES), dtype=np.int64),
+        )
         self.gone, self.found = np.zeros((n, VOICES), dtype=np.int64), np.full((n, VOICES, 4), -1, dtype=np.int64)
         for i, past in enumerate(pasts):
             if len(past):
@@ -87,16 +95,47 @@ class VoiceMemory:
     def take(self, rows):
         """Go on with some of the texts."""
         self.held, self.struck, self.clock, self.lines, self.n_notes, self.gone, self.found = (
-            a[rows] for a in (self.held, self.struck, self.clock, self.lines, self.n_notes, self.gone, self.found))
+            a[rows] for a in (self.held, self.struck, self.clock, self.lines, self.n_notes, self.gone, self.found)
+        )
 
     def _go_on(self, ids, texts):
         """Add words, int64 (n, m), to some texts; what is found after each, int64 (n, m, VOICES, 4)."""
         ids, v = np.ascontiguousarray(ids, dtype=np.int64), self.voices
-        clocks, newest, before = np.zeros(ids.shape, dtype=np.int64), np.zeros((*ids.shape, VOICES), dtype=np.int64), self.n_notes[texts].copy()
+        clocks, newest, before = (
+            np.zeros(ids.shape, dtype=np.int64),
+            np.zeros((*ids.shape, VOICES), dtype=np.int64),
+            self.n_notes[texts].copy(),
+        )
         found = np.full((*ids.shape, VOICES, 4), -1, dtype=np.int64)
-        _hear(ids, self.held[texts], self.struck[texts], self.clock[texts], self.lines[texts], self.n_notes[texts], v.tone, v.strikes, v.steps, v.ascending, clocks, newest)
+        _hear(
+            ids,
+            self.held[texts],
+            self.struck[texts],
+            self.clock[texts],
+            self.lines[texts],
+            self.n_notes[texts],
+            v.tone,
+            v.strikes,
+            v.steps,
+            v.ascending,
+            clocks,
+            newest,
+        )
         _look_back(self.lines[texts], before, self.n_notes[texts], v.pitch, v.n_keys)
-        _look_ahead(ids, clocks, newest, self.lines[texts], self.gone[texts], v.tone, v.strikes, v.steps, v.pitch, v.start_word, v.wait_word, found)
+        _look_ahead(
+            ids,
+            clocks,
+            newest,
+            self.lines[texts],
+            self.gone[texts],
+            v.tone,
+            v.strikes,
+            v.steps,
+            v.pitch,
+            v.start_word,
+            v.wait_word,
+            found,
+        )
         return found
 
     @classmethod
@@ -122,13 +161,19 @@ class VoiceMemory:
     def runs(cls, voices, ids):
         """What each note of both voices of a text ends, int64 array (2, n): the longest run in notes, and 1 where that is in another key, or 0."""
         memory = cls(voices, [np.asarray(ids)], np.zeros(1, dtype=np.int64))
-        return np.concatenate([line[[LONGEST, ELSEWHERE], :n] for line, n in zip(memory.lines[0], memory.n_notes[0])], axis=1).astype(np.int64)
+        return np.concatenate(
+            [line[[LONGEST, ELSEWHERE], :n] for line, n in zip(memory.lines[0], memory.n_notes[0])], axis=1
+        ).astype(np.int64)
 
 
 FURTHEST = 2**13  # notes back
 FIELDS = 8  # of each note:
-TIME, TONE, RUN, SHIFT = range(4)  # in steps; and of the run that ends with it as the voice ends now, its length in notes, in semitones
-LONGEST, ELSEWHERE, AT, DUE = range(4, 8)  # of the longest run that it ended itself, whether in another key; when another note is due, in steps, -1 for never, and its tone
+TIME, TONE, RUN, SHIFT = range(
+    4
+)  # in steps; and of the run that ends with it as the voice ends now, its length in notes, in semitones
+LONGEST, ELSEWHERE, AT, DUE = range(
+    4, 8
+)  # of the longest run that it ended itself, whether in another key; when another note is due, in steps, -1 for never, and its tone
 
 
 @compiled(LONGS2, BYTES2, BYTES1, LONGS, INT32S4, LONGS2, LONGS, BYTES1, LONGS, LONGS, LONGS2, LONGS3)
@@ -170,7 +215,12 @@ def _look_back(lines, before, n_notes, pitch, n_keys):
                 best, place = 0, -1
                 for i in range(n - 1, max(0, n - FURTHEST) - 1, -1):
                     by = pitch[tones[n]] - pitch[tones[i]]
-                    goes_on = i > 0 and run[i - 1] > 0 and shift[i - 1] == by and time[i] - time[i - 1] == time[n] - time[n - 1]
+                    goes_on = (
+                        i > 0
+                        and run[i - 1] > 0
+                        and shift[i - 1] == by
+                        and time[i] - time[i - 1] == time[n] - time[n - 1]
+                    )
                     run[i] = run[i - 1] + 1 if goes_on else 1
                     shift[i] = by
                     if 2 * run[i] + (by == 0) > best:

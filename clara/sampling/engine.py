@@ -48,8 +48,21 @@ class Draws:
         self.generators, self.ahead = [self.generators[i] for i in rows], np.ascontiguousarray(self.ahead[:, rows])
 
 
-def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, cadence=None, matching=None, threads=1,
-           on_step=None, stop=None):
+def sample(
+    reader,
+    make_stepper,
+    grammar,
+    settings,
+    prompt_ids,
+    steps,
+    seeds,
+    steps_per_quarter,
+    cadence=None,
+    matching=None,
+    threads=1,
+    on_step=None,
+    stop=None,
+):
     """Write one text per seed.
 
     Parameters
@@ -72,12 +85,40 @@ def sample(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
     -------
     list of n lists of ids, prompt and xxeos left out; None for a text that `stop` cut off
     """
-    return sample_each(reader, make_stepper, grammar, settings, [prompt_ids], np.zeros(len(seeds), dtype=np.int64), steps, seeds,
-                       steps_per_quarter, cadence, matching, threads, on_step, stop)
+    return sample_each(
+        reader,
+        make_stepper,
+        grammar,
+        settings,
+        [prompt_ids],
+        np.zeros(len(seeds), dtype=np.int64),
+        steps,
+        seeds,
+        steps_per_quarter,
+        cadence,
+        matching,
+        threads,
+        on_step,
+        stop,
+    )
 
 
-def sample_each(reader, make_stepper, grammar, settings, prompts, rows, steps, seeds, steps_per_quarter, cadence=None, matching=None, threads=1,
-                on_step=None, stop=None):
+def sample_each(
+    reader,
+    make_stepper,
+    grammar,
+    settings,
+    prompts,
+    rows,
+    steps,
+    seeds,
+    steps_per_quarter,
+    cadence=None,
+    matching=None,
+    threads=1,
+    on_step=None,
+    stop=None,
+):
     """Write one text per seed, each on from one of several prompts; parameters and result as `sample` and
 
     Parameters
@@ -86,12 +127,41 @@ def sample_each(reader, make_stepper, grammar, settings, prompts, rows, steps, s
     rows : int64 array (n,), which of them each text goes on from
     """
     start = join(reader, [read(reader, grammar, ids, steps) for ids in prompts])
-    return write(reader, make_stepper, grammar, settings_table(settings, len(seeds)), start, rows, seeds, steps, steps_per_quarter, cadence, matching,
-                 threads, on_step, stop)[0]
+    return write(
+        reader,
+        make_stepper,
+        grammar,
+        settings_table(settings, len(seeds)),
+        start,
+        rows,
+        seeds,
+        steps,
+        steps_per_quarter,
+        cadence,
+        matching,
+        threads,
+        on_step,
+        stop,
+    )[0]
 
 
-def write(reader, make_stepper, grammar, table, start, rows, seeds, steps, steps_per_quarter, cadence=None, matching=None, threads=1, on_step=None,
-          stop=None, until=None):
+def write(
+    reader,
+    make_stepper,
+    grammar,
+    table,
+    start,
+    rows,
+    seeds,
+    steps,
+    steps_per_quarter,
+    cadence=None,
+    matching=None,
+    threads=1,
+    on_step=None,
+    stop=None,
+    until=None,
+):
     """Write one text per seed, each on from one of some places; parameters as `sample` and
 
     Parameters
@@ -111,10 +181,26 @@ def write(reader, make_stepper, grammar, table, start, rows, seeds, steps, steps
     def some(mine, on_step=None):
         stepper = make_stepper()
         stepper.begin(start.state, rows[mine])
-        logits = stepper.step(np.array([start.pasts[row][-1] for row in rows[mine]])) if start.logits is None else start.logits[rows[mine]]
-        texts = _Texts(grammar, start, rows[mine], table[mine], [seeds[i] for i in mine], steps, steps_per_quarter, cadence, matching, until)
+        logits = (
+            stepper.step(np.array([start.pasts[row][-1] for row in rows[mine]]))
+            if start.logits is None
+            else start.logits[rows[mine]]
+        )
+        texts = _Texts(
+            grammar,
+            start,
+            rows[mine],
+            table[mine],
+            [seeds[i] for i in mine],
+            steps,
+            steps_per_quarter,
+            cadence,
+            matching,
+            until,
+        )
         texts.write(stepper, logits, on_step, stop)
         return texts
+
     groups = np.array_split(np.arange(len(seeds)), max(1, min(threads, len(seeds) // FEWEST_TOGETHER)))
     with ThreadPoolExecutor(len(groups)) as pool:
         others = [pool.submit(some, mine) for mine in groups[1:]]
@@ -123,7 +209,9 @@ def write(reader, make_stepper, grammar, table, start, rows, seeds, steps, steps
     return [text for texts in done for text in texts.ended], None if None in left else join(reader, left)
 
 
-def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, matching=None):
+def stream(
+    reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, matching=None
+):
     """Write one text, word by word; parameters as `sample`.
 
     Yields
@@ -134,9 +222,11 @@ def stream(reader, make_stepper, grammar, settings, prompt_ids, steps, seed, ste
     start, only = read(reader, grammar, prompt_ids, steps), np.zeros(1, dtype=np.int64)
     stepper = make_stepper()
     stepper.begin(start.state, only)
-    texts = _Texts(grammar, start, only, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence, matching)
+    texts = _Texts(
+        grammar, start, only, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence, matching
+    )
     for _ in texts.advance(stepper, start.logits):
-        yield texts.words[0, :texts.n_written], steps - int(texts.written["left"][0])
+        yield texts.words[0, : texts.n_written], steps - int(texts.written["left"][0])
     yield np.array(texts.ended[0], dtype=np.int64), steps
 
 
@@ -171,8 +261,12 @@ def read(reader, grammar, prompt_ids, steps):
 
 def join(reader, starts):
     """One Start of several."""
-    return Start(None if starts[0].logits is None else np.concatenate([s.logits for s in starts]), reader.join([s.state for s in starts]),
-                 {k: np.concatenate([s.written[k] for s in starts]) for k in starts[0].written}, [past for s in starts for past in s.pasts])
+    return Start(
+        None if starts[0].logits is None else np.concatenate([s.logits for s in starts]),
+        reader.join([s.state for s in starts]),
+        {k: np.concatenate([s.written[k] for s in starts]) for k in starts[0].written},
+        [past for s in starts for past in s.pasts],
+    )
 
 
 def _told(reader, ids, state):
@@ -187,7 +281,12 @@ class _Texts:
     """Texts that are written side by side by one stepper."""
 
     def __init__(self, grammar, start, rows, table, seeds, steps, steps_per_quarter, cadence, matching, until=None):
-        self.grammar, self.written, self.table, self.draws = grammar, grammar.take(start.written, rows), table, Draws(seeds)
+        self.grammar, self.written, self.table, self.draws = (
+            grammar,
+            grammar.take(start.written, rows),
+            table,
+            Draws(seeds),
+        )
         self.least_left = -1 if until is None else steps - until  # to go, where a text is left off
         self.steps, self.n, self.ended, self.left = steps, len(seeds), [None] * len(seeds), [None] * len(seeds)
         self.pasts = [start.pasts[row] for row in rows]
@@ -230,7 +329,10 @@ class _Texts:
 
     def _bias(self):
         """What is added to the logits, or None."""
-        recent, close = self.recent and self.recent.bias, self.cadence and self.cadence.bias(self.words, self.n_written, self.written["left"])
+        recent, close = (
+            self.recent and self.recent.bias,
+            self.cadence and self.cadence.bias(self.words, self.n_written, self.written["left"]),
+        )
         return close if recent is None else recent if close is None else recent + close
 
     def _note(self, ids):
@@ -249,16 +351,23 @@ class _Texts:
     def _end(self, over, stepper):
         """Keep the texts that have ended, and where those are that were left off."""
         for at in over.nonzero()[0]:
-            text, row = self.words[at, :self.n_written].tolist(), self.rows[at]
+            text, row = self.words[at, : self.n_written].tolist(), self.rows[at]
             self.ended[row] = text[:-1] if text[-1] == self.grammar.eos else text
             if self.least_left >= 0:
-                self.left[row] = Start(None, stepper.state(at), self.grammar.take(self.written, np.array([at])), [np.concatenate([self.pasts[row], text])])
+                self.left[row] = Start(
+                    None,
+                    stepper.state(at),
+                    self.grammar.take(self.written, np.array([at])),
+                    [np.concatenate([self.pasts[row], text])],
+                )
         self.going &= ~over
 
     def _take(self, rows):
         """Go on with some."""
         self.written = self.grammar.take(self.written, rows)
-        self.words, self.clocks, self.rows, self.going = (a[rows] for a in (self.words, self.clocks, self.rows, self.going))
+        self.words, self.clocks, self.rows, self.going = (
+            a[rows] for a in (self.words, self.clocks, self.rows, self.going)
+        )
         self.table = self.table[rows]
         self.draws.take(rows)
         if self.recent:

@@ -24,7 +24,9 @@ MOST = 127
 MIDDLE = 128  # the byte that stands for 0
 ROUND = F(MIDDLE + 0.5)
 LEAST = F(1e-9)
-SIGN_OFF = np.uint32(0x7FFFFFFF)  # floats without their sign are in the order of their bits, and integers' maximum is vectorised
+SIGN_OFF = np.uint32(
+    0x7FFFFFFF
+)  # floats without their sign are in the order of their bits, and integers' maximum is vectorised
 FINITE = VECTORS | {"fastmath": VECTORS["fastmath"] | {"nnan", "ninf"}}
 
 
@@ -72,7 +74,9 @@ class Int8Stepper:
 
     def state(self, text):
         """A reader's state of one text, by its number."""
-        return [tuple(torch.from_numpy(s[text:text + 1].copy())[None] for s in layer) for layer in zip(self.hs, self.cs)]
+        return [
+            tuple(torch.from_numpy(s[text : text + 1].copy())[None] for s in layer) for layer in zip(self.hs, self.cs)
+        ]
 
     def _make_room(self, n):
         for product in [*self.products, self.output]:
@@ -111,11 +115,18 @@ def _session(whole, unsigned):
 
     inputs = {"weights": np.ascontiguousarray(whole.T)}
     if unsigned:
-        inputs = {"weights": (inputs["weights"].view(np.uint8) ^ MIDDLE), "zero": np.uint8(0), "middle": np.uint8(MIDDLE)}
-    graph = helper.make_graph([helper.make_node("MatMulInteger", ["bytes", *inputs], ["sums"])], "product",
-                              [helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["n", whole.shape[1]])],
-                              [helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", whole.shape[0]])],
-                              [numpy_helper.from_array(np.asarray(array), name) for name, array in inputs.items()])
+        inputs = {
+            "weights": (inputs["weights"].view(np.uint8) ^ MIDDLE),
+            "zero": np.uint8(0),
+            "middle": np.uint8(MIDDLE),
+        }
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["bytes", *inputs], ["sums"])],
+        "product",
+        [helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["n", whole.shape[1]])],
+        [helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", whole.shape[0]])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in inputs.items()],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -188,18 +199,22 @@ def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
             gates[k] = gates[k] * s_row + add[k]
         for gate in range(4):
             scale, low = (ONE, ZERO) if gate == 2 else (HALF, HALF)
-            g = gates[gate * n_hid:(gate + 1) * n_hid]
+            g = gates[gate * n_hid : (gate + 1) * n_hid]
             for k in range(n_hid):
                 x = min(max(g[k] * scale, -FURTHEST), FURTHEST)
                 s = x * x
-                g[k] = low + scale * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
-        i, f, g, o = gates[:n_hid], gates[n_hid:2 * n_hid], gates[2 * n_hid:3 * n_hid], gates[3 * n_hid:]
+                g[k] = low + scale * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (
+                    P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8)))
+                )
+        i, f, g, o = gates[:n_hid], gates[n_hid : 2 * n_hid], gates[2 * n_hid : 3 * n_hid], gates[3 * n_hid :]
         for k in range(n_hid):
             c_row[k] = f[k] * c_row[k] + i[k] * g[k]
         for k in range(n_hid):
             x = min(max(c_row[k], -FURTHEST), FURTHEST)
             s = x * x
-            h_row[k] = o[k] * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
+            h_row[k] = (
+                o[k] * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
+            )
 
 
 @compiled(INT32S2, FLOATS, INT32S, FLOATS, FLOATS, FLOATS2, **VECTORS)

@@ -33,7 +33,8 @@ class Recent:
     def take(self, rows):
         """Go on with some of the texts."""
         self.counts, self.window, self.fall, self.tail, self.bias = (
-            a[rows] for a in (self.counts, self.window, self.fall, self.tail, self.bias))
+            a[rows] for a in (self.counts, self.window, self.fall, self.tail, self.bias)
+        )
 
 
 @compiled(LONGS2, LONGS2, INTEGER, LONGS, LONGS, BYTES1, FLOATS, LONGS, INT32S2, FLOATS2)

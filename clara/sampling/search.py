@@ -14,8 +14,25 @@ from clara.sampling.settings import settings_table
 KEPT = 4  # one of so many goes on
 
 
-def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, steps_per_quarter, first, block, rate, top, cadence=None, matching=None,
-           threads=1, on_step=None, stop=None):
+def search(
+    reader,
+    make_stepper,
+    grammar,
+    settings,
+    prompt_ids,
+    steps,
+    seeds,
+    steps_per_quarter,
+    first,
+    block,
+    rate,
+    top,
+    cadence=None,
+    matching=None,
+    threads=1,
+    on_step=None,
+    stop=None,
+):
     """Write one text per seed in each block; parameters as `clara.sampling.engine.sample` and
 
     Parameters
@@ -36,8 +53,23 @@ def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
         line = np.arange(n) % len(kept)  # the search of each text; the best first, so that what is left over is theirs
         parents = np.array([kept[k][i % len(kept[k])] for k, i in zip(line, np.arange(n) // len(kept))])
         left = (len(ends) - at - 1) * block
-        more, start = write(reader, make_stepper, grammar, table, start, parents, [[s, at] for s in seeds], steps, steps_per_quarter,
-                            cadence if until is None else None, matching, threads, on_step and (lambda to_go, left=left: on_step(max(to_go, left))), stop, until)
+        more, start = write(
+            reader,
+            make_stepper,
+            grammar,
+            table,
+            start,
+            parents,
+            [[s, at] for s in seeds],
+            steps,
+            steps_per_quarter,
+            cadence if until is None else None,
+            matching,
+            threads,
+            on_step and (lambda to_go, left=left: on_step(max(to_go, left))),
+            stop,
+            until,
+        )
         if any(words is None for words in more):
             return []
         texts = [texts[p] + words for p, words in zip(parents, more)]
@@ -46,5 +78,5 @@ def search(reader, make_stepper, grammar, settings, prompt_ids, steps, seeds, st
         kept = [[i for i in best.tolist() if line[i] == each] for each in lines]
         if until is None:
             return [(texts[some[0]], some[0]) for some in kept]
-        kept = [some[:max(1, len(some) // KEPT)] for some in kept]
+        kept = [some[: max(1, len(some) // KEPT)] for some in kept]
     raise AssertionError("the last block has no end")

@@ -48,14 +48,16 @@ class Settings:
     match: float = 1.0
 
     def __post_init__(self):
-        for name, good, told in (("temperature", 0 < self.temperature < float("inf"), "above 0"),
-                                 ("top_k", self.top_k >= 0, "at least 0"),
-                                 ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-                                 ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
-                                 ("random_freq", 0 <= self.random_freq <= 1, "from 0 to 1"),
-                                 ("repetition_penalty", 1 <= self.repetition_penalty < float("inf"), "at least 1"),
-                                 ("repetition_quarters", 0 < self.repetition_quarters < float("inf"), "above 0"),
-                                 ("match", 0 <= self.match < float("inf"), "at least 0")):
+        for name, good, told in (
+            ("temperature", 0 < self.temperature < float("inf"), "above 0"),
+            ("top_k", self.top_k >= 0, "at least 0"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
+            ("random_freq", 0 <= self.random_freq <= 1, "from 0 to 1"),
+            ("repetition_penalty", 1 <= self.repetition_penalty < float("inf"), "at least 1"),
+            ("repetition_quarters", 0 < self.repetition_quarters < float("inf"), "above 0"),
+            ("match", 0 <= self.match < float("inf"), "at least 0"),
+        ):
             if not good:
                 raise BadSetting(f"{name} must be {told}, not {getattr(self, name)}")
 
@@ -79,13 +81,20 @@ def spread(settings, highest, seeds):
         If `highest` is below the lowest.
     """
     if not highest >= settings.temperature:
-        raise BadSetting(f"the highest temperature must be at least the lowest, {settings.temperature:g}, not {highest:g}")
-    return [replace(settings, temperature=settings.temperature + (highest - settings.temperature) * (seed * GOLDEN % 1)) for seed in seeds]
+        raise BadSetting(
+            f"the highest temperature must be at least the lowest, {settings.temperature:g}, not {highest:g}"
+        )
+    return [
+        replace(settings, temperature=settings.temperature + (highest - settings.temperature) * (seed * GOLDEN % 1))
+        for seed in seeds
+    ]
 
 
 def settings_table(settings, n):
     """Settings, one for all texts or a list of n, as `choose` takes them: float64 (n, 8)."""
-    return np.array([astuple(s) for s in ([settings] * n if isinstance(settings, Settings) else settings)], dtype=np.float64)
+    return np.array(
+        [astuple(s) for s in ([settings] * n if isinstance(settings, Settings) else settings)], dtype=np.float64
+    )
 
 
 def choose(logits, allowed, table, draws, bias=None):
@@ -119,7 +128,13 @@ def _choose(logits, allowed, table, draws, bias, ids):
     words, height = np.empty(vocab_sz, np.int64), np.empty(vocab_sz, np.float64)
     chance, kept = np.empty(vocab_sz, np.float64), np.empty(vocab_sz, np.bool_)
     for row in range(len(ids)):
-        temperature, top_k, top_p, min_p, random_freq = table[row, 0], int(table[row, 1]), table[row, 2], table[row, 3], table[row, 4]
+        temperature, top_k, top_p, min_p, random_freq = (
+            table[row, 0],
+            int(table[row, 1]),
+            table[row, 2],
+            table[row, 3],
+            table[row, 4],
+        )
         n, best, most = 0, 0, -np.inf
         for word in range(vocab_sz):
             if allowed[row, word]:

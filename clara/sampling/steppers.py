@@ -15,7 +15,10 @@ from clara.errors import BadSetting
 from clara.sampling.int8 import Int8Net, Int8Stepper
 
 PRECISIONS = ("auto", "int8", "float32")
-TILE, DEVICE_TILE = 16, 128  # texts at a time on a CPU and elsewhere, always: a product of other sizes may add up in another order
+TILE, DEVICE_TILE = (
+    16,
+    128,
+)  # texts at a time on a CPU and elsewhere, always: a product of other sizes may add up in another order
 TRIAL_TEXTS, TRIAL_STEPS = 16, 12
 
 
@@ -39,7 +42,9 @@ class FloatStepper:
 
     def state(self, text):
         """As `Int8Stepper.state`."""
-        return self.reader.take(self.tiles[text // self.tile], torch.tensor([text % self.tile], device=self.reader.device))
+        return self.reader.take(
+            self.tiles[text // self.tile], torch.tensor([text % self.tile], device=self.reader.device)
+        )
 
     @torch.inference_mode()
     def step(self, ids):
@@ -49,7 +54,7 @@ class FloatStepper:
         for i, part in enumerate(filled.split(self.tile)):
             told, self.tiles[i] = self.reader(part[:, None], self.tiles[i])
             logits.append(told[:, 0])
-        return torch.cat(logits)[:self.n].float().cpu().numpy()
+        return torch.cat(logits)[: self.n].float().cpu().numpy()
 
 
 def stepper_maker(reader, precision="auto"):

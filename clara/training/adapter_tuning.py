@@ -54,26 +54,47 @@ def train_style(args, command=()):
         torch.set_num_threads(args["threads"])
     corpus, base = Corpus.load(args["data"]), Checkpoint.load(args["pretrained"])
     if corpus.vocab != base.vocab:
-        raise CheckpointMismatch(f"{args['pretrained']}: its vocabulary is not that of {corpus.folder}, which --light needs")
+        raise CheckpointMismatch(
+            f"{args['pretrained']}: its vocabulary is not that of {corpus.folder}, which --light needs"
+        )
     out = Path(args["out"])
     if (out / STYLE).exists():
         raise BadSetting(f"{out}: holds a style already; another --out starts anew")
     make_folder(out)
     began = time.perf_counter()
     print(f"{corpus.folder}: {len(corpus.rows('train'))} pieces; a style for {args['pretrained']}", flush=True)
-    tensors, history = tune(base, corpus, epochs=args["epochs"], patience=args["patience"], seed=args["seed"],
-                            lr=args["lr"] or LR, on_epoch=_told)
+    tensors, history = tune(
+        base,
+        corpus,
+        epochs=args["epochs"],
+        patience=args["patience"],
+        seed=args["seed"],
+        lr=args["lr"] or LR,
+        on_epoch=_told,
+    )
     write_whole(out / HISTORY, pd.DataFrame(history).to_csv(index=False))
-    info = {"base": weights_hash(args["pretrained"]), "base_folder": Path(args["pretrained"]).name,
-            "encoding": corpus.encoding.settings, "command": " ".join(map(str, command)), "date": time.strftime("%Y-%m-%d"),
-            "data": {"folder": corpus.folder.name, "fingerprint": corpus.fingerprint, "about": corpus.about,
-                     "pieces": len(corpus.rows("train"))}}
+    info = {
+        "base": weights_hash(args["pretrained"]),
+        "base_folder": Path(args["pretrained"]).name,
+        "encoding": corpus.encoding.settings,
+        "command": " ".join(map(str, command)),
+        "date": time.strftime("%Y-%m-%d"),
+        "data": {
+            "folder": corpus.folder.name,
+            "fingerprint": corpus.fingerprint,
+            "about": corpus.about,
+            "pieces": len(corpus.rows("train")),
+        },
+    }
     figures = {"minutes": round((time.perf_counter() - began) / 60, 2), "epochs": len(history) - 1}
     figures |= _before_and_after(base, {k: v.half() for k, v in tensors.items()}, corpus)
     Style(tensors, info | {"figures": figures}).save(out / STYLE)
     write_whole(out / CARD, style_card(info, figures))
-    told = ", ".join(f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
-                     for k, v in figures.items() if k.endswith("before"))
+    told = ", ".join(
+        f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
+        for k, v in figures.items()
+        if k.endswith("before")
+    )
     print(f"{out / STYLE}: {told}; compose with python generate.py --model {args['pretrained']} --style {out / STYLE}")
     return figures
 
@@ -82,12 +103,18 @@ def _before_and_after(base, tensors, corpus):
     """Nats per quarter of the held-out pieces, without the style's tensors and with them."""
     held = [s for s in ("valid", "test") if (corpus.manifest["split"] == s).any()] or ["train"]
     readers = {"before": base.reader(), "after": architecture(base.arch).Reader(base.tensors | tensors)}
-    return {f"{split}_{when}": round(nats_per_quarter(reader, corpus, split), 4) for when, reader in readers.items() for split in held}
+    return {
+        f"{split}_{when}": round(nats_per_quarter(reader, corpus, split), 4)
+        for when, reader in readers.items()
+        for split in held
+    }
 
 
 def _told(row):
     """Print an epoch's row of the history."""
-    print(f"epoch {row['epoch']}  train {row['train_loss']:.4f}  {row['nats_per_quarter']:.3f} nats/quarter", flush=True)
+    print(
+        f"epoch {row['epoch']}  train {row['train_loss']:.4f}  {row['nats_per_quarter']:.3f} nats/quarter", flush=True
+    )
 
 
 class _Tuned(nn.Module):
@@ -145,7 +172,10 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
 
     def held():
         """Nats per quarter of the held-out pieces now."""
-        return nats_per_quarter(architecture(checkpoint.arch).Reader(checkpoint.tensors | tuned.tensors()), corpus, split)
+        return nats_per_quarter(
+            architecture(checkpoint.arch).Reader(checkpoint.tensors | tuned.tensors()), corpus, split
+        )
+
     history = [{"epoch": 0, "train_loss": float("nan"), "nats_per_quarter": held()}]
     best, since = tuned.tensors(), 0
     for epoch in range(1, epochs + 1):
@@ -173,7 +203,7 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
 def _batches(sizes, rng):
     """Groups of at most BS pieces of like length, in random order."""
     by_length = sorted(rng.permutation(len(sizes)), key=lambda i: sizes[i])
-    groups = [by_length[at:at + BS] for at in range(0, len(by_length), BS)]
+    groups = [by_length[at : at + BS] for at in range(0, len(by_length), BS)]
     return [groups[i] for i in rng.permutation(len(groups))]
 
 
@@ -182,9 +212,9 @@ def _steps(reader, tuned, pieces, pad_id, dropout):
     ids = pad_sequence([torch.from_numpy(p).long() for p in pieces], batch_first=True, padding_value=pad_id)
     state = tuned.start(len(pieces))
     for at in range(0, ids.shape[1] - 1, WINDOW):
-        x, y = ids[:, at:at + WINDOW], ids[:, at + 1:at + 1 + WINDOW]
+        x, y = ids[:, at : at + WINDOW], ids[:, at + 1 : at + 1 + WINDOW]
         with torch.set_grad_enabled(at == 0):  # only the first window hangs on the initial state
-            h, state = reader.hidden(x[:, :y.shape[1]], state)
+            h, state = reader.hidden(x[:, : y.shape[1]], state)
         state = [tuple(s.detach() for s in layer) for layer in state]
         logits = F.linear(F.dropout(h, dropout), tuned.weight, tuned.bias)
         yield F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=pad_id), int((y != pad_id).sum())

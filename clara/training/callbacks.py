@@ -103,7 +103,9 @@ class Meter(Callback):
     order = 70
 
     def __init__(self, words, epochs, world=ALONE):
-        self.bar = tqdm(total=words, unit=" words", unit_scale=True, disable=None if world.first else True, desc="training")
+        self.bar = tqdm(
+            total=words, unit=" words", unit_scale=True, disable=None if world.first else True, desc="training"
+        )
         self.epochs, self.words_left, self.fault, self.world = epochs, words, None, world
 
     def before_train(self):
@@ -121,16 +123,24 @@ class Meter(Callback):
         if self.iter % CHECK_EVERY == 0:
             self.check(self.world.mean(self.loss.item()))
             loss = float(self.learn.smooth_loss)
-            self.bar.set_postfix(loss=f"{loss:.3f}", nats_per_quarter=f"{loss * self.learn.metrics[0].words_per_quarter:.2f}")
+            self.bar.set_postfix(
+                loss=f"{loss:.3f}", nats_per_quarter=f"{loss * self.learn.metrics[0].words_per_quarter:.2f}"
+            )
         self.bar.update(n)
 
     def check(self, loss):
         """End the run where a loss is no longer a number."""
         if not math.isfinite(loss):
             kept = getattr(self.learn, "run_folder", None)
-            good = f"{kept.folder} holds epoch {kept.best['epoch']}, the best before" if kept and kept.best else "no epoch was whole before"
-            self.fault = (f"the loss is {loss} at batch {self.iter} of epoch {self.epoch + 1}, rate "
-                          f"{self.opt.hypers[-1]['lr']:.2g}; {good}; try a lower --lr")
+            good = (
+                f"{kept.folder} holds epoch {kept.best['epoch']}, the best before"
+                if kept and kept.best
+                else "no epoch was whole before"
+            )
+            self.fault = (
+                f"the loss is {loss} at batch {self.iter} of epoch {self.epoch + 1}, rate "
+                f"{self.opt.hypers[-1]['lr']:.2g}; {good}; try a lower --lr"
+            )
             raise CancelFitException
 
     def after_train(self):
@@ -142,9 +152,12 @@ class Meter(Callback):
         """Print an epoch's row of the history."""
         left = self.words_left / row["words_per_second"] / 60
         self.bar.clear()
-        print(f"epoch {row['epoch']}/{self.epochs}  train {row['train_loss']:.4f}  valid {row['valid_loss']:.4f}  "
-              f"{row['nats_per_quarter']:.3f} nats/quarter  {row['words_per_second']:,.0f} words/s  "
-              f"{left:.1f} min left", flush=True)
+        print(
+            f"epoch {row['epoch']}/{self.epochs}  train {row['train_loss']:.4f}  valid {row['valid_loss']:.4f}  "
+            f"{row['nats_per_quarter']:.3f} nats/quarter  {row['words_per_second']:,.0f} words/s  "
+            f"{left:.1f} min left",
+            flush=True,
+        )
 
     def close(self):
         """Remove the bar."""
@@ -206,10 +219,14 @@ class RunFolder(Callback):
         """This epoch's row of the history."""
         metric, meter = self.learn.metrics[0], self.learn.meter
         before = self.history[-1]["minutes"] if self.history else 0.0
-        return {"epoch": len(self.history) + 1, "train_loss": meter.train_loss,
-                "valid_loss": metric.value / metric.words_per_quarter, "nats_per_quarter": metric.value,
-                "words_per_second": round(meter.words_per_second),
-                "minutes": round(before + (time.perf_counter() - meter.began) / 60, 2)}
+        return {
+            "epoch": len(self.history) + 1,
+            "train_loss": meter.train_loss,
+            "valid_loss": metric.value / metric.words_per_quarter,
+            "nats_per_quarter": metric.value,
+            "words_per_second": round(meter.words_per_second),
+            "minutes": round(before + (time.perf_counter() - meter.began) / 60, 2),
+        }
 
 
 def save_state(learn, path, history):
@@ -247,13 +264,16 @@ def load_state(learn, path):
         raise CheckpointMismatch(f"{path}: not the state of a run ({e})") from e
     parameters = dict(learn.model.named_parameters())
     if {f"model.{n}": p.shape for n, p in parameters.items()} != {
-            k: t.shape for k, t in tensors.items() if k.startswith("model.")}:
+        k: t.shape for k, t in tensors.items() if k.startswith("model.")
+    }:
         raise CheckpointMismatch(f"{path}: made by a model of other sizes than the flags ask for")
     with torch.no_grad():
         for name, p in parameters.items():
             p.copy_(tensors[f"model.{name}"])
     device = next(iter(parameters.values())).device
-    state = [{k.split(".", 2)[2]: v.to(device) for k, v in tensors.items() if k.startswith(f"opt.{i}.")} | s
-             for i, s in enumerate(told["scalars"])]
+    state = [
+        {k.split(".", 2)[2]: v.to(device) for k, v in tensors.items() if k.startswith(f"opt.{i}.")} | s
+        for i, s in enumerate(told["scalars"])
+    ]
     learn.model.reset()
     return told["history"], {"state": state, "hypers": told["hypers"]}

@@ -90,5 +90,9 @@ def _sums_of_parts(table, encoding, vocab):
     parts = [encoding.parts(word) if not word.startswith("xx") else [word] for word in vocab.words]
     number = {part: i for i, part in enumerate(dict.fromkeys(p for of_word in parts for p in of_word))}
     vectors = torch.randn(len(number), table.shape[1]) * table.std()
-    return torch.stack([OWN * row + vectors[[number[p] for p in of_word]].sum(0) / len(of_word) ** 0.5
-                        for row, of_word in zip(table, parts)])
+    return torch.stack(
+        [
+            OWN * row + vectors[[number[p] for p in of_word]].sum(0) / len(of_word) ** 0.5
+            for row, of_word in zip(table, parts)
+        ]
+    )

@@ -83,11 +83,25 @@ def _schedule(learn, stage, discriminative):
         if share < stage.warm:
             return up(0.5 * share / stage.warm)
         return down(max(0.0, (share - stage.warm - level) / stage.anneal))
+
     return ParamScheduler({"lr": rate})
 
 
-def music_learner(dls, arch, config, vocab, *, words_per_quarter, alpha=2.0, beta=1.0, clip=0.25,
-                  moms=(0.7, 0.99), wd=0.01, bf16=False, path="."):
+def music_learner(
+    dls,
+    arch,
+    config,
+    vocab,
+    *,
+    words_per_quarter,
+    alpha=2.0,
+    beta=1.0,
+    clip=0.25,
+    moms=(0.7, 0.99),
+    wd=0.01,
+    bf16=False,
+    path=".",
+):
     """A fastai Learner for a language model of music.
 
     Parameters
@@ -110,9 +124,17 @@ def music_learner(dls, arch, config, vocab, *, words_per_quarter, alpha=2.0, bet
     module = architecture(arch)
     model = module.build(config, len(vocab), vocab.pad)
     cbs = [*rnn_cbs(alpha, beta), GradientClip(clip), *([Precision()] if bf16 else [])]
-    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), cbs=cbs, path=path, wd=wd,
-                    opt_func=partial(Adam, mom=moms[0], sqr_mom=moms[1]), splitter=module.groups,
-                    metrics=NatsPerQuarter(words_per_quarter))
+    learn = Learner(
+        dls,
+        model,
+        loss_func=CrossEntropyLossFlat(),
+        cbs=cbs,
+        path=path,
+        wd=wd,
+        opt_func=partial(Adam, mom=moms[0], sqr_mom=moms[1]),
+        splitter=module.groups,
+        metrics=NatsPerQuarter(words_per_quarter),
+    )
     learn.logger, learn.create_mbar = lambda *_: None, False
     return learn
 
@@ -208,8 +230,11 @@ def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False, rank
             if opt_state and done > before:
                 learn.opt.load_state_dict(opt_state)
             with learn.no_bar():
-                learn.fit(stage.epochs, cbs=[_schedule(learn, stage, discriminative), SeededEpochs(seed, before, rank)],
-                          start_epoch=max(0, done - before))
+                learn.fit(
+                    stage.epochs,
+                    cbs=[_schedule(learn, stage, discriminative), SeededEpochs(seed, before, rank)],
+                    start_epoch=max(0, done - before),
+                )
         if learn.meter.fault:
             raise Diverged(learn.meter.fault)
         if learn.run_folder.stopped:

@@ -8,21 +8,22 @@ def model_card(checkpoint):
     training, figures = checkpoint.info["training"], checkpoint.info["figures"]
     data, sizes = training["data"], checkpoint.sizes
     rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
-    commands = f"`{training['command']}`" + "".join(f"; after epoch {r['after_epoch']} `{r['command']}`"
-                                                    for r in training.get("resumed", []))
+    commands = f"`{training['command']}`" + "".join(
+        f"; after epoch {r['after_epoch']} `{r['command']}`" for r in training.get("resumed", [])
+    )
     return f"""# A {checkpoint.encoding.name} music model
 
-{checkpoint.arch}, {sizes['emb_sz']}/{sizes['n_hid']}/{sizes['n_layers']} (embedding/hidden/layers), \
+{checkpoint.arch}, {sizes["emb_sz"]}/{sizes["n_hid"]}/{sizes["n_layers"]} (embedding/hidden/layers), \
 {checkpoint.n_parameters:,} parameters, {len(checkpoint.vocab)} words, \
 {checkpoint.encoding.steps_per_quarter} steps per quarter note.
 
 ## Data
 
-{data['about'] or 'Not described.'}
+{data["about"] or "Not described."}
 
-{data['pieces']:,} pieces to train on, {data['quarters']:,.0f} quarter notes, {data['words']:,} words in their own \
+{data["pieces"]:,} pieces to train on, {data["quarters"]:,.0f} quarter notes, {data["words"]:,} words in their own \
 keys; each epoch reads every piece once, in another key. Valid and test are other works, \
-as far as the fingerprints of `data_prep.works` tell versions of one work apart from strangers. Fingerprint of the data: `{data['fingerprint']}`.
+as far as the fingerprints of `data_prep.works` tell versions of one work apart from strangers. Fingerprint of the data: `{data["fingerprint"]}`.
 
 ## Figures
 
@@ -34,7 +35,7 @@ Nats per quarter note: the summed cost of all words of the held-out pieces over 
 
 ## Made by
 
-{commands}; seed {training['arguments']['seed']}, commit {training['commit']}, {training['date']}.
+{commands}; seed {training["arguments"]["seed"]}, commit {training["commit"]}, {training["date"]}.
 
 ## Use
 
@@ -47,15 +48,15 @@ publish.
 def style_card(info, figures):
     """A style's card in Markdown."""
     rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
-    return f"""# A style for {info['base_folder']}
+    return f"""# A style for {info["base_folder"]}
 
-Initial states and output layer for the weights `{info['base']}`; all else is theirs.
+Initial states and output layer for the weights `{info["base"]}`; all else is theirs.
 
 ## Data
 
-{info['data']['about'] or 'Not described.'}
+{info["data"]["about"] or "Not described."}
 
-{info['data']['pieces']:,} pieces to train on. Fingerprint of the data: `{info['data']['fingerprint']}`.
+{info["data"]["pieces"]:,} pieces to train on. Fingerprint of the data: `{info["data"]["fingerprint"]}`.
 
 ## Figures
 
@@ -67,5 +68,5 @@ Nats per quarter note of held-out pieces, before and after.
 
 ## Made by
 
-`{info['command']}`, {info['date']}.
+`{info["command"]}`, {info["date"]}.
 """

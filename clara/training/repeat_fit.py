@@ -30,7 +30,12 @@ def fit_to(checkpoint, corpus, device="cpu"):
     from clara.repeats.finder import Forms
     from clara.repeats.model import MatchModel, read  # heavy imports wait for --help
 
-    reader, forms, figures, with_match = checkpoint.reader().to(device), Forms(checkpoint.vocab, checkpoint.encoding), {}, {}
+    reader, forms, figures, with_match = (
+        checkpoint.reader().to(device),
+        Forms(checkpoint.vocab, checkpoint.encoding),
+        {},
+        {},
+    )
     before = checkpoint.match_model()
     for split in ("valid", "test"):
         if (corpus.manifest["split"] == split).any():
@@ -40,7 +45,9 @@ def fit_to(checkpoint, corpus, device="cpu"):
                 model = replace(model, gains=before.gains) if before else model
                 checkpoint.info["match"] = model.told
             figures[f"{split}_nats_per_quarter"] = round(-sum(t.target.sum() for t in told) / quarters, 4)
-            with_match[f"{split}_nats_per_quarter_with_match"] = round(sum(model.nats(t).sum() for t in told) / quarters, 4)
+            with_match[f"{split}_nats_per_quarter_with_match"] = round(
+                sum(model.nats(t).sum() for t in told) / quarters, 4
+            )
     return figures | with_match
 
 
@@ -59,8 +66,16 @@ def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     what = p.add_argument_group("model and music").add_argument
-    what("model", metavar="MODEL", help="run folder or shipped model; its config.json and its card are written anew, its weights stay")
-    what("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote; those pieces that the model was trained beside, its valid ones above all")
+    what(
+        "model",
+        metavar="MODEL",
+        help="run folder or shipped model; its config.json and its card are written anew, its weights stay",
+    )
+    what(
+        "corpus",
+        metavar="CORPUS",
+        help="folder that data_prep.encode wrote; those pieces that the model was trained beside, its valid ones above all",
+    )
     run = p.add_argument_group("run").add_argument
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads")
     return p
@@ -82,7 +97,13 @@ def main(argv=None):
     checkpoint.info["figures"] = checkpoint.info["figures"] | fit_to(checkpoint, corpus)
     checkpoint.save(args.model)
     write_whole(Path(args.model, CARD), model_card(checkpoint))
-    print("; ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in checkpoint.info["figures"].items() if "nats" in name))
+    print(
+        "; ".join(
+            f"{name.replace('_', ' ')} {value:g}"
+            for name, value in checkpoint.info["figures"].items()
+            if "nats" in name
+        )
+    )
     return 0
 
 

@@ -36,7 +36,10 @@ def coming_again(texts, forms):
     forms : clara.repeats.finder.Forms of their vocabulary
     """
     found = [Memory.matches(forms, ids) for ids in texts]
-    return np.median([[((told[:, LENGTH] >= LEAST) & (told[:, MOVED] == moved)).mean() for moved in (0, 1)] for told in found], axis=0)
+    return np.median(
+        [[((told[:, LENGTH] >= LEAST) & (told[:, MOVED] == moved)).mean() for moved in (0, 1)] for told in found],
+        axis=0,
+    )
 
 
 def excerpts(corpus, quarters, n, rng):
@@ -52,7 +55,11 @@ def excerpts(corpus, quarters, n, rng):
         if i not in notes:
             notes[i] = corpus.encoding.decode(corpus.words(rows["piece"].iloc[i]))[0]
         at = int(rng.integers(int(rows["quarters"].iloc[i] - quarters) + 1))
-        texts.append(corpus.vocab.ids(spelled(crop(notes[i], at * step, round((at + quarters) * step)), corpus.encoding, corpus.vocab)[0]))
+        texts.append(
+            corpus.vocab.ids(
+                spelled(crop(notes[i], at * step, round((at + quarters) * step)), corpus.encoding, corpus.vocab)[0]
+            )
+        )
     return [ids for ids in texts if len(ids)]
 
 
@@ -77,10 +84,14 @@ def find_gains(generator, of_music, compose, rounds, tell=print):
     for i in range(rounds):
         generator.matching = replace(model, gains=gains), forms
         found = coming_again(compose(i), forms)
-        missing = np.where(of_music > NONE, np.log(np.maximum(of_music, NONE) / np.maximum(found, NONE)), 0.0)  # else there is nothing to go by
+        missing = np.where(
+            of_music > NONE, np.log(np.maximum(of_music, NONE) / np.maximum(found, NONE)), 0.0
+        )  # else there is nothing to go by
         tried.append((np.abs(missing).sum(), gains, found))
-        tell(f"gains {gains[0]:.2f} and {gains[1]:.2f}: {100 * found[0]:.1f} % comes again in the same key, {100 * found[1]:.1f} % in another; "
-             f"of music {100 * of_music[0]:.1f} and {100 * of_music[1]:.1f} %")
+        tell(
+            f"gains {gains[0]:.2f} and {gains[1]:.2f}: {100 * found[0]:.1f} % comes again in the same key, {100 * found[1]:.1f} % in another; "
+            f"of music {100 * of_music[0]:.1f} and {100 * of_music[1]:.1f} %"
+        )
         gains = np.clip(gains * np.exp(POWER * missing), 1 / WIDEST, WIDEST)
     _, gains, found = min(tried, key=lambda one: one[0])
     generator.matching = replace(model, gains=gains), forms
@@ -91,14 +102,34 @@ def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     what = p.add_argument_group("model and music").add_argument
-    what("model", metavar="MODEL", help="run folder or shipped model; it has a match model, its config.json is written anew, its weights stay")
-    what("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote; its pieces, test aside, tell how much of music comes again")
+    what(
+        "model",
+        metavar="MODEL",
+        help="run folder or shipped model; it has a match model, its config.json is written anew, its weights stay",
+    )
+    what(
+        "corpus",
+        metavar="CORPUS",
+        help="folder that data_prep.encode wrote; its pieces, test aside, tell how much of music comes again",
+    )
     how = p.add_argument_group("what is composed").add_argument
     how("--pieces", type=cli.at_least(1), default=256, metavar="N", help="that are composed each time")
     how("--rounds", type=cli.at_least(1), default=5, metavar="N", help="how often")
     how("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes")
-    how("--temperature", type=cli.span, default="0.85:1.1", metavar="X[:Y]", help="0.8 is tame, 1.2 is wild; as generate.py has it by itself")
-    how("--top-p", type=cli.within(1e-6, 1), default=0.98, metavar="P", help="only the likeliest words that together have probability P")
+    how(
+        "--temperature",
+        type=cli.span,
+        default="0.85:1.1",
+        metavar="X[:Y]",
+        help="0.8 is tame, 1.2 is wild; as generate.py has it by itself",
+    )
+    how(
+        "--top-p",
+        type=cli.within(1e-6, 1),
+        default=0.98,
+        metavar="P",
+        help="only the likeliest words that together have probability P",
+    )
     how("--seed", type=cli.at_least(0), default=0, metavar="N", help="of what is left to chance")
     run = p.add_argument_group("run").add_argument
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads")
@@ -121,8 +152,14 @@ def main(argv=None):
     def compose(i):
         first = args.seed + i * args.pieces
         settings = spread(plain, args.temperature[1], range(first, first + args.pieces))
-        return [corpus.vocab.ids(s.words) for s in generator.generate(args.pieces, args.quarters, settings=settings, seed=first, threads=args.threads)]
-    of_music = coming_again(excerpts(corpus, args.quarters, EXCERPTS, np.random.default_rng(args.seed)), generator.matching[1])
+        return [
+            corpus.vocab.ids(s.words)
+            for s in generator.generate(args.pieces, args.quarters, settings=settings, seed=first, threads=args.threads)
+        ]
+
+    of_music = coming_again(
+        excerpts(corpus, args.quarters, EXCERPTS, np.random.default_rng(args.seed)), generator.matching[1]
+    )
     gains, found = find_gains(generator, of_music, compose, args.rounds)
     checkpoint.info["match"] = generator.matching[0].told
     checkpoint.save(args.model)

@@ -63,13 +63,17 @@ def train(args, command=(), world=ALONE):
     sizes = start.sizes if start else net_settings(args)
     return_memory()
     torch.manual_seed(args["seed"])
-    dls, valid_split = dataloaders(corpus, args["bs"], args["bptt"], device, args["seed"], world,
-                                   others, args.get("mix_share") or 0.0)
+    dls, valid_split = dataloaders(
+        corpus, args["bs"], args["bptt"], device, args["seed"], world, others, args.get("mix_share") or 0.0
+    )
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
     _begin_weights(learn, args, corpus, start)
-    print(f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
-          f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
-          f"{sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
+    print(
+        f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
+        f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
+        f"{sum(p.numel() for p in learn.model.parameters()):,} parameters",
+        flush=True,
+    )
     if args.get("find_lr"):
         found = learning.find_lr(learn, out / "lr_find.png")
         print(f"{out / 'lr_find.png'}: the loss falls fastest about --lr {found:.1e}")
@@ -78,8 +82,14 @@ def train(args, command=(), world=ALONE):
         print("no piece is held out (too few works): the valid figures below are those of the training pieces")
     if args.get("tensorboard") and world.first:
         learn.add_cb(learning.tensorboard(out / "tensorboard"))
-    base = Checkpoint(args["arch"], sizes, corpus.encoding, corpus.vocab, {},
-                      {"training": _record(args, out, corpus, start), "versions": versions()})
+    base = Checkpoint(
+        args["arch"],
+        sizes,
+        corpus.encoding,
+        corpus.vocab,
+        {},
+        {"training": _record(args, out, corpus, start), "versions": versions()},
+    )
     interrupted = _fit(learn, args, out, base, start is not None, world)
     if world.first:
         _finish(learn, out, corpus, valid_split, start, interrupted)
@@ -124,8 +134,12 @@ def _claim(args, command):
     if (out / STARTED).exists():
         raise BadSetting(f"{out}: holds a run already; --resume {out} goes on with it, another --out starts anew")
     make_folder(out)
-    started = {"command": command, "commit": _commit(), "date": time.strftime("%Y-%m-%d"),
-               "arguments": {k: v for k, v in args.items() if k not in ("resume", "out")}}
+    started = {
+        "command": command,
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "arguments": {k: v for k, v in args.items() if k not in ("resume", "out")},
+    }
     write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
 
 
@@ -188,7 +202,9 @@ def _starting_weights(args, corpus):
         return None
     folder, start = Path(args["pretrained"]), Checkpoint.load(args["pretrained"])
     if start.arch != args["arch"]:
-        raise CheckpointMismatch(f"{folder}: its architecture is {start.arch}, not {args['arch']}; --from-scratch does without")
+        raise CheckpointMismatch(
+            f"{folder}: its architecture is {start.arch}, not {args['arch']}; --from-scratch does without"
+        )
     if start.vocab != corpus.vocab:
         start.tensors, kept, kindred = for_vocabulary(start, corpus.vocab)
         print(f"{folder}: {kept:,} of {len(corpus.vocab):,} words keep their weights, {kindred:,} begin as the piano's")
@@ -209,15 +225,31 @@ def _learner(args, corpus, dls, sizes, valid_split, bf16):
     """The Learner for these settings; dropouts from the flags, sizes as given."""
     dropouts = {k: min(0.99, p * args["drop_mult"]) for k, p in net_settings(args).items() if k.endswith("_p")}
     words_per_quarter = dls.valid.words / corpus.quarters(valid_split).sum()
-    return learning.music_learner(dls, args["arch"], sizes | dropouts, corpus.vocab,
-                                  words_per_quarter=words_per_quarter, alpha=args["alpha"], beta=args["beta"],
-                                  clip=args["clip"], moms=args["moms"], wd=args["wd"], bf16=bf16, path=args["out"])
+    return learning.music_learner(
+        dls,
+        args["arch"],
+        sizes | dropouts,
+        corpus.vocab,
+        words_per_quarter=words_per_quarter,
+        alpha=args["alpha"],
+        beta=args["beta"],
+        clip=args["clip"],
+        moms=args["moms"],
+        wd=args["wd"],
+        bf16=bf16,
+        path=args["out"],
+    )
 
 
 def _fit(learn, args, out, base, tuning, world):
     """Train through its stages with everything kept in the run folder; True if Ctrl-C ended it."""
-    plan = learning.stages(args["epochs"], args["lr"] or (TUNING_LR if tuning else FRESH_LR), args["schedule"],
-                           len(learn.splitter(learn.model)), gradual=tuning)
+    plan = learning.stages(
+        args["epochs"],
+        args["lr"] or (TUNING_LR if tuning else FRESH_LR),
+        args["schedule"],
+        len(learn.splitter(learn.model)),
+        gradual=tuning,
+    )
     history, opt_state = [], None
     if args["resume"] and (out / STATE).is_file():
         history, opt_state = load_state(learn, out / STATE)
@@ -229,15 +261,17 @@ def _fit(learn, args, out, base, tuning, world):
     meter = Meter(words, epochs, world)
     learn.add_cbs([folder, meter, *([Together(world)] if world.size > 1 else [])])
     try:
-        learning.fit(learn, plan, args["seed"], done=len(history), opt_state=opt_state,
-                     discriminative=tuning, rank=world.rank)
+        learning.fit(
+            learn, plan, args["seed"], done=len(history), opt_state=opt_state, discriminative=tuning, rank=world.rank
+        )
     except RuntimeError as e:
         if not learning.is_out_of_memory(e):
             raise
         fits = learning.largest_batch(learn, args["bs"] // world.size, args["bptt"]) * world.size
         advice = f"--bs {fits} fits" if fits else "not even one stream fits: take a smaller net or --bptt"
-        raise learning.OutOfDeviceMemory(f"{args['bs']} streams of {args['bptt']} words do not fit the memory of {learn.dls.device}; "
-                                         f"{advice}") from e
+        raise learning.OutOfDeviceMemory(
+            f"{args['bs']} streams of {args['bptt']} words do not fit the memory of {learn.dls.device}; {advice}"
+        ) from e
     except KeyboardInterrupt:
         if not folder.history and world.first:
             keep(learn, out, base)
@@ -265,7 +299,9 @@ def _finish(learn, out, corpus, valid_split, start, interrupted):
         best.info |= {"match": start.info["match"]} if start and "match" in start.info else {}
         figures |= fit_to(best, corpus, learn.dls.device)
     elif not interrupted:  # nothing that a match model could be fitted to
-        figures["train_nats_per_quarter"] = round(nats_per_quarter(best.reader().to(learn.dls.device), corpus, "train"), 4)
+        figures["train_nats_per_quarter"] = round(
+            nats_per_quarter(best.reader().to(learn.dls.device), corpus, "train"), 4
+        )
     best.info["figures"] = figures
     best.save(out)
     write_whole(out / CARD, model_card(best))
@@ -277,16 +313,24 @@ def _record(args, out, corpus, start):
     """What the run was made from, for config.json."""
     rows = corpus.rows("train")
     started = json.loads((out / STARTED).read_text(encoding="utf-8"))
-    return started | {"arguments": {k: v for k, v in args.items() if k not in ("resume", "out")},
-                      "data": {"folder": corpus.folder.name, "fingerprint": corpus.fingerprint, "about": corpus.about,
-                               "pieces": len(rows), "words": int(rows["words"].sum()),
-                               "quarters": float(rows["quarters"].sum())},
-                      "started_from": weights_hash(args["pretrained"]) if start else None,
-                      "machine": platform.processor() or platform.machine()}
+    return started | {
+        "arguments": {k: v for k, v in args.items() if k not in ("resume", "out")},
+        "data": {
+            "folder": corpus.folder.name,
+            "fingerprint": corpus.fingerprint,
+            "about": corpus.about,
+            "pieces": len(rows),
+            "words": int(rows["words"].sum()),
+            "quarters": float(rows["quarters"].sum()),
+        },
+        "started_from": weights_hash(args["pretrained"]) if start else None,
+        "machine": platform.processor() or platform.machine(),
+    }
 
 
 def _commit():
     """The commit of this code, or None outside a repository."""
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
-                           check=False)
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
     return asked.stdout.strip() or None if asked.returncode == 0 else None

@@ -101,11 +101,25 @@ class Composer:
         prompt = self._on_grid(prompt, wish.prompt_quarters) if prompt is not None else None
         steps, done = round(wish.quarters * self.generator.encoding.steps_per_quarter), 0
         for n in [wish.candidates] if wish.search else _batches(wish.candidates):
+
             def on_left(left, done=done, n=n):
                 on_step((done + n * (1 - left / steps)) / wish.candidates)
+
             make = partial(self.generator.search, partial(self._rate, by)) if wish.search else self.generator.generate
-            samples = make(n, wish.quarters, prompt, wish.settings, wish.seed + done, wish.qpm, rules=wish.rules, cadence=wish.cadence, key=wish.key,
-                           threads=self.threads, on_step=on_step and on_left, stop=stop)
+            samples = make(
+                n,
+                wish.quarters,
+                prompt,
+                wish.settings,
+                wish.seed + done,
+                wish.qpm,
+                rules=wish.rules,
+                cadence=wish.cadence,
+                key=wish.key,
+                threads=self.threads,
+                on_step=on_step and on_left,
+                stop=stop,
+            )
             if samples:
                 yield self._judged(samples, title, by)
             if stop and stop.is_set():
@@ -145,10 +159,23 @@ class Composer:
         found = []
         for i, (sample, scores) in enumerate(zip(samples, told)):
             run = self.judges.index.longest_run(parts[i])
-            piece = Piece(sample.notes, title, sample.prompt_quarters, [round(float(x), 3) for x in curves.get(i, [])], self.judges.critic.window_quarters)
-            found.append(Candidate(piece, scores.get("total"), {k: v for k, v in scores.items() if k != "total"} | {"copied": run.notes},
-                                   in_words(scores.get("critic"), likeness.get(i), self.composers, run), " ".join(sample.words[sample.prompt_words:]),
-                                   sample.seed))
+            piece = Piece(
+                sample.notes,
+                title,
+                sample.prompt_quarters,
+                [round(float(x), 3) for x in curves.get(i, [])],
+                self.judges.critic.window_quarters,
+            )
+            found.append(
+                Candidate(
+                    piece,
+                    scores.get("total"),
+                    {k: v for k, v in scores.items() if k != "total"} | {"copied": run.notes},
+                    in_words(scores.get("critic"), likeness.get(i), self.composers, run),
+                    " ".join(sample.words[sample.prompt_words :]),
+                    sample.seed,
+                )
+            )
         return found
 
 
@@ -179,7 +206,11 @@ def in_words(odds, likeness, composers, run):
     told = [f"The critic gives {share:.0f} of 100 that a human wrote it."]
     if likeness is not None:
         best = np.argsort(-likeness)[:TOLD_COMPOSERS]
-        told.append("Most like " + ", then ".join(f"{composers[i].capitalize()} ({100 * np.exp(likeness[i]):.0f} %)" for i in best) + ".")
+        told.append(
+            "Most like "
+            + ", then ".join(f"{composers[i].capitalize()} ({100 * np.exp(likeness[i]):.0f} %)" for i in best)
+            + "."
+        )
     if run.notes >= TELLING_RUN and run.source:
         told.append(f"{run.notes} notes in a row stand in the training music too: {run.source}.")
     else:
@@ -191,4 +222,9 @@ def describe(notes: NoteSequence):
     """Notes as the page draws them: [start, length, pitch, part] in quarters, and how long they last."""
     per = notes.steps_per_quarter
     rows = np.stack([notes.start / per, notes.duration / per, notes.pitch, notes.part], 1)
-    return {"notes": rows.round(4).tolist(), "quarters": notes.quarters, "seconds": round(notes.seconds, 1), "qpm": notes.qpm}
+    return {
+        "notes": rows.round(4).tolist(),
+        "quarters": notes.quarters,
+        "seconds": round(notes.seconds, 1),
+        "qpm": notes.qpm,
+    }

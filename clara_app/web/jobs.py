@@ -77,6 +77,7 @@ class Jobs:
 
         def tell(event):
             loop.call_soon_threadsafe(job.events.put_nowait, event)
+
         self.pool.submit(self._work, job, work, tell, loop)
         return job
 

@@ -78,7 +78,9 @@ def upload(name, data, encoding=None):
         raise BadMusicFile(f"{name}: cannot be read ({reason})")
     notes, losses = found
     if len(notes) > MOST_NOTES or notes.quarters > MOST_QUARTERS:
-        raise TooLong(f"{name}: {len(notes):,} notes in {notes.quarters:g} quarters, more than {MOST_NOTES:,} or {MOST_QUARTERS:,}")
+        raise TooLong(
+            f"{name}: {len(notes):,} notes in {notes.quarters:g} quarters, more than {MOST_NOTES:,} or {MOST_QUARTERS:,}"
+        )
     return notes, losses
 
 
@@ -118,10 +120,14 @@ def played(strokes, qpm):
         pitch, start, end = np.array(strokes, dtype=np.float64).T
     except (ValueError, TypeError) as e:
         raise BadMusicFile("not a list of pitch, start and end") from e
-    if not (np.isfinite([pitch, start, end]).all() and (21 <= pitch).all() and (pitch <= 108).all() and (start <= end).all()):
+    if not (
+        np.isfinite([pitch, start, end]).all() and (21 <= pitch).all() and (pitch <= 108).all() and (start <= end).all()
+    ):
         raise BadMusicFile("pitches lie on a piano (21 to 108), and no note ends before it begins")
     start, end = start - start.min(), end - start.min()
     if not (math.isfinite(qpm) and end.max() * qpm / 60 <= MOST_QUARTERS):
         raise TooLong(f"longer than {MOST_QUARTERS:,} quarters")
     steps = [np.floor(at * qpm / 60 * GRID + 0.5).astype(np.int64) for at in (start, end)]
-    return mend(steps[0], np.maximum(steps[1], steps[0] + 1), pitch.astype(np.int64), steps_per_quarter=GRID, qpm=qpm)[0]
+    return mend(steps[0], np.maximum(steps[1], steps[0] + 1), pitch.astype(np.int64), steps_per_quarter=GRID, qpm=qpm)[
+        0
+    ]

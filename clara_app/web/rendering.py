@@ -4,8 +4,13 @@ import io
 
 from clara.errors import BadSetting
 
-KINDS = {"mid": "audio/midi", "wav": "audio/wav", "musicxml": "application/vnd.recordare.musicxml+xml", "png": "image/png",
-         "svg": "image/svg+xml"}
+KINDS = {
+    "mid": "audio/midi",
+    "wav": "audio/wav",
+    "musicxml": "application/vnd.recordare.musicxml+xml",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+}
 
 
 def render(piece, kind, soundfont=None):
@@ -54,8 +59,14 @@ def _png(piece, _):
     from clara.rendering.plots import plot_piano_roll
 
     picture = io.BytesIO()
-    plot_piano_roll(piece.notes, prompt_quarters=piece.prompt_quarters, title=piece.title, curve=piece.curve or None,
-                    curve_from=piece.prompt_quarters, window_quarters=piece.window_quarters).savefig(picture)
+    plot_piano_roll(
+        piece.notes,
+        prompt_quarters=piece.prompt_quarters,
+        title=piece.title,
+        curve=piece.curve or None,
+        curve_from=piece.prompt_quarters,
+        window_quarters=piece.window_quarters,
+    ).savefig(picture)
     return [picture.getvalue()]
 
 

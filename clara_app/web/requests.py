@@ -13,7 +13,12 @@ from clara.sampling.settings import Settings
 from clara.shipped_models import shipped_models_folder
 
 ROOT = shipped_models_folder()
-MODELS = {"notewise": "Piano", "notewise-large": "Piano, surer and slower", "chordwise": "Piano, in chords", "chamber": "Violin and piano"}
+MODELS = {
+    "notewise": "Piano",
+    "notewise-large": "Piano, surer and slower",
+    "chordwise": "Piano, in chords",
+    "chamber": "Violin and piano",
+}
 FREEDOM = (0, 50, 100)  # of the slider; the middle is what generate.py samples with
 TEMPERATURE, TOP_P = (0.7, 0.975, 1.25), (0.9, 0.98, 1.0)
 QUARTERS, CANDIDATES = (8, 256), (1, 256)
@@ -29,7 +34,10 @@ def models(more=()):
 
 def freedom_settings(freedom, advanced=None):
     """Settings for a place on the slider, 0 to 100; what stands in `advanced` by name has its own value."""
-    found = {"temperature": float(np.interp(freedom, FREEDOM, TEMPERATURE)), "top_p": float(np.interp(freedom, FREEDOM, TOP_P))}
+    found = {
+        "temperature": float(np.interp(freedom, FREEDOM, TEMPERATURE)),
+        "top_p": float(np.interp(freedom, FREEDOM, TOP_P)),
+    }
     return Settings(**found | {k: float(v) for k, v in (advanced or {}).items() if v is not None})
 
 
@@ -84,14 +92,29 @@ class Wish:
         if told.get("model") not in known:
             raise BadSetting(f"no model {told.get('model')!r}; there are {', '.join(known)}")
         advanced = told.get("advanced", {})
-        if not isinstance(advanced, dict) or set(advanced) - {"temperature", "top_p", "min_p", "repetition_penalty", "match"}:
+        if not isinstance(advanced, dict) or set(advanced) - {
+            "temperature",
+            "top_p",
+            "min_p",
+            "repetition_penalty",
+            "match",
+        }:
             raise BadSetting("advanced: temperature, top_p, min_p, repetition_penalty and match are what can be set")
         advanced = {k: _number(advanced, k, None, 0, 10) for k in advanced}
-        return cls(told["model"], _number(told, "quarters", 32.0, *QUARTERS), int(_number(told, "candidates", 32, *CANDIDATES)),
-                   freedom_settings(_number(told, "freedom", 50, 0, 100), advanced),
-                   parse_key(_text(told, "key")) if told.get("key") else None, _text(told, "composer"), _text(told, "prompt"),
-                   _number(told, "prompt_quarters", None, 1, LONGEST_PROMPT), int(_number(told, "seed", 0, 0, 2**31 - 1)),
-                   told.get("search") is True, told.get("cadence") is True, _number(told, "qpm", None, *QPM))
+        return cls(
+            told["model"],
+            _number(told, "quarters", 32.0, *QUARTERS),
+            int(_number(told, "candidates", 32, *CANDIDATES)),
+            freedom_settings(_number(told, "freedom", 50, 0, 100), advanced),
+            parse_key(_text(told, "key")) if told.get("key") else None,
+            _text(told, "composer"),
+            _text(told, "prompt"),
+            _number(told, "prompt_quarters", None, 1, LONGEST_PROMPT),
+            int(_number(told, "seed", 0, 0, 2**31 - 1)),
+            told.get("search") is True,
+            told.get("cadence") is True,
+            _number(told, "qpm", None, *QPM),
+        )
 
     @property
     def rules(self):
@@ -106,7 +129,12 @@ def _number(told, name, default, low, high):
     value = told.get(name)
     if value is None or value == "":
         return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or not low <= value <= high
+    ):
         raise BadSetting(f"{name} must be a number from {low} to {high}, not {value!r}")
     return value
 

@@ -85,13 +85,28 @@ class Page:
     def _shown(self, candidate):
         """A candidate as the page draws it; from now on it is on the shelf."""
         piece = candidate.piece
-        return {"id": self.shelf.put(piece), "total": candidate.total, "scores": candidate.scores, "told": candidate.told, "words": candidate.words,
-                "seed": candidate.seed, "prompt_quarters": piece.prompt_quarters, "curve": piece.curve,
-                "window_quarters": piece.window_quarters, "instruments": list(piece.notes.instruments), **describe(piece.notes)}
+        return {
+            "id": self.shelf.put(piece),
+            "total": candidate.total,
+            "scores": candidate.scores,
+            "told": candidate.told,
+            "words": candidate.words,
+            "seed": candidate.seed,
+            "prompt_quarters": piece.prompt_quarters,
+            "curve": piece.curve,
+            "window_quarters": piece.window_quarters,
+            "instruments": list(piece.notes.instruments),
+            **describe(piece.notes),
+        }
 
     def keep(self, notes, title, losses=None):
         """A prompt on the shelf, as the page draws it."""
-        return {"id": self.shelf.put(Piece(notes, title)), "title": title, "losses": dict(losses or {}), **describe(notes)}
+        return {
+            "id": self.shelf.put(Piece(notes, title)),
+            "title": title,
+            "losses": dict(losses or {}),
+            **describe(notes),
+        }
 
 
 class _Steps:
@@ -108,6 +123,7 @@ class _Steps:
 
 def _failing(handler):
     """A route whose errors are told as JSON."""
+
     async def answer(request):
         try:
             return await handler(request)
@@ -117,6 +133,7 @@ def _failing(handler):
             return JSONResponse({"error": str(e)}, 413)
         except ClaraError as e:
             return JSONResponse({"error": str(e)}, 400)
+
     return answer
 
 
@@ -150,11 +167,18 @@ def _routes(page):
         return Response(found[0], media_type=found[1]) if found else Response("not here", 404)
 
     async def about(request):
-        composers = await run_in_threadpool(lambda: {name: c.composers for name, c in page.composers.items() if "judges" in vars(c)})
-        return JSONResponse({"models": [{"name": n, "title": t} for n, (t, _) in page.models.items()],
-                             "preferred": PREFERRED if PREFERRED in page.models else next(iter(page.models)),
-                             "examples": [{"name": n, "title": t} for n, (t, *_) in prompts.EXAMPLES.items()],
-                             "composers": next(iter(composers.values()), []), "endings": prompts.ENDINGS})
+        composers = await run_in_threadpool(
+            lambda: {name: c.composers for name, c in page.composers.items() if "judges" in vars(c)}
+        )
+        return JSONResponse(
+            {
+                "models": [{"name": n, "title": t} for n, (t, _) in page.models.items()],
+                "preferred": PREFERRED if PREFERRED in page.models else next(iter(page.models)),
+                "examples": [{"name": n, "title": t} for n, (t, *_) in prompts.EXAMPLES.items()],
+                "composers": next(iter(composers.values()), []),
+                "endings": prompts.ENDINGS,
+            }
+        )
 
     async def upload(request):
         name = unquote(request.headers.get("x-file-name", ""))[:200]
@@ -181,6 +205,7 @@ def _routes(page):
         async def lines():
             async for event in page.jobs.events(job):
                 yield json.dumps(event) + "\n"
+
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
     async def piece(request):
@@ -191,17 +216,27 @@ def _routes(page):
         number = request.path_params.get("page", 1)
         if pages is None or not 1 <= number <= len(pages):
             return JSONResponse({"error": "that piece is no longer here"}, 404)
-        data, headers = pages[number - 1], {"cache-control": "private, max-age=3600", "accept-ranges": "bytes", "x-pages": str(len(pages))}
+        data, headers = (
+            pages[number - 1],
+            {"cache-control": "private, max-age=3600", "accept-ranges": "bytes", "x-pages": str(len(pages))},
+        )
         first, last = _range(request.headers.get("range", ""), len(data))
         if first is None:
             return Response(data, media_type=KINDS[kind], headers=headers)
         headers["content-range"] = f"bytes {first}-{last}/{len(data)}"
-        return Response(data[first:last + 1], 206, headers, KINDS[kind])
+        return Response(data[first : last + 1], 206, headers, KINDS[kind])
 
-    return [Route("/", file), Route("/static/{name}", file), Route("/about", about), Route("/prompts/upload", _failing(upload), methods=["POST"]),
-            Route("/prompts/played", _failing(played), methods=["POST"]), Route("/prompts/example/{name}", _failing(example), methods=["POST"]),
-            Route("/compose", _failing(compose), methods=["POST"]), Route("/pieces/{name}.{kind}", _failing(piece)),
-            Route("/pieces/{name}/{page:int}.{kind}", _failing(piece))]
+    return [
+        Route("/", file),
+        Route("/static/{name}", file),
+        Route("/about", about),
+        Route("/prompts/upload", _failing(upload), methods=["POST"]),
+        Route("/prompts/played", _failing(played), methods=["POST"]),
+        Route("/prompts/example/{name}", _failing(example), methods=["POST"]),
+        Route("/compose", _failing(compose), methods=["POST"]),
+        Route("/pieces/{name}.{kind}", _failing(piece)),
+        Route("/pieces/{name}/{page:int}.{kind}", _failing(piece)),
+    ]
 
 
 class _Guard:
@@ -220,9 +255,14 @@ class _Guard:
 
         async def guarded(message):
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"),
-                                      (b"referrer-policy", b"no-referrer")]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", POLICY.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"referrer-policy", b"no-referrer"),
+                ]
             await send(message)
+
         return await self.app(scope, receive, guarded)
 
 
@@ -251,6 +291,11 @@ def make_app(folders=(), *, hosts=("127.0.0.1", "localhost"), threads=1, at_once
             loading.add_done_callback(lambda done: done.exception())
         yield
         page.jobs.close()
-    app = Starlette(routes=_routes(page), middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)), Middleware(_Guard)], lifespan=lifespan)
+
+    app = Starlette(
+        routes=_routes(page),
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)), Middleware(_Guard)],
+        lifespan=lifespan,
+    )
     app.state.page = page
     return app

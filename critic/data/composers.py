@@ -52,7 +52,9 @@ def composers(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_com
         works = rng.permutation(sorted(set(of_composer["work"]) - set(held))).tolist()
         n_works = len(held) + len(works)
         n_more = max(1, round(test * n_works) - len(held))
-        split = dict.fromkeys(held + works[:n_more], "test") | dict.fromkeys(works[n_more:n_more + max(1, round(valid * n_works))], "valid")
+        split = dict.fromkeys(held + works[:n_more], "test") | dict.fromkeys(
+            works[n_more : n_more + max(1, round(valid * n_works))], "valid"
+        )
         for i, told in of_composer.iterrows():
             pieces.split[i] = split.get(told["work"], "train")
             rows += _end_to_end(pieces, i, quarters, "unread" if told["split"] != "train" else "")
@@ -88,7 +90,10 @@ def _more(pieces, more, of, quarters, found, rng):
     for corpus in more:
         if corpus.encoding.settings != pieces.corpus.encoding.settings:
             raise BadSetting(f"{corpus.folder} and {pieces.corpus.folder} are of different encodings")
-    work = np.split(group_works([runs for corpus in corpora for runs in fingerprints_of(corpus.folder, corpus.manifest["piece"])]), np.cumsum([len(c.manifest) for c in corpora])[:-1])
+    work = np.split(
+        group_works([runs for corpus in corpora for runs in fingerprints_of(corpus.folder, corpus.manifest["piece"])]),
+        np.cumsum([len(c.manifest) for c in corpora])[:-1],
+    )
     judged = found.drop_duplicates("piece").set_index("piece")
     known = {w: judged.loc[piece] for w, piece in zip(work[0].tolist(), pieces.rows["piece"]) if piece in judged.index}
     fresh, tables = int(pieces.rows["work"].max()) + 1, []
@@ -102,4 +107,10 @@ def _more(pieces, more, of, quarters, found, rng):
                 some = _end_to_end(here, i, quarters)
                 rows += [some[k] for k in sorted(rng.permutation(len(some))[:MORE_OF_PIECE])]
         tables.append(pd.DataFrame(rows, columns=COLUMNS))
-    return pd.concat(tables).sample(frac=1, random_state=int(rng.integers(2**31))).groupby("label").head(MORE_OF_COMPOSER).sort_index()
+    return (
+        pd.concat(tables)
+        .sample(frac=1, random_state=int(rng.integers(2**31)))
+        .groupby("label")
+        .head(MORE_OF_COMPOSER)
+        .sort_index()
+    )

@@ -49,8 +49,15 @@ def continued(models, tasks, quarters, workers=1, device="cpu", on_step=None):
     """
     together = max(1, min(TOGETHER, -(-len(tasks) // (workers * len(models)))))
     of_model = [[i for i, task in enumerate(tasks) if task.model == model] for model in range(len(models))]
-    batches = sorted((mine[at:at + together] for mine in of_model for at in range(0, len(mine), together)), key=lambda batch: batch[0])
-    return _in_order(batches, _side_by_side(models, [[tasks[i] for i in batch] for batch in batches], quarters, workers, device), on_step)
+    batches = sorted(
+        (mine[at : at + together] for mine in of_model for at in range(0, len(mine), together)),
+        key=lambda batch: batch[0],
+    )
+    return _in_order(
+        batches,
+        _side_by_side(models, [[tasks[i] for i in batch] for batch in batches], quarters, workers, device),
+        on_step,
+    )
 
 
 def _in_order(batches, composed, on_step):
@@ -96,6 +103,8 @@ def _load(models, device):
 
 def _compose(quarters, tasks):
     """Tasks of one model."""
-    prompts, settings, seeds = zip(*((task.prompt, how, task.seed + i) for task in tasks for i, how in enumerate(task.settings)))
+    prompts, settings, seeds = zip(
+        *((task.prompt, how, task.seed + i) for task in tasks for i, how in enumerate(task.settings))
+    )
     pieces = iter(_generators[tasks[0].model].continue_each(prompts, quarters, list(settings), seeds))
     return [[next(pieces).notes for _ in task.settings] for task in tasks]

@@ -35,4 +35,9 @@ def _by_chance(notes, rng):
     return mend_like(notes, start, start + rng.permutation(notes.duration), rng.permutation(notes.pitch), notes.part)[0]
 
 
-DAMAGES = {"bars shuffled": _bars_shuffled, "pitches moved": _pitches_moved, "onsets moved": _onsets_moved, "by chance": _by_chance}
+DAMAGES = {
+    "bars shuffled": _bars_shuffled,
+    "pitches moved": _pitches_moved,
+    "onsets moved": _onsets_moved,
+    "by chance": _by_chance,
+}

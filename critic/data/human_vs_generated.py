@@ -66,10 +66,15 @@ def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="
     from clara.music.notes import crop
     from critic.classifier import GENERATED, HUMAN
 
-    pieces, rng, step = Pieces(corpus, _shared_vocab(models, corpus)), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
+    pieces, rng, step = (
+        Pieces(corpus, _shared_vocab(models, corpus)),
+        np.random.default_rng(seed),
+        corpus.encoding.steps_per_quarter,
+    )
 
     def there(i, at):
         return crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
+
     cut, tasks, places = [], [], []
     for split, many in n.items():
         many = -(-many // PER_PROMPT) * PER_PROMPT
@@ -77,19 +82,37 @@ def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="
         n_prompts = round((1 - DAMAGED) * many / PER_PROMPT)
         for i, at in pieces.places(split, quarters, many - PER_PROMPT * n_prompts, rng):
             way, here = str(rng.choice(list(DAMAGES))), there(i, at)
-            damaged = crop(DAMAGES[way](here, rng), 0, quarters * step) if len(here) else here  # what moved past the end would tell
+            damaged = (
+                crop(DAMAGES[way](here, rng), 0, quarters * step) if len(here) else here
+            )  # what moved past the end would tell
             cut.append((GENERATED, i, at, damaged, json.dumps({"damaged": way})))
         for i, at in pieces.places(split, quarters, n_prompts, rng):
             settings = [_settings(rng) for _ in range(PER_PROMPT)]
             prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at else None
             places.append((i, at))
-            tasks.append(Task(len(tasks) % len(models), prompt if prompt is not None and len(prompt) else None, settings, int(rng.integers(2**31))))
+            tasks.append(
+                Task(
+                    len(tasks) % len(models),
+                    prompt if prompt is not None and len(prompt) else None,
+                    settings,
+                    int(rng.integers(2**31)),
+                )
+            )
     composing = continued(models, tasks, SEAM + quarters + ENDING, workers, device, on_step)  # and meanwhile
-    rows = [pieces.row(label, i, at, there(i, at) if notes is None else notes, told) for label, i, at, notes, told in cut]
+    rows = [
+        pieces.row(label, i, at, there(i, at) if notes is None else notes, told) for label, i, at, notes, told in cut
+    ]
     for (i, at), task, composed in zip(places, tasks, composing):
-        by, first = {"model": Path(models[task.model]).name} if len(models) > 1 else {}, (PROMPT if task.prompt is not None else 0) + SEAM
-        rows += [pieces.row(GENERATED, i, at, crop(notes, first * step, (first + quarters) * step), json.dumps(_told(how) | by))
-                 for notes, how in zip(composed, task.settings)]
+        by, first = (
+            {"model": Path(models[task.model]).name} if len(models) > 1 else {},
+            (PROMPT if task.prompt is not None else 0) + SEAM,
+        )
+        rows += [
+            pieces.row(
+                GENERATED, i, at, crop(notes, first * step, (first + quarters) * step), json.dumps(_told(how) | by)
+            )
+            for notes, how in zip(composed, task.settings)
+        ]
     return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
 
 
@@ -113,8 +136,13 @@ def _settings(rng):
     if rng.random() < USUAL:
         return Settings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
     freq = float(rng.choice(RANDOM_FREQS))
-    return Settings(temperature=float(rng.choice(TEMPERATURES)), top_p=float(rng.choice(TOP_PS)), random_freq=freq,
-                    top_k=0 if freq == 1 else 3, match=float(rng.choice(MATCHES)))
+    return Settings(
+        temperature=float(rng.choice(TEMPERATURES)),
+        top_p=float(rng.choice(TOP_PS)),
+        random_freq=freq,
+        top_k=0 if freq == 1 else 3,
+        match=float(rng.choice(MATCHES)),
+    )
 
 
 def _told(settings):

@@ -29,7 +29,9 @@ ENDING = 4
 BEGINNINGS = 0.2  # share of excerpts that begin with their piece
 
 
-OTHERS = 0.3  # share of the training works that is kept for a second opinion; the same works whatever else is left to chance
+OTHERS = (
+    0.3  # share of the training works that is kept for a second opinion; the same works whatever else is left to chance
+)
 
 
 OTHERS_SEED = 0
@@ -64,8 +66,10 @@ class Pieces:
         self.corpus, self.rows = corpus, corpus.manifest.reset_index(drop=True)
         rng = np.random.default_rng(OTHERS_SEED)
         works = np.unique(self.rows["work"][self.rows["split"] == "train"])
-        others = set(rng.permutation(works)[:round(OTHERS * len(works))].tolist())
-        self.split = ["other" if s == "train" and w in others else s for s, w in zip(self.rows["split"], self.rows["work"])]
+        others = set(rng.permutation(works)[: round(OTHERS * len(works))].tolist())
+        self.split = [
+            "other" if s == "train" and w in others else s for s, w in zip(self.rows["split"], self.rows["work"])
+        ]
         self._notes = {}
 
     def notes(self, i):
@@ -90,5 +94,9 @@ class Pieces:
         encoding = self.corpus.encoding
         words = spelled(notes, encoding, self.vocab)[0]
         told = self.rows.iloc[i]
-        return dict(zip(COLUMNS, (label, self.split[i], told["work"], told["composer"], told["piece"], at, settings, " ".join(words)))), \
-            sum(encoding.steps(words)) / encoding.steps_per_quarter
+        return dict(
+            zip(
+                COLUMNS,
+                (label, self.split[i], told["work"], told["composer"], told["piece"], at, settings, " ".join(words)),
+            )
+        ), sum(encoding.steps(words)) / encoding.steps_per_quarter

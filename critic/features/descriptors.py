@@ -24,7 +24,9 @@ LAGS = (1, 2, 3, 4, 6, 8, 12, 16)  # quarters, after which music may be like its
 MOTIFS = (2, 3, 5, 8)  # how many steps of a line make a motif
 LEAP = 7  # semitones, from which on an interval is a leap
 N_NUMBERS = 762  # of all groups
-SCALES = np.array([np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) for tonic in range(12)], dtype=float)  # (12, 12)
+SCALES = np.array(
+    [np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) for tonic in range(12)], dtype=float
+)  # (12, 12)
 
 
 class _Music:
@@ -75,18 +77,45 @@ def numbers(notes):
 def _size(music):
     """How much there is of everything."""
     lengths = music.length / TWELFTHS
-    return [music.quarters / STRETCH, len(music.pitch) / music.quarters, len(music.at) / music.quarters, lengths.mean(), lengths.std(), music.pitch.mean(), music.pitch.std(),
-            music.pitch.min(), music.pitch.max(), _entropy(shares(music.pitch, 128)), _correlation(music.pitch, music.length), *shares(music.key // 8, 11)]
+    return [
+        music.quarters / STRETCH,
+        len(music.pitch) / music.quarters,
+        len(music.at) / music.quarters,
+        lengths.mean(),
+        lengths.std(),
+        music.pitch.mean(),
+        music.pitch.std(),
+        music.pitch.min(),
+        music.pitch.max(),
+        _entropy(shares(music.pitch, 128)),
+        _correlation(music.pitch, music.length),
+        *shares(music.key // 8, 11),
+    ]
 
 
 def _together(music):
     """Intervals that are struck together, that sound together, and over the bass; how many notes, hands' reach."""
     steps = np.diff(music.pitch)[np.diff(music.onset) == 0]
-    (lowest, sounding, reach), apart, clash = np.zeros((3, len(music.at)), dtype=np.int64), np.zeros(KEYS, dtype=np.int64), np.zeros(12, dtype=np.int64)
+    (lowest, sounding, reach), apart, clash = (
+        np.zeros((3, len(music.at)), dtype=np.int64),
+        np.zeros(KEYS, dtype=np.int64),
+        np.zeros(12, dtype=np.int64),
+    )
     _sounding(music.at, music.onset, music.end, music.key, lowest, sounding, reach, apart, clash)
     over, wide = music.key - lowest[music.onset], np.repeat(np.arange(KEYS), apart)
-    return np.r_[shares(steps, 25), shares(over, 49), shares(over % 12, 12), clash / sounding.sum(), shares(music.many - 1, 10), shares(sounding - 1, 12),
-                 shares(sounding - music.many, 8), _spread(reach), _spread(wide), shares(wide, 25), _parallels(music)]
+    return np.r_[
+        shares(steps, 25),
+        shares(over, 49),
+        shares(over % 12, 12),
+        clash / sounding.sum(),
+        shares(music.many - 1, 10),
+        shares(sounding - 1, 12),
+        shares(sounding - music.many, 8),
+        _spread(reach),
+        _spread(wide),
+        shares(wide, 25),
+        _parallels(music),
+    ]
 
 
 @compiled(LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS)
@@ -127,7 +156,9 @@ def _parallels(music):
 
 def _lines(music):
     """Of both outer voices: intervals, turns, repeated notes, what follows a leap."""
-    return np.concatenate([_line(music.top, music.at), _line(music.bottom, music.at), shares(np.abs(np.diff(music.pitch)), 25)])
+    return np.concatenate(
+        [_line(music.top, music.at), _line(music.bottom, music.at), shares(np.abs(np.diff(music.pitch)), 25)]
+    )
 
 
 def _line(pitch, at):
@@ -165,17 +196,40 @@ def _rhythm(music):
     """Lengths, gaps between onsets, places in the quarter and in two bars."""
     gap, place = np.diff(music.at), music.at % TWELFTHS
     silent = np.maximum(0, music.at[1:] - np.maximum.accumulate(np.maximum.reduceat(music.end, music.first))[:-1])
-    return np.r_[shares(music.start % TWELFTHS, TWELFTHS), shares(place, TWELFTHS), shares(music.at // (TWELFTHS // 2) % (4 * BAR), 4 * BAR), shares(music.length, LONGEST + 1),
-                 shares(gap, LONGEST + 1), _entropy(shares(music.length, 97)), _entropy(shares(gap, 97)), (music.length % 3 == 0).mean(), (music.length % 4 == 0).mean(),
-                 silent.sum() / TWELFTHS / music.quarters, (silent > 0).sum() / music.quarters]
+    return np.r_[
+        shares(music.start % TWELFTHS, TWELFTHS),
+        shares(place, TWELFTHS),
+        shares(music.at // (TWELFTHS // 2) % (4 * BAR), 4 * BAR),
+        shares(music.length, LONGEST + 1),
+        shares(gap, LONGEST + 1),
+        _entropy(shares(music.length, 97)),
+        _entropy(shares(gap, 97)),
+        (music.length % 3 == 0).mean(),
+        (music.length % 4 == 0).mean(),
+        silent.sum() / TWELFTHS / music.quarters,
+        (silent > 0).sum() / music.quarters,
+    ]
 
 
 def _tonality(music):
     """Degrees of the key that fits best, and how many notes are outside it."""
     degree = (music.pitch - music.tonic) % 12
-    share, inside = shares(degree, 12), SCALES[0 if music.is_major else 3] > 0  # of minor the natural one, its relative major's
+    share, inside = (
+        shares(degree, 12),
+        SCALES[0 if music.is_major else 3] > 0,
+    )  # of minor the natural one, its relative major's
     bass, melody = (shares((voice - music.tonic) % 12, 12) for voice in (music.bottom, music.top))
-    return np.r_[np.sort(share)[::-1], share, share * music.is_major, bass, bass * music.is_major, melody, share[inside].sum(), music.is_major, _entropy(share)]
+    return np.r_[
+        np.sort(share)[::-1],
+        share,
+        share * music.is_major,
+        bass,
+        bass * music.is_major,
+        melody,
+        share[inside].sum(),
+        music.is_major,
+        _entropy(share),
+    ]
 
 
 def _bars(music):
@@ -194,7 +248,15 @@ def _bars(music):
     by_quarter = np.bincount(music.start // TWELFTHS, minlength=int(music.quarters))
     every = unit @ unit.T
     rhythms = len({row.tobytes() for row in onsets}) / n
-    return np.concatenate([*(_spread(v) for v in (clear, near, same, counts, height, np.abs(np.diff(height)), by_quarter, every[_apart(n)])), [rhythms]])
+    return np.concatenate(
+        [
+            *(
+                _spread(v)
+                for v in (clear, near, same, counts, height, np.abs(np.diff(height)), by_quarter, every[_apart(n)])
+            ),
+            [rhythms],
+        ]
+    )
 
 
 @cache
@@ -207,11 +269,30 @@ def _returns(music):
     """What comes again: motifs of the outer voices, rhythms and chords, at once or later; and how alike the music is after some quarters."""
     top, bottom, gap = np.diff(music.top), np.diff(music.bottom), np.diff(music.at)
     chord, shape = music.chords
-    lines = (top, bottom, np.sign(top), np.sign(bottom), gap, top * 1000 + gap, bottom * 1000 + gap, music.top[1:] * 1000 + gap, chord[1:], shape[1:], shape[1:] * 7 + gap)
+    lines = (
+        top,
+        bottom,
+        np.sign(top),
+        np.sign(bottom),
+        gap,
+        top * 1000 + gap,
+        bottom * 1000 + gap,
+        music.top[1:] * 1000 + gap,
+        chord[1:],
+        shape[1:],
+        shape[1:] * 7 + gap,
+    )
     again = np.zeros((len(lines) * len(MOTIFS), 3))
     _again(_scattered(np.stack(lines)), music.at[1:], np.array(MOTIFS), again)
     alike = np.zeros((3, len(LAGS)))
-    for row, (places, unit) in zip(alike, ((np.unique(music.start * 128 + music.pitch), 128), (np.unique(music.start * 128 + music.pitch % 12), 128), (music.at, 1))):
+    for row, (places, unit) in zip(
+        alike,
+        (
+            (np.unique(music.start * 128 + music.pitch), 128),
+            (np.unique(music.start * 128 + music.pitch % 12), 128),
+            (music.at, 1),
+        ),
+    ):
         _overlaps(places, unit, np.array(LAGS) * TWELFTHS, row)
     return np.concatenate([again.ravel(), alike.T.ravel()])
 
@@ -230,7 +311,7 @@ def _again(lines, at, motifs, found):
                 continue
             mixed = np.zeros(n_runs, dtype=np.int64)
             for i in range(n):
-                mixed = mixed * 1_000_003 + line[i:n_runs + i]
+                mixed = mixed * 1_000_003 + line[i : n_runs + i]
             order = np.argsort(mixed, kind="mergesort")
             kinds, most, later, first = 0, 0, 0, 0
             for i in range(n_runs):
@@ -259,7 +340,15 @@ def _overlaps(places, unit, lags, found):
         found[i] = both / np.sqrt(here * there) if here and there else 0.0
 
 
-GROUPS = {"size": _size, "together": _together, "lines": _lines, "rhythm": _rhythm, "tonality": _tonality, "bars": _bars, "returns": _returns}
+GROUPS = {
+    "size": _size,
+    "together": _together,
+    "lines": _lines,
+    "rhythm": _rhythm,
+    "tonality": _tonality,
+    "bars": _bars,
+    "returns": _returns,
+}
 
 
 def _scattered(values):

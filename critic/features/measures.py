@@ -78,8 +78,20 @@ def shares(values, n):
     return np.bincount(np.minimum(np.maximum(values, 0), n - 1), minlength=n) / max(1, len(values))
 
 
-MEASURES = {f.__name__: f for f in (pitch_class_entropy, scale_consistency, polyphony, empty_beat_rate, groove_consistency, note_density, lengths,
-                                    pitches, gaps)}
+MEASURES = {
+    f.__name__: f
+    for f in (
+        pitch_class_entropy,
+        scale_consistency,
+        polyphony,
+        empty_beat_rate,
+        groove_consistency,
+        note_density,
+        lengths,
+        pitches,
+        gaps,
+    )
+}
 
 
 def measured(pieces):
@@ -119,7 +131,9 @@ class Reference:
         """Overlapping area (1: the same) and KL divergence in nats (0: the same) of the densities within and across."""
         across = self._density(counts)
         least = 1e-9 / BINS
-        return float(np.minimum(self.within, across).sum()), float((self.within * np.log((self.within + least) / (across + least))).sum())
+        return float(np.minimum(self.within, across).sum()), float(
+            (self.within * np.log((self.within + least) / (across + least))).sum()
+        )
 
     def _counts(self, distances):
         return np.bincount(np.minimum(distances / self.top * BINS, BINS - 1).astype(np.int64), minlength=BINS)

@@ -24,7 +24,11 @@ def stretches_of(notes, n_steps, quarters=STRETCH):
     length = n_steps / notes.steps_per_quarter
     n = 1 + int(np.ceil(max(0, length - quarters) / (quarters / 2)))
     firsts = [0] if n == 1 else np.floor(np.linspace(0, length - quarters, n)).astype(int).tolist()
-    parts = [(at, crop(notes, at * notes.steps_per_quarter, (at + quarters) * notes.steps_per_quarter)) for at in firsts] if n > 1 else [(0, notes)]
+    parts = (
+        [(at, crop(notes, at * notes.steps_per_quarter, (at + quarters) * notes.steps_per_quarter)) for at in firsts]
+        if n > 1
+        else [(0, notes)]
+    )
     return [(at, part) for at, part in parts if len(part)] or [(0, notes)]
 
 

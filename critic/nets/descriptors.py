@@ -47,9 +47,19 @@ class StatisticsNet(nn.Module):
     def __init__(self, n_classes, hidden=SIZES["hidden"], n_heads=SIZES["n_heads"]):
         super().__init__()
         self.standard = Standard()
-        self.heads = nn.ModuleList(nn.Sequential(
-            nn.Dropout(INPUT_DROPOUT), nn.Linear(N_NUMBERS, hidden), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(DROPOUT),
-            nn.Linear(hidden, n_classes)) for _ in range(n_heads))
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Dropout(INPUT_DROPOUT),
+                nn.Linear(N_NUMBERS, hidden),
+                nn.ReLU(),
+                nn.Dropout(DROPOUT),
+                nn.Linear(hidden, hidden),
+                nn.ReLU(),
+                nn.Dropout(DROPOUT),
+                nn.Linear(hidden, n_classes),
+            )
+            for _ in range(n_heads)
+        )
 
     def forward(self, told, cover):
         """Logits of each window.
@@ -84,4 +94,6 @@ def counted_by_window(notes, n_steps, window_quarters):
 
 def collate_statistics(pieces):
     """Pieces, list of n (told, cover), as one batch for `StatisticsNet.forward`."""
-    return torch.from_numpy(np.concatenate([told for told, _ in pieces])), torch.block_diag(*(torch.from_numpy(cover) for _, cover in pieces))
+    return torch.from_numpy(np.concatenate([told for told, _ in pieces])), torch.block_diag(
+        *(torch.from_numpy(cover) for _, cover in pieces)
+    )

@@ -39,10 +39,23 @@ class RollNet(nn.Module):
         super().__init__()
         fine = steps_per_quarter // 4  # the first layer leaves four columns a quarter
         self.steps_per_quarter, self.window_quarters = steps_per_quarter, window_quarters
-        shapes = [((6, 2 * fine), (2, fine), (2, fine // 2)), ((5, 5), (2, 2), (2, 2)), ((5, 5), (2, 2), (2, 2)), ((3, 3), (2, 2), (1, 1))]
-        self.convolutions = nn.ModuleList(nn.Conv2d(before, width, *shape, bias=False) for before, width, shape in zip((2, *widths), widths, shapes))
+        shapes = [
+            ((6, 2 * fine), (2, fine), (2, fine // 2)),
+            ((5, 5), (2, 2), (2, 2)),
+            ((5, 5), (2, 2), (2, 2)),
+            ((3, 3), (2, 2), (1, 1)),
+        ]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, width, *shape, bias=False) for before, width, shape in zip((2, *widths), widths, shapes)
+        )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
-        self.head = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * widths[-1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, n_classes))
+        self.head = nn.Sequential(
+            nn.Dropout(DROPOUT),
+            nn.Linear(2 * widths[-1], HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(HIDDEN, n_classes),
+        )
 
     def forward(self, rolls, n_steps):
         """Logits of each window; once learning is over the mean of two keys.
@@ -97,7 +110,10 @@ class RollNet(nn.Module):
         quarters = n_steps / self.steps_per_quarter
         n = max(1, round(quarters / self.window_quarters))
         ends = [*(self.window_quarters * (k + 1) for k in range(n - 1)), quarters]
-        return [(int(max(0, self.window_quarters * k - around) // COLUMN), int(-(-min(end + around, quarters) // COLUMN))) for k, end in enumerate(ends)]
+        return [
+            (int(max(0, self.window_quarters * k - around) // COLUMN), int(-(-min(end + around, quarters) // COLUMN)))
+            for k, end in enumerate(ends)
+        ]
 
 
 def _moved(rolls, shift):
@@ -146,5 +162,5 @@ def collate_rolls(pieces, shift=None):
     for i, (notes, steps) in enumerate(pieces):
         one = roll(notes, steps)
         up = 0 if shift is None else int(shift[i])
-        told[i, :, max(0, up):KEYS + min(0, up), :steps] = one[:, max(0, -up):KEYS - max(0, up)]
+        told[i, :, max(0, up) : KEYS + min(0, up), :steps] = one[:, max(0, -up) : KEYS - max(0, up)]
     return torch.from_numpy(told).contiguous(memory_format=torch.channels_last), n_steps

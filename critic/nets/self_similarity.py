@@ -34,9 +34,20 @@ class SimilarityNet(nn.Module):
 
     def __init__(self, n_classes, widths=SIZES["widths"]):
         super().__init__()
-        self.convolutions = nn.Sequential(*(layer for before, width in zip((len(LAYERS), *widths), widths)
-                                            for layer in (nn.Conv2d(before, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())))
-        self.head = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(2 * widths[-1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, n_classes))
+        self.convolutions = nn.Sequential(
+            *(
+                layer
+                for before, width in zip((len(LAYERS), *widths), widths)
+                for layer in (nn.Conv2d(before, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+            )
+        )
+        self.head = nn.Sequential(
+            nn.Dropout(DROPOUT),
+            nn.Linear(2 * widths[-1], HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(HIDDEN, n_classes),
+        )
 
     def forward(self, seen, cover):
         """Logits of each window.
@@ -68,7 +79,9 @@ class SimilarityNet(nn.Module):
 def struck(notes):
     """Where notes are struck, int64 (n, 3): column, twelfth in it, key; what lies outside a piano's keys counts as the nearest of these, what comes after the last column not at all."""
     start = notes.start * TWELFTHS // notes.steps_per_quarter
-    found = np.stack([start // COLUMN, start % COLUMN, (notes.pitch - LOWEST_PIANO).clip(0, KEYS - 1)], 1).astype(np.int64)
+    found = np.stack([start // COLUMN, start % COLUMN, (notes.pitch - LOWEST_PIANO).clip(0, KEYS - 1)], 1).astype(
+        np.int64
+    )
     return found[found[:, 0] < COLUMNS]
 
 
@@ -104,4 +117,6 @@ def compared(notes, n_steps, window_quarters):
 
 def collate_similarity(pieces):
     """Pieces, list of n as `compared` gives them, as one batch for `SimilarityNet.forward`."""
-    return pictures([each for some, _ in pieces for each in some]), torch.block_diag(*(torch.from_numpy(cover) for _, cover in pieces))
+    return pictures([each for some, _ in pieces for each in some]), torch.block_diag(
+        *(torch.from_numpy(cover) for _, cover in pieces)
+    )

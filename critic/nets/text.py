@@ -40,8 +40,15 @@ class Net(nn.Module):
     def __init__(self, encode, width, n_classes, dropout=0.3, around=0):
         super().__init__()
         self.encode, self.around = encode, around
-        self.head = nn.Sequential(nn.BatchNorm1d(3 * width), nn.Dropout(dropout), nn.Linear(3 * width, HIDDEN), nn.ReLU(),
-                                  nn.BatchNorm1d(HIDDEN), nn.Dropout(dropout), nn.Linear(HIDDEN, n_classes))
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(3 * width),
+            nn.Dropout(dropout),
+            nn.Linear(3 * width, HIDDEN),
+            nn.ReLU(),
+            nn.BatchNorm1d(HIDDEN),
+            nn.Dropout(dropout),
+            nn.Linear(HIDDEN, n_classes),
+        )
 
     def forward(self, ids, window):
         """Logits of each window.
@@ -64,9 +71,9 @@ class _HalfDropout(nn.Module):
     def forward(self, x):
         if not self.training:
             return x
-        drawn = torch.empty(-(-x.numel() // 64), dtype=torch.int64).random_(-2**63, None).view(torch.uint8)
+        drawn = torch.empty(-(-x.numel() // 64), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
         bits = drawn[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
-        return x * bits.flatten()[:x.numel()].view(x.shape) * 2
+        return x * bits.flatten()[: x.numel()].view(x.shape) * 2
 
 
 class FrozenNet(nn.Module):
@@ -80,8 +87,16 @@ class FrozenNet(nn.Module):
         self.encode, self.width = encode, 3 * width
         self.standard = nn.BatchNorm1d(self.width, affine=False)
         self.counts = Standard() if counts else None
-        self.heads = nn.ModuleList(nn.Sequential(_HalfDropout(), nn.Linear(self.width + N_NUMBERS * counts, HIDDEN), nn.ReLU(),
-                                                 _HalfDropout(), nn.Linear(HIDDEN, n_classes)) for _ in range(heads))
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                _HalfDropout(),
+                nn.Linear(self.width + N_NUMBERS * counts, HIDDEN),
+                nn.ReLU(),
+                _HalfDropout(),
+                nn.Linear(HIDDEN, n_classes),
+            )
+            for _ in range(heads)
+        )
 
     def summaries(self, ids, window, counts=None):
         """What is told of each window, float32 (m, 3 * width) or with the counts beside it; parameters as `Net.forward`."""
@@ -89,7 +104,13 @@ class FrozenNet(nn.Module):
         mean, mean_of_squares = (_mean(x, place, count) for x in (flat, flat**2))
         there = (count > 0)[:-1].nonzero()[:, 0]
         deviation = (mean_of_squares - mean**2).clamp(min=0).sqrt()
-        return torch.cat([*(x[there] for x in (mean, deviation, _largest(flat, place, count))), *([] if counts is None else [counts])], 1)
+        return torch.cat(
+            [
+                *(x[there] for x in (mean, deviation, _largest(flat, place, count))),
+                *([] if counts is None else [counts]),
+            ],
+            1,
+        )
 
     def forward(self, ids, window, counts=None):
         """As `Net.forward`."""
@@ -97,15 +118,15 @@ class FrozenNet(nn.Module):
 
     def fit(self, summaries):
         """Take means and deviations from summaries (m, …)."""
-        self.standard.running_mean.copy_(summaries[:, :self.width].mean(0))
-        self.standard.running_var.copy_(summaries[:, :self.width].var(0))
+        self.standard.running_mean.copy_(summaries[:, : self.width].mean(0))
+        self.standard.running_var.copy_(summaries[:, : self.width].var(0))
         if self.counts is not None:
-            self.counts.fit(summaries[:, self.width:])
+            self.counts.fit(summaries[:, self.width :])
 
     def standardised(self, summaries):
         """What the heads read, of the shape of the summaries."""
-        text = self.standard(summaries[:, :self.width]).clamp(-FURTHEST, FURTHEST)
-        return text if self.counts is None else torch.cat([text, self.counts(summaries[:, self.width:])], 1)
+        text = self.standard(summaries[:, : self.width]).clamp(-FURTHEST, FURTHEST)
+        return text if self.counts is None else torch.cat([text, self.counts(summaries[:, self.width :])], 1)
 
     def judged(self, standardised):
         """The heads' mean logits, float32 (m, n_classes)."""
@@ -115,7 +136,9 @@ class FrozenNet(nn.Module):
 def pool(outputs, window, around=0):
     """Mean and largest output of each window and of some around it, and its last, (m, 3 * width); windows piece by piece, none of them empty."""
     flat, place, count = _placed(outputs, window)
-    last = torch.zeros_like(count, dtype=torch.long).scatter_reduce_(0, place, torch.arange(len(flat), device=flat.device), "amax", include_self=False)
+    last = torch.zeros_like(count, dtype=torch.long).scatter_reduce_(
+        0, place, torch.arange(len(flat), device=flat.device), "amax", include_self=False
+    )
     there = (count > 0)[:-1].nonzero()[:, 0]
     mean, largest = _mean(flat, place, count)[:-1], _largest(flat, place, count)[:-1]
     if around:
@@ -125,11 +148,13 @@ def pool(outputs, window, around=0):
 
 def _with_neighbours(mean, largest, count, n, around):
     """Means and largest outputs of windows, both (n * most, width) of which `count` words are, as those of a window and so many before and after."""
+
     def by_piece(x):
         return x.reshape(n, -1, x.shape[1]).transpose(1, 2)  # (n, width, most)
 
     def added(x):
         return F.avg_pool1d(by_piece(x), 2 * around + 1, 1, around) * (2 * around + 1)
+
     spread = added(mean * count[:, None]) / added(count[:, None]).clamp(min=1)
     highest = F.max_pool1d(by_piece(largest.masked_fill(count[:, None] == 0, -torch.inf)), 2 * around + 1, 1, around)
     return tuple(x.transpose(1, 2).flatten(0, 1) for x in (spread, highest))
@@ -148,7 +173,9 @@ def _mean(flat, place, count):
 
 
 def _largest(flat, place, count):
-    return flat.new_zeros(len(count), flat.shape[1]).scatter_reduce_(0, place[:, None].expand(-1, flat.shape[1]), flat, "amax", include_self=False)
+    return flat.new_zeros(len(count), flat.shape[1]).scatter_reduce_(
+        0, place[:, None].expand(-1, flat.shape[1]), flat, "amax", include_self=False
+    )
 
 
 def windows_of(encoding, words, quarters):
@@ -180,8 +207,13 @@ def collate(pieces, pad):
     counts : float32 tensor (m, N_NUMBERS), where the pieces have them
     """
     ids, window, *counts = zip(*pieces)
-    return (pad_sequence([torch.from_numpy(np.asarray(i, dtype=np.int64)) for i in ids], batch_first=True, padding_value=pad),
-            pad_sequence([torch.from_numpy(w) for w in window], batch_first=True, padding_value=NOWHERE), *(torch.from_numpy(np.concatenate(c)) for c in counts))
+    return (
+        pad_sequence(
+            [torch.from_numpy(np.asarray(i, dtype=np.int64)) for i in ids], batch_first=True, padding_value=pad
+        ),
+        pad_sequence([torch.from_numpy(w) for w in window], batch_first=True, padding_value=NOWHERE),
+        *(torch.from_numpy(np.concatenate(c)) for c in counts),
+    )
 
 
 def where(net, batch):
@@ -249,13 +281,19 @@ def _unused(tensors):
 
 def head_of(tensors):
     """A head's weights by their names there, in float32, of weights by name; empty where they are of an encoder alone."""
-    return {k.removeprefix("head."): v if v.dtype == torch.long else v.float() for k, v in tensors.items() if k.startswith("head.")}
+    return {
+        k.removeprefix("head."): v if v.dtype == torch.long else v.float()
+        for k, v in tensors.items()
+        if k.startswith("head.")
+    }
 
 
 def to_tensors(net):
     """All weights on the CPU by name: the encoder's as on a generator's disk, the others' as `head.…`; of a frozen net the others' alone."""
     if isinstance(net, FrozenNet):
-        return {f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items() if not k.startswith("encode.")}
+        return {
+            f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items() if not k.startswith("encode.")
+        }
     encoder = architecture(net.encode.arch).to_tensors(net.encode.model)
     return encoder | {f"head.{k}": v.detach().cpu().clone() for k, v in net.head.state_dict().items()}
 
@@ -267,7 +305,13 @@ def from_tensors(arch, tensors, n_classes, kind="tuned", counts=False, around=0)
     with torch.inference_mode():
         width = encoder(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
     if kind == "frozen":
-        net = FrozenNet(encoder, width, n_classes, counts or "counts.middle" in head, len({k.split(".")[1] for k in head if k.startswith("heads.")}) or HEADS)
+        net = FrozenNet(
+            encoder,
+            width,
+            n_classes,
+            counts or "counts.middle" in head,
+            len({k.split(".")[1] for k in head if k.startswith("heads.")}) or HEADS,
+        )
     else:
         net = Net(encoder, width, n_classes, around=around)
     if head and kind == "frozen":

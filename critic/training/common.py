@@ -34,7 +34,14 @@ class Best:
     """
 
     def __init__(self, tell, made, keep=None):
-        self.tell, self.made, self.keep, self.cost, self.tensors, self.temperature = tell, made, keep, float("inf"), None, None
+        self.tell, self.made, self.keep, self.cost, self.tensors, self.temperature = (
+            tell,
+            made,
+            keep,
+            float("inf"),
+            None,
+            None,
+        )
 
     def classifier(self):
         """The best that was offered."""
@@ -55,7 +62,10 @@ class Best:
         temperature = calibrated(logits, labels, weight)
         cost = float(F.cross_entropy(logits / temperature, labels, weight))
         right = float((logits.argmax(1) == labels).float().mean())
-        self.tell(f"{when}  train {learned:.4f}  valid {cost:.4f}  right {right:.3f}" + (f"  {time.perf_counter() - began:.0f} s" if began else ""))
+        self.tell(
+            f"{when}  train {learned:.4f}  valid {cost:.4f}  right {right:.3f}"
+            + (f"  {time.perf_counter() - began:.0f} s" if began else "")
+        )
         if cost < self.cost:
             self.cost, self.tensors, self.temperature = cost, tensors, temperature
             if self.keep:
@@ -64,8 +74,10 @@ class Best:
 
 def running_mean(net):
     """A net to be told after each batch, `update_parameters(net)`, whose `module` has the mean of the weights of late (Izmailov et al. 2018), which errs less."""
+
     def mixed(mean, new, n):
         return mean + (new - mean) * (MEAN_START / (n + MEAN_START)).clamp(min=1 - MEAN_DECAY)
+
     return AveragedModel(net, avg_fn=mixed, use_buffers=True)
 
 

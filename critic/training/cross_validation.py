@@ -28,7 +28,22 @@ ADJUSTMENTS = np.linspace(0, 1, 21)  # of the logarithm of a composer's share, w
 TEMPERATURES = np.geomspace(0.25, 8, 61)  # that logits may be divided by
 
 
-def train_folded(table, encoding, vocab, arch, sizes, tensors, *, folds=FOLDS, quarters, counts=False, lr=1e-3, seed=0, device="cpu", tell=print):
+def train_folded(
+    table,
+    encoding,
+    vocab,
+    arch,
+    sizes,
+    tensors,
+    *,
+    folds=FOLDS,
+    quarters,
+    counts=False,
+    lr=1e-3,
+    seed=0,
+    device="cpu",
+    tell=print,
+):
     """Learn heads that tell composers apart.
 
     Parameters
@@ -69,17 +84,24 @@ def train_folded(table, encoding, vocab, arch, sizes, tensors, *, folds=FOLDS, q
     best = None
     for step, logits in _out_of_fold(net.heads, windows, lr, seed):
         look = _look(step, logits[windows.judged], share, learn, windows.excerpt[windows.judged])
-        tell(f"step {step}  cost {look.cost:.4f}  adjusted by {look.adjusted:.2f}  temperature {look.temperature:.2f}  " + "  ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in look.figures.items()))
+        tell(
+            f"step {step}  cost {look.cost:.4f}  adjusted by {look.adjusted:.2f}  temperature {look.temperature:.2f}  "
+            + "  ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in look.figures.items())
+        )
         best = look if best is None or look.cost < best.cost else best
         if step - best.step >= PATIENCE:
             break
-    for step, _ in windows.learned(net.heads, np.ones(len(labels), dtype=bool), len(classes), np.random.default_rng(seed), lr):
+    for step, _ in windows.learned(
+        net.heads, np.ones(len(labels), dtype=bool), len(classes), np.random.default_rng(seed), lr
+    ):
         if step == best.step:
             break
     with torch.no_grad():
         for head in net.heads:
             head[-1].bias -= torch.from_numpy(best.adjusted * share).float()
-    return new_classifier(arch, sizes, encoding, vocab, tensors | to_tensors(net), classes, quarters, best.temperature, FROZEN), best.figures
+    return new_classifier(
+        arch, sizes, encoding, vocab, tensors | to_tensors(net), classes, quarters, best.temperature, FROZEN
+    ), best.figures
 
 
 def folds_of(work, label, judged, folds, rng):
@@ -124,7 +146,10 @@ def _out_of_fold(heads, windows, lr, seed):
     folds = np.unique(windows.fold[windows.judged])
     n_classes = heads[0][-1].out_features
     copies = [deepcopy(heads) for _ in folds]
-    learners = [windows.learned(some, windows.fold != f, n_classes, np.random.default_rng([seed, f]), lr) for f, some in zip(folds, copies)]
+    learners = [
+        windows.learned(some, windows.fold != f, n_classes, np.random.default_rng([seed, f]), lr)
+        for f, some in zip(folds, copies)
+    ]
     for looks in zip(*learners):
         logits = torch.full((len(windows.told), n_classes), torch.nan)
         with torch.no_grad():
@@ -152,13 +177,19 @@ def _look(step, logits, share, learn, excerpt):
     piece, label = learn.table["piece"].to_numpy()[rows], learn.label[rows]
     _, first, of = np.unique(piece, return_index=True, return_inverse=True)
     whole, truth = mean_of(told, of), label[first]
-    cost, adjusted, temperature = min((_cost(whole - a * share, t, truth), a, t) for a in ADJUSTMENTS for t in TEMPERATURES)
-    return _Look(step, cost, float(temperature), float(adjusted), by_excerpt_and_piece(told - adjusted * share, label, piece))
+    cost, adjusted, temperature = min(
+        (_cost(whole - a * share, t, truth), a, t) for a in ADJUSTMENTS for t in TEMPERATURES
+    )
+    return _Look(
+        step, cost, float(temperature), float(adjusted), by_excerpt_and_piece(told - adjusted * share, label, piece)
+    )
 
 
 def _cost(logits, temperature, truth):
     """Half the mean nats over pieces, half the mean over classes: logits (n, n_classes) of pieces and their classes (n,)."""
     told = logits / temperature
     nats = np.logaddexp.reduce(told, axis=1) - told[np.arange(len(truth)), truth]
-    return float(nats.mean() + (np.bincount(truth, weights=nats) / np.bincount(truth).clip(1))[np.unique(truth)].mean()) / 2
-
+    return (
+        float(nats.mean() + (np.bincount(truth, weights=nats) / np.bincount(truth).clip(1))[np.unique(truth)].mean())
+        / 2
+    )

@@ -20,7 +20,9 @@ from critic.training.common import WINDOW, Best, class_weights, classes_of
 DECAY = 0.1
 
 
-def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=15, lr=2e-3, bs=512, seed=0, tell=print):
+def train_statistics(
+    table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=15, lr=2e-3, bs=512, seed=0, tell=print
+):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -46,12 +48,19 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
     net = StatisticsNet(len(classes), **SIZES)
     net.standard.fit(told)
     told, valid = net.standard(told), net.standard(valid)
-    weight, valid_weight = (None if HUMAN in classes else class_weights(some, len(classes)) for some in (labels, valid_labels))
+    weight, valid_weight = (
+        None if HUMAN in classes else class_weights(some, len(classes)) for some in (labels, valid_labels)
+    )
     bs = min(bs, len(told))
     n_batches = len(told) // bs
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * n_batches)
-    best = Best(tell, lambda tensors, temperature: new_classifier(STATISTICS, dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, STATISTICS))
+    best = Best(
+        tell,
+        lambda tensors, temperature: new_classifier(
+            STATISTICS, dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, STATISTICS
+        ),
+    )
     for epoch in range(epochs):
         net.train()
         began, total = time.perf_counter(), 0.0
@@ -59,7 +68,7 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
         for at in range(0, n_batches * bs, bs):
             opt.zero_grad()
             for head, order in zip(net.heads, orders):
-                rows = order[at:at + bs]
+                rows = order[at : at + bs]
                 loss = F.cross_entropy(head(told[rows]), labels[rows], weight)
                 loss.backward()
                 total += loss.item() / (n_batches * len(orders))
@@ -68,14 +77,24 @@ def train_statistics(table, encoding, vocab, *, train_split="train", quarters=WI
         net.eval()
         with torch.no_grad():
             logits = net.judged(valid)
-        best.offer(f"epoch {epoch + 1}/{epochs}", total, {f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()}, logits, valid_labels, valid_weight, began)
+        best.offer(
+            f"epoch {epoch + 1}/{epochs}",
+            total,
+            {f"head.{k}": v.detach().clone() for k, v in net.state_dict().items()},
+            logits,
+            valid_labels,
+            valid_weight,
+            began,
+        )
     return best.classifier()
 
 
 def _counted(table, encoding, classes, rng=None):
     """What is counted in excerpts, float32 tensor (n, N_NUMBERS), and labels; with rng a part of each, too."""
     told, labels = [], []
-    for words, label in zip(tqdm(table["words"], "counting", leave=False, disable=None, unit=" excerpts"), table["label"]):
+    for words, label in zip(
+        tqdm(table["words"], "counting", leave=False, disable=None, unit=" excerpts"), table["label"]
+    ):
         notes = encoding.decode(words)[0]
         parts = [notes, part_of(notes, rng)] if rng is not None else [notes]
         told += [numbers(part) for part in parts if len(part)]

@@ -34,26 +34,39 @@ class Rolls:
     """
 
     def __init__(self, table, encoding, classes, device="cpu"):
-        self.label, self.steps_per_quarter = np.array([classes.index(label) for label in table["label"]]), encoding.steps_per_quarter
+        self.label, self.steps_per_quarter = (
+            np.array([classes.index(label) for label in table["label"]]),
+            encoding.steps_per_quarter,
+        )
         self.n_steps = [sum(encoding.steps(words)) for words in table["words"]]
         packed = np.zeros((len(table), 2, KEYS, -(-max(self.n_steps) // 8)), dtype=np.uint8)
-        for i, (words, steps) in enumerate(zip(tqdm(table["words"], "drawing rolls", leave=False, disable=None, unit=" excerpts"), self.n_steps)):
+        for i, (words, steps) in enumerate(
+            zip(tqdm(table["words"], "drawing rolls", leave=False, disable=None, unit=" excerpts"), self.n_steps)
+        ):
             one = np.packbits(roll(encoding.decode(words)[0], steps), axis=2, bitorder="little")
-            packed[i, :, :, :one.shape[2]] = one
+            packed[i, :, :, : one.shape[2]] = one
         self.packed = torch.from_numpy(packed).to(device)
 
     def rolls(self, rows, shift=None, runs=None):
         """Some excerpts, int array (n,), moved by semitones, int array (n,), as `collate_rolls` would give them; of each only a run, int array (n, 2) of
         first step and number of steps, where that is given."""
         device, n_steps = self.packed.device, [self.n_steps[i] for i in rows] if runs is None else runs[:, 1].tolist()
-        bits = (self.packed[torch.as_tensor(rows, device=device)][..., None] >> torch.arange(8, dtype=torch.uint8, device=device)) & 1
+        bits = (
+            self.packed[torch.as_tensor(rows, device=device)][..., None]
+            >> torch.arange(8, dtype=torch.uint8, device=device)
+        ) & 1
         found = bits.flatten(3)
         if runs is not None:
             first, many = torch.as_tensor(runs, device=device).T
             at = torch.arange(max(n_steps), device=device)
             there = at < many[:, None]
-            found = found.gather(3, torch.where(there, first[:, None] + at, 0)[:, None, None].expand(-1, *found.shape[1:3], -1)) * there[:, None, None]
-        found = found[..., :max(n_steps)].float()
+            found = (
+                found.gather(
+                    3, torch.where(there, first[:, None] + at, 0)[:, None, None].expand(-1, *found.shape[1:3], -1)
+                )
+                * there[:, None, None]
+            )
+        found = found[..., : max(n_steps)].float()
         if shift is not None:
             source = torch.arange(KEYS, device=device) - torch.as_tensor(shift, device=device)[:, None]
             there = (source >= 0) & (source < KEYS)
@@ -71,14 +84,36 @@ class Rolls:
     def batches(self, bs, rng):
         """Indices, shuffled and in classes of balanced size, as int arrays; what is left over waits for the next pass."""
         many = np.bincount(self.label)
-        order = np.concatenate([rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c]))) for c in np.unique(self.label)]) \
-            if len(set(many)) > 1 else np.arange(len(self.label))
+        order = (
+            np.concatenate(
+                [
+                    rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c])))
+                    for c in np.unique(self.label)
+                ]
+            )
+            if len(set(many)) > 1
+            else np.arange(len(self.label))
+        )
         order = rng.permutation(order)
-        return [order[at:at + bs] for at in range(0, len(order) - bs + 1, bs)] or [order]
+        return [order[at : at + bs] for at in range(0, len(order) - bs + 1, bs)] or [order]
 
 
-def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW, start=None, epochs=8, lr=3e-3, bs=64, seed=0, device="cpu", tell=print,
-                keep=None):
+def train_rolls(
+    table,
+    encoding,
+    vocab,
+    *,
+    train_split="train",
+    quarters=WINDOW,
+    start=None,
+    epochs=8,
+    lr=3e-3,
+    bs=64,
+    seed=0,
+    device="cpu",
+    tell=print,
+    keep=None,
+):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -107,8 +142,15 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     """
     torch.manual_seed(seed)
     rng, classes = np.random.default_rng(seed), classes_of(table)
-    if start and (start.kind, start.classes, start.window_quarters, start.encoding.steps_per_quarter) != ("rolls", classes, quarters, encoding.steps_per_quarter):
-        raise BadSetting("the start must read piano rolls of the same grid, tell the same classes and judge the same windows")
+    if start and (start.kind, start.classes, start.window_quarters, start.encoding.steps_per_quarter) != (
+        "rolls",
+        classes,
+        quarters,
+        encoding.steps_per_quarter,
+    ):
+        raise BadSetting(
+            "the start must read piano rolls of the same grid, tell the same classes and judge the same windows"
+        )
     device, bf16, _ = choose_device(device)
     learn, valid = (Rolls(table[table["split"] == s], encoding, classes, device) for s in (train_split, "valid"))
     net = RollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES)
@@ -120,9 +162,18 @@ def train_rolls(table, encoding, vocab, *, train_split="train", quarters=WINDOW,
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * per_epoch)
     mean = running_mean(net)
     weight = None if HUMAN in classes else class_weights(torch.from_numpy(valid.label), len(classes))
-    best = Best(tell, lambda tensors, temperature: new_classifier("rolls", dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, "rolls"), keep)
+    best = Best(
+        tell,
+        lambda tensors, temperature: new_classifier(
+            "rolls", dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, "rolls"
+        ),
+        keep,
+    )
     for epoch in range(epochs):
-        began, batches = time.perf_counter(), tqdm(learn.batches(bs, rng), f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches")
+        began, batches = (
+            time.perf_counter(),
+            tqdm(learn.batches(bs, rng), f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"),
+        )
         loss = _passed(net, learn, batches, rng, opt, schedule, mean, bf16)
         logits, labels = _told(mean.module, valid, bs)
         found = {f"head.{k}": v.detach().cpu().clone() for k, v in mean.module.state_dict().items()}

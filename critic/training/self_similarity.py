@@ -23,7 +23,21 @@ WHOLE = 0.5  # of the times that an excerpt is looked at
 STEEPEST = 1.0  # norm of gradients
 
 
-def train_similarity(table, encoding, vocab, *, train_split="train", quarters=WINDOW, epochs=8, lr=2e-3, bs=64, seed=0, device="cpu", tell=print, keep=None):
+def train_similarity(
+    table,
+    encoding,
+    vocab,
+    *,
+    train_split="train",
+    quarters=WINDOW,
+    epochs=8,
+    lr=2e-3,
+    bs=64,
+    seed=0,
+    device="cpu",
+    tell=print,
+    keep=None,
+):
     """Train, keep the best epoch, calibrate; parameters and result as `critic.training.descriptors.train_statistics`, and
 
     Parameters
@@ -33,20 +47,30 @@ def train_similarity(table, encoding, vocab, *, train_split="train", quarters=WI
     """
     torch.manual_seed(seed)
     rng, classes, device = np.random.default_rng(seed), classes_of(table), choose_device(device)[0]
-    (told, labels), (valid, valid_labels) = (_struck(table[table["split"] == split], encoding, classes) for split in (train_split, "valid"))
-    weight, valid_weight = (None if HUMAN in classes else class_weights(some, len(classes)) for some in (labels, valid_labels))
+    (told, labels), (valid, valid_labels) = (
+        _struck(table[table["split"] == split], encoding, classes) for split in (train_split, "valid")
+    )
+    weight, valid_weight = (
+        None if HUMAN in classes else class_weights(some, len(classes)) for some in (labels, valid_labels)
+    )
     net = SimilarityNet(len(classes), **SIZES).to(device)
     bs = min(bs, len(told))
     n_batches = len(told) // bs
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * n_batches)
     mean = running_mean(net)
-    best = Best(tell, lambda tensors, temperature: new_classifier(SIMILARITY, dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, SIMILARITY), keep)
+    best = Best(
+        tell,
+        lambda tensors, temperature: new_classifier(
+            SIMILARITY, dict(SIZES), encoding, vocab, tensors, classes, quarters, temperature, SIMILARITY
+        ),
+        keep,
+    )
     for epoch in range(epochs):
         net.train()
         began, total, order = time.perf_counter(), 0.0, rng.permutation(len(told))
         for at in tqdm(range(0, n_batches * bs, bs), f"epoch {epoch + 1}", leave=False, disable=None, unit=" batches"):
-            rows = order[at:at + bs]
+            rows = order[at : at + bs]
             logits = net.judged(pictures([_looked_at(told[i], rng) for i in rows], device))
             loss = F.cross_entropy(logits, labels[rows].to(device), weight if weight is None else weight.to(device))
             opt.zero_grad()
@@ -64,7 +88,10 @@ def train_similarity(table, encoding, vocab, *, train_split="train", quarters=WI
 
 def _struck(table, encoding, classes):
     """Of excerpts what `critic.nets.self_similarity.struck` tells, and labels."""
-    told = [struck(encoding.decode(words)[0]) for words in tqdm(table["words"], "decoding", leave=False, disable=None, unit=" excerpts")]
+    told = [
+        struck(encoding.decode(words)[0])
+        for words in tqdm(table["words"], "decoding", leave=False, disable=None, unit=" excerpts")
+    ]
     return told, torch.tensor([classes.index(label) for label in table["label"]])
 
 
@@ -83,4 +110,4 @@ def _looked_at(told, rng):
 def _judged(net, told, bs, device):
     """Logits (n, n_classes) of excerpts, whole."""
     net.eval()
-    return torch.cat([net.judged(pictures(told[at:at + bs], device)).cpu() for at in range(0, len(told), bs)])
+    return torch.cat([net.judged(pictures(told[at : at + bs], device)).cpu() for at in range(0, len(told), bs)])

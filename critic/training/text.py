@@ -44,7 +44,14 @@ class Excerpts:
         self.window = [self._windows(encoding, words, vocab, quarters) for words in table["words"]]
         self.label = np.array([classes.index(label) for label in table["label"]])
         self.pad, self._fits = vocab.pad, {}
-        self.counts = [counted_by_window(encoding.decode(words)[0], sum(encoding.steps(words)), quarters) for words in table["words"]] if counts else None
+        self.counts = (
+            [
+                counted_by_window(encoding.decode(words)[0], sum(encoding.steps(words)), quarters)
+                for words in table["words"]
+            ]
+            if counts
+            else None
+        )
 
     @staticmethod
     def _windows(encoding, words, vocab, quarters):
@@ -59,19 +66,29 @@ class Excerpts:
         order = np.arange(len(self))
         if balanced:
             many = np.bincount(self.label)
-            order = np.concatenate([rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c])), replace=True)
-                                    for c in np.unique(self.label)])
+            order = np.concatenate(
+                [
+                    rng.choice(np.flatnonzero(self.label == c), round(np.sqrt(many.mean() * many[c])), replace=True)
+                    for c in np.unique(self.label)
+                ]
+            )
         if rng is not None:
             order = rng.permutation(order)
-            groups = [order[at:at + bs * BUCKET] for at in range(0, len(order), bs * BUCKET)]
+            groups = [order[at : at + bs * BUCKET] for at in range(0, len(order), bs * BUCKET)]
             order = np.concatenate([sorted(g, key=lambda i: len(self.ids[i])) for g in groups])
         else:
             order = np.array(sorted(order, key=lambda i: len(self.ids[i])))
-        chunks = [order[at:at + bs] for at in range(0, len(order), bs)]
-        for c in (rng.permutation(len(chunks)) if rng is not None else range(len(chunks))):
+        chunks = [order[at : at + bs] for at in range(0, len(order), bs)]
+        for c in rng.permutation(len(chunks)) if rng is not None else range(len(chunks)):
             rows = chunks[c]
-            pieces = [(self.ids[i] if tables is None else tables[rng.choice(self._fitting(i, tables))][self.ids[i]], self.window[i], *([] if self.counts is None else [self.counts[i]]))
-                      for i in rows]
+            pieces = [
+                (
+                    self.ids[i] if tables is None else tables[rng.choice(self._fitting(i, tables))][self.ids[i]],
+                    self.window[i],
+                    *([] if self.counts is None else [self.counts[i]]),
+                )
+                for i in rows
+            ]
             label = np.concatenate([np.full(self.window[i].max() + 1, self.label[i]) for i in rows])
             yield rows, collate(pieces, self.pad), torch.from_numpy(label)
 
@@ -82,8 +99,26 @@ class Excerpts:
         return self._fits[i]
 
 
-def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, around=0, epochs=4, lr=2e-3, bs=32, dropout=0.3,
-          seed=0, device="cpu", tell=print, keep=None):
+def train(
+    table,
+    encoding,
+    vocab,
+    arch,
+    sizes,
+    tensors,
+    *,
+    train_split="train",
+    quarters=WINDOW,
+    around=0,
+    epochs=4,
+    lr=2e-3,
+    bs=32,
+    dropout=0.3,
+    seed=0,
+    device="cpu",
+    tell=print,
+    keep=None,
+):
     """Train, keep the best epoch, calibrate.
 
     Parameters
@@ -119,9 +154,17 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
     groups = [*architecture(arch).groups(net.encode.model), list(net.head.parameters())]
     head_alone = int(tensors is not None and not head_of(tensors))
     rates = [lr / LAYER_RATIO ** (len(groups) - 1 - i) if head_alone else lr for i in range(len(groups))]
-    opt = torch.optim.AdamW([{"params": list(g), "lr": rate} for g, rate in zip(groups, rates)], betas=(0.8, 0.99), weight_decay=0.01)
+    opt = torch.optim.AdamW(
+        [{"params": list(g), "lr": rate} for g, rate in zip(groups, rates)], betas=(0.8, 0.99), weight_decay=0.01
+    )
     per_epoch = sum(1 for _ in learn.batches(bs, np.random.default_rng(0), balanced=len(classes) > 2))
-    best = Best(tell, lambda tensors, temperature: new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, around=around), keep)
+    best = Best(
+        tell,
+        lambda tensors, temperature: new_classifier(
+            arch, sizes, encoding, vocab, tensors, classes, quarters, temperature, around=around
+        ),
+        keep,
+    )
     for epoch in range(head_alone + epochs):
         frozen, began = epoch < head_alone, time.perf_counter()
         for p in net.encode.parameters():
@@ -129,10 +172,19 @@ def train(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", 
 
         def rates_at(i, epoch=epoch, frozen=frozen):
             gone = (epoch - head_alone + i / per_epoch) / epochs
-            scale = 1.0 if frozen else min(1.0, gone / 0.1 + 1e-3) * max(1e-3, 0.5 * (1 + np.cos(np.pi * max(0.0, gone))))
+            scale = (
+                1.0 if frozen else min(1.0, gone / 0.1 + 1e-3) * max(1e-3, 0.5 * (1 + np.cos(np.pi * max(0.0, gone))))
+            )
             return [rate * scale for rate in rates]
+
         batches = learn.batches(bs, rng, tables, balanced=len(classes) > 2)
-        loss = _passed(net, tqdm(batches, f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"), opt, rates_at, bf16)
+        loss = _passed(
+            net,
+            tqdm(batches, f"epoch {epoch + 1}", per_epoch, leave=False, disable=None, unit=" batches"),
+            opt,
+            rates_at,
+            bf16,
+        )
         found = to_tensors(net)
         logits, labels = window_logits(from_tensors(arch, found, len(classes), around=around).to(device), valid, bs)
         best.offer(f"epoch {epoch + 1}/{head_alone + epochs}", loss, found, logits, labels, began=began)
@@ -159,8 +211,22 @@ def _passed(net, batches, opt, rates_at, bf16):
     return total / n
 
 
-def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="train", quarters=WINDOW, counts=False, lr=1e-3, seed=0, device="cpu",
-                 tell=print):
+def train_frozen(
+    table,
+    encoding,
+    vocab,
+    arch,
+    sizes,
+    tensors,
+    *,
+    train_split="train",
+    quarters=WINDOW,
+    counts=False,
+    lr=1e-3,
+    seed=0,
+    device="cpu",
+    tell=print,
+):
     """Learn heads on the encoder as it is, each from draws of its own; with counts they read what can be counted, too. Else parameters and result as `train`."""
     from clara.encodings.vocab import SHIFTS, transposition_tables
 
@@ -173,7 +239,12 @@ def train_frozen(table, encoding, vocab, arch, sizes, tensors, *, train_split="t
     net.cpu().fit(told)
     told, valid_told = net.standardised(told), net.standardised(valid_told)
     weight = class_weights(labels, len(classes))
-    best = Best(tell, lambda found, temperature: new_classifier(arch, sizes, encoding, vocab, tensors | found, classes, quarters, temperature, FROZEN))
+    best = Best(
+        tell,
+        lambda found, temperature: new_classifier(
+            arch, sizes, encoding, vocab, tensors | found, classes, quarters, temperature, FROZEN
+        ),
+    )
     for step, loss in learning(net.heads, told, labels, weight, rng, lr):
         with torch.no_grad():
             logits = net.judged(valid_told)
@@ -217,22 +288,30 @@ def learning(heads, told, labels, weight, rng, lr=1e-3, rows=None):
 @torch.inference_mode()
 def summaries(net, excerpts, rng=None, tables=None):
     """What a frozen net's head reads of all windows, their labels, and of which excerpt they are: tensors float32 (m, …), int64 (m,) and (m,)."""
-    found = [(net.summaries(*where(net, batch)).cpu(), label, torch.from_numpy(np.repeat(rows, [excerpts.window[i].max() + 1 for i in rows])))
-             for rows, batch, label in _watched(excerpts, 32, rng, tables)]
+    found = [
+        (
+            net.summaries(*where(net, batch)).cpu(),
+            label,
+            torch.from_numpy(np.repeat(rows, [excerpts.window[i].max() + 1 for i in rows])),
+        )
+        for rows, batch, label in _watched(excerpts, 32, rng, tables)
+    ]
     return tuple(torch.cat(column).clone() for column in zip(*found))
 
 
 def _watched(excerpts, bs, *how):
     """Their batches, with a bar."""
-    return tqdm(excerpts.batches(bs, *how), "listening", -(-len(excerpts) // bs), leave=False, disable=None, unit=" batches")
-
-
+    return tqdm(
+        excerpts.batches(bs, *how), "listening", -(-len(excerpts) // bs), leave=False, disable=None, unit=" batches"
+    )
 
 
 def _sets(table, encoding, vocab, train_split, quarters, counts=False):
     """Classes, excerpts to learn from, excerpts to choose by."""
     classes = classes_of(table)
-    return classes, *(Excerpts(table[table["split"] == s], encoding, vocab, classes, quarters, counts) for s in (train_split, "valid"))
+    return classes, *(
+        Excerpts(table[table["split"] == s], encoding, vocab, classes, quarters, counts) for s in (train_split, "valid")
+    )
 
 
 @torch.inference_mode()
@@ -240,21 +319,3 @@ def window_logits(net, excerpts, bs=32):
     """Logits (m, n_classes) and labels (m,) of all windows."""
     found = [(net(*where(net, batch)).cpu(), label) for _, batch, label in _watched(excerpts, bs)]
     return torch.cat([logits for logits, _ in found]), torch.cat([label for _, label in found])
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -45,7 +45,7 @@ def test_the_words_are_framewise_text():
     frame, key = np.nonzero(keys)
     told = Framewise().encode(mend(frame, frame + 1, key + 21, steps_per_quarter=4)[0])[0]
     names = [f"p{k + 1}" for k in range(N_KEYS)] + ["frame"]
-    words = Text.of([keys[:frame.max() + 1]], [0]).words.tolist()
+    words = Text.of([keys[: frame.max() + 1]], [0]).words.tolist()
     assert words[0] == BEGIN and [names[w] for w in words[1:]] == told
 
 
@@ -58,7 +58,7 @@ def test_nothing_of_what_is_to_come_is_told():
         other[at:] = roll(3)[at:]
         other_words, after = logits(model, other)
         known = ends[at - 1] + 1  # words up to the end of the frame before
-        assert torch.equal(words[:known], other_words[:known]) and not torch.equal(words, other_words[:len(words)])
+        assert torch.equal(words[:known], other_words[:known]) and not torch.equal(words, other_words[: len(words)])
         torch.testing.assert_close(before[:known], after[:known], atol=1e-5, rtol=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_within_a_frame_only_what_was_named():
     words, before = logits(model, keys)
     _, after = logits(model, other)
     begin = np.flatnonzero(words.numpy() == FRAME)[at - 1] if at else 0
-    torch.testing.assert_close(before[:begin + 2], after[:begin + 2], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(before[: begin + 2], after[: begin + 2], atol=1e-5, rtol=1e-5)
     assert words[begin + 1] == first
 
 
@@ -80,7 +80,7 @@ def test_words_that_cannot_follow_are_impossible():
     chances = told.softmax(-1)
     for word, chance in zip(words.tolist(), chances):
         low = word + 1 if word < N_KEYS else 0
-        assert chance[:low].sum() == 0 and chance[FRAME + 1:].sum() == 0
+        assert chance[:low].sum() == 0 and chance[FRAME + 1 :].sum() == 0
 
 
 def test_earlier_frames_are_those_of_the_piece():
@@ -148,7 +148,9 @@ def test_the_cost_of_a_frame_is_that_of_its_words(monkeypatch):
     assert polyphonic.nats_per_frame(model, rolls) == pytest.approx(by_hand / 39, rel=0.02)  # there in bfloat16
     alone = np.zeros((4, N_KEYS), dtype=bool)
     alone[0, 0] = alone[1, N_KEYS - 1] = True  # fits no other key
-    assert polyphonic.nats_per_frame(model, [alone], in_keys=True) == pytest.approx(polyphonic.nats_per_frame(model, [alone]), rel=1e-6)
+    assert polyphonic.nats_per_frame(model, [alone], in_keys=True) == pytest.approx(
+        polyphonic.nats_per_frame(model, [alone]), rel=1e-6
+    )
 
 
 def test_dynamic_evaluation(monkeypatch):
@@ -168,7 +170,11 @@ def test_it_learns():
     keys = np.zeros((64, N_KEYS), dtype=bool)
     keys[np.arange(64), 40 + np.arange(64) % 4 * 3] = True
     sets = {"train": [keys] * 4, "valid": [keys], "test": [keys]}
-    recipe = polyphonic.PLAIN | dict(zip(polyphonic.SIZES, SMALL)) | {"epochs": 30, "bs": 2, "bptt": 20, "lr": 2e-2, "average": 0.9}
+    recipe = (
+        polyphonic.PLAIN
+        | dict(zip(polyphonic.SIZES, SMALL))
+        | {"epochs": 30, "bs": 2, "bptt": 20, "lr": 2e-2, "average": 0.9}
+    )
     told = []
     model, found = polyphonic.train(sets, recipe, 0, tell=lambda line, **_: told.append(line))
     assert len(told) == 30 and found["valid"] < 1.5

@@ -9,8 +9,14 @@ from clara.encodings.chordwise import Chordwise
 from clara.encodings.vocab import Vocab
 from clara.music.notes import mend, transpose
 
-WAYS = [spellings.EndsLast(), spellings.Descending(), spellings.Barred(), spellings.Durations(),
-        spellings.BarredDurations(), spellings.SpelledChords(12, frozenset({"p1", "p1+p5", "~p1+p5", "~p1"}))]
+WAYS = [
+    spellings.EndsLast(),
+    spellings.Descending(),
+    spellings.Barred(),
+    spellings.Durations(),
+    spellings.BarredDurations(),
+    spellings.SpelledChords(12, frozenset({"p1", "p1+p5", "~p1+p5", "~p1"})),
+]
 every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__name__)
 
 
@@ -32,10 +38,17 @@ def test_words_moved_are_the_notes_moved(way, name):
             assert [way.transpose_word(w, shift) for w in way.encode(notes)[0]] == way.encode(there)[0]
 
 
-@pytest.mark.parametrize("way, text", [
-    (WAYS[0], "p40 wait12 p40 endp40 wait12 endp40"), (WAYS[1], "p44 p40 wait12 endp44 endp40 p40 wait12 endp40"),
-    (WAYS[2], "bar p40 p44 wait12 bar endp40 endp44 p40 wait12 bar endp40"), (WAYS[3], "p40 d12 p44 d12 wait12 p40 d12"),
-    (WAYS[4], "bar p40 d12 p44 d12 wait12 bar p40 d12"), (WAYS[5], "p40+p44 " + "/~p40 /~p44 end " * 11 + "p40 " + "~p40 " * 11)])
+@pytest.mark.parametrize(
+    "way, text",
+    [
+        (WAYS[0], "p40 wait12 p40 endp40 wait12 endp40"),
+        (WAYS[1], "p44 p40 wait12 endp44 endp40 p40 wait12 endp40"),
+        (WAYS[2], "bar p40 p44 wait12 bar endp40 endp44 p40 wait12 bar endp40"),
+        (WAYS[3], "p40 d12 p44 d12 wait12 p40 d12"),
+        (WAYS[4], "bar p40 d12 p44 d12 wait12 bar p40 d12"),
+        (WAYS[5], "p40+p44 " + "/~p40 /~p44 end " * 11 + "p40 " + "~p40 " * 11),
+    ],
+)
 def test_by_hand(way, text):
     pitches = [60, 60] if way is WAYS[0] else [60, 64, 60]
     starts = [0, 12] if way is WAYS[0] else [0, 0, 12]

@@ -49,8 +49,12 @@ def test_it_is_learned_and_small(made, data, base):
     checkpoint = style.onto(Checkpoint.load(base), weights_hash(base), ("style", "base"))
     corpus = Corpus.load(data)
     for split in ("valid", "test"):
-        assert nats_per_quarter(checkpoint.reader(), corpus, split) == pytest.approx(figures[f"{split}_after"], abs=1e-3)
-        assert nats_per_quarter(Checkpoint.load(base).reader(), corpus, split) == pytest.approx(figures[f"{split}_before"], abs=1e-3)
+        assert nats_per_quarter(checkpoint.reader(), corpus, split) == pytest.approx(
+            figures[f"{split}_after"], abs=1e-3
+        )
+        assert nats_per_quarter(Checkpoint.load(base).reader(), corpus, split) == pytest.approx(
+            figures[f"{split}_before"], abs=1e-3
+        )
     history = pd.read_csv(made / HISTORY)
     assert history["nats_per_quarter"].min() == pytest.approx(figures["valid_after"], rel=1e-2)
 
@@ -74,9 +78,25 @@ def test_every_piece_begins_in_its_state(made, base):
 
 
 def test_composing_in_a_style_and_again(made, base, tmp_path):
-    argv = ["--model", base, "--style", made / STYLE, "--quarters", 4, "-n", 2, "--seed", 3, "--no-audio", "--by", "none"]
+    argv = [
+        "--model",
+        base,
+        "--style",
+        made / STYLE,
+        "--quarters",
+        4,
+        "-n",
+        2,
+        "--seed",
+        3,
+        "--no-audio",
+        "--by",
+        "none",
+    ]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "a"]) == 0
-    assert tiny.leave(generate.main, ["--replay", tmp_path / "a" / "run.json", "--no-audio", "--out", tmp_path / "b"]) == 0
+    assert (
+        tiny.leave(generate.main, ["--replay", tmp_path / "a" / "run.json", "--no-audio", "--out", tmp_path / "b"]) == 0
+    )
     texts = [(tmp_path / run / "01.txt").read_text() for run in "ab"]
     assert texts[0] == texts[1]
 
@@ -122,8 +142,11 @@ def test_no_style_file(base, tmp_path, contents):
 def test_what_light_refuses(data, base, made, tmp_path, capsys):
     other = tmp_path / "other"
     tiny.checkpoint(encoding=Notewise(4)).save(other)
-    for argv, told in ((["--pretrained", other], "vocabulary"), (["--pretrained", base, "--from-scratch"], "pretrained weights"),
-                       (["--pretrained", base, "--out", made], "holds a style already")):
+    for argv, told in (
+        (["--pretrained", other], "vocabulary"),
+        (["--pretrained", base, "--from-scratch"], "pretrained weights"),
+        (["--pretrained", base, "--out", made], "holds a style already"),
+    ):
         assert tiny.leave(train.main, ["--data", data, "--light", "--out", tmp_path / "run", *argv]) == 2
         assert told in capsys.readouterr().err
     with pytest.raises(BadSetting, match="awd_lstm"):
@@ -133,4 +156,8 @@ def test_what_light_refuses(data, base, made, tmp_path, capsys):
 def test_for_a_program(data, base, tmp_path, capsys):
     argv = ["--data", data, "--light", "--pretrained", base, "--out", tmp_path / "run", "--epochs", 1, "--threads", 1]
     status, told = tiny.answer(train.main, argv, capsys)
-    assert status == 0 and told["figures"] == Style.load(told["style"]).info["figures"] and told["folder"] == str(tmp_path / "run")
+    assert (
+        status == 0
+        and told["figures"] == Style.load(told["style"]).info["figures"]
+        and told["folder"] == str(tmp_path / "run")
+    )

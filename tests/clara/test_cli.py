@@ -15,8 +15,21 @@ from examples import REPOSITORY
 from clara import cli
 from clara.errors import BadSetting
 
-PROGRAMS = ("app", "generate", "train", "data_prep.encode", "data_prep.inspect", "data_prep.index", "critic.rank", "critic.excerpts", "critic.train", "critic.ensemble",
-            "clara.export", "clara.training.repeat_fit", "clara.training.repeat_strength")
+PROGRAMS = (
+    "app",
+    "generate",
+    "train",
+    "data_prep.encode",
+    "data_prep.inspect",
+    "data_prep.index",
+    "critic.rank",
+    "critic.excerpts",
+    "critic.train",
+    "critic.ensemble",
+    "clara.export",
+    "clara.training.repeat_fit",
+    "clara.training.repeat_strength",
+)
 HEAVY = ("torch", "fastai", "pandas", "scipy", "numba", "music21", "symusic", "matplotlib", "onnx", "tqdm")
 
 
@@ -26,7 +39,9 @@ def parser(program):
 
 def flags(program):
     """The actions of a program's own flags, without -h and what is hidden."""
-    return [a for a in parser(program)._actions if a.option_strings and a.dest != "help" and a.help != argparse.SUPPRESS]
+    return [
+        a for a in parser(program)._actions if a.option_strings and a.dest != "help" and a.help != argparse.SUPPRESS
+    ]
 
 
 def leave(main):
@@ -39,6 +54,7 @@ def leave(main):
 def raiser(error):
     def main():
         raise error
+
     return main
 
 
@@ -65,8 +81,9 @@ def test_a_bug_of_ours_keeps_its_traceback():
 
 def test_a_reader_that_leaves_early_gets_no_traceback():
     script = "from clara import cli\ndef main():\n while True: print('x' * 1000)\ncli.run(main)"
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     with process:
         process.stdout.readline()
         process.stdout.close()
@@ -74,26 +91,32 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
     assert process.returncode == 1
 
 
-@pytest.mark.parametrize("kind, text, value", [
-    (cli.above(0), "0.5", 0.5),
-    (cli.above(0, int), "1", 1),
-    (cli.at_least(1), "1", 1),
-    (cli.at_least(0, float), "0", 0.0),
-    (cli.within(0, 1), "0", 0.0),
-    (cli.within(0, 1), "1", 1.0),
-    (cli.within(1, 96, int), "96", 96),
-])
+@pytest.mark.parametrize(
+    "kind, text, value",
+    [
+        (cli.above(0), "0.5", 0.5),
+        (cli.above(0, int), "1", 1),
+        (cli.at_least(1), "1", 1),
+        (cli.at_least(0, float), "0", 0.0),
+        (cli.within(0, 1), "0", 0.0),
+        (cli.within(0, 1), "1", 1.0),
+        (cli.within(1, 96, int), "96", 96),
+    ],
+)
 def test_numbers_in_range(kind, text, value):
     assert kind(text) == value and type(kind(text)) is type(value)
 
 
-@pytest.mark.parametrize("kind, told", [
-    (cli.above(0), "must be above 0"),
-    (cli.above(0, int), "must be above 0"),
-    (cli.at_least(1), "must be at least 1"),
-    (cli.within(1, 96, int), "must be from 1 to 96"),
-    (cli.within(1, 96), "must be from 1 to 96"),
-])
+@pytest.mark.parametrize(
+    "kind, told",
+    [
+        (cli.above(0), "must be above 0"),
+        (cli.above(0, int), "must be above 0"),
+        (cli.at_least(1), "must be at least 1"),
+        (cli.within(1, 96, int), "must be from 1 to 96"),
+        (cli.within(1, 96), "must be from 1 to 96"),
+    ],
+)
 @pytest.mark.parametrize("text", ["0", "-3", "nan", "inf", "-inf", "", "many"])
 def test_numbers_out_of_range_or_none(kind, told, text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{told}, not {text}$"):
@@ -123,16 +146,24 @@ def test_argparse_tells_the_flag_and_the_range(capsys):
 
 
 def test_every_program_is_here():
-    lines = [path for path in REPOSITORY.glob("*.py")] + [path for room in ("clara", "critic", "data_prep", "web") for path in (REPOSITORY / room).rglob("*.py")]
-    found = {".".join(p.relative_to(REPOSITORY).with_suffix("").parts) for p in lines if "cli.run(" in p.read_text(encoding="utf-8")}
+    lines = [path for path in REPOSITORY.glob("*.py")] + [
+        path for room in ("clara", "critic", "data_prep", "web") for path in (REPOSITORY / room).rglob("*.py")
+    ]
+    found = {
+        ".".join(p.relative_to(REPOSITORY).with_suffix("").parts)
+        for p in lines
+        if "cli.run(" in p.read_text(encoding="utf-8")
+    }
     assert found == set(PROGRAMS)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help_imports_nothing_heavy(program):
     """It takes under a second that way; seconds are not counted here, as the machine may be busy."""
-    script = (f"import runpy, sys\nsys.argv = ['x', '--help']\ntry:\n runpy.run_module({program!r}, run_name='__main__')\nfinally:\n"
-              f" print([m for m in {HEAVY!r} if m in sys.modules])")
+    script = (
+        f"import runpy, sys\nsys.argv = ['x', '--help']\ntry:\n runpy.run_module({program!r}, run_name='__main__')\nfinally:\n"
+        f" print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
     asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     first, *_, last = asked.stdout.splitlines()
     assert asked.stderr == "" and last == "[]"
@@ -154,11 +185,15 @@ def test_help_is_in_groups_and_tells_every_flag(program):
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_examples_parse(program, capsys):
     p = parser(program)
-    examples = [shlex.split(line, comments=True) for line in p.format_help().split("examples:")[1].splitlines() if line.startswith("  python ")]
+    examples = [
+        shlex.split(line, comments=True)
+        for line in p.format_help().split("examples:")[1].splitlines()
+        if line.startswith("  python ")
+    ]
     assert examples
     for words in examples:
         assert " ".join(words).startswith(p.prog + " ")
-        p.parse_args(words[len(p.prog.split()):])
+        p.parse_args(words[len(p.prog.split()) :])
     with pytest.raises(SystemExit) as left:
         p.parse_args(["--no-such-flag"])
     assert left.value.code == cli.BAD_INPUT and capsys.readouterr().out == ""
@@ -179,7 +214,9 @@ def test_numbers_are_checked_and_letters_say_what_they_are():
         for a in flags(program):
             takes = a.nargs != 0
             assert not takes or a.metavar or a.choices, f"{a.option_strings} of {program}"
-            assert a.metavar not in ("N", "X", "P", "F", "K", "SHARE", "SECONDS", "MB") or a.type, f"{a.option_strings} of {program}"
+            assert a.metavar not in ("N", "X", "P", "F", "K", "SHARE", "SECONDS", "MB") or a.type, (
+                f"{a.option_strings} of {program}"
+            )
 
 
 def test_defaults_that_say_something_are_shown():
@@ -193,13 +230,24 @@ def test_defaults_that_say_something_are_shown():
 def test_an_answer_is_json_alone(capsys):
     with cli.answering(True) as answer:
         print("on the way")
-        answer |= {"a": float("nan"), "b": [np.float32(0.5), np.inf, np.arange(2)], "c": Path("x/é"), 4: (True, None, np.int64(7))}
+        answer |= {
+            "a": float("nan"),
+            "b": [np.float32(0.5), np.inf, np.arange(2)],
+            "c": Path("x/é"),
+            4: (True, None, np.int64(7)),
+        }
     told = capsys.readouterr()
     assert told.err == "on the way\n"
 
     def refuse(constant):
         raise ValueError(constant)
-    assert json.loads(told.out, parse_constant=refuse) == {"a": None, "b": [0.5, None, [0, 1]], "c": "x/é", "4": [True, None, 7]}
+
+    assert json.loads(told.out, parse_constant=refuse) == {
+        "a": None,
+        "b": [0.5, None, [0, 1]],
+        "c": "x/é",
+        "4": [True, None, 7],
+    }
 
 
 def test_no_answer_where_none_is_asked_or_given(capsys):

@@ -28,7 +28,10 @@ def test_another_runtime_gives_the_same(arch, tmp_path):
             for ours, theirs in zip(told, layer):
                 np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
     told = session.get_modelmeta().custom_metadata_map
-    assert told["vocab"].split("\n") == list(checkpoint.vocab.words) and json.loads(told["encoding"]) == checkpoint.encoding.settings
+    assert (
+        told["vocab"].split("\n") == list(checkpoint.vocab.words)
+        and json.loads(told["encoding"]) == checkpoint.encoding.settings
+    )
 
 
 def test_the_command(tmp_path, capsys):

@@ -37,8 +37,9 @@ def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path, monkeypatch
     path, seen = tmp_path / "piece.txt", []
     write_whole(path, "old")
     real = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda part, to: (seen.append((part.read_text(), path.read_text())),
-                                                           real(part, to))[1])
+    monkeypatch.setattr(
+        Path, "replace", lambda part, to: (seen.append((part.read_text(), path.read_text())), real(part, to))[1]
+    )
     write_whole(path, "new")
     assert seen == [("new", "old")] and path.read_text() == "new"
 

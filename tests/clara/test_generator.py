@@ -52,7 +52,7 @@ def test_the_prompt_stays_at_the_front(generator):
     prompt = tiny.tune(5)
     words = ENCODING.encode(prompt)[0]
     for piece in generator.generate(3, 4, prompt):
-        assert piece.words[:len(words)] == words
+        assert piece.words[: len(words)] == words
         assert steps(piece.words) == prompt.n_steps + 4 * 12
         assert crop(piece.notes, 0, prompt.n_steps) == prompt
         assert piece.notes.n_steps > prompt.n_steps
@@ -80,7 +80,11 @@ def test_a_piece_of_a_batch_is_the_piece_of_its_seed(generator):
 
 
 def test_continuations_of_several_prompts_are_those_of_each(generator):
-    prompts, settings, seeds = [tiny.tune(5), None, tiny.tune(6)], [Settings(), Settings(temperature=1.3), Settings(top_k=3)], [3, 9, 3]
+    prompts, settings, seeds = (
+        [tiny.tune(5), None, tiny.tune(6)],
+        [Settings(), Settings(temperature=1.3), Settings(top_k=3)],
+        [3, 9, 3],
+    )
     prompts.append(prompts[0])
     settings, seeds = [*settings, Settings(top_p=0.9)], [*seeds, 4]
     each = generator.continue_each(prompts, 6, settings, seeds)
@@ -96,14 +100,26 @@ def test_settings_reach_the_choice(generator):
     assert len({" ".join(p.words) for p in greedy}) == 1
 
 
-@pytest.mark.parametrize("prompt, qpm, expected", [(None, None, 110), (tiny.tune(1), None, 120), (None, 77, 77),
-                                                   (tiny.tune(1), 77, 77)])
+@pytest.mark.parametrize(
+    "prompt, qpm, expected", [(None, None, 110), (tiny.tune(1), None, 120), (None, 77, 77), (tiny.tune(1), 77, 77)]
+)
 def test_tempo(generator, prompt, qpm, expected):
     assert generator.generate(1, 1, prompt, qpm=qpm)[0].notes.qpm == expected
 
 
-@pytest.mark.parametrize("what, value", [("n", 0), ("n", -1), ("quarters", 0), ("quarters", -4), ("quarters", 0.01),
-                                         ("quarters", float("nan")), ("quarters", float("inf")), ("qpm", -1)])
+@pytest.mark.parametrize(
+    "what, value",
+    [
+        ("n", 0),
+        ("n", -1),
+        ("quarters", 0),
+        ("quarters", -4),
+        ("quarters", 0.01),
+        ("quarters", float("nan")),
+        ("quarters", float("inf")),
+        ("qpm", -1),
+    ],
+)
 def test_out_of_range(generator, what, value):
     with pytest.raises(BadSetting, match=what):
         generator.generate(**{what: value})
@@ -202,7 +218,12 @@ def named(notes):
     return set(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), notes.part.tolist()))
 
 
-ENCODINGS_TO_STREAM = {"notewise": Notewise(), "chordwise": Chordwise(4, 38), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
+ENCODINGS_TO_STREAM = {
+    "notewise": Notewise(),
+    "chordwise": Chordwise(4, 38),
+    "melodywise": Melodywise(),
+    "framewise": Framewise(4, 38),
+}
 
 
 @pytest.mark.parametrize("name", ENCODINGS_TO_STREAM)
@@ -217,8 +238,8 @@ def test_notes_come_as_they_are_final(name, prompted):
         told |= named(notes)
         assert notes.end.max() > last
         last = notes.end.max()
-    whole, = composer.generate(1, 12, prompt if prompted else None, seed=4)
-    at = sum(encoding.steps(whole.words[:whole.prompt_words]))
+    (whole,) = composer.generate(1, 12, prompt if prompted else None, seed=4)
+    at = sum(encoding.steps(whole.words[: whole.prompt_words]))
     assert told == {note for note in named(whole.notes) if note[1] > at}
 
 

@@ -1,6 +1,5 @@
 """The weights that come with Clara: whole, small, and better than chance at real music."""
 
-
 import numpy as np
 import pytest
 from examples import REPOSITORY
@@ -13,8 +12,18 @@ from clara.models.likelihood import nats_per_piece
 
 ROOT = REPOSITORY / "pretrained"
 PIANO = ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia")
-SOURCES = {"notewise": PIANO, "notewise-large": PIANO, "chordwise": PIANO, "chamber": ("OpenScore Lieder", "CC0", "Mutopia")}
-CLASSIFIERS = ("critic-notewise", "critic-chordwise", "composer-notewise", "composer-chordwise")  # see test_pretrained_classifiers
+SOURCES = {
+    "notewise": PIANO,
+    "notewise-large": PIANO,
+    "chordwise": PIANO,
+    "chamber": ("OpenScore Lieder", "CC0", "Mutopia"),
+}
+CLASSIFIERS = (
+    "critic-notewise",
+    "critic-chordwise",
+    "composer-notewise",
+    "composer-chordwise",
+)  # see test_pretrained_classifiers
 STEPS = {"notewise": 12, "notewise-large": 12, "chordwise": 4, "chamber": 12}  # per quarter
 LARGE, MOST_BYTES = "notewise-large", {True: 40e6, False: 25e6}  # of the large model, of the others
 

@@ -61,8 +61,13 @@ def refused(capsys, *argv):
 
 def test_files_left(model, prompt, tmp_path, capsys):
     out = tmp_path / "out"
-    assert tiny.leave(generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7,
-                                      "-n", 2, "--quarters", 2, "--by", "none"]) == 0
+    assert (
+        tiny.leave(
+            generate.main,
+            ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, "-n", 2, "--quarters", 2, "--by", "none"],
+        )
+        == 0
+    )
     pieces = {f"{n}.{suffix}" for n in ("01", "02") for suffix in ("mid", "txt", "png", "wav")}
     assert {p.name for p in out.iterdir()} >= pieces | {"ranking.csv", "run.json", "index.html"}
     told = capsys.readouterr()
@@ -73,11 +78,20 @@ def test_files_left(model, prompt, tmp_path, capsys):
 
 def test_for_a_program(model, prompt, tmp_path, capsys):
     out = tmp_path / "out"
-    status, told = tiny.answer(generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, *QUICK], capsys)
+    status, told = tiny.answer(
+        generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, *QUICK], capsys
+    )
     assert status == 0 and {k: told[k] for k in ("folder", "page", "composed", "interrupted", "seed")} == {
-        "folder": str(out), "page": str(out / "index.html"), "composed": 2, "interrupted": False, "seed": 7}
+        "folder": str(out),
+        "page": str(out / "index.html"),
+        "composed": 2,
+        "interrupted": False,
+        "seed": 7,
+    }
     table = pd.read_csv(out / "ranking.csv")
-    assert [row["file"] for row in told["pieces"]] == table["file"].tolist() and [row["seed"] for row in told["pieces"]] == [7, 8]
+    assert [row["file"] for row in told["pieces"]] == table["file"].tolist() and [
+        row["seed"] for row in told["pieces"]
+    ] == [7, 8]
     assert refused(capsys, "--model", model, "--out", out, "--json", *QUICK)  # not empty
     assert capsys.readouterr().out == ""
 
@@ -91,7 +105,7 @@ def test_the_prompt_is_at_the_front(model, prompt, tmp_path):
 
 def test_without_out_it_goes_under_output(model, tmp_path):
     tiny.leave(generate.main, ["--model", model, *QUICK])
-    folder, = (tmp_path / "here" / "output").iterdir()
+    (folder,) = (tmp_path / "here" / "output").iterdir()
     assert (folder / "index.html").is_file()
 
 
@@ -101,10 +115,15 @@ def test_the_seed_decides(model, tmp_path):
     assert texts(tmp_path / "a") == texts(tmp_path / "b") != texts(tmp_path / "c")
 
 
-@pytest.mark.parametrize("more", [["--seed", 3, "--temperature", 1.2, "--top-k", 5, "--top-p", 0.9],
-                                  ["--seed", 8, "--temperature", "0.7:1.4"],
-                                  ["--random-freq", 0.5, "--prompt-quarters", 1.5, "--qpm", 77]],
-                         ids=["seed", "temperatures", "no seed"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--seed", 3, "--temperature", 1.2, "--top-k", 5, "--top-p", 0.9],
+        ["--seed", 8, "--temperature", "0.7:1.4"],
+        ["--random-freq", 0.5, "--prompt-quarters", 1.5, "--qpm", 77],
+    ],
+    ids=["seed", "temperatures", "no seed"],
+)
 def test_replay_makes_the_same_pieces(model, prompt, tmp_path, more):
     first, again = tmp_path / "first", tmp_path / "again"
     assert tiny.leave(generate.main, ["--model", model, "--prompt", prompt, "--out", first, *QUICK, *more]) == 0
@@ -122,7 +141,9 @@ def test_replay_keeps_how_it_is_played(model, tmp_path):
     assert tiny.leave(generate.main, [*flags, "--flat", "--soundfont", font, "--out", tmp_path / "flat"]) == 0
     run = json.loads((tmp_path / "flat" / "run.json").read_text())
     assert (run["flat"], run["soundfont"], run["mix_human"]) == (True, str(font), None)
-    (tmp_path / "older.json").write_text(json.dumps({k: v for k, v in run.items() if k not in ("flat", "soundfont", "mix_human")}))
+    (tmp_path / "older.json").write_text(
+        json.dumps({k: v for k, v in run.items() if k not in ("flat", "soundfont", "mix_human")})
+    )
     for name, source in (("same", tmp_path / "flat" / "run.json"), ("older", tmp_path / "older.json")):
         assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
         assert (tmp_path / name / "01.mid").read_bytes() == (tmp_path / "flat" / "01.mid").read_bytes()
@@ -136,7 +157,10 @@ def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_p
     run = json.loads((tmp_path / "first" / "run.json").read_text())
     older = run | {"settings": {k: v for k, v in run["settings"].items() if k != "match"}}
     (tmp_path / "older.json").write_text(json.dumps(older))
-    for name, source, match in (("same", tmp_path / "first" / "run.json", 0.5), ("older", tmp_path / "older.json", 0.0)):
+    for name, source, match in (
+        ("same", tmp_path / "first" / "run.json", 0.5),
+        ("older", tmp_path / "older.json", 0.0),
+    ):
         assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
         assert json.loads((tmp_path / name / "run.json").read_text())["settings"]["match"] == match
 
@@ -148,10 +172,25 @@ def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys)
         started.save(tmp_path / "model")
         for match in (1, 0):
             out = tmp_path / f"{gains[0]} {match}"
-            assert tiny.leave(generate.main, ["--model", tmp_path / "model", "--match", match, *QUICK, "--out", out]) == 0
-            assert tiny.leave(generate.main, ["--replay", out / "run.json", "--no-audio", "--out", tmp_path / f"again {gains[0]} {match}"]) == 0
-    assert "matches counted otherwise" in refused(capsys, "--replay", tmp_path / "1.0 1" / "run.json", "--out", tmp_path / "none")
-    assert tiny.leave(generate.main, ["--replay", tmp_path / "1.0 0" / "run.json", "--no-audio", "--out", tmp_path / "without"]) == 0
+            assert (
+                tiny.leave(generate.main, ["--model", tmp_path / "model", "--match", match, *QUICK, "--out", out]) == 0
+            )
+            assert (
+                tiny.leave(
+                    generate.main,
+                    ["--replay", out / "run.json", "--no-audio", "--out", tmp_path / f"again {gains[0]} {match}"],
+                )
+                == 0
+            )
+    assert "matches counted otherwise" in refused(
+        capsys, "--replay", tmp_path / "1.0 1" / "run.json", "--out", tmp_path / "none"
+    )
+    assert (
+        tiny.leave(
+            generate.main, ["--replay", tmp_path / "1.0 0" / "run.json", "--no-audio", "--out", tmp_path / "without"]
+        )
+        == 0
+    )
 
 
 def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):
@@ -161,23 +200,46 @@ def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):
     replay = ["--replay", tmp_path / "first" / "run.json", "--no-pictures"]
     font.rename(tmp_path / "other.sf2")
     assert "my.sf2" in refused(capsys, *replay, "--out", tmp_path / "second")
-    assert tiny.leave(generate.main, [*replay, "--soundfont", tmp_path / "other.sf2", "--out", tmp_path / "second"]) == 0
+    assert (
+        tiny.leave(generate.main, [*replay, "--soundfont", tmp_path / "other.sf2", "--out", tmp_path / "second"]) == 0
+    )
     assert (tmp_path / "second" / "01.wav").is_file()
 
 
-@pytest.mark.parametrize("flags, suffixes", [(["--audio", "flac"], {"flac"}), (["--audio", "mp3"], {"mp3"}), ([], {"wav"}),
-                                             (["--audio", "none"], set()), (["--no-audio"], set())])
+@pytest.mark.parametrize(
+    "flags, suffixes",
+    [
+        (["--audio", "flac"], {"flac"}),
+        (["--audio", "mp3"], {"mp3"}),
+        ([], {"wav"}),
+        (["--audio", "none"], set()),
+        (["--no-audio"], set()),
+    ],
+)
 def test_forms_of_audio(model, tmp_path, flags, suffixes):
     out = tmp_path / "out"
-    assert tiny.leave(generate.main, ["--model", model, "--out", out, "--by", "none", "-n", 1, "--quarters", 2, "--no-pictures", *flags]) == 0
+    assert (
+        tiny.leave(
+            generate.main,
+            ["--model", model, "--out", out, "--by", "none", "-n", 1, "--quarters", 2, "--no-pictures", *flags],
+        )
+        == 0
+    )
     assert {p.suffix[1:] for p in out.iterdir()} - {"mid", "txt", "csv", "json", "html"} == suffixes
     assert ("<audio" in (out / "index.html").read_text()) == bool(suffixes)
 
 
-@pytest.mark.parametrize("flags, told", [
-    (["--soundfont", "nowhere.sf2"], "nowhere.sf2"), (["--soundfont", __file__], "not a soundfont"), (["--audio", "ogg"], "ogg"),
-    (["--mix-human", "nowhere"], "nowhere"),
-    (["--mix-human", ".", "--keep", "a.mid"], "--keep"), (["--mix-human", ".", "--prompt", "a.mid"], "--prompt")])
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (["--soundfont", "nowhere.sf2"], "nowhere.sf2"),
+        (["--soundfont", __file__], "not a soundfont"),
+        (["--audio", "ogg"], "ogg"),
+        (["--mix-human", "nowhere"], "nowhere"),
+        (["--mix-human", ".", "--keep", "a.mid"], "--keep"),
+        (["--mix-human", ".", "--prompt", "a.mid"], "--prompt"),
+    ],
+)
 def test_sound_that_cannot_be_had(model, prompt, tmp_path, capsys, flags, told):
     prompt.rename("a.mid")
     assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "none", "-n", 2, *flags)
@@ -195,7 +257,21 @@ def humans(tmp_path):
 
 
 def test_a_blind_test(model, humans, tmp_path, judged, capsys):
-    flags = ["--model", model, "--mix-human", humans, "-n", 5, "--top", 3, "--quarters", 8, "--seed", 2, "--no-pictures"]
+    flags = [
+        "--model",
+        model,
+        "--mix-human",
+        humans,
+        "-n",
+        5,
+        "--top",
+        3,
+        "--quarters",
+        8,
+        "--seed",
+        2,
+        "--no-pictures",
+    ]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
     assert "human excerpts: 3 of 3" in capsys.readouterr().out
     page = (tmp_path / "out" / "index.html").read_text()
@@ -205,13 +281,34 @@ def test_a_blind_test(model, humans, tmp_path, judged, capsys):
     found = [read_midi(tmp_path / "out" / "human" / f"0{n}.mid")[0] for n in (1, 2, 3)]
     assert sorted(told) == pytest.approx(sorted(critic.score(found).tolist()), abs=1e-3)
     assert all(notes.quarters <= 8 and notes.qpm == pytest.approx(110, abs=0.01) for notes in found)
-    assert tiny.leave(generate.main, ["--replay", tmp_path / "out" / "run.json", "--out", tmp_path / "again", "--no-pictures"]) == 0
+    assert (
+        tiny.leave(
+            generate.main, ["--replay", tmp_path / "out" / "run.json", "--out", tmp_path / "again", "--no-pictures"]
+        )
+        == 0
+    )
     assert (tmp_path / "again" / "index.html").read_text() == page
-    assert {n.velocity for path in (tmp_path / "out").rglob("*.mid") for t in Score(path).tracks for n in t.notes} == {80}
+    assert {n.velocity for path in (tmp_path / "out").rglob("*.mid") for t in Score(path).tracks for n in t.notes} == {
+        80
+    }
 
 
 def test_fewer_humans_than_machines(model, humans, tmp_path, capsys):
-    flags = ["--model", model, "--mix-human", humans, "-n", 6, "--quarters", 8, "--by", "none", "--audio", "mp3", "--no-pictures"]
+    flags = [
+        "--model",
+        model,
+        "--mix-human",
+        humans,
+        "-n",
+        6,
+        "--quarters",
+        8,
+        "--by",
+        "none",
+        "--audio",
+        "mp3",
+        "--no-pictures",
+    ]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
     assert "human excerpts: 4 of 6, 1 passed over (BadMusicFile)" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "human").glob("*.mp3"))) == 4
@@ -228,9 +325,27 @@ def test_run_json_tells_all_that_made_it(model, tmp_path):
 
 def test_what_the_notes_must_keep_to(model, tmp_path):
     out = tmp_path / "out"
-    flags = ["--key", "D major", "--range", "C3-C6", "--max-notes", 2, "--cadence", "--quarters", 24, "--min-p", 0.01,
-             "--repetition-penalty", 1.5]
-    assert tiny.leave(generate.main, ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", "--by", "none", *flags]) == 0
+    flags = [
+        "--key",
+        "D major",
+        "--range",
+        "C3-C6",
+        "--max-notes",
+        2,
+        "--cadence",
+        "--quarters",
+        24,
+        "--min-p",
+        0.01,
+        "--repetition-penalty",
+        1.5,
+    ]
+    assert (
+        tiny.leave(
+            generate.main, ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", "--by", "none", *flags]
+        )
+        == 0
+    )
     n = 0
     for path in sorted(out.glob("*.mid")):
         notes, _ = read_midi(path, steps_per_quarter=Checkpoint.load(model).encoding.steps_per_quarter)
@@ -250,6 +365,7 @@ def interrupt_the_third(monkeypatch, way, together):
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return whole(self, *args, **kwargs)
+
     monkeypatch.setattr(generate, "TOGETHER", together)
     monkeypatch.setattr(Generator, way, interrupted)
 
@@ -283,11 +399,20 @@ def test_a_tune_is_kept(model, prompt, tmp_path):
         assert notes.n_steps <= tune.n_steps
 
 
-@pytest.mark.parametrize("flags, told", [
-    (["--keep", "nowhere.mid"], "nowhere.mid"), (["--keep-part", "x", "--keep", __file__], "no part"),
-    (["--key", "H minor"], "H minor"), (["--range", "C3"], "C3"), (["--range", "q:C3-C4"], "q:C3-C4"),
-    (["--range", "C5-C3"], "no pitch from 72 to 48"), (["--key", "C", "--range", "C#4-C#4"], "no word"),
-    (["--range", "A0-X"], "X"), (["--precision", "int8", "--model", "nowhere"], "nowhere")])
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (["--keep", "nowhere.mid"], "nowhere.mid"),
+        (["--keep-part", "x", "--keep", __file__], "no part"),
+        (["--key", "H minor"], "H minor"),
+        (["--range", "C3"], "C3"),
+        (["--range", "q:C3-C4"], "q:C3-C4"),
+        (["--range", "C5-C3"], "no pitch from 72 to 48"),
+        (["--key", "C", "--range", "C#4-C#4"], "no word"),
+        (["--range", "A0-X"], "X"),
+        (["--precision", "int8", "--model", "nowhere"], "nowhere"),
+    ],
+)
 def test_what_no_music_can_keep_to(model, tmp_path, capsys, flags, told):
     assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", *QUICK, *flags)
     assert not (tmp_path / "out").exists()
@@ -314,33 +439,81 @@ def test_bad_prompts(model, tmp_path, capsys, name):
 
 @pytest.mark.parametrize("source", ["nowhere.mid", "music21:bach/nowhere", "."])
 def test_prompts_that_are_not_there(model, tmp_path, capsys, source):
-    assert source.removeprefix("music21:") in refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", source, *QUICK)
+    assert source.removeprefix("music21:") in refused(
+        capsys, "--model", model, "--out", tmp_path / "out", "--prompt", source, *QUICK
+    )
 
 
 def test_a_gap_filled(model, tmp_path):
     write_midi(tiny.tune(0, n_notes=60), tmp_path / "tune.mid")
-    argv = ["--model", model, "--prompt", tmp_path / "tune.mid", "--fill", "4:6", "--candidates", 5, "--seed", 1, *QUICK]
+    argv = [
+        "--model",
+        model,
+        "--prompt",
+        tmp_path / "tune.mid",
+        "--fill",
+        "4:6",
+        "--candidates",
+        5,
+        "--seed",
+        1,
+        *QUICK,
+    ]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "out"]) == 0
     made = texts(tmp_path / "out")
     assert len(made) == 2 and len(set(made.values())) == 2
-    assert tiny.leave(generate.main, ["--replay", tmp_path / "out" / "run.json", "--no-audio", "--out", tmp_path / "again"]) == 0
+    assert (
+        tiny.leave(
+            generate.main, ["--replay", tmp_path / "out" / "run.json", "--no-audio", "--out", tmp_path / "again"]
+        )
+        == 0
+    )
     assert texts(tmp_path / "again") == made
-    after = {n for n in zip(*(getattr(tiny.tune(0, n_notes=60), k).tolist() for k in ("start", "end", "pitch"))) if n[0] >= 6 * 12}
+    after = {
+        n
+        for n in zip(*(getattr(tiny.tune(0, n_notes=60), k).tolist() for k in ("start", "end", "pitch")))
+        if n[0] >= 6 * 12
+    }
     notes = read_midi(tmp_path / "out" / "01.mid")[0]
     assert {n for n in zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist()) if n[0] >= 6 * 12} == after
 
 
-@pytest.mark.parametrize("flags", [["--fill", "2"], ["--fill", "a:b"], ["--fill", "3:2"], ["--fill", "0:900"], ["--fill", "0:1", "--cadence"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--fill", "2"], ["--fill", "a:b"], ["--fill", "3:2"], ["--fill", "0:900"], ["--fill", "0:1", "--cadence"]],
+)
 def test_no_gap_to_fill(model, prompt, tmp_path, capsys, flags):
     assert "fill" in refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", *QUICK, *flags)
     assert "--prompt" in refused(capsys, "--model", model, "--out", tmp_path / "out2", *QUICK, "--fill", "1:2")
 
 
-@pytest.mark.parametrize("flag, value", [
-    ("-n", "0"), ("-n", "-3"), ("-n", "two"), ("--quarters", "0"), ("--quarters", "nan"), ("--quarters", "inf"),
-    ("--quarters", "0.01"), ("--temperature", "0"), ("--temperature", "-1"), ("--temperature", "nan"),
-    ("--temperature", "inf"), ("--temperature", "1.1:0.8"), ("--temperature", "0.8:"), ("--temperature", "0.8:1:2"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.1"), ("--random-freq", "2"),
-    ("--threads", "0"), ("--seed", "-1"), ("--qpm", "0"), ("--prompt-quarters", "0")])
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("-n", "0"),
+        ("-n", "-3"),
+        ("-n", "two"),
+        ("--quarters", "0"),
+        ("--quarters", "nan"),
+        ("--quarters", "inf"),
+        ("--quarters", "0.01"),
+        ("--temperature", "0"),
+        ("--temperature", "-1"),
+        ("--temperature", "nan"),
+        ("--temperature", "inf"),
+        ("--temperature", "1.1:0.8"),
+        ("--temperature", "0.8:"),
+        ("--temperature", "0.8:1:2"),
+        ("--top-k", "-1"),
+        ("--top-p", "0"),
+        ("--top-p", "1.1"),
+        ("--random-freq", "2"),
+        ("--threads", "0"),
+        ("--seed", "-1"),
+        ("--qpm", "0"),
+        ("--prompt-quarters", "0"),
+    ],
+)
 def test_values_out_of_range(model, prompt, tmp_path, capsys, flag, value):
     told = refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", "--no-audio", flag, value)
     assert flag.strip("-") in told
@@ -348,8 +521,9 @@ def test_values_out_of_range(model, prompt, tmp_path, capsys, flag, value):
 
 
 def test_an_absurdly_low_temperature_ends(model, tmp_path):
-    assert tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--temperature", "1e-6",
-                                      *QUICK]) == 0
+    assert (
+        tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--temperature", "1e-6", *QUICK]) == 0
+    )
 
 
 def test_a_folder_that_holds_something(model, tmp_path, capsys):
@@ -389,10 +563,11 @@ def test_replaying_what_is_no_run(tmp_path, capsys, content):
 
 def test_help_is_quick():
     """It imports nothing heavy."""
-    script = ("import sys, generate\ntry:\n generate.main(['--help'])\nfinally:\n"
-              " print([m for m in ('torch', 'fastai', 'pandas', 'numpy', 'music21', 'matplotlib') if m in sys.modules])")
-    asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True,
-                           check=True)
+    script = (
+        "import sys, generate\ntry:\n generate.main(['--help'])\nfinally:\n"
+        " print([m for m in ('torch', 'fastai', 'pandas', 'numpy', 'music21', 'matplotlib') if m in sys.modules])"
+    )
+    asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert asked.stderr == ""
     assert "--temperature" in asked.stdout
     assert asked.stdout.splitlines()[-1] == "[]"
@@ -424,17 +599,42 @@ def judged(tmp_path, monkeypatch):
 
 
 def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
-    argv = ["--model", model, "--prompt", prompt, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 12, "--no-search"]
+    argv = [
+        "--model",
+        model,
+        "--prompt",
+        prompt,
+        "--quarters",
+        8,
+        "--seed",
+        5,
+        "--no-audio",
+        "--no-pictures",
+        "-n",
+        12,
+        "--no-search",
+    ]
     assert tiny.leave(generate.main, [*argv, "--top", 12, "--out", tmp_path / "all"]) == 0
     assert tiny.leave(generate.main, [*argv, "--top", 3, "--out", tmp_path / "best"]) == 0
     table, best = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("all", "best"))
     assert table["total"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(range(5, 17))
-    assert best["seed"].tolist() == table["seed"].tolist()[:3] and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
+    assert (
+        best["seed"].tolist() == table["seed"].tolist()[:3]
+        and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
+    )
     assert (table["total"] - table["critic"] - 0.4 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
     critic = tiny.classifier()
-    piece = Generator(Checkpoint.load(model)).generate(1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s))[0]
+    piece = Generator(Checkpoint.load(model)).generate(
+        1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s)
+    )[0]
     assert critic.score([piece.composed()])[0] == pytest.approx(best["critic"][0], abs=0.02)
-    assert tiny.leave(generate.main, ["--replay", tmp_path / "best" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "again"]) == 0
+    assert (
+        tiny.leave(
+            generate.main,
+            ["--replay", tmp_path / "best" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "again"],
+        )
+        == 0
+    )
     assert texts(tmp_path / "again") == texts(tmp_path / "best")
 
 
@@ -458,7 +658,13 @@ def generate_settings(seed):
 
 
 def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
-    assert tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--quarters", 1, "-n", 3, "--seed", 1, "--no-audio"]) == 0
+    assert (
+        tiny.leave(
+            generate.main,
+            ["--model", model, "--out", tmp_path / "out", "--quarters", 1, "-n", 3, "--seed", 1, "--no-audio"],
+        )
+        == 0
+    )
     assert "not ranked" in capsys.readouterr().err
     assert pd.read_csv(tmp_path / "out" / "ranking.csv")["seed"].tolist() == [1, 2, 3]
 
@@ -467,7 +673,9 @@ def test_no_critic(model, tmp_path, monkeypatch, capsys):
     from critic import scores
 
     monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path, None))
-    assert "critic-notewise" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio")
+    assert "critic-notewise" in refused(
+        capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio"
+    )
     assert "nonsense" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "nonsense", "-n", 2)
 
 
@@ -476,7 +684,9 @@ def test_a_critic_of_ones_own_ranks(model, tmp_path, judged, capsys):
     argv = ["--model", model, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 6, "--top", 6]
     assert tiny.leave(generate.main, [*argv, "--critic", tmp_path / "own", "--out", tmp_path / "a"]) == 0
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "b"]) == 0
-    mine, other = (dict(zip(t["seed"], t["critic"])) for t in (pd.read_csv(tmp_path / name / "ranking.csv") for name in "ab"))
+    mine, other = (
+        dict(zip(t["seed"], t["critic"])) for t in (pd.read_csv(tmp_path / name / "ranking.csv") for name in "ab")
+    )
     piece = Generator(Checkpoint.load(model)).generate(1, 8, seed=5, settings=generate_settings(5))[0]
     assert mine[5] == pytest.approx(tiny.classifier(seed=9).score([piece.composed()])[0], abs=0.02) and mine != other
     assert "nothing" in refused(capsys, "--model", model, "--critic", tmp_path / "nothing", "--out", tmp_path / "c")

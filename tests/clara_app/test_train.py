@@ -59,14 +59,18 @@ def test_what_was_asked_is_recorded(data, tmp_path):
     run(data, tmp_path / "run", "--epochs", 1, "--lr", 0.002, "--seed", 5)
     record = json.loads((tmp_path / "run" / CONFIG).read_text())["training"]
     assert {k: record["arguments"][k] for k in ("epochs", "lr", "seed", "bs")} == {
-        "epochs": 1, "lr": 0.002, "seed": 5, "bs": 4}
+        "epochs": 1,
+        "lr": 0.002,
+        "seed": 5,
+        "bs": 4,
+    }
 
 
 def test_without_out_it_goes_under_runs(data, tmp_path):
     argv = tiny.flags(data, "x", "--from-scratch", "--epochs", 1)
-    del argv[argv.index("--out"):argv.index("--out") + 2]
+    del argv[argv.index("--out") : argv.index("--out") + 2]
     assert tiny.leave(train.main, argv) == 0
-    folder, = (tmp_path / "here" / "runs").iterdir()
+    (folder,) = (tmp_path / "here" / "runs").iterdir()
     assert folder.name.startswith("notewise-") and (folder / WEIGHTS).is_file()
 
 
@@ -184,20 +188,52 @@ def test_a_file_where_the_folder_should_be(data, tmp_path, capsys, out):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("flag, value", [
-    ("--epochs", "0"), ("--patience", "0"), ("--lr", "0"), ("--lr", "nan"), ("--lr", "-1"), ("--bs", "0"),
-    ("--bptt", "1"), ("--emb-sz", "0"), ("--n-layers", "0"), ("--seed", "-1"), ("--clip", "0"), ("--wd", "-1"),
-    ("--weight-p", "1"), ("--drop-mult", "-1"), ("--encoding", "abc"), ("--arch", "abc"), ("--schedule", "abc"),
-    ("--precision", "fp8"), ("--threads", "0"), ("--device", "abacus")])
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("--epochs", "0"),
+        ("--patience", "0"),
+        ("--lr", "0"),
+        ("--lr", "nan"),
+        ("--lr", "-1"),
+        ("--bs", "0"),
+        ("--bptt", "1"),
+        ("--emb-sz", "0"),
+        ("--n-layers", "0"),
+        ("--seed", "-1"),
+        ("--clip", "0"),
+        ("--wd", "-1"),
+        ("--weight-p", "1"),
+        ("--drop-mult", "-1"),
+        ("--encoding", "abc"),
+        ("--arch", "abc"),
+        ("--schedule", "abc"),
+        ("--precision", "fp8"),
+        ("--threads", "0"),
+        ("--device", "abacus"),
+    ],
+)
 def test_values_out_of_range(data, tmp_path, capsys, flag, value):
     told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--from-scratch", flag, value)
     assert flag in told
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("more", [["--drop-mult", 0], ["--weight-p", 0], ["--alpha", 0, "--beta", 0], ["--wd", 0],
-                                  ["--precision", "bf16"], ["--schedule", "flat_cos"], ["--bs", 10_000],
-                                  ["--bptt", 5_000], ["--moms", 0, 0]], ids=lambda more: " ".join(map(str, more)))
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--drop-mult", 0],
+        ["--weight-p", 0],
+        ["--alpha", 0, "--beta", 0],
+        ["--wd", 0],
+        ["--precision", "bf16"],
+        ["--schedule", "flat_cos"],
+        ["--bs", 10_000],
+        ["--bptt", 5_000],
+        ["--moms", 0, 0],
+    ],
+    ids=lambda more: " ".join(map(str, more)),
+)
 def test_values_at_the_edge_train(data, tmp_path, more):
     assert run(data, tmp_path / "run", "--epochs", 1, *more) == 0
 
@@ -209,8 +245,11 @@ def test_no_run_to_resume(tmp_path, capsys):
 def test_for_a_program(data, tmp_path, capsys):
     argv = [*tiny.flags(data, tmp_path / "run"), "--from-scratch", "--threads", 1]
     status, told = tiny.answer(train.main, [*argv, "--epochs", 1], capsys)
-    assert status == 0 and told == {"folder": str(tmp_path / "run"), "interrupted": False,
-                                    "figures": json.loads((tmp_path / "run" / CONFIG).read_text())["figures"]}
+    assert status == 0 and told == {
+        "folder": str(tmp_path / "run"),
+        "interrupted": False,
+        "figures": json.loads((tmp_path / "run" / CONFIG).read_text())["figures"],
+    }
     assert told["figures"]["epochs"] == 1 and told["figures"]["valid_nats_per_quarter"] > 0
     assert "json" not in json.loads((tmp_path / "run" / STARTED).read_text())["arguments"]
     status, told = tiny.answer(train.main, ["--resume", tmp_path / "run", "--epochs", 2], capsys)
@@ -221,5 +260,9 @@ def test_for_a_program(data, tmp_path, capsys):
 
 
 def test_precision_has_its_older_name_too():
-    assert [train.parser().parse_args(["--precision", name]).precision for name in ("fp32", "float32", "bf16")] == ["float32", "float32", "bf16"]
+    assert [train.parser().parse_args(["--precision", name]).precision for name in ("fp32", "float32", "bf16")] == [
+        "float32",
+        "float32",
+        "bf16",
+    ]
     assert "fp32" not in train.parser().format_help()

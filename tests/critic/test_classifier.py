@@ -25,7 +25,12 @@ def critic():
 def test_a_score_for_each_piece_the_same_in_any_company(critic):
     pieces = [tiny.tune(i, n_notes=30 + 20 * i) for i in range(6)]
     scores = critic.score(pieces)
-    assert scores.dtype == np.float32 and scores.shape == (6,) and np.isfinite(scores).all() and len(set(scores.tolist())) == 6
+    assert (
+        scores.dtype == np.float32
+        and scores.shape == (6,)
+        and np.isfinite(scores).all()
+        and len(set(scores.tolist())) == 6
+    )
     assert critic.score(pieces[::-1])[::-1] == pytest.approx(scores, abs=1e-4)
     assert [critic.score([p])[0] for p in pieces] == pytest.approx(scores.tolist(), abs=1e-4)
     assert critic.score([]).shape == (0,)
@@ -33,7 +38,7 @@ def test_a_score_for_each_piece_the_same_in_any_company(critic):
 
 def test_a_curve_for_each_piece_whose_mean_is_its_score(critic):
     piece = tiny.tune(1, n_notes=100)
-    windows, = critic.windows([piece])
+    (windows,) = critic.windows([piece])
     assert len(windows) == round(piece.quarters / critic.window_quarters)
     assert critic.score([piece])[0] == pytest.approx(windows.mean(), abs=1e-5)
 
@@ -67,9 +72,17 @@ def test_log_probabilities_add_up():
     assert np.exp(told).sum(1) == pytest.approx(np.ones(4), abs=1e-5)
 
 
-@pytest.mark.parametrize("piece, error", [
-    (crop(tiny.tune(0), 0, 12), TooShort), (mend([], [], [])[0], NoNotes), (["wait24"] * 8, NoNotes),
-    (["p40", "wait12", "endp40"], TooShort), (["p40", "nonsense"], UnknownWord), ("nowhere.mid", BadMusicFile)])
+@pytest.mark.parametrize(
+    "piece, error",
+    [
+        (crop(tiny.tune(0), 0, 12), TooShort),
+        (mend([], [], [])[0], NoNotes),
+        (["wait24"] * 8, NoNotes),
+        (["p40", "wait12", "endp40"], TooShort),
+        (["p40", "nonsense"], UnknownWord),
+        ("nowhere.mid", BadMusicFile),
+    ],
+)
 def test_what_cannot_be_judged_is_told(critic, piece, error):
     with pytest.raises(error):
         critic.score([tiny.tune(1), piece])
@@ -94,7 +107,9 @@ def test_a_broken_folder(critic, tmp_path, name, content):
         Critic.load(tmp_path)
 
 
-@pytest.mark.parametrize("key, value", [("classes", ["human"]), ("classes", None), ("arch", "wavenet"), ("classifier", 7), ("encoding", {})])
+@pytest.mark.parametrize(
+    "key, value", [("classes", ["human"]), ("classes", None), ("arch", "wavenet"), ("classifier", 7), ("encoding", {})]
+)
 def test_parts_that_do_not_agree(critic, tmp_path, key, value):
     critic.save(tmp_path)
     config = json.loads((tmp_path / CONFIG).read_text())
@@ -119,11 +134,18 @@ def test_an_encoder_may_be_shared(tmp_path):
     built.save(tmp_path / "alone")
     built.save(tmp_path / "models" / "critic", tmp_path / "models" / "base")
     pieces = [tiny.tune(i) for i in range(3)]
-    assert Critic.load(tmp_path / "models" / "critic").score(pieces).tolist() == Critic.load(tmp_path / "alone").score(pieces).tolist()
+    assert (
+        Critic.load(tmp_path / "models" / "critic").score(pieces).tolist()
+        == Critic.load(tmp_path / "alone").score(pieces).tolist()
+    )
     shared = Critic.load(tmp_path / "models" / "critic")
     Critic.blended([(shared, 0.5)]).save(tmp_path / "elsewhere" / "blend")
-    assert Critic.load(tmp_path / "elsewhere" / "blend").score(pieces) == pytest.approx(shared.score(pieces) / 2, abs=1e-5)
-    assert not any("head" not in k for k in load_file(tmp_path / "elsewhere" / "blend" / "1-tuned" / "model.safetensors"))
+    assert Critic.load(tmp_path / "elsewhere" / "blend").score(pieces) == pytest.approx(
+        shared.score(pieces) / 2, abs=1e-5
+    )
+    assert not any(
+        "head" not in k for k in load_file(tmp_path / "elsewhere" / "blend" / "1-tuned" / "model.safetensors")
+    )
     small, whole = ((tmp_path / n / "model.safetensors").stat().st_size for n in ("models/critic", "alone"))
     assert small < whole
     tiny.checkpoint(seed=5).save(tmp_path / "models" / "base")

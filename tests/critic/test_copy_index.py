@@ -46,7 +46,9 @@ def test_too_short_to_tell(index, n):
 
 def test_another_grid(index):
     notes = tiny.tune(0, n_notes=80)
-    assert index.longest_run(mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]).notes == len(notes)
+    assert index.longest_run(mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]).notes == len(
+        notes
+    )
 
 
 def test_runs_do_not_go_from_one_piece_to_the_next():

@@ -1,6 +1,5 @@
 """The critics and composer classifiers that come with Clara: whole, small, and right about music that everyone has."""
 
-
 import numpy as np
 import pytest
 from examples import REPOSITORY
@@ -35,7 +34,9 @@ def composers(encoding):
 @pytest.fixture(scope="module")
 def chorales():
     """Beginnings of four chorales, four voices as one piano's."""
-    return [crop(read_prompt(f"music21:bach/bwv{n}", Notewise(12))[0], 0, 32 * 12) for n in ("66.6", "253", "255", "256")]
+    return [
+        crop(read_prompt(f"music21:bach/bwv{n}", Notewise(12))[0], 0, 32 * 12) for n in ("66.6", "253", "255", "256")
+    ]
 
 
 def noise(seed):
@@ -61,7 +62,10 @@ def test_music_is_more_human_than_noise(critic, chorales):
 
 def test_wild_samples_score_below_tame_ones(critic, encoding):
     generator = Generator.load(ROOT / encoding)
-    tame, wild = (critic.score([s.notes for s in generator.generate(12, 24, settings=Settings(temperature=t), seed=1)]).mean() for t in (0.9, 1.6))
+    tame, wild = (
+        critic.score([s.notes for s in generator.generate(12, 24, settings=Settings(temperature=t), seed=1)]).mean()
+        for t in (0.9, 1.6)
+    )
     assert tame > wild
 
 
@@ -71,19 +75,23 @@ def test_a_key_is_no_answer(critic, chorales):
     assert moved.std(0).max() < 1 and moved.min() > critic.score([noise(i) for i in range(4)]).max()
 
 
-@pytest.mark.parametrize("piece, composer", [("chopin/mazurka06-2", "chopin"), ("mozart/k545/movement1_exposition", "mozart")])
+@pytest.mark.parametrize(
+    "piece, composer", [("chopin/mazurka06-2", "chopin"), ("mozart/k545/movement1_exposition", "mozart")]
+)
 def test_a_composer_is_heard(composers, piece, composer):
     """In keyboard music, which is what it knows; Bach's chorales it takes for older or younger men's."""
     assert len(composers.classes) >= 10
     whole = read_prompt(f"music21:{piece}", Notewise(12))[0]
-    told = composers.log_probabilities([crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)])
+    told = composers.log_probabilities(
+        [crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)]
+    )
     assert np.allclose(np.exp(told).sum(1), 1, atol=1e-5)
     assert composers.classes[told.mean(0).argmax()] == composer
 
 
 def test_a_copy_in_another_key_is_found():
     index = Judges(folder=ROOT).index
-    row = index.row[index.begin[7]:index.begin[8]][100:160]
+    row = index.row[index.begin[7] : index.begin[8]][100:160]
     up, gap = (row >> 8).astype(int) - 128, (row & 255).astype(int)
     pitch, start = np.r_[0, up.cumsum()], np.r_[0, gap.cumsum()]
     copy = mend(start, start + 6, pitch - pitch.min() + 30)[0]

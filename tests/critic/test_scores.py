@@ -60,7 +60,7 @@ def test_a_score_is_a_number_for_each_in_any_company(judges, files, name):
 
 def test_the_copy_is_found_in_another_key(judges):
     copied = scores.Copied(judges)
-    run, = copied.runs([transpose(PIECES[3], 4)[0]])
+    (run,) = copied.runs([transpose(PIECES[3], 4)[0]])
     assert (run.notes, run.source) == (len(PIECES[3]), "tunes/3")
     assert copied([PIECES[3], PIECES[0]]).tolist() == [-len(PIECES[3]), 0]
 
@@ -78,18 +78,37 @@ def test_likelihood_knows_what_the_generator_plays_again(judges, tmp_path):
     """With a match model that is sure of every match, what says everything twice costs less than by the net alone."""
     from clara.repeats.model import LENGTHS, MatchModel
 
-    checkpoint, pieces = tiny.checkpoint(), [mend_like(p, np.r_[p.start, p.start + p.n_steps], np.r_[p.end, p.end + p.n_steps], np.r_[p.pitch, p.pitch],
-                                                       np.r_[p.part, p.part])[0] for p in PIECES[2:]]
+    checkpoint, pieces = (
+        tiny.checkpoint(),
+        [
+            mend_like(
+                p,
+                np.r_[p.start, p.start + p.n_steps],
+                np.r_[p.end, p.end + p.n_steps],
+                np.r_[p.pitch, p.pitch],
+                np.r_[p.part, p.part],
+            )[0]
+            for p in PIECES[2:]
+        ],
+    )
     checkpoint.info["match"] = MatchModel(np.tile([1.0, 3.0], (2, len(LENGTHS), 1))).told
     checkpoint.save(tmp_path / "notewise")
     with_matches = weighted("likelihood", scores.Judges("notewise", tmp_path))(pieces)[1]
     assert (with_matches > weighted("likelihood", judges)(pieces)[1] + 0.5).all()
-    assert weighted("likelihood", scores.Judges("notewise", tmp_path))(pieces[:1])[1] == pytest.approx(with_matches[:1], abs=1e-3)
+    assert weighted("likelihood", scores.Judges("notewise", tmp_path))(pieces[:1])[1] == pytest.approx(
+        with_matches[:1], abs=1e-3
+    )
 
 
 def test_fullness_counts_doublings_of_notes_per_quarter(judges):
     notes = crop(PIECES[2], 0, 120)
-    twice = mend_like(notes, np.r_[notes.start, notes.start], np.r_[notes.end, notes.end], np.r_[notes.pitch, notes.pitch - 30], np.r_[notes.part, notes.part])[0]
+    twice = mend_like(
+        notes,
+        np.r_[notes.start, notes.start],
+        np.r_[notes.end, notes.end],
+        np.r_[notes.pitch, notes.pitch - 30],
+        np.r_[notes.part, notes.part],
+    )[0]
     once, doubled = weighted("fullness", judges)([notes, twice])[1]
     assert once == pytest.approx(np.log2(len(notes) / (notes.end.max() / 12))) and doubled - once == pytest.approx(1)
     with pytest.raises(NoNotes):
@@ -98,7 +117,9 @@ def test_fullness_counts_doublings_of_notes_per_quarter(judges):
 
 def test_silence_counts_quarters_in_which_nothing_sounds(judges):
     notes = mend([0, 12, 60, 96], [12, 24, 72, 108], [60, 62, 64, 65])[0]
-    assert weighted("silence", judges)([notes])[1] == pytest.approx([-3 / 10])  # as in MusPy a note is still in the quarter that it ends on
+    assert weighted("silence", judges)([notes])[1] == pytest.approx(
+        [-3 / 10]
+    )  # as in MusPy a note is still in the quarter that it ends on
     with pytest.raises(NoNotes):
         weighted("silence", judges)([["wait12"] * 12])
 
@@ -111,21 +132,30 @@ def test_novelty_wants_a_human_whom_nobody_knows():
     class Heard:
         def score(self, pieces):
             return np.array([4.0, 4.0, -4.0], dtype=np.float32)
+
     known, real, false = scores.Novelty(type("Judges", (), {"composers": Known(), "critic": Heard()}))([0, 1, 2])
     assert real > known and real > false
     assert real == pytest.approx(-np.log1p(np.exp(-4)), abs=1e-6)
 
 
-@pytest.mark.parametrize("told, weights", [
-    ("critic + copied", {"critic": 1, "copied": 1}), ("0.5*critic-2 novelty", {"critic": 0.5, "novelty": -2}),
-    ("critic - 1e-2 likelihood + 3*composer:bach", {"critic": 1, "likelihood": -0.01, "composer:bach": 3})])
+@pytest.mark.parametrize(
+    "told, weights",
+    [
+        ("critic + copied", {"critic": 1, "copied": 1}),
+        ("0.5*critic-2 novelty", {"critic": 0.5, "novelty": -2}),
+        ("critic - 1e-2 likelihood + 3*composer:bach", {"critic": 1, "likelihood": -0.01, "composer:bach": 3}),
+    ],
+)
 def test_a_sum_is_what_it_says(judges, told, weights):
     each, total = weighted(told, judges)(PIECES)
     assert each.keys() == weights.keys()
     assert total == pytest.approx(sum(w * each[name] for name, w in weights.items()), rel=1e-4)
 
 
-@pytest.mark.parametrize("told", ["", "  ", "critic novelty", "critic +", "3", "nonsense", "critic:x", "composer", "composer:nobody", "critic; rm"])
+@pytest.mark.parametrize(
+    "told",
+    ["", "  ", "critic novelty", "critic +", "3", "nonsense", "critic:x", "composer", "composer:nobody", "critic; rm"],
+)
 def test_no_sum(judges, told):
     with pytest.raises(BadSetting):
         weighted(told, judges)
@@ -144,6 +174,7 @@ def test_best_first_and_equal_ones_by_name(files):
     def score(paths):
         told = np.array([values[p.name] for p in paths], dtype=np.float32)
         return {"critic": told}, told
+
     rows, bad = judged(files, score)
     assert [r["file"][-5] for r in rows] == list("1243065") and not bad
     assert [r["rank"] for r in rows] == list(range(1, 8))
@@ -181,7 +212,11 @@ def test_the_command(shipped, files, tmp_path, capsys):
     assert "bad.mid" in told.err and "1 of 8 could not be judged" in told.err and "bad.mid" not in told.out
     assert "inception score of all 7" in told.out
     table = pd.read_csv(tmp_path / "best" / "ranking.csv")
-    assert len(table) == 7 and table["total"].is_monotonic_decreasing and set(table.columns) == {"rank", "file", "total", "critic", "copied"}
+    assert (
+        len(table) == 7
+        and table["total"].is_monotonic_decreasing
+        and set(table.columns) == {"rank", "file", "total", "critic", "copied"}
+    )
     assert len(list((tmp_path / "best").glob("*.mid"))) == 3
     best = table["file"][0]
     assert next((tmp_path / "best").glob("01-*.mid")).read_bytes() == Path(best).read_bytes()
@@ -192,17 +227,29 @@ def test_the_command(shipped, files, tmp_path, capsys):
 def test_the_command_for_a_program(shipped, files, tmp_path, capsys):
     (tmp_path / "bad.mid").write_bytes(b"no music")
     status, told = tiny.answer(rank.main, [tmp_path, "--top", 3, "--by", "critic"], capsys)
-    assert status == 0 and [row["rank"] for row in told["pieces"]] == list(range(1, 8)) and 1 <= told["inception_score"] <= 3
-    assert {row["file"] for row in told["pieces"]} == set(map(str, files)) and [row["total"] for row in told["pieces"]] == \
-        pd.read_csv(told["ranking"])["total"].tolist()
-    assert [left["file"] for left in told["left_out"]] == [str(tmp_path / "bad.mid")] and "bad.mid" in told["left_out"][0]["reason"]
+    assert (
+        status == 0
+        and [row["rank"] for row in told["pieces"]] == list(range(1, 8))
+        and 1 <= told["inception_score"] <= 3
+    )
+    assert {row["file"] for row in told["pieces"]} == set(map(str, files)) and [
+        row["total"] for row in told["pieces"]
+    ] == pd.read_csv(told["ranking"])["total"].tolist()
+    assert [left["file"] for left in told["left_out"]] == [str(tmp_path / "bad.mid")] and "bad.mid" in told["left_out"][
+        0
+    ]["reason"]
 
 
 def test_nothing_to_rank(shipped, tmp_path, capsys):
     (tmp_path / "bad.mid").write_bytes(b"no music")
     assert tiny.leave(rank.main, [tmp_path, "--json"]) == 2
     told = capsys.readouterr()
-    assert told.out == "" and "left out" in told.err and "not one piece" in told.err and not (tmp_path / "ranking.csv").exists()
+    assert (
+        told.out == ""
+        and "left out" in told.err
+        and "not one piece" in told.err
+        and not (tmp_path / "ranking.csv").exists()
+    )
 
 
 def test_many_are_judged_as_few_are(judges, files, tmp_path, monkeypatch):
@@ -215,6 +262,9 @@ def test_many_are_judged_as_few_are(judges, files, tmp_path, monkeypatch):
     def counted(pieces):
         calls.append(len(pieces))
         return score(pieces)
+
     rows, bad = judged(paths, counted, done.append)
-    assert [(r["rank"], r["file"], r["total"]) for r in rows] == [(r["rank"], r["file"], pytest.approx(r["total"], abs=1e-3)) for r in whole]
+    assert [(r["rank"], r["file"], r["total"]) for r in rows] == [
+        (r["rank"], r["file"], pytest.approx(r["total"], abs=1e-3)) for r in whole
+    ]
     assert [path.name for path, _ in bad] == ["2b.mid"] and done == [3, 3, 2] and calls == [3, 3, 1, 1, 1, 2]

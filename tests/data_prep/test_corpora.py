@@ -14,12 +14,14 @@ from data_prep.corpora import Piece, expand, read_piece
 @pytest.fixture
 def tree(tmp_path):
     """A function that makes empty files below tmp_path/music and gives that folder's name."""
+
     def make(*names):
         for name in names:
             path = tmp_path / "music" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         return str(tmp_path / "music")
+
     return make
 
 

@@ -41,8 +41,11 @@ def test_the_folder_loads_as_a_corpus(music, encode_into, tmp_path):
 
 def test_losses_are_counted(tmp_path, encode_into):
     overlap = on(0, 60) + on(240, 60) + off(240, 60) + off(480, 60)
-    data = midi_bytes(track(overlap, on(0, 20), off(480, 20), on(0, 70), end=480),
-                      track(on(960, 20), off(480, 20)), track(on(0, 36, channel=9), off(9, 36, channel=9)))
+    data = midi_bytes(
+        track(overlap, on(0, 20), off(480, 20), on(0, 70), end=480),
+        track(on(960, 20), off(480, 20)),
+        track(on(0, 36, channel=9), off(9, 36, channel=9)),
+    )
     (tmp_path / "a.mid").write_bytes(data)
     _, manifest = encode_into(tmp_path / "a.mid")
     told = manifest.loc["unknown/a", ["notes", "cut", "merged", "folded", "dropped", "mended"]]
@@ -97,8 +100,10 @@ def test_other_settings_encode_all_again(music, encode_into, tmp_path):
     encode_into(music, "--steps-per-quarter", "4")
     after = texts(tmp_path / "out")
     assert all(after[n] != before[n] for n in SOURCES)
-    assert after["bach/1"][1] == " ".join(
-        Notewise(4).encode(read_midi(music / "bach/1.mid", steps_per_quarter=4)[0])[0]) + "\n"
+    assert (
+        after["bach/1"][1]
+        == " ".join(Notewise(4).encode(read_midi(music / "bach/1.mid", steps_per_quarter=4)[0])[0]) + "\n"
+    )
 
 
 def test_sustain_is_a_setting(tmp_path, encode_into):
@@ -153,8 +158,19 @@ def test_for_a_program(music, tmp_path, capsys):
     (music / "bach/text.mid").write_bytes(b"not MIDI")
     status, told = tiny.answer(encode.main, [music, "--out", tmp_path / "out", "--workers", 1], capsys)
     corpus = Corpus.load(tmp_path / "out")
-    assert status == 0 and (told["files"], told["accepted"], told["refused"], told["works"]) == (6, 5, {"BadMusicFile": 1}, 5)
-    assert told["folder"] == str(tmp_path / "out") and told["split"] == corpus.manifest["split"].value_counts().to_dict()
-    assert told["words"] == corpus.manifest["words"].sum() and told["vocabulary"] is None and told["interrupted"] is False
-    status, told = tiny.answer(encode.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys)
+    assert status == 0 and (told["files"], told["accepted"], told["refused"], told["works"]) == (
+        6,
+        5,
+        {"BadMusicFile": 1},
+        5,
+    )
+    assert (
+        told["folder"] == str(tmp_path / "out") and told["split"] == corpus.manifest["split"].value_counts().to_dict()
+    )
+    assert (
+        told["words"] == corpus.manifest["words"].sum() and told["vocabulary"] is None and told["interrupted"] is False
+    )
+    status, told = tiny.answer(
+        encode.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys
+    )
     assert told["vocabulary"] == len(Corpus.load(tmp_path / "chords").vocab)

@@ -19,15 +19,23 @@ from data_prep.corpora import read_piece
 
 def test_bad_files_are_named_and_the_others_go_on(music, encode_into, tmp_path, capsys):
     whole = (music / "bach/1.mid").read_bytes()
-    bad = {"bach/text": b"not MIDI", "bach/half": whole[:len(whole) // 2], "loose": b"",
-           "chopin/drums": midi_bytes(track(on(0, 36, channel=9), off(9, 36, channel=9)))}
+    bad = {
+        "bach/text": b"not MIDI",
+        "bach/half": whole[: len(whole) // 2],
+        "loose": b"",
+        "chopin/drums": midi_bytes(track(on(0, 36, channel=9), off(9, 36, channel=9))),
+    }
     for name, data in bad.items():
         (music / f"{name}.mid").write_bytes(data)
     status, manifest = encode_into(music)
     assert status == 0 and len(manifest) == 9
     reasons = manifest["reason"].str.split(":").str[0]
-    assert reasons[reasons != ""].to_dict() == {"bach/text": "BadMusicFile", "bach/half": "BadMusicFile",
-                                               "unknown/loose": "BadMusicFile", "chopin/drums": "NoNotes"}
+    assert reasons[reasons != ""].to_dict() == {
+        "bach/text": "BadMusicFile",
+        "bach/half": "BadMusicFile",
+        "unknown/loose": "BadMusicFile",
+        "chopin/drums": "NoNotes",
+    }
     assert set(texts(tmp_path / "out")) == set(SOURCES)
     out = capsys.readouterr().out
     assert "5 pieces, 400 notes" in out and "refused: 3 BadMusicFile, 1 NoNotes" in out
@@ -50,8 +58,9 @@ def exhaust():
     raise MemoryError
 
 
-@pytest.mark.parametrize("evil, reason", [(hang, "Timeout"), (die, "WorkerDied"), (surprise, "KeyError"),
-                                          (exhaust, "OutOfMemory")])
+@pytest.mark.parametrize(
+    "evil, reason", [(hang, "Timeout"), (die, "WorkerDied"), (surprise, "KeyError"), (exhaust, "OutOfMemory")]
+)
 def test_a_hostile_file_costs_itself_alone(music, encode_into, tmp_path, monkeypatch, evil, reason):
     def read(piece, **kwargs):
         return evil() if piece.name == "bach/2" else read_piece(piece, **kwargs)
@@ -101,15 +110,23 @@ def test_sources_without_music(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["nowhere"], "error: nowhere: no such file or folder\n"),
-    (["a.mid", "--steps-per-quarter", "0"], "argument --steps-per-quarter: must be from 1 to 96, not 0"),
-    (["a.mid", "--keys", "61"], "argument --keys"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["nowhere"], "error: nowhere: no such file or folder\n"),
+        (["a.mid", "--steps-per-quarter", "0"], "argument --steps-per-quarter: must be from 1 to 96, not 0"),
+        (["a.mid", "--keys", "61"], "argument --keys"),
+    ],
+)
 def test_bad_input_on_the_command_line(tmp_path, arguments, told):
-    done = subprocess.run([sys.executable, "-m", "data_prep.encode", *arguments, "--out", "out"], cwd=tmp_path,
-                          env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "data_prep.encode", *arguments, "--out", "out"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2 and done.stdout == ""
     assert told in done.stderr and "Traceback" not in done.stderr
     assert "usage" in done.stderr or done.stderr == told

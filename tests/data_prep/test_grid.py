@@ -28,15 +28,18 @@ def is_performed(onsets, ticks_per_quarter):
     return misfit(onsets, ticks_per_quarter) > PERFORMED
 
 
-@pytest.mark.parametrize(("onsets", "steps", "share", "mean"), [
-    ([0, 240, 480, 720], 4, 0, 0),
-    ([0, 160, 320, 480], 4, 2 / 4, (1 / 3 + 1 / 3) / 4),  # triplets: a third of a step from the nearest
-    ([0, 160, 320, 480], 12, 0, 0),
-    ([0, 12, 480, 960 - 12], 4, 0, 0.05),  # a tenth of a step is not farther than that
-    ([0, 13, 480, 960 - 13], 4, 2 / 4, 2 * 13 / 120 / 4),
-    ([0, 60, 480, 540, 960], 4, 2 / 5, 2 * 0.5 / 5),  # 32nds fall between two steps
-    ([0, 20, 40], 12, 1 / 3, 0.5 / 3),
-])
+@pytest.mark.parametrize(
+    ("onsets", "steps", "share", "mean"),
+    [
+        ([0, 240, 480, 720], 4, 0, 0),
+        ([0, 160, 320, 480], 4, 2 / 4, (1 / 3 + 1 / 3) / 4),  # triplets: a third of a step from the nearest
+        ([0, 160, 320, 480], 12, 0, 0),
+        ([0, 12, 480, 960 - 12], 4, 0, 0.05),  # a tenth of a step is not farther than that
+        ([0, 13, 480, 960 - 13], 4, 2 / 4, 2 * 13 / 120 / 4),
+        ([0, 60, 480, 540, 960], 4, 2 / 5, 2 * 0.5 / 5),  # 32nds fall between two steps
+        ([0, 20, 40], 12, 1 / 3, 0.5 / 3),
+    ],
+)
 def test_by_hand(onsets, steps, share, mean):
     told = grid_error(onsets, 480, steps)
     assert (told.share, told.mean_steps, told.shift_steps) == (pytest.approx(share), pytest.approx(mean), 0)
@@ -63,11 +66,31 @@ def test_a_shift_of_the_whole_piece_is_told_and_taken_out():
     assert grid_error(performed(), 480, 12).shift_steps == 0
 
 
-@pytest.mark.parametrize("fractions", [
-    (0, 1 / 2), (0, 1 / 3, 2 / 3), (0, 1 / 4, 1 / 3, 5 / 6), (0, 1 / 8, 3 / 8, 1 / 4), (0, 1 / 16, 5 / 16),
-    (0, 1 / 5, 3 / 5), (0, 2 / 7, 3 / 7), (0, 1 / 24, 1 / 8, 1 / 3), (0, 1 / 9, 4 / 9)],
-    ids=["8ths", "triplets", "16ths+triplets", "32nds", "64ths", "quintuplets", "septuplets", "32nd-triplets",
-         "nonuplets"])
+@pytest.mark.parametrize(
+    "fractions",
+    [
+        (0, 1 / 2),
+        (0, 1 / 3, 2 / 3),
+        (0, 1 / 4, 1 / 3, 5 / 6),
+        (0, 1 / 8, 3 / 8, 1 / 4),
+        (0, 1 / 16, 5 / 16),
+        (0, 1 / 5, 3 / 5),
+        (0, 2 / 7, 3 / 7),
+        (0, 1 / 24, 1 / 8, 1 / 3),
+        (0, 1 / 9, 4 / 9),
+    ],
+    ids=[
+        "8ths",
+        "triplets",
+        "16ths+triplets",
+        "32nds",
+        "64ths",
+        "quintuplets",
+        "septuplets",
+        "32nd-triplets",
+        "nonuplets",
+    ],
+)
 @pytest.mark.parametrize("ticks_per_quarter", [120, 384, 480])
 def test_scores_are_not_taken_for_performed(fractions, ticks_per_quarter):
     onsets = score(*fractions, ticks_per_quarter=ticks_per_quarter)
@@ -97,14 +120,15 @@ def test_ticks_too_coarse_to_tell(ticks_per_quarter):
 
 
 def test_too_few_onsets_to_tell():
-    assert misfit(performed()[:FEWEST_ONSETS - 1], 480) == 0
+    assert misfit(performed()[: FEWEST_ONSETS - 1], 480) == 0
 
 
 @pytest.fixture
 def swung(tmp_path):
     """A piece of which two of three onsets lie a fifth of a quarter after its beats."""
-    (tmp_path / "a.mid").write_bytes(midi_bytes(track(*[
-        x for delay in (0, 96, 336) * 4 for x in (on(delay, 60), off(48, 60))])))
+    (tmp_path / "a.mid").write_bytes(
+        midi_bytes(track(*[x for delay in (0, 96, 336) * 4 for x in (on(delay, 60), off(48, 60))]))
+    )
     return expand([str(tmp_path / "a.mid")])[0]
 
 

@@ -25,12 +25,14 @@ from data_prep.survey_page import PLOTS
 @pytest.fixture
 def inspect_into(tmp_path, monkeypatch):
     """A function that inspects into tmp_path/seen, without plots unless told; gives (status, inspect.csv by piece)."""
+
     def inspect_(*arguments, plots=()):
         monkeypatch.setattr(survey_page, "PLOTS", {name: PLOTS[name] for name in plots})
         shutil.rmtree(tmp_path / "seen", ignore_errors=True)
         status = inspect.main([*map(str, arguments), "--out", str(tmp_path / "seen"), "--workers", "1"])
         table = pd.read_csv(tmp_path / "seen/inspect.csv", keep_default_na=False)
         return status, table.set_index("piece", drop=False)
+
     return inspect_
 
 
@@ -56,17 +58,44 @@ def grids(tmp_path):
 
 
 def test_a_row_per_piece_by_hand(tmp_path, inspect_into):
-    notes = mend([0, 0, 12, 48, 60], [24, 12, 24, 60, 72], [20, 64, 67, 90, 108], steps_per_quarter=12, qpm=90,
-                 metre=((0, 3, 4), (36, 2, 4)))[0]
+    notes = mend(
+        [0, 0, 12, 48, 60],
+        [24, 12, 24, 60, 72],
+        [20, 64, 67, 90, 108],
+        steps_per_quarter=12,
+        qpm=90,
+        metre=((0, 3, 4), (36, 2, 4)),
+    )[0]
     (tmp_path / "x").mkdir()
     write_midi(notes, tmp_path / "x/a.mid")
     status, table = inspect_into(tmp_path / "x/a.mid")
     assert status == 0 and list(table.columns) == COLUMNS
     row = table.loc["unknown/a"].to_dict()
-    by_hand = {"notes": 5, "quarters": 6, "seconds": 4, "qpm": 90, "lowest": 20, "highest": 108, "composer": "unknown",
-               "polyphony": (24 + 12 + 12 + 12 + 12) / 48, "max_polyphony": 2, "metre": "3/4", "metres": "3/4 2/4",
-               "metre_told": True, "tracks": 1, "instruments": "Piano", "off_4": 0, "off_12": 0, "misfit": 0,
-               "outside_88": 0.2, "outside_62": 0.4, "outside_38": 0.6, "performed": False, "reason": "", "cut": 0}
+    by_hand = {
+        "notes": 5,
+        "quarters": 6,
+        "seconds": 4,
+        "qpm": 90,
+        "lowest": 20,
+        "highest": 108,
+        "composer": "unknown",
+        "polyphony": (24 + 12 + 12 + 12 + 12) / 48,
+        "max_polyphony": 2,
+        "metre": "3/4",
+        "metres": "3/4 2/4",
+        "metre_told": True,
+        "tracks": 1,
+        "instruments": "Piano",
+        "off_4": 0,
+        "off_12": 0,
+        "misfit": 0,
+        "outside_88": 0.2,
+        "outside_62": 0.4,
+        "outside_38": 0.6,
+        "performed": False,
+        "reason": "",
+        "cut": 0,
+    }
     assert {k: row[k] for k in by_hand} == by_hand
 
 
@@ -84,8 +113,9 @@ def test_performed_music_is_flagged_and_written_music_is_not(grids, inspect_into
 def test_max_grid_error_refuses(grids, inspect_into, capsys):
     _, table = inspect_into(grids, "--max-grid-error", "0.7")
     assert set(table.query("reason != ''").index) == {"b/performed"}
-    assert re.search(r"OffGrid: .*performed.mid: 83 % of onsets lie off the 12-step grid",
-                     table.loc["b/performed", "reason"])
+    assert re.search(
+        r"OffGrid: .*performed.mid: 83 % of onsets lie off the 12-step grid", table.loc["b/performed", "reason"]
+    )
     assert "refused: 1 OffGrid" in capsys.readouterr().out
     _, table = inspect_into(grids, "--max-grid-error", "0.1", "--steps-per-quarter", "8")
     assert set(table.query("reason == ''").index) == {"b/32nds", "b/shifted"}
@@ -216,6 +246,7 @@ def test_a_file_that_takes_too_long_is_refused(music, inspect_into, monkeypatch)
     def work_through(pieces, task, **_):
         for piece in pieces:
             yield (piece, None, "Timeout") if piece.name == "bach/1" else (piece, task(piece), "")
+
     monkeypatch.setattr(workers, "work_through", work_through)
     _, table = inspect_into(music)
     assert dict(table.loc[table["reason"] != "", "reason"]) == {"bach/1": "Timeout"}
@@ -225,6 +256,7 @@ def test_interrupted_it_shows_what_it_has_seen(music, inspect_into, monkeypatch,
     def work_through(pieces, task, **_):
         yield pieces[0], task(pieces[0]), ""
         raise KeyboardInterrupt
+
     monkeypatch.setattr(workers, "work_through", work_through)
     status, table = inspect_into(music)
     assert status == INTERRUPTED and len(table) == 1 and "1 of 5 files done" in capsys.readouterr().err
@@ -239,8 +271,17 @@ def test_for_a_program(music, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(survey_page, "PLOTS", {})
     (music / "bach/text.mid").write_bytes(b"not MIDI")
     status, told = tiny.answer(inspect.main, [music, "--out", tmp_path / "seen", "--workers", 1], capsys)
-    assert status == 0 and (told["files"], told["accepted"], told["interrupted"], told["folder"]) == (6, 5, False, str(tmp_path / "seen"))
+    assert status == 0 and (told["files"], told["accepted"], told["interrupted"], told["folder"]) == (
+        6,
+        5,
+        False,
+        str(tmp_path / "seen"),
+    )
     rows = {row["piece"]: row for row in told["pieces"]}
     assert set(rows) == {*SOURCES, "bach/text"} and list(rows["bach/1"]) == COLUMNS
-    assert rows["bach/text"]["notes"] is None and "BadMusicFile" in rows["bach/text"]["reason"] and rows["bach/1"]["notes"] > 10
+    assert (
+        rows["bach/text"]["notes"] is None
+        and "BadMusicFile" in rows["bach/text"]["reason"]
+        and rows["bach/1"]["notes"] > 10
+    )
     assert told["advice"].startswith("Take --steps-per-quarter") and told["performed"] == told["duplicates"] == []

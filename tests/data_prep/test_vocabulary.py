@@ -50,7 +50,9 @@ def test_a_limit_replaces_the_rarest_by_the_nearest_and_counts(tmp_path):
         pairs = list(zip(whole.words(piece), limited.words(piece), strict=True))
         changed = [a != b for a, b in pairs]
         assert limited.manifest.set_index("piece").loc[piece, "replaced"] == sum(changed)
-        assert all(b in limited.vocab.id_of for _, b in pairs) and not any(a in limited.vocab.id_of for a, b in pairs if a != b)
+        assert all(b in limited.vocab.id_of for _, b in pairs) and not any(
+            a in limited.vocab.id_of for a, b in pairs if a != b
+        )
         n += sum(changed)
     assert n > 10 and not whole.manifest["replaced"].any()
     tables = transposition_tables(limited.vocab, limited.encoding, SHIFTS)

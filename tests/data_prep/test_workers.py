@@ -73,11 +73,18 @@ def test_every_piece_comes_back_once(n, n_workers):
     assert outcomes(range(n), workers=n_workers) == {i: (2 * i, "") for i in range(n)}
 
 
-@pytest.mark.parametrize("harm, reason", [
-    ("die", "WorkerDied: SIGKILL"), ("leave", "WorkerDied: status 3"), ("hang", "Timeout"),
-    ("eat", "OutOfMemory"), ("nibble", "OutOfMemory"), ("surprise", "Unforeseen: KeyError: 'what a library did"),
-    ("unspeakable", "Unforeseen: "),
-])
+@pytest.mark.parametrize(
+    "harm, reason",
+    [
+        ("die", "WorkerDied: SIGKILL"),
+        ("leave", "WorkerDied: status 3"),
+        ("hang", "Timeout"),
+        ("eat", "OutOfMemory"),
+        ("nibble", "OutOfMemory"),
+        ("surprise", "Unforeseen: KeyError: 'what a library did"),
+        ("unspeakable", "Unforeseen: "),
+    ],
+)
 def test_harm_costs_its_piece_alone(harm, reason):
     limit = 1 if harm == "hang" else 60  # a busy machine takes seconds to eat 200 MB
     told = outcomes([0, 1, harm, 2, 3, 4, 5, 6], twist, timeout_seconds=limit, memory_mb=200)

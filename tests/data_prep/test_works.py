@@ -25,8 +25,7 @@ def fingerprints(*seeds):
     return [fingerprint(melody(s)) for s in seeds]
 
 
-@given(note_sequences(lowest=40, highest=90, min_notes=1), st.integers(-12, 12), st.integers(1, 4),
-       st.integers(0, 50))
+@given(note_sequences(lowest=40, highest=90, min_notes=1), st.integers(-12, 12), st.integers(1, 4), st.integers(0, 50))
 def test_fingerprint_does_not_change_with_key_tempo_grid_or_place(notes, semitones, stretch, later):
     start, end = (stretch * c + later for c in (notes.start, notes.end))
     moved = mend(start, end, notes.pitch + semitones, steps_per_quarter=24, qpm=50)[0]
@@ -45,7 +44,7 @@ def test_fingerprint_hears_the_top_line_alone():
 def test_fingerprint_is_sorted_runs_of_six_intervals():
     scale = mend(np.arange(8) * 12, np.arange(1, 9) * 12, [60, 62, 64, 65, 67, 69, 71, 72])[0]
     intervals = [2, 2, 1, 2, 2, 2, 1]
-    runs = [sum((x + 128) << 8 * i for i, x in enumerate(intervals[at:at + 6])) for at in (0, 1)]
+    runs = [sum((x + 128) << 8 * i for i, x in enumerate(intervals[at : at + 6])) for at in (0, 1)]
     assert fingerprint(scale).tolist() == sorted(runs)
 
 
@@ -69,7 +68,7 @@ def related(n, seed=0):
     """Fingerprints over few runs: strangers that share some, editions, parts, wholes and repeats."""
     random = np.random.default_rng(seed)
     pieces = [np.unique(random.integers(0, 9000, random.integers(20, 120)) ** 4) for _ in range(n)]
-    for piece in pieces[:n // 4]:
+    for piece in pieces[: n // 4]:
         pieces += [piece[random.random(len(piece)) < random.choice([0.3, 0.6, 0.95])], np.union1d(piece, pieces[-1])]
     return [pieces[i] for i in random.integers(0, len(pieces), 2 * n) if len(pieces[i])]
 
@@ -126,7 +125,7 @@ def test_real_pieces_differ_and_meet_their_transpositions(real_midi):
     pieces = [read_midi(path)[0] for path in real_midi.values()]
     works = group_works([fingerprint(p) for p in [*pieces, *(transpose(p, 2)[0] for p in pieces)]])
     assert len(set(works)) == len(pieces)
-    assert (works[:len(pieces)] == works[len(pieces):]).all()
+    assert (works[: len(pieces)] == works[len(pieces) :]).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 40])

@@ -6,8 +6,14 @@ from clara.sampling.grammars.notewise import NotewiseGrammar
 from clara.sampling.grammars.stepwise import FramewiseGrammar, MelodywiseGrammar
 
 # by the encoding's name; chamber and quartet are notewise with more tones
-GRAMMARS = {"notewise": NotewiseGrammar, "chamber": NotewiseGrammar, "quartet": NotewiseGrammar,
-            "chordwise": ChordwiseGrammar, "melodywise": MelodywiseGrammar, "framewise": FramewiseGrammar}
+GRAMMARS = {
+    "notewise": NotewiseGrammar,
+    "chamber": NotewiseGrammar,
+    "quartet": NotewiseGrammar,
+    "chordwise": ChordwiseGrammar,
+    "melodywise": MelodywiseGrammar,
+    "framewise": FramewiseGrammar,
+}
 
 
 def grammar_of(encoding, vocab, rules=None, line=None):

@@ -84,12 +84,16 @@ class Grammar:
     def __init__(self, encoding, vocab, rules=None):
         rules = rules or Rules()
         self.eos, self.vocab_sz, self.n_tones = vocab.eos, len(vocab), encoding.n_tones
-        self.max_note, self.max_silence = (UNLIMITED if q is None else max(1, round(q * encoding.steps_per_quarter))
-                                           for q in (rules.longest_note, rules.longest_silence))
+        self.max_note, self.max_silence = (
+            UNLIMITED if q is None else max(1, round(q * encoding.steps_per_quarter))
+            for q in (rules.longest_note, rules.longest_silence)
+        )
         self.max_notes = rules.most_notes or self.n_tones
         self.struck = [self.strikes(encoding, word) for word in vocab.words]
         fits = self._fitting_tones(encoding, rules)
-        self.kept = np.array([len(tones) <= self.max_notes and all(fits[t] for t in tones) for tones in self.struck], dtype=np.uint8)
+        self.kept = np.array(
+            [len(tones) <= self.max_notes and all(fits[t] for t in tones) for tones in self.struck], dtype=np.uint8
+        )
         if not any(kept and tones for kept, tones in zip(self.kept, self.struck)):
             raise BadSetting(f"no word of this model begins a note that keeps to {rules.told()}")
 
@@ -97,7 +101,11 @@ class Grammar:
     def _fitting_tones(encoding, rules):
         """Whether each tone is within the rules' scale and ranges."""
         pitch, part = encoding.pitch_and_part(np.arange(encoding.n_tones))
-        fits = np.isin(pitch % 12, list(rules.pitch_classes)) if rules.pitch_classes is not None else np.ones(len(pitch), dtype=bool)
+        fits = (
+            np.isin(pitch % 12, list(rules.pitch_classes))
+            if rules.pitch_classes is not None
+            else np.ones(len(pitch), dtype=bool)
+        )
         for of_part, (low, high) in rules.ranges.items():
             fits &= (part != of_part) | ((pitch >= low) & (pitch <= high))
         return fits
@@ -133,7 +141,7 @@ def table(rows, width=None):
     out = np.zeros((len(rows), 1 + width), dtype=np.int64)
     for row, values in zip(out, rows):
         row[0] = len(values)
-        row[1:1 + len(values)] = values
+        row[1 : 1 + len(values)] = values
     return out
 
 

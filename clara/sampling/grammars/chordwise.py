@@ -22,8 +22,10 @@ class ChordwiseGrammar(Grammar):
         self.max_rests = self.max_silence + (0 if encoding.holds else encoding.longest)
         self.rest_ids = np.array([vocab.id_of[w] for w in RESTS])
         is_chord = [not word.startswith(("xx", REST)) for word in vocab.words]
-        held = [[c - self.n_tones for c in encoding.codes(w) if c >= self.n_tones] if chord else []
-                for w, chord in zip(vocab.words, is_chord)]
+        held = [
+            [c - self.n_tones for c in encoding.codes(w) if c >= self.n_tones] if chord else []
+            for w, chord in zip(vocab.words, is_chord)
+        ]
         self.is_chord = np.array(is_chord, dtype=np.uint8)
         self.strikes_table, self.holds_table = table(self.struck), table(held)
         few = [len(s) + len(h) <= self.max_notes for s, h in zip(self.struck, held)]
@@ -35,21 +37,39 @@ class ChordwiseGrammar(Grammar):
 
     def start(self, bs, steps):
         """As `Grammar.start`."""
-        return {"age": np.zeros((bs, self.n_tones), dtype=np.int64),  # steps that a tone has sounded
-                "recent": np.zeros((bs, RECENT_STEPS), dtype=np.int64),  # notes struck in each of the last steps
-                "rests": np.zeros(bs, dtype=np.int64),  # in a row
-                "left": np.full(bs, steps)}
+        return {
+            "age": np.zeros((bs, self.n_tones), dtype=np.int64),  # steps that a tone has sounded
+            "recent": np.zeros((bs, RECENT_STEPS), dtype=np.int64),  # notes struck in each of the last steps
+            "rests": np.zeros(bs, dtype=np.int64),  # in a row
+            "left": np.full(bs, steps),
+        }
 
     def allowed(self, state):
         """As `Grammar.allowed`."""
         mask = np.zeros((len(state["left"]), self.vocab_sz), dtype=np.uint8)
-        _allow(*(state[k] for k in ("age", "recent", "rests", "left")), self.kept, self.holds_table, self.rest_ids, self.eos,
-               self.max_note, self.max_rests, MOST_RECENT, mask)
+        _allow(
+            *(state[k] for k in ("age", "recent", "rests", "left")),
+            self.kept,
+            self.holds_table,
+            self.rest_ids,
+            self.eos,
+            self.max_note,
+            self.max_rests,
+            MOST_RECENT,
+            mask,
+        )
         return mask
 
     def update(self, state, ids):
         """As `Grammar.update`."""
-        _follow(ids, self.strikes_table, self.holds_table, self.is_chord, self.eos, *(state[k] for k in ("age", "recent", "rests", "left")))
+        _follow(
+            ids,
+            self.strikes_table,
+            self.holds_table,
+            self.is_chord,
+            self.eos,
+            *(state[k] for k in ("age", "recent", "rests", "left")),
+        )
         return state
 
 

@@ -35,8 +35,8 @@ class NotewiseGrammar(Grammar):
         self.longest = encoding.longest_wait
         # By word id: its place in a step's order (control words none), and the steps it takes.
         self.place, self.steps = np.full(len(vocab), -1), np.zeros(len(vocab), dtype=np.int64)
-        self.place[self.ids[:2 * self.n_tones]] = np.arange(2 * self.n_tones)
-        self.steps[self.ids[2 * self.n_tones:]] = np.arange(1, self.longest + 1)
+        self.place[self.ids[: 2 * self.n_tones]] = np.arange(2 * self.n_tones)
+        self.steps[self.ids[2 * self.n_tones :]] = np.arange(1, self.longest + 1)
 
     def strikes(self, encoding, word):
         """As `Grammar.strikes`."""
@@ -44,21 +44,32 @@ class NotewiseGrammar(Grammar):
 
     def start(self, bs, steps):
         """As `Grammar.start`."""
-        return {"sounding": np.zeros((bs, self.n_tones), dtype=np.uint8),
-                "age": np.zeros((bs, self.n_tones), dtype=np.int64),  # steps that a tone has sounded
-                "place": np.full(bs, -1),  # of the last word within its step
-                "waited": np.zeros(bs, dtype=np.uint8),  # the last word was a wait short of the longest
-                "silence": np.zeros(bs, dtype=np.int64),  # steps since anything sounded
-                "left": np.full(bs, steps),
-                "clock": np.zeros(bs, dtype=np.int64),  # steps gone
-                "due": np.zeros(bs, dtype=np.int64),  # how many of the line's words stand written
-                "owned": np.zeros((bs, self.n_tones), dtype=np.uint8)}  # tones that sound as the line's
+        return {
+            "sounding": np.zeros((bs, self.n_tones), dtype=np.uint8),
+            "age": np.zeros((bs, self.n_tones), dtype=np.int64),  # steps that a tone has sounded
+            "place": np.full(bs, -1),  # of the last word within its step
+            "waited": np.zeros(bs, dtype=np.uint8),  # the last word was a wait short of the longest
+            "silence": np.zeros(bs, dtype=np.int64),  # steps since anything sounded
+            "left": np.full(bs, steps),
+            "clock": np.zeros(bs, dtype=np.int64),  # steps gone
+            "due": np.zeros(bs, dtype=np.int64),  # how many of the line's words stand written
+            "owned": np.zeros((bs, self.n_tones), dtype=np.uint8),
+        }  # tones that sound as the line's
 
     def allowed(self, state):
         """As `Grammar.allowed`."""
         mask = np.zeros((len(state["left"]), self.vocab_sz), dtype=np.uint8)
-        _allow(*(state[k] for k in ("sounding", "age", "place", "waited", "silence", "left")), self.ids, self.kept, self.eos,
-               self.max_note, self.max_silence, self.max_notes, self.longest, mask)
+        _allow(
+            *(state[k] for k in ("sounding", "age", "place", "waited", "silence", "left")),
+            self.ids,
+            self.kept,
+            self.eos,
+            self.max_note,
+            self.max_silence,
+            self.max_notes,
+            self.longest,
+            mask,
+        )
         return mask
 
     def bend(self, logits, mask, state):
@@ -71,18 +82,42 @@ class NotewiseGrammar(Grammar):
         state : as in `allowed`
         """
         if self.n_line:
-            _bend(logits, mask, *(state[k] for k in ("sounding", "owned", "age", "place", "left", "clock", "due")), self.line_clock,
-                  self.line_place, self.ids, self.place, self.steps, self.eos, self.max_note)
+            _bend(
+                logits,
+                mask,
+                *(state[k] for k in ("sounding", "owned", "age", "place", "left", "clock", "due")),
+                self.line_clock,
+                self.line_place,
+                self.ids,
+                self.place,
+                self.steps,
+                self.eos,
+                self.max_note,
+            )
 
     def update(self, state, ids):
         """As `Grammar.update`."""
-        _follow(ids, self.place, self.steps, self.longest, *(state[k] for k in ("sounding", "age", "place", "waited", "silence", "left")),
-                state["clock"], state["due"], state["owned"], self.line_clock, self.line_place)
+        _follow(
+            ids,
+            self.place,
+            self.steps,
+            self.longest,
+            *(state[k] for k in ("sounding", "age", "place", "waited", "silence", "left")),
+            state["clock"],
+            state["due"],
+            state["owned"],
+            self.line_clock,
+            self.line_place,
+        )
         return state
 
 
-@compiled(BYTES2, LONGS2, LONGS, BYTES1, LONGS, LONGS, INTEGERS, BYTES1, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, BYTES2)
-def _allow(sounding, age, place, waited, silence, left, ids, kept, eos, max_note, max_silence, max_notes, longest, mask):
+@compiled(
+    BYTES2, LONGS2, LONGS, BYTES1, LONGS, LONGS, INTEGERS, BYTES1, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, BYTES2
+)
+def _allow(
+    sounding, age, place, waited, silence, left, ids, kept, eos, max_note, max_silence, max_notes, longest, mask
+):
     """Set to 1 what may follow each text."""
     n_tones = sounding.shape[1]
     for row in range(len(left)):
@@ -113,8 +148,26 @@ def _allow(sounding, age, place, waited, silence, left, ids, kept, eos, max_note
                 mask[row, ids[2 * n_tones + wait]] = 1
 
 
-@compiled(INTEGERS, INTEGERS, INTEGERS, INTEGER, BYTES2, LONGS2, LONGS, BYTES1, LONGS, LONGS, LONGS, LONGS, BYTES2, LONGS, LONGS)
-def _follow(ids, places, steps, longest, sounding, age, place, waited, silence, left, clock, due, owned, line_clock, line_place):
+@compiled(
+    INTEGERS,
+    INTEGERS,
+    INTEGERS,
+    INTEGER,
+    BYTES2,
+    LONGS2,
+    LONGS,
+    BYTES1,
+    LONGS,
+    LONGS,
+    LONGS,
+    LONGS,
+    BYTES2,
+    LONGS,
+    LONGS,
+)
+def _follow(
+    ids, places, steps, longest, sounding, age, place, waited, silence, left, clock, due, owned, line_clock, line_place
+):
     """The state after one more word per text."""
     n_tones = sounding.shape[1]
     for row in range(len(ids)):
@@ -142,8 +195,42 @@ def _follow(ids, places, steps, longest, sounding, age, place, waited, silence, 
         clock[row] += passed
 
 
-@compiled(FLOATS2, BYTES2, BYTES2, BYTES2, LONGS2, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, INTEGERS, INTEGERS, INTEGERS, INTEGER, INTEGER)
-def _bend(logits, mask, sounding, owned, age, place, left, clock, due, line_clock, line_place, ids, places, steps, eos, max_note):
+@compiled(
+    FLOATS2,
+    BYTES2,
+    BYTES2,
+    BYTES2,
+    LONGS2,
+    LONGS,
+    LONGS,
+    LONGS,
+    LONGS,
+    LONGS,
+    LONGS,
+    INTEGERS,
+    INTEGERS,
+    INTEGERS,
+    INTEGER,
+    INTEGER,
+)
+def _bend(
+    logits,
+    mask,
+    sounding,
+    owned,
+    age,
+    place,
+    left,
+    clock,
+    due,
+    line_clock,
+    line_place,
+    ids,
+    places,
+    steps,
+    eos,
+    max_note,
+):
     """As `NotewiseGrammar.bend`."""
     n_tones = sounding.shape[1]
     for row in range(len(clock)):

@@ -21,7 +21,9 @@ class MelodywiseGrammar(Grammar):
             if not word.startswith("xx"):
                 tone, _, self.steps[i] = encoding.parse(word)
                 self.is_rest[i] = tone < 0
-        self.may = (self.steps > 0) & (self.steps <= np.where(self.is_rest, self.max_silence, self.max_note)) & (self.kept > 0)
+        self.may = (
+            (self.steps > 0) & (self.steps <= np.where(self.is_rest, self.max_silence, self.max_note)) & (self.kept > 0)
+        )
 
     def strikes(self, encoding, word):
         """As `Grammar.strikes`."""
@@ -64,17 +66,27 @@ class FramewiseGrammar(Grammar):
 
     def start(self, bs, steps):
         """As `Grammar.start`."""
-        return {"age": np.zeros((bs, self.n_tones), dtype=np.int64),  # frames that a tone has sounded in a row
-                "named": np.zeros((bs, self.n_tones), dtype=np.uint8),  # in this frame
-                "place": np.full(bs, -1),  # of the last tone in this frame
-                "silence": np.zeros(bs, dtype=np.int64),  # frames
-                "left": np.full(bs, steps)}
+        return {
+            "age": np.zeros((bs, self.n_tones), dtype=np.int64),  # frames that a tone has sounded in a row
+            "named": np.zeros((bs, self.n_tones), dtype=np.uint8),  # in this frame
+            "place": np.full(bs, -1),  # of the last tone in this frame
+            "silence": np.zeros(bs, dtype=np.int64),  # frames
+            "left": np.full(bs, steps),
+        }
 
     def allowed(self, state):
         """As `Grammar.allowed`."""
         mask = np.zeros((len(state["left"]), self.vocab_sz), dtype=np.uint8)
-        _allow(*(state[k] for k in ("age", "named", "place", "silence", "left")), self.ids, self.kept, self.eos, self.max_note,
-               self.max_silence, self.max_notes, mask)
+        _allow(
+            *(state[k] for k in ("age", "named", "place", "silence", "left")),
+            self.ids,
+            self.kept,
+            self.eos,
+            self.max_note,
+            self.max_silence,
+            self.max_notes,
+            mask,
+        )
         return mask
 
     def update(self, state, ids):

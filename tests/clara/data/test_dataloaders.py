@@ -85,7 +85,7 @@ def test_twelve_epochs_go_through_all_fitting_keys_each_before_any_again(first):
     for told, n_keys in zip(shifts, N_KEYS):
         assert len({s % 12 for s in told}) == n_keys
         for lap in range(0, 12, n_keys):
-            assert len(set(told[lap:lap + n_keys])) == n_keys
+            assert len(set(told[lap : lap + n_keys])) == n_keys
 
 
 @pytest.mark.parametrize("notes, n_keys", list(zip(NOTES, N_KEYS)))
@@ -142,7 +142,7 @@ def test_streams_follow_each_other_and_little_is_left_over(bs, seq_len):
     columns = (len(whole) - 1) // made.bs
     assert columns - streams.shape[1] < MIN_WINDOW
     for i, stream in enumerate(streams.numpy()):
-        assert (stream == whole[i * columns:][:len(stream)]).all()
+        assert (stream == whole[i * columns :][: len(stream)]).all()
 
 
 def test_without_tables_order_and_keys_stay():
@@ -223,4 +223,5 @@ def test_processes_share_what_streams_there_are():
     assert all(torch.equal(torch.cat(parts), x) for x, *parts in zip(whole, *shares))
     few = (sum(map(len, PIECES[:1])) - 1) // MIN_WINDOW  # streams are no more than the words allow
     assert [loader.rows for loader in (PieceLoader(PIECES[:1], 1000, 5, world=World(r, few)) for r in range(few))] == [
-        slice(r, r + 1) for r in range(few)]
+        slice(r, r + 1) for r in range(few)
+    ]

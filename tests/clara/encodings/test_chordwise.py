@@ -42,7 +42,7 @@ def test_rests_count_what_was_struck_in_the_last_ten_steps(holds, notes):
     struck = [0 if w[0] == "r" else sum(m[0] == "p" for m in w.split("+")) for w in words]
     for at, word in enumerate(words):
         if word[0] == "r":
-            assert word == f"rest{min(MOST_RECENT, sum(struck[max(0, at - RECENT_STEPS):at]))}"
+            assert word == f"rest{min(MOST_RECENT, sum(struck[max(0, at - RECENT_STEPS) : at]))}"
 
 
 @given(note_sequences(4, max_notes=60))
@@ -62,20 +62,36 @@ def test_a_hold_without_a_strike_is_left_out_and_counted():
     assert rows(notes) == [(0, 2, 60)] and losses == {"stray_hold": 3}
 
 
-@pytest.mark.parametrize("holds, word", [
-    (True, "p42+p40"), (True, "p40+p40"), (True, "p40+~p40"), (True, "p40+rest1"), (True, "rest41"), (True, "p0"),
-    (True, "p89"), (True, "v40"), (True, "p40+"), (True, ""), (False, "~p40")])
+@pytest.mark.parametrize(
+    "holds, word",
+    [
+        (True, "p42+p40"),
+        (True, "p40+p40"),
+        (True, "p40+~p40"),
+        (True, "p40+rest1"),
+        (True, "rest41"),
+        (True, "p0"),
+        (True, "p89"),
+        (True, "v40"),
+        (True, "p40+"),
+        (True, ""),
+        (False, "~p40"),
+    ],
+)
 def test_words_that_no_step_is(holds, word):
     with pytest.raises(UnknownWord, match="word 2 of the text"):
         Chordwise(holds=holds).decode(["p40", word])
 
 
-@pytest.mark.parametrize("word, known, nearest", [
-    ("p28+p40+p44", ["p28", "p40+p44", "p28+p40+p45"], "p40+p44"),  # leave one out rather than move one
-    ("p28+p40+p44", ["p40+p44", "p28+p40"], "p28+p40"),  # pitch classes: G is missing, C stands twice
-    ("p40", ["p41", "p52"], "p52"),  # the octave
-    ("rest3", ["p40"], "rest3"),
-])
+@pytest.mark.parametrize(
+    "word, known, nearest",
+    [
+        ("p28+p40+p44", ["p28", "p40+p44", "p28+p40+p45"], "p40+p44"),  # leave one out rather than move one
+        ("p28+p40+p44", ["p40+p44", "p28+p40"], "p28+p40"),  # pitch classes: G is missing, C stands twice
+        ("p40", ["p41", "p52"], "p52"),  # the octave
+        ("rest3", ["p40"], "rest3"),
+    ],
+)
 def test_the_nearest_chord(word, known, nearest):
     if nearest == "p28+p40":  # C4 E4 with C3: without C3 both pitch classes stay
         nearest = "p40+p44"

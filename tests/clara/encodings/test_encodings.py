@@ -184,13 +184,16 @@ def test_notewise_with_a_solo_part_loses_nothing(notes):
     assert make(encoding.settings).decode(words) == encoding.decode(words)
 
 
-@pytest.mark.parametrize("name, text", [
-    ("one note", "p40 wait1 endp40"),
-    ("chord", "p28 p32 p35 wait12 endp28 endp32 endp35 p27 p30 p35 wait12 endp27 endp30 endp35"),
-    ("repeated", "p40 wait3 endp40 p40 wait3 endp40 p40 wait6 endp40 p40 wait1 endp40 p40 wait1 endp40"),
-    ("range edges", "p1 p88 wait4 endp1 endp88 p2 p87 wait4 endp2 endp87 p1 p88 wait2 endp1 endp88"),
-    ("rests", "wait7 p40 wait5 endp40 wait12 p42 wait1 endp42 " + "wait24 " * 8 + "wait8 p44 wait3 endp44"),
-])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("one note", "p40 wait1 endp40"),
+        ("chord", "p28 p32 p35 wait12 endp28 endp32 endp35 p27 p30 p35 wait12 endp27 endp30 endp35"),
+        ("repeated", "p40 wait3 endp40 p40 wait3 endp40 p40 wait6 endp40 p40 wait1 endp40 p40 wait1 endp40"),
+        ("range edges", "p1 p88 wait4 endp1 endp88 p2 p87 wait4 endp2 endp87 p1 p88 wait2 endp1 endp88"),
+        ("rests", "wait7 p40 wait5 endp40 wait12 p42 wait1 endp42 " + "wait24 " * 8 + "wait8 p44 wait3 endp44"),
+    ],
+)
 def test_notewise_by_hand(name, text):
     assert Notewise().encode(handwritten(name)) == (text.split(), Counter())
 
@@ -201,15 +204,18 @@ def test_notewise_writes_ends_then_starts_solo_then_piano():
     assert " ".join(Notewise(prefixes=("p", "v")).encode(notes)[0]) == text
 
 
-@pytest.mark.parametrize("text, expected, losses", [
-    ("endp40 p42 wait3 endp42", [(0, 3, 62)], {"stray_end": 1}),
-    ("p40 wait3 p40 wait2 endp40", [(0, 3, 60), (3, 2, 60)], {"restruck": 1}),
-    ("p40 wait3 endp40 p42 wait20", [(0, 3, 60), (3, 20, 62)], {"unended": 1}),
-    ("p40 endp40 p42 wait1 endp42", [(0, 1, 62)], {"empty": 1}),
-    ("p40 p40 wait2 endp40", [(0, 2, 60)], {"restruck": 1, "empty": 1}),
-    ("p40", [(0, 1, 60)], {"unended": 1}),
-    ("wait5 endp40 endp40", [], {"stray_end": 2}),
-])
+@pytest.mark.parametrize(
+    "text, expected, losses",
+    [
+        ("endp40 p42 wait3 endp42", [(0, 3, 62)], {"stray_end": 1}),
+        ("p40 wait3 p40 wait2 endp40", [(0, 3, 60), (3, 2, 60)], {"restruck": 1}),
+        ("p40 wait3 endp40 p42 wait20", [(0, 3, 60), (3, 20, 62)], {"unended": 1}),
+        ("p40 endp40 p42 wait1 endp42", [(0, 1, 62)], {"empty": 1}),
+        ("p40 p40 wait2 endp40", [(0, 2, 60)], {"restruck": 1, "empty": 1}),
+        ("p40", [(0, 1, 60)], {"unended": 1}),
+        ("wait5 endp40 endp40", [], {"stray_end": 2}),
+    ],
+)
 def test_notewise_mends_and_counts(text, expected, losses):
     notes, lost = Notewise().decode(text)
     assert rows(notes) == expected and lost == losses

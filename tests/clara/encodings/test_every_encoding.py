@@ -23,7 +23,9 @@ def played(encoding, seed):
     prefixes = ENSEMBLES[encoding.ensemble]
     part = np.arange(len(notes)) % len(prefixes)
     pitch = notes.pitch + np.where((part > 0) & (len(prefixes) == 2), 12, 0)
-    return replace(mend(notes.start, notes.end, pitch, part)[0], instruments=prefixes if len(prefixes) > 1 else ("p", "v"))
+    return replace(
+        mend(notes.start, notes.end, pitch, part)[0], instruments=prefixes if len(prefixes) > 1 else ("p", "v")
+    )
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -32,9 +34,16 @@ def test_from_files_to_new_music(name, tmp_path):
     (tmp_path / "music/nobody").mkdir(parents=True)
     for seed in range(6):
         write_midi(played(encoding, seed), tmp_path / f"music/nobody/{seed}.mid")
-    assert encode.main([str(tmp_path / "music"), "--encoding", name, "--out", str(tmp_path / "corpus"), "--workers", "1"]) == 0
-    assert train.main([*tiny.flags(tmp_path / "corpus", tmp_path / "run"), "--encoding", name, "--from-scratch",
-                       "--epochs", "1"]) == 0
+    assert (
+        encode.main([str(tmp_path / "music"), "--encoding", name, "--out", str(tmp_path / "corpus"), "--workers", "1"])
+        == 0
+    )
+    assert (
+        train.main(
+            [*tiny.flags(tmp_path / "corpus", tmp_path / "run"), "--encoding", name, "--from-scratch", "--epochs", "1"]
+        )
+        == 0
+    )
     generator = Generator.load(tmp_path / "run")
     assert generator.encoding.settings == encoding.settings
     write_midi(played(encoding, 99), tmp_path / "prompt.mid")  # chords that were never seen
@@ -43,7 +52,7 @@ def test_from_files_to_new_music(name, tmp_path):
     assert set(words) <= set(generator.vocab.words)
     assert (losses["replaced"] > 0) == encoding.open_vocabulary
     for n, sample in enumerate(generator.generate(3, 8, prompt, seed=1)):
-        assert sample.words[:sample.prompt_words] == words and len(sample.notes) > 0
+        assert sample.words[: sample.prompt_words] == words and len(sample.notes) > 0
         assert encoding.decode(sample.words) == (sample.notes, Counter())
         write_midi(sample.notes, tmp_path / f"{n}.mid")
         players = set(sample.notes.part.tolist())
@@ -52,9 +61,14 @@ def test_from_files_to_new_music(name, tmp_path):
             assert again.n_steps == sample.notes.n_steps
 
 
-@pytest.mark.parametrize("flags, told", [
-    (["--holds"], "--holds does not go with --encoding notewise"),
-    (["--max-vocab", "1000"], "--max-vocab does not go"), (["--solo-track", "2"], "--solo-track does not go")])
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (["--holds"], "--holds does not go with --encoding notewise"),
+        (["--max-vocab", "1000"], "--max-vocab does not go"),
+        (["--solo-track", "2"], "--solo-track does not go"),
+    ],
+)
 def test_flags_of_other_encodings_are_refused(flags, told, music, capsys):
     assert tiny.leave(encode.main, [music, "--out", music.parent / "out", *flags]) == 2
     assert told in capsys.readouterr().err
@@ -79,13 +93,24 @@ def test_performed_music_is_kept_out_on_request(music, encode_into):
     assert not encode_into(music)[1]["reason"].any()  # and without it comes back
 
 
-@pytest.mark.parametrize("settings", [*({"encoding": name} for name in ENCODINGS), {"encoding": "chordwise", "holds": True}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [*({"encoding": name} for name in ENCODINGS), {"encoding": "chordwise", "holds": True}], ids=str
+)
 def test_a_text_is_the_words_between_spaces(settings):
     encoding = make(settings)
     for seed in range(3):
-        notes = mend_like(played(encoding, seed), *(f(played(encoding, seed)) for f in (
-            lambda n: n.start * encoding.steps_per_quarter // 12, lambda n: n.end * encoding.steps_per_quarter // 12 + 1,
-            lambda n: n.pitch, lambda n: n.part)))[0]
+        notes = mend_like(
+            played(encoding, seed),
+            *(
+                f(played(encoding, seed))
+                for f in (
+                    lambda n: n.start * encoding.steps_per_quarter // 12,
+                    lambda n: n.end * encoding.steps_per_quarter // 12 + 1,
+                    lambda n: n.pitch,
+                    lambda n: n.part,
+                )
+            ),
+        )[0]
         notes = replace(notes, steps_per_quarter=encoding.steps_per_quarter)
         words, losses = encoding.encode(notes)
         assert encoding.text(notes) == (" ".join(words), len(words), losses)

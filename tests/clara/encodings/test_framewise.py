@@ -13,7 +13,7 @@ def roll(notes, n_keys=88):
     """A piano roll, bool (n_steps, keys)."""
     frames = np.zeros((notes.n_steps, n_keys), dtype=bool)
     for start, duration, pitch in rows(notes):
-        frames[start:start + duration, pitch - 21] = True
+        frames[start : start + duration, pitch - 21] = True
     return frames
 
 
@@ -35,11 +35,14 @@ def test_a_key_struck_again_is_one_note_and_counted():
     assert rows(Framewise().decode(words)[0]) == [(0, 4, 60), (5, 1, 60)]
 
 
-@pytest.mark.parametrize("text, expected, losses", [
-    ("p40 p40 frame", [(0, 1, 60)], {"repeated": 1}),
-    ("p44 p40 frame", [(0, 1, 60), (0, 1, 64)], {}),
-    ("p40 frame p42", [(0, 1, 60), (1, 1, 62)], {"unended": 1}),
-])
+@pytest.mark.parametrize(
+    "text, expected, losses",
+    [
+        ("p40 p40 frame", [(0, 1, 60)], {"repeated": 1}),
+        ("p44 p40 frame", [(0, 1, 60), (0, 1, 64)], {}),
+        ("p40 frame p42", [(0, 1, 60), (1, 1, 62)], {"unended": 1}),
+    ],
+)
 def test_what_is_mended(text, expected, losses):
     notes, lost = Framewise().decode(text)
     assert rows(notes) == expected and lost == losses

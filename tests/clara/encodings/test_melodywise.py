@@ -76,7 +76,9 @@ def test_music_cropped_inside_a_bar_keeps_its_beats():
     assert beat_strengths(np.array([0, 4, 8, 12]), metre, 4).tolist() == [1, 2, 1, 4]
 
 
-@pytest.mark.parametrize("word", ["p40_s4", "p40_s5_d1", "p40_s4_d0", "p0_s4_d1", "p89_s4_d1", "r_d4", "x_s1_d1", "p40 s1"])
+@pytest.mark.parametrize(
+    "word", ["p40_s4", "p40_s5_d1", "p40_s4_d0", "p0_s4_d1", "p89_s4_d1", "r_d4", "x_s1_d1", "p40 s1"]
+)
 def test_words_that_are_none(word):
     with pytest.raises(UnknownWord, match="word 1 of the text"):
         Melodywise().decode([word])
@@ -89,8 +91,10 @@ def test_it_is_one_line():
         Melodywise().encode(replace(line((0, 4, 60)), part=np.array([1])))
 
 
-@pytest.mark.parametrize("word, nearest", [
-    ("p40_s4_d5", "p40_s4_d4"), ("p41_s4_d1", "p42_s4_d1"), ("r_s1_d7", "r_s1_d4"), ("p42_s0_d1", "p42_s4_d1")])
+@pytest.mark.parametrize(
+    "word, nearest",
+    [("p40_s4_d5", "p40_s4_d4"), ("p41_s4_d1", "p42_s4_d1"), ("r_s1_d7", "r_s1_d4"), ("p42_s0_d1", "p42_s4_d1")],
+)
 def test_the_nearest_word(word, nearest):
     known = ["p40_s4_d4", "p42_s4_d1", "r_s1_d4", "r_s1_d1"]
     assert Melodywise().nearest([word], known) == [nearest]

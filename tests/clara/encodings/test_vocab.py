@@ -37,10 +37,13 @@ def test_unknown_words_are_named_with_their_place():
         VOCAB.ids(["xxbos", "wait1", "p99", "p98"])
 
 
-@pytest.mark.parametrize("words, told", [
-    ([*CONTROL_WORDS, "p1", "p1"], "twice"),
-    (["xxbos", "p1"], "lacks xxpad, xxeos"),
-])
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ([*CONTROL_WORDS, "p1", "p1"], "twice"),
+        (["xxbos", "p1"], "lacks xxpad, xxeos"),
+    ],
+)
 def test_what_is_no_vocabulary(words, told):
     with pytest.raises(CheckpointMismatch, match=told):
         Vocab(words)
@@ -73,7 +76,7 @@ def test_tables_have_no_word_outside_the_range_nor_in_another_part(prefixes, sem
         if start == "wait" or word in CONTROL_WORDS:
             assert vocab.words[moved] == word
             continue
-        key = int(word[len(start):]) + semitones
+        key = int(word[len(start) :]) + semitones
         midi_number = key + 20
         assert (moved >= 0) == (45 <= midi_number <= 82)
         assert moved < 0 or vocab.words[moved] == f"{start}{key}"

@@ -20,7 +20,13 @@ def gradients(layer, x, state, merged):
         y, (h, c) = layer(leaves[0], (leaves[1], leaves[2]))
     weights = torch.linspace(-1, 1, y.numel()).view_as(y)
     ((y.float() * weights).sum() + h.sum() + (c**2).sum()).backward()
-    return [y.float().detach(), h.detach(), c.detach(), *(t.grad for t in leaves), *(p.grad.clone() for p in layer.parameters())]
+    return [
+        y.float().detach(),
+        h.detach(),
+        c.detach(),
+        *(t.grad for t in leaves),
+        *(p.grad.clone() for p in layer.parameters()),
+    ]
 
 
 @pytest.fixture

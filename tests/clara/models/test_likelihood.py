@@ -20,8 +20,12 @@ def reader():
 def pieces():
     """Random texts of several lengths, the shortest nothing but its control words."""
     generator = torch.Generator().manual_seed(3)
-    return [torch.cat([torch.tensor([BOS]), torch.randint(3, 203, (n - 2,), generator=generator), torch.tensor([EOS])])
-            .to(torch.int16).numpy() for n in LENGTHS]
+    return [
+        torch.cat([torch.tensor([BOS]), torch.randint(3, 203, (n - 2,), generator=generator), torch.tensor([EOS])])
+        .to(torch.int16)
+        .numpy()
+        for n in LENGTHS
+    ]
 
 
 @torch.no_grad()
@@ -53,7 +57,9 @@ def test_a_large_vocabulary_is_read_in_small_windows(reader, monkeypatch):
     expected = nats_per_piece(reader, pieces(), PAD)
     read, lengths = type(reader).forward, []
     monkeypatch.setattr(evaluate, "MOST_LOGITS", 3 * reader.vocab_sz * len(pieces()))
-    monkeypatch.setattr(type(reader), "forward", lambda self, ids, state: lengths.append(ids.shape[1]) or read(self, ids, state))
+    monkeypatch.setattr(
+        type(reader), "forward", lambda self, ids, state: lengths.append(ids.shape[1]) or read(self, ids, state)
+    )
     torch.testing.assert_close(nats_per_piece(reader, pieces(), PAD), expected, rtol=1e-6, atol=1e-5)
     assert max(lengths) == 3
 

@@ -17,15 +17,19 @@ def steps(n, metre, steps_per_quarter=4):
     return mend(np.arange(n), np.arange(n) + 1, np.full(n, 60), metre=metre, steps_per_quarter=steps_per_quarter)[0]
 
 
-@pytest.mark.parametrize("metre, told", [
-    (((0, 4, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
-    (((0, 3, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
-    (((0, 2, 2),), [D, *[O] * 7, B, *[O] * 7, D, O]),
-    (((0, 6, 8),), [D, *[O] * 5, B, *[O] * 5, D, O]),
-    (((0, 3, 8),), [D, O, B, O, B, O, D]),
-    (((-4, 3, 4),), [B, O, O, O, B, O, O, O, D, O]),
-    (((0, 2, 4), (8, 3, 4)), [D, O, O, O, B, O, O, O, D, O, O, O, B, O, O, O, B, O, O, O, D]),
-], ids=["4/4", "3/4", "2/2", "6/8", "3/8", "inside a bar", "changing"])
+@pytest.mark.parametrize(
+    "metre, told",
+    [
+        (((0, 4, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
+        (((0, 3, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
+        (((0, 2, 2),), [D, *[O] * 7, B, *[O] * 7, D, O]),
+        (((0, 6, 8),), [D, *[O] * 5, B, *[O] * 5, D, O]),
+        (((0, 3, 8),), [D, O, B, O, B, O, D]),
+        (((-4, 3, 4),), [B, O, O, O, B, O, O, O, D, O]),
+        (((0, 2, 4), (8, 3, 4)), [D, O, O, O, B, O, O, O, D, O, O, O, B, O, O, O, B, O, O, O, D]),
+    ],
+    ids=["4/4", "3/4", "2/2", "6/8", "3/8", "inside a bar", "changing"],
+)
 def test_by_the_place_in_the_bar(metre, told):
     assert velocities(steps(len(told), metre)).tolist() == told
 
@@ -49,4 +53,7 @@ def test_flat_is_flat_and_accents_are_among_three(notes):
 def test_an_excerpt_keeps_its_accents(notes, first):
     kept = crop(notes, first, notes.n_steps)
     inside = notes.start >= first
-    assert velocities(kept)[kept.start + first >= first][-inside.sum():].tolist() == velocities(notes)[inside].tolist() or not inside.any()
+    assert (
+        velocities(kept)[kept.start + first >= first][-inside.sum() :].tolist() == velocities(notes)[inside].tolist()
+        or not inside.any()
+    )

@@ -41,7 +41,7 @@ def danger_folder(tmp_path):
     (folder / "dangers").mkdir(parents=True)
     for name, danger in DANGERS.items():
         (folder / f"dangers/{name.replace('/', ' over ')}.mid").write_bytes(danger.data)
-    for name in (b"Fl\xf6te", "ピアノ".encode("shift-jis"), b"a,\"b\"\nc", b"x" * 250):
+    for name in (b"Fl\xf6te", "ピアノ".encode("shift-jis"), b'a,"b"\nc', b"x" * 250):
         with open(os.fsencode(folder / "dangers/") + b"/" + name + b".mid", "wb") as file:
             file.write(midi_bytes(track(NOTE)))
     (folder / os.fsdecode(b"caf\xe9")).mkdir()
@@ -53,8 +53,10 @@ def danger_folder(tmp_path):
 
 def test_a_run_over_all_of_them_ends_well(danger_folder, tmp_path):
     out = tmp_path / "out"
-    assert encode.main([str(danger_folder), "--out", str(out), "--workers", "2", "--timeout", "120",
-                        "--memory", "300"]) == 0
+    assert (
+        encode.main([str(danger_folder), "--out", str(out), "--workers", "2", "--timeout", "120", "--memory", "300"])
+        == 0
+    )
     manifest = pd.read_csv(out / "manifest.csv", keep_default_na=False).set_index("piece")
     assert len(manifest) == len(DANGERS) + 6
     for name, danger in DANGERS.items():
@@ -98,10 +100,12 @@ DANGERS_HEAD = midi_bytes(b"MTrk")
 
 
 @MANY_EXAMPLES
-@given(st.sampled_from([d.data for d in DANGERS.values() if len(d.data) < 500]), st.integers(0, 499), st.integers(0, 255))
+@given(
+    st.sampled_from([d.data for d in DANGERS.values() if len(d.data) < 500]), st.integers(0, 499), st.integers(0, 255)
+)
 def test_any_byte_changed(data, at, byte):
     at %= max(1, len(data))
-    refused_or_read(data[:at] + bytes([byte]) + data[at + 1:])
+    refused_or_read(data[:at] + bytes([byte]) + data[at + 1 :])
 
 
 @MANY_EXAMPLES

@@ -12,14 +12,34 @@ from clara.music.midi import read_midi
 from clara.music.notes import mend
 
 
-@pytest.mark.parametrize("name, number, expected", [
-    ("Voice", 68, "solo"), ("SingstimmeVoice", 0, "solo"), ("ChantVoice", 68, "solo"), ("chant:", 22, "solo"),
-    ("", 40, "solo"), ("Staff_violin:", 0, "solo"), ("Violoncello", 0, "solo"), ("Flöte", 0, "solo"), ("", 68, "solo"),
-    ("Piano", 0, "piano"), ("KlavierPiano", 0, "piano"), ("upper:", 0, "piano"), ("RH:", 0, "piano"),
-    ("pianoDown:", 1, "piano"), ("up:VoiceI", 0, "piano"), ("Harpsichord", 6, "piano"), ("", 46, "piano"),
-    ("organ", 0, "piano"), ("", 19, "piano"),
-    ("", 0, "unknown"), (":mel", 0, "unknown"), ("Guitarre", 24, "unknown"), ("", 118, "unknown"),
-])
+@pytest.mark.parametrize(
+    "name, number, expected",
+    [
+        ("Voice", 68, "solo"),
+        ("SingstimmeVoice", 0, "solo"),
+        ("ChantVoice", 68, "solo"),
+        ("chant:", 22, "solo"),
+        ("", 40, "solo"),
+        ("Staff_violin:", 0, "solo"),
+        ("Violoncello", 0, "solo"),
+        ("Flöte", 0, "solo"),
+        ("", 68, "solo"),
+        ("Piano", 0, "piano"),
+        ("KlavierPiano", 0, "piano"),
+        ("upper:", 0, "piano"),
+        ("RH:", 0, "piano"),
+        ("pianoDown:", 1, "piano"),
+        ("up:VoiceI", 0, "piano"),
+        ("Harpsichord", 6, "piano"),
+        ("", 46, "piano"),
+        ("organ", 0, "piano"),
+        ("", 19, "piano"),
+        ("", 0, "unknown"),
+        (":mel", 0, "unknown"),
+        ("Guitarre", 24, "unknown"),
+        ("", 118, "unknown"),
+    ],
+)
 def test_role(name, number, expected):
     assert role(name, number) == expected
 
@@ -29,25 +49,31 @@ def tracks(*told, lines=()):
     return [(name, number, lambda i=i: i in lines) for i, (name, number) in enumerate(told)]
 
 
-@pytest.mark.parametrize("told, lines, parts", [
-    ([("Voice", 68), ("Piano", 0), ("Piano", 0)], [], [1, 0, 0]),
-    ([("up", 0), ("down", 0), ("flute", 0)], [], [0, 0, 1]),
-    ([("", 68), ("", 0), ("", 0)], [], [1, 0, 0]),
-    ([(":mel", 0), ("upper:", 0), ("lower:", 0)], [0], [1, 0, 0]),  # not the piano's, and a line
-    ([("", 0), ("", 0), ("", 0)], [0], [1, 0, 0]),  # a line above two staves
-])
+@pytest.mark.parametrize(
+    "told, lines, parts",
+    [
+        ([("Voice", 68), ("Piano", 0), ("Piano", 0)], [], [1, 0, 0]),
+        ([("up", 0), ("down", 0), ("flute", 0)], [], [0, 0, 1]),
+        ([("", 68), ("", 0), ("", 0)], [], [1, 0, 0]),
+        ([(":mel", 0), ("upper:", 0), ("lower:", 0)], [0], [1, 0, 0]),  # not the piano's, and a line
+        ([("", 0), ("", 0), ("", 0)], [0], [1, 0, 0]),  # a line above two staves
+    ],
+)
 def test_the_solo_is_found(told, lines, parts):
     assert assign(tracks(*told, lines=lines), "chamber") == parts
 
 
-@pytest.mark.parametrize("told, lines, reason", [
-    ([("Piano", 0), ("Piano", 0)], [], "no solo part"),
-    ([("", 0), ("", 0), ("", 0)], [], "no solo part"),  # no line on top
-    ([("", 0), ("", 0)], [0], "no solo part"),  # two hands, as likely
-    ([("Soprano", 52), ("Alto", 52), ("Piano", 0)], [], "2 solo parts"),
-    ([("Voice", 68)], [], "no piano part"),
-    ([("Voice", 68), ("Guitarre", 24)], [], "neither piano nor solo: Guitarre, program 24"),
-])
+@pytest.mark.parametrize(
+    "told, lines, reason",
+    [
+        ([("Piano", 0), ("Piano", 0)], [], "no solo part"),
+        ([("", 0), ("", 0), ("", 0)], [], "no solo part"),  # no line on top
+        ([("", 0), ("", 0)], [0], "no solo part"),  # two hands, as likely
+        ([("Soprano", 52), ("Alto", 52), ("Piano", 0)], [], "2 solo parts"),
+        ([("Voice", 68)], [], "no piano part"),
+        ([("Voice", 68), ("Guitarre", 24)], [], "neither piano nor solo: Guitarre, program 24"),
+    ],
+)
 def test_what_is_no_chamber_music_is_refused(told, lines, reason):
     with pytest.raises(WrongEnsemble, match=reason):
         assign(tracks(*told, lines=lines), "chamber")
@@ -72,7 +98,9 @@ def test_a_quartet_has_a_part_for_each():
     assert assign(tracks(*QUARTET, ("", 42)), "quartet") == [0, 1, 2, 3, 3]  # the cello's other staff
 
 
-@pytest.mark.parametrize("told, reason", [(QUARTET[:3], "no cello part"), ([*QUARTET, ("Piano", 0)], "no part for Piano, program 0")])
+@pytest.mark.parametrize(
+    "told, reason", [(QUARTET[:3], "no cello part"), ([*QUARTET, ("Piano", 0)], "no part for Piano, program 0")]
+)
 def test_no_quartet(told, reason):
     with pytest.raises(WrongEnsemble, match=reason):
         assign(tracks(*told), "quartet")
@@ -84,14 +112,17 @@ def solo(*pitches):
     return mend([0, *range(n)], [n, *range(1, n + 1)], [40, *pitches], [0] + [1] * n)[0]
 
 
-@pytest.mark.parametrize("pitches, expected, losses", [
-    ([55, 103], [55, 103], {}),
-    ([54, 60], [66, 72], {"moved": 2}),
-    ([38, 50], [62, 74], {"moved": 2}),  # a bass goes up two octaves, as little as will do
-    ([104, 90], [92, 78], {"moved": 2}),
-    ([50, 100], [62, 100], {"moved": 2, "folded": 1}),  # too wide: what then lies outside goes back by itself
-    ([38, 100], [62, 100], {"moved": 2, "folded": 1}),
-])
+@pytest.mark.parametrize(
+    "pitches, expected, losses",
+    [
+        ([55, 103], [55, 103], {}),
+        ([54, 60], [66, 72], {"moved": 2}),
+        ([38, 50], [62, 74], {"moved": 2}),  # a bass goes up two octaves, as little as will do
+        ([104, 90], [92, 78], {"moved": 2}),
+        ([50, 100], [62, 100], {"moved": 2, "folded": 1}),  # too wide: what then lies outside goes back by itself
+        ([38, 100], [62, 100], {"moved": 2, "folded": 1}),
+    ],
+)
 def test_solo_parts_come_into_the_violins_range(pitches, expected, losses):
     notes, lost = into_range(solo(*pitches))
     assert [p for p, part in zip(notes.pitch, notes.part) if part] == expected
@@ -99,7 +130,10 @@ def test_solo_parts_come_into_the_violins_range(pitches, expected, losses):
 
 
 def test_parts_of_a_file_and_its_reason():
-    piano, bass = track(program(0, 0), on(0, 60), off(480, 60)), track(program(0, 43, 1), on(0, 36, channel=1), off(480, 36, 1))
+    piano, bass = (
+        track(program(0, 0), on(0, 60), off(480, 60)),
+        track(program(0, 43, 1), on(0, 36, channel=1), off(480, 36, 1)),
+    )
     notes, losses = read_midi(midi_bytes(piano, bass), ensemble="chamber")
     assert (rows(notes), notes.part.tolist(), losses) == ([(0, 12, 60), (0, 12, 60)], [0, 1], Counter(moved=1))
     with pytest.raises(WrongEnsemble, match="^MIDI bytes: no solo part"):

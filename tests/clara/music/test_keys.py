@@ -38,7 +38,10 @@ def test_a_piece_in_any_key_comes_to_the_same_by_the_shortest_way(target):
         for degrees, relative in ((MAJOR_SCALE, 0), (MINOR_SCALE, 9)):
             notes = scale(degrees, tonic)
             moved, losses = to_key(notes, target)
-            assert not +losses and estimate_key(moved) == ((TONICS.index(target) + relative) % 12, degrees is MAJOR_SCALE)
+            assert not +losses and estimate_key(moved) == (
+                (TONICS.index(target) + relative) % 12,
+                degrees is MAJOR_SCALE,
+            )
             assert -6 <= moved.pitch[0] - notes.pitch[0] <= 5
             assert transpose(notes, moved.pitch[0] - notes.pitch[0])[0] == moved
 

@@ -75,8 +75,9 @@ def test_music21_reads_the_same_notes(tmp_path, name):
     notes = handwritten(name)
     write_midi(notes, tmp_path / "a.mid")
     score = converter.parse(tmp_path / "a.mid", quantizePost=False).stripTies()
-    found = sorted((float(n.offset) * 12, float(n.quarterLength) * 12, p.midi)
-                   for n in score.flatten().notes for p in n.pitches)
+    found = sorted(
+        (float(n.offset) * 12, float(n.quarterLength) * 12, p.midi) for n in score.flatten().notes for p in n.pitches
+    )
     assert found == sorted(rows(notes))
 
 
@@ -96,37 +97,71 @@ def test_pretty_midi_hears_the_same_seconds(tmp_path):
 def test_real_files_hold_symusics_notes_rounded_to_the_grid(real_midi, name):
     score = Score(real_midi[name])
     tpq = score.ticks_per_quarter
-    steps = [((2 * 12 * n.time + tpq) // (2 * tpq), (2 * 12 * n.end + tpq) // (2 * tpq), n.pitch)
-             for t in score.tracks for n in t.notes]
+    steps = [
+        ((2 * 12 * n.time + tpq) // (2 * tpq), (2 * 12 * n.end + tpq) // (2 * tpq), n.pitch)
+        for t in score.tracks
+        for n in t.notes
+    ]
     notes, losses = read_midi(real_midi[name])
     assert len(steps) > 150
     assert notes == mend(*zip(*steps))[0]
     assert len(notes) + losses["merged"] == len(steps)
 
 
-@pytest.mark.parametrize("data, expected, losses", [
-    pytest.param(midi_bytes(track(QUARTER)), [QUARTER_ROW], {}, id="format 1"),
-    pytest.param(midi_bytes(track(QUARTER), kind=0), [QUARTER_ROW], {}, id="format 0"),
-    pytest.param(midi_bytes(track(on(0, 60), bytes([0, 64, 90]), off(480, 60), bytes([0, 64, 0])), kind=0),
-                 [(0, 12, 60), (0, 12, 64)], {}, id="running status"),
-    pytest.param(midi_bytes(track(on(0, 60), on(480, 60, velocity=0))), [QUARTER_ROW], {}, id="velocity 0 as off"),
-    pytest.param(midi_bytes(track(tempo(0, 500_000)), track(QUARTER), track(on(480, 48) + off(240, 48))),
-                 [QUARTER_ROW, (12, 6, 48)], {}, id="several tracks"),
-    pytest.param(midi_bytes(track(QUARTER), track(QUARTER)), [QUARTER_ROW], {"merged": 1}, id="unison"),
-    pytest.param(midi_bytes(track(on(0, 60), on(0, 64), off(480, 64), end=480)), [(0, 24, 60), (0, 12, 64)],
-                 {"unended": 1}, id="never ended"),
-    pytest.param(midi_bytes(track(on(0, 60), off(0, 60), on(480, 62), off(480, 62))), [(0, 1, 60), (12, 12, 62)],
-                 {}, id="zero length"),
-    pytest.param(midi_bytes(track(on(0, 60), on(240, 60), off(240, 60), off(480, 60))), [(0, 6, 60), (6, 18, 60)],
-                 {"cut": 1}, id="overlapping"),
-    pytest.param(midi_bytes(track(on(0, 36, channel=9), off(480, 36, channel=9)), track(QUARTER)),
-                 [QUARTER_ROW], {"drums": 1}, id="drums"),
-    pytest.param(midi_bytes(track(on(0, 60), on(0, 36, channel=9), off(480, 60), off(0, 36, channel=9)), kind=0),
-                 [QUARTER_ROW], {"drums": 1}, id="drums in format 0"),
-    pytest.param(midi_bytes(track(off(0, 72), QUARTER, off(5, 60))), [QUARTER_ROW], {}, id="stray ends"),
-    pytest.param(midi_bytes(track(QUARTER)) + b"junk", [QUARTER_ROW], {}, id="junk after the end"),
-    pytest.param(midi_bytes(chunk(b"MTrk", QUARTER)), [QUARTER_ROW], {}, id="no end of track"),
-])
+@pytest.mark.parametrize(
+    "data, expected, losses",
+    [
+        pytest.param(midi_bytes(track(QUARTER)), [QUARTER_ROW], {}, id="format 1"),
+        pytest.param(midi_bytes(track(QUARTER), kind=0), [QUARTER_ROW], {}, id="format 0"),
+        pytest.param(
+            midi_bytes(track(on(0, 60), bytes([0, 64, 90]), off(480, 60), bytes([0, 64, 0])), kind=0),
+            [(0, 12, 60), (0, 12, 64)],
+            {},
+            id="running status",
+        ),
+        pytest.param(midi_bytes(track(on(0, 60), on(480, 60, velocity=0))), [QUARTER_ROW], {}, id="velocity 0 as off"),
+        pytest.param(
+            midi_bytes(track(tempo(0, 500_000)), track(QUARTER), track(on(480, 48) + off(240, 48))),
+            [QUARTER_ROW, (12, 6, 48)],
+            {},
+            id="several tracks",
+        ),
+        pytest.param(midi_bytes(track(QUARTER), track(QUARTER)), [QUARTER_ROW], {"merged": 1}, id="unison"),
+        pytest.param(
+            midi_bytes(track(on(0, 60), on(0, 64), off(480, 64), end=480)),
+            [(0, 24, 60), (0, 12, 64)],
+            {"unended": 1},
+            id="never ended",
+        ),
+        pytest.param(
+            midi_bytes(track(on(0, 60), off(0, 60), on(480, 62), off(480, 62))),
+            [(0, 1, 60), (12, 12, 62)],
+            {},
+            id="zero length",
+        ),
+        pytest.param(
+            midi_bytes(track(on(0, 60), on(240, 60), off(240, 60), off(480, 60))),
+            [(0, 6, 60), (6, 18, 60)],
+            {"cut": 1},
+            id="overlapping",
+        ),
+        pytest.param(
+            midi_bytes(track(on(0, 36, channel=9), off(480, 36, channel=9)), track(QUARTER)),
+            [QUARTER_ROW],
+            {"drums": 1},
+            id="drums",
+        ),
+        pytest.param(
+            midi_bytes(track(on(0, 60), on(0, 36, channel=9), off(480, 60), off(0, 36, channel=9)), kind=0),
+            [QUARTER_ROW],
+            {"drums": 1},
+            id="drums in format 0",
+        ),
+        pytest.param(midi_bytes(track(off(0, 72), QUARTER, off(5, 60))), [QUARTER_ROW], {}, id="stray ends"),
+        pytest.param(midi_bytes(track(QUARTER)) + b"junk", [QUARTER_ROW], {}, id="junk after the end"),
+        pytest.param(midi_bytes(chunk(b"MTrk", QUARTER)), [QUARTER_ROW], {}, id="no end of track"),
+    ],
+)
 def test_written_by_hand(data, expected, losses):
     notes, lost = read_midi(data)
     assert rows(notes) == expected
@@ -150,14 +185,17 @@ def test_rounding_is_of_onsets_and_ends_half_up():
     assert rows(read_midi(data, steps_per_quarter=24)[0]) == [(1, 2, 60)]
 
 
-@pytest.mark.parametrize("tempos, qpm", [
-    ([], 120),
-    ([tempo(0, 1_000_000)], 60),
-    ([tempo(0, 500_000), tempo(480, 1_000_000)], 80),
-    ([tempo(480, 1_000_000)], 80),
-    ([tempo(0, 500_000), tempo(960, 9_000_000)], 120),
-    ([tempo(0, 300_000), tempo(0, 600_000)], 100),
-])
+@pytest.mark.parametrize(
+    "tempos, qpm",
+    [
+        ([], 120),
+        ([tempo(0, 1_000_000)], 60),
+        ([tempo(0, 500_000), tempo(480, 1_000_000)], 80),
+        ([tempo(480, 1_000_000)], 80),
+        ([tempo(0, 500_000), tempo(960, 9_000_000)], 120),
+        ([tempo(0, 300_000), tempo(0, 600_000)], 100),
+    ],
+)
 def test_one_tempo_that_lasts_as_long_as_all(tempos, qpm):
     notes, _ = read_midi(midi_bytes(track(*tempos), track(on(0, 60), off(960, 60))))
     assert notes.qpm == pytest.approx(qpm)
@@ -167,23 +205,45 @@ def test_one_tempo_that_lasts_as_long_as_all(tempos, qpm):
 SHORT = on(0, 60) + off(240, 60)  # half a quarter
 
 
-@pytest.mark.parametrize("data, plain, sustained", [
-    pytest.param(midi_bytes(track(pedal(0, 127), SHORT, pedal(720, 0))), [(0, 6, 60)], [(0, 24, 60)],
-                 id="to the release"),
-    pytest.param(midi_bytes(track(SHORT, pedal(10, 127), pedal(700, 0))), [(0, 6, 60)], [(0, 6, 60)],
-                 id="pressed too late"),
-    pytest.param(midi_bytes(track(pedal(0, 127), pedal(100, 0), on(20, 60), off(120, 60))), [(3, 3, 60)],
-                 [(3, 3, 60)], id="released before"),
-    pytest.param(midi_bytes(track(pedal(0, 127), SHORT, on(240, 60), off(240, 60), pedal(240, 0))),
-                 [(0, 6, 60), (12, 6, 60)], [(0, 12, 60), (12, 12, 60)], id="struck again under it"),
-    pytest.param(midi_bytes(track(SHORT, pedal(720, 0)), track(pedal(0, 127), on(0, 48), off(240, 48), pedal(720, 0))),
-                 [(0, 6, 48), (0, 6, 60)], [(0, 24, 48), (0, 24, 60)], id="in another track of the part"),
-    pytest.param(midi_bytes(track(pedal(0, 127), pedal(960, 0)), track(SHORT)), [(0, 6, 60)], [(0, 24, 60)],
-                 id="in a track without notes",
-                 marks=pytest.mark.xfail(reason="symusic gives no track that holds no note, nor its pedal")),
-    pytest.param(midi_bytes(track(pedal(0, 127), SHORT, end=720)), [(0, 6, 60)], [(0, 24, 60)],
-                 id="never released"),
-])
+@pytest.mark.parametrize(
+    "data, plain, sustained",
+    [
+        pytest.param(
+            midi_bytes(track(pedal(0, 127), SHORT, pedal(720, 0))), [(0, 6, 60)], [(0, 24, 60)], id="to the release"
+        ),
+        pytest.param(
+            midi_bytes(track(SHORT, pedal(10, 127), pedal(700, 0))), [(0, 6, 60)], [(0, 6, 60)], id="pressed too late"
+        ),
+        pytest.param(
+            midi_bytes(track(pedal(0, 127), pedal(100, 0), on(20, 60), off(120, 60))),
+            [(3, 3, 60)],
+            [(3, 3, 60)],
+            id="released before",
+        ),
+        pytest.param(
+            midi_bytes(track(pedal(0, 127), SHORT, on(240, 60), off(240, 60), pedal(240, 0))),
+            [(0, 6, 60), (12, 6, 60)],
+            [(0, 12, 60), (12, 12, 60)],
+            id="struck again under it",
+        ),
+        pytest.param(
+            midi_bytes(track(SHORT, pedal(720, 0)), track(pedal(0, 127), on(0, 48), off(240, 48), pedal(720, 0))),
+            [(0, 6, 48), (0, 6, 60)],
+            [(0, 24, 48), (0, 24, 60)],
+            id="in another track of the part",
+        ),
+        pytest.param(
+            midi_bytes(track(pedal(0, 127), pedal(960, 0)), track(SHORT)),
+            [(0, 6, 60)],
+            [(0, 24, 60)],
+            id="in a track without notes",
+            marks=pytest.mark.xfail(reason="symusic gives no track that holds no note, nor its pedal"),
+        ),
+        pytest.param(
+            midi_bytes(track(pedal(0, 127), SHORT, end=720)), [(0, 6, 60)], [(0, 24, 60)], id="never released"
+        ),
+    ],
+)
 def test_sustain_lengthens_on_request(data, plain, sustained):
     assert rows(read_midi(data)[0]) == plain
     assert rows(read_midi(data, sustain=True)[0]) == sustained
@@ -206,14 +266,17 @@ def test_truncated_anywhere(length):
         read_midi(WHOLE[:length])
 
 
-@pytest.mark.parametrize("data, told", [
-    pytest.param(b"", "not a MIDI file", id="empty"),
-    pytest.param(b"RIFF and so on", "not a MIDI file", id="another format"),
-    pytest.param(WHOLE[:12] + b"\xe7\x28" + WHOLE[14:], "time-code division", id="time code"),
-    pytest.param(WHOLE[:12] + b"\x00\x00" + WHOLE[14:], "0 ticks per quarter", id="resolution 0"),
-    pytest.param(midi_bytes(track(bytes([0, 60, 64]))), "broken MIDI", id="running status of nothing"),
-    pytest.param(midi_bytes(track(on(0, 0xC0), off(96, 0xC0))), "", id="key beyond seven bits"),
-])
+@pytest.mark.parametrize(
+    "data, told",
+    [
+        pytest.param(b"", "not a MIDI file", id="empty"),
+        pytest.param(b"RIFF and so on", "not a MIDI file", id="another format"),
+        pytest.param(WHOLE[:12] + b"\xe7\x28" + WHOLE[14:], "time-code division", id="time code"),
+        pytest.param(WHOLE[:12] + b"\x00\x00" + WHOLE[14:], "0 ticks per quarter", id="resolution 0"),
+        pytest.param(midi_bytes(track(bytes([0, 60, 64]))), "broken MIDI", id="running status of nothing"),
+        pytest.param(midi_bytes(track(on(0, 0xC0), off(96, 0xC0))), "", id="key beyond seven bits"),
+    ],
+)
 def test_what_is_not_midi(data, told, tmp_path):
     (tmp_path / "a.mid").write_bytes(data)
     with pytest.raises(BadMusicFile, match=f"a.mid.*{told}"):
@@ -226,11 +289,14 @@ def test_a_chunk_longer_than_the_file_is_refused_before_symusic_reads_past_its_e
         read_midi(WHOLE[:18] + b"\x7f" + WHOLE[19:])
 
 
-@pytest.mark.parametrize("data, told", [
-    (midi_bytes(), "no notes in it$"),
-    (midi_bytes(track(tempo(0, 500_000))), "no notes in it$"),
-    (midi_bytes(track(on(0, 36, channel=9), off(9, 36, channel=9))), "no notes in it but drums"),
-])
+@pytest.mark.parametrize(
+    "data, told",
+    [
+        (midi_bytes(), "no notes in it$"),
+        (midi_bytes(track(tempo(0, 500_000))), "no notes in it$"),
+        (midi_bytes(track(on(0, 36, channel=9), off(9, 36, channel=9))), "no notes in it but drums"),
+    ],
+)
 def test_no_notes(data, told):
     with pytest.raises(NoNotes, match=told):
         read_midi(data)

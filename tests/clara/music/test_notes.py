@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from clara.music.notes import NoteSequence, crop, fold, mend, quantize, select, transpose
 
-RAW = st.lists(st.tuples(st.integers(0, 30), st.integers(-3, 20), st.integers(58, 62), st.integers(0, 1)),
-               max_size=40)
+RAW = st.lists(st.tuples(st.integers(0, 30), st.integers(-3, 20), st.integers(58, 62), st.integers(0, 1)), max_size=40)
 
 
 def sounding(notes):
@@ -68,19 +67,22 @@ def test_mend_by_hand():
     assert losses == Counter(merged=1, cut=1)
 
 
-@pytest.mark.parametrize("change, told", [
-    ({"start": [12, 0]}, "not sorted"),
-    ({"start": [-1, 12]}, "before step 0"),
-    ({"duration": [0, 12]}, "less than one step"),
-    ({"duration": [13, 12], "pitch": [60, 60]}, "overlap"),
-    ({"pitch": [60, 128]}, "outside 0-127"),
-    ({"pitch": [-1, 60]}, "outside 0-127"),
-    ({"part": [0, -1]}, "part is negative"),
-    ({"part": [0]}, "equally long"),
-    ({"steps_per_quarter": 0}, "steps_per_quarter"),
-    ({"qpm": 0.0}, "qpm"),
-    ({"qpm": float("nan")}, "qpm"),
-])
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"start": [12, 0]}, "not sorted"),
+        ({"start": [-1, 12]}, "before step 0"),
+        ({"duration": [0, 12]}, "less than one step"),
+        ({"duration": [13, 12], "pitch": [60, 60]}, "overlap"),
+        ({"pitch": [60, 128]}, "outside 0-127"),
+        ({"pitch": [-1, 60]}, "outside 0-127"),
+        ({"part": [0, -1]}, "part is negative"),
+        ({"part": [0]}, "equally long"),
+        ({"steps_per_quarter": 0}, "steps_per_quarter"),
+        ({"qpm": 0.0}, "qpm"),
+        ({"qpm": float("nan")}, "qpm"),
+    ],
+)
 def test_columns_that_break_the_conventions_are_refused(change, told):
     right = {"start": [0, 12], "duration": [12, 12], "pitch": [60, 62], "part": [0, 0]}
     assert len(NoteSequence(**right)) == 2

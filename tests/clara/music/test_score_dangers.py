@@ -21,10 +21,12 @@ BILLION = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10)
 @pytest.fixture
 def write(tmp_path):
     """A function that writes a file and gives its path."""
+
     def write_(name, content):
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
+
     return write_
 
 
@@ -46,15 +48,21 @@ def two_notes(path):
     return notes.pitch.tolist() == [60, 62] and not losses
 
 
-@pytest.mark.parametrize("declared", [
-    '<!DOCTYPE score-partwise [<!ENTITY a "b">]>',
-    '<!DOCTYPE score-partwise [<!ENTITY a SYSTEM "file:///etc/hostname">]>',
-    '<!DOCTYPE score-partwise [<!ENTITY % a SYSTEM "http://localhost/a.dtd"> %a;]>',
-    f'<!DOCTYPE score-partwise [<!ENTITY l0 "lol">{BILLION}]>',
-], ids=["internal", "external", "of a parameter", "billion laughs"])
+@pytest.mark.parametrize(
+    "declared",
+    [
+        '<!DOCTYPE score-partwise [<!ENTITY a "b">]>',
+        '<!DOCTYPE score-partwise [<!ENTITY a SYSTEM "file:///etc/hostname">]>',
+        '<!DOCTYPE score-partwise [<!ENTITY % a SYSTEM "http://localhost/a.dtd"> %a;]>',
+        f'<!DOCTYPE score-partwise [<!ENTITY l0 "lol">{BILLION}]>',
+    ],
+    ids=["internal", "external", "of a parameter", "billion laughs"],
+)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 def test_entities_are_refused(write, declared, encoding):
-    path = write("a.musicxml", f'<?xml version="1.0" encoding="{encoding[:6].strip("-")}"?>{declared}{SCORE}'.encode(encoding))
+    path = write(
+        "a.musicxml", f'<?xml version="1.0" encoding="{encoding[:6].strip("-")}"?>{declared}{SCORE}'.encode(encoding)
+    )
     with pytest.raises(BadMusicFile, match="a.musicxml: refused, it declares an entity"):
         read_score(path)
 
@@ -101,12 +109,16 @@ def test_a_zip_of_a_thousand_files(tmp_path):
         read_score(path)
 
 
-@pytest.mark.parametrize("members", [
-    {"META-INF/container.xml": container("a/b.xml"), "z.xml": "<no/>", "a/b.xml": SCORE},
-    {"a.xml": SCORE},
-    {"META-INF/container.xml": "", "a.musicxml": SCORE},
-    {"META-INF/container.xml": container("gone.xml"), "__MACOSX/a.xml": "", "a.xml": SCORE},
-], ids=["the one that the container names", "no container", "an empty container", "a container of something else"])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"META-INF/container.xml": container("a/b.xml"), "z.xml": "<no/>", "a/b.xml": SCORE},
+        {"a.xml": SCORE},
+        {"META-INF/container.xml": "", "a.musicxml": SCORE},
+        {"META-INF/container.xml": container("gone.xml"), "__MACOSX/a.xml": "", "a.xml": SCORE},
+    ],
+    ids=["the one that the container names", "no container", "an empty container", "a container of something else"],
+)
 def test_which_score_of_an_mxl(tmp_path, members):
     assert two_notes(mxl(tmp_path / "a.mxl", members))
 
@@ -116,22 +128,27 @@ def test_an_mxl_that_is_no_zip_is_read_as_xml(write, tmp_path):
     assert two_notes(mxl(tmp_path / "a.xml", {"a.xml": SCORE}))
 
 
-@pytest.mark.parametrize("members", [{}, {"a.txt": "hello"}, {"META-INF/container.xml": container("a.txt"), "a.txt": "hello"}])
+@pytest.mark.parametrize(
+    "members", [{}, {"a.txt": "hello"}, {"META-INF/container.xml": container("a.txt"), "a.txt": "hello"}]
+)
 def test_an_mxl_without_a_score(tmp_path, members):
     with pytest.raises(BadMusicFile, match=r"a.mxl: (broken|empty|not)"):
         read_score(mxl(tmp_path / "a.mxl", members))
 
 
-@pytest.mark.parametrize("text, reason", [
-    (musicxml("<a>" * 100_000 + "</a>" * 100_000), "nested deeper than 64"),
-    (musicxml(NOTE.format("C") * 50_001), "more than 50,000 notes"),
-    (SCORE.replace("<beats>4", "<beats>9&#57;99999"), "a metre of '9999"),
-    (SCORE.replace("<duration>1<", "<duration>999999999<"), "longer than 50,000 quarters"),
-    (SCORE.replace("<duration>1<", "<duration>1e999<"), "cannot read it .OverflowError"),
-    (SCORE.replace("<divisions>1<", "<divisions>0<"), "cannot read it .ZeroDivisionError"),
-    (SCORE.replace("score-partwise", "score-timewise"), "'score-timewise', not 'score-partwise'"),
-    ("<mei/>", "'mei', not 'score-partwise'"),
-])
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        (musicxml("<a>" * 100_000 + "</a>" * 100_000), "nested deeper than 64"),
+        (musicxml(NOTE.format("C") * 50_001), "more than 50,000 notes"),
+        (SCORE.replace("<beats>4", "<beats>9&#57;99999"), "a metre of '9999"),
+        (SCORE.replace("<duration>1<", "<duration>999999999<"), "longer than 50,000 quarters"),
+        (SCORE.replace("<duration>1<", "<duration>1e999<"), "cannot read it .OverflowError"),
+        (SCORE.replace("<divisions>1<", "<divisions>0<"), "cannot read it .ZeroDivisionError"),
+        (SCORE.replace("score-partwise", "score-timewise"), "'score-timewise', not 'score-partwise'"),
+        ("<mei/>", "'mei', not 'score-partwise'"),
+    ],
+)
 def test_musicxml_out_of_bounds(write, text, reason):
     with pytest.raises((BadMusicFile, TooLong), match=f"a.xml: .*{reason}"):
         read_score(write("a.xml", text))
@@ -143,17 +160,20 @@ def test_a_number_that_is_no_length(write):
     assert with_it == without
 
 
-@pytest.mark.parametrize("name, text, reason", [
-    ("a.krn", KERN.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
-    ("a.abc", ABC.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
-    ("a.abc", ABC + "[M:9999999/4] C D|", "a metre of '9999999/4'"),
-    ("a.krn", "**kern\n" + "4c\n" * 50_001 + "*-\n", "more than 50,000 notes"),
-    ("a.abc", ABC + "CDEF" * 12_501, "more than 50,000 notes"),
-    ("a.abc", ABC + "C99999999|", "a length of 99999999"),
-    ("a.krn", "4c\n4d\n", "not Humdrum"),
-    ("a.abc", "C D E F|", "not ABC"),
-    ("a.abc", "X:1\nM:0/0\nK:C\nC D|", "cannot read it .ZeroDivisionError"),
-])
+@pytest.mark.parametrize(
+    "name, text, reason",
+    [
+        ("a.krn", KERN.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
+        ("a.abc", ABC.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
+        ("a.abc", ABC + "[M:9999999/4] C D|", "a metre of '9999999/4'"),
+        ("a.krn", "**kern\n" + "4c\n" * 50_001 + "*-\n", "more than 50,000 notes"),
+        ("a.abc", ABC + "CDEF" * 12_501, "more than 50,000 notes"),
+        ("a.abc", ABC + "C99999999|", "a length of 99999999"),
+        ("a.krn", "4c\n4d\n", "not Humdrum"),
+        ("a.abc", "C D E F|", "not ABC"),
+        ("a.abc", "X:1\nM:0/0\nK:C\nC D|", "cannot read it .ZeroDivisionError"),
+    ],
+)
 def test_text_out_of_bounds(write, name, text, reason):
     with pytest.raises((BadMusicFile, TooLong), match=f"{name}: .*{reason}"):
         read_score(write(name, text))
@@ -167,7 +187,16 @@ def test_a_file_beyond_the_cap(write, monkeypatch):
 
 @pytest.mark.parametrize("suffix", sorted(score_files.SCORE_SUFFIXES))
 def test_contents_of_another_kind(write, suffix):
-    others = {"<": SCORE, "*": KERN, "X": ABC, "MThd": b"MThd\0\0\0\6\0\0\0\1\1\xe0", "": "", " ": " \n", "\0": bytes(1000), "ÿ": b"\xff" * 1000}
+    others = {
+        "<": SCORE,
+        "*": KERN,
+        "X": ABC,
+        "MThd": b"MThd\0\0\0\6\0\0\0\1\1\xe0",
+        "": "",
+        " ": " \n",
+        "\0": bytes(1000),
+        "ÿ": b"\xff" * 1000,
+    }
     own = {"musicxml": "<", "humdrum": "*", "abc": "X"}[score_files.SCORE_SUFFIXES[suffix]]
     for first, content in others.items():
         if first != own:
@@ -193,7 +222,7 @@ def test_garbled_mxl_is_refused_or_read(tmp_path, write):
     whole = mxl(tmp_path / "whole.mxl", {"a.xml": SCORE}).read_bytes()
     for at in range(4, len(whole), 5):
         try:
-            assert two_notes(write("a.mxl", whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1:]))
+            assert two_notes(write("a.mxl", whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]))
         except BadMusicFile as e:
             assert "a.mxl: " in str(e) and not isinstance(e.__cause__, zlib.error | None) or "broken" in str(e)
 
@@ -212,8 +241,13 @@ def test_truncated_abc_gives_what_is_there(write):
             assert "a.abc: " in str(e)
 
 
-@pytest.mark.parametrize("told", ["", '<?xml version="1.0"?>', '<?xml version="1.0" encoding="{}"?>', '<?xml version="1.0" encoding="UTF-8"?>'])
-@pytest.mark.parametrize("title, encoding", [("Frühlingslied Nº 5", "iso-8859-1"), ("春の歌", "shift_jis"), ("Ábel’s “Día”", "cp1252")])
+@pytest.mark.parametrize(
+    "told",
+    ["", '<?xml version="1.0"?>', '<?xml version="1.0" encoding="{}"?>', '<?xml version="1.0" encoding="UTF-8"?>'],
+)
+@pytest.mark.parametrize(
+    "title, encoding", [("Frühlingslied Nº 5", "iso-8859-1"), ("春の歌", "shift_jis"), ("Ábel’s “Día”", "cp1252")]
+)
 def test_titles_in_other_encodings(write, title, encoding, told):
     score = told.format(encoding) + SCORE.replace("<part-list>", f"<movement-title>{title}</movement-title><part-list>")
     assert two_notes(write("a.xml", score.encode(encoding)))

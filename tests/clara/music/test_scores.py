@@ -18,9 +18,13 @@ ABC = "X:1\nM:4/4\nL:1/4\nK:C\n"
 def musicxml(*parts, beats=4, names=()):
     """A MusicXML score of parts, each the inside of its first bar and perhaps of others after </measure><measure>."""
     names = names or [f"Part {i}" for i in range(len(parts))]
-    attributes = f"<attributes><divisions>1</divisions><time><beats>{beats}</beats><beat-type>4</beat-type></time></attributes>"
+    attributes = (
+        f"<attributes><divisions>1</divisions><time><beats>{beats}</beats><beat-type>4</beat-type></time></attributes>"
+    )
     told = "".join(f'<score-part id="P{i}"><part-name>{name}</part-name></score-part>' for i, name in enumerate(names))
-    music = "".join(f'<part id="P{i}"><measure number="1">{attributes}{bars}</measure></part>' for i, bars in enumerate(parts))
+    music = "".join(
+        f'<part id="P{i}"><measure number="1">{attributes}{bars}</measure></part>' for i, bars in enumerate(parts)
+    )
     return f'<score-partwise version="4.0"><part-list>{told}</part-list>{music}</score-partwise>'
 
 
@@ -29,8 +33,10 @@ def note(name, duration=1, inside="", before="", ties=()):
     alter = "<alter>1</alter>" * name.endswith("#")
     lasts = f"<duration>{duration}</duration>" if duration else ""
     ties = "".join(f'<tie type="{t}"/>' for t in ties)
-    return (f"<note>{before}<pitch><step>{name[0]}</step>{alter}<octave>{name[1]}</octave></pitch>"
-            f"{lasts}{ties}{inside}</note>")
+    return (
+        f"<note>{before}<pitch><step>{name[0]}</step>{alter}<octave>{name[1]}</octave></pitch>"
+        f"{lasts}{ties}{inside}</note>"
+    )
 
 
 def rest(duration):
@@ -45,9 +51,11 @@ BASS = "<attributes><transpose><diatonic>0</diatonic><chromatic>0</chromatic><oc
 @pytest.fixture
 def tune(tmp_path):
     """A function that writes an ABC file of some bars and gives its path."""
+
     def write(bars):
         (tmp_path / "tune.abc").write_text(ABC + bars + "\n")
         return tmp_path / "tune.abc"
+
     return write
 
 
@@ -65,8 +73,7 @@ def test_a_chorale_is_the_sum_of_its_written_notes():
 
     notes, losses = read_score("bach/bwv66.6")
     told = corpus.parse("bach/bwv66.6").stripTies().flatten().notes
-    assert {(int(n.offset * 12), n.pitch.midi) for n in told} \
-        == set(zip(notes.start.tolist(), notes.pitch.tolist()))
+    assert {(int(n.offset * 12), n.pitch.midi) for n in told} == set(zip(notes.start.tolist(), notes.pitch.tolist()))
     assert len(told) == len(notes) + losses["merged"]
 
 
@@ -75,50 +82,107 @@ def test_by_path_and_by_name_alike():
     assert read_score(path) == read_score("bach/bwv66.6")
 
 
-@pytest.mark.parametrize("bars, expected, losses", [
-    ("A B c d|]", [(0, 12, 69), (12, 12, 71), (24, 12, 72), (36, 12, 74)], {}),
-    ("A3 B-|B2 z2|]", [(0, 36, 69), (36, 36, 71)], {}),
-    ("[CEG]2 z [CE]|]", [(0, 24, 60), (0, 24, 64), (0, 24, 67), (36, 12, 60), (36, 12, 64)], {}),
-    ("{g}A2 B2|]", [(0, 24, 69), (24, 24, 71)], {"grace": 1}),
-    ("(3A/B/c/ d3|]", [(0, 4, 69), (4, 4, 71), (8, 4, 72), (12, 36, 74)], {}),
-    ('"Am"A2 "G"B2|]', [(0, 24, 69), (24, 24, 71)], {}),
-], ids=["line", "tie over the bar", "chords and a rest", "grace note", "triplet", "chord symbols do not sound"])
+@pytest.mark.parametrize(
+    "bars, expected, losses",
+    [
+        ("A B c d|]", [(0, 12, 69), (12, 12, 71), (24, 12, 72), (36, 12, 74)], {}),
+        ("A3 B-|B2 z2|]", [(0, 36, 69), (36, 36, 71)], {}),
+        ("[CEG]2 z [CE]|]", [(0, 24, 60), (0, 24, 64), (0, 24, 67), (36, 12, 60), (36, 12, 64)], {}),
+        ("{g}A2 B2|]", [(0, 24, 69), (24, 24, 71)], {"grace": 1}),
+        ("(3A/B/c/ d3|]", [(0, 4, 69), (4, 4, 71), (8, 4, 72), (12, 36, 74)], {}),
+        ('"Am"A2 "G"B2|]', [(0, 24, 69), (24, 24, 71)], {}),
+    ],
+    ids=["line", "tie over the bar", "chords and a rest", "grace note", "triplet", "chord symbols do not sound"],
+)
 def test_small_tunes(tune, bars, expected, losses):
     notes, lost = read_score(tune(bars))
     assert rows(notes) == expected and lost == losses
 
 
-@pytest.mark.parametrize("bars, expected, losses", [
-    (note("C4", 2) + note("E4", 2, before=CHORD) + rest(1) + note("G4"), [(0, 24, 60), (0, 24, 64), (36, 12, 67)], {}),
-    (note("C4", 4, ties=["start"]) + BAR + note("C4", 2, ties=["stop"]) + note("C4", 2), [(0, 72, 60), (72, 24, 60)], {}),
-    (note("C4", 4, ties=["start"]) + note("E4", 4, before=CHORD) + BAR + note("C4", 4, ties=["stop"])
-     + note("E4", 4, before=CHORD), [(0, 96, 60), (0, 48, 64), (48, 48, 64)], {}),
-    (note("C4", 2, ties=["start"]) + note("D4", 2), [(0, 24, 60), (24, 24, 62)], {}),
-    (note("G4", 0, before=GRACE) + note("A4", 0, before=GRACE) + note("C4", 4), [(0, 48, 60)], {"grace": 2}),
-    ("<attributes><divisions>3</divisions></attributes>" + note("C4") + note("D4") + note("E4") + note("F4", 9),
-     [(0, 4, 60), (4, 4, 62), (8, 4, 64), (12, 36, 65)], {}),
-    (CLARINET + note("C4", 4), [(0, 48, 58)], {}),
-    (BASS + note("C4", 4), [(0, 48, 48)], {}),
-    (note("G4", 4) + "<backup><duration>4</duration></backup>" + note("C4", 1, "<voice>2</voice>")
-     + "<forward><duration>1</duration></forward>" + note("F4#", 2, "<voice>2</voice>"), [(0, 12, 60), (0, 48, 67), (24, 24, 66)], {}),
-    ("<harmony><root><root-step>C</root-step></root><kind>major</kind></harmony>" + note("C4", 4), [(0, 48, 60)], {}),
-    ("<note><unpitched><display-step>C</display-step><display-octave>4</display-octave></unpitched><duration>1</duration></note>"
-     + note("C4", 3), [(12, 36, 60)], {"drums": 1}),
-    (note("C4", 4) + '<barline><repeat direction="backward"/></barline>', [(0, 48, 60)], {}),
-], ids=["chord and rest", "tie over the bar", "a chord tied in part", "a tie to another note is none", "grace notes", "triplet",
-        "a clarinet sounds lower", "an octave lower", "two voices", "chord symbol", "drum", "repeats are not played out"])
+@pytest.mark.parametrize(
+    "bars, expected, losses",
+    [
+        (
+            note("C4", 2) + note("E4", 2, before=CHORD) + rest(1) + note("G4"),
+            [(0, 24, 60), (0, 24, 64), (36, 12, 67)],
+            {},
+        ),
+        (
+            note("C4", 4, ties=["start"]) + BAR + note("C4", 2, ties=["stop"]) + note("C4", 2),
+            [(0, 72, 60), (72, 24, 60)],
+            {},
+        ),
+        (
+            note("C4", 4, ties=["start"])
+            + note("E4", 4, before=CHORD)
+            + BAR
+            + note("C4", 4, ties=["stop"])
+            + note("E4", 4, before=CHORD),
+            [(0, 96, 60), (0, 48, 64), (48, 48, 64)],
+            {},
+        ),
+        (note("C4", 2, ties=["start"]) + note("D4", 2), [(0, 24, 60), (24, 24, 62)], {}),
+        (note("G4", 0, before=GRACE) + note("A4", 0, before=GRACE) + note("C4", 4), [(0, 48, 60)], {"grace": 2}),
+        (
+            "<attributes><divisions>3</divisions></attributes>" + note("C4") + note("D4") + note("E4") + note("F4", 9),
+            [(0, 4, 60), (4, 4, 62), (8, 4, 64), (12, 36, 65)],
+            {},
+        ),
+        (CLARINET + note("C4", 4), [(0, 48, 58)], {}),
+        (BASS + note("C4", 4), [(0, 48, 48)], {}),
+        (
+            note("G4", 4)
+            + "<backup><duration>4</duration></backup>"
+            + note("C4", 1, "<voice>2</voice>")
+            + "<forward><duration>1</duration></forward>"
+            + note("F4#", 2, "<voice>2</voice>"),
+            [(0, 12, 60), (0, 48, 67), (24, 24, 66)],
+            {},
+        ),
+        (
+            "<harmony><root><root-step>C</root-step></root><kind>major</kind></harmony>" + note("C4", 4),
+            [(0, 48, 60)],
+            {},
+        ),
+        (
+            "<note><unpitched><display-step>C</display-step><display-octave>4</display-octave></unpitched><duration>1</duration></note>"
+            + note("C4", 3),
+            [(12, 36, 60)],
+            {"drums": 1},
+        ),
+        (note("C4", 4) + '<barline><repeat direction="backward"/></barline>', [(0, 48, 60)], {}),
+    ],
+    ids=[
+        "chord and rest",
+        "tie over the bar",
+        "a chord tied in part",
+        "a tie to another note is none",
+        "grace notes",
+        "triplet",
+        "a clarinet sounds lower",
+        "an octave lower",
+        "two voices",
+        "chord symbol",
+        "drum",
+        "repeats are not played out",
+    ],
+)
 def test_small_musicxml(tmp_path, bars, expected, losses):
     (tmp_path / "a.musicxml").write_text(musicxml(bars))
     notes, lost = read_score(tmp_path / "a.musicxml")
     assert rows(notes) == expected and lost == losses
 
 
-@pytest.mark.parametrize("data, expected, losses", [
-    ("4c\n4d 4f\n4r\n4e", [(0, 12, 60), (12, 12, 62), (12, 12, 65), (36, 12, 64)], {}),
-    ("1c;\n=2\n[4c\n=3\n4c]\n2.B-", [(0, 48, 60), (48, 24, 60), (72, 36, 58)], {}),
-    ("[1c [1e\n=2\n1c] 1e]", [(0, 96, 60), (0, 96, 64)], {}),
-    ("8qb\n4c\n12d\n12e\n12f#", [(0, 12, 60), (12, 4, 62), (16, 4, 64), (20, 4, 66)], {"grace": 1}),
-], ids=["chord and rest", "tie over the bar", "tied chord", "grace note and triplet"])
+@pytest.mark.parametrize(
+    "data, expected, losses",
+    [
+        ("4c\n4d 4f\n4r\n4e", [(0, 12, 60), (12, 12, 62), (12, 12, 65), (36, 12, 64)], {}),
+        ("1c;\n=2\n[4c\n=3\n4c]\n2.B-", [(0, 48, 60), (48, 24, 60), (72, 36, 58)], {}),
+        ("[1c [1e\n=2\n1c] 1e]", [(0, 96, 60), (0, 96, 64)], {}),
+        ("8qb\n4c\n12d\n12e\n12f#", [(0, 12, 60), (12, 4, 62), (16, 4, 64), (20, 4, 66)], {"grace": 1}),
+    ],
+    ids=["chord and rest", "tie over the bar", "tied chord", "grace note and triplet"],
+)
 def test_small_kern(tmp_path, data, expected, losses):
     (tmp_path / "a.krn").write_text(f"**kern\n*M4/4\n=1\n{data}\n*-\n")
     notes, lost = read_score(tmp_path / "a.krn")
@@ -126,18 +190,45 @@ def test_small_kern(tmp_path, data, expected, losses):
 
 
 def test_kern_in_two_spines_that_split(tmp_path):
-    told = ["**kern\t**kern", "*M2/4\t*M2/4", "=1\t=1", "2C\t4c", ".\t4d", "*\t*^", "2D\t4e\t2g", ".\t4f\t.", "*\t*v\t*v", "*-\t*-"]
+    told = [
+        "**kern\t**kern",
+        "*M2/4\t*M2/4",
+        "=1\t=1",
+        "2C\t4c",
+        ".\t4d",
+        "*\t*^",
+        "2D\t4e\t2g",
+        ".\t4f\t.",
+        "*\t*v\t*v",
+        "*-\t*-",
+    ]
     (tmp_path / "a.krn").write_text("\n".join(told))
-    assert rows(read_score(tmp_path / "a.krn")[0]) \
-        == [(0, 24, 48), (0, 12, 60), (12, 12, 62), (24, 24, 50), (24, 12, 64), (24, 24, 67), (36, 12, 65)]
+    assert rows(read_score(tmp_path / "a.krn")[0]) == [
+        (0, 24, 48),
+        (0, 12, 60),
+        (12, 12, 62),
+        (24, 24, 50),
+        (24, 12, 64),
+        (24, 24, 67),
+        (36, 12, 65),
+    ]
 
 
-@pytest.mark.parametrize("bars, metre", [
-    (note("C4", 4), ((0, 4, 4),)),
-    (note("C4", 4) + BAR + "<attributes><time><beats>6</beats><beat-type>8</beat-type></time></attributes>" + note("C4", 3),
-     ((0, 4, 4), (48, 6, 8))),
-    (note("C4", 1) + BAR + note("D4", 4), ((-36, 4, 4),)),
-], ids=["one", "a change", "an upbeat"])
+@pytest.mark.parametrize(
+    "bars, metre",
+    [
+        (note("C4", 4), ((0, 4, 4),)),
+        (
+            note("C4", 4)
+            + BAR
+            + "<attributes><time><beats>6</beats><beat-type>8</beat-type></time></attributes>"
+            + note("C4", 3),
+            ((0, 4, 4), (48, 6, 8)),
+        ),
+        (note("C4", 1) + BAR + note("D4", 4), ((-36, 4, 4),)),
+    ],
+    ids=["one", "a change", "an upbeat"],
+)
 def test_metre(tmp_path, bars, metre):
     (tmp_path / "a.xml").write_text(musicxml(bars))
     assert read_score(tmp_path / "a.xml")[0].metre == metre
@@ -149,11 +240,17 @@ def test_metre_of_kern_and_abc(tune, tmp_path):
     assert read_score(tune("A B c d|\nM:3/4\nA B c|]"))[0].metre == ((0, 4, 4), (48, 3, 4))
 
 
-@pytest.mark.parametrize("mark, qpm", [
-    ('<sound tempo="72"/>', 72),
-    ("<direction><direction-type><metronome><beat-unit>half</beat-unit><per-minute>50</per-minute></metronome></direction-type></direction>", 100),
-    ("<direction><direction-type><words>Allegro</words></direction-type></direction>", 120),
-])
+@pytest.mark.parametrize(
+    "mark, qpm",
+    [
+        ('<sound tempo="72"/>', 72),
+        (
+            "<direction><direction-type><metronome><beat-unit>half</beat-unit><per-minute>50</per-minute></metronome></direction-type></direction>",
+            100,
+        ),
+        ("<direction><direction-type><words>Allegro</words></direction-type></direction>", 120),
+    ],
+)
 def test_tempo_of_musicxml(tmp_path, mark, qpm):
     (tmp_path / "a.xml").write_text(musicxml(mark + note("C4", 4)))
     assert read_score(tmp_path / "a.xml")[0].qpm == qpm
@@ -164,7 +261,10 @@ def test_midi_and_musicxml_of_one_piece_are_the_same_notes(tmp_path, name):
     from music21 import corpus
 
     score = corpus.parse(name)
-    written, played = Path(score.write("musicxml", tmp_path / "a.musicxml")), Path(score.write("midi", tmp_path / "a.mid"))
+    written, played = (
+        Path(score.write("musicxml", tmp_path / "a.musicxml")),
+        Path(score.write("midi", tmp_path / "a.mid")),
+    )
     of_score, of_midi = read_score(written)[0], read_midi(played)[0]
     assert of_score == of_midi and len(of_score) > 100
     assert of_score.metre[0][1:] == of_midi.metre[0][1:] and of_score.metre[1:] == of_midi.metre[1:]
@@ -228,8 +328,12 @@ def test_ticks_hold_every_small_denominator(numerator, denominator):
 
 def test_the_grid_rounds(tune):
     eighths_triplet = "(3A/B/c/ d3|]"
-    assert rows(read_score(tune(eighths_triplet), steps_per_quarter=4)[0]) \
-        == [(0, 1, 69), (1, 2, 71), (3, 1, 72), (4, 12, 74)]
+    assert rows(read_score(tune(eighths_triplet), steps_per_quarter=4)[0]) == [
+        (0, 1, 69),
+        (1, 2, 71),
+        (3, 1, 72),
+        (4, 12, 74),
+    ]
 
 
 def test_first_tempo_mark_counts(tmp_path):
@@ -241,15 +345,18 @@ def test_without_tempo_mark_120(tune):
     assert read_score(tune("A B c d|]"))[0].qpm == 120
 
 
-@pytest.mark.parametrize("name, content", [
-    ("a.txt", "not music"),
-    ("a", "\x00\x01"),
-    ("a.musicxml", "<score-partwise><part"),
-    ("a.xml", ""),
-    ("a.mxl", "PK"),
-    ("folder/", None),
-    ("none.musicxml", None),
-])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.txt", "not music"),
+        ("a", "\x00\x01"),
+        ("a.musicxml", "<score-partwise><part"),
+        ("a.xml", ""),
+        ("a.mxl", "PK"),
+        ("folder/", None),
+        ("none.musicxml", None),
+    ],
+)
 def test_what_is_no_score(tmp_path, name, content):
     path = tmp_path / name
     if name.endswith("/"):

@@ -36,7 +36,7 @@ def held(pitch, part=0, quarters=4, qpm=120.0):
 def loudness(sound):
     """Root mean square of each tenth of a second."""
     n = SAMPLE_RATE // 10
-    return np.sqrt((sound[:len(sound) // n * n].reshape(-1, n * 2).astype(float) ** 2).mean(1))
+    return np.sqrt((sound[: len(sound) // n * n].reshape(-1, n * 2).astype(float) ** 2).mean(1))
 
 
 def strongest_hertz(sound):
@@ -66,8 +66,19 @@ def sounding(sound):
     return np.sqrt((told[told >= told.max() / 10] ** 2).mean())
 
 
-@pytest.mark.parametrize("notes", [tiny.tune(1), tiny.tune(1, n_notes=300), held(60), held(30), held(100, quarters=1), held(67, part=1),
-                                   handwritten("chord"), handwritten("range edges")])
+@pytest.mark.parametrize(
+    "notes",
+    [
+        tiny.tune(1),
+        tiny.tune(1, n_notes=300),
+        held(60),
+        held(30),
+        held(100, quarters=1),
+        held(67, part=1),
+        handwritten("chord"),
+        handwritten("range edges"),
+    ],
+)
 def test_pieces_are_equally_loud_and_none_clips(notes):
     sound = synthesize(notes)
     assert np.abs(sound).max() <= PEAK + 1e-6
@@ -84,8 +95,10 @@ def test_a_downbeat_is_louder_than_a_beat_and_that_than_what_lies_between():
     start = np.array([0, 48 + 12, 96 + 18, 144])  # far apart, so that none rings into the next
     notes = mend(start * 4, start * 4 + 6, np.full(4, 60), steps_per_quarter=48, qpm=30.0)[0]
     at = (notes.start / 48 * 2 * SAMPLE_RATE).astype(int)
+
     def peaks(sound):
-        return [float(np.abs(sound[i:i + SAMPLE_RATE]).max()) for i in at]
+        return [float(np.abs(sound[i : i + SAMPLE_RATE]).max()) for i in at]
+
     down, beat, between, last = peaks(synthesize(notes))
     assert down > 1.1 * beat > 1.2 * between and down == pytest.approx(last, rel=0.05)
     assert np.ptp(peaks(synthesize(notes, flat=True))) < 0.05 * down
@@ -106,7 +119,9 @@ def test_every_key_is_in_tune(part, pitches):
     """The strongest partial is a harmonic of the key's frequency, of one of the first few."""
     off = {}
     for pitch in pitches:
-        harmonic = strongest_hertz(synthesize(held(pitch, part))[4000:2 * SAMPLE_RATE]) / (440 * 2**((pitch - 69) / 12))
+        harmonic = strongest_hertz(synthesize(held(pitch, part))[4000 : 2 * SAMPLE_RATE]) / (
+            440 * 2 ** ((pitch - 69) / 12)
+        )
         if abs(harmonic - round(harmonic)) > 0.012 * harmonic or not 1 <= round(harmonic) <= 4:
             off[pitch] = float(harmonic)
     assert off == {}
@@ -115,9 +130,11 @@ def test_every_key_is_in_tune(part, pitches):
 def test_the_solo_is_a_violin_and_the_piano_a_piano():
     """A bowed tone goes on as loud as it was, a struck one dies away."""
     encoding = Chamber()
+
     def last_to_first(words):
         quiet = loudness(synthesize(encoding.decode(words, qpm=60.0)[0]))
         return quiet[30:38].mean() / quiet[3:10].mean()
+
     assert last_to_first(["v48", *["wait24"] * 2, "endv48"]) > 0.7
     assert last_to_first(["p48", *["wait24"] * 2, "endp48"]) < 0.4
 
@@ -143,13 +160,19 @@ def test_soundfont_by_path():
 
 
 def test_no_such_soundfont(tmp_path):
-    for ask in (lambda: synthesize(held(60), tmp_path / "nowhere.sf2"), lambda: check_sound("wav", tmp_path / "nowhere.sf2")):
+    for ask in (
+        lambda: synthesize(held(60), tmp_path / "nowhere.sf2"),
+        lambda: check_sound("wav", tmp_path / "nowhere.sf2"),
+    ):
         with pytest.raises(BadSetting, match="nowhere.sf2: no such soundfont"):
             ask()
 
 
-@pytest.mark.parametrize("cut", [lambda data: b"", lambda data: b"hello", lambda data: data[:len(data) // 2], lambda data: data[:-2000]],
-                         ids=["empty", "text", "half", "end missing"])
+@pytest.mark.parametrize(
+    "cut",
+    [lambda data: b"", lambda data: b"hello", lambda data: data[: len(data) // 2], lambda data: data[:-2000]],
+    ids=["empty", "text", "half", "end missing"],
+)
 def test_a_soundfont_that_is_none(tmp_path, cut):
     (tmp_path / "broken.sf2").write_bytes(cut(default_soundfont().read_bytes()))
     with pytest.raises(BadSetting, match="broken.sf2"):

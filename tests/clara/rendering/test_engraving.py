@@ -67,14 +67,17 @@ def test_a_page_that_there_is_not(page):
         to_svg(melody(), page=page)
 
 
-@pytest.mark.parametrize("tonic, is_major, names", [
-    (60, True, "C C# D E- E F F# G G# A B- B"),
-    (62, True, "D D# E F F# G G# A A# B C C#"),
-    (63, True, "E- E F G- G A- A B- B C D- D"),
-    (61, True, "D- D E- F- F G- G A- A B- C- C"),
-    (66, False, "F# G G# A A# B B# C# D D# E E#"),
-    (60, False, "C D- D E- E F F# G A- A B- B"),
-])
+@pytest.mark.parametrize(
+    "tonic, is_major, names",
+    [
+        (60, True, "C C# D E- E F F# G G# A B- B"),
+        (62, True, "D D# E F F# G G# A A# B C C#"),
+        (63, True, "E- E F G- G A- A B- B C D- D"),
+        (61, True, "D- D E- F- F G- G A- A B- C- C"),
+        (66, False, "F# G G# A A# B B# C# D D# E E#"),
+        (60, False, "C D- D E- E F F# G A- A B- B"),
+    ],
+)
 def test_black_keys_are_named_by_the_scale(tonic, is_major, names):
     """A scale up and down makes the key; then every key of the piano in turn."""
     scale = np.array([0, 2, 4, 5, 7, 9, 11, 12] if is_major else [0, 2, 3, 5, 7, 8, 11, 12])
@@ -95,11 +98,18 @@ def test_no_accidental_where_the_signature_tells_it():
     assert to_musicxml(notes).count("<accidental") == 0
 
 
-@pytest.mark.parametrize("metre, told, bars", [
-    (((0, 3, 4),), "3/4", 4), (((0, 6, 8), (72, 2, 2)), "6/8", 4), (((0, 2, 2),), "2/2", 3), (((-12, 4, 4),), "4/4", 3),
-    (((0, 64, 4),), "4/4", 3), (((0, 1, 32),), "4/4", 3),
-    (((0, 4, 3),), "4/4", 3),
-])
+@pytest.mark.parametrize(
+    "metre, told, bars",
+    [
+        (((0, 3, 4),), "3/4", 4),
+        (((0, 6, 8), (72, 2, 2)), "6/8", 4),
+        (((0, 2, 2),), "2/2", 3),
+        (((-12, 4, 4),), "4/4", 3),
+        (((0, 64, 4),), "4/4", 3),
+        (((0, 1, 32),), "4/4", 3),
+        (((0, 4, 3),), "4/4", 3),
+    ],
+)
 def test_bars_are_those_of_the_first_metre(metre, told, bars):
     notes, _ = mend(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, metre=metre)
     for staff in notes_to_stream(notes).parts:
@@ -128,4 +138,6 @@ def test_any_thread_may_engrave():
     notes = melody()
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         found = [pool.submit(to_svg, notes).result() for pool in (one, other)]
-    assert len({*found, to_svg(notes)}) == 1 or all(svg.count("<use") == to_svg(notes).count("<use") > 5 for svg in found)
+    assert len({*found, to_svg(notes)}) == 1 or all(
+        svg.count("<use") == to_svg(notes).count("<use") > 5 for svg in found
+    )

@@ -15,10 +15,25 @@ def entry(**more):
     return Entry(tiny.tune(0), 0.0, {"notes": 40}, {}, b"MThd", "01.mid", **more)
 
 
-@pytest.mark.parametrize("name, value, told", [
-    ("critic", 1.2, "human, 77 %"), ("critic", -1.2, "generated, 77 %"), ("critic", 0.0, "50 %"), ("critic", 900.0, "above 99 %"),
-    ("composer:chopin", -0.7, "50 %"), ("composer:chopin", -50.0, "below 1 %"), ("novelty", -1.0, "37 points"),
-    ("likelihood", -5.25, "5.25 nats"), ("copied", -9.0, "has 9"), ("fullness", 2.0, "4.0 notes"), ("silence", -0.125, "in 12.5 % of"), ("silence", 0.0, "in 0.0 % of"), ("total", 1.0, "ranked by"), ("a new one", 3.0, "")])
+@pytest.mark.parametrize(
+    "name, value, told",
+    [
+        ("critic", 1.2, "human, 77 %"),
+        ("critic", -1.2, "generated, 77 %"),
+        ("critic", 0.0, "50 %"),
+        ("critic", 900.0, "above 99 %"),
+        ("composer:chopin", -0.7, "50 %"),
+        ("composer:chopin", -50.0, "below 1 %"),
+        ("novelty", -1.0, "37 points"),
+        ("likelihood", -5.25, "5.25 nats"),
+        ("copied", -9.0, "has 9"),
+        ("fullness", 2.0, "4.0 notes"),
+        ("silence", -0.125, "in 12.5 % of"),
+        ("silence", 0.0, "in 0.0 % of"),
+        ("total", 1.0, "ranked by"),
+        ("a new one", 3.0, ""),
+    ],
+)
 def test_scores_in_words(name, value, told):
     assert told in in_words(name, value) and bool(told) == bool(in_words(name, value))
 
@@ -31,16 +46,21 @@ def test_every_score_that_there_is_has_words():
 
 def test_only_its_own_script_runs():
     text = page([entry()], {"model": "<script>x()</script>"})
-    script, = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     assert f"script-src 'sha256-{base64.b64encode(sha256(script.encode()).digest()).decode()}'" in text
     assert "default-src 'none'" in text and "$" not in re.sub(r"\$\{", "", text)
 
 
 def test_whatever_is_named_is_escaped():
     evil = "\"'><img src=x onerror=y()>"
-    one = entry(beside={evil: evil}, sound=Sound("wav", None, evil), by="human", title=evil, )
+    one = entry(
+        beside={evil: evil},
+        sound=Sound("wav", None, evil),
+        by="human",
+        title=evil,
+    )
     text = page([one, entry(by="machine")], {"model": evil, "prompt": evil, "settings": {evil: evil}, "range": [evil]})
-    assert "<img" not in text and 'onerror' in text and evil not in text
+    assert "<img" not in text and "onerror" in text and evil not in text
 
 
 def test_a_blind_page_draws_all_as_long():
@@ -53,5 +73,9 @@ def test_a_blind_page_draws_all_as_long():
 def test_colours_are_told_where_there_are_more_than_one():
     both = mend([0, 0, 12], [12, 12, 24], [60, 72, 64], [0, 1, 0])[0]
     text = page([Entry(both, 1.0, {}, {}, b"", "01.mid")], {})
-    assert re.findall(r"<i class=(\w+)></i>(\w+)", text) == [("part0", "Piano"), ("part1", "Violin"), ("prompt", "prompt")]
+    assert re.findall(r"<i class=(\w+)></i>(\w+)", text) == [
+        ("part0", "Piano"),
+        ("part1", "Violin"),
+        ("prompt", "prompt"),
+    ]
     assert 'class="key"' not in page([entry()], {})

@@ -62,6 +62,7 @@ def opened(chromium):
         page.on("pageerror", lambda e: wrong.append(str(e)))
         page.goto(path.as_uri())
         return page
+
     open_page.wrong = wrong
     yield open_page
     for context in contexts:
@@ -84,7 +85,9 @@ def piece(page, n):
 
 def background(page):
     """Brightness of the page's background, 0-255."""
-    return sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)"))) / 3
+    return (
+        sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)"))) / 3
+    )
 
 
 def vote(page, right):
@@ -121,7 +124,10 @@ def test_the_keyboard_is_enough(opened, ranked):
     page = opened(ranked)
     for name in ("Hide the scores", "Play piece 1"):
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent") == name
+        assert (
+            page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent")
+            == name
+        )
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Space")
     until(page, "!document.querySelector('audio').paused")
@@ -181,7 +187,8 @@ def test_all_votes_bring_the_answers(opened, blind):
     humans = sum(r for r, b in zip([True, False, True, True], by) if b == "human")
     assert page.locator("#result").inner_text().replace("\u00a0", " ") == (
         f"You were right about {humans} of 2 by humans, {3 - humans} of 2 by the machine: 3 of 4 in all, 75 %. Guessing gives 50 %. "
-        "The critic was right about 1 of 2 and 1 of 2.")
+        "The critic was right about 1 of 2 and 1 of 2."
+    )
     assert page.evaluate("document.activeElement.id") == "result"
     for n, (writer, right) in enumerate(zip(by, (True, False, True, True))):
         told = piece(page, n).locator(".answer").inner_text()
@@ -195,8 +202,10 @@ def test_some_votes_are_enough(opened, blind):
     assert page.locator("#votes").inner_text() == "2 of 4 voted" and not page.locator("#result").is_visible()
     page.get_by_role("button", name="Show the answers").click()
     counts = [by.count(who) for who in ("human", "machine")]
-    assert (f"right about {counts[0]} of {counts[0]} by humans, {counts[1]} of {counts[1]} by the machine: 2 of 2"
-            in page.locator("#result").inner_text())
+    assert (
+        f"right about {counts[0]} of {counts[0]} by humans, {counts[1]} of {counts[1]} by the machine: 2 of 2"
+        in page.locator("#result").inner_text()
+    )
     assert "You" not in piece(page, 3).locator(".answer").inner_text()
 
 

@@ -26,8 +26,12 @@ from clara.rendering.output_folder import write_playlist
 from clara.sampling.settings import Settings
 
 ENCODING = Notewise()
-RUN = {"model": "models/<b>&", "prompt": "a \"<script>alert(1)</script>\".mid", "seed": 4,
-       "settings": {"temperature": 0.9, "top_k": 3}}
+RUN = {
+    "model": "models/<b>&",
+    "prompt": 'a "<script>alert(1)</script>".mid',
+    "seed": 4,
+    "settings": {"temperature": 0.9, "top_k": 3},
+}
 
 
 def sample(seed):
@@ -124,8 +128,12 @@ def test_page_alone_is_enough(folder):
     for name, data in zip(("01", "02"), page.held("audio/mpeg"), strict=True):
         inside, rate = soundfile.read(io.BytesIO(data))
         outside, _ = soundfile.read(folder / f"{name}.wav")
-        assert rate == SAMPLE_RATE and inside.ndim == 1 and len(inside) == pytest.approx(len(outside), abs=SAMPLE_RATE / 10)
-        assert np.corrcoef(inside[:len(outside)], outside[:len(inside)].mean(1))[0, 1] > 0.99
+        assert (
+            rate == SAMPLE_RATE
+            and inside.ndim == 1
+            and len(inside) == pytest.approx(len(outside), abs=SAMPLE_RATE / 10)
+        )
+        assert np.corrcoef(inside[: len(outside)], outside[: len(inside)].mean(1))[0, 1] > 0.99
 
 
 def test_page_tells_scores_in_words(folder):
@@ -137,29 +145,44 @@ def test_page_tells_scores_in_words(folder):
 
 def test_page_escapes_what_people_named(folder):
     page = Page(folder)
-    assert page.tags.count("script") == 1 and "b" in page.tags and "alert(1)" not in page.raw.replace("&lt;script&gt;alert(1)", "")
+    assert (
+        page.tags.count("script") == 1
+        and "b" in page.tags
+        and "alert(1)" not in page.raw.replace("&lt;script&gt;alert(1)", "")
+    )
     assert RUN["prompt"] in page.text and RUN["model"] in page.text
 
 
 def test_a_blind_page_tells_nothing_before(tmp_path):
     """Whatever is told is in what the style hides; numbers and names of files are the same for all."""
     scores = [{"critic": s, "total": s} for s in (3.0, 2.0, 1.0)]
-    rows = write_playlist(samples(3), tmp_path, RUN, scores, humans=excerpts(3), human_scores=[{}, *scores[:2]], pictures=False)
+    rows = write_playlist(
+        samples(3), tmp_path, RUN, scores, humans=excerpts(3), human_scores=[{}, *scores[:2]], pictures=False
+    )
     page, table = Page(tmp_path), pd.read_csv(tmp_path / "ranking.csv")
     assert [a["data-by"] for a in page.articles].count("human") == 3 and len(page.articles) == 6
-    before = [re.sub("data:[^\"]+", "", article.partition('<div class="told">')[0]) for article in page.raw.split("<article")[1:]]
-    assert not any(word in text.partition(">")[2] for text in before for word in ("Somebody", "Clara", ".mid", "critic", "seed"))
+    before = [
+        re.sub('data:[^"]+', "", article.partition('<div class="told">')[0])
+        for article in page.raw.split("<article")[1:]
+    ]
+    assert not any(
+        word in text.partition(">")[2] for text in before for word in ("Somebody", "Clara", ".mid", "critic", "seed")
+    )
     assert all(title in page.text for title in ("Somebody, op. 50.", "Somebody, op. 51.", "Somebody, op. 52."))
     assert table["file"].tolist() == ["01.mid", "02.mid", "03.mid"] == [row["file"] for row in rows]
     assert [read_midi(tmp_path / "human" / f"0{n}.mid")[0] for n in (1, 2, 3)] == [e.notes for e in excerpts(3)]
-    assert {link for link in page.links if link.startswith("human")} == {f"human/0{n}.{s}" for n in (1, 2, 3) for s in ("txt", "wav")}
+    assert {link for link in page.links if link.startswith("human")} == {
+        f"human/0{n}.{s}" for n in (1, 2, 3) for s in ("txt", "wav")
+    }
 
 
 def test_the_seed_mixes_a_blind_page(tmp_path):
     orders = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
-        write_playlist(samples(5), tmp_path / name, RUN | {"seed": seed}, humans=excerpts(5), audio=None, pictures=False)
+        write_playlist(
+            samples(5), tmp_path / name, RUN | {"seed": seed}, humans=excerpts(5), audio=None, pictures=False
+        )
         orders.append([a["data-by"] for a in Page(tmp_path / name).articles])
     assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2])
 
@@ -191,7 +214,9 @@ def test_flat(tmp_path):
     for name, flat in (("a", False), ("b", True)):
         (tmp_path / name).mkdir()
         notes = tiny.tune(3, n_notes=60)
-        write_playlist([Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, 3)], tmp_path / name, RUN, flat=flat, pictures=False)
+        write_playlist(
+            [Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, 3)], tmp_path / name, RUN, flat=flat, pictures=False
+        )
     struck = [{n.velocity for t in Score(tmp_path / name / "01.mid").tracks for n in t.notes} for name in "ab"]
     assert len(struck[0]) > 1 == len(struck[1])
     assert (tmp_path / "a" / "01.wav").read_bytes() != (tmp_path / "b" / "01.wav").read_bytes()
@@ -228,7 +253,7 @@ def test_a_hundred_pieces_sort_by_name(tmp_path):
 def test_a_piece_without_notes(tmp_path):
     """A few quarters of silence are a piece that the grammar allows."""
     silent = Sample(["wait12"], mend([], [], [])[0], 0, 0.0, 1)
-    row, = write_playlist([silent], tmp_path, RUN)
+    (row,) = write_playlist([silent], tmp_path, RUN)
     assert row["notes"] == 0 and row["seconds"] == 0
     assert {p.name for p in tmp_path.iterdir()} >= {"01.mid", "01.txt", "01.png", "index.html"}
 

@@ -11,8 +11,10 @@ from PIL import Image
 from clara.music.notes import COMMON_TIME, mend
 from clara.rendering.plots import PART_COLOURS, PROMPT_COLOURS, plot_confusion, plot_history, plot_map, plot_piano_roll
 
-HISTORY = [{"epoch": e, "train_loss": 3 / e, "valid_loss": 4 / e, "nats_per_quarter": n}
-           for e, n in ((1, 9.0), (2, 7.25), (3, 8.0))]
+HISTORY = [
+    {"epoch": e, "train_loss": 3 / e, "valid_loss": 4 / e, "nats_per_quarter": n}
+    for e, n in ((1, 9.0), (2, 7.25), (3, 8.0))
+]
 
 
 def bars(figure):
@@ -58,7 +60,16 @@ def test_octaves_are_named():
 
 def test_of_few_keys_all_white_ones_are_named():
     notes = mend([0, 0], [12, 12], [60, 66])[0]
-    assert key_names(plot_piano_roll(notes)) == {57: "A3", 59: "B3", 60: "C4", 62: "D4", 64: "E4", 65: "F4", 67: "G4", 69: "A4"}
+    assert key_names(plot_piano_roll(notes)) == {
+        57: "A3",
+        59: "B3",
+        60: "C4",
+        62: "D4",
+        64: "E4",
+        65: "F4",
+        67: "G4",
+        69: "A4",
+    }
 
 
 def held(quarters, metre=COMMON_TIME):
@@ -72,14 +83,18 @@ def bar_numbers(figure):
     return list(zip(above.get_xticks().tolist(), [label.get_text() for label in above.get_xticklabels()]))
 
 
-@pytest.mark.parametrize("metre, numbers", [
-    (((0, 4, 4),), [(0, "1"), (4, "2"), (8, "3")]),
-    (((0, 3, 4),), [(0, "1"), (3, "2"), (6, "3"), (9, "4")]),
-    (((0, 6, 8), (72, 2, 2)), [(0, "1"), (3, "2"), (6, "3"), (10, "4")]),
-    (((-36, 4, 4),), [(1, "1"), (5, "2"), (9, "3")]),
-    (((0, 1, 4), (12, 4, 4)), [(0, "1"), (1, "2"), (5, "3"), (9, "4")]),
-    (((-12, 64, 4),), [(0, "1")]),
-], ids=["common time", "three four", "a change", "cropped within a bar", "an upbeat as a bar", "no bar begins here"])
+@pytest.mark.parametrize(
+    "metre, numbers",
+    [
+        (((0, 4, 4),), [(0, "1"), (4, "2"), (8, "3")]),
+        (((0, 3, 4),), [(0, "1"), (3, "2"), (6, "3"), (9, "4")]),
+        (((0, 6, 8), (72, 2, 2)), [(0, "1"), (3, "2"), (6, "3"), (10, "4")]),
+        (((-36, 4, 4),), [(1, "1"), (5, "2"), (9, "3")]),
+        (((0, 1, 4), (12, 4, 4)), [(0, "1"), (1, "2"), (5, "3"), (9, "4")]),
+        (((-12, 64, 4),), [(0, "1")]),
+    ],
+    ids=["common time", "three four", "a change", "cropped within a bar", "an upbeat as a bar", "no bar begins here"],
+)
 def test_bars_are_numbered(metre, numbers):
     assert bar_numbers(plot_piano_roll(held(11, metre))) == numbers
 
@@ -88,7 +103,7 @@ def test_bars_are_numbered(metre, numbers):
 def test_time_is_told_in_quarters_and_bars_that_do_not_crowd(quarters):
     figure = plot_piano_roll(held(quarters))
     below, numbers = figure.axes[0].get_xticks(), bar_numbers(figure)
-    assert below.tolist()[:len(numbers)] == [at for at, _ in numbers]
+    assert below.tolist()[: len(numbers)] == [at for at, _ in numbers]
     assert all(int(number) == at / 4 + 1 for at, number in numbers)
     assert 1 <= len(numbers) <= 2 * figure.get_figwidth()
     assert figure.axes[0].get_xlabel() == "quarter notes"
@@ -149,19 +164,25 @@ def test_a_map_has_a_colour_and_a_mark_for_each(tmp_path):
 
 def test_a_map_of_one_group():
     assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["a"], apart="Clara").axes[0].collections] == ["a"]
-    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["Clara"], apart="Clara").axes[0].collections] == ["Clara"]
+    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["Clara"], apart="Clara").axes[0].collections] == [
+        "Clara"
+    ]
 
 
 def test_confusions_are_told_in_numbers(tmp_path):
-    axes = plot_confusion(np.array([[3, 1], [0, 4]]), ["a", "b"], tmp_path / "confusion.png", "whom it takes for whom").axes[0]
+    axes = plot_confusion(
+        np.array([[3, 1], [0, 4]]), ["a", "b"], tmp_path / "confusion.png", "whom it takes for whom"
+    ).axes[0]
     assert sorted(t.get_text() for t in axes.texts) == ["1", "3", "4"]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 1]])
     assert (tmp_path / "confusion.png").is_file()
 
 
-@pytest.mark.parametrize("notes", [tiny.tune(0), mend([], [], [])[0], handwritten("one note"),
-                                   mend([0, 12_000], [12, 12_012], [60, 60])[0]],
-                         ids=["tune", "no notes", "one note", "a thousand quarters"])
+@pytest.mark.parametrize(
+    "notes",
+    [tiny.tune(0), mend([], [], [])[0], handwritten("one note"), mend([0, 12_000], [12, 12_012], [60, 60])[0]],
+    ids=["tune", "no notes", "one note", "a thousand quarters"],
+)
 def test_png_decodes(tmp_path, notes):
     plot_piano_roll(notes, tmp_path / "a.png", prompt_quarters=1.0, title="A & B")
     with Image.open(tmp_path / "a.png") as image:

@@ -17,15 +17,21 @@ BAR = re.compile(r"M(\S+) (\S+)h(\S+)v\S+z")
 def drawn(svg):
     """(class, x, y, width) of each note."""
     paths = ElementTree.fromstring(svg).findall("path")
-    return sorted((p.get("class"), float(x), float(y), float(h.split("v")[0])) for p in paths if p.get("class").startswith("part")
-                  for x, y, h in re.findall(r"M(\S+) ([^h]+)h(\S+?v\S+?)h", p.get("d")))
+    return sorted(
+        (p.get("class"), float(x), float(y), float(h.split("v")[0]))
+        for p in paths
+        if p.get("class").startswith("part")
+        for x, y, h in re.findall(r"M(\S+) ([^h]+)h(\S+?v\S+?)h", p.get("d"))
+    )
 
 
 @given(note_sequences(parts=3))
 def test_every_note_is_drawn_where_it_sounds(notes):
     top = int(max(notes.pitch.max() if len(notes) else 60, 0))
     found = drawn(roll_svg(notes))
-    assert sorted((c, x) for c, x, _, _ in found) == sorted((f"part{p}", float(s)) for p, s in zip(notes.part, notes.start))
+    assert sorted((c, x) for c, x, _, _ in found) == sorted(
+        (f"part{p}", float(s)) for p, s in zip(notes.part, notes.start)
+    )
     if len(notes):
         highest = min(y for _, _, y, _ in found)
         assert sorted(top - round(y - highest) for _, _, y, _ in found) == sorted(notes.pitch.tolist())
@@ -50,9 +56,11 @@ def test_octaves_stand_at_their_keys():
     low, high = octave_marks(notes)[0], octave_marks(notes)[-1]
     assert (low[0], high[0]) == ("C3", "C6")
     y = {p: (at - 0.06) / n_rows(notes) for p, at in zip((84, 48), sorted(y for _, _, y, _ in drawn(roll_svg(notes))))}
-    assert low[1] == pytest.approx(y[48] + 0.5 / n_rows(notes)) and high[1] == pytest.approx(y[84] + 0.5 / n_rows(notes))
+    assert low[1] == pytest.approx(y[48] + 0.5 / n_rows(notes)) and high[1] == pytest.approx(
+        y[84] + 0.5 / n_rows(notes)
+    )
 
 
 def test_the_title_is_escaped():
-    svg = ElementTree.fromstring(roll_svg(tiny.tune(0), title="\"<b>&"))
-    assert svg.get("aria-label") == "\"<b>&"
+    svg = ElementTree.fromstring(roll_svg(tiny.tune(0), title='"<b>&'))
+    assert svg.get("aria-label") == '"<b>&'

@@ -22,7 +22,9 @@ def naive(words):
     for place in range(len(words) - 1):
         for by in range(-30, 31):
             length = 0
-            while length <= place and ENCODING.transpose_word(words[place - length], by) == words[len(words) - 1 - length]:
+            while (
+                length <= place and ENCODING.transpose_word(words[place - length], by) == words[len(words) - 1 - length]
+            ):
                 length += 1
             best = max(best, (length, by == 0, place, by))
     length, _, place, by = best
@@ -37,7 +39,9 @@ def found(words):
     return [tuple(row) for row in Memory.matches(FORMS, VOCAB.ids(words)).tolist()]
 
 
-few_words = st.lists(st.sampled_from(["p40", "p42", "p45", "endp40", "endp42", "wait6", "wait12"]), min_size=1, max_size=40)
+few_words = st.lists(
+    st.sampled_from(["p40", "p42", "p45", "endp40", "endp42", "wait6", "wait12"]), min_size=1, max_size=40
+)
 
 
 @given(few_words)
@@ -68,7 +72,11 @@ def test_a_key_that_is_not_on_the_piano_is_not_named():
     assert high == (-1, 2, 1, 4)
 
 
-@pytest.mark.parametrize("told", [{"encoding": name} for name in ("notewise", "chordwise", "melodywise", "framewise", "chamber", "quartet")], ids=str)
+@pytest.mark.parametrize(
+    "told",
+    [{"encoding": name} for name in ("notewise", "chordwise", "melodywise", "framewise", "chamber", "quartet")],
+    ids=str,
+)
 def test_words_of_one_form_are_one_music(told):
     encoding = encodings.make(told)
     vocab = Vocab.of(encoding)
@@ -96,7 +104,7 @@ def test_texts_side_by_side_and_word_by_word_find_the_same():
             ids = ids[[2, 0]]
         memory.follow(ids[:, at])
         for row, text in zip(memory.found.tolist(), ids):
-            assert row == Memory.matches(FORMS, text[:at + 1])[-1].tolist()
+            assert row == Memory.matches(FORMS, text[: at + 1])[-1].tolist()
 
 
 def test_texts_go_on_from_pasts_of_several_lengths_and_longer_than_the_room():
@@ -114,7 +122,9 @@ def test_texts_go_on_from_pasts_of_several_lengths_and_longer_than_the_room():
 @pytest.mark.parametrize("further", [-20, 1])
 def test_what_is_too_far_back_is_forgotten(further):
     tune = VOCAB.ids(["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47"])
-    between = np.arange(FURTHEST + further - len(tune)) % 2 + VOCAB.id_of["wait1"]  # two kinds of waits, in which nothing of the tune stands
+    between = (
+        np.arange(FURTHEST + further - len(tune)) % 2 + VOCAB.id_of["wait1"]
+    )  # two kinds of waits, in which nothing of the tune stands
     told = Memory.matches(FORMS, np.concatenate([tune, between, tune]))[-2]
     assert (told[1] == 6) == (further < 0)
 

@@ -41,8 +41,13 @@ def bent(model, ids, logits, allowed=None, strength=1.0, temperature=1.0):
     """Logits float32 (vocab_sz,) as `bend` leaves them after a text."""
     logits = logits[None].astype(np.float32).copy()
     memory = Memory(FORMS, [ids], np.zeros(1, dtype=np.int64))
-    model.bend(logits, np.ones(logits.shape, dtype=np.uint8) if allowed is None else allowed[None], memory, np.array([strength]),
-               np.array([temperature]))
+    model.bend(
+        logits,
+        np.ones(logits.shape, dtype=np.uint8) if allowed is None else allowed[None],
+        memory,
+        np.array([strength]),
+        np.array([temperature]),
+    )
     return logits[0].astype(np.float64), int(memory.found[0, 0])
 
 
@@ -67,7 +72,9 @@ def test_the_word_that_followed_then_gets_the_odds_of_its_line(strength):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
 def test_temperature_is_for_the_net_and_not_for_matches(temperature):
     after, named = bent(STRONG, AGAIN, LOGITS, temperature=temperature)
-    assert log_odds(after / temperature, named) == pytest.approx(0.5 * log_odds(LOGITS / temperature, named) + 6, abs=1e-4)
+    assert log_odds(after / temperature, named) == pytest.approx(
+        0.5 * log_odds(LOGITS / temperature, named) + 6, abs=1e-4
+    )
 
 
 def test_only_among_words_that_are_allowed():
@@ -81,8 +88,11 @@ def test_only_among_words_that_are_allowed():
     assert bent(STRONG, AGAIN, LOGITS, allowed)[0] == pytest.approx(LOGITS, abs=1e-6)
 
 
-@pytest.mark.parametrize("text", [REPEATED[:3], np.concatenate([REPEATED[:9], REPEATED[:3]]), np.tile(REPEATED[:4], 3)],
-                         ids=["nothing came before", "too short a match", "round and round"])
+@pytest.mark.parametrize(
+    "text",
+    [REPEATED[:3], np.concatenate([REPEATED[:9], REPEATED[:3]]), np.tile(REPEATED[:4], 3)],
+    ids=["nothing came before", "too short a match", "round and round"],
+)
 def test_without_a_match_nothing_changes(text):
     assert (bent(STRONG, text, LOGITS)[0] == LOGITS.astype(np.float32)).all()
 
@@ -112,7 +122,12 @@ def test_by_length_and_key_as_the_lines_say():
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_gains_count_while_composing_for_each_key_of_its_own(strength):
     model = MatchModel(STRONG.lines, np.array([1.5, 0.5]))
-    moved = np.concatenate([REPEATED, VOCAB.ids(["p80", "wait5", "endp80"] + [ENCODING.transpose_word(w, 2) for w in VOCAB.text(REPEATED[:9])])])
+    moved = np.concatenate(
+        [
+            REPEATED,
+            VOCAB.ids(["p80", "wait5", "endp80"] + [ENCODING.transpose_word(w, 2) for w in VOCAB.text(REPEATED[:9])]),
+        ]
+    )
     for text, gain in ((AGAIN, 1.5), (moved, 0.5)):
         after, named = bent(model, text, LOGITS, strength=strength)
         before = log_odds(LOGITS, named)
@@ -130,7 +145,9 @@ def sung(seed, n=20):
     tune = rng.permutation(np.arange(60, 75))[:n]
     pitch, start = np.r_[tune, [95], tune[:8] + 7], np.arange(len(tune) + 9) * 12
     low = rng.integers(30, 45, size=2 * len(start))
-    return mend(np.r_[start, np.arange(len(low)) * 6], np.r_[start + 12, np.arange(len(low)) * 6 + 6], np.r_[pitch, low])[0], tune
+    return mend(
+        np.r_[start, np.arange(len(low)) * 6], np.r_[start + 12, np.arange(len(low)) * 6 + 6], np.r_[pitch, low]
+    )[0], tune
 
 
 @pytest.mark.parametrize("model", [STRONG, SINGING], ids=["words", "voices too"])
@@ -139,14 +156,14 @@ def test_the_cost_is_that_of_the_odds_at_each_place(model, reader):
     ids, tunes = piece(tiny.ostinato(20)), piece(sung(2, 15)[0])
     ids = np.concatenate([ids[:40], piece(tiny.tune(1, 8))[1:-1], ids[1:30], tunes[1:200], tunes[60:120], ids[-1:]])
     told = read(reader, [ids], FORMS, PAD)[0]
-    for named in told.named[:len(model._kinds)]:
+    for named in told.named[: len(model._kinds)]:
         matched = named.line >= 0
         assert matched.sum() > 10 and (named.hit & matched).any() and (~named.hit & matched).any()
     with torch.no_grad():
         logits = reader(torch.from_numpy(ids[None, :-1]), reader.start(1))[0][0].numpy()
     expected = []
     for at in range(len(ids) - 1):
-        after, _ = bent(model, ids[:at + 1], logits[at])
+        after, _ = bent(model, ids[: at + 1], logits[at])
         expected.append(np.logaddexp.reduce(after) - after[ids[at + 1]])
     assert model.nats(told) == pytest.approx(np.array(expected), abs=1e-3)
 
@@ -165,7 +182,10 @@ def drawn(lines, n=4000, seed=0):
     hit = rng.random(n) < 1 / (1 + np.exp(-(slope * odds + height)))
     named = -np.logaddexp(0, -odds)
     others = np.log1p(-np.exp(named)) - np.log(50)
-    return Told(np.where(hit, named, others), (Named(np.zeros(n, dtype=np.int64), named, hit, np.where(length >= 0, moved * len(LENGTHS) + length, -1)),))
+    return Told(
+        np.where(hit, named, others),
+        (Named(np.zeros(n, dtype=np.int64), named, hit, np.where(length >= 0, moved * len(LENGTHS) + length, -1)),),
+    )
 
 
 def test_the_fit_finds_the_lines_that_words_came_by():
@@ -195,7 +215,9 @@ def test_a_voice_gets_the_odds_of_its_line_after_those_of_words():
     ids = piece(notes)[:-1]  # its last quarter is over, the ninth note is due
     memory = Memory(FORMS, [ids], np.zeros(1, dtype=np.int64))
     named, length, moved, waits = memory.voices.found[0, 0].tolist()
-    assert (VOCAB.words[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and memory.found[0, 0] != named
+    assert (VOCAB.words[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and memory.found[
+        0, 0
+    ] != named
     after, _ = bent(SINGING, ids, LOGITS)
     words = bent(STRONG, ids, LOGITS)[0]
     assert log_odds(after, named) == pytest.approx(0.7 * log_odds(words, named) + 4, abs=1e-4)
@@ -208,6 +230,7 @@ def test_the_fit_is_the_cheapest_for_voices_too(reader):
 
     def cost(model):
         return sum(model.nats(t).sum() for t in told)
+
     least, n = cost(fitted), 0
     assert least < cost(replace(fitted, voice_lines=None))
     for voice, kind, length in ((0, 1, 0), (0, 1, 2), (1, 0, 0)):
@@ -230,12 +253,12 @@ def comes_again(seed):
     pitch = [*tune, 30, *tune[:8]]
     start = np.arange(len(pitch)) * 6
     notes = mend(start, start + 6, pitch)[0]
-    return notes, ENCODING.encode(notes)[0][3 * 8:3 * 20]
+    return notes, ENCODING.encode(notes)[0][3 * 8 : 3 * 20]
 
 
 def goes_on_as(sample, tune):
     """How many words of a tune a continuation begins with."""
-    words = sample.words[sample.prompt_words:]
+    words = sample.words[sample.prompt_words :]
     same = [a == b for a, b in zip(words, tune)]
     return [*same, False].index(False)
 
@@ -253,21 +276,31 @@ def test_each_piece_of_a_batch_has_a_strength_of_its_own():
     generator, prompt = Generator(with_match()), comes_again(5)[0]
     settings = [Settings(match=m) for m in (0.0, 1.0, 0.0)]
     batch = generator.generate(3, 8, prompt, settings, seed=3)
-    assert [b.words for b in batch] == [generator.generate(1, 8, prompt, s, seed=3 + i)[0].words for i, s in enumerate(settings)]
+    assert [b.words for b in batch] == [
+        generator.generate(1, 8, prompt, s, seed=3 + i)[0].words for i, s in enumerate(settings)
+    ]
 
 
 def test_streams_and_continuations_are_the_same_pieces():
     generator, prompt = Generator(with_match()), comes_again(9)[0]
     sample = generator.generate(1, 8, prompt, seed=4)[0]
-    told = sorted((s, p) for notes in generator.stream(8, prompt, seed=4) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()))
-    assert told == [(s, p) for s, p in sorted(zip(sample.notes.start.tolist(), sample.notes.pitch.tolist())) if s >= prompt.n_steps]
+    told = sorted(
+        (s, p)
+        for notes in generator.stream(8, prompt, seed=4)
+        for s, p in zip(notes.start.tolist(), notes.pitch.tolist())
+    )
+    assert told == [
+        (s, p) for s, p in sorted(zip(sample.notes.start.tolist(), sample.notes.pitch.tolist())) if s >= prompt.n_steps
+    ]
     others = generator.continue_each([None, prompt], 8, [Settings()] * 2, [9, 4])
     assert others[1].words == sample.words
 
 
 def test_a_search_remembers_across_its_blocks():
     prompt, rest = comes_again(7)
-    found = Generator(with_match()).search(lambda pieces: np.zeros(len(pieces)), 2, 4, prompt, seed=1, first_quarters=0.5, block_quarters=0.5)
+    found = Generator(with_match()).search(
+        lambda pieces: np.zeros(len(pieces)), 2, 4, prompt, seed=1, first_quarters=0.5, block_quarters=0.5
+    )
     assert min(goes_on_as(s, rest) for s in found) > 10
 
 
@@ -283,11 +316,30 @@ def test_a_folder_keeps_it(tmp_path):
     assert Checkpoint.load(tmp_path / "without").match_model() is None
 
 
-@pytest.mark.parametrize("told", [{}, 7, {"lengths": [4], "lines": [[1, 0]]}, {"lengths": list(LENGTHS), "lines": "none"},
-                                  PLAIN.told | {"lengths": list(LENGTHS[:-1])}, PLAIN.told | {"lines": (PLAIN.lines * np.nan).tolist()},
-                                  *(PLAIN.told | {"voices": voices} for voices in (3, {}, SINGING.told["voices"] | {"lengths": list(VOICE_LENGTHS[1:])},
-                                                                                   SINGING.told["voices"] | {"lines": [[1.0, 0.0]]})),
-                                  *(PLAIN.told | {"gains": gains} for gains in (1.5, [1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("inf")], ["a", 1.0], None))])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        7,
+        {"lengths": [4], "lines": [[1, 0]]},
+        {"lengths": list(LENGTHS), "lines": "none"},
+        PLAIN.told | {"lengths": list(LENGTHS[:-1])},
+        PLAIN.told | {"lines": (PLAIN.lines * np.nan).tolist()},
+        *(
+            PLAIN.told | {"voices": voices}
+            for voices in (
+                3,
+                {},
+                SINGING.told["voices"] | {"lengths": list(VOICE_LENGTHS[1:])},
+                SINGING.told["voices"] | {"lines": [[1.0, 0.0]]},
+            )
+        ),
+        *(
+            PLAIN.told | {"gains": gains}
+            for gains in (1.5, [1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("inf")], ["a", 1.0], None)
+        ),
+    ],
+)
 def test_what_is_no_match_model_is_refused_with_the_file(told, tmp_path):
     tiny.checkpoint().save(tmp_path)
     config = json.loads((tmp_path / CONFIG).read_text())

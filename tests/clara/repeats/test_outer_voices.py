@@ -40,7 +40,10 @@ def run_of(line, n, i):
     length, by = 0, line[n][1] - line[i][1]
     while length <= i and line[n - length][1] - line[i - length][1] == by:
         length += 1
-        if length <= i and line[n - length + 1][0] - line[n - length][0] != line[i - length + 1][0] - line[i - length][0]:
+        if (
+            length <= i
+            and line[n - length + 1][0] - line[n - length][0] != line[i - length + 1][0] - line[i - length][0]
+        ):
             break
     return length
 
@@ -63,20 +66,32 @@ def naive(words):
             since += int(word[4:]) if word.startswith("wait") else 0
         if length >= n - place or not 21 <= due <= 108 or clock > at or gone:
             continue
-        named = f"p{due - 20}" if clock == at else f"wait{at - clock}" if at - clock <= 24 and not words[-1].startswith("wait") else None
+        named = (
+            f"p{due - 20}"
+            if clock == at
+            else f"wait{at - clock}"
+            if at - clock <= 24 and not words[-1].startswith("wait")
+            else None
+        )
         told[voice] = [VOCAB.id_of.get(named, -1), length, int(not same), int(at > clock)]
     if told[1][NAMED] == told[0][NAMED]:
         told[1] = [-1, *told[1][1:]]
     return told
 
 
-music = st.lists(st.tuples(st.sampled_from([3, 3, 6, 12]), st.sampled_from([3, 6, 12]), st.sampled_from([60, 62, 64, 65, 67, 48, 50])), min_size=4, max_size=25)
+music = st.lists(
+    st.tuples(
+        st.sampled_from([3, 3, 6, 12]), st.sampled_from([3, 6, 12]), st.sampled_from([60, 62, 64, 65, 67, 48, 50])
+    ),
+    min_size=4,
+    max_size=25,
+)
 
 
 @given(music)
 def test_every_place_as_by_the_definition(drawn):
     gaps, lengths, pitches = zip(*drawn)
-    starts = np.cumsum((0, *gaps))[:len(gaps)]
+    starts = np.cumsum((0, *gaps))[: len(gaps)]
     words = words_of(starts, lengths, pitches)
     found = VoiceMemory.matches(HEARD, VOCAB.ids(words)).tolist()
     for n in range(1, len(words) + 1):
@@ -99,14 +114,16 @@ def test_a_tune_is_followed_over_another_accompaniment_and_in_another_key(by):
     words = words_of(*zip(*two_hands(TUNE, first), *two_hands(again, other[:8], 84)))
     top = VoiceMemory.matches(HEARD, VOCAB.ids(words))[-1, 0]
     assert top.tolist() == [VOCAB.id_of[f"p{TUNE[4] + by - 20}"], 4, int(by > 0), 0]
-    before = words[:len(words) - words[::-1].index("wait6") - 1]  # half of the last note is still to come
+    before = words[: len(words) - words[::-1].index("wait6") - 1]  # half of the last note is still to come
     waiting = VoiceMemory.matches(HEARD, VOCAB.ids(before))[-1, 0]
     assert waiting.tolist() == [VOCAB.id_of["wait6"], 4, int(by > 0), 1]
 
 
 def test_what_was_due_is_gone_when_it_came_or_another_took_its_place():
     rng = np.random.default_rng(2)
-    words = words_of(*zip(*two_hands(TUNE, rng.integers(36, 55, 14)), *two_hands(TUNE[:4], rng.integers(36, 55, 8), 84)))
+    words = words_of(
+        *zip(*two_hands(TUNE, rng.integers(36, 55, 14)), *two_hands(TUNE[:4], rng.integers(36, 55, 8), 84))
+    )
     for more, named in ((["p30"], "p54"), (["p54"], None), (["p60"], None), (["wait1"], None)):
         told = VoiceMemory.matches(HEARD, VOCAB.ids(words + more))[-1, 0]
         assert told[NAMED] == (VOCAB.id_of[named] if named else -1)
@@ -119,7 +136,10 @@ def test_what_comes_round_and_round_is_let_be():
 
 def test_texts_side_by_side_and_word_by_word_find_the_same():
     rng = np.random.default_rng(0)
-    texts = [VOCAB.ids(words_of(np.cumsum(rng.integers(1, 3, 40)) * 6, [6] * 40, rng.choice([60, 62, 64, 67], 40)))[:100] for _ in range(3)]
+    texts = [
+        VOCAB.ids(words_of(np.cumsum(rng.integers(1, 3, 40)) * 6, [6] * 40, rng.choice([60, 62, 64, 67], 40)))[:100]
+        for _ in range(3)
+    ]
     memory = VoiceMemory(HEARD, [t[:20] for t in texts], np.array([0, 1, 2]))
     for at in range(20, 100):
         if at == 40:
@@ -127,7 +147,7 @@ def test_texts_side_by_side_and_word_by_word_find_the_same():
             texts = [texts[2], texts[0]]
         memory.follow(np.array([t[at] for t in texts]))
         for found, text in zip(memory.found, texts):
-            assert found.tolist() == VoiceMemory.matches(HEARD, text[:at + 1])[-1].tolist()
+            assert found.tolist() == VoiceMemory.matches(HEARD, text[: at + 1])[-1].tolist()
 
 
 def test_texts_grow_beyond_the_room():
@@ -137,7 +157,10 @@ def test_texts_grow_beyond_the_room():
     memory = VoiceMemory(HEARD, [text[:0]], np.zeros(1, dtype=np.int64))
     for word in text:
         memory.follow(np.array([word]))
-    assert memory.lines.shape[3] > NOTES_AHEAD and memory.found[0].tolist() == VoiceMemory.matches(HEARD, text)[-1].tolist()
+    assert (
+        memory.lines.shape[3] > NOTES_AHEAD
+        and memory.found[0].tolist() == VoiceMemory.matches(HEARD, text)[-1].tolist()
+    )
 
 
 @pytest.mark.parametrize("further", [-8, 1])
@@ -151,7 +174,10 @@ def test_what_is_too_far_back_is_forgotten(further):
 def test_runs_are_told_of_each_note_of_both_voices():
     words = words_of(*zip(*two_hands(TUNE, [40] * 14), *two_hands([p + 5 for p in TUNE], [43, 47] * 7, 84)))
     length, moved = VoiceMemory.runs(HEARD, VOCAB.ids([*words, "wait1"]))
-    assert length[len(TUNE):2 * len(TUNE)].tolist() == [1, 2, 3, 4, 5, 6, 7] and moved[len(TUNE) + 1:2 * len(TUNE)].all()
+    assert (
+        length[len(TUNE) : 2 * len(TUNE)].tolist() == [1, 2, 3, 4, 5, 6, 7]
+        and moved[len(TUNE) + 1 : 2 * len(TUNE)].all()
+    )
     assert len(length) == 2 * len(TUNE) + 28
 
 
@@ -176,4 +202,7 @@ def test_words_that_are_no_keys_struck_and_released_have_no_voices():
 
 
 def test_what_is_struck_and_released_in_one_step_is_no_note():
-    assert VoiceMemory.matches(HEARD, VOCAB.ids(["p40", "endp40", "wait6", "p40", "wait6"])).tolist() == [[NOTHING] * 2] * 5
+    assert (
+        VoiceMemory.matches(HEARD, VOCAB.ids(["p40", "endp40", "wait6", "p40", "wait6"])).tolist()
+        == [[NOTHING] * 2] * 5
+    )

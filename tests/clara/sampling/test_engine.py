@@ -70,7 +70,9 @@ def prompt_ids(words=PROMPT):
 
 def texts_of(seeds, steps=40, words=PROMPT, reader=None, settings=PLAIN, make=None, **more):
     reader = reader or FakeReader()
-    return sample(reader, make or (lambda: FloatStepper(reader)), grammar(), settings, prompt_ids(words), steps, seeds, 4, **more)
+    return sample(
+        reader, make or (lambda: FloatStepper(reader)), grammar(), settings, prompt_ids(words), steps, seeds, 4, **more
+    )
 
 
 @pytest.mark.parametrize("words", [[], PROMPT], ids=["no prompt", "prompt"])
@@ -117,7 +119,7 @@ def test_equal_seeds_give_equal_texts_others_differ():
 
 def test_the_state_is_that_of_all_words_before():
     """Reading prompt and text in one go leads to the same choices."""
-    text, = texts_of([9])
+    (text,) = texts_of([9])
     whole, draws, rules = np.r_[prompt_ids(), text], Draws([9]), grammar()
     written = rules.start(1, 0)
     for word in prompt_ids()[1:]:
@@ -126,7 +128,9 @@ def test_the_state_is_that_of_all_words_before():
     for at in range(len(prompt_ids()), len(whole) + 1):
         reader = FakeReader()
         logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.start(1))
-        word = choose(logits[:, -1].float().numpy(), rules.allowed(written), settings_table(Settings(), 1), draws.next())
+        word = choose(
+            logits[:, -1].float().numpy(), rules.allowed(written), settings_table(Settings(), 1), draws.next()
+        )
         assert word.item() == (whole[at] if at < len(whole) else VOCAB.eos)
         written = rules.update(written, word)
 
@@ -162,12 +166,14 @@ def test_threads_change_nothing():
 
 def test_settings_of_each_text():
     several = [Settings(random_freq=0.0), Settings(temperature=1.5), Settings(top_k=2)]
-    assert texts_of([1, 2, 3], settings=several) == [texts_of([s], settings=one)[0] for s, one in zip([1, 2, 3], several)]
+    assert texts_of([1, 2, 3], settings=several) == [
+        texts_of([s], settings=one)[0] for s, one in zip([1, 2, 3], several)
+    ]
 
 
 def test_what_came_lately_is_penalised():
     """With a penalty beyond all odds no note comes again within the window while another may."""
-    text, = texts_of([4], steps=200, words=[], settings=Settings(repetition_penalty=1e6, repetition_quarters=2.0))
+    (text,) = texts_of([4], steps=200, words=[], settings=Settings(repetition_penalty=1e6, repetition_quarters=2.0))
     clock, last = 0, {}
     for word in VOCAB.text(text):
         if word.startswith("wait"):
@@ -175,7 +181,7 @@ def test_what_came_lately_is_penalised():
         elif word.startswith("p"):
             assert clock - last.get(word, -100) >= 8, f"{word} at {clock}, last at {last[word]}"
             last[word] = clock
-    free, = texts_of([4], steps=200, words=[])
+    (free,) = texts_of([4], steps=200, words=[])
     assert len(last) > 10 and text != free
 
 

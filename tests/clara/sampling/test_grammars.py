@@ -18,10 +18,18 @@ from clara.music.notes import mend
 from clara.sampling import grammars
 from clara.sampling.grammars.base import Rules
 
-ENCODINGS_TO_TEST = {"notewise, 12 steps": Notewise(), "notewise, 4 steps, 38 keys": Notewise(4, 38),
-                     "notewise, 1 step": Notewise(1, 38), "chamber": Chamber(4, 38), "quartet": Quartet(4, 38),
-                     "chordwise": Chordwise(4, 38), "chordwise, holds": Chordwise(4, 38, holds=True),
-                     "chordwise, 12 steps": Chordwise(12), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
+ENCODINGS_TO_TEST = {
+    "notewise, 12 steps": Notewise(),
+    "notewise, 4 steps, 38 keys": Notewise(4, 38),
+    "notewise, 1 step": Notewise(1, 38),
+    "chamber": Chamber(4, 38),
+    "quartet": Quartet(4, 38),
+    "chordwise": Chordwise(4, 38),
+    "chordwise, holds": Chordwise(4, 38, holds=True),
+    "chordwise, 12 steps": Chordwise(12),
+    "melodywise": Melodywise(),
+    "framewise": Framewise(4, 38),
+}
 LIMITS = (3, 4)  # longest note and longest silence, in quarters
 
 
@@ -46,8 +54,9 @@ def random_notes(encoding, seed, n=60):
     gap[1:] += np.where(rest[:-1], duration[:-1], 0)
     start = gap.cumsum()
     part = rng.integers(0, len(encoding.prefixes), n)
-    notes, _ = mend(start, start + duration, rng.integers(encoding.lowest, encoding.highest + 1, n), part,
-                    steps_per_quarter=spq)
+    notes, _ = mend(
+        start, start + duration, rng.integers(encoding.lowest, encoding.highest + 1, n), part, steps_per_quarter=spq
+    )
     return notes
 
 
@@ -61,7 +70,7 @@ def read(grammar, vocab, words, steps):
     """The state after some words; fails at the first that was not allowed."""
     state = grammar.start(1, steps)
     for at, word in enumerate(words):
-        assert grammar.allowed(state)[0, vocab.id_of[word]], f"word {at}, {word}, after {words[max(0, at - 5):at]}"
+        assert grammar.allowed(state)[0, vocab.id_of[word]], f"word {at}, {word}, after {words[max(0, at - 5) : at]}"
         state = grammar.update(state, np.array([vocab.id_of[word]]))
     return state
 
@@ -93,7 +102,9 @@ def walk(grammar, bs, steps, weight, seed=0):
 
 def without_the_silence_at_the_end(words):
     words = list(words)
-    while words and (words[-1].startswith(("wait", "rest", "r_")) or words[-2:] == ["frame", "frame"] or words == ["frame"]):
+    while words and (
+        words[-1].startswith(("wait", "rest", "r_")) or words[-2:] == ["frame", "frame"] or words == ["frame"]
+    ):
         words.pop()
     return [re.sub(r"_s\d", "", w) for w in words]  # a melody's strengths are those of its own metre
 
@@ -160,57 +171,80 @@ def test_a_grid_too_short_for_music_still_ends(encoding):
         assert not losses and notes.n_steps <= 1
 
 
-@pytest.mark.parametrize("text, word", [
-    ("", "endp1"),  # does not sound
-    ("p40", "p40"),  # sounds already
-    ("p40", "p39"),  # starts ascend
-    ("p40", "endp40"),  # lasts no step
-    ("p40 wait1 endp40", "endp40"),
-    ("p40 p41 wait1 endp41", "endp40"),  # ends ascend
-    ("p40 wait1 p41", "endp40"),  # ends come before starts
-    ("p40 wait1", "wait1"),  # is wait2
-    ("p40 wait23", "wait24"),  # the longest comes first
-    ("p40 wait24 wait24", "wait13"),  # 60 steps and no more
-    ("p40", "xxeos"),
-    ("p40 wait24 wait24 wait12", "xxeos"),  # still sounds
-    ("p40 wait24 wait24 wait12", "p41"),  # no time left to sound
-    ("p40 wait24 wait24 wait12", "wait1"),
-    ("p40 wait1 endp40 wait24 wait23", "wait1"),
-])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("", "endp1"),  # does not sound
+        ("p40", "p40"),  # sounds already
+        ("p40", "p39"),  # starts ascend
+        ("p40", "endp40"),  # lasts no step
+        ("p40 wait1 endp40", "endp40"),
+        ("p40 p41 wait1 endp41", "endp40"),  # ends ascend
+        ("p40 wait1 p41", "endp40"),  # ends come before starts
+        ("p40 wait1", "wait1"),  # is wait2
+        ("p40 wait23", "wait24"),  # the longest comes first
+        ("p40 wait24 wait24", "wait13"),  # 60 steps and no more
+        ("p40", "xxeos"),
+        ("p40 wait24 wait24 wait12", "xxeos"),  # still sounds
+        ("p40 wait24 wait24 wait12", "p41"),  # no time left to sound
+        ("p40 wait24 wait24 wait12", "wait1"),
+        ("p40 wait1 endp40 wait24 wait23", "wait1"),
+    ],
+)
 def test_refused(text, word):
     assert word not in allowed_after(Notewise(), text, 60)
 
 
-@pytest.mark.parametrize("text, word", [
-    ("", "p1"), ("", "p88"), ("", "wait24"),
-    ("p40", "p41"), ("p40", "wait24"),
-    ("p40 wait1", "endp40"), ("p40 wait1", "p39"), ("p40 wait24", "wait1"), ("p40 wait24", "wait24"),
-    ("p40 wait1 endp40", "p40"),  # struck again at once
-    ("p40 wait24 wait24", "wait12"),
-    ("wait24 wait24", "p1"),
-    ("wait24", "wait24"),
-])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("", "p1"),
+        ("", "p88"),
+        ("", "wait24"),
+        ("p40", "p41"),
+        ("p40", "wait24"),
+        ("p40 wait1", "endp40"),
+        ("p40 wait1", "p39"),
+        ("p40 wait24", "wait1"),
+        ("p40 wait24", "wait24"),
+        ("p40 wait1 endp40", "p40"),  # struck again at once
+        ("p40 wait24 wait24", "wait12"),
+        ("wait24 wait24", "p1"),
+        ("wait24", "wait24"),
+    ],
+)
 def test_allowed(text, word):
     assert word in allowed_after(Notewise(), text, 60)
 
 
-@pytest.mark.parametrize("text, words", [
-    ("wait24 wait24", {"p1", "p88"}),  # four quarters of silence
-    ("p40 wait1 endp40 wait24 wait24", {"p1", "p88"}),
-    ("p40 wait24 wait12", {"endp40"}),  # three quarters of a note
-    ("p40 p50 wait24 wait12", {"endp40"}),
-    ("p40 p50 wait24 wait12 endp40", {"endp50"}),
-    ("p40 wait24 wait12 endp40", {"p40", "wait1", "wait24"}),
-    ("p40 wait24 p41", {"wait12"}),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("wait24 wait24", {"p1", "p88"}),  # four quarters of silence
+        ("p40 wait1 endp40 wait24 wait24", {"p1", "p88"}),
+        ("p40 wait24 wait12", {"endp40"}),  # three quarters of a note
+        ("p40 p50 wait24 wait12", {"endp40"}),
+        ("p40 p50 wait24 wait12 endp40", {"endp50"}),
+        ("p40 wait24 wait12 endp40", {"p40", "wait1", "wait24"}),
+        ("p40 wait24 p41", {"wait12"}),
+    ],
+)
 def test_what_the_limits_allow(text, words):
     assert words <= allowed_after(Notewise(), text, 200, LIMITS)
 
 
-@pytest.mark.parametrize("text, word", [
-    ("wait24 wait24", "wait1"), ("p40 wait1 endp40 wait24 wait24", "wait1"),
-    ("p40 wait24", "wait13"), ("p40 wait24 p41", "wait13"), ("p40 wait12 p41 wait24", "wait24"),
-    ("p40 wait24 wait12", "p41"), ("p40 p50 wait24 wait12", "endp50")])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("wait24 wait24", "wait1"),
+        ("p40 wait1 endp40 wait24 wait24", "wait1"),
+        ("p40 wait24", "wait13"),
+        ("p40 wait24 p41", "wait13"),
+        ("p40 wait12 p41 wait24", "wait24"),
+        ("p40 wait24 wait12", "p41"),
+        ("p40 p50 wait24 wait12", "endp50"),
+    ],
+)
 def test_what_the_limits_refuse(text, word):
     assert word in allowed_after(Notewise(), text, 200)
     assert word not in allowed_after(Notewise(), text, 200, LIMITS)
@@ -248,7 +282,7 @@ def test_texts_side_by_side_do_not_mix():
     for words in itertools.islice(zip(*rows), 80):
         ids = vocab.ids(words)
         state = grammar.update(state, ids)
-        alone = [grammar.update(s, ids[i:i + 1]) for i, s in enumerate(alone)]
+        alone = [grammar.update(s, ids[i : i + 1]) for i, s in enumerate(alone)]
         assert np.array_equal(grammar.allowed(state), np.concatenate([grammar.allowed(s) for s in alone]))
     taken = grammar.allowed(grammar.take(state, np.array([3, 0, 3])))
     assert np.array_equal(taken, grammar.allowed(state)[[3, 0, 3]])
@@ -261,7 +295,9 @@ def test_what_is_asked_is_kept_to(encoding):
     if encoding.name == "melodywise":
         rules = Rules(pitch_classes=SCALE, ranges={0: (LOW, HIGH)})
     else:
-        rules = Rules(pitch_classes=SCALE, ranges={part: (LOW, HIGH) for part in range(len(encoding.prefixes))}, most_notes=MOST)
+        rules = Rules(
+            pitch_classes=SCALE, ranges={part: (LOW, HIGH) for part in range(len(encoding.prefixes))}, most_notes=MOST
+        )
     _, vocab = grammar_of(encoding)
     grammar, spq = grammars.grammar_of(encoding, vocab, rules), encoding.steps_per_quarter
     weight = torch.ones(len(vocab))
@@ -282,13 +318,17 @@ def test_ranges_are_of_parts():
     encoding = Chamber(4, 38)
     grammar, vocab = grammars.grammar_of(encoding, v := Vocab.of(encoding), Rules(ranges={1: (60, 61)})), v
     free = vocab.text(grammar.allowed(grammar.start(1, 100))[0].nonzero()[0].tolist())
-    assert {w for w in free if w.startswith("v")} == {encoding.tone_names[t] for t in range(encoding.n_tones)
-                                                     if encoding.pitch_and_part(np.array([t]))[0][0] in (60, 61)} & {
-        w for w in vocab.words if w.startswith("v")}
+    assert {w for w in free if w.startswith("v")} == {
+        encoding.tone_names[t]
+        for t in range(encoding.n_tones)
+        if encoding.pitch_and_part(np.array([t]))[0][0] in (60, 61)
+    } & {w for w in vocab.words if w.startswith("v")}
     assert sum(w.startswith("p") for w in free) == 38
 
 
-@pytest.mark.parametrize("bad", [{"most_notes": 0}, {"pitch_classes": frozenset({12})}, {"ranges": {0: (70, 60)}}, {"longest_note": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"most_notes": 0}, {"pitch_classes": frozenset({12})}, {"ranges": {0: (70, 60)}}, {"longest_note": 0}]
+)
 def test_rules_that_no_music_keeps(bad):
     with pytest.raises(BadSetting):
         Rules(**bad)
@@ -322,7 +362,11 @@ def test_a_line_stands_as_it_is(kind, limits):
             found = set(zip(notes.start.tolist(), notes.end.tolist(), kind.tones(notes).tolist()))
             assert found >= set(zip(line.start.tolist(), line.end.tolist(), kind.tones(line).tolist()))
             if limits:
-                others = [end - start for start, end, tone in found - set(zip(line.start.tolist(), line.end.tolist(), kind.tones(line).tolist()))]
+                others = [
+                    end - start
+                    for start, end, tone in found
+                    - set(zip(line.start.tolist(), line.end.tolist(), kind.tones(line).tolist()))
+                ]
                 assert max(others, default=0) <= limits[0] * 4
         assert max(map(len, texts)) > 2 * len(line) + 20  # there is more than the line
 
@@ -335,7 +379,10 @@ def test_what_the_net_would_go_on_to_speaks_for_the_line():
     grammar = grammars.grammar_of(kind, vocab, None, line)
     state = grammar.start(1, 4)
     logits = np.full((1, len(vocab)), -20, dtype=np.float32)
-    word, wait, low, high = (vocab.id_of[w] for w in (kind.words[38 + 60 - kind.lowest], "wait2", kind.words[38], kind.words[38 + 60 - kind.lowest + 1]))
+    word, wait, low, high = (
+        vocab.id_of[w]
+        for w in (kind.words[38 + 60 - kind.lowest], "wait2", kind.words[38], kind.words[38 + 60 - kind.lowest + 1])
+    )
     logits[0, [word, wait, low, high]] = np.log([0.01, 0.6, 0.09, 0.3])
     mask = grammar.allowed(state)
     grammar.bend(logits, mask, state)

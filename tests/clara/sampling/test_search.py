@@ -20,7 +20,12 @@ from clara.sampling.grammars.base import Rules
 from clara.sampling.settings import Settings
 from clara_app import compose as generate
 
-ENCODINGS = {"notewise": Notewise(), "chordwise": Chordwise(4, 38), "melodywise": Melodywise(), "framewise": Framewise(4, 38)}
+ENCODINGS = {
+    "notewise": Notewise(),
+    "chordwise": Chordwise(4, 38),
+    "melodywise": Melodywise(),
+    "framewise": Framewise(4, 38),
+}
 N, TOP, QUARTERS, BLOCK = 16, 4, 10, 3
 BLOCKS = {"first_quarters": BLOCK, "block_quarters": BLOCK}
 
@@ -61,7 +66,7 @@ def test_each_architecture_finds_higher_music(arch):
 def test_pieces_are_whole_and_last_as_long_as_was_asked(generator, prompted):
     prompt = crop(sung(generator.encoding), 0, 4 * generator.encoding.steps_per_quarter) if prompted else None
     for sample in generator.search(high, N, QUARTERS, prompt, seed=3, **BLOCKS):
-        steps = sum(generator.encoding.steps(sample.words[sample.prompt_words:]))
+        steps = sum(generator.encoding.steps(sample.words[sample.prompt_words :]))
         assert steps == QUARTERS * generator.encoding.steps_per_quarter
         assert not generator.encoding.decode(sample.words)[1]
 
@@ -77,8 +82,14 @@ def test_the_same_each_time_on_any_threads_and_of_own_luck():
 
 def test_one_block_is_plain_sampling_and_the_best_of_each_share():
     generator, rated = Generator(tiny.checkpoint()), []
-    found = generator.search(lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, top=N + 1, **BLOCKS)
-    assert rated == [N] and [s.seed for s in found] != list(range(7, 7 + N)) and {s.seed for s in found} == set(range(7, 7 + N))
+    found = generator.search(
+        lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, top=N + 1, **BLOCKS
+    )
+    assert (
+        rated == [N]
+        and [s.seed for s in found] != list(range(7, 7 + N))
+        and {s.seed for s in found} == set(range(7, 7 + N))
+    )
     best = generator.search(high, N, 2, seed=7, top=3, **BLOCKS)
     shares = [[s for s in found if (s.seed - 7) % 3 == k] for k in range(3)]  # best first, as found
     assert [s.words for s in best] == [s.words for s in found if s in [share[0] for share in shares]]
@@ -92,12 +103,14 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
     def rate(pieces):
         seen.append(pieces)
         return high(pieces)
+
     found = generator.search(rate, n, QUARTERS, seed=9, top=top, **BLOCKS)
     assert len(found) == min(n, top) and [len(pieces) for pieces in seen] == [n] * 3
     shares = [[onsets(p, BLOCK) for p in seen[0][k::top]] for k in range(min(n, top))]
 
     def its_search(notes):
         return next(k for k, share in enumerate(shares) if onsets(notes, BLOCK) in share)
+
     assert len({b for share in shares for b in share}) == n  # or the searches could not be told from each other
     for pieces in seen:
         sizes = np.bincount([its_search(p) for p in pieces])
@@ -114,6 +127,7 @@ def test_beginnings_are_rated_after_a_longer_block(quarters, lengths):
     def rate(pieces):
         seen.append(pieces)
         return high(pieces)
+
     generator.search(rate, N, quarters, seed=9, top=TOP, first_quarters=4, block_quarters=2)
     assert len(seen) == len(lengths)
     for pieces, begin, until in zip(seen, [0, *lengths], lengths):
@@ -126,6 +140,7 @@ def test_each_search_goes_on_from_its_best():
     def rate(pieces):
         seen.append(pieces)
         return high(pieces)
+
     generator.search(rate, N, QUARTERS, seed=9, top=2, **BLOCKS)
     searches = [{onsets(p, BLOCK) for p in seen[0][k::2]} for k in range(2)]
     for block, (before, after) in enumerate(pairwise(seen), 1):
@@ -162,11 +177,15 @@ def test_a_tune_stands_across_blocks_as_it_is():
     found = Generator(tiny.checkpoint()).search(high, N, line=tune, seed=1, top=TOP, **BLOCKS)
     assert tune.quarters > 2 * BLOCK and len(found) == TOP
     for sample in found:
-        assert set(zip(sample.notes.start, sample.notes.end, sample.notes.pitch)) > set(zip(tune.start, tune.end, tune.pitch))
+        assert set(zip(sample.notes.start, sample.notes.end, sample.notes.pitch)) > set(
+            zip(tune.start, tune.end, tune.pitch)
+        )
 
 
 def test_a_key_holds_across_blocks():
-    for sample in Generator(tiny.checkpoint()).search(high, N, QUARTERS, rules=Rules(pitch_classes={0, 4, 7}, most_notes=2), seed=1, **BLOCKS):
+    for sample in Generator(tiny.checkpoint()).search(
+        high, N, QUARTERS, rules=Rules(pitch_classes={0, 4, 7}, most_notes=2), seed=1, **BLOCKS
+    ):
         notes = sample.notes
         assert set((notes.pitch % 12).tolist()) <= {0, 4, 7}
         assert max(((notes.start <= t) & (notes.end > t)).sum() for t in range(notes.n_steps)) <= 2
@@ -184,9 +203,29 @@ def model(tmp_path, monkeypatch):
 
 
 def test_the_command_line(model, tmp_path, capsys):
-    argv = ["--model", model, "-n", 12, "--top", 4, "--search", "--quarters", 28, "--seed", 2, "--no-audio", "--no-pictures"]
+    argv = [
+        "--model",
+        model,
+        "-n",
+        12,
+        "--top",
+        4,
+        "--search",
+        "--quarters",
+        28,
+        "--seed",
+        2,
+        "--no-audio",
+        "--no-pictures",
+    ]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "one"]) == 0
-    assert tiny.leave(generate.main, ["--replay", tmp_path / "one" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "two"]) == 0
+    assert (
+        tiny.leave(
+            generate.main,
+            ["--replay", tmp_path / "one" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "two"],
+        )
+        == 0
+    )
     one, two = ([p.read_text() for p in sorted((tmp_path / name).glob("*.txt"))] for name in ("one", "two"))
     assert one == two and len(one) == 4
     assert tiny.leave(generate.main, [*argv, "--by", "none", "--out", tmp_path / "three"]) == 2
@@ -198,9 +237,26 @@ def test_the_command_line(model, tmp_path, capsys):
         assert "searched otherwise" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags, searched", [([], True), (["--no-search"], False), (["--by", "none"], False), (["--top", 12], False), (["--top", 11], True)])
+@pytest.mark.parametrize(
+    "flags, searched",
+    [([], True), (["--no-search"], False), (["--by", "none"], False), (["--top", 12], False), (["--top", 11], True)],
+)
 def test_where_there_is_something_to_choose_it_searches_by_itself(flags, searched, model, tmp_path, capsys):
-    argv = ["--model", model, "-n", 12, "--quarters", 8, "--seed", 2, "--no-audio", "--no-pictures", "--out", tmp_path / "out", *flags]
+    argv = [
+        "--model",
+        model,
+        "-n",
+        12,
+        "--quarters",
+        8,
+        "--seed",
+        2,
+        "--no-audio",
+        "--no-pictures",
+        "--out",
+        tmp_path / "out",
+        *flags,
+    ]
     assert tiny.leave(generate.main, argv) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["search"] is searched
     assert ("a search with 24 texts" in capsys.readouterr().out) is searched
@@ -210,9 +266,33 @@ def test_where_there_is_something_to_choose_it_searches_by_itself(flags, searche
 def test_drafts_are_so_many_texts_for_each(drafts, n_texts, model, tmp_path, capsys, monkeypatch):
     """And so again from run.json; runs of before there were drafts had one."""
     asked, of = [], Generator.search
-    monkeypatch.setattr(Generator, "search", lambda self, rate, n, *args, **kwargs: asked.append(n) or of(self, rate, n, *args, **kwargs))
+    monkeypatch.setattr(
+        Generator,
+        "search",
+        lambda self, rate, n, *args, **kwargs: asked.append(n) or of(self, rate, n, *args, **kwargs),
+    )
     flags = ["--no-audio", "--no-pictures"]
-    assert tiny.leave(generate.main, ["--model", model, "-n", 12, "--top", 2, "--drafts", drafts, "--quarters", 8, *flags, "--out", tmp_path / "out"]) == 0
+    assert (
+        tiny.leave(
+            generate.main,
+            [
+                "--model",
+                model,
+                "-n",
+                12,
+                "--top",
+                2,
+                "--drafts",
+                drafts,
+                "--quarters",
+                8,
+                *flags,
+                "--out",
+                tmp_path / "out",
+            ],
+        )
+        == 0
+    )
     assert f"a search with {n_texts} texts" in capsys.readouterr().out and asked == [n_texts]
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["drafts"] == drafts
@@ -230,8 +310,26 @@ def test_of_many_each_batch_has_texts_of_its_own(model, tmp_path, monkeypatch):
     def search(self, rate, n, quarters, prompt, settings, seed, *args, **kwargs):
         asked.append((n, seed, len(settings)))
         return of(self, rate, n, quarters, prompt, settings, seed, *args, **kwargs)
+
     monkeypatch.setattr(Generator, "search", search)
-    argv = ["--model", model, "-n", 12, "--top", 2, "--drafts", 3, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "--out", tmp_path / "out"]
+    argv = [
+        "--model",
+        model,
+        "-n",
+        12,
+        "--top",
+        2,
+        "--drafts",
+        3,
+        "--quarters",
+        8,
+        "--seed",
+        5,
+        "--no-audio",
+        "--no-pictures",
+        "--out",
+        tmp_path / "out",
+    ]
     assert tiny.leave(generate.main, argv) == 0
     assert asked == [(24, 5, 24), (12, 29, 12)]
 

@@ -11,15 +11,27 @@ from clara.sampling import settings as strategies
 from clara.sampling.settings import Settings, settings_table, spread
 
 VOCAB_SZ = 9
-RULES = [Settings(), Settings(temperature=0.3), Settings(temperature=3.0), Settings(top_k=3), Settings(top_p=0.5),
-         Settings(random_freq=0.5), Settings(min_p=0.2), Settings(0.9, 4, 0.8, 0.05, 0.7)]
+RULES = [
+    Settings(),
+    Settings(temperature=0.3),
+    Settings(temperature=3.0),
+    Settings(top_k=3),
+    Settings(top_p=0.5),
+    Settings(random_freq=0.5),
+    Settings(min_p=0.2),
+    Settings(0.9, 4, 0.8, 0.05, 0.7),
+]
 
 
 def choose(logits, allowed, settings, draws, bias=None):
     """`strategies.choose` of tensors."""
     arrays = [np.ascontiguousarray(t.numpy()) for t in (logits.float(), allowed.to(torch.uint8))]
-    ids = strategies.choose(*arrays, settings_table(settings, len(logits)), np.ascontiguousarray(draws.numpy()),
-                            None if bias is None else np.ascontiguousarray(bias.numpy()))
+    ids = strategies.choose(
+        *arrays,
+        settings_table(settings, len(logits)),
+        np.ascontiguousarray(draws.numpy()),
+        None if bias is None else np.ascontiguousarray(bias.numpy()),
+    )
     return torch.from_numpy(ids)
 
 
@@ -71,7 +83,9 @@ def test_the_draws_decide(settings):
 @pytest.mark.parametrize("settings", RULES)
 def test_rows_do_not_mix(settings):
     whole = choose(logits(50), some_allowed(50), settings, uniform(50))
-    alone = [choose(logits(50)[i:i + 1], some_allowed(50)[i:i + 1], settings, uniform(50)[i:i + 1]) for i in range(50)]
+    alone = [
+        choose(logits(50)[i : i + 1], some_allowed(50)[i : i + 1], settings, uniform(50)[i : i + 1]) for i in range(50)
+    ]
     assert torch.equal(whole, torch.cat(alone))
 
 
@@ -110,8 +124,9 @@ def test_random_freq_is_how_often_it_draws():
     assert ((frequencies(Settings(random_freq=0.25), every()) - expected).abs() < 5 * spread).all()
 
 
-@pytest.mark.parametrize("settings", [Settings(top_k=1), Settings(random_freq=0.0), Settings(temperature=1e-4),
-                                      Settings(top_p=1e-6)])
+@pytest.mark.parametrize(
+    "settings", [Settings(top_k=1), Settings(random_freq=0.0), Settings(temperature=1e-4), Settings(top_p=1e-6)]
+)
 def test_no_freedom_is_the_likeliest_allowed_word(settings):
     allowed = some_allowed(200)
     expected = logits(200).masked_fill(~allowed, -torch.inf).argmax(1)
@@ -197,7 +212,10 @@ def test_each_text_may_have_settings_of_its_own():
     several = [RULES[i % len(RULES)] for i in range(60)]
     together = choose(logits(60), some_allowed(60), several, uniform(60))
     for i, settings in enumerate(several):
-        assert together[i] == choose(logits(60)[i:i + 1], some_allowed(60)[i:i + 1], settings, uniform(60)[i:i + 1])[0]
+        assert (
+            together[i]
+            == choose(logits(60)[i : i + 1], some_allowed(60)[i : i + 1], settings, uniform(60)[i : i + 1])[0]
+        )
 
 
 def test_temperatures_are_spread_evenly_and_belong_to_seeds():
@@ -217,10 +235,26 @@ def test_top_p_counts_what_temperature_made():
     assert steep < flat
 
 
-@pytest.mark.parametrize("name, value", [
-    ("temperature", 0.0), ("temperature", -1.0), ("temperature", float("nan")), ("temperature", float("inf")),
-    ("top_k", -1), ("top_p", 0.0), ("top_p", 1.5), ("top_p", float("nan")),
-    ("min_p", -0.1), ("min_p", 1.1), ("repetition_penalty", 0.9), ("repetition_quarters", 0.0), ("random_freq", -0.1), ("random_freq", 1.1), ("random_freq", float("nan"))])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("temperature", 0.0),
+        ("temperature", -1.0),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("top_k", -1),
+        ("top_p", 0.0),
+        ("top_p", 1.5),
+        ("top_p", float("nan")),
+        ("min_p", -0.1),
+        ("min_p", 1.1),
+        ("repetition_penalty", 0.9),
+        ("repetition_quarters", 0.0),
+        ("random_freq", -0.1),
+        ("random_freq", 1.1),
+        ("random_freq", float("nan")),
+    ],
+)
 def test_settings_out_of_range(name, value):
     with pytest.raises(BadSetting, match=f"{name} must be .*, not {value}"):
         Settings(**{name: value})

@@ -75,7 +75,10 @@ def test_a_text_goes_on_from_its_state(way):
         told.append(whole.step(step).copy())
     forked.begin(reader.join([states[3], states[0], states[2]]), np.array([2, 0, 1]))
     for at in range(5, 11):
-        assert np.array_equal(forked.step(np.array([ids[at + 1, 17], ids[at + 1, 38], ids[at, 17]])), [told[at + 1][17], told[at + 1][38], told[at][17]])
+        assert np.array_equal(
+            forked.step(np.array([ids[at + 1, 17], ids[at + 1, 38], ids[at, 17]])),
+            [told[at + 1][17], told[at + 1][38], told[at][17]],
+        )
 
 
 def test_auto_is_measured_once(tmp_path, monkeypatch):

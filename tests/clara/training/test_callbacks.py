@@ -65,11 +65,14 @@ def assert_equal_weights(a, b):
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
-@pytest.mark.parametrize("figures, kept_epochs, best", [
-    ([5.0, 4.0, 6.0, 3.0], [1, 2, 4], 4),
-    ([5.0, 5.0, 6.0], [1], 1),
-    ([3.0, 4.0, 2.0], [1, 3], 3),
-])
+@pytest.mark.parametrize(
+    "figures, kept_epochs, best",
+    [
+        ([5.0, 4.0, 6.0, 3.0], [1, 2, 4], 4),
+        ([5.0, 5.0, 6.0], [1], 1),
+        ([3.0, 4.0, 2.0], [1, 3], 3),
+    ],
+)
 def test_the_best_is_kept(corpus, tmp_path, figures, kept_epochs, best):
     learn, kept = run(corpus, tmp_path, figures)
     assert kept == [(epoch, tmp_path) for epoch in kept_epochs]
@@ -85,8 +88,9 @@ def test_history_on_disk_is_the_history(corpus, tmp_path):
     assert all(r["words_per_second"] > 0 and np.isfinite([r["train_loss"], r["valid_loss"]]).all() for r in found)
 
 
-@pytest.mark.parametrize("figures, patience, epochs", [
-    ([5.0, 4.0, 6.0, 7.0, 1.0], 2, 4), ([5.0, 6.0, 1.0], 1, 2), ([5.0, 4.0, 3.0], 1, 3)])
+@pytest.mark.parametrize(
+    "figures, patience, epochs", [([5.0, 4.0, 6.0, 7.0, 1.0], 2, 4), ([5.0, 6.0, 1.0], 1, 2), ([5.0, 4.0, 3.0], 1, 3)]
+)
 def test_patience_ends_a_run(corpus, tmp_path, capsys, figures, patience, epochs):
     learn, _ = run(corpus, tmp_path, figures, patience)
     assert len(learn.run_folder.history) == epochs
@@ -110,7 +114,7 @@ def test_nats_per_quarter_is_the_cost_of_the_stream(corpus, tmp_path):
         logits, state = reader(x, state)
         nats -= logits.double().log_softmax(2).gather(2, y[..., None]).sum().item()
         words += y.numel()
-    row, = learn.run_folder.history
+    (row,) = learn.run_folder.history
     assert row["nats_per_quarter"] == pytest.approx(nats / words * 7.0, rel=1e-5)
 
 
@@ -130,8 +134,9 @@ def test_bf16_is_for_the_matrix_products_alone(corpus, tmp_path):
     assert set(made) == {torch.bfloat16}
     assert set(seen) == {(True, torch.float32, torch.float32, False), (False, torch.float32, torch.float32, False)}
     assert {p.dtype for p in learn.model.parameters()} == {torch.float32}
-    assert {v.dtype for s in learn.opt.state_dict()["state"] for v in s.values() if isinstance(v, torch.Tensor)
-            } == {torch.float32}
+    assert {v.dtype for s in learn.opt.state_dict()["state"] for v in s.values() if isinstance(v, torch.Tensor)} == {
+        torch.float32
+    }
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

@@ -21,9 +21,24 @@ NO_DROPOUT = ("--drop-mult", 0, "--from-scratch", "--threads", 1)
 def launch(n, data, out, *more):
     """train.py in n processes."""
     argv = [str(a) for a in tiny.flags(data, out, *NO_DROPOUT, *more)]
-    return subprocess.run([sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}",
-                           str(REPOSITORY / "train.py"), *argv], check=False, capture_output=True, text=True,
-                          cwd=data, timeout=120)
+    return subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={n}",
+            str(REPOSITORY / "train.py"),
+            *argv,
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=data,
+        timeout=120,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +67,9 @@ def test_what_one_process_does_alone_is_not_shared(data, tmp_path):
     from clara.training.run import train
     from clara_app.train import parser
 
-    args = vars(parser().parse_args([str(a) for a in tiny.flags(data, tmp_path / "out", *NO_DROPOUT, "--find-lr")])) | {"pretrained": None}
+    args = vars(parser().parse_args([str(a) for a in tiny.flags(data, tmp_path / "out", *NO_DROPOUT, "--find-lr")])) | {
+        "pretrained": None
+    }
     with pytest.raises(BadSetting, match="--find-lr"):
         train(args, world=World(0, 2))
     assert not (tmp_path / "out").exists()

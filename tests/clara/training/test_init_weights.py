@@ -18,7 +18,13 @@ def test_from_the_piano_to_chamber_music():
     for name in ("embedding.weight", "output.bias"):
         old, new = start.tensors[name].float(), tensors[name]
         assert len(new) == len(vocab)
-        for word, told in {"endp88": "endp88", "wait24": "wait24", "xxeos": "xxeos", "v40": "p40", "endv1": "endp1"}.items():
+        for word, told in {
+            "endp88": "endp88",
+            "wait24": "wait24",
+            "xxeos": "xxeos",
+            "v40": "p40",
+            "endv1": "endp1",
+        }.items():
             assert torch.equal(new[vocab.id_of[word]], old[start.vocab.id_of[told]])
     untouched = tensors.keys() - {"embedding.weight", "output.bias"}
     assert untouched and all(tensors[n] is start.tensors[n] for n in untouched)
@@ -33,8 +39,19 @@ def test_a_word_without_kin_is_the_mean():
     assert torch.allclose(tensors["embedding.weight"][vocab.id_of["wait24"]], table.mean(0))
 
 
-@pytest.mark.parametrize("word, told", [("v40", "p40"), ("endva7", "endp7"), ("c1", "p1"), ("p9", "p9"), ("wait12", "wait12"),
-                                        ("xxbos", "xxbos"), ("rest4", "rest4"), ("p4+p9", "p4+p9")])
+@pytest.mark.parametrize(
+    "word, told",
+    [
+        ("v40", "p40"),
+        ("endva7", "endp7"),
+        ("c1", "p1"),
+        ("p9", "p9"),
+        ("wait12", "wait12"),
+        ("xxbos", "xxbos"),
+        ("rest4", "rest4"),
+        ("p4+p9", "p4+p9"),
+    ],
+)
 def test_kin(word, told):
     assert kin(word) == told
 
@@ -53,12 +70,21 @@ def chords(tmp_path_factory):
 def test_chords_begin_as_the_sum_of_their_notes(chords):
     torch.manual_seed(0)
     vocab = chords.vocab
-    before = {"embedding.weight": torch.randn(len(vocab), 400), "output.bias": torch.zeros(len(vocab)), "other": torch.ones(2)}
+    before = {
+        "embedding.weight": torch.randn(len(vocab), 400),
+        "output.bias": torch.zeros(len(vocab)),
+        "other": torch.ones(2),
+    }
     after = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
     rows = torch.nn.functional.normalize(after["embedding.weight"], dim=1)
     words = [w for w in vocab.words if w.startswith("p")]
     pairs = [(a, b) for i, a in enumerate(words[:150]) for b in words[:i]]
-    shared = torch.tensor([len(set(a.split("+")) & set(b.split("+"))) / (a.count("+") + 1) ** 0.5 / (b.count("+") + 1) ** 0.5 for a, b in pairs])
+    shared = torch.tensor(
+        [
+            len(set(a.split("+")) & set(b.split("+"))) / (a.count("+") + 1) ** 0.5 / (b.count("+") + 1) ** 0.5
+            for a, b in pairs
+        ]
+    )
     alike = torch.stack([rows[vocab.id_of[a]] @ rows[vocab.id_of[b]] for a, b in pairs])
     assert torch.corrcoef(torch.stack([shared, alike]))[0, 1] > 0.8
     assert alike[shared == 0].abs().max() < 0.3
@@ -67,13 +93,17 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
 
 def test_words_begin_as_likely_as_they_come_in_all_keys(chords):
     before = {"embedding.weight": torch.randn(len(chords.vocab), 8), "output.bias": torch.zeros(len(chords.vocab))}
-    chance = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))["output.bias"].exp()
+    chance = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))[
+        "output.bias"
+    ].exp()
     assert float(chance.sum()) == pytest.approx(1, abs=1e-5)
     words = [w for i in chords.ids("train") for w in chords.vocab.text(i.tolist())]
     rests = [w for w in words if w.startswith("rest")]
     likeliest = max(set(rests), key=rests.count)
     assert float(chance[chords.vocab.id_of[likeliest]]) == pytest.approx(rests.count(likeliest) / len(words), rel=0.2)
-    assert float(chance[chords.vocab.id_of["p40"]]) == pytest.approx(float(chance[chords.vocab.id_of["p41"]]), rel=0.3)  # moved to all keys
+    assert float(chance[chords.vocab.id_of["p40"]]) == pytest.approx(
+        float(chance[chords.vocab.id_of["p41"]]), rel=0.3
+    )  # moved to all keys
 
 
 def test_frequencies_are_those_of_all_keys():

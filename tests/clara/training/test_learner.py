@@ -62,8 +62,9 @@ def test_stages_of_fine_tuning_unfreeze_a_group_an_epoch():
 
 def test_one_cycle(corpus, tmp_path):
     shares, found = rates(corpus, tmp_path, stages(2, 8e-3, "one_cycle", 2, gradual=False))
-    expected = np.where(shares < 0.25, cosine(8e-3 / 25, 8e-3, shares / 0.25),
-                        cosine(8e-3, 8e-7, (shares - 0.25) / 0.75))
+    expected = np.where(
+        shares < 0.25, cosine(8e-3 / 25, 8e-3, shares / 0.25), cosine(8e-3, 8e-7, (shares - 0.25) / 0.75)
+    )
     assert len(shares) == 2 * len(tiny.learner(corpus, tmp_path).dls.train)
     np.testing.assert_allclose(found, np.c_[expected, expected], rtol=1e-6)
     assert found.max() > 7.5e-3 and found[-1].max() < 1e-4
@@ -96,8 +97,10 @@ def test_a_stage_trains_its_groups_alone(corpus, tmp_path, n_trained):
     learn = tiny.learner(corpus, tmp_path, n_layers=2, wd=0.1)
     before = [[p.detach().clone() for p in group] for group in learn.splitter(learn.model)]
     fit(learn, [Stage(1, 1e-2, n_trained)], 0)
-    changed = [any(not torch.equal(a, b) for a, b in zip(group, old))
-               for group, old in zip(learn.splitter(learn.model), before)]
+    changed = [
+        any(not torch.equal(a, b) for a, b in zip(group, old))
+        for group, old in zip(learn.splitter(learn.model), before)
+    ]
     assert changed == [False] * (3 - n_trained) + [True] * n_trained
 
 

@@ -18,9 +18,17 @@ def run_and_corpus(tmp_path):
     """A run that was trained without, and a corpus whose pieces repeat themselves."""
     folder = tiny.corpus(tmp_path)
     run = tiny.checkpoint()
-    run.info = {"training": {"command": "train.py", "commit": None, "date": "2018-01-01", "arguments": {"seed": 0},
-                             "data": {"about": "", "pieces": 1, "quarters": 1.0, "words": 1, "fingerprint": "0"}},
-                "versions": {}, "figures": {"epochs": 1}}
+    run.info = {
+        "training": {
+            "command": "train.py",
+            "commit": None,
+            "date": "2018-01-01",
+            "arguments": {"seed": 0},
+            "data": {"about": "", "pieces": 1, "quarters": 1.0, "words": 1, "fingerprint": "0"},
+        },
+        "versions": {},
+        "figures": {"epochs": 1},
+    }
     run.save(tmp_path / "run")
     return tmp_path / "run", folder
 
@@ -31,7 +39,9 @@ def test_the_command_fits_one_to_a_run(run_and_corpus, capsys):
     assert tiny.leave(match_fit.main, [run, corpus]) == 0
     checkpoint, loaded = Checkpoint.load(run), Corpus.load(corpus)
     assert (run / "model.safetensors").read_bytes() == weights
-    told = read(checkpoint.reader(), loaded.ids("test"), Forms(checkpoint.vocab, checkpoint.encoding), checkpoint.vocab.pad)
+    told = read(
+        checkpoint.reader(), loaded.ids("test"), Forms(checkpoint.vocab, checkpoint.encoding), checkpoint.vocab.pad
+    )
     found = sum(checkpoint.match_model().nats(t).sum() for t in told) / loaded.quarters("test").sum()
     assert checkpoint.info["figures"]["test_nats_per_quarter_with_match"] == pytest.approx(found, abs=1e-3)
     assert "with match" in (run / "README.md").read_text() and "with match" in capsys.readouterr().out

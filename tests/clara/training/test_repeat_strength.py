@@ -48,7 +48,7 @@ class Composer:
         self.matching, self.plain = (model or MatchModel(LINES), FORMS), np.array(plain)
 
     def again(self, i):
-        return self.plain * self.matching[0].gains**2.5
+        return self.plain * self.matching[0].gains ** 2.5
 
 
 def found_by(composer, monkeypatch, rounds=6):
@@ -98,10 +98,15 @@ def run_and_corpus(tmp_path):
 
 def test_excerpts_are_not_of_test_pieces_and_as_long_as_asked(run_and_corpus):
     corpus = Corpus.load(run_and_corpus[1])
-    text = {split: [" ".join(corpus.words(piece)) for piece in corpus.rows(split)["piece"]] for split in ("train", "valid", "test")}
+    text = {
+        split: [" ".join(corpus.words(piece)) for piece in corpus.rows(split)["piece"]]
+        for split in ("train", "valid", "test")
+    }
     found = excerpts(corpus, 6, 60, np.random.default_rng(0))
     assert len(found) == 60 and len({tuple(ids) for ids in found}) > 20
-    middles = [" ".join(corpus.vocab.text(ids)[8:-8]) for ids in found]  # at its edges notes begin and end that the piece holds
+    middles = [
+        " ".join(corpus.vocab.text(ids)[8:-8]) for ids in found
+    ]  # at its edges notes begin and end that the piece holds
     assert all(sum(ENCODING.steps(corpus.vocab.text(ids))) <= 6 * 12 for ids in found)
     assert all(any(m in t for t in text["train"] + text["valid"]) and m not in text["test"][0] for m in middles)
     assert any(m in text["valid"][0] for m in middles)
@@ -126,8 +131,11 @@ def test_what_the_command_refuses(tmp_path, run_and_corpus, capsys):
     run, corpus = run_and_corpus
     tiny.checkpoint().save(tmp_path / "without")
     tiny.checkpoint(Notewise(4)).save(tmp_path / "other")
-    for flags, told in (([tmp_path / "without", corpus], "no match model"), ([tmp_path / "other", corpus], "different words"),
-                        ([run, corpus, "--quarters", 1000], "no piece to learn from lasts 1000 quarters")):
+    for flags, told in (
+        ([tmp_path / "without", corpus], "no match model"),
+        ([tmp_path / "other", corpus], "different words"),
+        ([run, corpus, "--quarters", 1000], "no piece to learn from lasts 1000 quarters"),
+    ):
         assert tiny.leave(match_gains.main, flags) == 2
         assert told in capsys.readouterr().err
 

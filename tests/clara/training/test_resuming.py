@@ -81,6 +81,7 @@ def stop(monkeypatch, where, error, epoch, batch=5):
             if self.training and len(self.learn.run_folder.history) == epoch - 1 and self.iter == batch:
                 raise error
             whole(self)
+
         monkeypatch.setattr(callbacks.Meter, "after_batch", after_batch)
     elif where == "before the state is saved":
         save = callbacks.save_state
@@ -89,16 +90,20 @@ def stop(monkeypatch, where, error, epoch, batch=5):
             if len(rows) == epoch:
                 raise error
             save(learn, path, rows)
+
         monkeypatch.setattr(callbacks, "save_state", save_state)
     else:
+
         def told(self, row):
             if row["epoch"] == epoch:
                 raise error
+
         monkeypatch.setattr(callbacks.Meter, "told", told)
 
 
-@pytest.mark.parametrize("where, epoch", [("after", 1), ("after", 2), ("batch", 1), ("batch", 3),
-                                          ("before the state is saved", 2)])
+@pytest.mark.parametrize(
+    "where, epoch", [("after", 1), ("after", 2), ("batch", 1), ("batch", 3), ("before the state is saved", 2)]
+)
 def test_a_killed_run_resumes_to_the_same_weights(finished, data, tmp_path, where, epoch):
     out = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patched:
@@ -127,8 +132,16 @@ def test_a_run_killed_twice(finished, data, tmp_path):
 def test_a_real_kill(data, tmp_path):
     """SIGKILL while a process trains, then --resume; the same run undisturbed."""
     out, epochs = tmp_path / "run", ("--epochs", 20)
-    command = [sys.executable, "-W", "ignore", str(REPOSITORY / "train.py"), "--from-scratch", "--threads", "1",
-               *tiny.flags(data, out, *epochs)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(REPOSITORY / "train.py"),
+        "--from-scratch",
+        "--threads",
+        "1",
+        *tiny.flags(data, out, *epochs),
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not (out / HISTORY).is_file():
             time.sleep(0.02)
@@ -145,8 +158,7 @@ def test_the_card_tells_how_a_run_was_resumed(data, tmp_path):
     train(tiny.arguments(data, out, "--epochs", 1), command=["train.py", "--first"])
     settings = run_settings(out) | {"data": str(data), "resume": str(out), "out": str(out), "epochs": 2}
     train(settings, command=["train.py", "--resume", "run", "--epochs", "2"])
-    assert config(out)["training"]["resumed"] == [{"command": "train.py --resume run --epochs 2",
-                                                   "after_epoch": 1}]
+    assert config(out)["training"]["resumed"] == [{"command": "train.py --resume run --epochs 2", "after_epoch": 1}]
     assert "`train.py --first`; after epoch 1 `train.py --resume run --epochs 2`; seed" in (out / CARD).read_text()
 
 
@@ -197,8 +209,9 @@ def test_fine_tuning_starts_from_the_pretrained_weights(data, pretrained, tmp_pa
     assert moved == {"embedding.weight", "output.bias"}
 
 
-@pytest.mark.parametrize("where, epoch", [("batch", 1), ("after", 1), ("batch", 2), ("after", 2), ("batch", 3),
-                                          ("after", 3)])
+@pytest.mark.parametrize(
+    "where, epoch", [("batch", 1), ("after", 1), ("batch", 2), ("after", 2), ("batch", 3), ("after", 3)]
+)
 def test_fine_tuning_resumes_in_every_stage(tuned, data, pretrained, tmp_path, where, epoch):
     out = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patched:

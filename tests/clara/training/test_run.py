@@ -75,7 +75,8 @@ def test_config_says_what_was_trained_on_and_how_well(finished, data):
     reader = Checkpoint.load(finished).reader()
     for split in ("valid", "test"):
         assert told["figures"][f"{split}_nats_per_quarter"] == pytest.approx(
-            nats_per_quarter(reader, corpus, split), abs=1e-3)
+            nats_per_quarter(reader, corpus, split), abs=1e-3
+        )
     assert told["figures"]["epochs"] == 3 and "interrupted" not in told["figures"]
 
 
@@ -93,11 +94,18 @@ def test_history_has_a_row_per_epoch_and_the_loss_falls(finished):
 
 def test_the_best_epoch_is_on_disk(data, tmp_path, monkeypatch):
     row, figures = callbacks.RunFolder._row, [3.0, 1.0, 2.0]
-    monkeypatch.setattr(callbacks.RunFolder, "_row",
-                        lambda self: row(self) | {"nats_per_quarter": figures[len(self.history)]})
+    monkeypatch.setattr(
+        callbacks.RunFolder, "_row", lambda self: row(self) | {"nats_per_quarter": figures[len(self.history)]}
+    )
     kept = []
-    monkeypatch.setattr(training, "keep", lambda learn, to, base, keep=training.keep: (
-        keep(learn, to, base), kept.append((learn.epoch + 1, weights_hash(to)))))
+    monkeypatch.setattr(
+        training,
+        "keep",
+        lambda learn, to, base, keep=training.keep: (
+            keep(learn, to, base),
+            kept.append((learn.epoch + 1, weights_hash(to))),
+        ),
+    )
     train(tiny.arguments(data, tmp_path / "run"))
     assert [epoch for epoch, _ in kept] == [1, 2]
     assert weights_hash(tmp_path / "run") == kept[-1][1] != kept[0][1]
@@ -125,7 +133,9 @@ def test_patience_ends_a_run_whole(data, tmp_path):
 def test_pretrained_weights_of_another_vocabulary(data, tmp_path, capsys, other):
     start = tiny.checkpoint(encoding=other)
     start.save(tmp_path / "pretrained")
-    arguments = tiny.arguments(data, tmp_path / "run", "--pretrained", tmp_path / "pretrained", "--epochs", 1, "--lr", 1e-9)
+    arguments = tiny.arguments(
+        data, tmp_path / "run", "--pretrained", tmp_path / "pretrained", "--epochs", 1, "--lr", 1e-9
+    )
     train(arguments)
     done = Checkpoint.load(tmp_path / "run")
     shared = set(start.vocab.words) & set(done.vocab.words)
@@ -166,8 +176,17 @@ def test_device_and_precision_are_told(precision, bf16):
     assert "cpu" in told and precision in told
 
 
-@pytest.mark.parametrize("words, bptt, processes, streams", [(4_000_000, 200, 1, 64), (500_000, 200, 1, 50), (50_000, 200, 1, 5),
-                                                             (1_000, 200, 1, 4), (500_000, 200, 4, 48), (10, 200, 8, 8)])
+@pytest.mark.parametrize(
+    "words, bptt, processes, streams",
+    [
+        (4_000_000, 200, 1, 64),
+        (500_000, 200, 1, 50),
+        (50_000, 200, 1, 5),
+        (1_000, 200, 1, 4),
+        (500_000, 200, 4, 48),
+        (10, 200, 8, 8),
+    ],
+)
 def test_streams_for_much_and_little_music(words, bptt, processes, streams):
     assert streams_for(words, bptt, processes) == streams
 
@@ -181,8 +200,14 @@ def test_a_corpus_to_mix_in(data, tmp_path):
         train(tiny.arguments(data, tmp_path / "run", "--mix-data", tmp_path / "other"))
 
 
-@pytest.mark.parametrize("fits, told", [(1, "4 streams of 16 words do not fit the memory of cpu; --bs 1 fits"), (2, "--bs 2 fits"),
-                                        (0, "not even one stream fits")])
+@pytest.mark.parametrize(
+    "fits, told",
+    [
+        (1, "4 streams of 16 words do not fit the memory of cpu; --bs 1 fits"),
+        (2, "--bs 2 fits"),
+        (0, "not even one stream fits"),
+    ],
+)
 def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, told):
     build = awd_lstm.build
 
@@ -194,8 +219,10 @@ def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, to
             if len(ids) > fits:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return forward(ids)
+
         model.forward = bounded
         return model
+
     monkeypatch.setattr(awd_lstm, "build", small_device)
     with pytest.raises(OutOfDeviceMemory, match=told):
         train(tiny.arguments(data, tmp_path / "run"))

@@ -38,7 +38,9 @@ def address():
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"])
+        browser = p.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        )
         yield browser
         browser.close()
 
@@ -57,8 +59,12 @@ def opened(browser, address, **how):
     page.set_default_timeout(SECONDS * 1000)
     page.faults = []
     page.on("pageerror", lambda e: page.faults.append(str(e)))
-    page.on("console", lambda m: page.faults.append(m.text) if m.type == "error" and "status of 400" not in m.text else None)
-    page.on("request", lambda r: page.faults.append(r.url) if not r.url.startswith((address, "blob:", "data:")) else None)
+    page.on(
+        "console", lambda m: page.faults.append(m.text) if m.type == "error" and "status of 400" not in m.text else None
+    )
+    page.on(
+        "request", lambda r: page.faults.append(r.url) if not r.url.startswith((address, "blob:", "data:")) else None
+    )
     page.goto(address)
     page.wait_for_selector("#composer option:nth-child(5)", state="attached")
     return page
@@ -98,7 +104,9 @@ def test_upload_compose_play_take_away(page, tmp_path):
     assert pieces.count() == 8 and totals(page) == sorted(totals(page), reverse=True)
     first = pieces.first
     assert first.locator(".given").count() == (notes.start < 96).sum() and first.locator(".part0").count() > 0
-    assert "of 100 that a human wrote it" in first.locator(".told").inner_text() and first.locator("polyline").count() == 1
+    assert (
+        "of 100 that a human wrote it" in first.locator(".told").inner_text() and first.locator("polyline").count() == 1
+    )
     first.locator("audio").evaluate("a => a.play()")
     until(lambda: first.locator("audio").evaluate("a => a.currentTime") > 0.3)
     assert first.locator(".head").get_attribute("visibility") == "visible"
@@ -120,6 +128,7 @@ def test_what_was_asked_for_last_is_taken(page):
         answer = route.fetch()
         page.wait_for_timeout(1500)
         route.fulfill(response=answer)
+
     page.route("**/prompts/example/chorale", late)
     page.check("[value=example]")  # the chorale is the first
     page.select_option("#example", "prelude")
@@ -195,10 +204,12 @@ def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
     page = opened(browser, address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
     compose(page)
     page.check("[value=play]")
-    page.locator("article h2, article li, #status").evaluate_all(f"all => all.forEach(one => one.textContent = '{'long_name_of_a_piece' * 5}')")
+    page.locator("article h2, article li, #status").evaluate_all(
+        f"all => all.forEach(one => one.textContent = '{'long_name_of_a_piece' * 5}')"
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     ink, paper = (page.evaluate(f"getComputedStyle(document.body).{c}") for c in ("color", "backgroundColor"))
-    brightness = [sum(map(int, c[c.index("(") + 1:-1].split(",")[:3])) for c in (ink, paper)]
+    brightness = [sum(map(int, c[c.index("(") + 1 : -1].split(",")[:3])) for c in (ink, paper)]
     assert (brightness[0] < brightness[1]) == (scheme == "light") and abs(brightness[0] - brightness[1]) > 400
     assert not page.faults
     page.context.close()

@@ -23,6 +23,7 @@ def test_events_come_as_they_are_told():
         found = await told(jobs, jobs.submit(lambda job, tell: [tell({"n": i}) for i in range(3)]))
         jobs.close()
         return found
+
     assert run(main()) == [{"place": 0}, {"n": 0}, {"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
 
 
@@ -38,6 +39,7 @@ def test_an_error_of_ours_is_told_and_the_next_job_runs():
         found = [await told(jobs, jobs.submit(work)) for work in (bad, broken, lambda job, tell: None)]
         jobs.close()
         return [events[-1] for events in found]
+
     ours, theirs, fine = run(main())
     assert ours == {"error": "no such thing"} and "ZeroDivisionError" in theirs["error"] and fine["done"]
 
@@ -59,6 +61,7 @@ def test_one_after_another():
         await asyncio.gather(*(told(jobs, j) for j in all_of_them))
         jobs.close()
         return places, len(jobs.jobs)
+
     assert run(main()) == ([0, 1, 2], 0) and max(most) == 1
 
 
@@ -74,6 +77,7 @@ def test_too_many_are_sent_away():
         await asyncio.gather(*(told(jobs, j) for j in waiting))
         await told(jobs, jobs.submit(lambda job, tell: None))
         jobs.close()
+
     run(main())
 
 
@@ -86,6 +90,7 @@ def test_a_job_stops_when_its_reader_leaves():
         await events.aclose()
         jobs.close()
         return job.stop.is_set()
+
     assert run(main())
 
 
@@ -98,4 +103,5 @@ def test_a_job_that_nobody_listens_to_stops(monkeypatch):
         await asyncio.sleep(0.5)
         jobs.close()
         return job.stop.is_set()
+
     assert run(main())

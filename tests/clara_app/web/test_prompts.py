@@ -15,10 +15,19 @@ def test_a_file_is_read_as_it_is():
     assert np.array_equal(found.start, notes.start) and np.array_equal(found.pitch, notes.pitch) and not losses
 
 
-@pytest.mark.parametrize("name, data, error", [
-    ("x.exe", b"MZ", BadMusicFile), ("mid", b"", BadMusicFile), ("", b"", BadMusicFile), ("x.mid", b"", BadMusicFile),
-    ("x.mid", b"MThd nonsense", BadMusicFile), ("x.musicxml", b"<score-partwise", BadMusicFile), ("x.mxl", b"PK\x03\x04", BadMusicFile),
-    ("x.mid", bytes(prompts.MOST_BYTES + 1), TooLong)])
+@pytest.mark.parametrize(
+    "name, data, error",
+    [
+        ("x.exe", b"MZ", BadMusicFile),
+        ("mid", b"", BadMusicFile),
+        ("", b"", BadMusicFile),
+        ("x.mid", b"", BadMusicFile),
+        ("x.mid", b"MThd nonsense", BadMusicFile),
+        ("x.musicxml", b"<score-partwise", BadMusicFile),
+        ("x.mxl", b"PK\x03\x04", BadMusicFile),
+        ("x.mid", bytes(prompts.MOST_BYTES + 1), TooLong),
+    ],
+)
 def test_what_is_no_music_is_named(name, data, error):
     with pytest.raises(error) as told:
         prompts.upload(name, data)
@@ -55,10 +64,22 @@ def test_what_was_played_lies_on_the_grid():
     assert notes.pitch.tolist() == [60, 64, 67] and notes.qpm == 120
 
 
-@pytest.mark.parametrize("strokes, error", [
-    (None, NoNotes), ([], NoNotes), ("60", BadMusicFile), ([[60, 0]], BadMusicFile), ([[60, 0, None]], BadMusicFile), ([["a", 0, 1]], BadMusicFile),
-    ([[7, 0, 1]], BadMusicFile), ([[60, 1, 0]], BadMusicFile), ([[60, 0, 1e300]], TooLong), ([[60, 0, float("inf")]], BadMusicFile),
-    ([[60, 0, 1]] * 30_000, TooLong)])
+@pytest.mark.parametrize(
+    "strokes, error",
+    [
+        (None, NoNotes),
+        ([], NoNotes),
+        ("60", BadMusicFile),
+        ([[60, 0]], BadMusicFile),
+        ([[60, 0, None]], BadMusicFile),
+        ([["a", 0, 1]], BadMusicFile),
+        ([[7, 0, 1]], BadMusicFile),
+        ([[60, 1, 0]], BadMusicFile),
+        ([[60, 0, 1e300]], TooLong),
+        ([[60, 0, float("inf")]], BadMusicFile),
+        ([[60, 0, 1]] * 30_000, TooLong),
+    ],
+)
 def test_what_no_keyboard_sends(strokes, error):
     with pytest.raises(error):
         prompts.played(strokes, 120)

@@ -21,7 +21,14 @@ def wish(**told):
 
 def test_what_is_not_said_is_as_usual():
     found = wish()
-    assert (found.quarters, found.candidates, found.seed, found.key, found.composer, found.prompt) == (32, 32, 0, None, None, None)
+    assert (found.quarters, found.candidates, found.seed, found.key, found.composer, found.prompt) == (
+        32,
+        32,
+        0,
+        None,
+        None,
+        None,
+    )
 
 
 def test_the_middle_of_the_slider_is_what_generate_samples_with():
@@ -44,11 +51,35 @@ def test_a_key_is_a_scale():
     assert wish(key="A minor").rules.pitch_classes == {9, 11, 0, 2, 4, 5, 8} and wish().rules.pitch_classes is None
 
 
-@pytest.mark.parametrize("bad", [
-    {"model": "../etc"}, {"model": None}, {"quarters": 7}, {"quarters": 1e9}, {"quarters": "32"}, {"quarters": True}, {"candidates": 0},
-    {"candidates": 10**6}, {"freedom": -1}, {"freedom": [1]}, {"key": "H dur"}, {"key": 5}, {"composer": "x" * 1000}, {"prompt": 7},
-    {"seed": -1}, {"seed": 2**40}, {"qpm": 0}, {"advanced": []}, {"advanced": {"threads": 1}}, {"advanced": {"temperature": 0}},
-    {"advanced": {"top_p": "all"}}, {"prompt_quarters": 0}, {"quarters": float("nan")}, {"quarters": float("inf")}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"model": "../etc"},
+        {"model": None},
+        {"quarters": 7},
+        {"quarters": 1e9},
+        {"quarters": "32"},
+        {"quarters": True},
+        {"candidates": 0},
+        {"candidates": 10**6},
+        {"freedom": -1},
+        {"freedom": [1]},
+        {"key": "H dur"},
+        {"key": 5},
+        {"composer": "x" * 1000},
+        {"prompt": 7},
+        {"seed": -1},
+        {"seed": 2**40},
+        {"qpm": 0},
+        {"advanced": []},
+        {"advanced": {"threads": 1}},
+        {"advanced": {"temperature": 0}},
+        {"advanced": {"top_p": "all"}},
+        {"prompt_quarters": 0},
+        {"quarters": float("nan")},
+        {"quarters": float("inf")},
+    ],
+)
 def test_what_cannot_be(bad):
     with pytest.raises(BadSetting):
         wish(**bad)
@@ -63,7 +94,9 @@ def test_what_is_no_wish(body):
 def test_models_of_ones_own_stand_beside_those_that_come_with_clara(tmp_path):
     (tmp_path / "mine").mkdir()
     found = models([tmp_path / "mine"])
-    assert {"notewise", "notewise-large", "chordwise", "chamber", "mine"} == set(found) and found["mine"][1] == tmp_path / "mine"
+    assert {"notewise", "notewise-large", "chordwise", "chamber", "mine"} == set(found) and found["mine"][
+        1
+    ] == tmp_path / "mine"
 
 
 def test_the_page_shows_what_the_slider_means():

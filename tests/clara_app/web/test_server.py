@@ -37,14 +37,34 @@ def events(client):
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(client):
-    for path in ("/", "/static/page.css", "/static/page.js", "/static/roll.js", "/static/keyboard.js", "/static/help.html", "/static/icon.svg"):
+    for path in (
+        "/",
+        "/static/page.css",
+        "/static/page.js",
+        "/static/roll.js",
+        "/static/keyboard.js",
+        "/static/help.html",
+        "/static/icon.svg",
+    ):
         answer = client.get(path)
         assert answer.status_code == 200 and "default-src 'self'" in answer.headers["content-security-policy"]
         assert not re.findall(r"""(?:src|href|url|import|from)\s*[=(]?\s*["']?(?:https?:)?//""", answer.text), path
 
 
-@pytest.mark.parametrize("path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/server.py", "/static/..%2f..%2fsetup.cfg",
-                                  "/pieces/nobody.mid", "/pieces/nobody/1.svg", "/pieces/x.exe", "/pieces/../../setup.cfg", "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static/server.py",
+        "/static/..%2f..%2fsetup.cfg",
+        "/pieces/nobody.mid",
+        "/pieces/nobody/1.svg",
+        "/pieces/x.exe",
+        "/pieces/../../setup.cfg",
+        "/nowhere",
+    ],
+)
 def test_no_other_file_is_ever_given(client, path):
     assert client.get(path).status_code == 404
 
@@ -57,7 +77,12 @@ def test_candidates_come_in_parts_each_judged(events):
     assert [p["seed"] for p in pieces] == list(range(3, 9)) and len({p["id"] for p in pieces}) == 6
     for p in pieces:
         assert p["quarters"] <= 12 and p["notes"] and all(len(n) == 4 for n in p["notes"])
-        assert isinstance(p["total"], float) and p["total"] == pytest.approx(total(p["scores"]), abs=7e-4) and len(p["curve"]) in (1, 2) and len(p["told"]) == 3
+        assert (
+            isinstance(p["total"], float)
+            and p["total"] == pytest.approx(total(p["scores"]), abs=7e-4)
+            and len(p["curve"]) in (1, 2)
+            and len(p["told"]) == 3
+        )
     progress = [e["progress"] for e in events if "progress" in e]
     assert progress == sorted(progress) and 0 < progress[-1] <= 1
 
@@ -65,6 +90,7 @@ def test_candidates_come_in_parts_each_judged(events):
 def test_a_seed_gives_the_same_again(client, events):
     def pieces(told):
         return [(p["words"], p["total"]) for e in told for p in e.get("candidates", [])]
+
     again = compose(client)
     assert [w for w, _ in pieces(again)] == [w for w, _ in pieces(events)]
 
@@ -75,19 +101,29 @@ def test_every_download_is_the_piece(client, events, tmp_path):
     assert all(a.status_code == 200 for a in got.values())
     (tmp_path / "x.mid").write_bytes(got["mid"].content)
     notes, _ = read_midi(tmp_path / "x.mid")
-    assert [[s / 12, p] for s, p in zip(notes.start, notes.pitch)] == [[round(n[0] * 12) / 12, n[2]] for n in piece["notes"]]
+    assert [[s / 12, p] for s, p in zip(notes.start, notes.pitch)] == [
+        [round(n[0] * 12) / 12, n[2]] for n in piece["notes"]
+    ]
     assert got["wav"].content[:4] == b"RIFF" and got["png"].content[1:4] == b"PNG"
     assert "<score-partwise" in got["musicxml"].text and "<svg" in got["svg"].text
     pages = int(got["svg"].headers["x-pages"])
     assert client.get(f"/pieces/{piece['id']}/{pages}.svg").status_code == 200
-    assert client.get(f"/pieces/{piece['id']}/{pages + 1}.svg").status_code == client.get(f"/pieces/{piece['id']}/0.svg").status_code == 404
+    assert (
+        client.get(f"/pieces/{piece['id']}/{pages + 1}.svg").status_code
+        == client.get(f"/pieces/{piece['id']}/0.svg").status_code
+        == 404
+    )
 
 
 def test_a_part_of_the_sound(client, events):
     url = f"/pieces/{next(e for e in events if 'candidates' in e)['candidates'][0]['id']}.wav"
     whole = client.get(url).content
     part = client.get(url, headers={"range": "bytes=100-199"})
-    assert part.status_code == 206 and part.content == whole[100:200] and part.headers["content-range"] == f"bytes 100-199/{len(whole)}"
+    assert (
+        part.status_code == 206
+        and part.content == whole[100:200]
+        and part.headers["content-range"] == f"bytes 100-199/{len(whole)}"
+    )
     assert client.get(url, headers={"range": "bytes=100-"}).content == whole[100:]
     for odd in ("bytes=5-2", "bytes=-5", "lines=1-2", "bytes=999999999-"):
         assert client.get(url, headers={"range": odd}).content == whole
@@ -95,13 +131,19 @@ def test_a_part_of_the_sound(client, events):
 
 def test_a_prompt_goes_on(client):
     notes = tiny.tune(5)
-    read = client.post("/prompts/upload", content=notes_to_score(notes).dumps_midi(), headers={"x-file-name": "m%C3%BCsic%2F..%2Fx.mid"}).json()
+    read = client.post(
+        "/prompts/upload",
+        content=notes_to_score(notes).dumps_midi(),
+        headers={"x-file-name": "m%C3%BCsic%2F..%2Fx.mid"},
+    ).json()
     assert len(read["notes"]) == len(notes) and read["losses"] == {}
-    pieces = [p for e in compose(client, prompt=read["id"], prompt_quarters=8, candidates=2) for p in e.get("candidates", [])]
+    pieces = [
+        p for e in compose(client, prompt=read["id"], prompt_quarters=8, candidates=2) for p in e.get("candidates", [])
+    ]
     for piece in pieces:
         given = [n for n in piece["notes"] if n[0] < 8]
         assert piece["prompt_quarters"] == 8 and [n[::2] for n in given] == [n[::2] for n in read["notes"] if n[0] < 8]
-    onward, = (p for e in compose(client, prompt=pieces[0]["id"], candidates=1) for p in e.get("candidates", []))
+    (onward,) = (p for e in compose(client, prompt=pieces[0]["id"], candidates=1) for p in e.get("candidates", []))
     assert onward["prompt_quarters"] == pytest.approx(pieces[0]["quarters"])
 
 
@@ -115,20 +157,38 @@ def test_the_other_models(client, model):
 
 
 def test_a_key_a_composer_and_a_search(client):
-    pieces = [p for e in compose(client, key="C major", composer="chopin", search=True, cadence=True) for p in e.get("candidates", [])]
+    pieces = [
+        p
+        for e in compose(client, key="C major", composer="chopin", search=True, cadence=True)
+        for p in e.get("candidates", [])
+    ]
     assert len(pieces) == 6 and {n[2] % 12 for p in pieces for n in p["notes"]} <= {0, 2, 4, 5, 7, 9, 11}
-    assert all(p["total"] == pytest.approx(total(p["scores"]) + p["scores"]["composer:chopin"], abs=8e-4) for p in pieces)
+    assert all(
+        p["total"] == pytest.approx(total(p["scores"]) + p["scores"]["composer:chopin"], abs=8e-4) for p in pieces
+    )
 
 
 def test_what_was_played(client):
-    answer = client.post("/prompts/played", content=json.dumps({"strokes": [[60, 0, 0.5], [62, 0.5, 1]], "qpm": 120})).json()
+    answer = client.post(
+        "/prompts/played", content=json.dumps({"strokes": [[60, 0, 0.5], [62, 0.5, 1]], "qpm": 120})
+    ).json()
     assert [n[:3] for n in answer["notes"]] == [[0, 1, 60], [1, 1, 62]]
 
 
-@pytest.mark.parametrize("path, body", [
-    ("/compose", "{"), ("/compose", "[]"), ("/compose", '{"model": "none"}'), ("/compose", '{"model": "notewise", "quarters": 1e99}'),
-    ("/prompts/played", "{}"), ("/prompts/played", "[]"), ("/prompts/played", '{"strokes": [], "qpm": 100}'), ("/prompts/upload", "hello"),
-    ("/prompts/example/none", "")])
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/compose", "{"),
+        ("/compose", "[]"),
+        ("/compose", '{"model": "none"}'),
+        ("/compose", '{"model": "notewise", "quarters": 1e99}'),
+        ("/prompts/played", "{}"),
+        ("/prompts/played", "[]"),
+        ("/prompts/played", '{"strokes": [], "qpm": 100}'),
+        ("/prompts/upload", "hello"),
+        ("/prompts/example/none", ""),
+    ],
+)
 def test_bad_requests_are_told_why(client, path, body):
     answer = client.post(path, content=body)
     assert answer.status_code == 400 and answer.json()["error"]
@@ -145,14 +205,18 @@ def test_a_prompt_that_is_gone_and_a_composer_that_is_none(client):
 
 
 def test_names_are_not_markup(client):
-    read = client.post("/prompts/upload", content=notes_to_score(tiny.tune(5)).dumps_midi(), headers={"x-file-name": "<img src=x>.mid"}).json()
+    read = client.post(
+        "/prompts/upload", content=notes_to_score(tiny.tune(5)).dumps_midi(), headers={"x-file-name": "<img src=x>.mid"}
+    ).json()
     assert read["title"] == "<img src=x>"  # the page writes it as text
     svg = client.get(f"/pieces/{read['id']}.svg")
     assert "<img" not in svg.text and svg.headers["content-type"].startswith("image/svg")
 
 
 def test_other_sites_and_other_names(client):
-    assert client.post("/compose", content=json.dumps(WISH), headers={"origin": "http://evil.example"}).status_code == 403
+    assert (
+        client.post("/compose", content=json.dumps(WISH), headers={"origin": "http://evil.example"}).status_code == 403
+    )
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
     assert client.post("/prompts/example/chorale", headers={"origin": "http://testserver"}).status_code == 200
 

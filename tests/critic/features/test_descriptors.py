@@ -53,7 +53,7 @@ def test_a_finer_grid_tells_the_same(notes, grid):
 def test_what_comes_again_is_what_a_counter_says(line, n):
     at, found = np.arange(len(line)) * 5, np.zeros((1, 3))
     statistics._again(statistics._scattered(np.array([line])), at, np.array([n]), found)
-    runs = [tuple(line[i:i + n]) for i in range(len(line) - n + 1)]
+    runs = [tuple(line[i : i + n]) for i in range(len(line) - n + 1)]
     if not runs:
         assert found.tolist() == [[1, 0, 0]]
         return
@@ -79,11 +79,17 @@ def test_what_sounds_is_what_a_roll_says(notes):
     roll = np.zeros((int(music.end.max()), statistics.KEYS), dtype=bool)
     for start, end, key in zip(music.start, music.end, music.key):
         roll[start:end, key] = True
-    (lowest, sounding, reach), apart, clash = np.zeros((3, len(music.at)), dtype=np.int64), np.zeros(statistics.KEYS, dtype=np.int64), np.zeros(12, dtype=np.int64)
+    (lowest, sounding, reach), apart, clash = (
+        np.zeros((3, len(music.at)), dtype=np.int64),
+        np.zeros(statistics.KEYS, dtype=np.int64),
+        np.zeros(12, dtype=np.int64),
+    )
     statistics._sounding(music.at, music.onset, music.end, music.key, lowest, sounding, reach, apart, clash)
     keys = [np.flatnonzero(roll[at]) for at in music.at]
     assert [(k[0], len(k), k[-1] - k[0]) for k in keys] == list(zip(lowest, sounding, reach))
-    assert Counter(np.concatenate([np.diff(k) for k in keys]).tolist()) == {d: n for d, n in enumerate(apart.tolist()) if n}
+    assert Counter(np.concatenate([np.diff(k) for k in keys]).tolist()) == {
+        d: n for d, n in enumerate(apart.tolist()) if n
+    }
     assert clash.tolist() == [sum((b - a == d) for k in keys for a in k for b in k) for d in range(1, 13)]
 
 
@@ -92,26 +98,64 @@ def test_a_line_is_told_by_its_intervals(line):
     pitch, at = np.array([p for p, _ in line]), np.cumsum([gap for _, gap in line])
     told, moves, gaps = statistics._line(pitch, at), np.diff(pitch), np.diff(at)
     assert told[:49] == pytest.approx(np.bincount(moves.clip(-24, 24) + 24, minlength=49) / len(moves))
-    assert told[49:62] == pytest.approx(np.bincount(np.abs(np.diff(moves)).clip(0, 12), minlength=13) / (len(moves) - 1))
+    assert told[49:62] == pytest.approx(
+        np.bincount(np.abs(np.diff(moves)).clip(0, 12), minlength=13) / (len(moves) - 1)
+    )
     after = [abs(b) for a, b in pairwise(moves) if abs(a) >= statistics.LEAP]
-    assert told[62:] == pytest.approx([np.mean(moves[1:] * moves[:-1] < 0), np.mean(moves == 0), np.abs(moves).mean(), np.ptp(pitch), pitch.std(),
-                                       np.mean(after) if after else 0, np.mean(moves[1:] == moves[:-1]), np.mean(gaps[1:] == gaps[:-1])])
+    assert told[62:] == pytest.approx(
+        [
+            np.mean(moves[1:] * moves[:-1] < 0),
+            np.mean(moves == 0),
+            np.abs(moves).mean(),
+            np.ptp(pitch),
+            pitch.std(),
+            np.mean(after) if after else 0,
+            np.mean(moves[1:] == moves[:-1]),
+            np.mean(gaps[1:] == gaps[:-1]),
+        ]
+    )
     assert statistics._line(pitch[:2], at[:2]).tolist() == [0] * 70
 
 
 def test_a_tune_that_comes_again_in_any_key_is_heard():
     """Eight quarters, four times: as they are, each time elsewhere, or each time new."""
+
     def some(seed):
         rng = np.random.default_rng(seed)
         start = np.repeat(rng.integers(1, 12, 30).cumsum(), 3)
         return crop(mend(start, start + 3, rng.integers(40, 80, 90))[0], 0, 96)
+
     once = some(0)
 
     def four(parts):
-        return mend_like(once, *(np.concatenate(c) for c in zip(*((p.start + 96 * i, p.end + 96 * i, p.pitch, p.part) for i, p in enumerate(parts)))))[0]
-    same, moved, new = (four(parts) for parts in ([once] * 4, [transpose(once, i)[0] for i in range(4)], [some(i) for i in range(4)]))
-    names = ["top", "bottom", "up and down", "up and down, bottom", "gaps", "top in time", "bottom in time", "pitches in time", "chords", "shapes", "shapes in time"]
-    differ = {which: dict(zip(names, group("returns", notes)[:132].reshape(11, 4, 3)[:, -1, 0])) for which, notes in (("same", same), ("moved", moved), ("new", new))}
+        return mend_like(
+            once,
+            *(
+                np.concatenate(c)
+                for c in zip(*((p.start + 96 * i, p.end + 96 * i, p.pitch, p.part) for i, p in enumerate(parts)))
+            ),
+        )[0]
+
+    same, moved, new = (
+        four(parts) for parts in ([once] * 4, [transpose(once, i)[0] for i in range(4)], [some(i) for i in range(4)])
+    )
+    names = [
+        "top",
+        "bottom",
+        "up and down",
+        "up and down, bottom",
+        "gaps",
+        "top in time",
+        "bottom in time",
+        "pitches in time",
+        "chords",
+        "shapes",
+        "shapes in time",
+    ]
+    differ = {
+        which: dict(zip(names, group("returns", notes)[:132].reshape(11, 4, 3)[:, -1, 0]))
+        for which, notes in (("same", same), ("moved", moved), ("new", new))
+    }
     for name in names:
         assert differ["same"][name] < 0.5 * differ["new"][name]
         if name not in ("pitches in time", "chords"):  # which a new key changes
@@ -133,5 +177,7 @@ def test_a_number_that_never_changes_is_not_blown_up():
     net.fit(told)
     assert net.deviation[7] == pytest.approx(LEAST_DEVIATION) and net.deviation[7].half() > 0
     standard = net(told)
-    assert standard[:, 7].abs().max() == 0 and standard[:, 8].mean().abs() < 1e-5 and abs(standard[:, 8].std() - 1) < 1e-4
+    assert (
+        standard[:, 7].abs().max() == 0 and standard[:, 8].mean().abs() < 1e-5 and abs(standard[:, 8].std() - 1) < 1e-4
+    )
     assert net(told + 100).max() == 6

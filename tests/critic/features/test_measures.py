@@ -25,18 +25,32 @@ def test_by_hand():
     assert told["pitch_class_entropy"] == pytest.approx(2.75)  # two of eight are C
     assert told["scale_consistency"] == 1 and told["polyphony"] == 1 and told["note_density"] == 1
     assert told["lengths"][6] == 1 and told["gaps"][6] == 1 and told["pitches"][60] == 1 / 8
-    assert told["groove_consistency"] == pytest.approx(1 - 4 / 96)  # two bars alike, and an empty third, as MusPy counts
+    assert told["groove_consistency"] == pytest.approx(
+        1 - 4 / 96
+    )  # two bars alike, and an empty third, as MusPy counts
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_as_muspy(seed):
     muspy = pytest.importorskip("muspy", reason="MusPy is of the bench extra")
     notes = chance(seed)
-    music = muspy.Music(resolution=12, tracks=[muspy.Track(notes=[muspy.Note(int(s), int(p), int(d), 64) for s, p, d in
-                                                                  zip(notes.start, notes.pitch, notes.duration)])])
-    expected = {"pitch_class_entropy": muspy.pitch_class_entropy(music), "scale_consistency": muspy.scale_consistency(music),
-                "polyphony": muspy.polyphony(music), "empty_beat_rate": muspy.empty_beat_rate(music),
-                "groove_consistency": muspy.groove_consistency(music, 48)}
+    music = muspy.Music(
+        resolution=12,
+        tracks=[
+            muspy.Track(
+                notes=[
+                    muspy.Note(int(s), int(p), int(d), 64) for s, p, d in zip(notes.start, notes.pitch, notes.duration)
+                ]
+            )
+        ],
+    )
+    expected = {
+        "pitch_class_entropy": muspy.pitch_class_entropy(music),
+        "scale_consistency": muspy.scale_consistency(music),
+        "polyphony": muspy.polyphony(music),
+        "empty_beat_rate": muspy.empty_beat_rate(music),
+        "groove_consistency": muspy.groove_consistency(music, 48),
+    }
     for name, value in expected.items():
         assert MEASURES[name](notes) == pytest.approx(value), name
 

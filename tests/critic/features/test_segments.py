@@ -31,10 +31,20 @@ def test_stretches_reach_from_the_beginning_to_the_end(quarters):
 
 def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
     a = crop(tiny.tune(1, 300), 0, 32 * 12)
-    far = mend_like(a, np.r_[a.start, a.start + 200 * 12], np.r_[a.end, a.end + 200 * 12], np.r_[a.pitch, a.pitch], np.r_[a.part, a.part])[0]
+    far = mend_like(
+        a,
+        np.r_[a.start, a.start + 200 * 12],
+        np.r_[a.end, a.end + 200 * 12],
+        np.r_[a.pitch, a.pitch],
+        np.r_[a.part, a.part],
+    )[0]
     told, cover = counted(far, 232 * 12, 8.0)
     assert len(told) == 6 and cover.shape == (29, 6)
-    assert cover.sum(1) == pytest.approx(np.ones(29)) and cover[8].tolist() == [0, 0, 1, 0, 0, 0] and cover[20, 2:].max() == 1
+    assert (
+        cover.sum(1) == pytest.approx(np.ones(29))
+        and cover[8].tolist() == [0, 0, 1, 0, 0, 0]
+        and cover[20, 2:].max() == 1
+    )
     only, one = counted(a, 32 * 12, 8.0)
     assert only[0] == pytest.approx(numbers(a)) and one.tolist() == [[1.0]] * 4
 

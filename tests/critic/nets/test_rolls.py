@@ -52,8 +52,10 @@ def test_a_batch_is_moved_in_keys_as_notes_are():
         assert np.array_equal(row.numpy(), roll(transpose(notes, shift)[0], 96))
 
 
-@pytest.mark.parametrize("quarters, window, spans", [
-    (32, 8, [(0, 10), (0, 14), (2, 16), (6, 16)]), (32, 32, [(0, 16)]), (9, 8, [(0, 5)]), (8, 32, [(0, 4)])])
+@pytest.mark.parametrize(
+    "quarters, window, spans",
+    [(32, 8, [(0, 10), (0, 14), (2, 16), (6, 16)]), (32, 32, [(0, 16)]), (9, 8, [(0, 5)]), (8, 32, [(0, 4)])],
+)
 def test_a_window_is_judged_by_what_is_around_it(quarters, window, spans):
     assert SPAN == 32 and COLUMN == 2
     assert RollNet(2, 12, window, [2, 2, 2, 2]).spans(quarters * 12) == spans
@@ -115,7 +117,12 @@ def test_a_score_for_each_piece_the_same_in_any_company(rolls, blended):
     pieces = [tiny.tune(i, n_notes=30 + 20 * i) for i in range(6)]
     for critic in (rolls, blended):
         scores = critic.score(pieces)
-        assert scores.dtype == np.float32 and scores.shape == (6,) and np.isfinite(scores).all() and len(set(scores.tolist())) == 6
+        assert (
+            scores.dtype == np.float32
+            and scores.shape == (6,)
+            and np.isfinite(scores).all()
+            and len(set(scores.tolist())) == 6
+        )
         assert critic.score(pieces[::-1])[::-1] == pytest.approx(scores, abs=1e-4)
         assert [critic.score([p])[0] for p in pieces] == pytest.approx(scores.tolist(), abs=1e-4)
 
@@ -139,11 +146,17 @@ def test_to_disk_and_back(rolls, blended, tmp_path):
         critic.save(tmp_path / name)
         again = Critic.load(tmp_path / name)
         assert again.score(pieces) == pytest.approx(critic.score(pieces), abs=0.02)
-        assert (again.kind, again.classes, again.window_quarters) == (critic.kind, critic.classes, critic.window_quarters)
+        assert (again.kind, again.classes, again.window_quarters) == (
+            critic.kind,
+            critic.classes,
+            critic.window_quarters,
+        )
     assert [w for _, w in Critic.load(tmp_path / "blend").voices] == [0.75, 0.5]
 
 
-@pytest.mark.parametrize("path", [CONFIG, f"1-tuned/{WEIGHTS}", f"2-rolls/{CONFIG}", f"2-rolls/{WEIGHTS}", f"2-rolls/{VOCAB}"])
+@pytest.mark.parametrize(
+    "path", [CONFIG, f"1-tuned/{WEIGHTS}", f"2-rolls/{CONFIG}", f"2-rolls/{WEIGHTS}", f"2-rolls/{VOCAB}"]
+)
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe"])
 def test_a_broken_blend(blended, tmp_path, path, content):
     blended.save(tmp_path)
@@ -163,8 +176,15 @@ def test_a_blend_of_nothing(blended, tmp_path, voices):
         Critic.load(tmp_path)
 
 
-@pytest.mark.parametrize("other", [tiny.classifier(window_quarters=4.0), tiny.classifier(classes=["human", "generated"]),
-                                   tiny.classifier(encoding=Notewise(4))], ids=["windows", "classes", "grid"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        tiny.classifier(window_quarters=4.0),
+        tiny.classifier(classes=["human", "generated"]),
+        tiny.classifier(encoding=Notewise(4)),
+    ],
+    ids=["windows", "classes", "grid"],
+)
 def test_what_differs_cannot_be_blended(rolls, other):
     with pytest.raises(BadSetting):
         Critic.blended([(rolls, 1.0), (other, 1.0)])

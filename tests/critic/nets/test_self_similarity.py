@@ -49,8 +49,12 @@ def test_each_cell_is_the_cosine_of_two_columns(n_notes, seed):
             columns[start // COLUMN].append((start % COLUMN, pitch))
     told = picture(notes)
     assert told.shape == (len(LAYERS), COLUMNS, COLUMNS) and np.isfinite(told).all()
-    sides = [[{p for _, p in c} for c in columns], [{p % 12 for _, p in c} for c in columns], [{s for s, _ in c} for c in columns],
-             [{p - min(q for _, q in c) for _, p in c} for c in columns]]
+    sides = [
+        [{p for _, p in c} for c in columns],
+        [{p % 12 for _, p in c} for c in columns],
+        [{s for s, _ in c} for c in columns],
+        [{p - min(q for _, q in c) for _, p in c} for c in columns],
+    ]
     some = np.random.default_rng(seed).integers(COLUMNS, size=(40, 2))
     for layer, side in zip(told, sides):
         assert [layer[i, j] for i, j in some] == pytest.approx([cosine(side[i], side[j]) for i, j in some], abs=1e-5)
@@ -65,7 +69,9 @@ def test_another_key_looks_the_same(seed, shift):
 @given(st.integers(0, 10**6), st.sampled_from([24, 48]))
 def test_a_finer_grid_looks_the_same(seed, grid):
     notes = tiny.tune(seed, 60)
-    finer = replace(notes, start=notes.start * (grid // 12), duration=notes.duration * (grid // 12), steps_per_quarter=grid)
+    finer = replace(
+        notes, start=notes.start * (grid // 12), duration=notes.duration * (grid // 12), steps_per_quarter=grid
+    )
     assert np.array_equal(picture(finer), picture(notes))
 
 
@@ -97,7 +103,7 @@ def test_a_run_of_columns_is_that_corner_of_the_picture():
         length = int(run[-1, 0]) + 1
         seen, first = pictures([run])[0].numpy(), {tuple(t) for t in told.tolist()}
         at = next(k for k in range(COLUMNS) if all((c + k, s, p) in first for c, s, p in run.tolist()))
-        assert seen[:, :length, :length] == pytest.approx(whole[:, at:at + length, at:at + length], abs=1e-6)
+        assert seen[:, :length, :length] == pytest.approx(whole[:, at : at + length, at : at + length], abs=1e-6)
         assert not seen[:, length:].any() and length >= 16 - 1
 
 
@@ -117,9 +123,15 @@ def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
 
 def test_a_window_is_judged_by_the_stretches_that_it_lies_in():
     critic = tiny.similarity_classifier()
-    pieces = [compared(crop(tiny.tune(i, 1000), 0, quarters * 12), quarters * 12, 8) for i, quarters in enumerate((20, 70))]
+    pieces = [
+        compared(crop(tiny.tune(i, 1000), 0, quarters * 12), quarters * 12, 8) for i, quarters in enumerate((20, 70))
+    ]
     seen, cover = collate_similarity(pieces)
-    assert [len(some) for some, _ in pieces] == [1, 4] and seen.shape == (5, len(LAYERS), COLUMNS, COLUMNS) and cover.shape == (2 + 9, 5)
+    assert (
+        [len(some) for some, _ in pieces] == [1, 4]
+        and seen.shape == (5, len(LAYERS), COLUMNS, COLUMNS)
+        and cover.shape == (2 + 9, 5)
+    )
     with torch.inference_mode():
         told, each = critic.nets.text(seen, cover), critic.nets.text.judged(seen)
     assert torch.allclose(told, cover @ each) and torch.allclose(cover.sum(1), torch.ones(11))

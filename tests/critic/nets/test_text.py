@@ -27,8 +27,11 @@ def test_pooling_is_that_of_each_window_alone():
     outputs = torch.randn(2, 6, 3)
     window = torch.tensor([[0, 0, 0, 1, 1, NOWHERE], [0, 1, 1, 2, NOWHERE, NOWHERE]])
     found = pool(outputs, window)
-    wanted = [torch.cat([o.mean(0), o.amax(0), o[-1]]) for row, of_row in zip(outputs, window)
-              for o in (row[of_row == w] for w in range(int(of_row.max()) + 1))]
+    wanted = [
+        torch.cat([o.mean(0), o.amax(0), o[-1]])
+        for row, of_row in zip(outputs, window)
+        for o in (row[of_row == w] for w in range(int(of_row.max()) + 1))
+    ]
     assert torch.allclose(found, torch.stack(wanted))
 
 
@@ -36,7 +39,13 @@ def test_pooling_is_that_of_each_window_alone():
 def test_pooling_over_windows_around_is_that_of_all_their_words(around):
     torch.manual_seed(0)
     outputs = torch.randn(3, 20, 3)
-    window = torch.stack([torch.arange(20) // 5, torch.where(torch.arange(20) < 15, torch.arange(20) // 7, NOWHERE), torch.arange(20) // 3])
+    window = torch.stack(
+        [
+            torch.arange(20) // 5,
+            torch.where(torch.arange(20) < 15, torch.arange(20) // 7, NOWHERE),
+            torch.arange(20) // 3,
+        ]
+    )
     wanted = []
     for row, of_row in zip(outputs, window):
         for w in range(int(of_row.max()) + 1):
@@ -75,8 +84,10 @@ def test_a_piece_is_judged_alike_alone_in_a_batch_and_from_disk(arch, around):
 
 def test_the_past_counts_and_the_future_does_not():
     torch.manual_seed(2)
-    read = from_tensors("awd_lstm", to_tensors(new_net("awd_lstm", MODELS["awd_lstm"].DEFAULTS | tiny.SIZES, None, VOCAB, 2)), 2)
-    (ids, window), = pieces(1)
+    read = from_tensors(
+        "awd_lstm", to_tensors(new_net("awd_lstm", MODELS["awd_lstm"].DEFAULTS | tiny.SIZES, None, VOCAB, 2)), 2
+    )
+    ((ids, window),) = pieces(1)
     other = ids.copy()
     other[window == window.max()] = VOCAB.id_of["p1"]
     told, changed = (read(*collate([(i, window)], VOCAB.pad)) for i in (ids, other))

@@ -47,7 +47,13 @@ def table():
             split = "test" if i >= many else "valid" if i % 4 == 0 else "train"
             for half in range(2):
                 words = encoding.encode(written(composer, 100 * many + 2 * i + half))[0]
-                rows.append(dict(zip(COLUMNS, (composer, split, 100 * many + i, composer, f"{composer}/{i}", 8 * half, "", words))))
+                rows.append(
+                    dict(
+                        zip(
+                            COLUMNS, (composer, split, 100 * many + i, composer, f"{composer}/{i}", 8 * half, "", words)
+                        )
+                    )
+                )
     return pd.DataFrame(rows)
 
 
@@ -71,21 +77,32 @@ def test_folds_keep_works_whole_and_deal_each_class_evenly():
 @pytest.fixture(scope="module")
 def learned(table):
     model = tiny.checkpoint()
-    return [cross_validation.train_folded(table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW) for _ in "ab"]
+    return [
+        cross_validation.train_folded(
+            table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
+        )
+        for _ in "ab"
+    ]
 
 
 def test_composers_are_learned_and_test_works_left_alone(table, learned):
     (classifier, told), (again, told_again) = learned
     assert isinstance(classifier, ComposerClassifier) and classifier.classes == ["either", "fast", "slow"]
-    assert told == told_again and set(told) == {f"{of}_{what}" for of in ("excerpt", "piece") for what in ("accuracy", "balanced_accuracy")}
+    assert told == told_again and set(told) == {
+        f"{of}_{what}" for of in ("excerpt", "piece") for what in ("accuracy", "balanced_accuracy")
+    }
     assert 0.6 < told["piece_accuracy"] < 1  # nobody can know the third in what is new
     assert training.figures(classifier, table)["piece_accuracy"] >= 0.6
     pieces = table["words"].tolist()[:5]
     assert (classifier.log_probabilities(pieces) == again.log_probabilities(pieces)).all()
 
     model, changed = tiny.checkpoint(), table.copy()
-    changed["words"] = [changed["words"][0] if split == "test" else words for split, words in zip(changed["split"], changed["words"])]
-    other, _ = cross_validation.train_folded(changed, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+    changed["words"] = [
+        changed["words"][0] if split == "test" else words for split, words in zip(changed["split"], changed["words"])
+    ]
+    other, _ = cross_validation.train_folded(
+        changed, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
+    )
     assert (classifier.log_probabilities(pieces) == other.log_probabilities(pieces)).all()
 
 
@@ -94,7 +111,9 @@ def test_no_work_is_judged_by_heads_that_met_it(table):
     model, shuffled = tiny.checkpoint(), table.copy()
     names = dict(zip(works := shuffled["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
     shuffled["label"] = shuffled["work"].map(names)
-    _, told = cross_validation.train_folded(shuffled, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+    _, told = cross_validation.train_folded(
+        shuffled, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
+    )
     assert told["piece_balanced_accuracy"] < 0.8
 
 
@@ -104,14 +123,29 @@ def test_more_is_learned_from_in_other_folds_and_not_judged(table):
     names = dict(zip(works := table["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
     shuffled = table.assign(label=table["work"].map(names))
     learned_from = shuffled[shuffled["split"] != "test"]
-    _, told = cross_validation.train_folded(pd.concat([shuffled, learned_from.assign(split="more")]), model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+    _, told = cross_validation.train_folded(
+        pd.concat([shuffled, learned_from.assign(split="more")]),
+        model.encoding,
+        model.vocab,
+        "awd_lstm",
+        model.sizes,
+        model.tensors,
+        folds=3,
+        **HOW,
+    )
     assert told["piece_balanced_accuracy"] < 0.8
 
     two = table[(table["label"] != "either") & (table["split"] != "test")]
-    swapped = two.assign(label=two["label"].map({"fast": "slow", "slow": "fast"}), work=two["work"] + 10_000, split="more")
-    lied_to = pd.concat([two, *[swapped.assign(work=swapped["work"] + i, piece=swapped["piece"] + f"-{i}") for i in range(6)]])
+    swapped = two.assign(
+        label=two["label"].map({"fast": "slow", "slow": "fast"}), work=two["work"] + 10_000, split="more"
+    )
+    lied_to = pd.concat(
+        [two, *[swapped.assign(work=swapped["work"] + i, piece=swapped["piece"] + f"-{i}") for i in range(6)]]
+    )
     for some, right in ((two, True), (lied_to, False)):
-        _, told = cross_validation.train_folded(some, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW)
+        _, told = cross_validation.train_folded(
+            some, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
+        )
         assert (told["piece_balanced_accuracy"] > 0.8) == right
 
 
@@ -119,7 +153,9 @@ def test_what_is_judged_is_drawn_twice_as_often(monkeypatch):
     import torch
 
     judged = np.array([True, True, False, False])
-    windows = cross_validation._Windows(torch.zeros(4, 1), torch.tensor([0, 1, 1, 1]), np.arange(4), judged, np.array([0, 1, -1, -1]))
+    windows = cross_validation._Windows(
+        torch.zeros(4, 1), torch.tensor([0, 1, 1, 1]), np.arange(4), judged, np.array([0, 1, -1, -1])
+    )
     np.testing.assert_allclose(np.exp(windows.share(2)), [1 / 3, 2 / 3])
     monkeypatch.setattr(cross_validation, "learning", lambda *how: how)
     *_, rows = windows.learned(None, windows.fold != 0, 2, None, 1.0)
@@ -132,12 +168,16 @@ def test_a_share_is_taken_from_the_answer(table, monkeypatch):
     for adjusted in (0.0, 0.5):
         monkeypatch.setattr(cross_validation, "ADJUSTMENTS", np.array([adjusted]))
         monkeypatch.setattr(cross_validation, "TEMPERATURES", np.array([2.0]))
-        classifier, _ = cross_validation.train_folded(table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=2, **HOW)
+        classifier, _ = cross_validation.train_folded(
+            table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=2, **HOW
+        )
         told.append(classifier.log_probabilities(table["words"].tolist()[:6]))
     learned_from = table[table["split"] != "test"]["label"].value_counts(normalize=True)
     difference = told[0] - told[1]
     share = 0.5 / 2 * np.log([learned_from[c] for c in ("either", "fast", "slow")])
-    np.testing.assert_allclose(difference - difference.mean(1, keepdims=True), np.tile(share - share.mean(), (6, 1)), atol=2e-3)
+    np.testing.assert_allclose(
+        difference - difference.mean(1, keepdims=True), np.tile(share - share.mean(), (6, 1)), atol=2e-3
+    )
 
 
 def test_a_rare_class_that_is_often_missed_is_raised():
@@ -146,7 +186,9 @@ def test_a_rare_class_that_is_often_missed_is_raised():
 
     rng = np.random.default_rng(0)
     label = np.repeat([0, 1], (180, 20))
-    logits = np.stack([np.full(200, 1.2), np.where(label == 1, 1.0, -1.5) + rng.normal(0, 0.6, 200)], 1).astype(np.float32)
+    logits = np.stack([np.full(200, 1.2), np.where(label == 1, 1.0, -1.5) + rng.normal(0, 0.6, 200)], 1).astype(
+        np.float32
+    )
     learn = type("Learn", (), {"table": pd.DataFrame({"piece": np.arange(200).astype(str)}), "label": label})
     look = cross_validation._look(300, torch.from_numpy(logits), np.log([0.9, 0.1]), learn, np.arange(200))
     plain = training.accuracies(logits, label)
@@ -165,18 +207,27 @@ def test_the_command(table, tmp_path, capsys):
     folder = tmp_path / "excerpts"
     folder.mkdir()
     table.assign(words=table["words"].str.join(" ")).to_csv(folder / "excerpts.csv", index=False)
-    (folder / "excerpts.json").write_text(json.dumps({"encoding": Notewise().settings, "quarters": QUARTERS, "fingerprint": "f", "about": "Toys.", "seed": 0}))
+    (folder / "excerpts.json").write_text(
+        json.dumps(
+            {"encoding": Notewise().settings, "quarters": QUARTERS, "fingerprint": "f", "about": "Toys.", "seed": 0}
+        )
+    )
     argv = [folder, "--pretrained", tmp_path / "model", "--frozen", "--statistics", "--out"]
     assert tiny.leave(command.main, [*argv, tmp_path / "folded"]) == 0
     folded = ComposerClassifier.load(tmp_path / "folded")
     assert folded.counts
-    assert set(folded.info["figures"]) == {"cross-validation", "test"} and "| cross-validation: piece balanced accuracy |" in (tmp_path / "folded" / "README.md").read_text()
+    assert (
+        set(folded.info["figures"]) == {"cross-validation", "test"}
+        and "| cross-validation: piece balanced accuracy |" in (tmp_path / "folded" / "README.md").read_text()
+    )
     assert tiny.leave(command.main, [*argv, tmp_path / "plain", "--folds", 1]) == 0
     assert set(ComposerClassifier.load(tmp_path / "plain").info["figures"]) == {"valid", "test"}
     capsys.readouterr()
     assert tiny.leave(command.main, [folder, "--statistics", "--folds", 3, "--out", tmp_path / "no"]) == 2
     assert "--folds goes with --frozen" in capsys.readouterr().err
 
-    table.assign(words=table["words"].str.join(" "), label=table["label"].map({"fast": "human"}).fillna("generated")).to_csv(folder / "excerpts.csv", index=False)
+    table.assign(
+        words=table["words"].str.join(" "), label=table["label"].map({"fast": "human"}).fillna("generated")
+    ).to_csv(folder / "excerpts.csv", index=False)
     assert tiny.leave(command.main, [*argv, tmp_path / "no", "--folds", 3]) == 2
     assert "--folds is for composers" in capsys.readouterr().err and not (tmp_path / "no").exists()

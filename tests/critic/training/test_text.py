@@ -72,12 +72,17 @@ def models(tmp_path_factory):
 def made(models, corpus):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(excerpts, "USUAL", 0.0)  # of so few each must be sampled otherwise
-        return human_and_generated(models[:1], corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=3)  # by which some of both begin with their piece
+        return human_and_generated(
+            models[:1], corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=3
+        )  # by which some of both begin with their piece
 
 
 def test_both_classes_alike_in_number_length_and_place(made, corpus):
     assert list(made.columns) == COLUMNS
-    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {"generated": [8, 8, 16, 8], "human": [8, 8, 16, 8]}
+    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {
+        "generated": [8, 8, 16, 8],
+        "human": [8, 8, 16, 8],
+    }
     for words in made["words"]:
         notes, losses = corpus.encoding.decode(words.split())
         assert not losses and len(notes) and notes.quarters <= QUARTERS
@@ -109,16 +114,23 @@ def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
     if way != "pitches moved":
         assert set(hurt.pitch.tolist()) <= set(notes.pitch.tolist())
     else:
-        assert 0.05 < (np.sort(hurt.start) != np.sort(notes.start[:len(hurt)])).mean() or 0.1 < (hurt.pitch[:60] != notes.pitch[:60]).mean() < 0.6
+        assert (
+            0.05 < (np.sort(hurt.start) != np.sort(notes.start[: len(hurt)])).mean()
+            or 0.1 < (hurt.pitch[:60] != notes.pitch[:60]).mean() < 0.6
+        )
 
 
 def test_several_models_compose_in_turns_and_in_any_number_of_processes(models, corpus):
-    made, *again = (human_and_generated(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n, device=device)
-                    for n, device in ((1, "cpu"), (3, "cpu"), (2, "cpu:0")))  # the last in processes as they are for a GPU
+    made, *again = (
+        human_and_generated(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n, device=device)
+        for n, device in ((1, "cpu"), (3, "cpu"), (2, "cpu:0"))
+    )  # the last in processes as they are for a GPU
     for other in again:
         pd.testing.assert_frame_equal(made, other)
     by = [json.loads(s).get("model") for s in made["settings"] if s and "damaged" not in s]
-    assert by == [models[i].name for i in (0, 1, 0, 1, 0) for _ in range(PER_PROMPT)]  # three prompts of train, two of valid
+    assert by == [
+        models[i].name for i in (0, 1, 0, 1, 0) for _ in range(PER_PROMPT)
+    ]  # three prompts of train, two of valid
 
 
 def test_models_of_other_words_are_refused(models, corpus, tmp_path):
@@ -144,7 +156,10 @@ def test_half_are_sampled_as_generate_does():
     lowest, highest = asked.temperature
     assert (USUAL_TEMPERATURES[0], USUAL_TEMPERATURES[-1]) == asked.temperature
     made = [excerpts._settings(rng) for _ in range(400)]
-    usual = [lowest <= s.temperature <= highest and s == replace(generate.settings_of(asked), temperature=s.temperature) for s in made]
+    usual = [
+        lowest <= s.temperature <= highest and s == replace(generate.settings_of(asked), temperature=s.temperature)
+        for s in made
+    ]
     assert 0.5 < np.mean(usual) < 0.65  # some of the others are so by chance
 
 
@@ -155,7 +170,18 @@ def critic(made, corpus):
     from clara.models import MODELS
 
     sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
-    return training.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=10, lr=0.02, bs=8, tell=lambda _: None), table
+    return training.train(
+        table,
+        corpus.encoding,
+        model.vocab,
+        "awd_lstm",
+        sizes,
+        model.tensors,
+        epochs=10,
+        lr=0.02,
+        bs=8,
+        tell=lambda _: None,
+    ), table
 
 
 def test_figures_are_told_from_noise(critic):
@@ -163,7 +189,10 @@ def test_figures_are_told_from_noise(critic):
     assert isinstance(classifier, Critic)
     assert figures(classifier, table)["auc"] > 0.9
     composed = Generator(tiny.checkpoint()).generate(8, 2 * QUARTERS, seed=77)
-    human, generated = classifier.score([figure(i) for i in range(90, 98)]), classifier.score([s.notes for s in composed])
+    human, generated = (
+        classifier.score([figure(i) for i in range(90, 98)]),
+        classifier.score([s.notes for s in composed]),
+    )
     assert auc(human, generated) > 0.9 and human.mean() > 0 > generated.mean()
 
 
@@ -172,7 +201,12 @@ def test_the_same_seed_trains_the_same(made, corpus):
     from clara.models import MODELS
 
     sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
-    a, b = (training.train(table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=1, bs=8, tell=lambda _: None) for _ in "ab")
+    a, b = (
+        training.train(
+            table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=1, bs=8, tell=lambda _: None
+        )
+        for _ in "ab"
+    )
     pieces = [tiny.tune(i, n_notes=60) for i in range(3)]
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
@@ -180,7 +214,9 @@ def test_the_same_seed_trains_the_same(made, corpus):
 def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
     table = made[:9].assign(words=made["words"].str.split())
     kept, rows, shift = Rolls(table, corpus.encoding, ["generated", "human"]), np.array([4, 0, 7]), np.array([5, -6, 0])
-    pieces = [(corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.steps(table["words"][i]))) for i in rows]
+    pieces = [
+        (corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.steps(table["words"][i]))) for i in rows
+    ]
     for moved in (shift, None):
         (found, n_found), (rolls, n_steps) = kept.rolls(rows, moved), collate_rolls(pieces, moved)
         assert n_found == n_steps and np.array_equal(found.numpy(), rolls.numpy()) and rolls.any()
@@ -188,13 +224,17 @@ def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
 
 def test_a_run_of_an_excerpt_is_its_roll_from_there_on(made, corpus):
     table = made[:9].assign(words=made["words"].str.split())
-    kept, rows, shift = Rolls(table, corpus.encoding, ["generated", "human"]), np.array([4, 0, 7, 4]), np.array([5, -6, 0, 5])
+    kept, rows, shift = (
+        Rolls(table, corpus.encoding, ["generated", "human"]),
+        np.array([4, 0, 7, 4]),
+        np.array([5, -6, 0, 5]),
+    )
     runs = kept.runs(rows, np.random.default_rng(3))
     (whole, n_whole), (found, n_found) = kept.rolls(rows, shift), kept.rolls(rows, shift, runs)
     assert (runs % 12 == 0).all() and len(set(map(tuple, runs.tolist()))) > 1 and found.any()
     for one, run, all_of_it, steps, (first, many) in zip(found, n_found, whole, n_whole, runs):
         assert run == many >= 0.5 * (steps // 12) * 12 - 12 and first + many <= steps
-        assert np.array_equal(one[:, :, :many], all_of_it[:, :, first:first + many]) and not one[:, :, many:].any()
+        assert np.array_equal(one[:, :, :many], all_of_it[:, :, first : first + many]) and not one[:, :, many:].any()
 
 
 def test_classes_of_unequal_number_are_drawn_alike(made, corpus):
@@ -223,7 +263,9 @@ def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
     learned.save(tmp_path / "learned")
     start = Critic.load(tmp_path / "learned")
     told = []
-    further = train_rolls(table, corpus.encoding, vocab, quarters=4, start=start, epochs=1, lr=1e-4, bs=8, tell=told.append)
+    further = train_rolls(
+        table, corpus.encoding, vocab, quarters=4, start=start, epochs=1, lr=1e-4, bs=8, tell=told.append
+    )
     assert figures(further, table)["auc"] > 0.9 and float(told[0].split()[5]) < 0.5
     with pytest.raises(BadSetting, match="same windows"):
         train_rolls(table, corpus.encoding, vocab, quarters=2, start=start, epochs=1, bs=8)
@@ -232,18 +274,51 @@ def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
 def test_a_reader_goes_on_from_what_was_learned(made, corpus, tmp_path):
     """From its weights, head and all, its windows and what stands around them; what is best so far is told as it comes."""
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
-    start = training.train(table, corpus.encoding, model.vocab, "awd_lstm", MODELS["awd_lstm"].DEFAULTS | tiny.SIZES, None, quarters=4, around=1, epochs=6, lr=1e-2, bs=8, tell=lambda _: None)
+    start = training.train(
+        table,
+        corpus.encoding,
+        model.vocab,
+        "awd_lstm",
+        MODELS["awd_lstm"].DEFAULTS | tiny.SIZES,
+        None,
+        quarters=4,
+        around=1,
+        epochs=6,
+        lr=1e-2,
+        bs=8,
+        tell=lambda _: None,
+    )
     start.save(tmp_path / "learned")
     start, told, kept = Critic.load(tmp_path / "learned"), [], []
     sizes = MODELS["awd_lstm"].DEFAULTS | start.sizes
-    again = training.train(table, corpus.encoding, start.vocab, "awd_lstm", sizes, start.tensors, quarters=4, around=1, epochs=2, lr=1e-9, bs=8, tell=told.append, keep=kept.append)
+    again = training.train(
+        table,
+        corpus.encoding,
+        start.vocab,
+        "awd_lstm",
+        sizes,
+        start.tensors,
+        quarters=4,
+        around=1,
+        epochs=2,
+        lr=1e-9,
+        bs=8,
+        tell=told.append,
+        keep=kept.append,
+    )
     assert len(told) == 2  # no epoch for the head alone
     pieces = [figure(50), tiny.tune(3, n_notes=100)]
     assert 1 <= len(kept) <= 2 and kept[-1].score(pieces).tolist() == again.score(pieces).tolist()
-    assert all(torch.allclose(again.tensors[k].float(), v.float(), atol=1e-3) for k, v in start.tensors.items() if k.startswith("head.") and k.endswith("weight"))
+    assert all(
+        torch.allclose(again.tensors[k].float(), v.float(), atol=1e-3)
+        for k, v in start.tensors.items()
+        if k.startswith("head.") and k.endswith("weight")
+    )
 
 
-@pytest.mark.parametrize("learn, kind", [(train_rolls, "rolls"), (train_statistics, "statistics"), (train_similarity, "similarity")])
+@pytest.mark.parametrize(
+    "learn, kind", [(train_rolls, "rolls"), (train_statistics, "statistics"), (train_similarity, "similarity")]
+)
 def test_a_net_learns_from_notes(made, corpus, learn, kind):
     """Figures that come again and again, told from noise."""
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
@@ -256,14 +331,28 @@ def test_a_net_learns_from_notes(made, corpus, learn, kind):
 @pytest.fixture(scope="module")
 def frozen(made, corpus):
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
-    return [training.train_frozen(table, corpus.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, quarters=QUARTERS, tell=lambda _: None)
-            for _ in "ab"], table
+    return [
+        training.train_frozen(
+            table,
+            corpus.encoding,
+            model.vocab,
+            "awd_lstm",
+            model.sizes,
+            model.tensors,
+            quarters=QUARTERS,
+            tell=lambda _: None,
+        )
+        for _ in "ab"
+    ], table
 
 
 def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
     (classifier, again), table = frozen
     model = tiny.checkpoint()
-    assert all(classifier.tensors[k] is model.tensors[k] or (classifier.tensors[k] == model.tensors[k]).all() for k in model.tensors)
+    assert all(
+        classifier.tensors[k] is model.tensors[k] or (classifier.tensors[k] == model.tensors[k]).all()
+        for k in model.tensors
+    )
     assert figures(classifier, table)["auc"] > 0.9
     pieces = [tiny.tune(i, n_notes=100) for i in range(3)]
     assert classifier.score(pieces).tolist() == again.score(pieces).tolist()
@@ -273,7 +362,17 @@ def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
 def counting(made, corpus):
     """A head that reads what can be counted, too."""
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
-    return training.train_frozen(table, corpus.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, quarters=QUARTERS, counts=True, tell=lambda _: None), table
+    return training.train_frozen(
+        table,
+        corpus.encoding,
+        model.vocab,
+        "awd_lstm",
+        model.sizes,
+        model.tensors,
+        quarters=QUARTERS,
+        counts=True,
+        tell=lambda _: None,
+    ), table
 
 
 def test_a_head_reads_text_and_counts(counting, frozen):
@@ -328,8 +427,13 @@ def test_composers_are_split_by_work(corpus):
 def more(corpus, tmp_path_factory):
     """Of the same composer: pieces of test, valid and train in another key, and two that are new; and the name of the one of train."""
     split = composers(corpus, 1, QUARTERS).drop_duplicates("piece").set_index("split")["piece"]
-    there = [transpose(corpus.encoding.decode(corpus.words(split[side].iloc[0]))[0], -2)[0] for side in ("test", "valid", "train")]
-    return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("more"), [*there, figure(100), figure(101, 60)])), split["train"].iloc[0]
+    there = [
+        transpose(corpus.encoding.decode(corpus.words(split[side].iloc[0]))[0], -2)[0]
+        for side in ("test", "valid", "train")
+    ]
+    return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("more"), [*there, figure(100), figure(101, 60)])), split[
+        "train"
+    ].iloc[0]
 
 
 def test_more_by_the_same_composers_is_learned_from_and_no_held_out_work_of_theirs(corpus, more, monkeypatch):
@@ -374,56 +478,140 @@ def test_composers_count_alike_in_training():
 
 def test_the_commands(corpus, tmp_path):
     tiny.checkpoint().save(tmp_path / "model")
-    argv = [corpus.folder, "--out", tmp_path / "excerpts", "--models", tmp_path / "model", "-n", 16, "--quarters", QUARTERS]
+    argv = [
+        corpus.folder,
+        "--out",
+        tmp_path / "excerpts",
+        "--models",
+        tmp_path / "model",
+        "-n",
+        16,
+        "--quarters",
+        QUARTERS,
+    ]
     assert tiny.leave(excerpts.main, argv) == 0
     table, how = read_excerpts(tmp_path / "excerpts")
     assert how["quarters"] == QUARTERS and len(table) > 32
     argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "critic", "--epochs", 1]
     assert tiny.leave(command.main, argv) == 0
     critic = Critic.load(tmp_path / "critic")
-    argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "frozen", "--frozen", "--window", 4]
+    argv = [
+        tmp_path / "excerpts",
+        "--pretrained",
+        tmp_path / "model",
+        "--out",
+        tmp_path / "frozen",
+        "--frozen",
+        "--window",
+        4,
+    ]
     assert tiny.leave(command.main, argv) == 0
     assert Critic.load(tmp_path / "frozen").window_quarters == 4
     assert "Tells human music from generated" in (tmp_path / "frozen" / "README.md").read_text()
-    assert tiny.leave(command.main, [tmp_path / "excerpts", "--from-scratch", "--out", tmp_path / "no", "--frozen"]) == 2
+    assert (
+        tiny.leave(command.main, [tmp_path / "excerpts", "--from-scratch", "--out", tmp_path / "no", "--frozen"]) == 2
+    )
     assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
-    argv = [tmp_path / "excerpts", "--from-scratch", "--emb-sz", 8, "--n-hid", 12, "--n-layers", 1, "--epochs", 1, "--out", tmp_path / "small"]
+    argv = [
+        tmp_path / "excerpts",
+        "--from-scratch",
+        "--emb-sz",
+        8,
+        "--n-hid",
+        12,
+        "--n-layers",
+        1,
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "small",
+    ]
     assert tiny.leave(command.main, argv) == 0
     small = Critic.load(tmp_path / "small")
     assert (small.kind, *(small.sizes[k] for k in ("emb_sz", "n_hid", "n_layers"))) == ("tuned", 8, 12, 1)
     assert tiny.leave(command.main, [*argv[:-1], tmp_path / "no", "--device", "abacus"]) == 2
     argv = [tmp_path / "excerpts", "--start", tmp_path / "small", "--epochs", 1, "--out", tmp_path / "newer"]
-    assert tiny.leave(command.main, argv) == 0 and Critic.load(tmp_path / "newer").info["training"]["before"] == small.info["training"]
+    assert (
+        tiny.leave(command.main, argv) == 0
+        and Critic.load(tmp_path / "newer").info["training"]["before"] == small.info["training"]
+    )
     card = (tmp_path / "newer" / "README.md").read_text()
     assert "from scratch" in card and card.count("`python -m critic.train") == 2
-    assert tiny.leave(command.main, [tmp_path / "excerpts", "--start", tmp_path / "frozen", "--out", tmp_path / "no"]) == 2
+    assert (
+        tiny.leave(command.main, [tmp_path / "excerpts", "--start", tmp_path / "frozen", "--out", tmp_path / "no"]) == 2
+    )
     argv = [tmp_path / "excerpts", "--rolls", "--window", 4, "--epochs", 1, "--bs", 8, "--out", tmp_path / "rolls"]
     assert tiny.leave(command.main, argv) == 0 and "piano rolls" in (tmp_path / "rolls" / "README.md").read_text()
-    argv = [tmp_path / "excerpts", "--pretrained", tmp_path / "model", "--out", tmp_path / "both", "--frozen", "--statistics", "--window", 4]
-    assert tiny.leave(command.main, argv) == 0 and "reads what can be counted, too" in (tmp_path / "both" / "README.md").read_text()
+    argv = [
+        tmp_path / "excerpts",
+        "--pretrained",
+        tmp_path / "model",
+        "--out",
+        tmp_path / "both",
+        "--frozen",
+        "--statistics",
+        "--window",
+        4,
+    ]
+    assert (
+        tiny.leave(command.main, argv) == 0
+        and "reads what can be counted, too" in (tmp_path / "both" / "README.md").read_text()
+    )
     argv = [tmp_path / "excerpts", "--statistics", "--window", 4, "--epochs", 1, "--out", tmp_path / "statistics"]
-    assert tiny.leave(command.main, argv) == 0 and "what can be counted" in (tmp_path / "statistics" / "README.md").read_text()
+    assert (
+        tiny.leave(command.main, argv) == 0
+        and "what can be counted" in (tmp_path / "statistics" / "README.md").read_text()
+    )
     argv = [tmp_path / "excerpts", "--similarity", "--window", 4, "--epochs", 1, "--out", tmp_path / "similarity"]
-    assert tiny.leave(command.main, argv) == 0 and "sees where music is like itself" in (tmp_path / "similarity" / "README.md").read_text()
-    argv = [*(tmp_path / voice for voice in ("frozen", "rolls", "statistics", "similarity")), "--excerpts", tmp_path / "excerpts", "--most", 12, "--out", tmp_path / "blend"]
+    assert (
+        tiny.leave(command.main, argv) == 0
+        and "sees where music is like itself" in (tmp_path / "similarity" / "README.md").read_text()
+    )
+    argv = [
+        *(tmp_path / voice for voice in ("frozen", "rolls", "statistics", "similarity")),
+        "--excerpts",
+        tmp_path / "excerpts",
+        "--most",
+        12,
+        "--out",
+        tmp_path / "blend",
+    ]
     assert tiny.leave(blend.main, argv) == 0
     assert tiny.leave(blend.main, [*argv[:-1], tmp_path / "even", "--even"]) == 0
     assert all(w > 0 for _, w in Critic.load(tmp_path / "even").voices)
     blended, card = Critic.load(tmp_path / "blend"), (tmp_path / "blend" / "README.md").read_text()
-    assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls", "statistics", "similarity"] and set(blended.info["figures"]) == {"valid", "test"}
+    assert [voice.kind for voice, _ in blended.voices] == ["frozen", "rolls", "statistics", "similarity"] and set(
+        blended.info["figures"]
+    ) == {"valid", "test"}
     assert "A blend of voices" in card and card.count("`python -m critic.") == 6  # excerpts, four voices, the blend
-    assert tiny.leave(blend.main, [tmp_path / "critic", tmp_path / "rolls", *argv[4:6], "--out", tmp_path / "no"]) == 2  # other windows
-    assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "by", "--composers", 2, "--quarters", QUARTERS]) == 0
+    assert (
+        tiny.leave(blend.main, [tmp_path / "critic", tmp_path / "rolls", *argv[4:6], "--out", tmp_path / "no"]) == 2
+    )  # other windows
+    assert (
+        tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "by", "--composers", 2, "--quarters", QUARTERS])
+        == 0
+    )
     assert read_excerpts(tmp_path / "by")[0]["label"].unique().tolist() == ["nobody"]
     assert tiny.leave(excerpts.main, [corpus.folder, "--out", tmp_path / "no"]) == 2
 
 
 def test_one_start_and_its_own_net(tmp_path, capsys):
-    for more, told in (([], "required"), (["--from-scratch", "--pretrained", "x"], "not allowed"), (["--pretrained", "x", "--arch", "wavenet"], "--arch"),
-                       (["--rolls", "--statistics"], "stands alone"), (["--pretrained", "x", "--statistics"], "stands alone"),
-                       (["--rolls", "--n-hid", 8], "--from-scratch"), (["--start", "x", "--pretrained", "x"], "--start"), (["--start", "x", "--statistics"], "--start"),
-                       (["--similarity", "--statistics"], "stands alone"), (["--similarity", "--rolls"], "not allowed"), (["--start", "x", "--similarity"], "--start"),
-                       (["--rolls", "--around", 1], "--around"), (["--start", "x", "--around", 1], "--around"), (["--pretrained", "x", "--frozen", "--around", 1], "--around")):
+    for more, told in (
+        ([], "required"),
+        (["--from-scratch", "--pretrained", "x"], "not allowed"),
+        (["--pretrained", "x", "--arch", "wavenet"], "--arch"),
+        (["--rolls", "--statistics"], "stands alone"),
+        (["--pretrained", "x", "--statistics"], "stands alone"),
+        (["--rolls", "--n-hid", 8], "--from-scratch"),
+        (["--start", "x", "--pretrained", "x"], "--start"),
+        (["--start", "x", "--statistics"], "--start"),
+        (["--similarity", "--statistics"], "stands alone"),
+        (["--similarity", "--rolls"], "not allowed"),
+        (["--start", "x", "--similarity"], "--start"),
+        (["--rolls", "--around", 1], "--around"),
+        (["--start", "x", "--around", 1], "--around"),
+        (["--pretrained", "x", "--frozen", "--around", 1], "--around"),
+    ):
         assert tiny.leave(command.main, [tmp_path, "--out", tmp_path / "no", *more]) == 2
         assert told in capsys.readouterr().err
     assert f"without it {training.WINDOW:g}" in " ".join(command.parser().format_help().split())
@@ -434,7 +622,11 @@ def test_what_was_best_stands_after_an_interruption(made, corpus, tmp_path, monk
     folder = tmp_path / "excerpts"
     folder.mkdir()
     made.to_csv(folder / excerpts.EXCERPTS, index=False)
-    (folder / "excerpts.json").write_text(json.dumps({"encoding": corpus.encoding.settings, "quarters": QUARTERS, "fingerprint": "", "about": "", "seed": 0}))
+    (folder / "excerpts.json").write_text(
+        json.dumps(
+            {"encoding": corpus.encoding.settings, "quarters": QUARTERS, "fingerprint": "", "about": "", "seed": 0}
+        )
+    )
     tiny.checkpoint().save(tmp_path / "model")
     offered, offer = [], training.Best.offer
 
@@ -443,8 +635,15 @@ def test_what_was_best_stands_after_an_interruption(made, corpus, tmp_path, monk
         offered.append(best.temperature)
         if len(offered) == 2:
             raise KeyboardInterrupt
+
     monkeypatch.setattr(training.Best, "offer", stopped)
-    assert tiny.leave(command.main, [folder, "--pretrained", tmp_path / "model", "--window", 4, "--epochs", 9, "--out", tmp_path / "critic"]) == 130
+    assert (
+        tiny.leave(
+            command.main,
+            [folder, "--pretrained", tmp_path / "model", "--window", 4, "--epochs", 9, "--out", tmp_path / "critic"],
+        )
+        == 130
+    )
     critic = Critic.load(tmp_path / "critic")
     assert critic.temperature == offered[-1] and critic.info["training"]["arguments"]["epochs"] == 9
     assert np.isfinite(critic.score([figure(50)])).all() and not (tmp_path / "critic" / "README.md").exists()
@@ -483,5 +682,3 @@ def test_calibration_finds_the_temperature():
     logits = torch.randn(4000, 2)
     labels = torch.multinomial(logits.softmax(1), 1)[:, 0]
     assert calibrated(logits * 3, labels) == pytest.approx(3, rel=0.15)
-
-
