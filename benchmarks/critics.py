@@ -23,9 +23,9 @@ NAMES = "model", "damaged"  # settings whose values are told alone
 
 def odds(critic, pieces):
     """Log-odds human, NaN where a piece cannot be judged."""
-    from critic.rank import ranked
+    from critic.ranking import rank_pieces
 
-    _, told = ranked(pieces, lambda some: ({}, critic.score(some)))
+    _, told = rank_pieces(pieces, lambda some: ({}, critic.score(some)))
     return np.array([t.get("total", np.nan) for t in told])
 
 

@@ -72,9 +72,9 @@ def human_excerpts(corpus, n, quarters, seed):
 
 def likelihoods(folder):
     """A judge: minus nats per quarter under another model."""
-    from critic.scores import Judges, Likelihood
+    from critic.scores import ScoringModels, Likelihood
 
-    judges = Judges("chordwise", folder)
+    judges = ScoringModels("chordwise", folder)
     return Likelihood(judges)
 
 
@@ -204,15 +204,15 @@ def main():
     from clara.sampling.settings import spread
     from clara_app import compose as generate
     from critic.classifier import Critic
-    from critic.defaults import by_itself
+    from critic.defaults import default_ranking
     from critic.features.measures import collapsed
-    from critic.rank import ranked
-    from critic.scores import Judges, weighted
+    from critic.ranking import rank_pieces
+    from critic.scores import ScoringModels, parse_ranking
 
     torch.set_num_threads(args.threads)
     corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
     human, asked = human_excerpts(corpus, args.human, args.quarters, args.seed), generate.parser().parse_args([])
-    by = args.by or by_itself(not args.free)
+    by = args.by or default_ranking(not args.free)
     if args.temperature:
         asked.temperature = args.temperature
     settings = partial(spread, generate.settings_of(asked), asked.temperature[1])
@@ -229,10 +229,10 @@ def main():
     )
     fine = min(len(piece) for batch in composed for piece in batch)
     print(f"{len(composed)} batches, {fine} notes at least, {time.perf_counter() - began:.0f} s", flush=True)
-    judges = Judges("notewise")
+    judges = ScoringModels("notewise")
     judges.critic = Critic.load(args.critic)
-    score = weighted(by, judges)
-    best = np.array([ranked(batch, score)[0][: args.top] for batch in composed])
+    score = parse_ranking(by, judges)
+    best = np.array([rank_pieces(batch, score)[0][: args.top] for batch in composed])
     rows = [judge_rows("the critic itself", judges.critic.score, composed, best, human, rng)]
     for folder in args.judges:
         judge = loaded(folder)

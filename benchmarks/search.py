@@ -171,9 +171,9 @@ def main():
     from clara.sampling.settings import spread
     from clara_app import compose as generate
     from critic.classifier import Critic
-    from critic.defaults import by_itself
-    from critic.rank import ranked, totals
-    from critic.scores import Judges, weighted
+    from critic.defaults import default_ranking
+    from critic.ranking import rank_pieces, total_scores
+    from critic.scores import ScoringModels, parse_ranking
 
     torch.set_num_threads(args.threads)
     rng, began, asked, corpus = (
@@ -183,9 +183,9 @@ def main():
         Corpus.load(args.corpus),
     )
     human = ranking.human_excerpts(corpus, args.human, args.quarters, args.seed)
-    by, judges = by_itself(not args.free), Judges()
+    by, judges = default_ranking(not args.free), ScoringModels()
     judges.critic = Critic.load(args.critic)
-    scores = weighted(by, judges)
+    scores = parse_ranking(by, judges)
     heard = {
         "the critic itself": judges.critic,
         **{ranking.named(judge): judge for judge in map(ranking.loaded, args.judges)},
@@ -197,10 +197,10 @@ def main():
         Generator.load(args.model),
         corpus,
         partial(spread, generate.settings_of(asked), asked.temperature[1]),
-        partial(totals, scores=scores),
+        partial(total_scores, scores=scores),
         rng,
     ):
-        best = [[some[k] for k in ranked(some, scores)[0][: args.top]] for some in ways.values()]
+        best = [[some[k] for k in rank_pieces(some, scores)[0][: args.top]] for some in ways.values()]
         for name, judge in heard.items():
             of_all, of_best = judge.score(ways["plain"]), [judge.score(some) for some in best]
             told[name].append([[t, 100 * (of_all < t[:, None]).mean(1)] for t in of_best])

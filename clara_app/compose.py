@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clara import cli
 from clara.shipped_models import shipped_models_folder
-from critic.defaults import BY, BY_CONTINUING, by_itself
+from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT, default_ranking
 
 SHIPPED = shipped_models_folder()
 COMPOSER = "notewise-large"  # of what is shipped
@@ -93,8 +93,8 @@ def parser():
     music(
         "--by",
         metavar="SCORES",
-        help="what makes them best; critic, composer:NAME, novelty, likelihood, copied, fullness, silence, a sum as critic + 0.1 copied, or none; "
-        f"without it {BY}, after a prompt {BY_CONTINUING}",
+        help="what makes them best; critic, composer:NAME, novelty, likelihood, longest_copied_run, note_density, rest_ratio, a sum as critic - 0.1 longest_copied_run, or none; "
+        f"without it {DEFAULT_RANKING}, after a prompt {DEFAULT_RANKING_AFTER_PROMPT}",
     )
     music(
         "--critic",
@@ -243,7 +243,7 @@ def settings_of(args):
 def main(argv=None):
     """Parse, compose, write, report."""
     args = parser().parse_args(argv)
-    args.by = args.by or by_itself(args.prompt)
+    args.by = args.by or default_ranking(args.prompt)
     with cli.answering(args.json) as answer:
         return _run(args, answer)
 
@@ -430,33 +430,35 @@ def _humans(args, generator):
 
 def _scored(humans, judge):
     """Of each excerpt its scores by name."""
-    from critic.rank import ranked
+    from critic.ranking import rank_pieces
 
-    return ranked([e.notes for e in humans], judge)[1] if humans and judge else [{}] * len(humans)
+    return rank_pieces([e.notes for e in humans], judge)[1] if humans and judge else [{}] * len(humans)
 
 
 def _rate(judge, threads, pieces):
     """What a search goes by; composing waits for it, so that a judge may have all threads."""
     import torch
 
-    from critic.rank import totals
+    from critic.ranking import total_scores
 
     torch.set_num_threads(threads)
-    told = totals(pieces, judge)
+    told = total_scores(pieces, judge)
     torch.set_num_threads(1)
     return told
 
 
 def _judge(args, generator):
-    """What ranks, as `critic.scores.weighted` gives it, or None."""
+    """What ranks, as `critic.scores.parse_ranking` gives it, or None."""
     if args.by == UNRANKED:
         return None
-    from critic.scores import Judges, weighted
+    from critic.scores import ScoringModels, parse_ranking
 
-    judges = Judges("chordwise" if generator.encoding.name == "chordwise" else "notewise", critic_folder=args.critic)
+    judges = ScoringModels(
+        "chordwise" if generator.encoding.name == "chordwise" else "notewise", critic_folder=args.critic
+    )
     if args.critic:
         judges.critic  # noqa: B018 - a folder that is none is refused before composing
-    return weighted(args.by, judges)
+    return parse_ranking(args.by, judges)
 
 
 def _best(samples, args, judge):
@@ -465,10 +467,10 @@ def _best(samples, args, judge):
         return samples[: args.top], [{}] * min(len(samples), args.top)
     from tqdm import tqdm
 
-    from critic.rank import ranked
+    from critic.ranking import rank_pieces
 
     with tqdm(total=len(samples), unit=" pieces", disable=None, desc="judging", leave=False) as bar:
-        order, scores = ranked([s.composed() for s in samples], judge, bar.update)
+        order, scores = rank_pieces([s.composed() for s in samples], judge, bar.update)
     if not any(scores):
         print("not ranked: too short to be judged, or silent", file=sys.stderr)
     return [samples[i] for i in order[: args.top]], [scores[i] for i in order[: args.top]]

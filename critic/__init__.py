@@ -1,13 +1,27 @@
-"""Judging music: human or generated, whom it is like, which of a batch is best.
+"""Judge music: is it by a human, which composer is it like, and which pieces of a batch are the best.
 
-`Critic` and `ComposerClassifier` of `critic.classifier` can be had from here too.
+The names below load on first use, so that importing the package stays fast.
 """
+
+from importlib import import_module
+
+_MODULE_OF = {
+    "Critic": "critic.classifier",
+    "ComposerClassifier": "critic.classifier",
+    "RankedPiece": "critic.ranking",
+    "best_and_worst": "critic.ranking",
+    "rank": "critic.ranking",
+}
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name):
-    """The classifiers, whose heavy imports wait until one is asked for: the command lines in here answer --help at once."""
-    if name not in ("ComposerClassifier", "Critic"):
+    """Import a public name on first use."""
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from critic import classifier
+    return getattr(import_module(_MODULE_OF[name]), name)
 
-    return getattr(classifier, name)
+
+def __dir__():
+    """List the public names."""
+    return __all__

@@ -1,13 +1,25 @@
-"""TODO."""
+"""The ranking expressions that apply when the user names none.
 
-BY = "critic + 0.7 fullness + 10 silence"  # what ranks where nothing else is asked for; the critic alone likes thin music, and does not mind a stop
+The critic alone prefers thin music and tolerates long rests, so the note density and the rest ratio correct it.
+"""
 
-
-BY_CONTINUING = (
-    "critic + 0.4 fullness + 10 silence"  # the same of what goes on from a prompt, which is as full as music is
+DEFAULT_RANKING = "critic + 0.7 note_density - 10 rest_ratio"
+DEFAULT_RANKING_AFTER_PROMPT = (
+    "critic + 0.4 note_density - 10 rest_ratio"  # continuations are about as dense as their prompt
 )
 
 
-def by_itself(continuing):
-    """What ranks pieces where nothing else is asked for; of those that go on from a prompt, or begin with nothing."""
-    return BY_CONTINUING if continuing else BY
+def default_ranking(has_prompt: bool) -> str:
+    """Return the default ranking expression.
+
+    Parameters
+    ----------
+    has_prompt : bool
+        Whether the pieces continue a prompt.
+
+    Returns
+    -------
+    str
+        An expression for `critic.scores.parse_ranking`.
+    """
+    return DEFAULT_RANKING_AFTER_PROMPT if has_prompt else DEFAULT_RANKING

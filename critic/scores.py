@@ -1,43 +1,61 @@
-"""What a piece can be ranked by. Of every score more is better.
+"""The scores that pieces are ranked by, and ranking expressions such as `critic + 0.5 novelty`.
 
-`critic`: log-odds that it is human. `composer:NAME`: log-probability of that composer. `novelty`: real to the critic, like
-no composer known: the log-probability of human and the logarithm of how undecided the composer classifier is (its entropy
-over the largest there could be). `likelihood`: minus nats per quarter note under the generator, with its matches. `copied`: minus the
-notes of the longest run that stands in the training music, in any key. `fullness`: notes per quarter note, doublings of them, for
-the critic alone likes thin music. `silence`: minus the share of quarter notes in which nothing sounds, for generated music stops too often. A weighted sum is written as it is said: `critic + 0.5 novelty +
-0.1 copied`.
+====================  ==================================================================  ================
+score                 value                                                               better
+====================  ==================================================================  ================
+critic                log-odds that a human wrote the piece                               higher
+composer:NAME         log-probability that the composer is NAME                           higher
+novelty               log-probability of "human" plus log of the normalized entropy of    higher
+                      the composer classifier
+likelihood            mean log-likelihood in nats per quarter under the generator         higher
+longest_copied_run    number of notes in the longest run that also occurs in the          lower
+                      training music, in any key
+note_density          binary logarithm of the number of notes per quarter                 higher
+rest_ratio            share of quarters in which nothing sounds                           lower
+====================  ==================================================================  ================
 
-A new one is a class with `__call__(pieces)` and an entry in `SCORES`.
+To add a score, write a subclass of `Score` and add it to `SCORES`.
 """
 
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from clara.errors import BadSetting, NoNotes
 from clara.shipped_models import shipped_models_folder
 from critic.classifier import ComposerClassifier, Critic
-from critic.features.measures import empty_beat_rate, note_density
+from critic.features import measures
 from critic.nets.inputs import read_piece
 
 ROOT = shipped_models_folder()
+# One term of a ranking expression: an optional sign, an optional weight, and the name of a score.
 TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)?\s*\*?\s*([a-z]+(?:[:_-][a-z]+)*)\s*")
+MIN_ENTROPY = 1e-6  # keeps the logarithm of the novelty score finite
 
 
-class Judges:
-    """The nets and the index that scores share, each loaded when it is first asked.
+class ScoringModels:
+    """The models and the note index that the scores share, each loaded on first use.
 
     Parameters
     ----------
-    encoding : name of an encoding that there are classifiers for
-    folder : where `critic-…`, `composer-…` and the generator lie
-    critic_folder : of another critic than that one, or None
+    encoding : str
+        Name of an encoding for which classifiers exist: notewise or chordwise.
+    folder : path
+        Folder that holds `critic-ENCODING`, `composer-ENCODING` and the generator `ENCODING`.
+    critic_folder : path, optional
+        Folder of another critic (default: the one in `folder`).
     """
 
-    def __init__(self, encoding="notewise", folder=ROOT, critic_folder=None):
-        self.encoding, self.folder = encoding, Path(folder)
+    def __init__(
+        self, encoding: str = "notewise", folder: str | Path = ROOT, critic_folder: str | Path | None = None
+    ) -> None:
+        self.encoding = encoding
+        self.folder = Path(folder)
         self.critic_folder = Path(critic_folder) if critic_folder else self.folder / f"critic-{encoding}"
 
     @cached_property
@@ -46,209 +64,291 @@ class Judges:
         return Critic.load(self.critic_folder)
 
     @cached_property
-    def composers(self):
+    def composer_classifier(self):
         """The ComposerClassifier."""
         return ComposerClassifier.load(self.folder / f"composer-{self.encoding}")
 
     @cached_property
-    def generator(self):
-        """The generator's Checkpoint, and its reader."""
+    def checkpoint(self):
+        """The generator's Checkpoint."""
         from clara.checkpoint import Checkpoint
 
-        checkpoint = Checkpoint.load(self.folder / self.encoding)
-        return checkpoint, checkpoint.reader()
+        return Checkpoint.load(self.folder / self.encoding)
 
     @cached_property
-    def matching(self):
-        """The generator's MatchModel and the Forms of its words, or None."""
-        return self.generator[0].matching()
+    def inference_model(self):
+        """The generator, ready for inference."""
+        return self.checkpoint.reader()
 
     @cached_property
-    def index(self):
-        """The NoteIndex of what the generators were trained on."""
+    def repeats(self):
+        """The generator's repeat model and its table of transpositions, or None."""
+        return self.checkpoint.matching()
+
+    @cached_property
+    def note_index(self):
+        """The NoteIndex of the music that the generators were trained on."""
         from critic.copy_index import NoteIndex
 
         return NoteIndex.load(self.folder / "notewise" / "notes.npz")
 
 
-class CriticScore:
-    """Log-odds human."""
-
-    def __init__(self, judges):
-        self.judges = judges
-
-    def __call__(self, pieces):
-        return self.judges.critic.score(pieces)
-
-
-class ComposerScore:
-    """Log-probability of a composer; raises BadSetting for one that the classifier does not know."""
-
-    def __init__(self, judges, composer):
-        known = judges.composers.classes
-        if composer not in known:
-            raise BadSetting(f"composer:{composer}: there are {', '.join(known)}")
-        self.judges, self.column = judges, known.index(composer)
-
-    def __call__(self, pieces):
-        return self.judges.composers.log_probabilities(pieces)[:, self.column]
-
-
-class Novelty:
-    """Human, and like nobody."""
-
-    def __init__(self, judges):
-        self.judges = judges
-
-    def __call__(self, pieces):
-        told = self.judges.composers.log_probabilities(pieces)
-        undecided = -(np.exp(told) * told).sum(1) / np.log(told.shape[1])
-        return (-np.logaddexp(0, -self.judges.critic.score(pieces)) + np.log(undecided.clip(1e-6))).astype(np.float32)
-
-
-class Likelihood:
-    """Minus nats per quarter note under the generator, with its match model where it has one."""
-
-    def __init__(self, judges):
-        self.judges = judges
-
-    def __call__(self, pieces):
-        from clara.models.likelihood import nats_per_piece
-        from clara.repeats.model import read
-
-        (checkpoint, reader), matching = self.judges.generator, self.judges.matching
-        texts = [read_piece(p, checkpoint.encoding, checkpoint.vocab) for p in pieces]
-        quarters = np.array([sum(checkpoint.encoding.steps(t)) / checkpoint.encoding.steps_per_quarter for t in texts])
-        ids = [checkpoint.vocab.ids(["xxbos", *t]) for t in texts]
-        if matching:
-            model, forms = matching
-            nats = np.array([model.nats(told).sum() for told in read(reader, ids, forms, checkpoint.vocab.pad)])
-        else:
-            nats = nats_per_piece(reader, ids, checkpoint.vocab.pad).numpy()
-        return (-nats / quarters).astype(np.float32)
-
-
-class Copied:
-    """Minus the longest run of notes from the training music; `runs` tells where it is from."""
-
-    def __init__(self, judges):
-        self.judges = judges
-
-    def __call__(self, pieces):
-        return -np.array([run.notes for run in self.runs(pieces)], dtype=np.float32)
-
-    def runs(self, pieces):
-        """Of each piece its `critic.copy_index.Run`."""
-        from clara.encodings.notewise import Notewise
-        from clara.encodings.prompts import read_prompt
-        from clara.music.notes import NoteSequence
-
-        text = self.judges.generator[0].encoding
-        found = []
-        for piece in pieces:
-            if isinstance(piece, (str, Path)):
-                piece = read_prompt(piece, text if Path(piece).suffix == ".txt" else Notewise())[0]
-            notes = piece if isinstance(piece, NoteSequence) else text.decode(piece)[0]
-            found.append(self.judges.index.longest_run(notes))
-        return found
-
-
-class Counted:
-    """What `critic.features.measures` counts in a piece as the critic reads it, of which a subclass says how."""
-
-    def __init__(self, judges):
-        self.judges = judges
-
-    def __call__(self, pieces):
-        critic = self.judges.critic
-        told = [critic.encoding.decode(read_piece(p, critic.encoding, critic.vocab))[0] for p in pieces]
-        for i, notes in enumerate(told):
-            if not len(notes):
-                raise NoNotes(f"{pieces[i] if isinstance(pieces[i], (str, Path)) else f'piece {i + 1}'}: no notes")
-        return np.array([self._counted(notes) for notes in told], dtype=np.float32)
-
-
-class Fullness(Counted):
-    """The binary logarithm of notes per quarter note."""
-
-    @staticmethod
-    def _counted(notes):
-        return np.log2(note_density(notes))
-
-
-class Silence(Counted):
-    """Minus the share of quarter notes in which nothing sounds."""
-
-    @staticmethod
-    def _counted(notes):
-        return 0.0 - empty_beat_rate(notes)  # none is 0, not -0
-
-
-SCORES = {
-    "critic": CriticScore,
-    "composer": ComposerScore,
-    "novelty": Novelty,
-    "likelihood": Likelihood,
-    "copied": Copied,
-    "fullness": Fullness,
-    "silence": Silence,
-}
-
-
-def weighted(told, judges):
-    """A weighted sum of scores.
+class Score(ABC):
+    """A number for each piece, independent of the other pieces and of their order.
 
     Parameters
     ----------
-    told : str such as `critic`, `composer:chopin`, `critic + 0.5 novelty + 0.1 copied`
-    judges : Judges
+    models : ScoringModels
 
-    Returns
-    -------
-    function(pieces) -> ({name: float32 (n,)}, float32 (n,)), the scores and their sum
+    Attributes
+    ----------
+    higher_is_better : bool
+    """
+
+    higher_is_better: ClassVar[bool] = True
+
+    def __init__(self, models: ScoringModels) -> None:
+        self.models = models
+
+    @abstractmethod
+    def __call__(self, pieces: Sequence) -> np.ndarray:
+        """Return the score of each piece.
+
+        Parameters
+        ----------
+        pieces : sequence of NoteSequence, list of tokens, or path
+
+        Returns
+        -------
+        float32 array (n,), finite
+        """
+
+
+class CriticScore(Score):
+    """Log-odds that a human wrote the piece."""
+
+    def __call__(self, pieces):
+        """Return the log-odds of "human", float32 (n,)."""
+        return self.models.critic.score(pieces)
+
+
+class ComposerScore(Score):
+    """Log-probability that the piece is by one composer.
 
     Raises
     ------
     BadSetting
-        For what is no sum of scores that there are.
+        If the composer classifier does not know the composer.
     """
-    terms, at = [], 0
-    while at < len(told):
-        term = TERM.match(told, at)
-        if not term or at and not term[1]:
-            raise BadSetting(
-                f"--by {told!r}: no sum of scores from the {at + 1}th letter on, such as critic + 0.5 novelty"
-            )
-        at, weight = term.end(), float(term[2] or 1) * (-1 if term[1] == "-" else 1)
-        terms.append((term[3], weight, _score(term[3], judges)))
-    if not terms:
-        raise BadSetting("--by names no score")
 
-    def scores(pieces):
-        each = {name: score(pieces) for name, _, score in terms}
-        return each, sum(np.float32(weight) * each[name] for name, weight, _ in terms).astype(np.float32)
+    def __init__(self, models: ScoringModels, composer: str) -> None:
+        super().__init__(models)
+        known = models.composer_classifier.classes
+        if composer not in known:
+            raise BadSetting(f"composer:{composer}: unknown composer; choose one of {', '.join(known)}")
+        self.column = known.index(composer)
 
-    return scores
+    def __call__(self, pieces):
+        """Return the log-probability of the composer, float32 (n,)."""
+        return self.models.composer_classifier.log_probabilities(pieces)[:, self.column]
 
 
-def _score(name, judges):
-    """A score by its name, with what stands after a colon."""
-    kind, _, argument = name.partition(":")
-    if kind not in SCORES or bool(argument) != (kind == "composer"):
-        raise BadSetting(f"no score {name!r}; there are: {', '.join(SCORES).replace('composer', 'composer:NAME')}")
-    return SCORES[kind](judges, *[argument] * bool(argument))
+class Novelty(Score):
+    """Human to the critic, and unlike every known composer.
+
+    The score is log p(human) + log(H / H_max), where H is the entropy of the composer classifier.
+    """
+
+    def __call__(self, pieces):
+        """Return the novelty, float32 (n,)."""
+        log_probs = self.models.composer_classifier.log_probabilities(pieces)
+        entropy = -(np.exp(log_probs) * log_probs).sum(1) / np.log(log_probs.shape[1])
+        log_human = -np.logaddexp(0, -self.models.critic.score(pieces))
+        return (log_human + np.log(entropy.clip(MIN_ENTROPY))).astype(np.float32)
 
 
-def inception_score(log_probabilities):
-    """How sure the composer classifier is of each piece, and how many composers a batch holds (after Salimans et al. 2016).
+class Likelihood(Score):
+    """Log-likelihood in nats per quarter under the generator and, if it has one, its repeat model."""
+
+    def __call__(self, pieces):
+        """Return the log-likelihood per quarter, float32 (n,)."""
+        checkpoint = self.models.checkpoint
+        encoding, vocab = checkpoint.encoding, checkpoint.vocab
+        texts = [read_piece(piece, encoding, vocab) for piece in pieces]
+        quarters = np.array([sum(encoding.steps(text)) / encoding.steps_per_quarter for text in texts])
+        nats = self._nats([vocab.ids(["xxbos", *text]) for text in texts], vocab.pad)
+        return (-nats / quarters).astype(np.float32)
+
+    def _nats(self, ids, pad_id):
+        """Return the negative log-likelihood of each text, (n,)."""
+        from clara.models.likelihood import nats_per_piece
+        from clara.repeats.model import read
+
+        if self.models.repeats is None:
+            return nats_per_piece(self.models.inference_model, ids, pad_id).numpy()
+        repeat_model, transpositions = self.models.repeats
+        readings = read(self.models.inference_model, ids, transpositions, pad_id)
+        return np.array([repeat_model.nats(reading).sum() for reading in readings])
+
+
+class LongestCopiedRun(Score):
+    """Number of notes in the longest run that also occurs in the training music, in any key."""
+
+    higher_is_better = False
+
+    def __call__(self, pieces):
+        """Return the number of notes, float32 (n,)."""
+        return np.array([run.n_notes for run in self.find_runs(pieces)], dtype=np.float32)
+
+    def find_runs(self, pieces: Sequence) -> list:
+        """Return the longest copied run of each piece, as `critic.copy_index.CopiedRun`."""
+        return [self.models.note_index.longest_run(self._read_notes(piece)) for piece in pieces]
+
+    def _read_notes(self, piece):
+        """Return a piece as a NoteSequence."""
+        from clara.encodings.notewise import Notewise
+        from clara.encodings.prompts import read_prompt
+        from clara.music.notes import NoteSequence
+
+        encoding = self.models.checkpoint.encoding
+        if isinstance(piece, (str, Path)):
+            return read_prompt(piece, encoding if Path(piece).suffix == ".txt" else Notewise())[0]
+        return piece if isinstance(piece, NoteSequence) else encoding.decode(piece)[0]
+
+
+class MeasureScore(Score):
+    """A measure of the notes as the critic reads them; subclasses define the measure."""
+
+    def __call__(self, pieces):
+        """Return the measure of each piece, float32 (n,)."""
+        critic = self.models.critic
+        values = []
+        for i, piece in enumerate(pieces):
+            notes = critic.encoding.decode(read_piece(piece, critic.encoding, critic.vocab))[0]
+            if not len(notes):
+                name = piece if isinstance(piece, (str, Path)) else f"piece {i + 1}"
+                raise NoNotes(f"{name}: no notes")
+            values.append(self._measure(notes))
+        return np.array(values, dtype=np.float32)
+
+    @staticmethod
+    @abstractmethod
+    def _measure(notes):
+        """Return the measure of a NoteSequence that is not empty."""
+
+
+class NoteDensity(MeasureScore):
+    """Binary logarithm of the number of notes per quarter."""
+
+    @staticmethod
+    def _measure(notes):
+        return np.log2(measures.note_density(notes))
+
+
+class RestRatio(MeasureScore):
+    """Share of quarters in which nothing sounds."""
+
+    higher_is_better = False
+
+    @staticmethod
+    def _measure(notes):
+        return measures.empty_beat_rate(notes)
+
+
+SCORES: dict[str, type[Score]] = {
+    "critic": CriticScore,
+    "composer": ComposerScore,
+    "novelty": Novelty,
+    "likelihood": Likelihood,
+    "longest_copied_run": LongestCopiedRun,
+    "note_density": NoteDensity,
+    "rest_ratio": RestRatio,
+}
+
+
+def score_names() -> list[str]:
+    """Return the names of all scores as a ranking expression spells them."""
+    return ["composer:NAME" if name == "composer" else name for name in SCORES]
+
+
+def parse_ranking(expression: str, models: ScoringModels) -> Callable:
+    """Parse a weighted sum of scores into a function that ranks; pieces with a higher total are better.
+
+    In a sum, each weight counts as written, so a score of which lower values are better is subtracted.
+    A single score without a sign or a weight ranks its best pieces first, whichever direction that is.
 
     Parameters
     ----------
-    log_probabilities : float32 (n, n_composers)
+    expression : str
+        Such as `critic`, `composer:chopin` or `critic + 0.5 novelty - 0.1 longest_copied_run`.
+    models : ScoringModels
 
     Returns
     -------
-    float, exp of the mean KL divergence from the batch's mean: from 1 to the number of composers
+    function(pieces) -> (scores, total)
+        `scores` maps the name of each score to a float32 array (n,); `total` is their weighted sum, float32 (n,).
+
+    Raises
+    ------
+    BadSetting
+        If the expression is not a sum of known scores.
+    """
+    terms = [(name, weight, make_score(name, models)) for name, weight in _parse_terms(expression)]
+    name, _, score = terms[0]
+    if expression.strip() == name and not score.higher_is_better:
+        terms = [(name, -1.0, score)]
+
+    def score_pieces(pieces):
+        scores = {name: score(pieces) for name, _, score in terms}
+        total = sum(np.float32(weight) * scores[name] for name, weight, _ in terms)
+        return scores, total.astype(np.float32)
+
+    return score_pieces
+
+
+def _parse_terms(expression):
+    """Return the (name, weight) of each term of a ranking expression."""
+    terms = []
+    position = 0
+    while position < len(expression):
+        term = TERM.match(expression, position)
+        if not term or (position and not term[1]):
+            raise BadSetting(
+                f"--rank-by {expression!r}: not a sum of scores from character {position + 1} on; "
+                "write one like critic + 0.5 novelty"
+            )
+        sign, number, name = term.groups()
+        terms.append((name, float(number or 1) * (-1 if sign == "-" else 1)))
+        position = term.end()
+    if not terms:
+        raise BadSetting("--rank-by names no score")
+    return terms
+
+
+def make_score(name: str, models: ScoringModels) -> Score:
+    """Return the score of a name such as `novelty` or `composer:chopin`; raises BadSetting."""
+    kind, _, argument = name.partition(":")
+    if kind not in SCORES or bool(argument) != (kind == "composer"):
+        raise BadSetting(f"no score {name!r}; the scores are {', '.join(score_names())}")
+    return SCORES[kind](models, argument) if argument else SCORES[kind](models)
+
+
+def inception_score(log_probabilities: np.ndarray) -> float:
+    """Return the Inception score of a batch: how clear each piece's composer is, and how varied the composers are.
+
+    Parameters
+    ----------
+    log_probabilities : float32 array (n, n_composers)
+        From `ComposerClassifier.log_probabilities`.
+
+    Returns
+    -------
+    float
+        exp of the mean KL divergence from the batch's mean, between 1 and the number of composers [1]_.
+
+    References
+    ----------
+    .. [1] Salimans et al., "Improved Techniques for Training GANs", 2016.
     """
     p = np.exp(log_probabilities.astype(np.float64))
     return float(np.exp((p * (log_probabilities - np.log(p.mean(0)))).sum(1).mean()))

@@ -29,9 +29,9 @@ WORDS = {
     ),
     "novelty": lambda v: f"human and like no known composer: {100 * math.exp(min(v, 0)):.0f} points of 100",
     "likelihood": lambda v: f"the generator is surprised by {-v:.2f} nats in each quarter note",
-    "copied": lambda v: f"its longest run of notes that stands in the training music, in any key, has {-v:.0f}",
-    "fullness": lambda v: f"{2**v:.1f} notes in each quarter note",
-    "silence": lambda v: f"in {100 * abs(v):.1f} % of its quarter notes nothing sounds",
+    "longest_copied_run": lambda v: f"its longest run of notes that stands in the training music, in any key, has {v:.0f}",
+    "note_density": lambda v: f"{2**v:.1f} notes in each quarter note",
+    "rest_ratio": lambda v: f"in {100 * v:.1f} % of its quarter notes nothing sounds",
     "total": lambda v: "the sum that it is ranked by",
 }
 

@@ -10,7 +10,7 @@ from clara.errors import BadSetting
 from clara.music.notes import NoteSequence, crop
 from clara_app.web.piece_store import Piece
 from clara_app.web.requests import LONGEST_PROMPT
-from critic.defaults import BY, by_itself
+from critic.defaults import DEFAULT_RANKING, default_ranking
 
 FIRST, THEN = 4, 64  # candidates composed together
 TOLD_COMPOSERS = 2
@@ -62,18 +62,18 @@ class Composer:
     @cached_property
     def judges(self):
         """The critic.scores.Judges."""
-        from critic.scores import Judges
+        from critic.scores import ScoringModels
 
-        return Judges("chordwise" if self.generator.encoding.name == "chordwise" else "notewise")
+        return ScoringModels("chordwise" if self.generator.encoding.name == "chordwise" else "notewise")
 
     @cached_property
     def composers(self):
         """Names of the composers that a wish may name."""
-        return self.judges.composers.classes
+        return self.judges.composer_classifier.classes
 
     def warm(self):
         """Load all, and compose a moment, so that the first wish does not wait for it."""
-        self._judged(self.generator.generate(1, 16), "", BY)
+        self._judged(self.generator.generate(1, 16), "", DEFAULT_RANKING)
 
     def candidates(self, wish, prompt=None, title="", on_step=None, stop=None):
         """Compose and judge.
@@ -95,7 +95,7 @@ class Composer:
         BadSetting, NoNotes
             For what cannot be composed.
         """
-        by = by_itself(prompt is not None) + (f" + composer:{wish.composer}" if wish.composer else "")
+        by = default_ranking(prompt is not None) + (f" + composer:{wish.composer}" if wish.composer else "")
         if wish.composer and wish.composer not in self.composers:
             raise BadSetting(f"no composer {wish.composer!r}; there are {', '.join(self.composers)}")
         prompt = self._on_grid(prompt, wish.prompt_quarters) if prompt is not None else None
@@ -137,28 +137,28 @@ class Composer:
         return encoding.fit(on_grid(notes, encoding))[0]
 
     def _score(self, by):
-        from critic.scores import weighted
+        from critic.scores import parse_ranking
 
-        return weighted(by, self.judges)
+        return parse_ranking(by, self.judges)
 
     def _rate(self, by, pieces):
         """What a search goes by."""
-        from critic.rank import totals
+        from critic.ranking import total_scores
 
-        return totals(pieces, self._score(by))
+        return total_scores(pieces, self._score(by))
 
     def _judged(self, samples, title, by):
         """Samples as candidates."""
-        from critic.rank import ranked
+        from critic.ranking import rank_pieces
 
         parts = [s.composed() for s in samples]
-        told = ranked(parts, self._score(by))[1]
+        told = rank_pieces(parts, self._score(by))[1]
         fine = [i for i, t in enumerate(told) if t]
         curves = dict(zip(fine, self.judges.critic.windows([parts[i] for i in fine]))) if fine else {}
-        likeness = dict(zip(fine, self.judges.composers.log_probabilities([parts[i] for i in fine]))) if fine else {}
+        likeness = dict(zip(fine, self.judges.composer_classifier.log_probabilities([parts[i] for i in fine]))) if fine else {}
         found = []
         for i, (sample, scores) in enumerate(zip(samples, told)):
-            run = self.judges.index.longest_run(parts[i])
+            run = self.judges.note_index.longest_run(parts[i])
             piece = Piece(
                 sample.notes,
                 title,
@@ -170,7 +170,7 @@ class Composer:
                 Candidate(
                     piece,
                     scores.get("total"),
-                    {k: v for k, v in scores.items() if k != "total"} | {"copied": run.notes},
+                    {k: v for k, v in scores.items() if k != "total"} | {"longest_copied_run": run.n_notes},
                     in_words(scores.get("critic"), likeness.get(i), self.composers, run),
                     " ".join(sample.words[sample.prompt_words :]),
                     sample.seed,
@@ -194,7 +194,7 @@ def in_words(odds, likeness, composers, run):
     odds : log-odds that it is human, or None
     likeness : log-probabilities of the composers, or None
     composers : their names
-    run : critic.copy_index.Run, the longest that stands in the training music
+    run : critic.copy_index.CopiedRun, the longest that stands in the training music
 
     Returns
     -------
@@ -211,8 +211,8 @@ def in_words(odds, likeness, composers, run):
             + ", then ".join(f"{composers[i].capitalize()} ({100 * np.exp(likeness[i]):.0f} %)" for i in best)
             + "."
         )
-    if run.notes >= TELLING_RUN and run.source:
-        told.append(f"{run.notes} notes in a row stand in the training music too: {run.source}.")
+    if run.n_notes >= TELLING_RUN and run.source:
+        told.append(f"{run.n_notes} notes in a row stand in the training music too: {run.source}.")
     else:
         told.append("No long run of its notes stands in the training music.")
     return told

@@ -595,7 +595,7 @@ def judged(tmp_path, monkeypatch):
 
     tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
     monkeypatch.setattr(scores, "ROOT", tmp_path / "pretrained")
-    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
+    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
 
 
 def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
@@ -622,7 +622,7 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
         best["seed"].tolist() == table["seed"].tolist()[:3]
         and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
     )
-    assert (table["total"] - table["critic"] - 0.4 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
+    assert (table["total"] - table["critic"] - 0.4 * table["note_density"] + 10 * table["rest_ratio"]).abs().max() < 2e-3
     critic = tiny.classifier()
     piece = Generator(Checkpoint.load(model)).generate(
         1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s)
@@ -641,9 +641,9 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
 def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
     argv = ["--model", model, "--quarters", 8, "--no-audio", "--no-pictures", "-n", 3, "--no-search"]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "free"]) == 0
-    assert json.loads((tmp_path / "free" / "run.json").read_text())["by"] == "critic + 0.7 fullness + 10 silence"
+    assert json.loads((tmp_path / "free" / "run.json").read_text())["by"] == "critic + 0.7 note_density - 10 rest_ratio"
     table = pd.read_csv(tmp_path / "free" / "ranking.csv")
-    assert (table["total"] - table["critic"] - 0.7 * table["fullness"] - 10 * table["silence"]).abs().max() < 2e-3
+    assert (table["total"] - table["critic"] - 0.7 * table["note_density"] + 10 * table["rest_ratio"]).abs().max() < 2e-3
     assert tiny.leave(generate.main, [*argv, "--by", "critic", "--out", tmp_path / "asked"]) == 0
     table = pd.read_csv(tmp_path / "asked" / "ranking.csv")
     assert (table["total"] - table["critic"]).abs().max() < 1e-3
@@ -672,7 +672,7 @@ def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
 def test_no_critic(model, tmp_path, monkeypatch, capsys):
     from critic import scores
 
-    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path, None))
+    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path, None))
     assert "critic-notewise" in refused(
         capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio"
     )

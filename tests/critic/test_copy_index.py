@@ -11,14 +11,14 @@ from critic.copy_index import GRAM, NoteIndex
 
 @pytest.fixture(scope="module")
 def index():
-    return NoteIndex.of((f"nobody/{i}", tiny.tune(i, n_notes=80)) for i in range(5))
+    return NoteIndex.from_pieces((f"nobody/{i}", tiny.tune(i, n_notes=80)) for i in range(5))
 
 
 @pytest.mark.parametrize("semitones", [-5, 0, 7])
 def test_a_whole_piece_in_any_key(index, semitones):
     notes = transpose(tiny.tune(3, n_notes=80), semitones)[0]
     run = index.longest_run(notes)
-    assert (run.notes, run.first, run.source) == (len(notes), 0, "nobody/3")
+    assert (run.n_notes, run.first_note, run.source) == (len(notes), 0, "nobody/3")
 
 
 def test_a_part_of_a_piece_among_other_notes(index):
@@ -30,33 +30,33 @@ def test_a_part_of_a_piece_among_other_notes(index):
     pitch = np.r_[strange.pitch, known.pitch[taken] + 2, strange.pitch]
     notes = mend(start, start + 1, pitch)[0]
     run = index.longest_run(notes)
-    assert (run.notes, run.source) == (20, "nobody/2")
-    assert notes.start[run.first] == at[0]
+    assert (run.n_notes, run.source) == (20, "nobody/2")
+    assert notes.start[run.first_note] == at[0]
 
 
 def test_nothing_of_a_strange_piece(index):
-    assert index.longest_run(tiny.tune(99, n_notes=200)).notes < GRAM + 3
+    assert index.longest_run(tiny.tune(99, n_notes=200)).n_notes < GRAM + 3
 
 
 @pytest.mark.parametrize("n", [0, 1, GRAM])
 def test_too_short_to_tell(index, n):
     run = index.longest_run(crop(tiny.tune(1), 0, 0) if n == 0 else mend(range(n), range(1, n + 1), [60] * n)[0])
-    assert (run.notes, run.source) == (0, None)
+    assert (run.n_notes, run.source) == (0, None)
 
 
 def test_another_grid(index):
     notes = tiny.tune(0, n_notes=80)
-    assert index.longest_run(mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]).notes == len(
+    assert index.longest_run(mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]).n_notes == len(
         notes
     )
 
 
 def test_runs_do_not_go_from_one_piece_to_the_next():
     first, second = tiny.tune(0, n_notes=30), tiny.tune(1, n_notes=30)
-    index = NoteIndex.of([("a", first), ("b", second)])
+    index = NoteIndex.from_pieces([("a", first), ("b", second)])
     start = np.r_[first.start, first.start[-1] + second.start]
     run = index.longest_run(mend(start, start + 1, np.r_[first.pitch, second.pitch])[0])
-    assert run.notes <= 31
+    assert run.n_notes <= 31
 
 
 def test_to_disk_and_back(index, tmp_path):

@@ -10,7 +10,7 @@ from clara.generator import Generator
 from clara.music.notes import crop, mend, transpose
 from clara.sampling.settings import Settings
 from critic import ComposerClassifier, Critic
-from critic.scores import Judges, weighted
+from critic.scores import ScoringModels, parse_ranking
 
 ROOT = REPOSITORY / "pretrained"
 ENCODINGS = ("notewise", "chordwise")
@@ -90,11 +90,11 @@ def test_a_composer_is_heard(composers, piece, composer):
 
 
 def test_a_copy_in_another_key_is_found():
-    index = Judges(folder=ROOT).index
-    row = index.row[index.begin[7] : index.begin[8]][100:160]
+    index = ScoringModels(folder=ROOT).note_index
+    row = index.steps[index.begin[7] : index.begin[8]][100:160]
     up, gap = (row >> 8).astype(int) - 128, (row & 255).astype(int)
     pitch, start = np.r_[0, up.cumsum()], np.r_[0, gap.cumsum()]
     copy = mend(start, start + 6, pitch - pitch.min() + 30)[0]
     run = index.longest_run(copy)
-    assert run.notes >= 61 and run.source in index.names
-    assert weighted("copied", Judges(folder=ROOT))([copy])[1].tolist() == [-run.notes]
+    assert run.n_notes >= 61 and run.source in index.names
+    assert parse_ranking("longest_copied_run", ScoringModels(folder=ROOT))([copy])[1].tolist() == [-run.n_notes]

@@ -27,7 +27,7 @@ def sample(seed):
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranked")
-    scores = [{"critic": 1.2, "copied": -7.0, "total": 0.5}, {"critic": -0.4, "copied": -3.0, "total": -0.7}]
+    scores = [{"critic": 1.2, "longest_copied_run": 7.0, "total": 0.5}, {"critic": -0.4, "longest_copied_run": 3.0, "total": -0.7}]
     write_playlist([sample(0), sample(1)], folder, RUN, scores, pictures=False)
     return folder / "index.html"
 

@@ -198,7 +198,7 @@ def model(tmp_path, monkeypatch):
 
     tiny.checkpoint().save(tmp_path / "model")
     tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
-    monkeypatch.setattr(scores.Judges.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
+    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
     return tmp_path / "model"
 
 

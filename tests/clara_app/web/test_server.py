@@ -28,7 +28,7 @@ def compose(client, **wish):
 
 def total(scores):
     """What pieces are ordered by where nobody in particular is asked for; of figures with four digits, and so within 6e-4."""
-    return scores["critic"] + 0.7 * scores["fullness"] + 10 * scores["silence"]
+    return scores["critic"] + 0.7 * scores["note_density"] - 10 * scores["rest_ratio"]
 
 
 @pytest.fixture(scope="module")
