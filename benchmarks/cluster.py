@@ -45,7 +45,7 @@ def main():
 
 def encode(folder, out, *more, **variables):
     """Start the command."""
-    command = [sys.executable, "-m", "data_prep.encode", folder, "--out", str(out), *more]
+    command = [sys.executable, "-m", "data_prep.prepare", folder, "--out", str(out), *more]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | variables)
 
 

@@ -51,7 +51,7 @@ def encoding(folder, n_files, workers):
     with tempfile.TemporaryDirectory(prefix="encode_scale") as scratch:
         n_sources = link(folder, Path(scratch) / "music", n_files)
         row = measured(
-            [sys.executable, "-m", "data_prep.encode", "music", "--out", "out", "--workers", str(workers)],
+            [sys.executable, "-m", "data_prep.prepare", "music", "--out", "out", "--workers", str(workers)],
             f"encode {n_files} files",
             cwd=scratch,
         )
@@ -101,8 +101,8 @@ GROUPING = """
 import sys, tempfile
 from pathlib import Path
 import numpy as np
-from data_prep.fingerprints import Fingerprints, write_fingerprints
-from data_prep.works import group_works, split_of
+from data_prep.fingerprints import FingerprintFile, write_fingerprints
+from data_prep.musical_works import assign_splits, group_works
 n, runs = map(int, sys.argv[1:])
 random = np.random.default_rng(0)
 folder = tempfile.TemporaryDirectory()
@@ -112,9 +112,9 @@ with write_fingerprints(path) as add:
         if i % 10:
             last = np.unique(random.integers(0, 2**24, runs) ** 2)
         add(str(i), last if i % 10 else last[random.random(len(last)) < 0.9] if i else np.arange(9))
-fingerprints = Fingerprints(path).of([str(i) for i in range(n)])
+fingerprints = FingerprintFile(path).select([str(i) for i in range(n)])
 works = group_works(fingerprints)
-sides = split_of(fingerprints, works)
+sides = assign_splits(fingerprints, works)
 print(n, "fingerprints,", len(set(works)), "works,", sides.count("train"), "in train", flush=True)
 """
 

@@ -2,7 +2,7 @@
 
 python benchmarks/encodings.py CORPUS [--million-words 15] [--only NAME…] [--jobs 2]
 
-CORPUS is a folder that data_prep.encode wrote; its manifest tells the files and the split,
+CORPUS is a folder that data_prep.prepare wrote; its manifest tells the files and the split,
 and each file is read anew for each spelling and grid. Every spelling is lossless on its
 grid, which is checked piece by piece; figures of one grid compare with each other, those
 of 4 steps and 12 do not, as 4 steps hold less music. Each trains the same AWD-LSTM (but

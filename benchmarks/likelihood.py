@@ -3,8 +3,8 @@
 python benchmarks/likelihood.py MODEL=CORPUS … [--without PIECE…]
 
 Each piece of the valid and test splits is read from xxbos to xxeos by the weights as they
-are stored. A corpus is a folder that data_prep.encode wrote; the shipped model's is made by
-python -m data_prep.encode MIDI/piano --exclude hanon sousa --out data/notewise-12
+are stored. A corpus is a folder that data_prep.prepare wrote; the shipped model's is made by
+python -m data_prep.prepare MIDI/piano --exclude hanon sousa --out data/notewise-12
 --without adds a row for each split that holds such a piece, without it. Beside the net alone stands the net with its match
 model, which was fitted to valid pieces: `clara.repeats.model`.
 """

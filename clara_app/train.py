@@ -231,21 +231,21 @@ def _run_to_resume(args):
 def _prepared(data, encoding):
     """The folder of a prepared corpus; prepares music where it is not."""
     from clara.data.corpus import MANIFEST
-    from data_prep.corpora import expand
-    from data_prep.encode import encode_corpus, report
+    from data_prep.prepare import prepare_corpus, print_report
+    from data_prep.sources import find_pieces
 
     grid = ENCODINGS[encoding]().steps_per_quarter
     folder = Path(data or f"data/{encoding}-{grid}")
     if (folder / MANIFEST).is_file():
         return folder
     source = data or "music21:bach"
-    pieces = expand([source])
+    pieces = find_pieces([source])
     out = Path("data", f"{folder.resolve().name}-{encoding}-{grid}") if data else folder
     print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
-    manifest, interrupted = encode_corpus(
+    manifest, interrupted = prepare_corpus(
         pieces, out, {"encoding": encoding}, about=f"Music from {source}.", workers=os.cpu_count()
     )
-    report(manifest, out)
+    print_report(manifest, out)
     if interrupted:
         raise KeyboardInterrupt
     return out

@@ -33,7 +33,7 @@ def parser():
     """The command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
-    music("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote")
+    music("corpus", metavar="CORPUS", help="folder that data_prep.prepare wrote")
     music("-n", type=cli.at_least(8), default=3000, metavar="N", help="how many; training excerpts of each class")
     music("--quarters", type=cli.at_least(8), default=32, metavar="X", help="length in quarter notes; of an excerpt")
     kind = p.add_argument_group("what is to be told apart").add_mutually_exclusive_group(required=True).add_argument

@@ -1,7 +1,7 @@
 """Many machines: `data_prep.workers` on a Ray cluster, chunk by chunk.
 
 Each Ray task takes one CPU and works through its chunk in a process beside Ray's worker
-(a `Crew` of one), so that the limits per piece hold there as they do on one machine, and
+(a `WorkerPool` of one), so that the limits per piece hold there as they do on one machine, and
 no piece can harm Ray's worker. A task whose worker or machine dies is begun anew elsewhere
 by Ray; should that fail too often, the chunk comes back and its pieces go out one by one.
 
@@ -16,7 +16,7 @@ from collections import deque
 from itertools import islice
 
 from clara.errors import BadSetting
-from data_prep.crew import DIED, Crew
+from data_prep.worker_pool import DIED, WorkerPool
 
 CHUNK = 64  # pieces per Ray task: some tenths of a second, beside which Ray's own milliseconds are small
 AHEAD = 4  # tasks per CPU that Ray holds, so that no CPU waits for the driver
@@ -24,8 +24,8 @@ RETRIES = 4  # by Ray, of a task whose worker or machine died
 LOOK_SECONDS = 10  # for results, before looking at the cluster's size again
 
 
-def work_on_ray(pieces, task, timeout_seconds, memory_mb, address="ray"):
-    """`data_prep.workers.work_through` on all CPUs of a Ray cluster.
+def process_on_ray(pieces, task, timeout_seconds, memory_mb, address="ray"):
+    """`data_prep.workers.process_pieces` on all CPUs of a Ray cluster.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _chunk(pieces, task, timeout_seconds, memory_mb, folder):
     """Work through a chunk in one process beside Ray's; a list of (piece, result, reason)."""
     with contextlib.suppress(OSError):  # absolute paths need no such folder
         os.chdir(folder)
-    return list(_crew(task, timeout_seconds, memory_mb).work(pieces))
+    return list(_crew(task, timeout_seconds, memory_mb).run(pieces))
 
 
 _crews = {}  # the one of this worker, kept from chunk to chunk, as a process takes a second to come up
@@ -115,5 +115,5 @@ def _crew(*how):
             crew.stop()
         _crews.clear()
         task, timeout_seconds, memory_mb = how
-        _crews[key] = Crew(task, 1, timeout_seconds, memory_mb, start_method="spawn")
+        _crews[key] = WorkerPool(task, 1, timeout_seconds, memory_mb, start_method="spawn")
     return _crews[key]

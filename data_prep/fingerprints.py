@@ -56,7 +56,7 @@ def write_fingerprints(path):
         part.unlink(missing_ok=True)
 
 
-class Fingerprints:
+class FingerprintFile:
     """A file that `write_fingerprints` wrote; each fingerprint is read when it is asked for.
 
     Parameters
@@ -85,7 +85,7 @@ class Fingerprints:
             self.path, dtype=RUNS, count=self.sizes[place], offset=int(self.starts[place]) * RUNS.itemsize
         )
 
-    def of(self, names):
+    def select(self, names):
         """The fingerprints of some pieces, in their order, as a sequence of arrays."""
         return _Ordered(self, names)
 

@@ -72,20 +72,20 @@ def main(argv=None):
 def _run(args, answer):
     """Examine, write, report; fills the answer in."""
     with cli.waiting("loading"):
-        from data_prep import corpora, survey  # heavy imports wait for --help
-        from data_prep.survey_page import write_page
+        from data_prep import collection_summary, sources  # heavy imports wait for --help
+        from data_prep.inspection_page import write_page
     from clara.errors import NoData
     from clara.files import new_folder, write_whole
 
     with cli.waiting("looking for music"):
-        pieces = corpora.expand(args.sources, args.exclude)
+        pieces = sources.find_pieces(args.sources, args.exclude)
     out = new_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
     rows, interrupted = _examine_all(pieces, args)
-    table = survey.to_table(rows)
-    write_whole(out / "inspect.csv", table[survey.COLUMNS].to_csv(index=False))
+    table = collection_summary.build_table(rows)
+    write_whole(out / "inspect.csv", table[collection_summary.COLUMNS].to_csv(index=False))
     with cli.waiting("drawing"):
-        write_page(table, corpora.readable(", ".join(args.sources)), out)
-    report(table)
+        write_page(table, sources.escape_undecodable(", ".join(args.sources)), out)
+    print_report(table)
     print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")
     answer |= {"folder": out, "page": out / "index.html", "interrupted": interrupted} | _for_a_program(table)
     if interrupted:
@@ -98,29 +98,29 @@ def _run(args, answer):
 
 def _for_a_program(table):
     """What --json tells of a table."""
-    from data_prep.survey import COLUMNS, accepted, duplicates, performed, which_grid
+    from data_prep.collection_summary import COLUMNS, accepted_pieces, find_duplicates, performed_pieces, recommend_grid
 
     return {
         "files": len(table),
-        "accepted": len(accepted(table)),
-        "advice": which_grid(table),
-        "performed": performed(table)["piece"].tolist(),
-        "duplicates": duplicates(table),
+        "accepted": len(accepted_pieces(table)),
+        "advice": recommend_grid(table),
+        "performed": performed_pieces(table)["piece"].tolist(),
+        "duplicates": find_duplicates(table),
         "pieces": json.loads(table[COLUMNS].to_json(orient="records")),
     }
 
 
 def _examine_all(pieces, args):
-    """(rows of `survey.examine` in any order, whether Ctrl-C ended it)."""
+    """(rows of `collection_summary.measure_piece` in any order, whether Ctrl-C ended it)."""
     from tqdm import tqdm
 
-    from data_prep.survey import examine
-    from data_prep.workers import work_through
+    from data_prep.collection_summary import measure_piece
+    from data_prep.workers import process_pieces
 
-    task = partial(examine, steps_per_quarter=args.steps_per_quarter, max_grid_error=args.max_grid_error)
+    task = partial(measure_piece, steps_per_quarter=args.steps_per_quarter, max_grid_error=args.max_grid_error)
     rows = []
     try:
-        done = work_through(pieces, task, workers=args.workers, timeout_seconds=args.timeout, memory_mb=args.memory)
+        done = process_pieces(pieces, task, workers=args.workers, timeout_seconds=args.timeout, memory_mb=args.memory)
         for piece, row, reason in tqdm(done, total=len(pieces), unit=" files", disable=None, desc="inspecting"):
             rows.append(
                 row or {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": reason}
@@ -130,23 +130,29 @@ def _examine_all(pieces, args):
     return rows, False
 
 
-def report(table):
+def print_report(table):
     """Print the summary, the performed, the duplicates and the refused."""
-    from data_prep.survey import duplicates, performed, refusals, summary, which_grid
+    from data_prep.collection_summary import (
+        describe_refusals,
+        find_duplicates,
+        performed_pieces,
+        recommend_grid,
+        summarize_collection,
+    )
 
-    for heading, line in summary(table):
+    for heading, line in summarize_collection(table):
         print(f"{heading:>13}  {line}")
-    print(f"\n{which_grid(table)}")
+    print(f"\n{recommend_grid(table)}")
     _list(
         "performed, not on a beat grid",
         [
             f"{r['piece']}: {100 * r['off_12']:.0f} % of onsets off 12 steps; misfit {r['misfit']:.2f}, where 1 is chance"
-            for _, r in performed(table).iterrows()
+            for _, r in performed_pieces(table).iterrows()
         ],
     )
-    _list("the same work", [" = ".join(names) for names in duplicates(table)])
+    _list("the same work", [" = ".join(names) for names in find_duplicates(table)])
     reasons = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
-    _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()), refusals(table))
+    _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()), describe_refusals(table))
 
 
 def _list(heading, lines):

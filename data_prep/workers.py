@@ -1,10 +1,10 @@
 """Run a task over many pieces, on this machine or on a cluster."""
 
 from clara.jit import load_all
-from data_prep.crew import Crew
+from data_prep.worker_pool import WorkerPool
 
 
-def work_through(pieces, task, *, workers=1, timeout_seconds=60.0, memory_mb=2048, cluster=None):
+def process_pieces(pieces, task, *, workers=1, timeout_seconds=60.0, memory_mb=2048, cluster=None):
     """Run `task(piece)` for every piece in other processes.
 
     Parameters
@@ -30,13 +30,13 @@ def work_through(pieces, task, *, workers=1, timeout_seconds=60.0, memory_mb=204
         If there is no such cluster.
     """
     if cluster is not None:
-        from data_prep.cluster import work_on_ray  # for those who have Ray
+        from data_prep.cluster import process_on_ray  # for those who have Ray
 
-        yield from work_on_ray(pieces, task, timeout_seconds, memory_mb, cluster)
+        yield from process_on_ray(pieces, task, timeout_seconds, memory_mb, cluster)
         return
     load_all()  # for all workers, and before their limits
-    crew = Crew(task, workers, timeout_seconds, memory_mb)
+    pool = WorkerPool(task, workers, timeout_seconds, memory_mb)
     try:
-        yield from crew.work(pieces)
+        yield from pool.run(pieces)
     finally:  # also when Ctrl-C comes or the caller has enough
-        crew.stop()
+        pool.stop()

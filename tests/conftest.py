@@ -79,10 +79,10 @@ def music(tmp_path):
 @pytest.fixture
 def encode_into(tmp_path):
     """A function that encodes into tmp_path/out; gives (status, manifest by piece)."""
-    from data_prep import encode
+    from data_prep import prepare
 
     def encode_(*arguments):
-        status = encode.main([*map(str, arguments), "--out", str(tmp_path / "out"), "--workers", "1"])
+        status = prepare.main([*map(str, arguments), "--out", str(tmp_path / "out"), "--workers", "1"])
         table = pd.read_csv(tmp_path / "out/manifest.csv", keep_default_na=False)
         return status, table.set_index("piece", drop=False)
 

@@ -14,8 +14,8 @@ from clara.encodings.vocab import Vocab
 from clara.models import MODELS
 from clara.music.midi import write_midi
 from clara.music.notes import mend
-from data_prep.corpora import expand
-from data_prep.encode import encode_corpus
+from data_prep.prepare import prepare_corpus
+from data_prep.sources import find_pieces
 
 SIZES = {"emb_sz": 8, "n_hid": 12, "n_layers": 1}
 
@@ -40,7 +40,7 @@ def corpus(folder, pieces=None):
     music.mkdir(parents=True)
     for i, notes in enumerate(pieces or map(tune, range(6))):
         write_midi(notes, music / f"{i}.mid")
-    encode_corpus(expand([str(folder / "music")]), folder / "corpus", {"encoding": "notewise"}, about="made by a test")
+    prepare_corpus(find_pieces([str(folder / "music")]), folder / "corpus", {"encoding": "notewise"}, about="made by a test")
     return folder / "corpus"
 
 

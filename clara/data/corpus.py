@@ -1,6 +1,6 @@
 """A prepared corpus on disk: texts, their manifest, and how they were encoded.
 
-A folder that `data_prep.encode` wrote holds `<composer>/<piece>.txt` (the words of one
+A folder that `data_prep.prepare` wrote holds `<composer>/<piece>.txt` (the words of one
 piece in its own key, control words left out), `manifest.csv` (a row per source file,
 `MANIFEST_COLUMNS`), `corpus.json` (the encoding's settings, what the music is and its
 licences) and, where the encoding's vocabulary is open, `vocab.txt`.
@@ -81,7 +81,7 @@ class Corpus:
         if missing:
             raise NoData(
                 f"{folder}: no {' and no '.join(missing)}; prepare it with "
-                f"python -m data_prep.encode SOURCE --out {folder}"
+                f"python -m data_prep.prepare SOURCE --out {folder}"
             )
         encoding = encodings.make(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["encoding"])
         manifest = read_manifest(folder)
@@ -130,7 +130,7 @@ class Corpus:
 
     @property
     def about(self):
-        """What the corpus is and under which licences, as told to `data_prep.encode --about`."""
+        """What the corpus is and under which licences, as told to `data_prep.prepare --about`."""
         return json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))["about"]
 
     @property

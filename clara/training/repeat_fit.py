@@ -74,7 +74,7 @@ def parser():
     what(
         "corpus",
         metavar="CORPUS",
-        help="folder that data_prep.encode wrote; those pieces that the model was trained beside, its valid ones above all",
+        help="folder that data_prep.prepare wrote; those pieces that the model was trained beside, its valid ones above all",
     )
     run = p.add_argument_group("run").add_argument
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads")

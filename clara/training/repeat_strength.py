@@ -110,7 +110,7 @@ def parser():
     what(
         "corpus",
         metavar="CORPUS",
-        help="folder that data_prep.encode wrote; its pieces, test aside, tell how much of music comes again",
+        help="folder that data_prep.prepare wrote; its pieces, test aside, tell how much of music comes again",
     )
     how = p.add_argument_group("what is composed").add_argument
     how("--pieces", type=cli.at_least(1), default=256, metavar="N", help="that are composed each time")

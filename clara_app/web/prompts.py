@@ -15,7 +15,7 @@ from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, NoNotes, TooLong
 from clara.music.notes import crop, mend
-from data_prep.crew import Crew
+from data_prep.worker_pool import WorkerPool
 
 ENDINGS = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
 MOST_BYTES, MOST_NOTES, MOST_QUARTERS = 4 << 20, 20_000, 4_000
@@ -67,11 +67,11 @@ def upload(name, data, encoding=None):
     with tempfile.TemporaryDirectory(prefix="clara-") as folder:
         path = Path(folder, "music" + ending)
         path.write_bytes(data)
-        crew = Crew(partial(_read, ensemble_of=encoding or Notewise(GRID)), 1, SECONDS, MEMORY_MB, "spawn")
+        pool = WorkerPool(partial(_read, ensemble_of=encoding or Notewise(GRID)), 1, SECONDS, MEMORY_MB, "spawn")
         try:
-            _, found, reason = next(iter(crew.work([path])))
+            _, found, reason = next(iter(pool.run([path])))
         finally:
-            crew.stop()
+            pool.stop()
         if isinstance(found, Exception):
             raise type(found)(str(found).replace(str(path), name))
     if reason:

@@ -83,15 +83,15 @@ def _more(pieces, more, of, quarters, found, rng):
     """Excerpts of other corpora by the same composers, to learn from only; a work that `found` has, too, keeps its number, one that is held out there stays out."""
     import pandas as pd
 
-    from data_prep.encode import fingerprints_of
-    from data_prep.works import group_works
+    from data_prep.musical_works import group_works
+    from data_prep.prepare import load_fingerprints
 
     corpora = [pieces.corpus, *more]
     for corpus in more:
         if corpus.encoding.settings != pieces.corpus.encoding.settings:
             raise BadSetting(f"{corpus.folder} and {pieces.corpus.folder} are of different encodings")
     work = np.split(
-        group_works([runs for corpus in corpora for runs in fingerprints_of(corpus.folder, corpus.manifest["piece"])]),
+        group_works([runs for corpus in corpora for runs in load_fingerprints(corpus.folder, corpus.manifest["piece"])]),
         np.cumsum([len(c.manifest) for c in corpora])[:-1],
     )
     judged = found.drop_duplicates("piece").set_index("piece")

@@ -19,7 +19,7 @@ PROGRAMS = (
     "app",
     "generate",
     "train",
-    "data_prep.encode",
+    "data_prep.prepare",
     "data_prep.inspect",
     "critic.copy_index",
     "critic.ranking",

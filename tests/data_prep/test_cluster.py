@@ -9,12 +9,12 @@ from examples import REPOSITORY, melody, texts
 
 from clara.errors import BadSetting
 from clara.music.midi import write_midi
-from data_prep import cluster, encode, workers
+from data_prep import cluster, prepare, workers
 
 
 def test_where_there_is_no_cluster(monkeypatch):
     with pytest.raises(BadSetting, match="--cluster"):
-        list(workers.work_through([1], str, cluster="spark"))
+        list(workers.process_pieces([1], str, cluster="spark"))
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +68,18 @@ def test_killed_workers_and_a_lost_node_lose_nothing(two_nodes, many, tmp_path, 
     killed = []
 
     def disturbed(*args, **kwargs):
-        for n, told in enumerate(work_through(*args, **kwargs)):
+        for n, told in enumerate(process_pieces(*args, **kwargs)):
             if n == 4:
                 killed.append(kill_a_worker())
             if n == 12:
                 nodes.remove_node(second, allow_graceful=False)
             yield told
 
-    assert encode.main([str(many), "--out", str(tmp_path / "here"), "--workers", "1"]) == 0
-    work_through = workers.work_through
-    monkeypatch.setattr(workers, "work_through", disturbed)
+    assert prepare.main([str(many), "--out", str(tmp_path / "here"), "--workers", "1"]) == 0
+    process_pieces = workers.process_pieces
+    monkeypatch.setattr(workers, "process_pieces", disturbed)
     monkeypatch.setattr(cluster, "CHUNK", 4)
-    assert encode.main([str(many), "--out", str(tmp_path / "there"), "--cluster", "ray"]) == 0
+    assert prepare.main([str(many), "--out", str(tmp_path / "there"), "--cluster", "ray"]) == 0
     assert killed[0] >= 1
     here, there = ({n: text for n, (_, text) in texts(tmp_path / w).items()} for w in ("here", "there"))
     assert here == there and len(here) == 38
@@ -89,5 +89,5 @@ def test_killed_workers_and_a_lost_node_lose_nothing(two_nodes, many, tmp_path, 
 
 def test_limits_hold_on_a_cluster(two_nodes, monkeypatch):
     monkeypatch.setattr(cluster, "CHUNK", 2)
-    told = list(workers.work_through([0.01, 30, 0.02], time.sleep, timeout_seconds=2, cluster="ray"))
+    told = list(workers.process_pieces([0.01, 30, 0.02], time.sleep, timeout_seconds=2, cluster="ray"))
     assert sorted(told) == [(0.01, None, ""), (0.02, None, ""), (30, None, "Timeout")]

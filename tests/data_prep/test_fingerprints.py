@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clara.errors import CannotWrite
-from data_prep.fingerprints import Fingerprints, write_fingerprints
+from data_prep.fingerprints import FingerprintFile, write_fingerprints
 
 
 @pytest.mark.parametrize("names", [[], ["a/b"], ["bach/1", "bach/ü 2", "c"]])
@@ -13,10 +13,10 @@ def test_kept(tmp_path, names):
     with write_fingerprints(tmp_path / "f.bin") as add:
         for name, runs in told.items():
             add(name, runs)
-    kept = Fingerprints(tmp_path / "f.bin")
+    kept = FingerprintFile(tmp_path / "f.bin")
     assert all(name in kept for name in names) and "nobody" not in kept
     assert all(kept[n].tolist() == told[n].tolist() and kept[n].dtype == np.int64 for n in names)
-    backwards = kept.of(names[::-1])
+    backwards = kept.select(names[::-1])
     assert [f.tolist() for f in backwards] == [told[n].tolist() for n in names[::-1]]
     assert [p.name for p in tmp_path.iterdir()] == ["f.bin"]
 

@@ -16,10 +16,10 @@ from clara.errors import CannotWrite, NoData
 from clara.music.midi import write_midi
 from clara.music.notes import mend, transpose
 from clara.music.scores import corpus_paths, read_score
-from data_prep import inspect, survey, survey_page, workers
-from data_prep.corpora import Piece
-from data_prep.survey import COLUMNS, examine, to_table
-from data_prep.survey_page import PLOTS
+from data_prep import collection_summary, inspect, inspection_page, workers
+from data_prep.collection_summary import COLUMNS, build_table, measure_piece
+from data_prep.inspection_page import PLOTS
+from data_prep.sources import Piece
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def inspect_into(tmp_path, monkeypatch):
     """A function that inspects into tmp_path/seen, without plots unless told; gives (status, inspect.csv by piece)."""
 
     def inspect_(*arguments, plots=()):
-        monkeypatch.setattr(survey_page, "PLOTS", {name: PLOTS[name] for name in plots})
+        monkeypatch.setattr(inspection_page, "PLOTS", {name: PLOTS[name] for name in plots})
         shutil.rmtree(tmp_path / "seen", ignore_errors=True)
         status = inspect.main([*map(str, arguments), "--out", str(tmp_path / "seen"), "--workers", "1"])
         table = pd.read_csv(tmp_path / "seen/inspect.csv", keep_default_na=False)
@@ -191,7 +191,7 @@ def test_a_score_of_music21s_corpus(inspect_into):
 def test_a_score_and_its_midi_look_alike(tmp_path):
     [path] = [p for p in corpus_paths("bach") if p.stem == "bwv66.6"]
     write_midi(read_score(path)[0], tmp_path / "a.mid")
-    score, midi = (examine(Piece("bach/a", "bach", p)) for p in (path, tmp_path / "a.mid"))
+    score, midi = (measure_piece(Piece("bach/a", "bach", p)) for p in (path, tmp_path / "a.mid"))
     for name in ("notes", "quarters", "lowest", "highest", "polyphony", "off_4", "misfit"):
         assert score[name] == midi[name]
 
@@ -230,45 +230,45 @@ def test_nothing_is_overwritten(music, tmp_path):
 
 def test_without_out_a_folder_named_by_the_time(music, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(survey_page, "PLOTS", {})
+    monkeypatch.setattr(inspection_page, "PLOTS", {})
     assert inspect.main([str(music), "--workers", "1"]) == 0
     [folder] = (tmp_path / "output").iterdir()
     assert folder.name.startswith("inspect-") and (folder / "index.html").is_file()
 
 
 def test_the_order_in_which_pieces_come_back_changes_nothing(music):
-    rows = [examine(Piece(name, name.split("/")[0], music / f"{name}.mid")) for name in SOURCES]
+    rows = [measure_piece(Piece(name, name.split("/")[0], music / f"{name}.mid")) for name in SOURCES]
     drop = ["keys", "positions"]
-    pd.testing.assert_frame_equal(to_table(rows).drop(columns=drop), to_table(rows[::-1]).drop(columns=drop))
+    pd.testing.assert_frame_equal(build_table(rows).drop(columns=drop), build_table(rows[::-1]).drop(columns=drop))
 
 
 def test_a_file_that_takes_too_long_is_refused(music, inspect_into, monkeypatch):
-    def work_through(pieces, task, **_):
+    def process_pieces(pieces, task, **_):
         for piece in pieces:
             yield (piece, None, "Timeout") if piece.name == "bach/1" else (piece, task(piece), "")
 
-    monkeypatch.setattr(workers, "work_through", work_through)
+    monkeypatch.setattr(workers, "process_pieces", process_pieces)
     _, table = inspect_into(music)
     assert dict(table.loc[table["reason"] != "", "reason"]) == {"bach/1": "Timeout"}
 
 
 def test_interrupted_it_shows_what_it_has_seen(music, inspect_into, monkeypatch, capsys):
-    def work_through(pieces, task, **_):
+    def process_pieces(pieces, task, **_):
         yield pieces[0], task(pieces[0]), ""
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workers, "work_through", work_through)
+    monkeypatch.setattr(workers, "process_pieces", process_pieces)
     status, table = inspect_into(music)
     assert status == INTERRUPTED and len(table) == 1 and "1 of 5 files done" in capsys.readouterr().err
 
 
 def test_pooled_counts_every_note_alike():
     table = pd.DataFrame({"off_4": [0.0, 1.0], "notes": [30, 10]})
-    assert survey.pooled(table, "off_4") == 0.25
+    assert collection_summary.weighted_mean(table, "off_4") == 0.25
 
 
 def test_for_a_program(music, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(survey_page, "PLOTS", {})
+    monkeypatch.setattr(inspection_page, "PLOTS", {})
     (music / "bach/text.mid").write_bytes(b"not MIDI")
     status, told = tiny.answer(inspect.main, [music, "--out", tmp_path / "seen", "--workers", 1], capsys)
     assert status == 0 and (told["files"], told["accepted"], told["interrupted"], told["folder"]) == (

@@ -11,8 +11,8 @@ from clara.data.corpus import Corpus
 from clara.data.dataloaders import SHIFTS, fitting_shifts
 from clara.encodings.vocab import CONTROL_WORDS, transposition_tables
 from clara.errors import BadSetting, NoData
-from data_prep.corpora import expand
-from data_prep.encode import encode_corpus
+from data_prep.prepare import prepare_corpus
+from data_prep.sources import find_pieces
 
 
 def prepared(folder, name="chordwise", **more):
@@ -21,7 +21,7 @@ def prepared(folder, name="chordwise", **more):
     if not source.exists():
         tiny.corpus(folder)
     out = folder / name
-    encode_corpus(expand([str(source)]), out, {"encoding": name}, **more)
+    prepare_corpus(find_pieces([str(source)]), out, {"encoding": name}, **more)
     return Corpus.load(out)
 
 

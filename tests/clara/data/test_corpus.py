@@ -71,7 +71,7 @@ def test_fingerprint_tells_pieces_contents_split_and_encoding(corpus_folder):
 @pytest.mark.parametrize("missing", ["manifest.csv", "corpus.json"])
 def test_a_folder_that_was_not_prepared(corpus_folder, missing):
     (corpus_folder / missing).unlink()
-    with pytest.raises(NoData, match=f"no {missing}; prepare it with python -m data_prep.encode"):
+    with pytest.raises(NoData, match=f"no {missing}; prepare it with python -m data_prep.prepare"):
         Corpus.load(corpus_folder)
 
 

@@ -14,7 +14,7 @@ from clara.music.instruments import ENSEMBLES
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import mend, mend_like
 from clara_app import train
-from data_prep import encode
+from data_prep import prepare
 
 
 def played(encoding, seed):
@@ -35,7 +35,7 @@ def test_from_files_to_new_music(name, tmp_path):
     for seed in range(6):
         write_midi(played(encoding, seed), tmp_path / f"music/nobody/{seed}.mid")
     assert (
-        encode.main([str(tmp_path / "music"), "--encoding", name, "--out", str(tmp_path / "corpus"), "--workers", "1"])
+        prepare.main([str(tmp_path / "music"), "--encoding", name, "--out", str(tmp_path / "corpus"), "--workers", "1"])
         == 0
     )
     assert (
@@ -70,7 +70,7 @@ def test_from_files_to_new_music(name, tmp_path):
     ],
 )
 def test_flags_of_other_encodings_are_refused(flags, told, music, capsys):
-    assert tiny.leave(encode.main, [music, "--out", music.parent / "out", *flags]) == 2
+    assert tiny.leave(prepare.main, [music, "--out", music.parent / "out", *flags]) == 2
     assert told in capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clara.music.midi import read_midi
-from data_prep import encode
+from data_prep import prepare
 
 MANY_EXAMPLES = settings(max_examples=300)
 
@@ -54,7 +54,7 @@ def danger_folder(tmp_path):
 def test_a_run_over_all_of_them_ends_well(danger_folder, tmp_path):
     out = tmp_path / "out"
     assert (
-        encode.main([str(danger_folder), "--out", str(out), "--workers", "2", "--timeout", "120", "--memory", "300"])
+        prepare.main([str(danger_folder), "--out", str(out), "--workers", "2", "--timeout", "120", "--memory", "300"])
         == 0
     )
     manifest = pd.read_csv(out / "manifest.csv", keep_default_na=False).set_index("piece")

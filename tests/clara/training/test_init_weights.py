@@ -59,11 +59,11 @@ def test_kin(word, told):
 @pytest.fixture(scope="module")
 def chords(tmp_path_factory):
     from clara.data.corpus import Corpus
-    from data_prep.corpora import expand
-    from data_prep.encode import encode_corpus
+    from data_prep.prepare import prepare_corpus
+    from data_prep.sources import find_pieces
 
     folder = tmp_path_factory.mktemp("chords")
-    encode_corpus(expand([str(tiny.corpus(folder).parent / "music")]), folder / "chordwise", {"encoding": "chordwise"})
+    prepare_corpus(find_pieces([str(tiny.corpus(folder).parent / "music")]), folder / "chordwise", {"encoding": "chordwise"})
     return Corpus.load(folder / "chordwise")
 
 

@@ -22,8 +22,8 @@ from clara.training.callbacks import HISTORY, STATE
 from clara.training.learner import OutOfDeviceMemory
 from clara.training.model_cards import CARD
 from clara.training.run import STARTED, run_settings, streams_for, train
-from data_prep.corpora import expand
-from data_prep.encode import encode_corpus
+from data_prep.prepare import prepare_corpus
+from data_prep.sources import find_pieces
 
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD}
 
@@ -195,7 +195,7 @@ def test_a_corpus_to_mix_in(data, tmp_path):
     out = tmp_path / "mixed"
     train(tiny.arguments(data, out, "--mix-data", data, "--mix-share", 0.5))
     assert config(out)["training"]["arguments"]["mix_share"] == 0.5
-    encode_corpus(expand([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62})
+    prepare_corpus(find_pieces([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62})
     with pytest.raises(BadSetting, match="--mix-data .*other: its vocabulary is not that of"):
         train(tiny.arguments(data, tmp_path / "run", "--mix-data", tmp_path / "other"))
 

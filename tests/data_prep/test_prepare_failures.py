@@ -1,4 +1,4 @@
-"""`python -m data_prep.encode` where files, folders or arguments are bad, or it is interrupted."""
+"""`python -m data_prep.prepare` where files, folders or arguments are bad, or it is interrupted."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from examples import REPOSITORY, SOURCES, melody, midi_bytes, off, on, texts, tr
 from clara import cli
 from clara.errors import CannotWrite, NoData
 from clara.music.midi import write_midi
-from data_prep import corpora, encode, workers
-from data_prep.corpora import read_piece
+from data_prep import prepare, sources, workers
+from data_prep.sources import read_piece
 
 
 def test_bad_files_are_named_and_the_others_go_on(music, encode_into, tmp_path, capsys):
@@ -65,7 +65,7 @@ def test_a_hostile_file_costs_itself_alone(music, encode_into, tmp_path, monkeyp
     def read(piece, **kwargs):
         return evil() if piece.name == "bach/2" else read_piece(piece, **kwargs)
 
-    monkeypatch.setattr(corpora, "read_piece", read)
+    monkeypatch.setattr(sources, "read_piece", read)
     status, manifest = encode_into(music, "--timeout", "2" if evil is hang else "60")
     assert status == 0
     assert reason in manifest.loc["bach/2", "reason"]
@@ -75,12 +75,12 @@ def test_a_hostile_file_costs_itself_alone(music, encode_into, tmp_path, monkeyp
 
 def test_after_ctrl_c_what_was_done_stands(music, encode_into, tmp_path, monkeypatch, capsys):
     def interrupted(*args, **kwargs):
-        yield next(work_through(*args, **kwargs))
+        yield next(process_pieces(*args, **kwargs))
         raise KeyboardInterrupt
 
-    work_through = workers.work_through
+    process_pieces = workers.process_pieces
     _, whole = encode_into(music)
-    monkeypatch.setattr(workers, "work_through", interrupted)
+    monkeypatch.setattr(workers, "process_pieces", interrupted)
     write_midi(melody(98), music / "bach/1.mid")
     status, manifest = encode_into(music)
     assert status == cli.INTERRUPTED and "interrupted" in capsys.readouterr().err
@@ -100,13 +100,13 @@ def test_where_it_cannot_write(music, tmp_path):
     (tmp_path / "file").write_text("")
     for out in ("file", "file/inside"):
         with pytest.raises(CannotWrite, match="file"):
-            encode.main([str(music), "--out", str(tmp_path / out)])
+            prepare.main([str(music), "--out", str(tmp_path / out)])
 
 
 def test_sources_without_music(tmp_path):
     for source in (tmp_path, tmp_path / "nowhere", "music21:nobody"):
         with pytest.raises(NoData):
-            encode.main([str(source), "--out", str(tmp_path / "out")])
+            prepare.main([str(source), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
@@ -120,7 +120,7 @@ def test_sources_without_music(tmp_path):
 )
 def test_bad_input_on_the_command_line(tmp_path, arguments, told):
     done = subprocess.run(
-        [sys.executable, "-m", "data_prep.encode", *arguments, "--out", "out"],
+        [sys.executable, "-m", "data_prep.prepare", *arguments, "--out", "out"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,

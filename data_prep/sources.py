@@ -3,7 +3,7 @@
 A source is a folder of MIDI files and scores at any depth (the first folder level names the
 composer), one file, or `music21:composer` for the corpus that music21 installs. Each tune
 of an ABC file that holds several is a piece, named by its number in the file. One piece as
-MIDI and as score is two pieces here; `data_prep.works` finds that they are one work.
+MIDI and as score is two pieces here; `data_prep.musical_works` finds that they are one work.
 """
 
 import re
@@ -44,7 +44,7 @@ class Piece:
         return self.path.suffix.lower() in MIDI_SUFFIXES
 
 
-def expand(sources, exclude=()):
+def find_pieces(sources, exclude=()):
     """The pieces of all sources, names made unique.
 
     Parameters
@@ -103,17 +103,17 @@ def _unique(pieces):
     """Pieces whose names differ, also where file systems ignore case: the later get a number."""
     out, seen = [], set()
     for piece in pieces:
-        name = stem = readable(piece.name)
+        name = stem = escape_undecodable(piece.name)
         n = 1
         while name.lower() in seen:
             n += 1
             name = f"{stem}-{n}"
         seen.add(name.lower())
-        out.append(replace(piece, name=name, composer=readable(piece.composer)))
+        out.append(replace(piece, name=name, composer=escape_undecodable(piece.composer)))
     return out
 
 
-def readable(text):
+def escape_undecodable(text):
     """A file name or a message with one, its bytes that are no UTF-8 as %F6, so that any file can hold it."""
     return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 

@@ -1,7 +1,7 @@
 """What is in a collection: a row of figures per piece, and a summary of all.
 
 Conventions: notes are read on the grid of `GRID` steps, distances from grids before
-rounding (see `data_prep.grid`). Polyphony is the mean number of notes that sound while
+rounding (see `data_prep.onset_grid`). Polyphony is the mean number of notes that sound while
 anything sounds. A share is 0-1. A refused piece has a reason, and figures only if it
 could be read.
 """
@@ -17,9 +17,15 @@ from clara.errors import ClaraError
 from clara.music.midi import describe_midi
 from clara.music.notes import COMMON_TIME, mend, quantize
 from clara.music.scores import TICKS_PER_QUARTER
-from data_prep.corpora import read_piece, readable
-from data_prep.grid import KEEPS_OUT, PERFORMED, grid_error, misfit, require_grid
-from data_prep.works import FINGERPRINT_GRID, fingerprint, group_works
+from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint, group_works
+from data_prep.onset_grid import (
+    PERFORMED_MISFIT,
+    SUGGESTED_MAX_GRID_ERROR,
+    check_onsets,
+    grid_misfit,
+    measure_grid_error,
+)
+from data_prep.sources import escape_undecodable, read_piece
 
 GRID = FINGERPRINT_GRID
 GRIDS = (4, 12, 24)
@@ -61,12 +67,12 @@ COLUMNS = [
 LOSSES = ("cut", "merged", "unended", "drums", "grace")
 
 
-def examine(piece, steps_per_quarter=GRID, max_grid_error=None):
+def measure_piece(piece, steps_per_quarter=GRID, max_grid_error=None):
     """Read one piece and measure it.
 
     Parameters
     ----------
-    piece : `data_prep.corpora.Piece`
+    piece : `data_prep.sources.Piece`
     steps_per_quarter, max_grid_error : refuse it if a larger share of its onsets lies off this grid
 
     Returns
@@ -82,7 +88,7 @@ def examine(piece, steps_per_quarter=GRID, max_grid_error=None):
         row |= _of_notes(notes) | told | {name: losses[name] for name in LOSSES}
         row |= _of_onsets(onsets, ticks_per_quarter)
         if max_grid_error is not None:
-            require_grid(piece.path, onsets, ticks_per_quarter, steps_per_quarter, max_grid_error)
+            check_onsets(piece.path, onsets, ticks_per_quarter, steps_per_quarter, max_grid_error)
     except (ClaraError, OSError) as e:
         row["reason"] = f"{type(e).__name__}: {e}"
     return row
@@ -137,7 +143,7 @@ def _of_notes(notes):
         "polyphony": round(float(sounding[sounding > 0].mean()), 3),
         "max_polyphony": int(sounding.max()),
         **_metres(notes),
-        "fingerprint": fingerprint(notes),
+        "fingerprint": compute_fingerprint(notes),
         "keys": np.bincount(notes.pitch, minlength=128),
     } | outside
 
@@ -153,34 +159,34 @@ def _metres(notes):
 
 def _of_onsets(onsets, ticks_per_quarter):
     """The figures that onsets before rounding give."""
-    errors = {n: grid_error(onsets, ticks_per_quarter, n) for n in GRIDS}
+    errors = {n: measure_grid_error(onsets, ticks_per_quarter, n) for n in GRIDS}
     position = quantize(onsets % ticks_per_quarter, ticks_per_quarter, POSITIONS) % POSITIONS
-    fit = misfit(onsets, ticks_per_quarter)
+    fit = grid_misfit(onsets, ticks_per_quarter)
     return (
         {f"off_{n}": round(e.share, 4) for n, e in errors.items()}
         | {f"distance_{n}": round(e.mean_steps, 4) for n, e in errors.items()}
         | {
             "shift_12": round(errors[12].shift_steps, 4),
             "misfit": round(fit, 4),
-            "performed": fit > PERFORMED,
+            "performed": fit > PERFORMED_MISFIT,
             "positions": np.bincount(position, minlength=POSITIONS),
         }
     )
 
 
-def to_table(rows):
+def build_table(rows):
     """Number the works and find equal files.
 
     Parameters
     ----------
-    rows : list of dict from `examine`, or of names and reason; sorted by name in the table
+    rows : list of dict from `measure_piece`, or of names and reason; sorted by name in the table
 
     Returns
     -------
     DataFrame, a row per piece, `COLUMNS` and, of type object, `keys` and `positions`
     """
     rows = sorted(
-        ({k: readable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows),
+        ({k: escape_undecodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows),
         key=lambda r: r["piece"],
     )
     taken = [r for r in rows if not r["reason"]]
@@ -193,18 +199,18 @@ def to_table(rows):
     return table.drop(columns=objects.columns).convert_dtypes().join(objects)
 
 
-def accepted(table):
+def accepted_pieces(table):
     """The pieces that were not refused."""
     return table[table["reason"] == ""]
 
 
-def performed(table):
+def performed_pieces(table):
     """The accepted pieces that follow no beat grid of their own, the worst first."""
-    taken = accepted(table)
+    taken = accepted_pieces(table)
     return taken[taken["performed"].fillna(False).astype(bool)].sort_values("misfit", ascending=False)
 
 
-def refusals(table):
+def describe_refusals(table):
     """Why each refused piece was, naming its file."""
     refused = table[table["reason"] != ""]
     return [
@@ -213,33 +219,36 @@ def refusals(table):
     ]
 
 
-def duplicates(table):
+def find_duplicates(table):
     """The works that stand more than once, as lists of piece names, the largest first."""
-    groups = [list(g["piece"]) for _, g in accepted(table).groupby("work") if len(g) > 1]
+    groups = [list(g["piece"]) for _, g in accepted_pieces(table).groupby("work") if len(g) > 1]
     return sorted(groups, key=len, reverse=True)
 
 
-def summary(table):
+def summarize_collection(table):
     """What there is, as pairs of a heading and a line of text."""
-    taken = accepted(table)
+    taken = accepted_pieces(table)
     if not len(taken):
         return [("pieces", f"none of {len(table):,} files could be taken")]
     keys = f"MIDI {taken['lowest'].min()} to {taken['highest'].max()}; notes outside "
-    hours, n_shifted, same = taken["seconds"].sum() / 3600, (taken["shift_12"] > 0).sum(), duplicates(table)
+    hours, n_shifted, same = taken["seconds"].sum() / 3600, (taken["shift_12"] > 0).sum(), find_duplicates(table)
     return [
         ("pieces", f"{len(taken):,} of {len(table):,} files; composers: {taken['composer'].nunique():,}"),
         ("music", f"{taken['notes'].sum():,} notes, {taken['quarters'].sum():,.0f} quarters, {hours:,.1f} hours"),
         ("composers", _counted(taken["composer"])),
         ("length", f"{_spread(taken['quarters'], ',.0f')} quarters"),
         ("tempo", f"{_spread(taken['qpm'], '.0f')} quarters per minute"),
-        ("keys", keys + ", ".join(f"{n} keys {_percent(pooled(taken, f'outside_{n}'))}" for n in RANGES)),
+        ("keys", keys + ", ".join(f"{n} keys {_percent(weighted_mean(taken, f'outside_{n}'))}" for n in RANGES)),
         ("polyphony", f"{_spread(taken['polyphony'], '.1f')} notes at a time, at most {taken['max_polyphony'].max()}"),
         ("metres", f"{_counted(taken['metre'])}; none told: {(~taken['metre_told']).sum():,}"),
         (
             "off the grid",
-            "of the onsets, " + ", ".join(f"{_percent(pooled(taken, f'off_{n}'))} at {n} steps" for n in GRIDS),
+            "of the onsets, " + ", ".join(f"{_percent(weighted_mean(taken, f'off_{n}'))} at {n} steps" for n in GRIDS),
         ),
-        ("performed", f"following no beat grid: {len(performed(table)):,}; shifted off it as a whole: {n_shifted:,}"),
+        (
+            "performed",
+            f"following no beat grid: {len(performed_pieces(table)):,}; shifted off it as a whole: {n_shifted:,}",
+        ),
         ("mended", ", ".join(f"{name} {taken[name].sum():,}" for name in LOSSES)),
         (
             "duplicates",
@@ -249,7 +258,7 @@ def summary(table):
     ]
 
 
-def pooled(table, column):
+def weighted_mean(table, column):
     """The mean of a share over all notes."""
     return float(np.average(table[column].astype(float), weights=table["notes"].astype(float)))
 
@@ -270,19 +279,19 @@ def _counted(values, most=10):
     return ", ".join(f"{value} {n:,}" for value, n in counts.head(most).items()) + rest
 
 
-def which_grid(table):
+def recommend_grid(table):
     """A sentence of advice: which steps per quarter hold this music."""
-    taken = accepted(table)
+    taken = accepted_pieces(table)
     if not len(taken):
         return "There is nothing to choose a grid for."
-    n_performed = len(performed(table))
+    n_performed = len(performed_pieces(table))
     if 2 * n_performed > len(taken):
         return (
             f"{n_performed:,} of {len(taken):,} pieces were performed without regard to the beat, and no grid "
-            f"holds them: find their beats first, or leave them out with --max-grid-error {KEEPS_OUT}."
+            f"holds them: find their beats first, or leave them out with --max-grid-error {SUGGESTED_MAX_GRID_ERROR}."
         )
-    on_beat = taken.drop(performed(table).index)
-    held = {n: 1 - pooled(on_beat, f"off_{n}") for n in GRIDS}
+    on_beat = taken.drop(performed_pieces(table).index)
+    held = {n: 1 - weighted_mean(on_beat, f"off_{n}") for n in GRIDS}
     take = 12 if held[12] - held[4] >= WORTH else 4
     advice = (
         f"Take --steps-per-quarter {take}: {take} steps hold {_percent(held[take])} of the onsets, "
@@ -290,5 +299,5 @@ def which_grid(table):
         + "."
     )
     if n_performed:
-        advice += f" Leave out the performed pieces ({n_performed:,}) with --max-grid-error {KEEPS_OUT}."
+        advice += f" Leave out the performed pieces ({n_performed:,}) with --max-grid-error {SUGGESTED_MAX_GRID_ERROR}."
     return advice

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from clara.music.midi import read_midi
 from clara.music.notes import crop, mend, transpose
-from data_prep import works
-from data_prep.works import fingerprint, group_works, split_of
+from data_prep import musical_works
+from data_prep.musical_works import assign_splits, compute_fingerprint, group_works
 
 
 def melody(seed, n=80, lowest=40):
@@ -22,14 +22,14 @@ def melody(seed, n=80, lowest=40):
 
 
 def fingerprints(*seeds):
-    return [fingerprint(melody(s)) for s in seeds]
+    return [compute_fingerprint(melody(s)) for s in seeds]
 
 
 @given(note_sequences(lowest=40, highest=90, min_notes=1), st.integers(-12, 12), st.integers(1, 4), st.integers(0, 50))
 def test_fingerprint_does_not_change_with_key_tempo_grid_or_place(notes, semitones, stretch, later):
     start, end = (stretch * c + later for c in (notes.start, notes.end))
     moved = mend(start, end, notes.pitch + semitones, steps_per_quarter=24, qpm=50)[0]
-    assert (fingerprint(moved) == fingerprint(notes)).all()
+    assert (compute_fingerprint(moved) == compute_fingerprint(notes)).all()
 
 
 def test_fingerprint_hears_the_top_line_alone():
@@ -37,20 +37,20 @@ def test_fingerprint_hears_the_top_line_alone():
     line = mend(notes.start, notes.end, notes.pitch)[0]
     top = line.pitch > 40
     alone = mend(line.start[top], line.end[top], line.pitch[top])[0]
-    assert (fingerprint(alone) == fingerprint(notes)).all()
-    assert len(fingerprint(notes)) == 80 - 6
+    assert (compute_fingerprint(alone) == compute_fingerprint(notes)).all()
+    assert len(compute_fingerprint(notes)) == 80 - 6
 
 
 def test_fingerprint_is_sorted_runs_of_six_intervals():
     scale = mend(np.arange(8) * 12, np.arange(1, 9) * 12, [60, 62, 64, 65, 67, 69, 71, 72])[0]
     intervals = [2, 2, 1, 2, 2, 2, 1]
     runs = [sum((x + 128) << 8 * i for i, x in enumerate(intervals[at : at + 6])) for at in (0, 1)]
-    assert fingerprint(scale).tolist() == sorted(runs)
+    assert compute_fingerprint(scale).tolist() == sorted(runs)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 6])
 def test_short_lines_are_one_run(n):
-    told = [fingerprint(mend(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)]
+    told = [compute_fingerprint(mend(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)]
     assert [len(f) for f in told] == [1, 1]
     assert (told[0] != told[1]).all() == (n > 1)
 
@@ -59,7 +59,7 @@ def test_editions_are_one_work_and_strangers_are_not():
     piece, other = melody(1), melody(2)
     halved = mend(piece.start // 2, piece.end // 2, piece.pitch)[0]
     editions = [piece, other, transpose(piece, 5)[0], halved, crop(piece, 0, 480), transpose(other, -3)[0]]
-    works = group_works([fingerprint(e) for e in editions])
+    works = group_works([compute_fingerprint(e) for e in editions])
     assert works[0] == works[2] == works[3] == works[4]
     assert works[1] == works[5] != works[0]
 
@@ -97,7 +97,7 @@ def test_a_sketch_of_the_runs_finds_editions_and_parts(monkeypatch):
     random = np.random.default_rng(0)
     wholes = [np.unique(random.integers(0, 2**48, 600)) for _ in range(50)]
     parts = [w[:300] for w in wholes] + [w[random.random(len(w)) < 0.8] for w in wholes] + [w[5:10] for w in wholes]
-    monkeypatch.setattr(works, "MAX_RUNS", 6000)  # of some 70,000
+    monkeypatch.setattr(musical_works, "MAX_RUNS", 6000)  # of some 70,000
     numbers = group_works(wholes + parts)
     assert (numbers[:150] == np.tile(np.arange(50), 3)).all()
     assert (numbers[150:] == np.arange(50)).sum() < 50  # what is lost: a few notes in a long piece
@@ -106,8 +106,8 @@ def test_a_sketch_of_the_runs_finds_editions_and_parts(monkeypatch):
 def test_movements_meet_in_the_whole():
     whole = melody(1)
     first, second = crop(whole, 0, 480), crop(whole, 480, 960)
-    apart = group_works([fingerprint(p) for p in (first, second, melody(3))])
-    together = group_works([fingerprint(p) for p in (first, melody(3), second, whole)])
+    apart = group_works([compute_fingerprint(p) for p in (first, second, melody(3))])
+    together = group_works([compute_fingerprint(p) for p in (first, melody(3), second, whole)])
     assert len(set(apart)) == 3
     assert together[0] == together[2] == together[3] != together[1]
 
@@ -117,13 +117,13 @@ def test_a_few_changed_notes_leave_the_work():
     pitch = piece.pitch.copy()
     pitch[[21, 91]] += 1  # the line's notes stand after the bass's
     changed = mend(piece.start, piece.end, pitch)[0]
-    assert (fingerprint(changed) != fingerprint(piece)).any()
-    assert len(set(group_works([fingerprint(piece), fingerprint(changed), *fingerprints(5)]))) == 2
+    assert (compute_fingerprint(changed) != compute_fingerprint(piece)).any()
+    assert len(set(group_works([compute_fingerprint(piece), compute_fingerprint(changed), *fingerprints(5)]))) == 2
 
 
 def test_real_pieces_differ_and_meet_their_transpositions(real_midi):
     pieces = [read_midi(path)[0] for path in real_midi.values()]
-    works = group_works([fingerprint(p) for p in [*pieces, *(transpose(p, 2)[0] for p in pieces)]])
+    works = group_works([compute_fingerprint(p) for p in [*pieces, *(transpose(p, 2)[0] for p in pieces)]])
     assert len(set(works)) == len(pieces)
     assert (works[: len(pieces)] == works[len(pieces) :]).all()
 
@@ -132,21 +132,21 @@ def test_real_pieces_differ_and_meet_their_transpositions(real_midi):
 def test_any_number_of_files(n):
     works = group_works(fingerprints(*range(n)))
     assert sorted(works) == list(range(n))
-    assert len(split_of(fingerprints(*range(n)), works)) == n
+    assert len(assign_splits(fingerprints(*range(n)), works)) == n
 
 
 def test_the_split_does_not_hang_on_the_order_of_files():
     told = fingerprints(*range(30), *range(10))
     order = np.random.default_rng(0).permutation(len(told))
-    sides = split_of(told, group_works(told))
+    sides = assign_splits(told, group_works(told))
     shuffled = [told[i] for i in order]
-    assert split_of(shuffled, group_works(shuffled)) == [sides[i] for i in order]
+    assert assign_splits(shuffled, group_works(shuffled)) == [sides[i] for i in order]
     assert sides[:10] == sides[30:]
 
 
 def test_most_works_keep_their_side_when_others_come():
     few, many = fingerprints(*range(60)), fingerprints(*range(100))
-    before, after = split_of(few, np.arange(60)), split_of(many, np.arange(100))
+    before, after = assign_splits(few, np.arange(60)), assign_splits(many, np.arange(100))
     assert set(before) == {"train", "valid", "test"}
     assert before == after[:60]
 
@@ -154,7 +154,7 @@ def test_most_works_keep_their_side_when_others_come():
 def test_shares_of_the_split():
     random = np.random.default_rng(0)
     told = [random.integers(0, 2**48, 3) for _ in range(4000)]
-    sides = Counter(split_of(told, np.arange(4000)))
+    sides = Counter(assign_splits(told, np.arange(4000)))
     assert sides["valid"] == pytest.approx(200, abs=45) and sides["test"] == pytest.approx(200, abs=45)
     assert sides.total() == 4000 and set(sides) == {"train", "valid", "test"}
 
@@ -163,6 +163,6 @@ def test_shares_of_the_split():
 def test_however_the_lots_fall_there_is_something_to_train_on(n):
     random = np.random.default_rng(n)
     for _ in range(4000):
-        sides = split_of([random.integers(0, 2**48, 3) for _ in range(n)], np.arange(n))
+        sides = assign_splits([random.integers(0, 2**48, 3) for _ in range(n)], np.arange(n))
         assert "train" in sides
         assert n < 3 or {"valid", "test"} < set(sides)

@@ -11,7 +11,15 @@ import numpy as np
 from clara.encodings.keyboard import RANGES
 from clara.files import write_whole
 from clara.rendering.plots import PART_COLOURS, new_figure
-from data_prep.survey import POSITIONS, accepted, duplicates, performed, refusals, summary, which_grid
+from data_prep.collection_summary import (
+    POSITIONS,
+    accepted_pieces,
+    describe_refusals,
+    find_duplicates,
+    performed_pieces,
+    recommend_grid,
+    summarize_collection,
+)
 
 GREY = "#666666"
 MOST_BARS = 20
@@ -161,7 +169,7 @@ def write_page(table, source, folder):
 
     Parameters
     ----------
-    table : DataFrame of `data_prep.survey.to_table`
+    table : DataFrame of `data_prep.collection_summary.build_table`
     source : what was inspected, for the heading
     folder : Path of an existing folder
 
@@ -170,7 +178,7 @@ def write_page(table, source, folder):
     CannotWrite
         Naming the file.
     """
-    taken = accepted(table)
+    taken = accepted_pieces(table)
     for name, (_, _, draw) in PLOTS.items() if len(taken) else ():
         buffer = io.BytesIO()
         draw(taken).savefig(buffer)
@@ -180,26 +188,28 @@ def write_page(table, source, folder):
 
 def _page(table, source):
     """The whole page."""
-    facts = "\n".join(f"<tr><th>{html.escape(h)}</th><td>{html.escape(line)}</td></tr>" for h, line in summary(table))
+    facts = "\n".join(
+        f"<tr><th>{html.escape(h)}</th><td>{html.escape(line)}</td></tr>" for h, line in summarize_collection(table)
+    )
     figures = "\n".join(_figure_of(name, heading, caption) for name, (heading, caption, _) in PLOTS.items())
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(source)} inspected</title><style>{STYLE}</style>
 <h1>{html.escape(source)}</h1>
-<p class="advice">{html.escape(which_grid(table))}</p>
+<p class="advice">{html.escape(recommend_grid(table))}</p>
 <table>{facts}</table>
-{figures if len(accepted(table)) else ""}
+{figures if len(accepted_pieces(table)) else ""}
 {
         _list(
             "Performed, not on a beat grid",
             [
                 f"{r['piece']} ({100 * r['off_12']:.0f} % of onsets off 12 steps)"
-                for _, r in performed(table).iterrows()
+                for _, r in performed_pieces(table).iterrows()
             ],
         )
     }
-{_list("The same work", [" = ".join(names) for names in duplicates(table)])}
-{_list("Refused", refusals(table))}
+{_list("The same work", [" = ".join(names) for names in find_duplicates(table)])}
+{_list("Refused", describe_refusals(table))}
 <footer>Every piece with all its figures is in <a href="inspect.csv">inspect.csv</a>. Lengths, tempos and polyphony
 are given as least – lower quarter – median – upper quarter – most.</footer>
 </html>

@@ -7,7 +7,7 @@ thirds of the onsets stand at one and the same distance after a step, through th
 some scores begin with a grace note that moves all that follows by a few ticks.
 
 Performed music, recorded beside the beat, lies on no grid better than chance; a score lies
-on one of `DIVISIONS`, if not on that of 12 steps.
+on one of `CANDIDATE_GRIDS`, if not on that of 12 steps.
 """
 
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ import numpy as np
 from clara.errors import OffGrid
 from clara.music.midi import describe_midi
 from clara.music.scores import TICKS_PER_QUARTER
-from data_prep.corpora import read_piece
+from data_prep.sources import read_piece
 
 # Steps per quarter that scores are tried on: sixteenth triplets, 64ths, quintuplets, 32nd triplets, septuplets,
 # 128ths, nonuplets, and 64th triplets. Coarser grids are left out: with a tenth of their longer step
 # they would take notes 20 ms beside the beat for notes on it.
-DIVISIONS = (12, 16, 20, 24, 28, 32, 36, 48)
+CANDIDATE_GRIDS = (12, 16, 20, 24, 28, 32, 36, 48)
 # Of 3,072 scores compiled to MIDI all misfits are under 0.61, all but six under 0.33. The same scores with the
 # tempo of a performance at a fixed 120 quarters per minute (24 to 480 ticks per quarter) have 0.72 to 1. With every
 # onset moved at random they pass 0.7 where rounding to 12 steps begins to fail: at a standard deviation of a hundredth
 # of a quarter (median 0.46) it is still right, at a fiftieth (0.83) every twentieth onset comes to a wrong step.
-PERFORMED = 0.7  # misfit above which onsets follow no beat grid of their own
-FEWEST_ONSETS = 8  # fewer tell nothing
+PERFORMED_MISFIT = 0.7  # misfit above which onsets follow no beat grid of their own
+MIN_ONSETS = 8  # fewer tell nothing
 # Share of onsets off 12 steps that keeps the performed out: they have 0.7 to 0.9, and 0.47 where a quarter has but 24
 # ticks; of the 3,072 scores, 15 have more.
-KEEPS_OUT = 0.45
+SUGGESTED_MAX_GRID_ERROR = 0.45
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class GridError:
     shift_steps: float
 
 
-def grid_error(onset_ticks, ticks_per_quarter, steps_per_quarter):
+def measure_grid_error(onset_ticks, ticks_per_quarter, steps_per_quarter):
     """Measure onsets against one grid.
 
     Parameters
@@ -81,8 +81,8 @@ def _is_off(distance, ticks_per_quarter, steps_per_quarter):
     return (10 * distance > ticks_per_quarter) & (2 * distance > steps_per_quarter)
 
 
-def misfit(onset_ticks, ticks_per_quarter):
-    """How badly the best-fitting of `DIVISIONS` fits.
+def grid_misfit(onset_ticks, ticks_per_quarter):
+    """How badly the best-fitting of `CANDIDATE_GRIDS` fits.
 
     Parameters
     ----------
@@ -94,11 +94,11 @@ def misfit(onset_ticks, ticks_per_quarter):
     float : the share of onsets off that grid over the share that onsets at random would have. 0 is a
         score, 1 no relation. 0 too where the file's ticks are too coarse or its onsets too few to tell.
     """
-    if len(onset_ticks) < FEWEST_ONSETS:
+    if len(onset_ticks) < MIN_ONSETS:
         return 0.0
     shares = [
-        grid_error(onset_ticks, ticks_per_quarter, d).share / chance
-        for d in DIVISIONS
+        measure_grid_error(onset_ticks, ticks_per_quarter, d).share / chance
+        for d in CANDIDATE_GRIDS
         if (chance := _chance(ticks_per_quarter, d)) >= 0.5
     ]  # under that a grid takes nearly any onset
     return min(shares, default=0.0)
@@ -110,12 +110,12 @@ def _chance(ticks_per_quarter, steps_per_quarter):
     return float(_is_off(_distance(after, ticks_per_quarter), ticks_per_quarter, steps_per_quarter).mean())
 
 
-def piece_onsets(piece):
+def read_onsets(piece):
     """A piece's onsets before rounding.
 
     Parameters
     ----------
-    piece : `data_prep.corpora.Piece`
+    piece : `data_prep.sources.Piece`
 
     Returns
     -------
@@ -138,7 +138,7 @@ def check_grid(piece, steps_per_quarter, max_grid_error):
 
     Parameters
     ----------
-    piece : `data_prep.corpora.Piece`
+    piece : `data_prep.sources.Piece`
     steps_per_quarter : of the grid that it would be rounded to
     max_grid_error : share of onsets, 0-1, that may lie off it
 
@@ -149,12 +149,12 @@ def check_grid(piece, steps_per_quarter, max_grid_error):
     ClaraError
         What its reader raises.
     """
-    require_grid(piece.path, *piece_onsets(piece), steps_per_quarter, max_grid_error)
+    check_onsets(piece.path, *read_onsets(piece), steps_per_quarter, max_grid_error)
 
 
-def require_grid(name, onset_ticks, ticks_per_quarter, steps_per_quarter, max_grid_error):
+def check_onsets(name, onset_ticks, ticks_per_quarter, steps_per_quarter, max_grid_error):
     """`check_grid` for onsets already read; `name` is for the message."""
-    share = grid_error(onset_ticks, ticks_per_quarter, steps_per_quarter).share
+    share = measure_grid_error(onset_ticks, ticks_per_quarter, steps_per_quarter).share
     if share > max_grid_error:
         raise OffGrid(
             f"{name}: {100 * share:.0f} % of onsets lie off the {steps_per_quarter}-step grid "

@@ -1,4 +1,4 @@
-"""`python -m data_prep.encode`, run here on small folders of music."""
+"""`python -m data_prep.prepare`, run here on small folders of music."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from clara.data.corpus import MANIFEST_COLUMNS, Corpus
 from clara.encodings.notewise import Notewise
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import mend, transpose
-from data_prep import encode
+from data_prep import prepare
 
 
 def test_texts_and_manifest(music, encode_into, tmp_path, capsys):
@@ -142,7 +142,7 @@ def test_exclude(music, encode_into, tmp_path):
 
 def test_workers_change_nothing(music, tmp_path):
     for workers in ("1", "3"):
-        assert encode.main([str(music), "--out", str(tmp_path / workers), "--workers", workers]) == 0
+        assert prepare.main([str(music), "--out", str(tmp_path / workers), "--workers", workers]) == 0
     one, three = ((tmp_path / w / "manifest.csv").read_bytes() for w in ("1", "3"))
     assert one == three
 
@@ -156,7 +156,7 @@ def test_a_score_of_music21s_corpus(encode_into, tmp_path):
 
 def test_for_a_program(music, tmp_path, capsys):
     (music / "bach/text.mid").write_bytes(b"not MIDI")
-    status, told = tiny.answer(encode.main, [music, "--out", tmp_path / "out", "--workers", 1], capsys)
+    status, told = tiny.answer(prepare.main, [music, "--out", tmp_path / "out", "--workers", 1], capsys)
     corpus = Corpus.load(tmp_path / "out")
     assert status == 0 and (told["files"], told["accepted"], told["refused"], told["works"]) == (
         6,
@@ -171,6 +171,6 @@ def test_for_a_program(music, tmp_path, capsys):
         told["words"] == corpus.manifest["words"].sum() and told["vocabulary"] is None and told["interrupted"] is False
     )
     status, told = tiny.answer(
-        encode.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys
+        prepare.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys
     )
     assert told["vocabulary"] == len(Corpus.load(tmp_path / "chords").vocab)

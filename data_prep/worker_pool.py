@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 AHEAD = 4  # pieces in a process's hands at a time, so that it never waits for the driver
-RETIREMENT = 4000  # pieces after which a process is replaced, with all that libraries kept in it
+MAX_TASKS = 4000  # pieces after which a process is replaced, with all that libraries kept in it
 START_SECONDS = 60  # for a process to come up, beyond the first piece's own time
 TRIES = 2  # of a piece whose process died: the first death can be the system's doing
 TIMEOUT, OUT_OF_MEMORY, DIED, UNFORESEEN = "Timeout", "OutOfMemory", "WorkerDied", "Unforeseen"
@@ -62,12 +62,12 @@ class _Worker:
         return f"{DIED}: {signal.Signals(-code).name if code and code < 0 else f'status {code}'}"
 
 
-class Crew:
+class WorkerPool:
     """Processes for one task, to be stopped in the end.
 
     Parameters
     ----------
-    task, n_workers, timeout_seconds, memory_mb : as of `work_through`
+    task, n_workers, timeout_seconds, memory_mb : as of `process_pieces`
     start_method : of multiprocessing, None for the system's own
     """
 
@@ -77,7 +77,7 @@ class Crew:
         self.context = multiprocessing.get_context(start_method)
         self.workers, self.again = [], deque()
 
-    def work(self, pieces):
+    def run(self, pieces):
         """Yield (piece, result, reason) until every piece is done; the processes stay for more."""
         jobs = map(_Job, pieces)
         while True:
@@ -94,10 +94,10 @@ class Crew:
 
     def _hand_out(self, jobs):
         """Give every worker enough to do; a worker is made when there is work for it."""
-        for worker in [w for w in self.workers if w.n_given >= RETIREMENT and not w.jobs]:
-            self._dismiss(worker)
+        for worker in [w for w in self.workers if w.n_given >= MAX_TASKS and not w.jobs]:
+            self._stop_worker(worker)
         while True:
-            ready = [w for w in self.workers if w.n_given < RETIREMENT]
+            ready = [w for w in self.workers if w.n_given < MAX_TASKS]
             idlest = min(ready, key=lambda w: len(w.jobs), default=None)
             may_hire = len(self.workers) < self.n_workers and (idlest is None or idlest.jobs)
             if not may_hire and (idlest is None or len(idlest.jobs) >= AHEAD):
@@ -105,7 +105,7 @@ class Crew:
             job = self.again.popleft() if self.again else next(jobs, None)
             if job is None:
                 return
-            (self._hire() if may_hire else idlest).give(job, self.timeout_seconds)
+            (self._start_worker() if may_hire else idlest).give(job, self.timeout_seconds)
 
     def _hear(self, worker):
         """Take what a worker has to say: that it is up, an outcome, or its end."""
@@ -124,7 +124,7 @@ class Crew:
 
     def _lose(self, worker, reason):
         """End a worker that failed at its first job; that job is begun anew or given up."""
-        self._dismiss(worker)
+        self._stop_worker(worker)
         job = worker.jobs.popleft()
         self.again.extend(worker.jobs)
         job.deaths += 1
@@ -133,7 +133,7 @@ class Crew:
         else:
             yield job.piece, None, reason
 
-    def _hire(self):
+    def _start_worker(self):
         """A new worker."""
         ours, theirs = self.context.Pipe()
         forked = self.context.get_start_method() == "fork"
@@ -144,7 +144,7 @@ class Crew:
         self.workers.append(_Worker(process, ours, time.monotonic() + START_SECONDS + self.timeout_seconds))
         return self.workers[-1]
 
-    def _dismiss(self, worker):
+    def _stop_worker(self, worker):
         """End a worker at once."""
         self.workers.remove(worker)
         worker.process.kill()
@@ -154,7 +154,7 @@ class Crew:
     def stop(self):
         """End all."""
         for worker in list(self.workers):
-            self._dismiss(worker)
+            self._stop_worker(worker)
 
 
 def _serve(pipe, inherited, task, memory_mb):

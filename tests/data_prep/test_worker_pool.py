@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from data_prep import crew
-from data_prep.workers import work_through
+from data_prep import worker_pool
+from data_prep.workers import process_pieces
 
 
 def double(piece):
@@ -62,7 +62,7 @@ HARM = {f.__name__: f for f in (die, leave, hang, eat, nibble, surprise, unspeak
 
 def outcomes(pieces, task=double, **settings):
     """{piece: (result, reason)}."""
-    told = list(work_through(pieces, task, **{"timeout_seconds": 20, **settings}))
+    told = list(process_pieces(pieces, task, **{"timeout_seconds": 20, **settings}))
     assert len({p for p, _, _ in told}) == len(told)
     return {piece: (result, reason) for piece, result, reason in told}
 
@@ -110,7 +110,7 @@ def slow(piece):
 
 def test_any_worker_may_be_killed_at_any_time():
     done = {}
-    for piece, pid, reason in work_through(range(60), slow, workers=2, timeout_seconds=20):
+    for piece, pid, reason in process_pieces(range(60), slow, workers=2, timeout_seconds=20):
         assert reason == ""
         done[piece] = pid
         if len(done) in (5, 20):
@@ -124,22 +124,22 @@ def test_the_time_is_each_pieces_own():
 
 
 def test_a_slow_caller_is_no_timeout():
-    for _, _, reason in work_through(range(3), double, timeout_seconds=1):
+    for _, _, reason in process_pieces(range(3), double, timeout_seconds=1):
         assert reason == ""
         time.sleep(1.1)
 
 
 def test_pieces_are_taken_as_they_are_needed():
     taken = []
-    through = work_through((taken.append(i) or i for i in range(10_000)), double, workers=2, timeout_seconds=20)
+    through = process_pieces((taken.append(i) or i for i in range(10_000)), double, workers=2, timeout_seconds=20)
     for n in range(50):
         next(through)
-        assert len(taken) <= n + 1 + 3 * crew.AHEAD
+        assert len(taken) <= n + 1 + 3 * worker_pool.AHEAD
     through.close()
 
 
 def test_the_caller_may_leave():
-    through = work_through(range(1000), slow, workers=2, timeout_seconds=20)
+    through = process_pieces(range(1000), slow, workers=2, timeout_seconds=20)
     pids = {next(through)[1] for _ in range(4)}
     through.close()
     for pid in pids:
@@ -148,13 +148,13 @@ def test_the_caller_may_leave():
 
 
 def test_processes_retire(monkeypatch):
-    monkeypatch.setattr(crew, "RETIREMENT", 5)
+    monkeypatch.setattr(worker_pool, "MAX_TASKS", 5)
     pids = Counter(pid for pid, _ in outcomes(range(20), slow, workers=2).values())
     assert len(pids) >= 4 and max(pids.values()) <= 5
 
 
 def test_processes_that_are_spawned_and_stay_for_more():
-    hands = crew.Crew(slow, 1, 20, 500, start_method="spawn")
-    pids = {pid for _ in range(2) for _, pid, _ in hands.work(range(3))}
+    hands = worker_pool.WorkerPool(slow, 1, 20, 500, start_method="spawn")
+    pids = {pid for _ in range(2) for _, pid, _ in hands.run(range(3))}
     hands.stop()
     assert len(pids) == 1 and not hands.workers

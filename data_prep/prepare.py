@@ -1,4 +1,4 @@
-"""Encode collections of music as a corpus of text: python -m data_prep.encode SOURCE… --out FOLDER
+"""Encode collections of music as a corpus of text: python -m data_prep.prepare SOURCE… --out FOLDER
 
 Each piece becomes a text in its own key; manifest.csv tells what became of each file;
 works, not files, are split into train, valid and test. Run again, it reads only what
@@ -20,8 +20,8 @@ from clara.encodings import ENCODINGS
 from clara.music.keys import TONICS
 
 EXAMPLES = """
-python -m data_prep.encode my_midis/ --out data/mine
-python -m data_prep.encode songs/ --encoding chamber --exclude anonymous --max-grid-error 0.45 --out data/songs
+python -m data_prep.prepare my_midis/ --out data/mine
+python -m data_prep.prepare songs/ --encoding chamber --exclude anonymous --max-grid-error 0.45 --out data/songs
 """
 FINGERPRINTS = "fingerprints.bin"
 LARGE_VOCABULARY = 40_000  # words; the output layer then takes most of the time
@@ -115,15 +115,15 @@ def main(argv=None):
 def _run(args, answer):
     """Encode, report; fills the answer in."""
     with cli.waiting("loading"):
-        from data_prep import corpora  # heavy imports wait for --help
-        from data_prep.pieces import Reading
+        from data_prep import sources  # heavy imports wait for --help
+        from data_prep.piece_encoding import ReadSettings
     from clara.errors import NoData
 
-    reading = Reading(args.sustain, args.solo_track, args.to_key, args.max_grid_error)
+    reading = ReadSettings(args.sustain, args.solo_track, args.to_key, args.max_grid_error)
     settings = _settings(args)
     with cli.waiting("looking for music"):
-        pieces = corpora.expand(args.sources, args.exclude)
-    manifest, interrupted = encode_corpus(
+        pieces = sources.find_pieces(args.sources, args.exclude)
+    manifest, interrupted = prepare_corpus(
         pieces,
         args.out,
         settings,
@@ -135,8 +135,8 @@ def _run(args, answer):
         memory_mb=args.memory,
         cluster=args.cluster,
     )
-    report(manifest, args.out)
-    answer |= {"folder": args.out, "interrupted": interrupted} | summed(manifest, args.out)
+    print_report(manifest, args.out)
+    answer |= {"folder": args.out, "interrupted": interrupted} | summarize_manifest(manifest, args.out)
     if interrupted:
         print(f"interrupted: {len(manifest)} of {len(pieces)} files done; run again for the rest", file=sys.stderr)
         return cli.INTERRUPTED
@@ -168,18 +168,18 @@ def _settings(args):
     return settings
 
 
-def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about="", **how):
+def prepare_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about="", **how):
     """Encode pieces into a folder and write its manifest.
 
     Parameters
     ----------
-    pieces : list of `data_prep.corpora.Piece`
+    pieces : list of `data_prep.sources.Piece`
     out : folder to make or update
     settings : of the encoding, for `clara.encodings.make`
-    reading : data_prep.pieces.Reading, or None for the plain one
+    reading : data_prep.piece_encoding.ReadSettings, or None for the plain one
     max_vocab : words at most in an open vocabulary, or None
     about : what the music is and its licences
-    how : workers, timeout_seconds, memory_mb, cluster, as of `data_prep.workers.work_through`
+    how : workers, timeout_seconds, memory_mb, cluster, as of `data_prep.workers.process_pieces`
 
     Returns
     -------
@@ -198,12 +198,12 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     from clara import encodings
     from clara.data.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY
     from clara.files import make_folder, write_whole
-    from data_prep.pieces import Reading, encode_piece
+    from data_prep.piece_encoding import ReadSettings, encode_piece
     from data_prep.vocabulary import write_vocabulary
 
     out = make_folder(out)
     encoding = encodings.make(settings)
-    reading = reading or Reading()
+    reading = reading or ReadSettings()
     told = {"encoding": encoding.settings, "about": about, "max_vocab": max_vocab, **asdict(reading)}
     # With a limit the texts on disk are no longer the pieces' own, and what is rare has changed.
     before, written = {} if max_vocab else _earlier_rows(out, told), _written(out)
@@ -228,23 +228,23 @@ def encode_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about=
     return manifest, interrupted
 
 
-def fingerprints_of(folder, pieces):
-    """The fingerprints of some pieces of a prepared folder, a sequence of int64 arrays as `data_prep.works.fingerprint` gives them; raises NoData where it has none."""
+def load_fingerprints(folder, pieces):
+    """The fingerprints of some pieces of a prepared folder, a sequence of int64 arrays as `data_prep.musical_works.compute_fingerprint` gives them; raises NoData where it has none."""
     from clara.errors import NoData
-    from data_prep.fingerprints import Fingerprints
+    from data_prep.fingerprints import FingerprintFile
 
     if not (Path(folder) / FINGERPRINTS).is_file():
         raise NoData(f"{folder}: no {FINGERPRINTS}; prepare it again")
-    return Fingerprints(Path(folder) / FINGERPRINTS).of(list(pieces))
+    return FingerprintFile(Path(folder) / FINGERPRINTS).select(list(pieces))
 
 
 def _split(accepted, out):
     """Tell the rows of accepted pieces their works, and the split that each work falls on."""
-    from data_prep.works import group_works, split_of
+    from data_prep.musical_works import assign_splits, group_works
 
-    fingerprints = fingerprints_of(out, [r["piece"] for r in accepted])
+    fingerprints = load_fingerprints(out, [r["piece"] for r in accepted])
     works = group_works(fingerprints)
-    for row, work, side in zip(accepted, works, split_of(fingerprints, works)):
+    for row, work, side in zip(accepted, works, assign_splits(fingerprints, works)):
         row.update(work=work, split=side)
 
 
@@ -258,14 +258,14 @@ def _written(out):
 def _earlier_rows(out, told):
     """Rows of accepted pieces of an earlier run with the same settings, by piece name."""
     from clara.data.corpus import MANIFEST, SETTINGS, read_manifest
-    from data_prep.fingerprints import Fingerprints
+    from data_prep.fingerprints import FingerprintFile
 
     if not all((out / name).is_file() for name in (MANIFEST, SETTINGS, FINGERPRINTS)):
         return {}
     earlier = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     if any(earlier.get(k) != told[k] for k in told.keys() - {"about"}):
         return {}
-    known = Fingerprints(out / FINGERPRINTS)
+    known = FingerprintFile(out / FINGERPRINTS)
     return {r["piece"]: r for r in read_manifest(out).to_dict("records") if r["piece"] in known}
 
 
@@ -273,21 +273,21 @@ def _encode_all(pieces, out, task, before, how):
     """Encode over processes; returns (rows in the order of pieces, interrupted)."""
     from tqdm import tqdm
 
-    from data_prep.fingerprints import Fingerprints, write_fingerprints
-    from data_prep.pieces import refusal
-    from data_prep.workers import work_through
+    from data_prep.fingerprints import FingerprintFile, write_fingerprints
+    from data_prep.piece_encoding import refused_row
+    from data_prep.workers import process_pieces
 
     rows, interrupted = {}, False
-    known = Fingerprints(out / FINGERPRINTS) if before else None
+    known = FingerprintFile(out / FINGERPRINTS) if before else None
     jobs = ((piece, before.get(piece.name)) for piece in pieces)
     with (
         write_fingerprints(out / FINGERPRINTS) as keep,
-        contextlib.closing(work_through(jobs, task, **how)) as done,
+        contextlib.closing(process_pieces(jobs, task, **how)) as done,
         tqdm(total=len(pieces), unit=" files", disable=None, desc="encoding") as bar,
     ):
         try:
             for (piece, _), row, reason in done:
-                row = row or refusal(piece, reason)
+                row = row or refused_row(piece, reason)
                 if not row["reason"]:
                     runs = row.pop("fingerprint", None)
                     keep(piece.name, known[piece.name] if runs is None else runs)
@@ -301,12 +301,12 @@ def _encode_all(pieces, out, task, before, how):
     return [told[p.name] for p in pieces if p.name in told], interrupted
 
 
-def summed(manifest, out):
+def summarize_manifest(manifest, out):
     """What was accepted, split, lost and refused, in numbers.
 
     Parameters
     ----------
-    manifest : as `encode_corpus` gives it
+    manifest : as `prepare_corpus` gives it
     out : its folder
 
     Returns
@@ -332,11 +332,11 @@ def summed(manifest, out):
     }
 
 
-def report(manifest, out):
+def print_report(manifest, out):
     """Print what was accepted, split, lost and refused."""
     from clara.data.corpus import COUNTS
 
-    told, refused = summed(manifest, out), manifest[manifest["reason"] != ""]
+    told, refused = summarize_manifest(manifest, out), manifest[manifest["reason"] != ""]
     print(
         f"{told['accepted']:,} pieces, {told['notes']:,} notes, {told['quarters']:,.0f} quarters, {told['words']:,} words in {out}"
     )
@@ -357,6 +357,6 @@ def report(manifest, out):
 
 
 if __name__ == "__main__":
-    from data_prep import encode  # noqa: PLW0406 - other machines know a task by its module, and not by __main__
+    from data_prep import prepare  # noqa: PLW0406 - other machines know a task by its module, and not by __main__
 
-    cli.run(encode.main)
+    cli.run(prepare.main)

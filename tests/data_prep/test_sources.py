@@ -8,7 +8,7 @@ from examples import handwritten
 from clara.errors import NoData
 from clara.music.midi import write_midi
 from clara.music.scores import read_score
-from data_prep.corpora import Piece, expand, read_piece
+from data_prep.sources import Piece, find_pieces, read_piece
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def names(pieces):
 
 def test_a_folder_at_any_depth_named_by_its_first_level(tree):
     source = tree("bach/inventions/1.mid", "bach/2.MIDI", "chopin/op. 9/no.2.kar", "loose.mid", "bach/notes.txt")
-    pieces = expand([source])
+    pieces = find_pieces([source])
     assert names(pieces) == ["bach/2", "bach/inventions/1", "chopin/op. 9/no.2", "unknown/loose"]
     assert [p.composer for p in pieces] == ["bach", "bach", "chopin", "unknown"]
     assert all(p.path.is_file() and p.is_midi for p in pieces)
@@ -40,46 +40,46 @@ def test_a_folder_at_any_depth_named_by_its_first_level(tree):
 def test_folders_named_like_music_are_not_music(tree):
     source = tree("bach/1.mid")
     os.mkdir(f"{source}/bach/folder.mid")
-    assert names(expand([source])) == ["bach/1"]
+    assert names(find_pieces([source])) == ["bach/1"]
 
 
 def test_one_file(tree):
     source = tree("bach/1.mid")
-    assert names(expand([f"{source}/bach/1.mid"])) == ["unknown/1"]
+    assert names(find_pieces([f"{source}/bach/1.mid"])) == ["unknown/1"]
 
 
 def test_a_file_met_twice_is_one_piece(tree):
     source = tree("bach/1.mid", "bach/2.mid")
-    assert names(expand([source, f"{source}/bach/1.mid", source])) == ["bach/1", "bach/2"]
+    assert names(find_pieces([source, f"{source}/bach/1.mid", source])) == ["bach/1", "bach/2"]
 
 
 def test_names_that_meet_get_a_number_and_keep_it(tree):
     source = tree("bach/a.mid", "bach/A.mid", "bach/a.kar", "bach/a-2.mid")
-    told = names(expand([source]))
+    told = names(find_pieces([source]))
     assert len({n.lower() for n in told}) == 4
-    assert told == names(expand([source]))
+    assert told == names(find_pieces([source]))
     assert all(n.startswith(("bach/a", "bach/A")) for n in told)
 
 
 def test_exclude_leaves_composers_out(tree):
     source = tree("bach/1.mid", "chopin/1.mid", "loose.mid")
-    assert names(expand([source], ["bach", "unknown"])) == ["chopin/1"]
+    assert names(find_pieces([source], ["bach", "unknown"])) == ["chopin/1"]
     with pytest.raises(NoData, match="nothing left of it after excluding bach, chopin, unknown"):
-        expand([source], ["bach", "chopin", "unknown"])
+        find_pieces([source], ["bach", "chopin", "unknown"])
 
 
 def test_what_holds_no_music(tree, tmp_path):
     source = tree("bach/score.pdf")
     with pytest.raises(NoData, match=r"no music in this folder \(\.mid, \.midi, \.kar"):
-        expand([source])
+        find_pieces([source])
     with pytest.raises(NoData, match="nowhere: no such file or folder"):
-        expand([str(tmp_path / "nowhere")])
+        find_pieces([str(tmp_path / "nowhere")])
     with pytest.raises(NoData, match="no such composer"):
-        expand(["music21:nobody"])
+        find_pieces(["music21:nobody"])
 
 
 def test_music21s_corpus():
-    pieces = expand(["music21:monteverdi"])
+    pieces = find_pieces(["music21:monteverdi"])
     assert len(pieces) > 20 and len(set(names(pieces))) == len(pieces)
     assert all(p.composer == "monteverdi" and p.name.startswith("monteverdi/") for p in pieces)
 
@@ -95,7 +95,7 @@ def test_each_kind_of_file_goes_to_its_reader(tmp_path):
 
 def test_scores_of_every_kind_are_found_beside_midi(tree):
     source = tree("bach/a.mid", "bach/a.musicxml", "bach/b.XML", "bach/c.mxl", "bach/d.krn", "bach/e.abc", "bach/f.pdf")
-    pieces = expand([source])
+    pieces = find_pieces([source])
     assert names(pieces) == ["bach/a", "bach/a-2", "bach/b", "bach/c", "bach/d", "bach/e"]
     assert [p.is_midi for p in pieces] == [True] + 5 * [False]
 
@@ -106,14 +106,14 @@ def test_each_tune_of_an_abc_file_is_a_piece(tree):
     for name, text in {"book": tune.format(5, "A") + tune.format(5, "G"), "one": tune.format(1, "C")}.items():
         with open(f"{source}/airs/{name}.abc", "w", encoding="utf-8") as f:
             f.write(text)
-    pieces = expand([source, f"{source}/airs/book.abc"])
+    pieces = find_pieces([source, f"{source}/airs/book.abc"])
     assert names(pieces) == ["airs/book/1", "airs/book/2", "airs/one"]
     first = [read_piece(p, steps_per_quarter=4)[0].pitch[0] for p in pieces]
     assert first == [69, 67, 60]
 
 
 def test_chamber_music_from_midi_and_scores(tmp_path):
-    quartet = [p for p in expand(["music21:haydn"]) if p.path.match("opus74no1/movement3.mxl")]
+    quartet = [p for p in find_pieces(["music21:haydn"]) if p.path.match("opus74no1/movement3.mxl")]
     notes, _ = read_piece(quartet[0], steps_per_quarter=12, ensemble="quartet")
     assert set(notes.part.tolist()) == {0, 1, 2, 3}
     write_midi(notes, tmp_path / "a.mid")

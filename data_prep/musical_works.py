@@ -28,7 +28,7 @@ SCATTER = np.uint64(0x9E3779B97F4A7C15)  # odd, 2**64 over the golden ratio (Knu
 VALID_PERCENT, TEST_PERCENT = 5, 5
 
 
-def fingerprint(notes):
+def compute_fingerprint(notes):
     """The runs of intervals of a piece's top line.
 
     Parameters
@@ -54,7 +54,7 @@ def group_works(fingerprints):
 
     Parameters
     ----------
-    fingerprints : sequence of n arrays from `fingerprint`; it is gone through piece by piece,
+    fingerprints : sequence of n arrays from `compute_fingerprint`; it is gone through piece by piece,
         so it may read them from disk
 
     Returns
@@ -141,7 +141,7 @@ def _shared(a, b):
     return len(np.intersect1d(a, b, assume_unique=True)) / min(len(a), len(b))
 
 
-def split_of(fingerprints, works):
+def assign_splits(fingerprints, works):
     """The side of the split of each file, decided by its work's music alone.
 
     Parameters

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from clara.errors import ClaraError
 from clara.files import make_folder, write_whole
 from clara.music.keys import to_key
-from data_prep import corpora
-from data_prep.grid import check_grid
-from data_prep.works import FINGERPRINT_GRID, fingerprint
+from data_prep import sources
+from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint
+from data_prep.onset_grid import check_grid
 
 LOSS_COLUMNS = {
     "cut": ["cut"],
@@ -23,7 +23,7 @@ LOSS_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadSettings:
     """How the pieces of a corpus are read.
 
     Attributes
@@ -60,20 +60,20 @@ def encode_piece(job, out, encoding, reading):
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         path = out / f"{piece.name}.txt"
         if earlier and earlier["hash"] == digest and path.is_file():
-            return earlier | {"composer": piece.composer, "source": corpora.readable(str(piece.path))}
+            return earlier | {"composer": piece.composer, "source": sources.escape_undecodable(str(piece.path))}
         notes, losses = _read(piece, encoding, reading)
         text, n_words, more = encoding.text(notes)
         make_folder(path.parent)
         write_whole(path, text + "\n")
-        runs = fingerprint(_heard(piece, notes))
+        runs = compute_fingerprint(_heard(piece, notes))
     except (ClaraError, OSError) as e:
-        return refusal(piece, f"{type(e).__name__}: {e}")
+        return refused_row(piece, f"{type(e).__name__}: {e}")
     losses += more
     told = {column: sum(losses[n] for n in names) for column, names in LOSS_COLUMNS.items()}
     return {
         "piece": piece.name,
         "composer": piece.composer,
-        "source": corpora.readable(str(piece.path)),
+        "source": sources.escape_undecodable(str(piece.path)),
         "hash": digest,
         "notes": len(notes),
         "quarters": round(notes.quarters, 4),
@@ -87,7 +87,7 @@ def _read(piece, encoding, reading):
     """The notes of a piece as they are to be encoded, and what that cost."""
     if reading.max_grid_error is not None:
         check_grid(piece, encoding.steps_per_quarter, reading.max_grid_error)
-    notes, losses = corpora.read_piece(
+    notes, losses = sources.read_piece(
         piece,
         steps_per_quarter=encoding.steps_per_quarter,
         sustain=reading.sustain,
@@ -104,14 +104,14 @@ def _heard(piece, notes):
     """The piece as every encoding would hear it, so that all of them split alike."""
     if notes.steps_per_quarter == FINGERPRINT_GRID and not notes.part.any():
         return notes
-    return corpora.read_piece(piece, steps_per_quarter=FINGERPRINT_GRID)[0]
+    return sources.read_piece(piece, steps_per_quarter=FINGERPRINT_GRID)[0]
 
 
-def refusal(piece, reason):
+def refused_row(piece, reason):
     """The manifest row of a piece that was not taken."""
     return {
         "piece": piece.name,
         "composer": piece.composer,
-        "source": corpora.readable(str(piece.path)),
-        "reason": corpora.readable(reason),
+        "source": sources.escape_undecodable(str(piece.path)),
+        "reason": sources.escape_undecodable(reason),
     }

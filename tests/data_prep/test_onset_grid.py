@@ -6,8 +6,8 @@ from examples import midi_bytes, off, on, track
 
 from clara.errors import NoNotes, OffGrid
 from clara.music.midi import describe_midi
-from data_prep.corpora import expand
-from data_prep.grid import FEWEST_ONSETS, PERFORMED, check_grid, grid_error, misfit, piece_onsets
+from data_prep.onset_grid import MIN_ONSETS, PERFORMED_MISFIT, check_grid, grid_misfit, measure_grid_error, read_onsets
+from data_prep.sources import find_pieces
 
 RNG = np.random.default_rng(5)
 BEATS = np.repeat(np.arange(50), 4)
@@ -25,7 +25,7 @@ def performed(n=200, ticks_per_quarter=480):
 
 
 def is_performed(onsets, ticks_per_quarter):
-    return misfit(onsets, ticks_per_quarter) > PERFORMED
+    return grid_misfit(onsets, ticks_per_quarter) > PERFORMED_MISFIT
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def is_performed(onsets, ticks_per_quarter):
     ],
 )
 def test_by_hand(onsets, steps, share, mean):
-    told = grid_error(onsets, 480, steps)
+    told = measure_grid_error(onsets, 480, steps)
     assert (told.share, told.mean_steps, told.shift_steps) == (pytest.approx(share), pytest.approx(mean), 0)
 
 
 def test_against_fractions():
     ticks = performed(n=500, ticks_per_quarter=384)
     distance = np.abs(ticks * 12 / 384 - np.round(ticks * 12 / 384))
-    told = grid_error(ticks, 384, 12)
+    told = measure_grid_error(ticks, 384, 12)
     assert (told.share, told.mean_steps) == (pytest.approx((distance > 0.1).mean()), pytest.approx(distance.mean()))
     assert told.share == pytest.approx(0.8, abs=0.06) and told.mean_steps == pytest.approx(0.25, abs=0.03)
 
@@ -56,14 +56,14 @@ def test_against_fractions():
 @pytest.mark.parametrize("ticks_per_quarter", [24, 48, 96, 100, 128, 480, 1024])
 def test_no_onset_is_off_by_what_its_file_cannot_tell(ticks_per_quarter):
     onsets = score(0, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, ticks_per_quarter=ticks_per_quarter)
-    assert grid_error(onsets, ticks_per_quarter, 12).share == 0
+    assert measure_grid_error(onsets, ticks_per_quarter, 12).share == 0
 
 
 def test_a_shift_of_the_whole_piece_is_told_and_taken_out():
     onsets = np.r_[0, score(0, 1 / 4, 1 / 3, 1 / 2) + 15]
-    told = grid_error(onsets, 480, 12)
+    told = measure_grid_error(onsets, 480, 12)
     assert (told.share, told.shift_steps) == (pytest.approx(1 / 201), 15 / 40)
-    assert grid_error(performed(), 480, 12).shift_steps == 0
+    assert measure_grid_error(performed(), 480, 12).shift_steps == 0
 
 
 @pytest.mark.parametrize(
@@ -94,17 +94,17 @@ def test_a_shift_of_the_whole_piece_is_told_and_taken_out():
 @pytest.mark.parametrize("ticks_per_quarter", [120, 384, 480])
 def test_scores_are_not_taken_for_performed(fractions, ticks_per_quarter):
     onsets = score(*fractions, ticks_per_quarter=ticks_per_quarter)
-    assert misfit(onsets, ticks_per_quarter) == 0
+    assert grid_misfit(onsets, ticks_per_quarter) == 0
 
 
 def test_32nds_follow_a_beat_though_12_steps_do_not_hold_them():
     onsets = score(0, 1 / 8, 1 / 4, 3 / 8)
-    assert grid_error(onsets, 480, 12).share > 0.3 and not is_performed(onsets, 480)
+    assert measure_grid_error(onsets, 480, 12).share > 0.3 and not is_performed(onsets, 480)
 
 
 @pytest.mark.parametrize("ticks_per_quarter", [24, 96, 220, 480, 960])
 def test_performed_music_is_known(ticks_per_quarter):
-    assert 0.7 < misfit(performed(n=400, ticks_per_quarter=ticks_per_quarter), ticks_per_quarter) < 1.2
+    assert 0.7 < grid_misfit(performed(n=400, ticks_per_quarter=ticks_per_quarter), ticks_per_quarter) < 1.2
     assert is_performed(performed(ticks_per_quarter=ticks_per_quarter), ticks_per_quarter)
 
 
@@ -116,11 +116,11 @@ def test_moved_by_a_little_is_a_score_and_by_more_is_performed():
 
 @pytest.mark.parametrize("ticks_per_quarter", [1, 2, 5, 12])
 def test_ticks_too_coarse_to_tell(ticks_per_quarter):
-    assert misfit(performed(ticks_per_quarter=ticks_per_quarter), ticks_per_quarter) == 0
+    assert grid_misfit(performed(ticks_per_quarter=ticks_per_quarter), ticks_per_quarter) == 0
 
 
 def test_too_few_onsets_to_tell():
-    assert misfit(performed()[: FEWEST_ONSETS - 1], 480) == 0
+    assert grid_misfit(performed()[: MIN_ONSETS - 1], 480) == 0
 
 
 @pytest.fixture
@@ -129,12 +129,12 @@ def swung(tmp_path):
     (tmp_path / "a.mid").write_bytes(
         midi_bytes(track(*[x for delay in (0, 96, 336) * 4 for x in (on(delay, 60), off(48, 60))]))
     )
-    return expand([str(tmp_path / "a.mid")])[0]
+    return find_pieces([str(tmp_path / "a.mid")])[0]
 
 
 def test_check_grid(swung):
-    onsets, ticks_per_quarter = piece_onsets(swung)
-    share = grid_error(onsets, ticks_per_quarter, 12).share
+    onsets, ticks_per_quarter = read_onsets(swung)
+    share = measure_grid_error(onsets, ticks_per_quarter, 12).share
     assert share > 0.5
     check_grid(swung, 12, share)
     with pytest.raises(OffGrid, match=f"a.mid: {100 * share:.0f} % of onsets lie off the 12-step grid"):
@@ -143,9 +143,9 @@ def test_check_grid(swung):
 
 
 def test_a_score_is_measured_too():
-    [piece] = [p for p in expand(["music21:bach"]) if p.name == "bach/bwv66.6"]
-    onsets, ticks_per_quarter = piece_onsets(piece)
-    assert grid_error(onsets, ticks_per_quarter, 4).share == 0
+    [piece] = [p for p in find_pieces(["music21:bach"]) if p.name == "bach/bwv66.6"]
+    onsets, ticks_per_quarter = read_onsets(piece)
+    assert measure_grid_error(onsets, ticks_per_quarter, 4).share == 0
     check_grid(piece, 4, 0)
 
 
