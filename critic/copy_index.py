@@ -194,7 +194,7 @@ class NoteIndex:
 def parser() -> cli.Parser:
     """Return the parser of the command line."""
     p = cli.Parser(__doc__, EXAMPLES)
-    p.add_argument_group("music").add_argument("corpus", metavar="CORPUS", help="folder that data_prep.encode wrote")
+    p.add_argument_group("music").add_argument("corpus", metavar="CORPUS", help="folder that data_prep.prepare wrote")
     p.add_argument_group("run").add_argument("--out", required=True, metavar="FILE", help="File to write, a NumPy .npz")
     return p
 
