@@ -29,7 +29,7 @@ COMMANDS = {
     "256 continuations": ["-n", "256", "--no-search", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"],
     "the best 8 of 64, notewise-large": ["--no-search", *LARGE],
     "the best 8 of 64 by a search, notewise-large": LARGE,
-    "the same, --drafts 1": ["--drafts", "1", *LARGE],
+    "the same, --drafts 1": ["--candidates-per-beam", "1", *LARGE],
 }
 
 

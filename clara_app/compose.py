@@ -17,7 +17,7 @@ from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT, defau
 
 SHIPPED = shipped_models_folder()
 COMPOSER = "notewise-large"  # of what is shipped
-TOGETHER = 256  # pieces at a time
+BATCH_SIZE = 256  # pieces at a time
 PRECISIONS = ("auto", "int8", "float32")
 SETTINGS = (
     "temperature",
@@ -29,22 +29,22 @@ SETTINGS = (
     "repetition_quarters",
     "match",
 )
-ASKED = ("key", "range", "max_notes", "cadence", "keep", "keep_part", "fill", "candidates")
-UNRANKED = SILENT = "none"
-FORMS = ("wav", "flac", "mp3", SILENT)
-SEARCHED = 6  # the way of searching; another may find other pieces by the same seed
-INSTALLED = "music21:"  # of --mix-human without a folder
+ASKED = ("key", "range", "max_notes", "cadence", "fixed_melody", "fixed_melody_part", "fill", "candidates")
+NO_RANKING = NO_AUDIO = "none"
+AUDIO_FORMATS = ("wav", "flac", "mp3", NO_AUDIO)
+SEARCH_VERSION = 6  # the way of searching; another may find other pieces by the same seed
+INSTALLED_MUSIC = "music21:"  # of --mix-human without a folder
 REPLAYED = (
     "model",
-    "style",
+    "adapter",
     "prompt",
     "prompt_quarters",
     "n",
     "top",
-    "by",
+    "rank_by",
     "critic",
     "search",
-    "drafts",
+    "candidates_per_beam",
     "quarters",
     "seed",
     "qpm",
@@ -61,23 +61,23 @@ python generate.py -n 256 --top 4 --key "E minor" --seed 7  # four of 256 in a k
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
 LATER = {
-    "style": None,
+    "adapter": None,
     "precision": "float32",
     "key": None,
     "range": [],
     "max_notes": None,
     "cadence": False,
-    "keep": None,
-    "keep_part": None,
+    "fixed_melody": None,
+    "fixed_melody_part": None,
     "fill": None,
     "candidates": 64,
     "top": None,
-    "by": UNRANKED,
+    "rank_by": NO_RANKING,
     "critic": None,
     "search": False,
-    "drafts": 1,
-    "searched": None,
-    "matches": None,
+    "candidates_per_beam": 1,
+    "search_version": None,
+    "repeats": None,
     "flat": True,
     "soundfont": None,
     "mix_human": None,
@@ -91,7 +91,7 @@ def parser():
     music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from")
     music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
     music(
-        "--by",
+        "--rank-by",
         metavar="SCORES",
         help="what makes them best; critic, composer:NAME, novelty, likelihood, longest_copied_run, note_density, rest_ratio, a sum as critic - 0.1 longest_copied_run, or none; "
         f"without it {DEFAULT_RANKING}, after a prompt {DEFAULT_RANKING_AFTER_PROMPT}",
@@ -107,7 +107,7 @@ def parser():
         help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose",
     )
     music(
-        "--drafts",
+        "--candidates-per-beam",
         type=cli.at_least(1),
         default=2,
         metavar="N",
@@ -156,7 +156,8 @@ def parser():
     )
     freedom("--repetition-quarters", type=cli.above(0), default=4.0, metavar="X", help="how long ago is lately")
     freedom(
-        "--match",
+        "--repeat-strength",
+        dest="match",
         type=cli.at_least(0, float),
         default=1.0,
         metavar="X",
@@ -172,9 +173,9 @@ def parser():
     asked("--key", metavar="KEY", help="a scale, major or harmonic minor: C, F# major, Bb minor, Am")
     asked("--range", nargs="+", default=[], metavar="[PART:]LOW-HIGH", help="pitches, as C2-C6 or v:G3-A7 for one part")
     asked("--max-notes", type=cli.at_least(1), metavar="K", help="that sound at once")
-    asked("--keep", metavar="FILE", help="a tune to compose around: it stands as it is, and gives the length")
+    asked("--fixed-melody", metavar="FILE", help="a tune to compose around: it stands as it is, and gives the length")
     asked(
-        "--keep-part",
+        "--fixed-melody-part",
         metavar="PART",
         help="who plays it: p for the piano, v for a solo; without it the solo where there is one",
     )
@@ -194,15 +195,15 @@ def parser():
     sound("--flat", action="store_true", help="every note alike, no accents on beats")
     sound(
         "--audio",
-        choices=FORMS,
+        choices=AUDIO_FORMATS,
         default="wav",
         help="form of the audio files beside the page; of none the page is silent, too",
     )
-    sound("--no-audio", dest="audio", action="store_const", const=SILENT, help="the same as --audio none")
+    sound("--no-audio", dest="audio", action="store_const", const=NO_AUDIO, help="the same as --audio none")
     sound(
         "--mix-human",
         nargs="?",
-        const=INSTALLED,
+        const=INSTALLED_MUSIC,
         metavar="FOLDER",
         help="a blind test: as many human excerpts, from a folder of MIDI or of what music21 installs; all flat",
     )
@@ -210,9 +211,9 @@ def parser():
     run(
         "--model",
         metavar="MODEL",
-        help=f"run folder or shipped model; it composes, without it pretrained/{COMPOSER} or what --style was found for",
+        help=f"run folder or shipped model; it composes, without it pretrained/{COMPOSER} or the one that --adapter was trained for",
     )
-    run("--style", metavar="FILE", help="a style file that train.py --light made from this model")
+    run("--adapter", metavar="FILE", help="a style file that train.py --adapter made from this model")
     run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/<time>")
     run(
         "--threads",
@@ -243,7 +244,7 @@ def settings_of(args):
 def main(argv=None):
     """Parse, compose, write, report."""
     args = parser().parse_args(argv)
-    args.by = args.by or default_ranking(args.prompt)
+    args.rank_by = args.rank_by or default_ranking(args.prompt)
     with cli.answering(args.json) as answer:
         return _run(args, answer)
 
@@ -266,8 +267,8 @@ def _run(args, answer):
     torch.set_num_threads(1)  # texts are shared among threads instead
     if args.seed is None:
         args.seed = int(time.time()) % 1_000_000
-    args.model = args.model or _shipped(args.style)
-    generator = Generator.load(args.model, args.style, args.precision)
+    args.model = args.model or _shipped(args.adapter)
+    generator = Generator.load(args.model, args.adapter, args.precision)
     args.precision = generator.precision
     asked = _asked(args, generator)
     if args.fill:
@@ -300,7 +301,7 @@ def _run(args, answer):
             out,
             _record(args, settings),
             scores,
-            audio=None if args.audio == SILENT else args.audio,
+            audio=None if args.audio == NO_AUDIO else args.audio,
             soundfont=args.soundfont,
             flat=args.flat,
             pictures=not args.no_pictures,
@@ -317,7 +318,9 @@ def _run(args, answer):
         "pieces": rows,
     }
     how = (
-        f"a search with {args.n * args.drafts} texts" if args.search else f"{words / (composed - loaded):,.0f} words/s"
+        f"a search with {args.n * args.candidates_per_beam} texts"
+        if args.search
+        else f"{words / (composed - loaded):,.0f} words/s"
     )
     print(
         f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s ({how}), ranked in {ranked - composed:.1f} s, written in "
@@ -350,12 +353,12 @@ def _compose(generator, args, prompt, settings, asked, judge):
         else generator.generate
     )
     steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
-    batches, each = range(0, args.n, TOGETHER), args.drafts if args.search else 1
+    batches, each = range(0, args.n, BATCH_SIZE), args.candidates_per_beam if args.search else 1
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
             for i, first in enumerate(batches):
-                n, seed = each * min(TOGETHER, args.n - first), args.seed + each * first
+                n, seed = each * min(BATCH_SIZE, args.n - first), args.seed + each * first
                 samples += compose(
                     n,
                     args.quarters,
@@ -396,7 +399,7 @@ def _settle_search(args, judge):
     if args.search is None:
         args.search = judge is not None and not args.fill and args.n > args.top
     if args.search and (judge is None or args.fill):
-        raise BadSetting("--search goes by --by, and not with --fill")
+        raise BadSetting("--search needs scores to rank by (--rank-by), and not with --fill")
 
 
 def _settle_sound(args):
@@ -404,12 +407,12 @@ def _settle_sound(args):
     from clara.errors import BadSetting
     from clara.rendering.audio import check_sound
 
-    if args.mix_human and (args.prompt or args.keep):
+    if args.mix_human and (args.prompt or args.fixed_melody):
         raise BadSetting(
-            "--mix-human goes with neither --prompt nor --keep, which the composed pieces would be known by"
+            "--mix-human goes with neither --prompt nor --fixed-melody, which the composed pieces would be known by"
         )
     args.flat = args.flat or bool(args.mix_human)
-    if args.audio != SILENT:
+    if args.audio != NO_AUDIO:
         check_sound(args.audio, args.soundfont)
 
 
@@ -449,7 +452,7 @@ def _rate(judge, threads, pieces):
 
 def _judge(args, generator):
     """What ranks, as `critic.scores.parse_ranking` gives it, or None."""
-    if args.by == UNRANKED:
+    if args.rank_by == NO_RANKING:
         return None
     from critic.scores import ScoringModels, parse_ranking
 
@@ -458,7 +461,7 @@ def _judge(args, generator):
     )
     if args.critic:
         judges.critic  # noqa: B018 - a folder that is none is refused before composing
-    return parse_ranking(args.by, judges)
+    return parse_ranking(args.rank_by, judges)
 
 
 def _best(samples, args, judge):
@@ -488,8 +491,8 @@ def _gap(args):
     """--fill in quarters, from and to."""
     from clara.errors import BadSetting
 
-    if not args.prompt or args.keep or args.cadence:
-        raise BadSetting("--fill needs a --prompt to fill, and goes with neither --keep nor --cadence")
+    if not args.prompt or args.fixed_melody or args.cadence:
+        raise BadSetting("--fill needs a --prompt to fill, and goes with neither --fixed-melody nor --cadence")
     try:
         start, end = map(float, args.fill.split(":"))
     except ValueError:
@@ -512,7 +515,7 @@ def _asked(args, generator):
         ranges=_ranges(args.range, generator.encoding),
         most_notes=args.max_notes,
     )
-    line = read_line(args.keep, generator.encoding, args.keep_part)[0] if args.keep else None
+    line = read_line(args.fixed_melody, generator.encoding, args.fixed_melody_part)[0] if args.fixed_melody else None
     generator.grammar(rules, line)  # refuses what nothing can keep to
     return {"rules": rules, "cadence": args.cadence, "key": key, "line": line}
 
@@ -555,13 +558,13 @@ def _replay(args):
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e
-    if args.search and run["searched"] != SEARCHED:
+    if args.search and run["search_version"] != SEARCH_VERSION:
         raise BadSetting(
             f"--replay {args.replay}: an earlier Clara searched otherwise; this one cannot make its pieces again"
         )
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
-    if args.match and run["matches"] != matches_hash(args.model):
+    if args.match and run["repeats"] != matches_hash(args.model):
         raise CheckpointMismatch(f"--replay {args.replay}: made when matches counted otherwise in {args.model}")
 
 
@@ -574,10 +577,10 @@ def _record(args, settings):
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
         "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)},
         "weights": weights_hash(args.model),
-        "matches": matches_hash(args.model),
+        "repeats": matches_hash(args.model),
         "versions": versions(),
         "command": " ".join(sys.argv),
-        "searched": SEARCHED,
+        "search_version": SEARCH_VERSION,
     }
 
 

@@ -155,7 +155,9 @@ class Composer:
         told = rank_pieces(parts, self._score(by))[1]
         fine = [i for i, t in enumerate(told) if t]
         curves = dict(zip(fine, self.judges.critic.windows([parts[i] for i in fine]))) if fine else {}
-        likeness = dict(zip(fine, self.judges.composer_classifier.log_probabilities([parts[i] for i in fine]))) if fine else {}
+        likeness = (
+            dict(zip(fine, self.judges.composer_classifier.log_probabilities([parts[i] for i in fine]))) if fine else {}
+        )
         found = []
         for i, (sample, scores) in enumerate(zip(samples, told)):
             run = self.judges.note_index.longest_run(parts[i])

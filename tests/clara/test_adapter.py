@@ -81,7 +81,7 @@ def test_composing_in_a_style_and_again(made, base, tmp_path):
     argv = [
         "--model",
         base,
-        "--style",
+        "--adapter",
         made / STYLE,
         "--quarters",
         4,
@@ -90,7 +90,7 @@ def test_composing_in_a_style_and_again(made, base, tmp_path):
         "--seed",
         3,
         "--no-audio",
-        "--by",
+        "--rank-by",
         "none",
     ]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "a"]) == 0
@@ -108,7 +108,7 @@ def test_without_a_model_a_style_finds_its_own(made, tmp_path, monkeypatch):
     assert generate._shipped(None) == str(tmp_path / "pretrained" / "notewise-large")
     assert generate._shipped(made / STYLE) == str(tmp_path / "pretrained" / "a")
     shutil.rmtree(tmp_path / "pretrained" / "a")
-    argv = ["--style", made / STYLE, "--quarters", 4, "-n", 2, "--no-audio", "--by", "none", "--out", tmp_path / "out"]
+    argv = ["--adapter", made / STYLE, "--quarters", 4, "-n", 2, "--no-audio", "--rank-by", "none", "--out", tmp_path / "out"]
     assert tiny.leave(generate.main, argv) == 2  # named, as Generator.load names it
 
 

@@ -22,7 +22,7 @@ from clara.rendering.audio import default_soundfont
 from clara.repeats.model import LENGTHS, MatchModel
 from clara_app import compose as generate
 
-QUICK = ["--no-audio", "--no-pictures", "--by", "none", "-n", 2, "--quarters", 2]
+QUICK = ["--no-audio", "--no-pictures", "--rank-by", "none", "-n", 2, "--quarters", 2]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,22 @@ def test_files_left(model, prompt, tmp_path, capsys):
     assert (
         tiny.leave(
             generate.main,
-            ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, "-n", 2, "--quarters", 2, "--by", "none"],
+            [
+                "--model",
+                model,
+                "--out",
+                out,
+                "--prompt",
+                prompt,
+                "--seed",
+                7,
+                "-n",
+                2,
+                "--quarters",
+                2,
+                "--rank-by",
+                "none",
+            ],
         )
         == 0
     )
@@ -153,7 +168,10 @@ def test_replay_keeps_how_it_is_played(model, tmp_path):
 
 
 def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_path):
-    assert tiny.leave(generate.main, ["--model", model, "--match", 0.5, *QUICK, "--out", tmp_path / "first"]) == 0
+    assert (
+        tiny.leave(generate.main, ["--model", model, "--repeat-strength", 0.5, *QUICK, "--out", tmp_path / "first"])
+        == 0
+    )
     run = json.loads((tmp_path / "first" / "run.json").read_text())
     older = run | {"settings": {k: v for k, v in run["settings"].items() if k != "match"}}
     (tmp_path / "older.json").write_text(json.dumps(older))
@@ -173,7 +191,10 @@ def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys)
         for match in (1, 0):
             out = tmp_path / f"{gains[0]} {match}"
             assert (
-                tiny.leave(generate.main, ["--model", tmp_path / "model", "--match", match, *QUICK, "--out", out]) == 0
+                tiny.leave(
+                    generate.main, ["--model", tmp_path / "model", "--repeat-strength", match, *QUICK, "--out", out]
+                )
+                == 0
             )
             assert (
                 tiny.leave(
@@ -221,7 +242,7 @@ def test_forms_of_audio(model, tmp_path, flags, suffixes):
     assert (
         tiny.leave(
             generate.main,
-            ["--model", model, "--out", out, "--by", "none", "-n", 1, "--quarters", 2, "--no-pictures", *flags],
+            ["--model", model, "--out", out, "--rank-by", "none", "-n", 1, "--quarters", 2, "--no-pictures", *flags],
         )
         == 0
     )
@@ -236,13 +257,13 @@ def test_forms_of_audio(model, tmp_path, flags, suffixes):
         (["--soundfont", __file__], "not a soundfont"),
         (["--audio", "ogg"], "ogg"),
         (["--mix-human", "nowhere"], "nowhere"),
-        (["--mix-human", ".", "--keep", "a.mid"], "--keep"),
+        (["--mix-human", ".", "--fixed-melody", "a.mid"], "--fixed-melody"),
         (["--mix-human", ".", "--prompt", "a.mid"], "--prompt"),
     ],
 )
 def test_sound_that_cannot_be_had(model, prompt, tmp_path, capsys, flags, told):
     prompt.rename("a.mid")
-    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "none", "-n", 2, *flags)
+    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", "--rank-by", "none", "-n", 2, *flags)
     assert not (tmp_path / "out").exists()
 
 
@@ -303,7 +324,7 @@ def test_fewer_humans_than_machines(model, humans, tmp_path, capsys):
         6,
         "--quarters",
         8,
-        "--by",
+        "--rank-by",
         "none",
         "--audio",
         "mp3",
@@ -342,7 +363,8 @@ def test_what_the_notes_must_keep_to(model, tmp_path):
     ]
     assert (
         tiny.leave(
-            generate.main, ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", "--by", "none", *flags]
+            generate.main,
+            ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", "--rank-by", "none", *flags],
         )
         == 0
     )
@@ -366,13 +388,13 @@ def interrupt_the_third(monkeypatch, way, together):
             os.kill(os.getpid(), signal.SIGINT)
         return whole(self, *args, **kwargs)
 
-    monkeypatch.setattr(generate, "TOGETHER", together)
+    monkeypatch.setattr(generate, "BATCH_SIZE", together)
     monkeypatch.setattr(Generator, way, interrupted)
 
 
 def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
     interrupt_the_third(monkeypatch, "generate", 2)
-    flags = ["--model", model, "--seed", 1, "--no-audio", "--by", "none", "--quarters", 2, "-n", 9]
+    flags = ["--model", model, "--seed", 1, "--no-audio", "--rank-by", "none", "--quarters", 2, "-n", 9]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
     assert "4 of 9" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("*.mid"))) == 4
@@ -392,7 +414,9 @@ def test_ctrl_c_in_a_search_leaves_those_that_had_ended(model, tmp_path, monkeyp
 
 def test_a_tune_is_kept(model, prompt, tmp_path):
     out, tune = tmp_path / "out", tiny.tune(0, n_notes=10)
-    assert tiny.leave(generate.main, ["--model", model, "--out", out, *QUICK, "--keep", prompt, "--seed", 3]) == 0
+    assert (
+        tiny.leave(generate.main, ["--model", model, "--out", out, *QUICK, "--fixed-melody", prompt, "--seed", 3]) == 0
+    )
     for path in sorted(out.glob("*.mid")):
         notes, _ = read_midi(path, steps_per_quarter=12)
         assert set(zip(notes.start, notes.end, notes.pitch)) > set(zip(tune.start, tune.end, tune.pitch))
@@ -402,8 +426,8 @@ def test_a_tune_is_kept(model, prompt, tmp_path):
 @pytest.mark.parametrize(
     "flags, told",
     [
-        (["--keep", "nowhere.mid"], "nowhere.mid"),
-        (["--keep-part", "x", "--keep", __file__], "no part"),
+        (["--fixed-melody", "nowhere.mid"], "nowhere.mid"),
+        (["--fixed-melody-part", "x", "--fixed-melody", __file__], "no part"),
         (["--key", "H minor"], "H minor"),
         (["--range", "C3"], "C3"),
         (["--range", "q:C3-C4"], "q:C3-C4"),
@@ -578,7 +602,7 @@ def test_forms_and_sources_are_those_of_the_modules():
     from clara.rendering import audio
     from clara.rendering import blind_test as blind
 
-    assert generate.FORMS == (*audio.FORMATS, generate.SILENT) and generate.INSTALLED == blind.INSTALLED
+    assert generate.AUDIO_FORMATS == (*audio.FORMATS, generate.NO_AUDIO) and generate.INSTALLED_MUSIC == blind.INSTALLED
 
 
 def test_precisions_are_those_of_the_steppers():
@@ -622,7 +646,9 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
         best["seed"].tolist() == table["seed"].tolist()[:3]
         and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
     )
-    assert (table["total"] - table["critic"] - 0.4 * table["note_density"] + 10 * table["rest_ratio"]).abs().max() < 2e-3
+    assert (
+        table["total"] - table["critic"] - 0.4 * table["note_density"] + 10 * table["rest_ratio"]
+    ).abs().max() < 2e-3
     critic = tiny.classifier()
     piece = Generator(Checkpoint.load(model)).generate(
         1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s)
@@ -641,10 +667,15 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
 def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
     argv = ["--model", model, "--quarters", 8, "--no-audio", "--no-pictures", "-n", 3, "--no-search"]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "free"]) == 0
-    assert json.loads((tmp_path / "free" / "run.json").read_text())["by"] == "critic + 0.7 note_density - 10 rest_ratio"
+    assert (
+        json.loads((tmp_path / "free" / "run.json").read_text())["rank_by"]
+        == "critic + 0.7 note_density - 10 rest_ratio"
+    )
     table = pd.read_csv(tmp_path / "free" / "ranking.csv")
-    assert (table["total"] - table["critic"] - 0.7 * table["note_density"] + 10 * table["rest_ratio"]).abs().max() < 2e-3
-    assert tiny.leave(generate.main, [*argv, "--by", "critic", "--out", tmp_path / "asked"]) == 0
+    assert (
+        table["total"] - table["critic"] - 0.7 * table["note_density"] + 10 * table["rest_ratio"]
+    ).abs().max() < 2e-3
+    assert tiny.leave(generate.main, [*argv, "--rank-by", "critic", "--out", tmp_path / "asked"]) == 0
     table = pd.read_csv(tmp_path / "asked" / "ranking.csv")
     assert (table["total"] - table["critic"]).abs().max() < 1e-3
 
@@ -676,7 +707,7 @@ def test_no_critic(model, tmp_path, monkeypatch, capsys):
     assert "critic-notewise" in refused(
         capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio"
     )
-    assert "nonsense" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--by", "nonsense", "-n", 2)
+    assert "nonsense" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--rank-by", "nonsense", "-n", 2)
 
 
 def test_a_critic_of_ones_own_ranks(model, tmp_path, judged, capsys):

@@ -228,18 +228,24 @@ def test_the_command_line(model, tmp_path, capsys):
     )
     one, two = ([p.read_text() for p in sorted((tmp_path / name).glob("*.txt"))] for name in ("one", "two"))
     assert one == two and len(one) == 4
-    assert tiny.leave(generate.main, [*argv, "--by", "none", "--out", tmp_path / "three"]) == 2
-    assert "--search goes by --by" in capsys.readouterr().err
+    assert tiny.leave(generate.main, [*argv, "--rank-by", "none", "--out", tmp_path / "three"]) == 2
+    assert "--search needs scores to rank by" in capsys.readouterr().err
     told = json.loads((tmp_path / "one" / "run.json").read_text())
-    for searched in (None, told["searched"] - 1):
-        (tmp_path / "earlier.json").write_text(json.dumps(told | {"searched": searched}))
+    for searched in (None, told["search_version"] - 1):
+        (tmp_path / "earlier.json").write_text(json.dumps(told | {"search_version": searched}))
         assert tiny.leave(generate.main, ["--replay", tmp_path / "earlier.json", "--out", tmp_path / "four"]) == 2
         assert "searched otherwise" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "flags, searched",
-    [([], True), (["--no-search"], False), (["--by", "none"], False), (["--top", 12], False), (["--top", 11], True)],
+    [
+        ([], True),
+        (["--no-search"], False),
+        (["--rank-by", "none"], False),
+        (["--top", 12], False),
+        (["--top", 11], True),
+    ],
 )
 def test_where_there_is_something_to_choose_it_searches_by_itself(flags, searched, model, tmp_path, capsys):
     argv = [
@@ -282,7 +288,7 @@ def test_drafts_are_so_many_texts_for_each(drafts, n_texts, model, tmp_path, cap
                 12,
                 "--top",
                 2,
-                "--drafts",
+                "--candidates-per-beam",
                 drafts,
                 "--quarters",
                 8,
@@ -295,8 +301,8 @@ def test_drafts_are_so_many_texts_for_each(drafts, n_texts, model, tmp_path, cap
     )
     assert f"a search with {n_texts} texts" in capsys.readouterr().out and asked == [n_texts]
     told = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert told["drafts"] == drafts
-    del told["drafts"]
+    assert told["candidates_per_beam"] == drafts
+    del told["candidates_per_beam"]
     for run in (tmp_path / "out" / "run.json", tmp_path / "before.json"):
         (tmp_path / "before.json").write_text(json.dumps(told))
         assert tiny.leave(generate.main, ["--replay", run, *flags, "--out", tmp_path / f"again-{run.stem}"]) == 0
@@ -305,7 +311,7 @@ def test_drafts_are_so_many_texts_for_each(drafts, n_texts, model, tmp_path, cap
 
 def test_of_many_each_batch_has_texts_of_its_own(model, tmp_path, monkeypatch):
     asked, of = [], Generator.search
-    monkeypatch.setattr(generate, "TOGETHER", 8)
+    monkeypatch.setattr(generate, "BATCH_SIZE", 8)
 
     def search(self, rate, n, quarters, prompt, settings, seed, *args, **kwargs):
         asked.append((n, seed, len(settings)))
@@ -319,7 +325,7 @@ def test_of_many_each_batch_has_texts_of_its_own(model, tmp_path, monkeypatch):
         12,
         "--top",
         2,
-        "--drafts",
+        "--candidates-per-beam",
         3,
         "--quarters",
         8,
@@ -335,5 +341,5 @@ def test_of_many_each_batch_has_texts_of_its_own(model, tmp_path, monkeypatch):
 
 
 def test_drafts_are_at_least_one(model, tmp_path, capsys):
-    assert tiny.leave(generate.main, ["--model", model, "--drafts", 0, "--out", tmp_path / "out"]) == 2
-    assert "--drafts" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert tiny.leave(generate.main, ["--model", model, "--candidates-per-beam", 0, "--out", tmp_path / "out"]) == 2
+    assert "--candidates-per-beam" in capsys.readouterr().err and not (tmp_path / "out").exists()
