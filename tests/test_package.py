@@ -1,0 +1,24 @@
+"""What `pip install .` installs."""
+
+import configparser
+
+from examples import REPOSITORY
+
+
+def read_setup():
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    return setup
+
+
+def test_every_package_is_listed():
+    listed = set(read_setup()["options"]["packages"].split())
+    rooms = ("clara", "clara_app", "critic", "data_prep")
+    folders = [
+        path.parent.relative_to(REPOSITORY) for room in rooms for path in (REPOSITORY / room).rglob("__init__.py")
+    ]
+    assert listed == {".".join(folder.parts) for folder in folders} | {"clara.pretrained"}
+
+
+def test_no_script_of_the_top_level_is_installed():
+    assert "py_modules" not in read_setup()["options"]
