@@ -75,10 +75,10 @@ def main():
             corpus.ids("train"), BS, BPTT, tables=transposition_tables(vocab, corpus.encoding, SHIFTS), seed=args.seed
         )
         budget = int(args.million_words * 1e6 * least["awd_lstm"] / least[arch])
-        words, model = learn(loader, arch, NETS[arch], len(vocab), vocab.pad, words=budget, lr=LR[arch], warm=WARM)
+        words, model = learn(loader, arch, NETS[arch], len(vocab), vocab.pad_id, words=budget, lr=LR[arch], warm=WARM)
         tensors = architecture(arch).to_tensors(model)
         reader = architecture(arch).Reader(tensors)
-        nats = float(nats_per_piece(reader, held, vocab.pad).sum()) / quarters
+        nats = float(nats_per_piece(reader, held, vocab.pad_id).sum()) / quarters
         rows.append(
             {
                 "arch": arch,

@@ -21,12 +21,12 @@ CHUNK = 20  # files that one reader takes before the next has its turn
 
 def clara_text(name):
     """A function from a path to a text."""
-    from clara.encodings import make
+    from clara.encodings import make_encoding
     from clara.music.midi import read_midi
 
-    encoding = make({"encoding": name})
+    encoding = make_encoding({"encoding": name})
     steps = encoding.steps_per_quarter
-    return lambda path: encoding.text(read_midi(path, steps_per_quarter=steps)[0])[0]
+    return lambda path: encoding.encode_text(read_midi(path, steps_per_quarter=steps)[0])[0]
 
 
 def miditok_text():

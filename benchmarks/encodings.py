@@ -93,15 +93,15 @@ def read(corpus, split, steps_per_quarter):
     return [read_midi(path, steps_per_quarter=steps_per_quarter)[0] for path in corpus.rows(split)["source"]]
 
 
-def spelled(way, vocab, notes):
+def tokenize(way, vocab, notes):
     """Ids of a piece, after checking that nothing is lost."""
     import numpy as np
 
     words, losses = way.encode(notes)
-    inside = way.fit(notes)[0]
+    inside = way.fold_to_range(notes)[0]
     if way.decode(words)[0] != inside:
         raise SystemExit(f"{way.name}: a piece did not come back ({losses})")
-    return np.array([vocab.bos, *vocab.ids(words), vocab.eos], dtype=np.int16)
+    return np.array([vocab.bos_id, *vocab.to_ids(words), vocab.eos_id], dtype=np.int16)
 
 
 def measure(folder, name, steps_per_quarter, million_words, seed):
@@ -121,16 +121,16 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
         [n for split in ("valid", "test") for n in read(corpus, split, steps_per_quarter)],
     )
     way = spelling(name, steps_per_quarter, train)
-    vocab = Vocab([*Vocab.of(way).words])
-    train_ids, held_ids = ([spelled(way, vocab, n) for n in side] for side in (train, held))
+    vocab = Vocab([*Vocab.from_encoding(way).tokens])
+    train_ids, held_ids = ([tokenize(way, vocab, n) for n in side] for side in (train, held))
     torch.manual_seed(seed)
     loader = PieceLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, way, SHIFTS), seed=seed)
     per_second, share = speeds(len(vocab), NOTEWISE_WORDS[steps_per_quarter])
     words, model = learn(
-        loader, "awd_lstm", SIZES, len(vocab), vocab.pad, words=int(million_words * 1e6 * share), lr=LR, warm=WARM
+        loader, "awd_lstm", SIZES, len(vocab), vocab.pad_id, words=int(million_words * 1e6 * share), lr=LR, warm=WARM
     )
     quarters = sum(n.quarters for n in held)
-    nats = nats_per_piece(awd_lstm.Reader(awd_lstm.to_tensors(model)), held_ids, vocab.pad).sum()
+    nats = nats_per_piece(awd_lstm.Reader(awd_lstm.to_tensors(model)), held_ids, vocab.pad_id).sum()
     n_words = sum(map(len, held_ids))
     return {
         "steps_per_quarter": steps_per_quarter,

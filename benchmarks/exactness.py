@@ -3,7 +3,7 @@
 python benchmarks/exactness.py FOLDER_OF_MIDI [--generated 100000]
 
 Of each piece: decode(encode(x)) == x, nothing is folded or lost, and for each of the twelve
-shifts that fit (of a generated piece for one of them, each in turn), the words moved by `transpose_word` (of which the tables of ids are made)
+shifts that fit (of a generated piece for one of them, each in turn), the words moved by `transpose_token` (of which the tables of ids are made)
 are those of the notes moved and then encoded. Melodywise takes the line of a piece, that
 is what it gives back once.
 The first piece that fails ends the run with its name.
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import record
 
-from clara.encodings import make
+from clara.encodings import make_encoding
 from clara.encodings.vocab import SHIFTS
 from clara.errors import ClaraError
 from clara.music.midi import read_midi
@@ -105,8 +105,8 @@ def main():
 
 def measure(settings, paths, generated_pieces):
     """Check one form; its row."""
-    encoding, began = make(settings), time.process_time()
-    moved = lru_cache(maxsize=None)(encoding.transpose_word)
+    encoding, began = make_encoding(settings), time.process_time()
+    moved = lru_cache(maxsize=None)(encoding.transpose_token)
     keys = sum(
         check(encoding, moved, f"seed {seed}", generated(seed, encoding), seed) for seed in range(generated_pieces)
     )

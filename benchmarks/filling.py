@@ -18,7 +18,7 @@ START, END, SOON, WHOLE = 8, 12, 16, 24
 
 def before(encoding, text, quarter):
     """How many words of a notewise text come before a quarter, the ends of notes there among them."""
-    reached = np.cumsum([0, *encoding.steps(text)])
+    reached = np.cumsum([0, *encoding.token_steps(text)])
     there = quarter * encoding.steps_per_quarter
     return sum(at < there or at == there and word.startswith("end") for at, word in zip(reached, text))
 
@@ -29,8 +29,8 @@ def cost(generator, words, start, end):
 
     nats = []
     for until in (end, start):
-        texts = [generator.vocab.ids(["xxbos", *text[: before(generator.encoding, text, until)]]) for text in words]
-        nats.append(nats_per_piece(generator.reader, texts, generator.vocab.pad).numpy())
+        texts = [generator.vocab.to_ids(["xxbos", *text[: before(generator.encoding, text, until)]]) for text in words]
+        nats.append(nats_per_piece(generator.reader, texts, generator.vocab.pad_id).numpy())
     return (nats[0] - nats[1]) / (end - start)
 
 
@@ -53,7 +53,7 @@ def main():
     generator, corpus = Generator.load(args.model), Corpus.load(args.corpus)
     step, found, began = generator.encoding.steps_per_quarter, [], time.process_time()
     for ids in [p for split in ("valid", "test") for p in corpus.ids(split)]:
-        notes = generator.encoding.decode(corpus.vocab.text(ids.tolist()[1:-1]))[0]
+        notes = generator.encoding.decode(corpus.vocab.to_tokens(ids.tolist()[1:-1]))[0]
         if notes.quarters < WHOLE + 1 or len(found) == args.pieces:
             continue
         piece = crop(notes, 0, WHOLE * step)

@@ -34,8 +34,8 @@ def net():
     from clara.models import awd_lstm
 
     torch.manual_seed(0)
-    vocab = Vocab.of(Notewise())
-    tensors = awd_lstm.to_tensors(awd_lstm.build(awd_lstm.DEFAULTS, len(vocab), vocab.pad))
+    vocab = Vocab.from_encoding(Notewise())
+    tensors = awd_lstm.to_tensors(awd_lstm.build(awd_lstm.DEFAULTS, len(vocab), vocab.pad_id))
     sizes = {k: awd_lstm.DEFAULTS[k] for k in ("emb_sz", "n_hid", "n_layers")}
     return Checkpoint("awd_lstm", sizes, Notewise(), vocab, tensors, {})
 

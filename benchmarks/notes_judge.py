@@ -223,14 +223,14 @@ def main():
 
     from clara import encodings
     from clara.devices import choose_device
-    from clara.files import new_folder
+    from clara.files import make_empty_folder
     from critic.classifier import HUMAN
     from critic.data.table import read_excerpts
     from critic.evaluation import auc
 
     torch.set_num_threads(args.threads)
     table, made = read_excerpts(args.excerpts)
-    encoding, sets = encodings.make(made["encoding"]), {}
+    encoding, sets = encodings.make_encoding(made["encoding"]), {}
     for split in (args.split, "valid", "test"):
         rows = table[table["split"] == split]
         sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
@@ -258,7 +258,7 @@ def main():
             "auc": round(auc(odds[human], odds[~human]), 4),
             "accuracy": round(float(((odds > 0) == human).mean()), 4),
         }
-    out = Path(new_folder(args.out))
+    out = Path(make_empty_folder(args.out))
     torch.save([net.state_dict() for net in judge.nets], out / "notes.pt")
     (out / "notes.json").write_text(
         json.dumps({"arguments": vars(args), "quarters": made["quarters"], "figures": told}, indent=1) + "\n"

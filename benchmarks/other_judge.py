@@ -123,19 +123,19 @@ def main():
     import torch
 
     from clara import encodings
-    from clara.files import new_folder
+    from clara.files import make_empty_folder
     from critic.classifier import HUMAN
     from critic.data.table import read_excerpts
     from critic.evaluation import auc
 
     torch.set_num_threads(args.threads)
     table, made = read_excerpts(args.excerpts)
-    table, encoding, sets = table.sample(frac=1, random_state=args.seed), encodings.make(made["encoding"]), {}
+    table, encoding, sets = table.sample(frac=1, random_state=args.seed), encodings.make_encoding(made["encoding"]), {}
     for split in (args.split, *FIGURES):
         rows = table[table["split"] == split].head(MOST if split in FIGURES else len(table))
         sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
     trees = Trees.learn(*sets[args.split], args.seed)
-    out = Path(new_folder(args.out))
+    out = Path(make_empty_folder(args.out))
     (out / TREES).write_bytes(pickle.dumps(trees.model))
     judges, figures = [*map(loaded, args.parts), trees], {}
     told = {split: np.stack([judge.score(sets[split][0]) for judge in judges]) for split in FIGURES}

@@ -34,7 +34,7 @@ def main():
         checkpoint, corpus = Checkpoint.load(run), Corpus.load(folder)
         module = architecture(checkpoint.arch)
         state = load_file(Path(run, STATE))
-        model = module.build(module.DEFAULTS | checkpoint.sizes, len(checkpoint.vocab), checkpoint.vocab.pad)
+        model = module.build(module.DEFAULTS | checkpoint.sizes, len(checkpoint.vocab), checkpoint.vocab.pad_id)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(state[f"model.{name}"])

@@ -31,17 +31,17 @@ def fastai(critic, texts, bs):
     )
 
     text = critic.voices[0][0] if critic.voices else critic  # the voice that reads text
-    sizes = {k: text.sizes[k] for k in ("emb_sz", "n_hid", "n_layers")} | {"pad_token": critic.vocab.pad}
+    sizes = {k: text.sizes[k] for k in ("emb_sz", "n_hid", "n_layers")} | {"pad_token": critic.vocab.pad_id}
     model = get_text_classifier(
         AWD_LSTM, len(critic.vocab), 2, seq_len=72, config=awd_lstm_clas_config | sizes, drop_mult=1.0
     )
-    ids = [torch.from_numpy(critic.vocab.ids(["xxbos", *t])) for t in texts]
+    ids = [torch.from_numpy(critic.vocab.to_ids(["xxbos", *t])) for t in texts]
     items = [(i, torch.tensor(0)) for i in ids]
     loader = SortedDL(
         items,
         bs=bs,
         sort_func=lambda item: len(item[0]),
-        before_batch=lambda b: pad_input(b, pad_idx=critic.vocab.pad),
+        before_batch=lambda b: pad_input(b, pad_idx=critic.vocab.pad_id),
         num_workers=0,
     )
     learner = Learner(DataLoaders(loader, loader), model, loss_func=torch.nn.CrossEntropyLoss(), cbs=rnn_cbs())

@@ -27,8 +27,8 @@ def returns(what, pieces, corpus, forms):
     rows = []
     for piece in pieces:
         words = corpus.encoding.encode(piece)[0]
-        clock = np.cumsum(corpus.encoding.steps(words)) / corpus.encoding.steps_per_quarter
-        ids = corpus.vocab.ids(words)
+        clock = np.cumsum(corpus.encoding.token_steps(words)) / corpus.encoding.steps_per_quarter
+        ids = corpus.vocab.to_ids(words)
         found, (run, elsewhere) = Memory.matches(forms, ids), VoiceMemory.runs(forms.voices, ids)
         long, moved = found[:, LENGTH] >= LEAST, found[:, MOVED] == 1
         near = clock - clock[np.arange(len(words)) - found[:, AGO]] <= NEAR

@@ -1,7 +1,7 @@
 """Other lossless ways to spell the same notes, to be measured against those of `clara.encodings`.
 
 Each has `encode(notes) -> (words, losses)`, `decode(words) -> (notes, losses)`, `words` and
-`transpose_word`, as an encoding has; none has a grammar, so none can compose.
+`transpose_token`, as an encoding has; none has a grammar, so none can compose.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from clara.encodings.chordwise import AND, HELD, REST, RESTS, Chordwise
-from clara.encodings.keyboard import Keyboard, plain_words
+from clara.encodings.base import Encoding, split_tokens
 from clara.encodings.notewise import Notewise
 from clara.music.notes import mend
 
@@ -29,7 +29,7 @@ class EndsLast(Notewise):
 
     def decode(self, words, qpm=120.0):
         """As `Notewise.decode`."""
-        return super().decode(self._by_step(plain_words(words), first=True), qpm)
+        return super().decode(self._by_step(split_tokens(words), first=True), qpm)
 
     @staticmethod
     def _by_step(words, first):
@@ -52,7 +52,7 @@ class Descending(Notewise):
 
     def decode(self, words, qpm=120.0):
         """As `Notewise.decode`."""
-        return super().decode(self._reversed(plain_words(words)), qpm)
+        return super().decode(self._reversed(split_tokens(words)), qpm)
 
     @staticmethod
     def _reversed(words):
@@ -95,9 +95,9 @@ class Barred(Notewise):
     """Notewise with a word at each barline."""
 
     @cached_property
-    def words(self):
+    def tokens(self):
         """The words of notewise, and the bar."""
-        return [*super().words, BAR]
+        return [*super().tokens, BAR]
 
     def encode(self, notes):
         """As `Notewise.encode`; the metre comes from the notes."""
@@ -106,14 +106,14 @@ class Barred(Notewise):
 
     def decode(self, words, qpm=120.0):
         """As `Notewise.decode`."""
-        return super().decode([w for w in plain_words(words) if w != BAR], qpm)
+        return super().decode([w for w in split_tokens(words) if w != BAR], qpm)
 
-    def transpose_word(self, word, semitones):
-        """As `Notewise.transpose_word`."""
-        return word if word == BAR else super().transpose_word(word, semitones)
+    def transpose_token(self, word, semitones):
+        """As `Notewise.transpose_token`."""
+        return word if word == BAR else super().transpose_token(word, semitones)
 
 
-class Durations(Keyboard):
+class Durations(Encoding):
     """Each note a word for its key and one for its length, waits between the strikes.
 
     `p40 d12 p44 d12 wait12 p42 d24`; a note longer than the longest duration word takes
@@ -127,7 +127,7 @@ class Durations(Keyboard):
         self.longest, self.longest_wait = LONGEST_QUARTERS * steps_per_quarter, 2 * steps_per_quarter
 
     @cached_property
-    def words(self):
+    def tokens(self):
         """Tones, durations, waits."""
         return [
             *self.tone_names,
@@ -137,11 +137,11 @@ class Durations(Keyboard):
 
     def encode(self, notes):
         """As `Notewise.encode`."""
-        notes, losses = self.fit(notes)
-        order = np.lexsort((self.tones(notes), notes.start))
+        notes, losses = self.fold_to_range(notes)
+        order = np.lexsort((self.to_tones(notes), notes.start))
         words, now = [], 0
         for start, duration, tone in zip(
-            *(c[order].tolist() for c in (notes.start, notes.duration, self.tones(notes)))
+            *(c[order].tolist() for c in (notes.start, notes.duration, self.to_tones(notes)))
         ):
             words += _waits(start - now, self.longest_wait)
             words += [
@@ -155,7 +155,7 @@ class Durations(Keyboard):
     def decode(self, words, qpm=120.0):
         """As `Notewise.decode`, of texts as they were encoded."""
         start, duration, tone, now = [], [], [], 0
-        for word in plain_words(words):
+        for word in split_tokens(words):
             if word.startswith("wait"):
                 now += int(word[4:])
             elif word[0] == "d":
@@ -173,18 +173,18 @@ class Durations(Keyboard):
             qpm=qpm,
         )[0], Counter()
 
-    def transpose_word(self, word, semitones):
-        """As `Notewise.transpose_word`."""
+    def transpose_token(self, word, semitones):
+        """As `Notewise.transpose_token`."""
         if word not in self._tone_of:
             return word
-        moved = self.shifted(self._tone_of[word], semitones)
+        moved = self.transpose_tone(self._tone_of[word], semitones)
         return None if moved is None else self.tone_names[moved]
 
 
 class BarredDurations(Durations):
     """`Durations` with a word at each barline up to the last strike."""
 
-    words = cached_property(lambda self: [*Durations.words.func(self), BAR])
+    tokens = cached_property(lambda self: [*Durations.tokens.func(self), BAR])
 
     def encode(self, notes):
         """As `Durations.encode`; the metre comes from the notes."""
@@ -193,7 +193,7 @@ class BarredDurations(Durations):
 
     def decode(self, words, qpm=120.0):
         """As `Durations.decode`."""
-        return super().decode([w for w in plain_words(words) if w != BAR], qpm)
+        return super().decode([w for w in split_tokens(words) if w != BAR], qpm)
 
 
 class SpelledChords(Chordwise):
@@ -212,9 +212,9 @@ class SpelledChords(Chordwise):
         self.shapes, self._known = shapes, {}
 
     @cached_property
-    def words(self):
+    def tokens(self):
         """Rests, marks, the end of a spelled chord, and all places of each shape."""
-        chords = (self.transpose_word(shape, s) for shape in self.shapes for s in range(self.n_keys))
+        chords = (self.transpose_token(shape, s) for shape in self.shapes for s in range(self.n_keys))
         marks = [*self.tone_names, *(HELD + name for name in self.tone_names)]
         return [*RESTS, *(f"/{m}" for m in marks), self.END, *sorted({c for c in chords if c})]
 
@@ -223,7 +223,7 @@ class SpelledChords(Chordwise):
         return (
             word
             if word.startswith(REST)
-            else self.transpose_word(word, -min(c % self.n_tones for c in self.codes(word)))
+            else self.transpose_token(word, -min(c % self.n_tones for c in self.codes(word)))
         )
 
     def _spell(self, word):
@@ -241,7 +241,7 @@ class SpelledChords(Chordwise):
     def decode(self, words, qpm=120.0):
         """As `Chordwise.decode`, of texts as they were encoded."""
         chords, marks = [], []
-        for word in plain_words(words):
+        for word in split_tokens(words):
             if word.startswith("/"):
                 marks.append(word[1:])
             else:
@@ -249,9 +249,9 @@ class SpelledChords(Chordwise):
                 marks = []
         return super().decode(chords, qpm)
 
-    def transpose_word(self, word, semitones):
-        """As `Chordwise.transpose_word`."""
+    def transpose_token(self, word, semitones):
+        """As `Chordwise.transpose_token`."""
         if word == self.END:
             return word
-        moved = super().transpose_word(word.removeprefix("/"), semitones)
+        moved = super().transpose_token(word.removeprefix("/"), semitones)
         return None if moved is None else "/" * word.startswith("/") + moved

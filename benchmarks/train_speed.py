@@ -51,7 +51,7 @@ def fastai_pass(corpus, sizes, bs, bptt, device):
     loader = LMDataLoader(pieces, bs=bs, seq_len=bptt, device=torch.device(device), shuffle=True)
     little = LMDataLoader(pieces[:1], bs=1, seq_len=bptt, device=torch.device(device))
     dls = DataLoaders(loader, little, device=torch.device(device))
-    dls.vocab = list(corpus.vocab.words)
+    dls.vocab = list(corpus.vocab.tokens)
     config = awd_lstm_lm_config | sizes
     learn = language_model_learner(dls, AWD_LSTM, config=config, pretrained=False, drop_mult=1.0)
     return lambda: passed(learn, len(loader) * bs * bptt)

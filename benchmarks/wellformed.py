@@ -50,7 +50,7 @@ def fault(encoding, words, rules):
     notes, losses = encoding.decode(words)
     if +losses:
         return "decoding loses"
-    if sum(encoding.steps(words)) != round(QUARTERS * encoding.steps_per_quarter):
+    if sum(encoding.token_steps(words)) != round(QUARTERS * encoding.steps_per_quarter):
         return "length"
     if (
         spoken(encoding.encode(notes)[0]) != spoken(words) and encoding.name != "melodywise"
@@ -93,12 +93,12 @@ def main():
     from clara.music.keys import scale
     from clara.sampling.grammars.base import LIMITS, Rules
 
-    kinds = [(e, Vocab.of(e)) for e in (Notewise(), Chamber(), Quartet(), Framewise())]
+    kinds = [(e, Vocab.from_encoding(e)) for e in (Notewise(), Chamber(), Quartet(), Framewise())]
     if args.chords:
         corpus = Corpus.load(args.chords)
         kinds.append((corpus.encoding, corpus.vocab))
     melody = Melodywise()
-    kinds.append((melody, Vocab.of(melody, melody.encode(tune(melody.steps_per_quarter))[0])))
+    kinds.append((melody, Vocab.from_encoding(melody, melody.encode(tune(melody.steps_per_quarter))[0])))
     rows = []
     for encoding, vocab in kinds:
         generator = Generator(untrained(encoding, vocab), "float32")

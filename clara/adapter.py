@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from clara.errors import CheckpointMismatch
-from clara.files import write_whole
+from clara.files import write_atomically
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Style:
     def save(self, path):
         """Write the file, whole, in half precision."""
         stored = {k: v.half().contiguous() for k, v in self.tensors.items()}
-        write_whole(path, save(stored, {"style": json.dumps(self.info)}))
+        write_atomically(path, save(stored, {"style": json.dumps(self.info)}))
 
     @classmethod
     def load(cls, path):

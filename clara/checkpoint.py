@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from clara import encodings
-from clara.encodings.vocab import CONTROL_WORDS, Vocab
+from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.files import make_folder, write_whole
+from clara.files import make_folder, write_atomically
 from clara.models import architecture
 from clara.repeats.finder import Forms
 from clara.repeats.model import MatchModel
@@ -90,8 +90,8 @@ class Checkpoint:
             **self.info,
         }
         self.vocab.save(folder / VOCAB)
-        write_whole(folder / WEIGHTS, save(stored))
-        write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        write_atomically(folder / WEIGHTS, save(stored))
+        write_atomically(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder):
@@ -119,7 +119,7 @@ class Checkpoint:
         except (CheckpointMismatch, UnicodeDecodeError) as e:
             raise CheckpointMismatch(f"{folder / VOCAB}: {e}") from e
         try:
-            encoding = encodings.make(config["encoding"])
+            encoding = encodings.make_encoding(config["encoding"])
             info = {k: config[k] for k in ("training", "versions", "figures", "match") if k in config}
             checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
             checkpoint._check(folder, config)
@@ -151,14 +151,14 @@ class Checkpoint:
 def _spelled_by(vocab, encoding):
     """Whether a vocabulary is the encoding's, or for an open one, holds nothing else."""
     if not encoding.open_vocabulary:
-        return vocab == Vocab.of(encoding)
+        return vocab == Vocab.from_encoding(encoding)
     try:
-        seen = [w for w in vocab.words if w not in CONTROL_WORDS]
+        seen = [w for w in vocab.tokens if w not in CONTROL_TOKENS]
         for word in seen:
-            encoding.span(word)  # which knows its words
+            encoding.tone_range(word)  # which knows its words
     except KeyError:
         return False
-    return vocab == Vocab.of(encoding, seen)
+    return vocab == Vocab.from_encoding(encoding, seen)
 
 
 def weights_hash(folder):

@@ -34,8 +34,8 @@ class OffGrid(ClaraError):
     """A piece too many of whose onsets lie off the grid that it would be rounded to."""
 
 
-class UnknownWord(ClaraError):
-    """A word that the encoding or the vocabulary does not have."""
+class UnknownToken(ClaraError):
+    """A token that the encoding or the vocabulary does not have."""
 
 
 class CheckpointMismatch(ClaraError):

@@ -39,19 +39,19 @@ def export(checkpoint, path):
     from onnx import checker
 
     from clara.errors import BadSetting
-    from clara.files import write_whole
+    from clara.files import write_atomically
 
     reader = checkpoint.reader()
     if not hasattr(reader, "rnns"):
         raise BadSetting(f"only LSTM nets are written as ONNX, not {checkpoint.arch}")
     model = _model(reader)
     for key, value in (
-        ("vocab", "\n".join(checkpoint.vocab.words)),
+        ("vocab", "\n".join(checkpoint.vocab.tokens)),
         ("encoding", json.dumps(checkpoint.encoding.settings)),
     ):
         model.metadata_props.add(key=key, value=value)
     checker.check_model(model)
-    write_whole(path, model.SerializeToString())
+    write_atomically(path, model.SerializeToString())
 
 
 def _model(reader):

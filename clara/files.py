@@ -8,7 +8,7 @@ from pathlib import Path
 from clara.errors import CannotWrite
 
 
-def write_whole(path, data):
+def write_atomically(path, data):
     """Write a file in one move, so that a kill or a full disk leaves the old one.
 
     Parameters
@@ -50,7 +50,7 @@ def make_folder(path):
     return path
 
 
-def new_folder(path):
+def make_empty_folder(path):
     """`make_folder` for one that must hold nothing yet, so that nothing is overwritten; returns its Path.
 
     Raises

@@ -8,7 +8,7 @@ import numpy as np
 from clara.adapter import Style
 from clara.checkpoint import Checkpoint, weights_hash
 from clara.encodings.prompts import DEFAULT_QPM
-from clara.encodings.vocab import spelled
+from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting
 from clara.models.likelihood import nats_per_piece
 from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
@@ -141,7 +141,7 @@ class Generator:
         )
         each = _for_each(settings, n)
         return [
-            self._sample(words, self.vocab.text(t), prompt, s, qpm, how)
+            self._sample(words, self.vocab.to_tokens(t), prompt, s, qpm, how)
             for t, s, how in zip(texts, seeds, each)
             if t is not None
         ]
@@ -187,7 +187,7 @@ class Generator:
             threads=threads,
         )
         return [
-            self._sample(begun[row][2], self.vocab.text(t), prompt, seed, begun[row][1], how)
+            self._sample(begun[row][2], self.vocab.to_tokens(t), prompt, seed, begun[row][1], how)
             for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)
         ]
 
@@ -230,10 +230,10 @@ class Generator:
                 f"n and top must be at least 1 and blocks longer than nothing, not {n}, {top}, {first_quarters} and {block_quarters}"
             )
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
-        grammar, first = self.grammar(rules, line), sum(self.encoding.steps(words))
+        grammar, first = self.grammar(rules, line), sum(self.encoding.token_steps(words))
 
         def rated(texts):
-            decoded = [self.encoding.decode(words + self.vocab.text(t))[0] for t in texts]
+            decoded = [self.encoding.decode(words + self.vocab.to_tokens(t))[0] for t in texts]
             return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
 
         texts = search(
@@ -255,7 +255,7 @@ class Generator:
             stop,
         )
         each = _for_each(settings, n)
-        return [self._sample(words, self.vocab.text(t), prompt, seed + i, qpm, each[i]) for t, i in texts]
+        return [self._sample(words, self.vocab.to_tokens(t), prompt, seed + i, qpm, each[i]) for t, i in texts]
 
     def grammar(self, rules=LIMITS, line=None):
         """What may be written under some rules, beside a line; raises BadSetting where nothing may."""
@@ -274,7 +274,7 @@ class Generator:
         losses : Counter with what encoding lost, and `replaced` (words of an open
             vocabulary that the model never saw, in whose place the nearest stands)
         """
-        return spelled(prompt, self.encoding, self.vocab)
+        return tokenize(prompt, self.encoding, self.vocab)
 
     def stream(
         self,
@@ -296,7 +296,7 @@ class Generator:
         """
         steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
         grammar, told = self.grammar(rules, line), set()
-        before, clock = sum(self.encoding.steps(words)), 0
+        before, clock = sum(self.encoding.token_steps(words)), 0
         for text, now in stream(
             self.reader,
             self.make_stepper,
@@ -313,7 +313,7 @@ class Generator:
             if now == clock and not ended:
                 continue
             clock = now
-            notes, _ = self.encoding.decode(words + self.vocab.text(text.tolist()), qpm=qpm)
+            notes, _ = self.encoding.decode(words + self.vocab.to_tokens(text.tolist()), qpm=qpm)
             final = notes.end < before + clock if clock < steps else notes.end > before
             new = [i for i in (final & (notes.end > before)).nonzero()[0] if _named(notes, i) not in told]
             told |= {_named(notes, i) for i in new}
@@ -347,30 +347,30 @@ class Generator:
         if not 0 <= first < last < piece.n_steps:
             raise BadSetting(f"no quarters {start:g} to {end:g} to fill in a piece of {piece.quarters:g}")
         words = self.prompt_words(piece)[0]
-        reached = np.cumsum([0, *self.encoding.steps(words)])
+        reached = np.cumsum([0, *self.encoding.token_steps(words)])
         before = words[: int(((reached[1:] <= first) & (reached[:-1] < first)).sum())]
         later = select(piece, piece.start >= last)
         after = self.prompt_words(replace(later, start=later.start - last))[0]
-        steps = last - sum(self.encoding.steps(before))
+        steps = last - sum(self.encoding.token_steps(before))
         texts = sample(
             self.reader,
             self.make_stepper,
             self.grammar(rules),
             settings or Settings(),
-            self.vocab.ids(["xxbos", *before]),
+            self.vocab.to_ids(["xxbos", *before]),
             steps,
             [seed + i for i in range(n)],
             self.encoding.steps_per_quarter,
             matching=self.matching,
             threads=threads,
         )
-        filled = [before + self.vocab.text(t) for t in texts]
+        filled = [before + self.vocab.to_tokens(t) for t in texts]
         soon = after[
-            : int((np.cumsum(self.encoding.steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())
+            : int((np.cumsum(self.encoding.token_steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())
         ]
-        with_it, without = ([self.vocab.ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
+        with_it, without = ([self.vocab.to_ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
         cost = (
-            nats_per_piece(self.reader, with_it, self.vocab.pad) - nats_per_piece(self.reader, without, self.vocab.pad)
+            nats_per_piece(self.reader, with_it, self.vocab.pad_id) - nats_per_piece(self.reader, without, self.vocab.pad_id)
         ).numpy()
         return [
             (
@@ -389,7 +389,7 @@ class Generator:
         if qpm is not None and not 0 < qpm < math.inf:
             raise BadSetting(f"qpm must be above 0, not {qpm}")
         words = self.prompt_words(prompt)[0] if prompt else []
-        return steps, qpm or (prompt.qpm if prompt else DEFAULT_QPM), words, self.vocab.ids(["xxbos", *words])
+        return steps, qpm or (prompt.qpm if prompt else DEFAULT_QPM), words, self.vocab.to_ids(["xxbos", *words])
 
     def _close(self, grammar, cadence, key):
         """The wish for a close, or None."""

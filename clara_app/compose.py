@@ -259,7 +259,7 @@ def _run(args, answer):
         from clara.generator import Generator
     from tqdm import tqdm
 
-    from clara.files import new_folder
+    from clara.files import make_empty_folder
     from clara.rendering.output_folder import write_playlist
 
     if args.replay:
@@ -286,7 +286,7 @@ def _run(args, answer):
     _settle_search(args, judge)
     _settle_sound(args)
     humans = _humans(args, generator)
-    out = new_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
+    out = make_empty_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     loaded = time.perf_counter()
     samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked, judge)
     composed = time.perf_counter()
@@ -504,7 +504,7 @@ def _asked(args, generator):
     """What the notes must keep to, as `Generator.generate` takes it."""
     from dataclasses import replace
 
-    from clara.encodings.prompts import read_line
+    from clara.encodings.prompts import read_fixed_melody
     from clara.music.keys import parse_key, scale
     from clara.sampling.grammars.base import LIMITS
 
@@ -515,7 +515,7 @@ def _asked(args, generator):
         ranges=_ranges(args.range, generator.encoding),
         most_notes=args.max_notes,
     )
-    line = read_line(args.fixed_melody, generator.encoding, args.fixed_melody_part)[0] if args.fixed_melody else None
+    line = read_fixed_melody(args.fixed_melody, generator.encoding, args.fixed_melody_part)[0] if args.fixed_melody else None
     generator.grammar(rules, line)  # refuses what nothing can keep to
     return {"rules": rules, "cadence": args.cadence, "key": key, "line": line}
 

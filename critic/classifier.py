@@ -24,7 +24,7 @@ from clara import encodings
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, weights_hash
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
-from clara.files import make_folder, write_whole
+from clara.files import make_folder, write_atomically
 from critic.nets.descriptors import StatisticsNet
 from critic.nets.inputs import RollReading, SimilarityReading, StatisticsReading, TextReading, read_piece
 from critic.nets.rolls import RollNet
@@ -132,7 +132,7 @@ class Classifier:
         return cls(
             config["arch"],
             config["sizes"],
-            encodings.make(config["encoding"]),
+            encodings.make_encoding(config["encoding"]),
             vocab,
             tensors,
             config["classes"],
@@ -170,7 +170,7 @@ class Classifier:
                 (voice.encoding.settings, voice.classes, voice.window_quarters)
                 != (first.encoding.settings, first.classes, first.window_quarters)
                 or voice.kind not in READ_NOTES
-                and voice.vocab.words != first.vocab.words
+                and voice.vocab.tokens != first.vocab.tokens
             ):
                 raise BadSetting(
                     "voices that differ in their text, classes or windows cannot be blended; those that read text come first"
@@ -235,8 +235,8 @@ class Classifier:
             **self.info,
         }
         self.vocab.save(folder / VOCAB)
-        write_whole(folder / WEIGHTS, save(stored))
-        write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        write_atomically(folder / WEIGHTS, save(stored))
+        write_atomically(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
     def _save_blend(self, folder):
         names = [f"{i}-{voice.kind}" for i, (voice, _) in enumerate(self.voices, start=1)]
@@ -251,7 +251,7 @@ class Classifier:
             "voices": [{"folder": name, "weight": weight} for name, (_, weight) in zip(names, self.voices)],
             **self.info,
         }
-        write_whole(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        write_atomically(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
     def curves(self, pieces):
         """Of each piece, the log-probabilities of each window.
@@ -266,7 +266,7 @@ class Classifier:
 
         Raises
         ------
-        TooShort, BadMusicFile, NoNotes, UnknownWord
+        TooShort, BadMusicFile, NoNotes, UnknownToken
             For a piece that is shorter than a window, silent, or cannot be read.
         """
         return self._told([self._words(p, i) for i, p in enumerate(pieces)])
@@ -324,7 +324,7 @@ class Classifier:
         """A piece as words, long enough to be judged."""
         name = piece if isinstance(piece, (str, Path)) else f"piece {i + 1}"
         words = read_piece(piece, self.encoding, self.vocab)
-        quarters = sum(self.encoding.steps(words)) / self.encoding.steps_per_quarter
+        quarters = sum(self.encoding.token_steps(words)) / self.encoding.steps_per_quarter
         least = min(LEAST_QUARTERS, self.window_quarters)
         if quarters < least:
             raise TooShort(f"{name}: {quarters:g} quarters, and {least:g} is the least that can be judged")

@@ -18,7 +18,7 @@ import numpy as np
 
 from clara import cli
 from clara.errors import CheckpointMismatch
-from clara.files import write_whole
+from clara.files import write_atomically
 
 EXAMPLES = """
 python -m critic.copy_index data/notewise-12 --out notes.npz
@@ -137,7 +137,7 @@ class NoteIndex:
             length=np.diff(self.begin).astype(np.int32),
             names=np.array("\n".join(self.names)),
         )
-        write_whole(path, file.getvalue())
+        write_atomically(path, file.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "NoteIndex":

@@ -103,7 +103,7 @@ def main(argv=None):
         from critic.evaluation import figures
         from critic.training.text import HUMAN
     from clara.checkpoint import versions
-    from clara.files import new_folder, write_whole
+    from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
     from critic.classifier import ComposerClassifier, Critic
     from critic.data.table import read_excerpts
@@ -115,7 +115,7 @@ def main(argv=None):
         table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.most)
     kind = Critic if HUMAN in set(table["label"]) else ComposerClassifier
     voices, began = [kind.load(folder) for folder in args.voices], time.perf_counter()
-    out, blended = new_folder(args.out), blend(voices, table, even=args.even, least=args.least)
+    out, blended = make_empty_folder(args.out), blend(voices, table, even=args.even, least=args.least)
     blended.info = {
         "training": {
             "arguments": vars(args),
@@ -128,7 +128,7 @@ def main(argv=None):
         "figures": {s: figures(blended, table, s) for s in ("valid", "test")},
     }
     blended.save(Path(out))
-    write_whole(Path(out) / CARD, classifier_card(blended))
+    write_atomically(Path(out) / CARD, classifier_card(blended))
     print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.voices, blended.voices)))
     print(
         "; ".join(

@@ -87,10 +87,10 @@ def main(argv=None):
         from clara.devices import choose_device
     from tqdm import tqdm
 
-    from clara.files import new_folder, write_whole
+    from clara.files import make_empty_folder, write_atomically
 
     device = choose_device(args.device)[0]
-    corpus, more, out = Corpus.load(args.corpus), [Corpus.load(folder) for folder in args.more], new_folder(args.out)
+    corpus, more, out = Corpus.load(args.corpus), [Corpus.load(folder) for folder in args.more], make_empty_folder(args.out)
     if args.composers:
         with tqdm(total=args.composers, unit=" composers", disable=None, desc="cutting", leave=False) as bar:
             table = composers(corpus, args.composers, args.quarters, seed=args.seed, on_composer=bar.update, more=more)
@@ -101,8 +101,8 @@ def main(argv=None):
             table = human_and_generated(
                 args.models, corpus, n, args.quarters, args.seed, args.workers, str(device), bar.update
             )
-    write_whole(out / EXCERPTS, table.to_csv(index=False))
-    write_whole(
+    write_atomically(out / EXCERPTS, table.to_csv(index=False))
+    write_atomically(
         out / SETTINGS,
         json.dumps(
             vars(args)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from clara import cli
-from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownWord
+from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken
 from critic.defaults import DEFAULT_RANKING, default_ranking
 
 EXAMPLES = """
@@ -23,7 +23,7 @@ python -m critic.ranking my_pieces/ --rank-by "critic - 0.1 longest_copied_run" 
 python -m critic.ranking a.mid b.mid --json                        # for a program
 """
 DIGITS = 4  # decimals of a score; totals that agree in them are equal
-UNSCORABLE = BadMusicFile, NoNotes, TooLong, TooShort, UnknownWord  # errors that concern one piece only
+UNSCORABLE = BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken  # errors that concern one piece only
 BATCH_PIECES = 64  # pieces to score at a time
 BATCH_FILES = 16  # files to score at a time; they may be long
 MIDI_SUFFIXES = (".mid", ".midi")
@@ -304,7 +304,7 @@ def _run(args, answer):
     from tqdm import tqdm
 
     from clara.errors import NoData
-    from clara.files import new_folder, write_whole
+    from clara.files import make_empty_folder, write_atomically
 
     paths = _list_files(args.pieces)
     if not paths:
@@ -320,8 +320,8 @@ def _run(args, answer):
     table = pd.DataFrame(rows)
     folder = _output_folder(args)
     if args.out:
-        new_folder(folder)
-    write_whole(folder / "ranking.csv", table.to_csv(index=False))
+        make_empty_folder(folder)
+    write_atomically(folder / "ranking.csv", table.to_csv(index=False))
     if args.out:
         for row in rows[: args.top]:
             shutil.copy(row["file"], folder / f"{row['rank']:02d}-{Path(row['file']).name}")

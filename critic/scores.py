@@ -175,8 +175,8 @@ class Likelihood(Score):
         checkpoint = self.models.checkpoint
         encoding, vocab = checkpoint.encoding, checkpoint.vocab
         texts = [read_piece(piece, encoding, vocab) for piece in pieces]
-        quarters = np.array([sum(encoding.steps(text)) / encoding.steps_per_quarter for text in texts])
-        nats = self._nats([vocab.ids(["xxbos", *text]) for text in texts], vocab.pad)
+        quarters = np.array([sum(encoding.token_steps(text)) / encoding.steps_per_quarter for text in texts])
+        nats = self._nats([vocab.to_ids(["xxbos", *text]) for text in texts], vocab.pad_id)
         return (-nats / quarters).astype(np.float32)
 
     def _nats(self, ids, pad_id):

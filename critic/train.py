@@ -145,7 +145,7 @@ def main(argv=None):
 
         from critic.evaluation import figures
     from clara.devices import choose_device
-    from clara.files import new_folder, write_whole
+    from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
     from critic.data.table import read_excerpts
     from critic.training.model_cards import classifier_card
@@ -156,7 +156,7 @@ def main(argv=None):
     args.folds = _folds(args, table)
     begun = _begun(args, table, made)
     start = _start(args, table, made, begun)
-    out, began = new_folder(args.out), time.perf_counter()
+    out, began = make_empty_folder(args.out), time.perf_counter()
     keep = partial(_keep, args, made, begun, began)
     classifier, found = _learned(args, table, made, start, begun, device, keep)
     classifier.net.to(device)
@@ -164,7 +164,7 @@ def main(argv=None):
         classifier,
         figures=found | {s: figures(classifier, table, s) for s in ("valid", "test") if s == "test" or not found},
     )
-    write_whole(Path(out) / CARD, classifier_card(classifier))
+    write_atomically(Path(out) / CARD, classifier_card(classifier))
     print(
         f"{out}: "
         + "; ".join(
@@ -227,7 +227,7 @@ def _begun(args, table, made):
     if not args.rolls and (begun.kind, begun.classes, begun.encoding.settings) != (
         "tuned",
         classes_of(table),
-        encodings.make(made["encoding"]).settings,
+        encodings.make_encoding(made["encoding"]).settings,
     ):
         raise BadSetting(
             f"{args.start}: to go on from, a net must read the text of the excerpts, be tuned as a whole and tell the same classes; for one that reads rolls there is --rolls --start"
@@ -242,7 +242,7 @@ def _start(args, table, made, begun):
     from clara.encodings.vocab import Vocab
     from clara.models import architecture
 
-    encoding = encodings.make(made["encoding"])
+    encoding = encodings.make_encoding(made["encoding"])
     if args.pretrained or begun and not args.rolls:
         model = Checkpoint.load(args.pretrained) if args.pretrained else begun
         arch, sizes, vocab, tensors = (
@@ -254,7 +254,7 @@ def _start(args, table, made, begun):
     else:
         arch, tensors = args.arch or "awd_lstm", None
         sizes = architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | _sizes(args)
-        vocab = Vocab.of(encoding, [w for words in table["words"][table["split"] == args.split] for w in words])
+        vocab = Vocab.from_encoding(encoding, [w for words in table["words"][table["split"] == args.split] for w in words])
     return encoding, vocab, arch, {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}, tensors
 
 

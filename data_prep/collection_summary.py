@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from clara.encodings.keyboard import RANGES
+from clara.encodings.base import RANGES
 from clara.errors import ClaraError
 from clara.music.midi import describe_midi
 from clara.music.notes import COMMON_TIME, mend, quantize

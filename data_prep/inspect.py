@@ -75,14 +75,14 @@ def _run(args, answer):
         from data_prep import collection_summary, sources  # heavy imports wait for --help
         from data_prep.inspection_page import write_page
     from clara.errors import NoData
-    from clara.files import new_folder, write_whole
+    from clara.files import make_empty_folder, write_atomically
 
     with cli.waiting("looking for music"):
         pieces = sources.find_pieces(args.sources, args.exclude)
-    out = new_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
+    out = make_empty_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
     rows, interrupted = _examine_all(pieces, args)
     table = collection_summary.build_table(rows)
-    write_whole(out / "inspect.csv", table[collection_summary.COLUMNS].to_csv(index=False))
+    write_atomically(out / "inspect.csv", table[collection_summary.COLUMNS].to_csv(index=False))
     with cli.waiting("drawing"):
         write_page(table, sources.escape_undecodable(", ".join(args.sources)), out)
     print_report(table)

@@ -8,8 +8,8 @@ import io
 
 import numpy as np
 
-from clara.encodings.keyboard import RANGES
-from clara.files import write_whole
+from clara.encodings.base import RANGES
+from clara.files import write_atomically
 from clara.rendering.plots import PART_COLOURS, new_figure
 from data_prep.collection_summary import (
     POSITIONS,
@@ -182,8 +182,8 @@ def write_page(table, source, folder):
     for name, (_, _, draw) in PLOTS.items() if len(taken) else ():
         buffer = io.BytesIO()
         draw(taken).savefig(buffer)
-        write_whole(folder / name, buffer.getvalue())
-    write_whole(folder / "index.html", _page(table, source))
+        write_atomically(folder / name, buffer.getvalue())
+    write_atomically(folder / "index.html", _page(table, source))
 
 
 def _page(table, source):

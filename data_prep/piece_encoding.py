@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from clara.errors import ClaraError
-from clara.files import make_folder, write_whole
+from clara.files import make_folder, write_atomically
 from clara.music.keys import to_key
 from data_prep import sources
 from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint
@@ -62,9 +62,9 @@ def encode_piece(job, out, encoding, reading):
         if earlier and earlier["hash"] == digest and path.is_file():
             return earlier | {"composer": piece.composer, "source": sources.escape_undecodable(str(piece.path))}
         notes, losses = _read(piece, encoding, reading)
-        text, n_words, more = encoding.text(notes)
+        text, n_words, more = encoding.encode_text(notes)
         make_folder(path.parent)
-        write_whole(path, text + "\n")
+        write_atomically(path, text + "\n")
         runs = compute_fingerprint(_heard(piece, notes))
     except (ClaraError, OSError) as e:
         return refused_row(piece, f"{type(e).__name__}: {e}")

@@ -175,7 +175,7 @@ def prepare_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about
     ----------
     pieces : list of `data_prep.sources.Piece`
     out : folder to make or update
-    settings : of the encoding, for `clara.encodings.make`
+    settings : of the encoding, for `clara.encodings.make_encoding`
     reading : data_prep.piece_encoding.ReadSettings, or None for the plain one
     max_vocab : words at most in an open vocabulary, or None
     about : what the music is and its licences
@@ -197,12 +197,12 @@ def prepare_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about
 
     from clara import encodings
     from clara.data.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY
-    from clara.files import make_folder, write_whole
+    from clara.files import make_folder, write_atomically
     from data_prep.piece_encoding import ReadSettings, encode_piece
     from data_prep.vocabulary import write_vocabulary
 
     out = make_folder(out)
-    encoding = encodings.make(settings)
+    encoding = encodings.make_encoding(settings)
     reading = reading or ReadSettings()
     told = {"encoding": encoding.settings, "about": about, "max_vocab": max_vocab, **asdict(reading)}
     # With a limit the texts on disk are no longer the pieces' own, and what is rare has changed.
@@ -220,8 +220,8 @@ def prepare_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about
     else:
         (out / VOCABULARY).unlink(missing_ok=True)  # of an earlier run in another encoding
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
-    write_whole(out / SETTINGS, json.dumps(told, indent=1) + "\n")
-    write_whole(out / MANIFEST, manifest.to_csv(index=False))
+    write_atomically(out / SETTINGS, json.dumps(told, indent=1) + "\n")
+    write_atomically(out / MANIFEST, manifest.to_csv(index=False))
     if not interrupted:
         for gone in written - {r["piece"] for r in accepted}:
             (out / f"{gone}.txt").unlink(missing_ok=True)

@@ -10,9 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 from clara.data.corpus import VOCABULARY
-from clara.encodings.vocab import CONTROL_WORDS, SHIFTS, Vocab
+from clara.encodings.vocab import CONTROL_TOKENS, SHIFTS, Vocab
 from clara.errors import BadSetting
-from clara.files import write_whole
+from clara.files import write_atomically
 
 
 def write_vocabulary(folder, pieces, encoding, max_vocab=None):
@@ -45,11 +45,11 @@ def write_vocabulary(folder, pieces, encoding, max_vocab=None):
     if max_vocab is None:
         found = {moved for word, shifts in seen.items() for moved in _places(encoding, word, shifts)}
     else:
-        found = _most_frequent(encoding, counts, max_vocab - len(CONTROL_WORDS) - len(encoding.words))
+        found = _most_frequent(encoding, counts, max_vocab - len(CONTROL_TOKENS) - len(encoding.tokens))
         nearest = _nearest(encoding, [w for w in counts if w not in found], counts, found)
         for piece in pieces:
             replaced[piece] = _replace(folder, piece, nearest)
-    Vocab.of(encoding, found).save(folder / VOCABULARY)
+    Vocab.from_encoding(encoding, found).save(folder / VOCABULARY)
     return replaced
 
 
@@ -60,7 +60,7 @@ def _text(folder, piece):
 
 def _shifts(encoding, words):
     """The shifts at which a piece of these words is trained on, as bits by their place in SHIFTS."""
-    spans = [span for span in map(encoding.span, words) if span]
+    spans = [span for span in map(encoding.tone_range, words) if span]
     low, high = min((s[0] for s in spans), default=0), max((s[1] for s in spans), default=0)
     nearest = {}
     for i in sorted(range(len(SHIFTS)), key=lambda i: abs(SHIFTS[i])):
@@ -71,34 +71,34 @@ def _shifts(encoding, words):
 
 def _places(encoding, word, shifts):
     """A word at each of some shifts."""
-    return [encoding.transpose_word(word, s) for i, s in enumerate(SHIFTS) if shifts >> i & 1]
+    return [encoding.transpose_token(word, s) for i, s in enumerate(SHIFTS) if shifts >> i & 1]
 
 
 def _most_frequent(encoding, counts, room):
     """Words of the most frequent chords in all their places, as many as there is room for."""
     shapes, chord_of = Counter(), {}
     for word, n in counts.items():
-        span = encoding.span(word)
-        shape = word if span is None else encoding.transpose_word(word, -span[0])
+        span = encoding.tone_range(word)
+        shape = word if span is None else encoding.transpose_token(word, -span[0])
         shapes[shape] += n
         chord_of.setdefault(shape, span)
-    found, fixed = set(), set(encoding.words)
+    found, fixed = set(), set(encoding.tokens)
     for shape, _ in sorted(shapes.items(), key=lambda item: (-item[1], item[0])):
         span = chord_of[shape]
         everywhere = range(encoding.n_keys - (span[1] - span[0])) if span else [0]
-        places = {encoding.transpose_word(shape, s) for s in everywhere} - fixed
+        places = {encoding.transpose_token(shape, s) for s in everywhere} - fixed
         if len(found) + len(places) > room:
             break
         found |= places
     if not found:
-        raise BadSetting(f"--max-vocab {room + len(fixed) + len(CONTROL_WORDS)} has no room for one chord in all keys")
+        raise BadSetting(f"--max-vocab {room + len(fixed) + len(CONTROL_TOKENS)} has no room for one chord in all keys")
     return found | fixed
 
 
 def _nearest(encoding, words, counts, found):
     """{word: the nearest one kept}, of equally near ones the most frequent."""
     known = sorted(found, key=lambda w: (-counts[w], w))
-    return dict(zip(words, encoding.nearest(words, known)))
+    return dict(zip(words, encoding.nearest_tokens(words, known)))
 
 
 def _replace(folder, piece, nearest):
@@ -106,5 +106,5 @@ def _replace(folder, piece, nearest):
     words = _text(folder, piece)
     n = sum(w in nearest for w in words)
     if n:
-        write_whole(folder / f"{piece}.txt", " ".join(nearest.get(w, w) for w in words) + "\n")
+        write_atomically(folder / f"{piece}.txt", " ".join(nearest.get(w, w) for w in words) + "\n")
     return n

@@ -56,7 +56,7 @@ def weights(arch="awd_lstm", sizes=SIZES, vocab_sz=203, seed=0):
 def checkpoint(encoding=None, seed=0, arch="awd_lstm", **sizes):
     """A model that was never trained."""
     encoding, sizes = encoding or Notewise(), SIZES | sizes
-    vocab = Vocab.of(encoding)
+    vocab = Vocab.from_encoding(encoding)
     return Checkpoint(
         arch,
         sizes,
@@ -69,7 +69,7 @@ def checkpoint(encoding=None, seed=0, arch="awd_lstm", **sizes):
 
 def untrained(encoding, notes):
     """A model that was never trained, with the words of some notes where the vocabulary is open."""
-    vocab = Vocab.of(encoding, encoding.encode(notes)[0]) if encoding.open_vocabulary else Vocab.of(encoding)
+    vocab = Vocab.from_encoding(encoding, encoding.encode(notes)[0]) if encoding.open_vocabulary else Vocab.from_encoding(encoding)
     return Checkpoint("awd_lstm", SIZES, encoding, vocab, weights(vocab_sz=len(vocab)), {})
 
 
@@ -107,7 +107,7 @@ def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0)
         "rolls",
         sizes,
         encoding,
-        Vocab.of(encoding),
+        Vocab.from_encoding(encoding),
         {f"head.{k}": v for k, v in net.state_dict().items()},
         list(classes),
         window_quarters,
@@ -128,7 +128,7 @@ def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, s
         "statistics",
         sizes,
         encoding,
-        Vocab.of(encoding),
+        Vocab.from_encoding(encoding),
         {f"head.{k}": v for k, v in net.state_dict().items()},
         list(classes),
         window_quarters,
@@ -149,7 +149,7 @@ def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, s
         "similarity",
         sizes,
         encoding,
-        Vocab.of(encoding),
+        Vocab.from_encoding(encoding),
         {f"head.{k}": v for k, v in net.state_dict().items()},
         list(classes),
         window_quarters,

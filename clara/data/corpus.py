@@ -16,7 +16,7 @@ import pandas as pd
 
 from clara import encodings
 from clara.encodings.vocab import Vocab
-from clara.errors import NoData, UnknownWord
+from clara.errors import NoData, UnknownToken
 
 MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
@@ -83,14 +83,14 @@ class Corpus:
                 f"{folder}: no {' and no '.join(missing)}; prepare it with "
                 f"python -m data_prep.prepare SOURCE --out {folder}"
             )
-        encoding = encodings.make(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["encoding"])
+        encoding = encodings.make_encoding(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["encoding"])
         manifest = read_manifest(folder)
         manifest = manifest[manifest["reason"] == ""].reset_index(drop=True)
         if manifest.empty:
             raise NoData(f"{folder}: not one piece of it was accepted; see {folder / MANIFEST}")
         if encoding.open_vocabulary and not (folder / VOCABULARY).is_file():
             raise NoData(f"{folder}: no {VOCABULARY}; prepare it again")
-        vocab = Vocab.load(folder / VOCABULARY) if encoding.open_vocabulary else Vocab.of(encoding)
+        vocab = Vocab.load(folder / VOCABULARY) if encoding.open_vocabulary else Vocab.from_encoding(encoding)
         return cls(folder, encoding, vocab, manifest)
 
     def rows(self, split):
@@ -115,14 +115,14 @@ class Corpus:
     def ids(self, split):
         """Each piece of a split as xxbos … xxeos: a list of arrays of `vocab.dtype`."""
         vocab = self.vocab
-        return [np.array([vocab.bos, *self._ids(p), vocab.eos], dtype=vocab.dtype) for p in self.rows(split)["piece"]]
+        return [np.array([vocab.bos_id, *self._ids(p), vocab.eos_id], dtype=vocab.dtype) for p in self.rows(split)["piece"]]
 
     def _ids(self, piece):
         """Ids of the words of a piece."""
         try:
-            return self.vocab.ids(self.words(piece))
-        except UnknownWord as e:
-            raise UnknownWord(f"{self.folder / piece}.txt: {e}") from e
+            return self.vocab.to_ids(self.words(piece))
+        except UnknownToken as e:
+            raise UnknownToken(f"{self.folder / piece}.txt: {e}") from e
 
     def quarters(self, split):
         """Quarter notes of each piece of a split, float array."""
@@ -138,5 +138,5 @@ class Corpus:
         """A short hash of the pieces, their contents, their split and the encoding."""
         told = self.manifest[["piece", "hash", "split"]].to_csv(index=False)
         told += json.dumps(self.encoding.settings, sort_keys=True)
-        told += " ".join(self.vocab.words) if self.encoding.open_vocabulary else ""
+        told += " ".join(self.vocab.tokens) if self.encoding.open_vocabulary else ""
         return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 An encoding has `name`, `settings`, `words`, `steps_per_quarter`, and
 `encode(notes) -> (words, losses)`, `decode(words) -> (notes, losses)`,
-`transpose_word(word, semitones) -> word or None`. A new one is a module here and
+`transpose_token(word, semitones) -> word or None`. A new one is a module here and
 an entry in `ENCODINGS`; `tests/test_encodings.py` then tests it by itself.
 """
 
@@ -15,7 +15,7 @@ from clara.errors import BadSetting
 ENCODINGS = {kind.name: kind for kind in (Notewise, Chamber, Quartet, Chordwise, Melodywise, Framewise)}
 
 
-def make(settings):
+def make_encoding(settings):
     """Build an encoding from its `settings` (a dict as stored in a run folder).
 
     Raises

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard
+from clara.encodings.base import Encoding
 from clara.jit import INTEGER, INTEGERS, compiled
 from clara.music.notes import mend
 
@@ -31,18 +31,18 @@ REST, HELD, AND = "rest", "~", "+"
 RESTS = tuple(f"{REST}{n}" for n in range(MOST_RECENT + 1))
 
 
-class Chordwise(Keyboard):
+class Chordwise(Encoding):
     """Notes to chord words and back.
 
     Parameters
     ----------
-    steps_per_quarter, n_keys, prefixes : see `Keyboard`
+    steps_per_quarter, n_keys, prefixes : see `Encoding`
     holds : also write the keys that go on sounding, which loses nothing
     """
 
     name = "chordwise"
     open_vocabulary = True
-    words = RESTS  # every vocabulary holds them, and chords beside them
+    tokens = RESTS  # every vocabulary holds them, and chords beside them
 
     def __init__(self, steps_per_quarter=4, n_keys=88, prefixes=None, holds=False):
         super().__init__(steps_per_quarter, n_keys, prefixes)
@@ -53,7 +53,7 @@ class Chordwise(Keyboard):
 
     @property
     def settings(self):
-        """What `clara.encodings.make` needs to build this encoding again."""
+        """What `clara.encodings.make_encoding` needs to build this encoding again."""
         return super().settings | {"holds": self.holds}
 
     # Codes number the marks that chords are made of: struck tones, held tones, and rests after them.
@@ -69,16 +69,16 @@ class Chordwise(Keyboard):
         return {mark[1:]: code for code, mark in enumerate(self._marks[: len(self._marks) // 2])}
 
     def encode(self, notes):
-        """As `Keyboard.encode`, a word for each step.
+        """As `Encoding.encode`, a word for each step.
 
         Without holds `relengthened` counts the notes whose length decoding will not give back.
         """
-        text, _, losses = self.text(notes)
+        text, _, losses = self.encode_text(notes)
         return text.split(), losses
 
-    def text(self, notes):
-        """As `Keyboard.text`."""
-        notes, losses = self.fit(notes)
+    def encode_text(self, notes):
+        """As `Encoding.text`."""
+        notes, losses = self.fold_to_range(notes)
         if not len(notes):
             return "", 0, losses
         n_steps = notes.n_steps if self.holds else min(notes.n_steps, int(notes.start[-1]) + self.longest)
@@ -95,7 +95,7 @@ class Chordwise(Keyboard):
 
     def _sounding(self, notes):
         """Step, tone and held (0 or 1) of everything that the words name."""
-        tone = self.tones(notes)
+        tone = self.to_tones(notes)
         if not self.holds:
             return notes.start, tone, np.zeros_like(tone)
         note = np.repeat(np.arange(len(notes)), notes.duration)
@@ -103,8 +103,8 @@ class Chordwise(Keyboard):
         return notes.start[note] + into, tone[note], (into > 0).astype(np.int64)
 
     def decode(self, words, qpm=120.0):
-        """As `Keyboard.decode`; `stray_hold` counts the steps in which a key is held that was not struck."""
-        codes = self.parsed(words, self.codes)
+        """As `Encoding.decode`; `stray_hold` counts the steps in which a key is held that was not struck."""
+        codes = self.parse_tokens(words, self.codes)
         step = np.repeat(np.arange(len(codes)), [len(c) for c in codes])
         code = np.array([c for chord in codes for c in chord], dtype=np.int64)
         step, code = step[code < 2 * self.n_tones], code[code < 2 * self.n_tones]
@@ -156,11 +156,11 @@ class Chordwise(Keyboard):
             raise KeyError(word)
         return codes
 
-    def parts(self, word):
+    def token_parts(self, word):
         """What a word is made of: its marks."""
         return word.split(AND)
 
-    def transpose_word(self, word, semitones):
+    def transpose_token(self, word, semitones):
         """The word for the same chord `semitones` higher, or None where a key is missing."""
         moved = self._moved_marks(semitones)
         marks = [moved[mark] for mark in word.split(AND)]
@@ -169,7 +169,7 @@ class Chordwise(Keyboard):
     def _moved_marks(self, semitones):
         """By mark: the same mark `semitones` higher, or None; rests stay."""
         if semitones not in self._moved:
-            tones = [self.shifted(tone, semitones) for tone in range(self.n_tones)]
+            tones = [self.transpose_tone(tone, semitones) for tone in range(self.n_tones)]
             names = [None if tone is None else self.tone_names[tone] for tone in tones]
             self._moved[semitones] = (
                 {rest: rest for rest in RESTS}
@@ -178,14 +178,14 @@ class Chordwise(Keyboard):
             )
         return self._moved[semitones]
 
-    def span(self, word):
+    def tone_range(self, word):
         """The lowest and highest key of a word within the range, from 0, or None of a rest."""
         if word.startswith(REST):
             return None
         keys = [c % self.n_tones % self.n_keys for c in self.codes(word)]
         return min(keys), max(keys)
 
-    def nearest(self, words, known):
+    def nearest_tokens(self, words, known):
         """For each chord the known chord nearest to it; rests, which every vocabulary holds, stay.
 
         Near are chords that share keys, all else equal those that strike the same of
@@ -228,7 +228,7 @@ class Chordwise(Keyboard):
             row[-12:][tones % self.n_keys % 12] = 0.5**0.5
         return points
 
-    def steps(self, words):
+    def token_steps(self, words):
         """Steps that each word lets pass, as a list of int."""
         return [int(not w.startswith("xx")) for w in words]
 

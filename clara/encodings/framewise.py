@@ -11,14 +11,14 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard
+from clara.encodings.base import Encoding
 from clara.music.notes import mend
 
 FRAME = "frame"
 
 
-class Framewise(Keyboard):
-    """Notes to frames and back; parameters as `Keyboard`."""
+class Framewise(Encoding):
+    """Notes to frames and back; parameters as `Encoding`."""
 
     name = "framewise"
 
@@ -26,14 +26,14 @@ class Framewise(Keyboard):
         super().__init__(steps_per_quarter, n_keys, prefixes)
 
     @cached_property
-    def words(self):
+    def tokens(self):
         """All words: the tones in order, then the frame's end, which is code `n_tones`."""
         return [*self.tone_names, FRAME]
 
     def encode(self, notes):
-        """As `Keyboard.encode`; `merged` also counts strikes of a key that sounded until then."""
-        notes, losses = self.fit(notes)
-        tone = self.tones(notes)
+        """As `Encoding.encode`; `merged` also counts strikes of a key that sounded until then."""
+        notes, losses = self.fold_to_range(notes)
+        tone = self.to_tones(notes)
         note = np.repeat(np.arange(len(notes)), notes.duration)
         step = np.arange(len(note)) + np.repeat(notes.start - notes.duration.cumsum() + notes.duration, notes.duration)
         frames = np.arange(notes.n_steps) * (self.n_tones + 1) + self.n_tones
@@ -43,12 +43,12 @@ class Framewise(Keyboard):
         return self._word_array[rank % (self.n_tones + 1)].tolist(), +(losses + Counter(merged=merged))
 
     def decode(self, words, qpm=120.0):
-        """As `Keyboard.decode`.
+        """As `Encoding.decode`.
 
         Of losses there are `repeated` (a key named twice in a frame) and `unended` (keys
         after the last frame's end, which are taken for a frame).
         """
-        code = np.array(self.parsed(words, self._code_of.__getitem__), dtype=np.int64)
+        code = np.array(self.parse_tokens(words, self._code_of.__getitem__), dtype=np.int64)
         is_end = code == self.n_tones
         step, tone = (is_end.cumsum() - is_end)[~is_end], code[~is_end]
         sounding = np.unique(tone * (len(code) + 1) + step)
@@ -66,14 +66,14 @@ class Framewise(Keyboard):
         unended = int((step == is_end.sum()).sum())
         return notes, +Counter(repeated=len(tone) - len(sounding), unended=unended)
 
-    def transpose_word(self, word, semitones):
+    def transpose_token(self, word, semitones):
         """The word for the same key `semitones` higher, or None where no key is there."""
         tone = self._code_of[word]
         if tone == self.n_tones:
             return word
-        moved = self.shifted(tone, semitones)
-        return None if moved is None else self.words[moved]
+        moved = self.transpose_tone(tone, semitones)
+        return None if moved is None else self.tokens[moved]
 
-    def steps(self, words):
+    def token_steps(self, words):
         """Steps that each word lets pass, as a list of int."""
         return [int(w == FRAME) for w in words]

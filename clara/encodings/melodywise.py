@@ -21,7 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard, run_starts
+from clara.encodings.base import Encoding, run_starts
 from clara.errors import BadSetting
 from clara.music.notes import LOWEST_PIANO, mend
 
@@ -30,12 +30,12 @@ WORD = re.compile(r"(?:p([1-9]\d?)|r)_s([0-4])_d([1-9]\d{0,5})")
 FAR = 1000  # no note stands for a rest
 
 
-class Melodywise(Keyboard):
-    """The line of a piece to words and back; parameters as `Keyboard`, with one part."""
+class Melodywise(Encoding):
+    """The line of a piece to words and back; parameters as `Encoding`, with one part."""
 
     name = "melodywise"
     open_vocabulary = True
-    words = ()
+    tokens = ()
 
     def __init__(self, steps_per_quarter=4, n_keys=88, prefixes=None):
         super().__init__(steps_per_quarter, n_keys, prefixes)
@@ -43,12 +43,12 @@ class Melodywise(Keyboard):
             raise BadSetting(f"melodywise is one line, there are no prefixes {self.prefixes}")
 
     def encode(self, notes):
-        """As `Keyboard.encode`; the metre of the notes gives the strengths.
+        """As `Encoding.encode`; the metre of the notes gives the strengths.
 
         Of losses there are `dropped` (notes of chords) and `shortened` (notes that sounded
         beyond the next strike).
         """
-        notes, losses = self.fit(notes)
+        notes, losses = self.fold_to_range(notes)
         if not len(notes):
             return [], losses
         kept = _line(notes)
@@ -67,8 +67,8 @@ class Melodywise(Keyboard):
         return words, +losses
 
     def decode(self, words, qpm=120.0):
-        """As `Keyboard.decode`, one note at a time; strengths say nothing that the notes need."""
-        rows = self.parsed(words, self.parse)
+        """As `Encoding.decode`, one note at a time; strengths say nothing that the notes need."""
+        rows = self.parse_tokens(words, self.parse)
         tone, _, duration = np.array(rows, dtype=np.int64).reshape(-1, 3).T
         end = duration.cumsum()
         sounds = tone >= 0
@@ -94,24 +94,24 @@ class Melodywise(Keyboard):
             raise KeyError(word)
         return tone, int(found[2]), int(found[3])
 
-    def parts(self, word):
+    def token_parts(self, word):
         """What a word is made of: pitch, strength, duration."""
         return word.split("_")
 
-    def transpose_word(self, word, semitones):
+    def transpose_token(self, word, semitones):
         """The word for the same note `semitones` higher, or None where no key is there."""
         tone = self.parse(word)[0]
         if tone < 0:
             return word
-        moved = self.shifted(tone, semitones)
+        moved = self.transpose_tone(tone, semitones)
         return None if moved is None else f"{self.tone_names[moved]}{word[word.index('_') :]}"
 
-    def span(self, word):
+    def tone_range(self, word):
         """The lowest and highest tone of a word, or None of a rest."""
         tone = self.parse(word)[0]
         return None if tone < 0 else (tone, tone)
 
-    def nearest(self, words, known):
+    def nearest_tokens(self, words, known):
         """For each word the one among the known that is nearest in pitch, then duration and strength.
 
         Parameters
@@ -125,7 +125,7 @@ class Melodywise(Keyboard):
         table = np.array([self.parse(w) for w in known], dtype=float)
         return [known[int(np.argmin(_distance(table, np.array(self.parse(w), dtype=float))))] for w in words]
 
-    def steps(self, words):
+    def token_steps(self, words):
         """Steps that each word lets pass, as a list of int."""
         return [0 if w.startswith("xx") else self.parse(w)[2] for w in words]
 

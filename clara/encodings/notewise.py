@@ -15,15 +15,15 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.encodings.keyboard import Keyboard, spell
+from clara.encodings.base import Encoding, spell
 from clara.jit import INTEGER, INTEGERS, compiled
 from clara.music.notes import mend
 
 LONGEST_WAIT_QUARTERS = 2
 
 
-class Notewise(Keyboard):
-    """Notes to start-and-end words and back; parameters as `Keyboard`."""
+class Notewise(Encoding):
+    """Notes to start-and-end words and back; parameters as `Encoding`."""
 
     name = "notewise"
 
@@ -35,32 +35,32 @@ class Notewise(Keyboard):
     # ends and starts they ascend in the order in which a step writes them.
 
     @cached_property
-    def words(self):
+    def tokens(self):
         """All words in the order of their codes."""
         waits = [f"wait{n}" for n in range(1, self.longest_wait + 1)]
         return [f"end{name}" for name in self.tone_names] + self.tone_names + waits
 
     def encode(self, notes):
-        """As `Keyboard.encode`."""
-        notes, losses = self.fit(notes)
+        """As `Encoding.encode`."""
+        notes, losses = self.fold_to_range(notes)
         return self._word_array[self._encode_codes(notes)].tolist(), losses
 
-    def text(self, notes):
-        """As `Keyboard.text`."""
-        notes, losses = self.fit(notes)
+    def encode_text(self, notes):
+        """As `Encoding.text`."""
+        notes, losses = self.fold_to_range(notes)
         codes = self._encode_codes(notes)
         return spell(codes, *self._letters)[1:].tobytes().decode("ascii"), len(codes), losses
 
     def _encode_codes(self, notes):
         """Codes of fitted notes, shape (n_words,)."""
-        tone = self.tones(notes)
+        tone = self.to_tones(notes)
         bits = (2 * self.n_tones).bit_length()
         rank = _ranked(notes.start, notes.duration, tone, self.n_tones, bits)
         rank.sort()
         return _with_waits(rank, bits, 2 * self.n_tones, self.longest_wait)
 
     def decode(self, words, qpm=120.0):
-        """As `Keyboard.decode`.
+        """As `Encoding.decode`.
 
         Of losses there are `stray_end` (an end of what does not sound), `restruck` (a start
         of what sounds, which ends it), `unended` (held to the end of the text) and `empty`
@@ -99,17 +99,17 @@ class Notewise(Keyboard):
 
     def _codes(self, words):
         """Codes of words, control words left out, shape (n,)."""
-        return np.array(self.parsed(words, self._code_of.__getitem__), dtype=np.int64)
+        return np.array(self.parse_tokens(words, self._code_of.__getitem__), dtype=np.int64)
 
-    def transpose_word(self, word, semitones):
+    def transpose_token(self, word, semitones):
         """The word for the same event `semitones` higher, or None where no key is there."""
         code = self._code_of[word]
         if code >= 2 * self.n_tones:
             return word
         key = code % self.n_keys + semitones
-        return self.words[code + semitones] if 0 <= key < self.n_keys else None
+        return self.tokens[code + semitones] if 0 <= key < self.n_keys else None
 
-    def steps(self, words):
+    def token_steps(self, words):
         """Steps that each word lets pass, as a list of int."""
         return [int(w[4:]) if w.startswith("wait") else 0 for w in words]
 

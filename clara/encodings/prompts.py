@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clara.encodings.notewise import Notewise
-from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownWord
+from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.music.midi import read_midi
 from clara.music.notes import crop, mend_like
 from clara.music.score_text import SCORE_SUFFIXES
@@ -31,7 +31,7 @@ def read_prompt(source, encoding, quarters=None):
 
     Raises
     ------
-    BadMusicFile, NoNotes, UnknownWord
+    BadMusicFile, NoNotes, UnknownToken
         As its reader finds it.
     """
     steps_per_quarter = encoding.steps_per_quarter
@@ -44,19 +44,19 @@ def read_prompt(source, encoding, quarters=None):
     elif Path(source).suffix.lower() == ".txt":
         try:
             notes, losses = encoding.decode(_text(source), qpm=DEFAULT_QPM)
-        except UnknownWord as e:
-            raise UnknownWord(f"{source}: {e}") from e
+        except UnknownToken as e:
+            raise UnknownToken(f"{source}: {e}") from e
     else:
         notes, losses = read_midi(source, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
     if quarters is not None:
         notes = crop(notes, 0, round(quarters * steps_per_quarter))
     if not len(notes):
         raise NoNotes(f"{source}: no notes in it" + (f" before quarter {quarters:g}" if quarters else ""))
-    notes, folded = encoding.fit(notes)
+    notes, folded = encoding.fold_to_range(notes)
     return notes, losses + folded
 
 
-def read_line(source, encoding, part=None):
+def read_fixed_melody(source, encoding, part=None):
     """Read a tune to be held while the rest is composed.
 
     Parameters

@@ -1,133 +1,169 @@
-"""Words to ids and back, and the tables that transpose ids."""
+"""The vocabulary of a model: tokens to ids and back, and tables that transpose ids."""
 
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from clara.errors import CheckpointMismatch, UnknownWord
-from clara.files import write_whole
+from clara.errors import CheckpointMismatch, UnknownToken
+from clara.files import write_atomically
 
-SHIFTS = tuple(range(-11, 12))  # semitones for which tables are kept: all that may bring a piece into a key
-PAD, BOS, EOS = CONTROL_WORDS = ("xxpad", "xxbos", "xxeos")
+SHIFTS = tuple(range(-11, 12))  # transpositions in semitones that training may use
+PAD, BOS, EOS = CONTROL_TOKENS = ("xxpad", "xxbos", "xxeos")
 
 
 class Vocab:
-    """The words of a model; a word's id is its position.
+    """The tokens of a model; the id of a token is its position.
 
     Parameters
     ----------
-    words : list of str, control words among them
+    tokens : list of str
+        All tokens, the control tokens included.
+
+    Attributes
+    ----------
+    tokens : tuple of str
+    id_of : dict
+        The id of each token.
+    pad_id, bos_id, eos_id : int
+        Ids of the control tokens: padding, beginning and end of a piece.
 
     Raises
     ------
     CheckpointMismatch
-        If a word comes twice or a control word is missing.
+        If a token comes twice or a control token is missing.
+
+    Examples
+    --------
+    >>> vocab = Vocab(["xxpad", "xxbos", "xxeos", "p40", "wait1", "endp40"])
+    >>> vocab.to_ids(["xxbos", "p40"])
+    array([1, 3])
+    >>> vocab.to_tokens([3, 4, 5])
+    ['p40', 'wait1', 'endp40']
     """
 
-    def __init__(self, words):
-        self.words = tuple(words)
-        self.id_of = {w: i for i, w in enumerate(self.words)}
-        if len(self.id_of) != len(self.words):
-            raise CheckpointMismatch("the vocabulary holds a word twice")
-        missing = [w for w in CONTROL_WORDS if w not in self.id_of]
+    def __init__(self, tokens):
+        self.tokens = tuple(tokens)
+        self.id_of = {token: i for i, token in enumerate(self.tokens)}
+        if len(self.id_of) != len(self.tokens):
+            raise CheckpointMismatch("the vocabulary holds a token twice")
+        missing = [token for token in CONTROL_TOKENS if token not in self.id_of]
         if missing:
             raise CheckpointMismatch(f"the vocabulary lacks {', '.join(missing)}")
-        self.pad, self.bos, self.eos = (self.id_of[w] for w in CONTROL_WORDS)
+        self.pad_id = self.id_of[PAD]
+        self.bos_id = self.id_of[BOS]
+        self.eos_id = self.id_of[EOS]
 
     @classmethod
-    def of(cls, encoding, seen=()):
-        """The control words, the encoding's words in its order, and of an open vocabulary those seen, sorted.
+    def from_encoding(cls, encoding, seen_tokens=()):
+        """Build the vocabulary of an encoding.
+
+        The control tokens come first, then the encoding's tokens in its order, then the
+        seen tokens, sorted.
 
         Parameters
         ----------
-        encoding : of `clara.encodings`
-        seen : iterable of words
-        """
-        more = sorted(set(seen) - set(encoding.words)) if encoding.open_vocabulary else []
-        return cls([*CONTROL_WORDS, *encoding.words, *more])
+        encoding : Encoding
+        seen_tokens : iterable of str
+            Tokens that occur in a corpus; used only by encodings with an open vocabulary.
 
-    def __len__(self):
-        return len(self.words)
+        Returns
+        -------
+        Vocab
+        """
+        seen = set(seen_tokens) - set(encoding.tokens) if encoding.open_vocabulary else ()
+        return cls([*CONTROL_TOKENS, *encoding.tokens, *sorted(seen)])
+
+    def __len__(self) -> int:
+        return len(self.tokens)
 
     @property
-    def dtype(self):
-        """The smallest of int16 and int32 that holds every id, and -1."""
+    def dtype(self) -> type:
+        """The smaller of int16 and int32 that holds every id, and -1."""
         return np.int16 if len(self) < 2**15 else np.int32
 
     def __eq__(self, other):
-        return isinstance(other, Vocab) and self.words == other.words
+        return isinstance(other, Vocab) and self.tokens == other.tokens
 
-    def ids(self, words):
-        """Ids of a list of words, int64 array of shape (n,).
+    def to_ids(self, tokens) -> np.ndarray:
+        """Return the ids of a list of n tokens, int64 array of shape (n,).
 
         Raises
         ------
-        UnknownWord
-            Naming the first word that is not held, and its position.
+        UnknownToken
+            If a token is not in the vocabulary; the message names it and its position.
         """
         try:
-            return np.array([self.id_of[w] for w in words], dtype=np.int64)
+            return np.array([self.id_of[token] for token in tokens], dtype=np.int64)
         except KeyError as e:
-            word = e.args[0]
-            raise UnknownWord(
-                f"word {list(words).index(word) + 1}, {word!r}, is not in the vocabulary of {len(self)} words"
-            ) from None
+            token = e.args[0]
+            position = list(tokens).index(token) + 1
+            raise UnknownToken(f"token {position}, {token!r}, is not in the vocabulary of {len(self)} tokens") from None
 
-    def text(self, ids):
-        """The list of words of an int array of shape (n,)."""
-        return [self.words[i] for i in ids]
+    def to_tokens(self, ids) -> list[str]:
+        """Return the tokens of an int array of shape (n,)."""
+        return [self.tokens[i] for i in ids]
 
-    def save(self, path):
-        """One word per line; the line number, from 0, is the id."""
-        write_whole(path, "\n".join(self.words) + "\n")
+    def save(self, path) -> None:
+        """Write one token per line; the line number, from 0, is the id."""
+        write_atomically(path, "\n".join(self.tokens) + "\n")
 
     @classmethod
-    def load(cls, path):
-        """Read what `save` wrote."""
+    def load(cls, path) -> "Vocab":
+        """Read a file that `save` wrote."""
         return cls(Path(path).read_text(encoding="utf-8").splitlines())
 
 
-def transposition_tables(vocab, encoding, semitones):
-    """Tables that move ids to another key: `tables[i, id]` is the id `semitones[i]` higher.
+def transposition_tables(vocab, encoding, semitones) -> np.ndarray:
+    """Build tables that transpose token ids.
 
     Parameters
     ----------
     vocab : Vocab
-    encoding : whose `transpose_word` knows the music
-    semitones : sequence of int, length n
+    encoding : Encoding
+        Its `transpose_token` defines the transposition.
+    semitones : sequence of int
+        The n transpositions.
 
     Returns
     -------
-    array of `vocab.dtype`, shape (n, len(vocab)); -1 where the moved word is not in the vocabulary
+    array of `vocab.dtype`, shape (n, len(vocab))
+        `tables[i, id]` is the id `semitones[i]` higher, or -1 if that token is not in the
+        vocabulary.
     """
-    return np.array([[_moved(vocab, encoding, w, s) for w in vocab.words] for s in semitones], dtype=vocab.dtype)
+    rows = [[_transposed_id(vocab, encoding, token, shift) for token in vocab.tokens] for shift in semitones]
+    return np.array(rows, dtype=vocab.dtype)
 
 
-def _moved(vocab, encoding, word, semitones):
-    """The id of one word moved, or -1."""
-    return vocab.id_of.get(word if word in CONTROL_WORDS else encoding.transpose_word(word, semitones), -1)
+def _transposed_id(vocab, encoding, token, semitones):
+    """Return the id of one transposed token, or -1."""
+    if token not in CONTROL_TOKENS:
+        token = encoding.transpose_token(token, semitones)
+    return vocab.id_of.get(token, -1)
 
 
-def spelled(notes, encoding, vocab):
-    """Music as words of a vocabulary.
+def tokenize(notes, encoding, vocab) -> tuple[list[str], Counter]:
+    """Encode notes as tokens of a vocabulary.
+
+    A token that an open vocabulary does not hold is replaced by the nearest one that it holds.
 
     Parameters
     ----------
-    notes : NoteSequence on the encoding's grid
-    encoding : of `clara.encodings`
+    notes : NoteSequence
+        On the encoding's grid.
+    encoding : Encoding
     vocab : Vocab
 
     Returns
     -------
-    words : list of str
-    losses : Counter with what encoding lost, and `replaced` (words of an open vocabulary that it does not hold, in
-        whose place the nearest stands)
+    tokens : list of str
+    losses : Counter
+        What the encoding lost, and `replaced`: the number of replaced tokens.
     """
-    words, losses = encoding.encode(notes)
-    unknown = [w for w in words if w not in vocab.id_of] if encoding.open_vocabulary else []
+    tokens, losses = encoding.encode(notes)
+    unknown = [t for t in tokens if t not in vocab.id_of] if encoding.open_vocabulary else []
     if unknown:
-        known = [w for w in vocab.words if w not in CONTROL_WORDS]
-        nearest = iter(encoding.nearest(unknown, known))
-        words = [w if w in vocab.id_of else next(nearest) for w in words]
-    return words, +(losses + Counter(replaced=len(unknown)))
+        candidates = [t for t in vocab.tokens if t not in CONTROL_TOKENS]
+        replacements = iter(encoding.nearest_tokens(unknown, candidates))
+        tokens = [t if t in vocab.id_of else next(replacements) for t in tokens]
+    return tokens, +(losses + Counter(replaced=len(unknown)))

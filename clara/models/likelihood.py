@@ -75,5 +75,5 @@ def nats_per_quarter(reader, corpus, split):
     -------
     float, nats per quarter note
     """
-    nats = nats_per_piece(reader, corpus.ids(split), corpus.vocab.pad)
+    nats = nats_per_piece(reader, corpus.ids(split), corpus.vocab.pad_id)
     return float(nats.sum() / corpus.quarters(split).sum())

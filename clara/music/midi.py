@@ -19,7 +19,7 @@ import numpy as np
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
-from clara.files import write_whole
+from clara.files import write_atomically
 from clara.music.accents import velocities
 from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign, into_range
 from clara.music.midi_scan import FAR, readable
@@ -262,7 +262,7 @@ def write_midi(notes, path, flat=False):
     CannotWrite
         If the file cannot be written.
     """
-    write_whole(path, notes_to_score(notes, flat).dumps_midi())
+    write_atomically(path, notes_to_score(notes, flat).dumps_midi())
 
 
 def notes_to_score(notes, flat=False):

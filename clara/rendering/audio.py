@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from clara.errors import BadSetting
-from clara.files import write_whole
+from clara.files import write_atomically
 from clara.music.accents import velocities
 from clara.music.instruments import INSTRUMENTS
 from clara.music.midi import notes_to_score
@@ -171,4 +171,4 @@ def _wav(sound):
 
 def write_wav(sound, path):
     """Write sound from `synthesize` as 16-bit WAV; raises CannotWrite."""
-    write_whole(path, encoded(sound, "wav"))
+    write_atomically(path, encoded(sound, "wav"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clara.files import make_folder, write_whole
+from clara.files import make_folder, write_atomically
 from clara.music.midi import write_midi
 from clara.rendering.audio import encoded, has_mp3, synthesize
 from clara.rendering.listening_page import HUMAN, MACHINE, Entry, Sound, page
@@ -92,10 +92,10 @@ def write_playlist(
         )
         if on_piece:
             on_piece()
-    write_whole(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
-    write_whole(folder / "run.json", json.dumps(run, indent=1) + "\n")
+    write_atomically(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
+    write_atomically(folder / "run.json", json.dumps(run, indent=1) + "\n")
     order = np.random.default_rng(run.get("seed")).permutation(len(entries)) if humans else range(len(entries))
-    write_whole(folder / "index.html", page(_embeddable([entries[i] for i in order]), run))
+    write_atomically(folder / "index.html", page(_embeddable([entries[i] for i in order]), run))
     return rows
 
 
@@ -122,13 +122,13 @@ def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
     """One piece's MIDI, text, picture and sound, and what its Entry takes of them."""
     stem, beside = folder / name, {"text": f"{name}.txt"}
     write_midi(piece.notes, stem.with_suffix(".mid"), flat)
-    write_whole(stem.with_suffix(".txt"), " ".join(piece.words) + "\n")
+    write_atomically(stem.with_suffix(".txt"), " ".join(piece.words) + "\n")
     if pictures:
         plot_piano_roll(piece.notes, stem.with_suffix(".png"), prompt_quarters=piece.prompt_quarters)
         beside["picture"] = f"{name}.png"
     if audio:
         sound = synthesize(piece.notes, soundfont, flat)
-        write_whole(stem.with_suffix(f".{audio}"), encoded(sound, audio))
+        write_atomically(stem.with_suffix(f".{audio}"), encoded(sound, audio))
         beside[audio.upper()] = f"{name}.{audio}"
     return {
         "notes": piece.notes,

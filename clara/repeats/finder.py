@@ -6,7 +6,7 @@ word that followed there, moved by as much, no further back than FURTHEST words.
 
 import numpy as np
 
-from clara.encodings.vocab import CONTROL_WORDS
+from clara.encodings.vocab import CONTROL_TOKENS
 from clara.jit import BYTES1, INT32S2, LONGS, LONGS2, LONGS3, compiled
 from clara.repeats.outer_voices import VoiceMemory, Voices
 
@@ -20,7 +20,7 @@ class Forms:
     Parameters
     ----------
     vocab : clara.encodings.vocab.Vocab
-    encoding : whose `transpose_word` knows the music
+    encoding : whose `transpose_token` knows the music
     voices : whether to follow outer voices, too, where the words tell them
 
     Attributes
@@ -34,10 +34,10 @@ class Forms:
     def __init__(self, vocab, encoding, voices=True):
         self.form, self.tone = np.zeros((2, len(vocab)), dtype=np.int64)
         self.moves, names = np.zeros(len(vocab), dtype=np.uint8), {}
-        for i, word in enumerate(vocab.words):
-            if word not in CONTROL_WORDS and any(encoding.transpose_word(word, s) != word for s in (-1, 1)):
+        for i, word in enumerate(vocab.tokens):
+            if word not in CONTROL_TOKENS and any(encoding.transpose_token(word, s) != word for s in (-1, 1)):
                 self.moves[i], self.tone[i] = 1, _room_below(word, encoding)
-                word = encoding.transpose_word(word, -int(self.tone[i]))
+                word = encoding.transpose_token(word, -int(self.tone[i]))
             self.form[i] = names.setdefault(word, len(names))
         self.word_at = np.full((len(names), self.tone.max() + 1), -1, dtype=np.int64)
         self.word_at[self.form, self.tone] = np.arange(len(vocab))
@@ -49,7 +49,7 @@ def _room_below(word, encoding):
     least, most = 0, encoding.n_keys
     while most - least > 1:
         middle = (least + most) // 2
-        least, most = (middle, most) if encoding.transpose_word(word, -middle) is not None else (least, middle)
+        least, most = (middle, most) if encoding.transpose_token(word, -middle) is not None else (least, middle)
     return least
 
 

@@ -37,7 +37,7 @@ class Voices:
     """
 
     def __init__(self, vocab, encoding):
-        ids, n = np.array([vocab.id_of[word] for word in encoding.words]), encoding.n_tones  # ends, starts, waits
+        ids, n = np.array([vocab.id_of[word] for word in encoding.tokens]), encoding.n_tones  # ends, starts, waits
         self.tone, self.steps = np.full(len(vocab), -1), np.zeros(len(vocab), dtype=np.int64)
         self.tone[ids[: 2 * n]] = np.tile(np.arange(n), 2)
         self.steps[ids[2 * n :]] = np.arange(1, encoding.longest_wait + 1)

@@ -90,7 +90,7 @@ def stepper_maker(reader, precision="auto"):
 
 def _measured(reader, makers):
     """The fastest of the makers' precisions for nets of this shape, measured once and kept."""
-    from clara.files import cache_folder, write_whole
+    from clara.files import cache_folder, write_atomically
 
     kept = cache_folder() / "precision.json"
     try:
@@ -100,7 +100,7 @@ def _measured(reader, makers):
     shape = " ".join(str(tuple(p.shape)) for p in reader.parameters())
     if known.get(shape) not in makers:
         known[shape] = min(makers, key=lambda name: _seconds(reader, makers[name]()))
-        write_whole(kept, json.dumps(known, indent=1) + "\n")
+        write_atomically(kept, json.dumps(known, indent=1) + "\n")
     return known[shape]
 
 

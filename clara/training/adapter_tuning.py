@@ -21,7 +21,7 @@ from clara.data.corpus import Corpus
 from clara.data.dataloaders import SHIFTS, fitting_shifts
 from clara.encodings.vocab import transposition_tables
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.files import make_folder, write_whole
+from clara.files import make_folder, write_atomically
 from clara.models import architecture
 from clara.models.likelihood import nats_per_quarter
 from clara.training.model_cards import CARD, style_card
@@ -72,7 +72,7 @@ def train_style(args, command=()):
         lr=args["lr"] or LR,
         on_epoch=_told,
     )
-    write_whole(out / HISTORY, pd.DataFrame(history).to_csv(index=False))
+    write_atomically(out / HISTORY, pd.DataFrame(history).to_csv(index=False))
     info = {
         "base": weights_hash(args["pretrained"]),
         "base_folder": Path(args["pretrained"]).name,
@@ -89,7 +89,7 @@ def train_style(args, command=()):
     figures = {"minutes": round((time.perf_counter() - began) / 60, 2), "epochs": len(history) - 1}
     figures |= _before_and_after(base, {k: v.half() for k, v in tensors.items()}, corpus)
     Style(tensors, info | {"figures": figures}).save(out / STYLE)
-    write_whole(out / CARD, style_card(info, figures))
+    write_atomically(out / CARD, style_card(info, figures))
     told = ", ".join(
         f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
         for k, v in figures.items()
@@ -182,7 +182,7 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
         nats = words = 0
         for rows in _batches([len(p) for p in pieces], rng):
             batch = [tables[rng.choice(keys[i])][pieces[i]] for i in rows]
-            for loss, n in _steps(reader, tuned, batch, corpus.vocab.pad, dropout):
+            for loss, n in _steps(reader, tuned, batch, corpus.vocab.pad_id, dropout):
                 opt.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(tuned.parameters(), CLIP)

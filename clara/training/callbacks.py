@@ -16,7 +16,7 @@ from safetensors.torch import save
 from tqdm import tqdm
 
 from clara.errors import CheckpointMismatch
-from clara.files import write_whole
+from clara.files import write_atomically
 from clara.training.distributed import World
 
 STATE, HISTORY = "state.safetensors", "history.csv"
@@ -208,7 +208,7 @@ class RunFolder(Callback):
             if best is None or row["nats_per_quarter"] < best["nats_per_quarter"]:
                 self.keep(self.learn, self.folder)
             save_state(self.learn, self.folder / STATE, self.history)
-            write_whole(self.folder / HISTORY, pd.DataFrame(self.history).to_csv(index=False))
+            write_atomically(self.folder / HISTORY, pd.DataFrame(self.history).to_csv(index=False))
         self.learn.meter.told(row)
         if row["epoch"] - self.best["epoch"] >= self.patience:
             self.stopped = True
@@ -238,7 +238,7 @@ def save_state(learn, path, history):
         scalars.append({k: v for k, v in state.items() if not isinstance(v, torch.Tensor)})
     tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
     told = {"history": history, "scalars": scalars, "hypers": [dict(h) for h in learn.opt.hypers]}
-    write_whole(path, save(tensors, {"told": json.dumps(told, default=float)}))
+    write_atomically(path, save(tensors, {"told": json.dumps(told, default=float)}))
 
 
 def load_state(learn, path):

@@ -30,8 +30,8 @@ def for_vocabulary(checkpoint, vocab):
     kept, kindred : numbers of words that keep their rows, and that begin as others do
     """
     old = checkpoint.vocab
-    same = [old.id_of.get(w, -1) for w in vocab.words]
-    rows = torch.tensor([i if i >= 0 else old.id_of.get(kin(w), -1) for i, w in zip(same, vocab.words)])
+    same = [old.id_of.get(w, -1) for w in vocab.tokens]
+    rows = torch.tensor([i if i >= 0 else old.id_of.get(kin(w), -1) for i, w in zip(same, vocab.tokens)])
     tensors = dict(checkpoint.tensors)
     for name in architecture(checkpoint.arch).WORD_ROWS:
         table = tensors[name].float()
@@ -87,7 +87,7 @@ def log_frequencies(ids, tables):
 
 def _sums_of_parts(table, encoding, vocab):
     """Embedding rows, each the sum of vectors by chance for the word's parts, and a share of its own."""
-    parts = [encoding.parts(word) if not word.startswith("xx") else [word] for word in vocab.words]
+    parts = [encoding.token_parts(word) if not word.startswith("xx") else [word] for word in vocab.tokens]
     number = {part: i for i, part in enumerate(dict.fromkeys(p for of_word in parts for p in of_word))}
     vectors = torch.randn(len(number), table.shape[1]) * table.std()
     return torch.stack(

@@ -122,7 +122,7 @@ def music_learner(
     Learner
     """
     module = architecture(arch)
-    model = module.build(config, len(vocab), vocab.pad)
+    model = module.build(config, len(vocab), vocab.pad_id)
     cbs = [*rnn_cbs(alpha, beta), GradientClip(clip), *([Precision()] if bf16 else [])]
     learn = Learner(
         dls,

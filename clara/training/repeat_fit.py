@@ -39,7 +39,7 @@ def fit_to(checkpoint, corpus, device="cpu"):
     before = checkpoint.match_model()
     for split in ("valid", "test"):
         if (corpus.manifest["split"] == split).any():
-            told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad), corpus.quarters(split).sum()
+            told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad_id), corpus.quarters(split).sum()
             if split == "valid":
                 model = MatchModel.fit(told)
                 model = replace(model, gains=before.gains) if before else model
@@ -87,7 +87,7 @@ def main(argv=None):
     with cli.waiting("loading"):
         import torch
 
-        from clara.files import write_whole
+        from clara.files import write_atomically
         from clara.training.model_cards import CARD, model_card
 
         checkpoint, corpus = model_and_corpus(args.model, args.corpus)
@@ -96,7 +96,7 @@ def main(argv=None):
         raise BadSetting(f"{args.corpus}: no valid pieces to fit to")
     checkpoint.info["figures"] = checkpoint.info["figures"] | fit_to(checkpoint, corpus)
     checkpoint.save(args.model)
-    write_whole(Path(args.model, CARD), model_card(checkpoint))
+    write_atomically(Path(args.model, CARD), model_card(checkpoint))
     print(
         "; ".join(
             f"{name.replace('_', ' ')} {value:g}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from clara import cli
-from clara.encodings.vocab import spelled
+from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting, NoData
 from clara.repeats.finder import LENGTH, MOVED, Memory
 from clara.training.repeat_fit import model_and_corpus
@@ -56,8 +56,8 @@ def excerpts(corpus, quarters, n, rng):
             notes[i] = corpus.encoding.decode(corpus.words(rows["piece"].iloc[i]))[0]
         at = int(rng.integers(int(rows["quarters"].iloc[i] - quarters) + 1))
         texts.append(
-            corpus.vocab.ids(
-                spelled(crop(notes[i], at * step, round((at + quarters) * step)), corpus.encoding, corpus.vocab)[0]
+            corpus.vocab.to_ids(
+                tokenize(crop(notes[i], at * step, round((at + quarters) * step)), corpus.encoding, corpus.vocab)[0]
             )
         )
     return [ids for ids in texts if len(ids)]
@@ -153,7 +153,7 @@ def main(argv=None):
         first = args.seed + i * args.pieces
         settings = spread(plain, args.temperature[1], range(first, first + args.pieces))
         return [
-            corpus.vocab.ids(s.words)
+            corpus.vocab.to_ids(s.words)
             for s in generator.generate(args.pieces, args.quarters, settings=settings, seed=first, threads=args.threads)
         ]
 

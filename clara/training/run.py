@@ -14,7 +14,7 @@ from clara.data.corpus import Corpus
 from clara.data.dataloaders import dataloaders
 from clara.devices import choose_device
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.files import make_folder, write_whole
+from clara.files import make_folder, write_atomically
 from clara.models import architecture
 from clara.models.likelihood import nats_per_quarter
 from clara.rendering.plots import plot_history
@@ -129,7 +129,7 @@ def _claim(args, command):
         history = (out / HISTORY).read_text(encoding="utf-8").splitlines() if (out / HISTORY).is_file() else [""]
         done = {"command": command, "after_epoch": len(history) - 1}
         started["resumed"] = [*started.get("resumed", []), done]
-        write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
+        write_atomically(out / STARTED, json.dumps(started, indent=1) + "\n")
         return
     if (out / STARTED).exists():
         raise BadSetting(f"{out}: holds a run already; --resume {out} goes on with it, another --out starts anew")
@@ -140,7 +140,7 @@ def _claim(args, command):
         "date": time.strftime("%Y-%m-%d"),
         "arguments": {k: v for k, v in args.items() if k not in ("resume", "out")},
     }
-    write_whole(out / STARTED, json.dumps(started, indent=1) + "\n")
+    write_atomically(out / STARTED, json.dumps(started, indent=1) + "\n")
 
 
 def run_settings(folder):
@@ -304,7 +304,7 @@ def _finish(learn, out, corpus, valid_split, start, interrupted):
         )
     best.info["figures"] = figures
     best.save(out)
-    write_whole(out / CARD, model_card(best))
+    write_atomically(out / CARD, model_card(best))
     told = ", ".join(f"{k.split('_')[0]} {v:.3f} nats/quarter" for k, v in figures.items() if "nats" in k)
     print(f"{out}: {told or 'interrupted, usable'}; compose with python generate.py --model {out}")
 

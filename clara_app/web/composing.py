@@ -134,7 +134,7 @@ class Composer:
         encoding = self.generator.encoding
         if notes.instruments != encoding.instruments:
             notes = replace(notes, instruments=encoding.instruments) if len(encoding.prefixes) > 1 else notes
-        return encoding.fit(on_grid(notes, encoding))[0]
+        return encoding.fold_to_range(on_grid(notes, encoding))[0]
 
     def _score(self, by):
         from critic.scores import parse_ranking

@@ -124,7 +124,7 @@ def _shared_vocab(models, corpus):
     for folder, model in zip(models, found):
         if model.encoding.settings != corpus.encoding.settings:
             raise BadSetting(f"{folder} and {corpus.folder} are of different encodings")
-        if model.vocab.words != found[0].vocab.words:
+        if model.vocab.tokens != found[0].vocab.tokens:
             raise BadSetting(f"{folder} and {models[0]} know different words")
     return found[0].vocab
 

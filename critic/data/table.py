@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clara.encodings.vocab import spelled
+from clara.encodings.vocab import tokenize
 from clara.errors import NoData
 
 EXCERPTS = "excerpts.csv"
@@ -92,11 +92,11 @@ class Pieces:
     def row(self, label, i, at, notes, settings=""):
         """A row of the table, or None where there is too little left."""
         encoding = self.corpus.encoding
-        words = spelled(notes, encoding, self.vocab)[0]
+        words = tokenize(notes, encoding, self.vocab)[0]
         told = self.rows.iloc[i]
         return dict(
             zip(
                 COLUMNS,
                 (label, self.split[i], told["work"], told["composer"], told["piece"], at, settings, " ".join(words)),
             )
-        ), sum(encoding.steps(words)) / encoding.steps_per_quarter
+        ), sum(encoding.token_steps(words)) / encoding.steps_per_quarter

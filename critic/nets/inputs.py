@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clara.encodings.prompts import read_prompt
-from clara.encodings.vocab import spelled
+from clara.encodings.vocab import tokenize
 from clara.errors import NoNotes
 from clara.music.notes import NoteSequence, mend
 from critic.nets.descriptors import collate_statistics, counted, counted_by_window
@@ -36,7 +36,7 @@ class TextReading:
         """Words, without control words, as the net's part of a batch."""
         window = windows_of(self.encoding, words, self.window_quarters)
         counts = [counted_by_window(*_notes(self.encoding, words), self.window_quarters)] if self.counts else []
-        return self.vocab.ids(["xxbos", *words]), np.r_[window[:1], window], *counts
+        return self.vocab.to_ids(["xxbos", *words]), np.r_[window[:1], window], *counts
 
     def size(self, piece):
         """Of a prepared piece, to be compared with `together`."""
@@ -48,7 +48,7 @@ class TextReading:
 
     def batch(self, pieces):
         """Prepared pieces as what the net is called with."""
-        return collate(pieces, self.vocab.pad)
+        return collate(pieces, self.vocab.pad_id)
 
 
 class RollReading:
@@ -123,7 +123,7 @@ class SimilarityReading(StretchReading):
 
 def _notes(encoding, words):
     """Words as notes, and how many steps they last."""
-    return encoding.decode(words)[0], sum(encoding.steps(words))
+    return encoding.decode(words)[0], sum(encoding.token_steps(words))
 
 
 def read_piece(piece, encoding, vocab):
@@ -140,7 +140,7 @@ def read_piece(piece, encoding, vocab):
 
     Raises
     ------
-    BadMusicFile, NoNotes, UnknownWord
+    BadMusicFile, NoNotes, UnknownToken
     """
     if isinstance(piece, str) and len(words := piece.split()) > 1 and words[0] in vocab.id_of:
         piece = words
@@ -149,7 +149,7 @@ def read_piece(piece, encoding, vocab):
     if isinstance(piece, NoteSequence):
         if not len(piece):
             raise NoNotes("a piece without notes cannot be judged")
-        return spelled(encoding.fit(on_grid(piece, encoding))[0], encoding, vocab)[0]
+        return tokenize(encoding.fold_to_range(on_grid(piece, encoding))[0], encoding, vocab)[0]
     words = [w for w in piece if not w.startswith("xx")]
     if not len(encoding.decode(words)[0]):
         raise NoNotes("a text without notes cannot be judged")

@@ -187,7 +187,7 @@ def windows_of(encoding, words, quarters):
     words : list of str, without control words
     quarters : length of a window
     """
-    steps = np.array(encoding.steps(words), dtype=np.int64)
+    steps = np.array(encoding.token_steps(words), dtype=np.int64)
     length = quarters * encoding.steps_per_quarter
     begin = np.cumsum(steps) - steps
     return np.minimum(begin // length, max(0, round(steps.sum() / length) - 1)).astype(np.int64)
@@ -262,7 +262,7 @@ def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3, around=0):
     dropout, around : of `Net`
     """
     module = architecture(arch)
-    model = module.build(sizes, len(vocab), vocab.pad)
+    model = module.build(sizes, len(vocab), vocab.pad_id)
     if tensors:
         module.load_tensors(model, _unused(tensors) | tensors)
     encode = _Trained(arch, model)

@@ -25,7 +25,7 @@ every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__nam
 def test_nothing_is_lost(way, notes):
     words, losses = way.encode(notes)
     assert way.decode(words)[0] == notes and not losses
-    assert set(words) <= set(Vocab.of(way).words)
+    assert set(words) <= set(Vocab.from_encoding(way).tokens)
 
 
 @every_way
@@ -35,7 +35,7 @@ def test_words_moved_are_the_notes_moved(way, name):
     for shift in (-1, 1) if name == "range edges" else (-5, 6):
         there, _ = transpose(notes, shift)
         if there.pitch.min() >= way.lowest and there.pitch.max() <= way.highest:
-            assert [way.transpose_word(w, shift) for w in way.encode(notes)[0]] == way.encode(there)[0]
+            assert [way.transpose_token(w, shift) for w in way.encode(notes)[0]] == way.encode(there)[0]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_nothing_is_pickled(folder):
     assert sorted(p.name for p in folder.iterdir()) == sorted([WEIGHTS, VOCAB, CONFIG])
     assert load_file(folder / WEIGHTS).keys() == tiny.weights().keys()
     assert json.loads((folder / CONFIG).read_text())["format"] == 1
-    assert (folder / VOCAB).read_text().splitlines() == list(tiny.checkpoint().vocab.words)
+    assert (folder / VOCAB).read_text().splitlines() == list(tiny.checkpoint().vocab.tokens)
 
 
 def test_saving_over_a_file(tmp_path):

@@ -29,7 +29,7 @@ def test_another_runtime_gives_the_same(arch, tmp_path):
                 np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
     told = session.get_modelmeta().custom_metadata_map
     assert (
-        told["vocab"].split("\n") == list(checkpoint.vocab.words)
+        told["vocab"].split("\n") == list(checkpoint.vocab.tokens)
         and json.loads(told["encoding"]) == checkpoint.encoding.settings
     )
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from clara.errors import CannotWrite
-from clara.files import make_folder, new_folder, write_whole
+from clara.files import make_folder, make_empty_folder, write_atomically
 
 
 @pytest.mark.parametrize("data, stored", [(b"\x00\xff", b"\x00\xff"), ("Dvořák\n", "Dvořák\n".encode())])
 def test_written_whole_over_what_was_there(tmp_path, data, stored):
     path = tmp_path / "piece.txt"
     path.write_text("an older and longer text")
-    write_whole(path, data)
+    write_atomically(path, data)
     assert path.read_bytes() == stored
     assert os.listdir(tmp_path) == ["piece.txt"]
 
@@ -25,22 +25,22 @@ def test_a_failure_on_the_way_leaves_the_old_file_and_no_other(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "piece.txt"
-    write_whole(path, "old")
+    write_atomically(path, "old")
     monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(CannotWrite, match=r"piece\.txt: cannot be written \(No space left on device\)"):
-        write_whole(path, "new text")
+        write_atomically(path, "new text")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["piece.txt"]
 
 
 def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path, monkeypatch):
     path, seen = tmp_path / "piece.txt", []
-    write_whole(path, "old")
+    write_atomically(path, "old")
     real = Path.replace
     monkeypatch.setattr(
         Path, "replace", lambda part, to: (seen.append((part.read_text(), path.read_text())), real(part, to))[1]
     )
-    write_whole(path, "new")
+    write_atomically(path, "new")
     assert seen == [("new", "old")] and path.read_text() == "new"
 
 
@@ -49,7 +49,7 @@ def test_where_nothing_can_be_written(tmp_path, where):
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "folder").mkdir()
     with pytest.raises(CannotWrite, match=where[:20]):
-        write_whole(tmp_path / where, "text")
+        write_atomically(tmp_path / where, "text")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
@@ -73,6 +73,6 @@ def test_make_folder_without_permission(tmp_path, monkeypatch):
 
 
 def test_a_new_folder_holds_nothing_yet(tmp_path):
-    assert new_folder(tmp_path / "a/b") == tmp_path / "a/b" == new_folder(tmp_path / "a/b")
+    assert make_empty_folder(tmp_path / "a/b") == tmp_path / "a/b" == make_empty_folder(tmp_path / "a/b")
     with pytest.raises(CannotWrite, match="a: not empty; nothing is overwritten"):
-        new_folder(tmp_path / "a")
+        make_empty_folder(tmp_path / "a")

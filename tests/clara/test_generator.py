@@ -11,7 +11,7 @@ from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.errors import BadMusicFile, BadSetting, CheckpointMismatch, NoNotes, UnknownWord
+from clara.errors import BadMusicFile, BadSetting, CheckpointMismatch, NoNotes, UnknownToken
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.midi import write_midi
@@ -29,7 +29,7 @@ def generator(tmp_path_factory):
 
 
 def steps(words):
-    return sum(ENCODING.steps(words))
+    return sum(ENCODING.token_steps(words))
 
 
 @pytest.mark.parametrize("n", [1, 5])
@@ -182,7 +182,7 @@ BAD = {
     "silent.mid": (midi_bytes(track()), NoNotes),
     "empty.txt": (b"", NoNotes),
     "waits.txt": (b"wait4 wait4", NoNotes),
-    "words.txt": (b"p40 wait4 endp40 hello", UnknownWord),
+    "words.txt": (b"p40 wait4 endp40 hello", UnknownToken),
     "binary.txt": (b"\xff\xfe\x00", BadMusicFile),
 }
 
@@ -239,7 +239,7 @@ def test_notes_come_as_they_are_final(name, prompted):
         assert notes.end.max() > last
         last = notes.end.max()
     (whole,) = composer.generate(1, 12, prompt if prompted else None, seed=4)
-    at = sum(encoding.steps(whole.words[: whole.prompt_words]))
+    at = sum(encoding.token_steps(whole.words[: whole.prompt_words]))
     assert told == {note for note in named(whole.notes) if note[1] > at}
 
 
@@ -268,11 +268,11 @@ def test_fillings_are_weighed_by_what_comes_after(generator):
     piece = tiny.tune(3, n_notes=120)
     (best, cost), *_ = generator.fill(piece, 8, 12, n=4, seed=1)
     words = ENCODING.encode(best.notes)[0]
-    reached = [sum(ENCODING.steps(words[:i])) for i in range(len(words) + 1)]
+    reached = [sum(ENCODING.token_steps(words[:i])) for i in range(len(words) + 1)]
     gap = next(i for i, (r, w) in enumerate(zip(reached, words)) if r == 12 * 12 and not w.startswith("end"))
     soon = sum(r <= 16 * 12 for r in reached[1:])
-    ids = [generator.vocab.ids(["xxbos", *words[:n]]) for n in (soon, gap)]
-    nats = nats_per_piece(generator.reader, ids, generator.vocab.pad)
+    ids = [generator.vocab.to_ids(["xxbos", *words[:n]]) for n in (soon, gap)]
+    nats = nats_per_piece(generator.reader, ids, generator.vocab.pad_id)
     assert cost == pytest.approx(float(nats[0] - nats[1]), rel=1e-3)
 
 

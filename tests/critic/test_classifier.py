@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings.notewise import Notewise
-from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooShort, UnknownWord
+from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooShort, UnknownToken
 from clara.music.midi import write_midi
 from clara.music.notes import crop, mend
 from critic import ComposerClassifier, Critic
@@ -79,7 +79,7 @@ def test_log_probabilities_add_up():
         (mend([], [], [])[0], NoNotes),
         (["wait24"] * 8, NoNotes),
         (["p40", "wait12", "endp40"], TooShort),
-        (["p40", "nonsense"], UnknownWord),
+        (["p40", "nonsense"], UnknownToken),
         ("nowhere.mid", BadMusicFile),
     ],
 )

@@ -9,7 +9,7 @@ import tiny
 
 from clara.data.corpus import Corpus
 from clara.data.dataloaders import SHIFTS, fitting_shifts
-from clara.encodings.vocab import CONTROL_WORDS, transposition_tables
+from clara.encodings.vocab import CONTROL_TOKENS, transposition_tables
 from clara.errors import BadSetting, NoData
 from data_prep.prepare import prepare_corpus
 from data_prep.sources import find_pieces
@@ -32,14 +32,14 @@ def test_every_piece_trains_in_all_twelve_keys(tmp_path, name):
     for split in ("train", "valid", "test"):
         for ids in corpus.ids(split):
             assert len(fitting_shifts(ids, tables)) == 12
-    assert set(corpus.encoding.words) <= set(corpus.vocab.words)
+    assert set(corpus.encoding.tokens) <= set(corpus.vocab.tokens)
 
 
 def test_no_word_without_use(tmp_path):
     corpus = prepared(tmp_path, "melodywise")
     words = {w for piece in corpus.manifest["piece"] for w in corpus.words(piece)}
-    moved = {corpus.encoding.transpose_word(w, s) for w in words for s in SHIFTS}
-    assert words < set(corpus.vocab.words) - set(CONTROL_WORDS) < moved
+    moved = {corpus.encoding.transpose_token(w, s) for w in words for s in SHIFTS}
+    assert words < set(corpus.vocab.tokens) - set(CONTROL_TOKENS) < moved
 
 
 def test_a_limit_replaces_the_rarest_by_the_nearest_and_counts(tmp_path):
@@ -76,7 +76,7 @@ def test_a_limit_without_room(tmp_path):
 def test_large_vocabularies_have_wider_ids(tmp_path):
     corpus = prepared(tmp_path)
     assert corpus.vocab.dtype == corpus.ids("train")[0].dtype == np.int16
-    many = type(corpus.vocab)([*CONTROL_WORDS, *(f"w{i}" for i in range(2**15))])
+    many = type(corpus.vocab)([*CONTROL_TOKENS, *(f"w{i}" for i in range(2**15))])
     assert many.dtype == np.int32 and many.ids(["w32767"]).tolist() == [32770]
 
 

@@ -83,13 +83,13 @@ class Grammar:
 
     def __init__(self, encoding, vocab, rules=None):
         rules = rules or Rules()
-        self.eos, self.vocab_sz, self.n_tones = vocab.eos, len(vocab), encoding.n_tones
+        self.eos, self.vocab_sz, self.n_tones = vocab.eos_id, len(vocab), encoding.n_tones
         self.max_note, self.max_silence = (
             UNLIMITED if q is None else max(1, round(q * encoding.steps_per_quarter))
             for q in (rules.longest_note, rules.longest_silence)
         )
         self.max_notes = rules.most_notes or self.n_tones
-        self.struck = [self.strikes(encoding, word) for word in vocab.words]
+        self.struck = [self.strikes(encoding, word) for word in vocab.tokens]
         fits = self._fitting_tones(encoding, rules)
         self.kept = np.array(
             [len(tones) <= self.max_notes and all(fits[t] for t in tones) for tones in self.struck], dtype=np.uint8

@@ -21,10 +21,10 @@ class ChordwiseGrammar(Grammar):
         # Without holds a rest is silent only when the last chord has sounded for a bar.
         self.max_rests = self.max_silence + (0 if encoding.holds else encoding.longest)
         self.rest_ids = np.array([vocab.id_of[w] for w in RESTS])
-        is_chord = [not word.startswith(("xx", REST)) for word in vocab.words]
+        is_chord = [not word.startswith(("xx", REST)) for word in vocab.tokens]
         held = [
             [c - self.n_tones for c in encoding.codes(w) if c >= self.n_tones] if chord else []
-            for w, chord in zip(vocab.words, is_chord)
+            for w, chord in zip(vocab.tokens, is_chord)
         ]
         self.is_chord = np.array(is_chord, dtype=np.uint8)
         self.strikes_table, self.holds_table = table(self.struck), table(held)

@@ -25,13 +25,13 @@ class NotewiseGrammar(Grammar):
 
     def __init__(self, encoding, vocab, rules=None, line=None):
         super().__init__(encoding, vocab, rules)
-        tones, n = (encoding.tones(line), len(line)) if line else (np.zeros(0, dtype=np.int64), 0)
+        tones, n = (encoding.to_tones(line), len(line)) if line else (np.zeros(0, dtype=np.int64), 0)
         clock = np.r_[line.end, line.start] if line else tones
         place = np.r_[tones, tones + self.n_tones]
         order = np.lexsort((place, clock))
         self.line_clock, self.line_place = (np.ascontiguousarray(a[order], dtype=np.int64) for a in (clock, place))
         self.n_line = 2 * n
-        self.ids = np.array([vocab.id_of[w] for w in encoding.words])  # ends, starts, waits
+        self.ids = np.array([vocab.id_of[w] for w in encoding.tokens])  # ends, starts, waits
         self.longest = encoding.longest_wait
         # By word id: its place in a step's order (control words none), and the steps it takes.
         self.place, self.steps = np.full(len(vocab), -1), np.zeros(len(vocab), dtype=np.int64)

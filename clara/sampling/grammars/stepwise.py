@@ -56,7 +56,7 @@ class FramewiseGrammar(Grammar):
 
     def __init__(self, encoding, vocab, rules=None):
         super().__init__(encoding, vocab, rules)
-        self.ids = np.array([vocab.id_of[w] for w in encoding.words])  # tones, then the frame's end
+        self.ids = np.array([vocab.id_of[w] for w in encoding.tokens])  # tones, then the frame's end
         self.tone = np.full(len(vocab), -1)
         self.tone[self.ids[:-1]] = np.arange(self.n_tones)
 

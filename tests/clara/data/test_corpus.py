@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from clara.data.corpus import MANIFEST_COLUMNS, Corpus
-from clara.errors import NoData, UnknownWord
+from clara.errors import NoData, UnknownToken
 
 
 def change_manifest(folder, change):
@@ -45,7 +45,7 @@ def test_ids_are_the_words_between_begin_and_end(corpus_folder):
     for piece, (_, row) in zip(ids, corpus.rows("train").iterrows(), strict=True):
         words = (corpus_folder / f"{row['piece']}.txt").read_text().split()
         assert corpus.words(row["piece"]) == words and len(words) == int(row["words"])
-        assert corpus.vocab.text(piece) == ["xxbos", *words, "xxeos"]
+        assert corpus.vocab.to_tokens(piece) == ["xxbos", *words, "xxeos"]
 
 
 def test_quarters(corpus_folder):
@@ -103,5 +103,5 @@ def test_a_text_of_another_encoding_is_named(corpus_folder):
     told = json.loads((corpus_folder / "corpus.json").read_text())
     told["encoding"]["n_keys"] = 38
     (corpus_folder / "corpus.json").write_text(json.dumps(told))
-    with pytest.raises(UnknownWord, match="'p1'"):
+    with pytest.raises(UnknownToken, match="'p1'"):
         Corpus.load(corpus_folder).ids("train")

@@ -18,7 +18,7 @@ from clara.music.notes import mend, transpose
 from clara.training.distributed import World
 
 ENCODING = Notewise(4, 38)  # MIDI numbers 45-82
-VOCAB = Vocab.of(ENCODING)
+VOCAB = Vocab.from_encoding(ENCODING)
 TABLES = transposition_tables(VOCAB, ENCODING, SHIFTS)
 
 
@@ -29,7 +29,7 @@ def line(lowest, highest, n):
 
 
 def ids_of(notes):
-    return np.array([VOCAB.bos, *VOCAB.ids(ENCODING.encode(notes)[0]), VOCAB.eos], dtype=np.int16)
+    return np.array([VOCAB.bos_id, *VOCAB.to_ids(ENCODING.encode(notes)[0]), VOCAB.eos_id], dtype=np.int16)
 
 
 # all 12 keys; 4 keys (35 semitones of 38); 1 key; all 12, each in one way alone
@@ -52,7 +52,7 @@ def pieces_of(made):
     """The pieces of a one-stream epoch as {index: ids}, and their order."""
     windows = list(made)
     stream = torch.cat([x for x, _ in windows] + [windows[-1][1][:, -1:]], dim=1)[0].numpy()
-    parts = np.split(stream, np.flatnonzero(stream == VOCAB.bos)[1:])
+    parts = np.split(stream, np.flatnonzero(stream == VOCAB.bos_id)[1:])
     order = [[len(p) for p in PIECES].index(len(part)) for part in parts]
     return dict(zip(order, parts)), order
 
@@ -151,8 +151,8 @@ def test_without_tables_order_and_keys_stay():
 
 
 def test_the_smallest_corpus():
-    made = loader(bs=64, seq_len=64, tables=None, pieces=[np.array([VOCAB.bos, 9, VOCAB.eos], dtype=np.int16)])
-    assert batches(made) == [([[VOCAB.bos, 9]], [[9, VOCAB.eos]])]
+    made = loader(bs=64, seq_len=64, tables=None, pieces=[np.array([VOCAB.bos_id, 9, VOCAB.eos_id], dtype=np.int16)])
+    assert batches(made) == [([[VOCAB.bos_id, 9]], [[9, VOCAB.eos_id]])]
 
 
 def test_a_small_valid_split_is_read_in_few_streams(corpus_folder, monkeypatch):
@@ -205,7 +205,7 @@ def test_others_are_drawn_anew_and_fill_their_share():
         mixed.epoch = epoch
         stream = mixed._stream()
         assert len(stream) == mixed.words
-        assert (stream == VOCAB.eos).sum() >= len(PIECES)  # own pieces whole
+        assert (stream == VOCAB.eos_id).sum() >= len(PIECES)  # own pieces whole
         streams.append(sorted(stream.tolist()))
     assert streams[0] != streams[1]
     assert torch.equal(*(torch.cat([x for x, _ in mixed], dim=1) for _ in range(2)))

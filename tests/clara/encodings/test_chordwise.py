@@ -7,7 +7,7 @@ from examples import handwritten, note_sequences, rows
 from hypothesis import given
 
 from clara.encodings.chordwise import MOST_RECENT, RECENT_STEPS, Chordwise
-from clara.errors import UnknownWord
+from clara.errors import UnknownToken
 from clara.music.notes import mend
 
 
@@ -79,7 +79,7 @@ def test_a_hold_without_a_strike_is_left_out_and_counted():
     ],
 )
 def test_words_that_no_step_is(holds, word):
-    with pytest.raises(UnknownWord, match="word 2 of the text"):
+    with pytest.raises(UnknownToken, match="token 2 of the text"):
         Chordwise(holds=holds).decode(["p40", word])
 
 
@@ -95,14 +95,14 @@ def test_words_that_no_step_is(holds, word):
 def test_the_nearest_chord(word, known, nearest):
     if nearest == "p28+p40":  # C4 E4 with C3: without C3 both pitch classes stay
         nearest = "p40+p44"
-    assert Chordwise().nearest([word], known) == [nearest]
+    assert Chordwise().nearest_tokens([word], known) == [nearest]
 
 
 def test_the_nearest_chord_with_holds_holds_what_was_held():
-    assert Chordwise(holds=True).nearest(["~p28+p40"], ["p28+p40", "~p28+p41", "~p28+p52", "~p28+~p40"]) == ["p28+p40"]
+    assert Chordwise(holds=True).nearest_tokens(["~p28+p40"], ["p28+p40", "~p28+p41", "~p28+p52", "~p28+~p40"]) == ["p28+p40"]
 
 
 def test_many_are_looked_up_at_once():
     encoding = Chordwise(12)
     words = [w for name in ("chord", "two voices") for w in encoding.encode(handwritten(name))[0]] * 40
-    assert encoding.nearest(words, sorted(set(words))) == words
+    assert encoding.nearest_tokens(words, sorted(set(words))) == words

@@ -11,12 +11,12 @@ from examples import HANDWRITTEN, handwritten, note_sequences, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.encodings import ENCODINGS, make
+from clara.encodings import ENCODINGS, make_encoding
 from clara.encodings.chordwise import Chordwise
-from clara.encodings.keyboard import RANGES
+from clara.encodings.base import RANGES
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab, transposition_tables
-from clara.errors import BadSetting, UnknownWord
+from clara.errors import BadSetting, UnknownToken
 from clara.music.midi import read_midi
 from clara.music.notes import crop, fold, mend, transpose
 
@@ -52,7 +52,7 @@ def assert_round_trip(encoding, notes):
 def some_words(encoding):
     """The words of a closed vocabulary; of an open one those of some music beside what every vocabulary holds."""
     seen = [w for name in HANDWRITTEN for w in encoding.encode(handwritten(name, encoding.steps_per_quarter))[0]]
-    return sorted({*encoding.words, *seen}) if encoding.open_vocabulary else encoding.words
+    return sorted({*encoding.tokens, *seen}) if encoding.open_vocabulary else encoding.tokens
 
 
 @every_encoding
@@ -82,7 +82,7 @@ def test_no_notes_are_no_words(encoding):
 
 @every_encoding
 def test_words_are_distinct_plain_and_hold_all_that_is_written(encoding):
-    assert len(set(encoding.words)) == len(encoding.words)
+    assert len(set(encoding.tokens)) == len(encoding.tokens)
     assert all(w and w == w.strip() and len(w.split()) == 1 and not w.startswith("xx") for w in some_words(encoding))
     for name in HANDWRITTEN:
         words, _ = encoding.encode(handwritten(name, encoding.steps_per_quarter))
@@ -91,9 +91,9 @@ def test_words_are_distinct_plain_and_hold_all_that_is_written(encoding):
 
 @every_encoding
 def test_settings_build_it_again(encoding):
-    again = make(encoding.settings)
+    again = make_encoding(encoding.settings)
     assert type(again) is type(encoding)
-    assert (again.settings, again.words) == (encoding.settings, encoding.words)
+    assert (again.settings, again.tokens) == (encoding.settings, encoding.tokens)
 
 
 @every_encoding
@@ -119,15 +119,15 @@ def test_ids_moved_by_table_are_the_notes_moved_then_encoded(encoding, data):
     notes = data.draw(note_sequences(encoding.steps_per_quarter, middle - 12, middle + 12, min_notes=1))
     shifts = range(-6, 6)  # all twelve keys
     words = encoding.encode(notes)[0]
-    vocab = Vocab.of(encoding, {encoding.transpose_word(w, s) for w in words for s in shifts})
-    ids = vocab.ids(words)
+    vocab = Vocab.from_encoding(encoding, {encoding.transpose_token(w, s) for w in words for s in shifts})
+    ids = vocab.to_ids(words)
     for shift, table in zip(shifts, transposition_tables(vocab, encoding, shifts)):
-        assert vocab.text(table[ids]) == encoding.encode(transpose(notes, shift)[0])[0]
+        assert vocab.to_tokens(table[ids]) == encoding.encode(transpose(notes, shift)[0])[0]
 
 
 @every_encoding
 def test_unknown_words_are_named_with_their_place(encoding):
-    with pytest.raises(UnknownWord, match="word 2 .*'nonsense'"):
+    with pytest.raises(UnknownToken, match="token 2 .*'nonsense'"):
         encoding.decode([some_words(encoding)[0], "nonsense"])
 
 
@@ -140,19 +140,19 @@ def test_notes_of_another_grid_are_refused(encoding):
 @every_encoding
 def test_steps_of_the_words_add_up_to_the_length(encoding):
     notes = handwritten("chord", encoding.steps_per_quarter)
-    assert sum(encoding.steps(encoding.encode(notes)[0])) == notes.n_steps
+    assert sum(encoding.token_steps(encoding.encode(notes)[0])) == notes.n_steps
 
 
 @every_encoding
 def test_the_nearest_of_a_vocabulary_is_the_word_itself_where_it_is_held(encoding):
     if encoding.open_vocabulary:
         words = encoding.encode(handwritten("two voices", encoding.steps_per_quarter))[0]
-        assert encoding.nearest(words, some_words(encoding)) == words
+        assert encoding.nearest_tokens(words, some_words(encoding)) == words
 
 
 def test_an_unknown_encoding_is_refused():
     with pytest.raises(BadSetting, match="no encoding 'morse'; there are: .*notewise"):
-        make({"encoding": "morse"})
+        make_encoding({"encoding": "morse"})
 
 
 notewise_ranges = pytest.mark.parametrize("steps_per_quarter, n_keys", [(s, k) for s in (12, 4) for k in RANGES])
@@ -181,7 +181,7 @@ def test_notewise_with_a_solo_part_loses_nothing(notes):
     encoding = Notewise(prefixes=("p", "v"))
     words, losses = encoding.encode(notes)
     assert not losses and encoding.decode(words) == (notes, Counter())
-    assert make(encoding.settings).decode(words) == encoding.decode(words)
+    assert make_encoding(encoding.settings).decode(words) == encoding.decode(words)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_notewise_mends_and_counts(text, expected, losses):
     assert rows(notes) == expected and lost == losses
 
 
-@given(st.lists(st.sampled_from(Notewise(4, 38).words), max_size=80))
+@given(st.lists(st.sampled_from(Notewise(4, 38).tokens), max_size=80))
 def test_notewise_accounts_for_every_word(words):
     notes, losses = Notewise(4, 38).decode(words)
     starts = sum(w[0] == "p" for w in words)
@@ -249,5 +249,5 @@ def test_notewise_reads_a_cropped_text_as_cropped_music(real_midi):
 
 
 def test_notewise_vocabulary_size():
-    assert len(Notewise(12, 88).words) == 2 * 88 + 24
-    assert len(Notewise(4, 38, ("p", "v")).words) == 4 * 38 + 8
+    assert len(Notewise(12, 88).tokens) == 2 * 88 + 24
+    assert len(Notewise(4, 38, ("p", "v")).tokens) == 4 * 38 + 8

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from clara.encodings import ENCODINGS, make
+from clara.encodings import ENCODINGS, make_encoding
 from clara.encodings.prompts import read_prompt
 from clara.generator import Generator
 from clara.music.instruments import ENSEMBLES
@@ -49,7 +49,7 @@ def test_from_files_to_new_music(name, tmp_path):
     write_midi(played(encoding, 99), tmp_path / "prompt.mid")  # chords that were never seen
     prompt, _ = read_prompt(tmp_path / "prompt.mid", generator.encoding, quarters=8)
     words, losses = generator.prompt_words(prompt)
-    assert set(words) <= set(generator.vocab.words)
+    assert set(words) <= set(generator.vocab.tokens)
     assert (losses["replaced"] > 0) == encoding.open_vocabulary
     for n, sample in enumerate(generator.generate(3, 8, prompt, seed=1)):
         assert sample.words[: sample.prompt_words] == words and len(sample.notes) > 0
@@ -97,7 +97,7 @@ def test_performed_music_is_kept_out_on_request(music, encode_into):
     "settings", [*({"encoding": name} for name in ENCODINGS), {"encoding": "chordwise", "holds": True}], ids=str
 )
 def test_a_text_is_the_words_between_spaces(settings):
-    encoding = make(settings)
+    encoding = make_encoding(settings)
     for seed in range(3):
         notes = mend_like(
             played(encoding, seed),
@@ -113,6 +113,6 @@ def test_a_text_is_the_words_between_spaces(settings):
         )[0]
         notes = replace(notes, steps_per_quarter=encoding.steps_per_quarter)
         words, losses = encoding.encode(notes)
-        assert encoding.text(notes) == (" ".join(words), len(words), losses)
+        assert encoding.encode_text(notes) == (" ".join(words), len(words), losses)
     nothing = mend([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
-    assert encoding.text(nothing)[:2] == ("", 0)
+    assert encoding.encode_text(nothing)[:2] == ("", 0)

@@ -8,7 +8,7 @@ from examples import note_sequences, rows
 from hypothesis import given
 
 from clara.encodings.melodywise import Melodywise, beat_strengths
-from clara.errors import BadSetting, UnknownWord
+from clara.errors import BadSetting, UnknownToken
 from clara.music.notes import mend
 
 METRES = ["4/4", "3/4", "2/4", "2/2", "6/8", "9/8", "12/8", "5/4", "7/8", "3/8", "3/2", "5/8"]
@@ -80,7 +80,7 @@ def test_music_cropped_inside_a_bar_keeps_its_beats():
     "word", ["p40_s4", "p40_s5_d1", "p40_s4_d0", "p0_s4_d1", "p89_s4_d1", "r_d4", "x_s1_d1", "p40 s1"]
 )
 def test_words_that_are_none(word):
-    with pytest.raises(UnknownWord, match="word 1 of the text"):
+    with pytest.raises(UnknownToken, match="token 1 of the text"):
         Melodywise().decode([word])
 
 
@@ -97,7 +97,7 @@ def test_it_is_one_line():
 )
 def test_the_nearest_word(word, nearest):
     known = ["p40_s4_d4", "p42_s4_d1", "r_s1_d4", "r_s1_d1"]
-    assert Melodywise().nearest([word], known) == [nearest]
+    assert Melodywise().nearest_tokens([word], known) == [nearest]
 
 
 def test_rows_of_a_decoded_rest():

@@ -6,41 +6,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clara.encodings.notewise import Notewise
-from clara.encodings.vocab import CONTROL_WORDS, Vocab, transposition_tables
-from clara.errors import CheckpointMismatch, UnknownWord
+from clara.encodings.vocab import CONTROL_TOKENS, Vocab, transposition_tables
+from clara.errors import CheckpointMismatch, UnknownToken
 
 ENCODING = Notewise(4, 38)
-VOCAB = Vocab.of(ENCODING)
+VOCAB = Vocab.from_encoding(ENCODING)
 
 
 def test_control_words_come_first_then_the_encodings():
-    assert VOCAB.words == (*CONTROL_WORDS, *ENCODING.words)
-    assert (VOCAB.pad, VOCAB.bos, VOCAB.eos) == (0, 1, 2)
-    assert len(VOCAB) == 3 + len(ENCODING.words)
+    assert VOCAB.tokens == (*CONTROL_TOKENS, *ENCODING.tokens)
+    assert (VOCAB.pad_id, VOCAB.bos_id, VOCAB.eos_id) == (0, 1, 2)
+    assert len(VOCAB) == 3 + len(ENCODING.tokens)
 
 
 def test_control_words_may_stand_anywhere():
     vocab = Vocab(["p1", "xxeos", "xxpad", "xxbos"])
-    assert (vocab.pad, vocab.bos, vocab.eos) == (2, 3, 1)
+    assert (vocab.pad_id, vocab.bos_id, vocab.eos_id) == (2, 3, 1)
 
 
-@given(st.lists(st.sampled_from(VOCAB.words)))
+@given(st.lists(st.sampled_from(VOCAB.tokens)))
 def test_words_to_ids_and_back(words):
-    ids = VOCAB.ids(words)
+    ids = VOCAB.to_ids(words)
     assert ids.dtype == np.int64 and ids.shape == (len(words),)
-    assert VOCAB.text(ids) == words
-    assert [VOCAB.words[i] for i in ids] == words
+    assert VOCAB.to_tokens(ids) == words
+    assert [VOCAB.tokens[i] for i in ids] == words
 
 
 def test_unknown_words_are_named_with_their_place():
-    with pytest.raises(UnknownWord, match="word 3, 'p99', is not in the vocabulary of 87 words"):
-        VOCAB.ids(["xxbos", "wait1", "p99", "p98"])
+    with pytest.raises(UnknownToken, match="token 3, 'p99', is not in the vocabulary of 87 tokens"):
+        VOCAB.to_ids(["xxbos", "wait1", "p99", "p98"])
 
 
 @pytest.mark.parametrize(
     "words, told",
     [
-        ([*CONTROL_WORDS, "p1", "p1"], "twice"),
+        ([*CONTROL_TOKENS, "p1", "p1"], "twice"),
         (["xxbos", "p1"], "lacks xxpad, xxeos"),
     ],
 )
@@ -51,9 +51,9 @@ def test_what_is_no_vocabulary(words, told):
 
 def test_saved_one_word_a_line_and_loaded(tmp_path):
     VOCAB.save(tmp_path / "vocab.txt")
-    assert (tmp_path / "vocab.txt").read_text().splitlines() == list(VOCAB.words)
+    assert (tmp_path / "vocab.txt").read_text().splitlines() == list(VOCAB.tokens)
     assert Vocab.load(tmp_path / "vocab.txt") == VOCAB
-    assert VOCAB != Vocab(CONTROL_WORDS) and VOCAB != VOCAB.words
+    assert VOCAB != Vocab(CONTROL_TOKENS) and VOCAB != VOCAB.tokens
 
 
 def test_tables_move_keys_and_leave_waits_and_control_words():
@@ -61,25 +61,25 @@ def test_tables_move_keys_and_leave_waits_and_control_words():
     assert tables.dtype == np.int16 and tables.shape == (3, len(VOCAB))
     assert (tables[0] == np.arange(len(VOCAB))).all()
     text = ["xxbos", "p30", "wait5", "endp30", "xxeos", "xxpad"]
-    assert VOCAB.text(tables[1][VOCAB.ids(text)]) == ["xxbos", "p33", "wait5", "endp33", "xxeos", "xxpad"]
-    assert VOCAB.text(tables[2][VOCAB.ids(text)]) == ["xxbos", "p29", "wait5", "endp29", "xxeos", "xxpad"]
+    assert VOCAB.to_tokens(tables[1][VOCAB.to_ids(text)]) == ["xxbos", "p33", "wait5", "endp33", "xxeos", "xxpad"]
+    assert VOCAB.to_tokens(tables[2][VOCAB.to_ids(text)]) == ["xxbos", "p29", "wait5", "endp29", "xxeos", "xxpad"]
 
 
 @pytest.mark.parametrize("prefixes", [("p",), ("p", "v")])
 @pytest.mark.parametrize("semitones", [-38, -11, -1, 1, 11, 37])
 def test_tables_have_no_word_outside_the_range_nor_in_another_part(prefixes, semitones):
     encoding = Notewise(4, 38, prefixes)
-    vocab = Vocab.of(encoding)
+    vocab = Vocab.from_encoding(encoding)
     [table] = transposition_tables(vocab, encoding, [semitones])
-    for word, moved in zip(vocab.words, table):
+    for word, moved in zip(vocab.tokens, table):
         start = word.rstrip("0123456789")
-        if start == "wait" or word in CONTROL_WORDS:
-            assert vocab.words[moved] == word
+        if start == "wait" or word in CONTROL_TOKENS:
+            assert vocab.tokens[moved] == word
             continue
         key = int(word[len(start) :]) + semitones
         midi_number = key + 20
         assert (moved >= 0) == (45 <= midi_number <= 82)
-        assert moved < 0 or vocab.words[moved] == f"{start}{key}"
+        assert moved < 0 or vocab.tokens[moved] == f"{start}{key}"
 
 
 @given(st.integers(-11, 11))

@@ -60,7 +60,7 @@ def test_in_the_words_of_the_model(folder):
     known = tiny.tune(0, n_notes=60, steps_per_quarter=4)
     generator = Generator(tiny.untrained(Chordwise(), known))
     for e in human_excerpts(generator, folder, 4, 12)[0]:
-        assert e.notes.steps_per_quarter == 4 and set(e.words) <= set(generator.vocab.words)
+        assert e.notes.steps_per_quarter == 4 and set(e.words) <= set(generator.vocab.tokens)
 
 
 def test_what_music21_installs(generator):

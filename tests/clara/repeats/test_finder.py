@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from clara import encodings
 from clara.encodings.notewise import Notewise
-from clara.encodings.vocab import CONTROL_WORDS, Vocab
+from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.repeats.finder import FURTHEST, WORDS_AHEAD, Forms, Memory
 
 ENCODING = Notewise(12, 88)
-VOCAB = Vocab.of(ENCODING)
+VOCAB = Vocab.from_encoding(ENCODING)
 FORMS = Forms(VOCAB, ENCODING)
 NONE = (-1, 0, 0, 0)
 
@@ -23,7 +23,7 @@ def naive(words):
         for by in range(-30, 31):
             length = 0
             while (
-                length <= place and ENCODING.transpose_word(words[place - length], by) == words[len(words) - 1 - length]
+                length <= place and ENCODING.transpose_token(words[place - length], by) == words[len(words) - 1 - length]
             ):
                 length += 1
             best = max(best, (length, by == 0, place, by))
@@ -31,12 +31,12 @@ def naive(words):
     if not length:
         return NONE
     ago = len(words) - 1 - place
-    named = ENCODING.transpose_word(words[place + 1], by) if length < ago else None
+    named = ENCODING.transpose_token(words[place + 1], by) if length < ago else None
     return (-1 if named is None else VOCAB.id_of[named]), length, int(by != 0), ago
 
 
 def found(words):
-    return [tuple(row) for row in Memory.matches(FORMS, VOCAB.ids(words)).tolist()]
+    return [tuple(row) for row in Memory.matches(FORMS, VOCAB.to_ids(words)).tolist()]
 
 
 few_words = st.lists(
@@ -52,13 +52,13 @@ def test_every_place_as_by_the_definition(words):
 def test_a_tune_that_comes_again_is_followed():
     tune = ["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47", "wait12", "endp47"]
     told = found([*tune, "p30", "wait3", "endp30", *tune])[-5]
-    assert (VOCAB.words[told[0]], *told[1:]) == ("endp44", 5, 0, 12)
+    assert (VOCAB.tokens[told[0]], *told[1:]) == ("endp44", 5, 0, 12)
 
 
 def test_in_another_key_it_is_followed_in_that_key():
     tune = ["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47", "wait12", "endp47"]
-    told = found([*tune, "p30", "wait3", "endp30", *(ENCODING.transpose_word(w, 5) for w in tune)])[-5]
-    assert (VOCAB.words[told[0]], *told[1:]) == ("endp49", 5, 1, 12)
+    told = found([*tune, "p30", "wait3", "endp30", *(ENCODING.transpose_token(w, 5) for w in tune)])[-5]
+    assert (VOCAB.tokens[told[0]], *told[1:]) == ("endp49", 5, 1, 12)
 
 
 def test_what_comes_round_and_round_is_let_be():
@@ -78,15 +78,15 @@ def test_a_key_that_is_not_on_the_piano_is_not_named():
     ids=str,
 )
 def test_words_of_one_form_are_one_music(told):
-    encoding = encodings.make(told)
-    vocab = Vocab.of(encoding)
+    encoding = encodings.make_encoding(told)
+    vocab = Vocab.from_encoding(encoding)
     forms = Forms(vocab, encoding)
     assert (forms.word_at[forms.form, forms.tone] == np.arange(len(vocab))).all()
-    for i, word in enumerate(vocab.words):
-        if word in CONTROL_WORDS:
+    for i, word in enumerate(vocab.tokens):
+        if word in CONTROL_TOKENS:
             assert not forms.moves[i]
             continue
-        up = encoding.transpose_word(word, 2)
+        up = encoding.transpose_token(word, 2)
         if up == word:
             assert not forms.moves[i]
         elif up in vocab.id_of:
@@ -96,7 +96,7 @@ def test_words_of_one_form_are_one_music(told):
 
 def test_texts_side_by_side_and_word_by_word_find_the_same():
     rng = np.random.default_rng(0)
-    ids = VOCAB.ids(["p40", "p42", "wait6", "endp40", "endp42"])[rng.integers(5, size=(3, 60))]
+    ids = VOCAB.to_ids(["p40", "p42", "wait6", "endp40", "endp42"])[rng.integers(5, size=(3, 60))]
     memory = Memory(FORMS, [ids[0, :20], ids[1, :20], ids[2, :20]], np.array([0, 1, 2]))
     for at in range(20, 60):
         if at == 40:
@@ -109,7 +109,7 @@ def test_texts_side_by_side_and_word_by_word_find_the_same():
 
 def test_texts_go_on_from_pasts_of_several_lengths_and_longer_than_the_room():
     rng = np.random.default_rng(1)
-    words = VOCAB.ids(["p40", "p42", "wait6", "endp40", "endp42"])
+    words = VOCAB.to_ids(["p40", "p42", "wait6", "endp40", "endp42"])
     long, short = words[rng.integers(5, size=50)], words[rng.integers(5, size=7)]
     memory, texts = Memory(FORMS, [long, short], np.array([1, 0, 1])), [short, long, short]
     for _ in range(WORDS_AHEAD + 3):
@@ -121,7 +121,7 @@ def test_texts_go_on_from_pasts_of_several_lengths_and_longer_than_the_room():
 
 @pytest.mark.parametrize("further", [-20, 1])
 def test_what_is_too_far_back_is_forgotten(further):
-    tune = VOCAB.ids(["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47"])
+    tune = VOCAB.to_ids(["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47"])
     between = (
         np.arange(FURTHEST + further - len(tune)) % 2 + VOCAB.id_of["wait1"]
     )  # two kinds of waits, in which nothing of the tune stands

@@ -20,16 +20,16 @@ from clara.repeats.model import LENGTHS, OF_VOICES, VOICE_LENGTHS, MatchModel, N
 from clara.sampling.settings import Settings
 
 ENCODING = Notewise()
-VOCAB = Vocab.of(ENCODING)
+VOCAB = Vocab.from_encoding(ENCODING)
 FORMS = Forms(VOCAB, ENCODING)
-PAD = VOCAB.pad
+PAD = VOCAB.pad_id
 PLAIN = MatchModel(np.tile([1.0, 0.0], (2, len(LENGTHS), 1)))
 STRONG = MatchModel(np.tile([0.5, 6.0], (2, len(LENGTHS), 1)))
 SINGING = replace(STRONG, voice_lines=np.tile([0.7, 4.0], (*OF_VOICES[:-1], 1)))
 
 
 def piece(notes):
-    return VOCAB.ids(["xxbos", *ENCODING.encode(notes)[0], "xxeos"])
+    return VOCAB.to_ids(["xxbos", *ENCODING.encode(notes)[0], "xxeos"])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def log_odds(logits, word):
 
 LOGITS = np.random.default_rng(0).normal(size=len(VOCAB))
 REPEATED = piece(tiny.ostinato(6))[1:-1]
-AGAIN = np.concatenate([REPEATED, VOCAB.ids(["p80", "wait5", "endp80"]), REPEATED[:9]])
+AGAIN = np.concatenate([REPEATED, VOCAB.to_ids(["p80", "wait5", "endp80"]), REPEATED[:9]])
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0, 2.0])
@@ -108,10 +108,10 @@ def test_where_nothing_else_is_allowed_or_the_net_fails_nothing_changes():
 def test_by_length_and_key_as_the_lines_say():
     lines = np.arange(2 * len(LENGTHS) * 2, dtype=np.float64).reshape(2, len(LENGTHS), 2) / 10
     tune = np.concatenate([piece(tiny.tune(3, 20))[1:-1]])
-    moved = VOCAB.ids([ENCODING.transpose_word(w, 2) for w in VOCAB.text(tune)])
+    moved = VOCAB.to_ids([ENCODING.transpose_token(w, 2) for w in VOCAB.to_tokens(tune)])
     for key, again in enumerate((tune, moved)):
         for length in (4, 5, 6, 12, 40):
-            text = np.concatenate([tune, VOCAB.ids(["p1", "wait24", "endp1", "p88"]), again[:length]])
+            text = np.concatenate([tune, VOCAB.to_ids(["p1", "wait24", "endp1", "p88"]), again[:length]])
             told = Memory.matches(FORMS, text)[-1]
             slope, height = lines[key, np.searchsorted(LENGTHS, told[1], side="right") - 1]
             after, named = bent(MatchModel(lines), text, LOGITS)
@@ -125,7 +125,7 @@ def test_gains_count_while_composing_for_each_key_of_its_own(strength):
     moved = np.concatenate(
         [
             REPEATED,
-            VOCAB.ids(["p80", "wait5", "endp80"] + [ENCODING.transpose_word(w, 2) for w in VOCAB.text(REPEATED[:9])]),
+            VOCAB.to_ids(["p80", "wait5", "endp80"] + [ENCODING.transpose_token(w, 2) for w in VOCAB.to_tokens(REPEATED[:9])]),
         ]
     )
     for text, gain in ((AGAIN, 1.5), (moved, 0.5)):
@@ -215,7 +215,7 @@ def test_a_voice_gets_the_odds_of_its_line_after_those_of_words():
     ids = piece(notes)[:-1]  # its last quarter is over, the ninth note is due
     memory = Memory(FORMS, [ids], np.zeros(1, dtype=np.int64))
     named, length, moved, waits = memory.voices.found[0, 0].tolist()
-    assert (VOCAB.words[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and memory.found[
+    assert (VOCAB.tokens[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and memory.found[
         0, 0
     ] != named
     after, _ = bent(SINGING, ids, LOGITS)

@@ -13,8 +13,8 @@ from clara.sampling.settings import Settings, choose, settings_table
 from clara.sampling.steppers import FloatStepper
 
 ENCODING = Notewise(4, 38)
-VOCAB = Vocab.of(ENCODING)
-PROMPT = ENCODING.words[38:40] + ["wait4"] + ENCODING.words[:2]
+VOCAB = Vocab.from_encoding(ENCODING)
+PROMPT = ENCODING.tokens[38:40] + ["wait4"] + ENCODING.tokens[:2]
 PLAIN = Settings()
 
 
@@ -65,7 +65,7 @@ def grammar():
 
 
 def prompt_ids(words=PROMPT):
-    return VOCAB.ids(["xxbos", *words])
+    return VOCAB.to_ids(["xxbos", *words])
 
 
 def texts_of(seeds, steps=40, words=PROMPT, reader=None, settings=PLAIN, make=None, **more):
@@ -78,8 +78,8 @@ def texts_of(seeds, steps=40, words=PROMPT, reader=None, settings=PLAIN, make=No
 @pytest.mark.parametrize("words", [[], PROMPT], ids=["no prompt", "prompt"])
 def test_each_text_lasts_its_steps_and_is_whole(words):
     for text in texts_of([1, 2, 3], words=words):
-        told = VOCAB.text(text)
-        assert sum(ENCODING.steps(told)) == 40
+        told = VOCAB.to_tokens(text)
+        assert sum(ENCODING.token_steps(told)) == 40
         assert not ENCODING.decode(words + told)[1]
 
 
@@ -90,7 +90,7 @@ def test_the_prompt_is_read_once_and_no_word_twice():
     assert torch.equal(reader.calls[0], torch.from_numpy(prompt_ids())[None])
     assert all(call.shape[1] == 1 for call in reader.calls[1:])
     going = [[t[at] for t in texts if at < len(t)] for at in range(max(map(len, texts)))]
-    assert [[i for i in ids if i != VOCAB.eos] for ids in stepper.fed if set(ids) != {VOCAB.eos}] == going
+    assert [[i for i in ids if i != VOCAB.eos_id] for ids in stepper.fed if set(ids) != {VOCAB.eos_id}] == going
 
 
 def test_ended_texts_leave_the_batch():
@@ -131,7 +131,7 @@ def test_the_state_is_that_of_all_words_before():
         word = choose(
             logits[:, -1].float().numpy(), rules.allowed(written), settings_table(Settings(), 1), draws.next()
         )
-        assert word.item() == (whole[at] if at < len(whole) else VOCAB.eos)
+        assert word.item() == (whole[at] if at < len(whole) else VOCAB.eos_id)
         written = rules.update(written, word)
 
 
@@ -142,7 +142,7 @@ def test_only_what_is_allowed_is_written():
         for word in prompt_ids()[1:]:
             state = rules.update(state, np.array([word]))
         state["left"][:] = 60
-        for word in [*text, VOCAB.eos]:
+        for word in [*text, VOCAB.eos_id]:
             assert rules.allowed(state)[0, word]
             state = rules.update(state, np.array([word]))
 
@@ -175,7 +175,7 @@ def test_what_came_lately_is_penalised():
     """With a penalty beyond all odds no note comes again within the window while another may."""
     (text,) = texts_of([4], steps=200, words=[], settings=Settings(repetition_penalty=1e6, repetition_quarters=2.0))
     clock, last = 0, {}
-    for word in VOCAB.text(text):
+    for word in VOCAB.to_tokens(text):
         if word.startswith("wait"):
             clock += int(word[4:])
         elif word.startswith("p"):

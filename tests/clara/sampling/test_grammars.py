@@ -12,7 +12,7 @@ from clara.encodings.chordwise import Chordwise
 from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Chamber, Notewise, Quartet
-from clara.encodings.vocab import CONTROL_WORDS, Vocab
+from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting
 from clara.music.notes import mend
 from clara.sampling import grammars
@@ -40,7 +40,7 @@ def encoding(request):
 
 def grammar_of(encoding, limits=()):
     pieces = [random_notes(encoding, seed) for seed in range(8)] if encoding.open_vocabulary else []
-    vocab = Vocab.of(encoding, {w for notes in pieces for w in encoding.encode(notes)[0]})
+    vocab = Vocab.from_encoding(encoding, {w for notes in pieces for w in encoding.encode(notes)[0]})
     return grammars.grammar_of(encoding, vocab, Rules(*limits)), vocab
 
 
@@ -79,7 +79,7 @@ def allowed_after(encoding, text, steps, limits=()):
     """The set of words that may follow a text."""
     grammar, vocab = grammar_of(encoding, limits)
     state = read(grammar, vocab, text.split(), steps)
-    return set(vocab.text(grammar.allowed(state)[0].nonzero()[0].tolist()))
+    return set(vocab.to_tokens(grammar.allowed(state)[0].nonzero()[0].tolist()))
 
 
 def walk(grammar, bs, steps, weight, seed=0):
@@ -120,8 +120,8 @@ def test_encoded_pieces_are_accepted(encoding, seed, limits):
     words, losses = encoding.encode(notes)
     # notes of a key that follow each other at once are one in framewise text, and longer than the limit
     grammar, vocab = grammar_of(encoding, () if losses["merged"] else limits)
-    state = read(grammar, vocab, words, sum(encoding.steps(words)))
-    assert grammar.allowed(state)[0].nonzero()[0].tolist() == [vocab.eos]
+    state = read(grammar, vocab, words, sum(encoding.token_steps(words)))
+    assert grammar.allowed(state)[0].nonzero()[0].tolist() == [vocab.eos_id]
 
 
 def test_the_random_pieces_reach_both_limits():
@@ -134,9 +134,9 @@ def test_without_limits_notes_and_silences_may_last(encoding):
     spq = encoding.steps_per_quarter
     notes, _ = mend([100 * spq, 300 * spq], [200 * spq, 301 * spq], [60, 62], steps_per_quarter=spq)
     words = encoding.encode(notes)[0]
-    vocab = Vocab.of(encoding, words)
-    state = read(grammars.grammar_of(encoding, vocab), vocab, words, sum(encoding.steps(words)))
-    assert grammars.grammar_of(encoding, vocab).allowed(state)[0, vocab.eos]
+    vocab = Vocab.from_encoding(encoding, words)
+    state = read(grammars.grammar_of(encoding, vocab), vocab, words, sum(encoding.token_steps(words)))
+    assert grammars.grammar_of(encoding, vocab).allowed(state)[0, vocab.eos_id]
 
 
 @pytest.mark.parametrize("limits", [(), LIMITS], ids=["no limits", "limits"])
@@ -150,13 +150,13 @@ def test_random_walks_are_what_the_encoding_writes(encoding, waits, limits):
             weight[i] = waits * (1 if word.startswith("wait") else 10)
         elif word.startswith("end"):
             weight[i] = 5.0
-    texts = [vocab.text(ids) for ids in walk(grammar, 25, steps, weight)]
+    texts = [vocab.to_tokens(ids) for ids in walk(grammar, 25, steps, weight)]
     for words in texts:
-        assert words[-1] == "xxeos" and not set(words[:-1]) & set(CONTROL_WORDS)
+        assert words[-1] == "xxeos" and not set(words[:-1]) & set(CONTROL_TOKENS)
         notes, losses = encoding.decode(words)
         assert not losses
         assert without_the_silence_at_the_end(encoding.encode(notes)[0]) == without_the_silence_at_the_end(words[:-1])
-        assert sum(encoding.steps(words)) == steps
+        assert sum(encoding.token_steps(words)) == steps
         if limits and len(notes):
             lengths_kept = encoding.name != "chordwise" or encoding.holds
             assert not lengths_kept or notes.duration.max() <= LIMITS[0] * encoding.steps_per_quarter
@@ -167,7 +167,7 @@ def test_random_walks_are_what_the_encoding_writes(encoding, waits, limits):
 def test_a_grid_too_short_for_music_still_ends(encoding):
     grammar, vocab = grammar_of(encoding)
     for ids in walk(grammar, 20, 1, torch.ones(len(vocab))):
-        notes, losses = encoding.decode(vocab.text(ids))
+        notes, losses = encoding.decode(vocab.to_tokens(ids))
         assert not losses and notes.n_steps <= 1
 
 
@@ -259,7 +259,7 @@ def test_at_the_end_what_sounds_is_released_from_below():
 def test_control_words_but_the_end_are_never_allowed(encoding):
     grammar, vocab = grammar_of(encoding)
     state = read(grammar, vocab, encoding.encode(random_notes(encoding, 1))[0], 10_000)
-    assert not grammar.allowed(state)[0, [vocab.pad, vocab.bos, vocab.eos]].any()
+    assert not grammar.allowed(state)[0, [vocab.pad_id, vocab.bos_id, vocab.eos_id]].any()
 
 
 def test_silence_is_counted_anew_after_each_sound():
@@ -280,7 +280,7 @@ def test_texts_side_by_side_do_not_mix():
     state = grammar.start(4, 1000)
     alone = [grammar.start(1, 1000) for _ in rows]
     for words in itertools.islice(zip(*rows), 80):
-        ids = vocab.ids(words)
+        ids = vocab.to_ids(words)
         state = grammar.update(state, ids)
         alone = [grammar.update(s, ids[i : i + 1]) for i, s in enumerate(alone)]
         assert np.array_equal(grammar.allowed(state), np.concatenate([grammar.allowed(s) for s in alone]))
@@ -303,7 +303,7 @@ def test_what_is_asked_is_kept_to(encoding):
     weight = torch.ones(len(vocab))
     n = 0
     for ids in walk(grammar, 20, 20 * spq, weight):
-        notes, losses = encoding.decode(vocab.text(ids))
+        notes, losses = encoding.decode(vocab.to_tokens(ids))
         assert not losses
         assert set((notes.pitch % 12).tolist()) <= SCALE
         assert not len(notes) or LOW <= notes.pitch.min() and notes.pitch.max() <= HIGH
@@ -316,13 +316,13 @@ def test_what_is_asked_is_kept_to(encoding):
 
 def test_ranges_are_of_parts():
     encoding = Chamber(4, 38)
-    grammar, vocab = grammars.grammar_of(encoding, v := Vocab.of(encoding), Rules(ranges={1: (60, 61)})), v
-    free = vocab.text(grammar.allowed(grammar.start(1, 100))[0].nonzero()[0].tolist())
+    grammar, vocab = grammars.grammar_of(encoding, v := Vocab.from_encoding(encoding), Rules(ranges={1: (60, 61)})), v
+    free = vocab.to_tokens(grammar.allowed(grammar.start(1, 100))[0].nonzero()[0].tolist())
     assert {w for w in free if w.startswith("v")} == {
         encoding.tone_names[t]
         for t in range(encoding.n_tones)
         if encoding.pitch_and_part(np.array([t]))[0][0] in (60, 61)
-    } & {w for w in vocab.words if w.startswith("v")}
+    } & {w for w in vocab.tokens if w.startswith("v")}
     assert sum(w.startswith("p") for w in free) == 38
 
 
@@ -337,19 +337,19 @@ def test_rules_that_no_music_keeps(bad):
 def test_a_prompt_may_break_the_rules():
     """What sounds by then may end."""
     encoding = Notewise(4, 38)
-    vocab = Vocab.of(encoding)
+    vocab = Vocab.from_encoding(encoding)
     grammar = grammars.grammar_of(encoding, vocab, Rules(pitch_classes=frozenset({0}), most_notes=1))
     state = grammar.start(1, 100)
     for word in ["p27", "p28", "p30", "wait4"]:
         state = grammar.update(state, np.array([vocab.id_of[word]]))
-    assert set(vocab.text(grammar.allowed(state)[0].nonzero()[0].tolist())) >= {"endp27", "endp28", "endp30"}
+    assert set(vocab.to_tokens(grammar.allowed(state)[0].nonzero()[0].tolist())) >= {"endp27", "endp28", "endp30"}
 
 
 @pytest.mark.parametrize("limits", [(), (1, 1)], ids=["no limits", "limits"])
 @pytest.mark.parametrize("kind", [Notewise(4, 38), Chamber(4, 38)], ids=["notewise", "chamber"])
 def test_a_line_stands_as_it_is(kind, limits):
     """Whatever is drawn around it, on its own keys too."""
-    vocab, weight = Vocab.of(kind), torch.ones(len(kind.words) + len(CONTROL_WORDS))
+    vocab, weight = Vocab.from_encoding(kind), torch.ones(len(kind.tokens) + len(CONTROL_TOKENS))
     for word, i in vocab.id_of.items():
         weight[i] = 20.0 if word.startswith(("end", "wait")) else 1.0
     for seed in range(6):
@@ -357,15 +357,15 @@ def test_a_line_stands_as_it_is(kind, limits):
         grammar = grammars.grammar_of(kind, vocab, Rules(*limits), line)
         texts = walk(grammar, 10, line.n_steps, weight, seed)
         for ids in texts:
-            notes, losses = kind.decode(vocab.text(ids))
+            notes, losses = kind.decode(vocab.to_tokens(ids))
             assert not losses
-            found = set(zip(notes.start.tolist(), notes.end.tolist(), kind.tones(notes).tolist()))
-            assert found >= set(zip(line.start.tolist(), line.end.tolist(), kind.tones(line).tolist()))
+            found = set(zip(notes.start.tolist(), notes.end.tolist(), kind.to_tones(notes).tolist()))
+            assert found >= set(zip(line.start.tolist(), line.end.tolist(), kind.to_tones(line).tolist()))
             if limits:
                 others = [
                     end - start
                     for start, end, tone in found
-                    - set(zip(line.start.tolist(), line.end.tolist(), kind.tones(line).tolist()))
+                    - set(zip(line.start.tolist(), line.end.tolist(), kind.to_tones(line).tolist()))
                 ]
                 assert max(others, default=0) <= limits[0] * 4
         assert max(map(len, texts)) > 2 * len(line) + 20  # there is more than the line
@@ -374,14 +374,14 @@ def test_a_line_stands_as_it_is(kind, limits):
 def test_what_the_net_would_go_on_to_speaks_for_the_line():
     """A line's word that the net hardly expects is still likelier than an accompaniment that it expects less than going past."""
     kind = Notewise(4, 38)
-    vocab = Vocab.of(kind)
+    vocab = Vocab.from_encoding(kind)
     line, _ = mend([0], [4], [60], steps_per_quarter=4)
     grammar = grammars.grammar_of(kind, vocab, None, line)
     state = grammar.start(1, 4)
     logits = np.full((1, len(vocab)), -20, dtype=np.float32)
     word, wait, low, high = (
         vocab.id_of[w]
-        for w in (kind.words[38 + 60 - kind.lowest], "wait2", kind.words[38], kind.words[38 + 60 - kind.lowest + 1])
+        for w in (kind.tokens[38 + 60 - kind.lowest], "wait2", kind.tokens[38], kind.tokens[38 + 60 - kind.lowest + 1])
     )
     logits[0, [word, wait, low, high]] = np.log([0.01, 0.6, 0.09, 0.3])
     mask = grammar.allowed(state)
@@ -393,4 +393,4 @@ def test_what_the_net_would_go_on_to_speaks_for_the_line():
 def test_other_text_holds_no_line():
     line, _ = mend([0], [4], [60], steps_per_quarter=4)
     with pytest.raises(BadSetting, match="framewise"):
-        grammars.grammar_of(Framewise(4, 38), Vocab.of(Framewise(4, 38)), None, line)
+        grammars.grammar_of(Framewise(4, 38), Vocab.from_encoding(Framewise(4, 38)), None, line)

@@ -42,7 +42,7 @@ def onsets(notes, quarters):
 
 def sung(encoding):
     """Notes that an encoding holds."""
-    return encoding.fit(tiny.tune(1, 30, encoding.steps_per_quarter))[0]
+    return encoding.fold_to_range(tiny.tune(1, 30, encoding.steps_per_quarter))[0]
 
 
 @pytest.fixture(params=ENCODINGS)
@@ -66,7 +66,7 @@ def test_each_architecture_finds_higher_music(arch):
 def test_pieces_are_whole_and_last_as_long_as_was_asked(generator, prompted):
     prompt = crop(sung(generator.encoding), 0, 4 * generator.encoding.steps_per_quarter) if prompted else None
     for sample in generator.search(high, N, QUARTERS, prompt, seed=3, **BLOCKS):
-        steps = sum(generator.encoding.steps(sample.words[sample.prompt_words :]))
+        steps = sum(generator.encoding.token_steps(sample.words[sample.prompt_words :]))
         assert steps == QUARTERS * generator.encoding.steps_per_quarter
         assert not generator.encoding.decode(sample.words)[1]
 

@@ -12,7 +12,7 @@ from clara.training.init_weights import for_vocabulary, from_scratch, kin, log_f
 
 def test_from_the_piano_to_chamber_music():
     start = tiny.checkpoint(encoding=Notewise())
-    vocab = Vocab.of(Chamber())
+    vocab = Vocab.from_encoding(Chamber())
     tensors, kept, kindred = for_vocabulary(start, vocab)
     assert kept == len(start.vocab) and kindred == 2 * 88 and kept + kindred == len(vocab)
     for name in ("embedding.weight", "output.bias"):
@@ -32,7 +32,7 @@ def test_from_the_piano_to_chamber_music():
 
 def test_a_word_without_kin_is_the_mean():
     start = tiny.checkpoint(encoding=Notewise(4))
-    vocab = Vocab.of(Notewise(12))
+    vocab = Vocab.from_encoding(Notewise(12))
     tensors, kept, kindred = for_vocabulary(start, vocab)
     assert (kept, kindred) == (len(start.vocab), 0)
     table = start.tensors["embedding.weight"].float()
@@ -77,7 +77,7 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
     }
     after = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
     rows = torch.nn.functional.normalize(after["embedding.weight"], dim=1)
-    words = [w for w in vocab.words if w.startswith("p")]
+    words = [w for w in vocab.tokens if w.startswith("p")]
     pairs = [(a, b) for i, a in enumerate(words[:150]) for b in words[:i]]
     shared = torch.tensor(
         [
@@ -97,7 +97,7 @@ def test_words_begin_as_likely_as_they_come_in_all_keys(chords):
         "output.bias"
     ].exp()
     assert float(chance.sum()) == pytest.approx(1, abs=1e-5)
-    words = [w for i in chords.ids("train") for w in chords.vocab.text(i.tolist())]
+    words = [w for i in chords.ids("train") for w in chords.vocab.to_tokens(i.tolist())]
     rests = [w for w in words if w.startswith("rest")]
     likeliest = max(set(rests), key=rests.count)
     assert float(chance[chords.vocab.id_of[likeliest]]) == pytest.approx(rests.count(likeliest) / len(words), rel=0.2)

@@ -17,7 +17,7 @@ from clara.training import repeat_strength as match_gains
 from clara.training.repeat_strength import LEAST, WIDEST, coming_again, excerpts, find_gains
 
 ENCODING = Notewise()
-VOCAB = Vocab.of(ENCODING)
+VOCAB = Vocab.from_encoding(ENCODING)
 FORMS = Forms(VOCAB, ENCODING)
 LINES = np.tile([0.8, 1.0], (2, len(LENGTHS), 1))
 MUSIC = np.array([0.18, 0.10])
@@ -25,7 +25,7 @@ MUSIC = np.array([0.18, 0.10])
 
 def words(*keys):
     """Each key for a quarter, as ids."""
-    return VOCAB.ids([w for k in keys for w in (f"p{k}", "wait12", f"endp{k}")])
+    return VOCAB.to_ids([w for k in keys for w in (f"p{k}", "wait12", f"endp{k}")])
 
 
 TUNE = (40, 47, 44, 52, 41, 50, 46)
@@ -105,9 +105,9 @@ def test_excerpts_are_not_of_test_pieces_and_as_long_as_asked(run_and_corpus):
     found = excerpts(corpus, 6, 60, np.random.default_rng(0))
     assert len(found) == 60 and len({tuple(ids) for ids in found}) > 20
     middles = [
-        " ".join(corpus.vocab.text(ids)[8:-8]) for ids in found
+        " ".join(corpus.vocab.to_tokens(ids)[8:-8]) for ids in found
     ]  # at its edges notes begin and end that the piece holds
-    assert all(sum(ENCODING.steps(corpus.vocab.text(ids))) <= 6 * 12 for ids in found)
+    assert all(sum(ENCODING.token_steps(corpus.vocab.to_tokens(ids))) <= 6 * 12 for ids in found)
     assert all(any(m in t for t in text["train"] + text["valid"]) and m not in text["test"][0] for m in middles)
     assert any(m in text["valid"][0] for m in middles)
     with pytest.raises(NoData, match="--quarters asks for less"):

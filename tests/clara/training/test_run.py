@@ -138,7 +138,7 @@ def test_pretrained_weights_of_another_vocabulary(data, tmp_path, capsys, other)
     )
     train(arguments)
     done = Checkpoint.load(tmp_path / "run")
-    shared = set(start.vocab.words) & set(done.vocab.words)
+    shared = set(start.vocab.tokens) & set(done.vocab.tokens)
     assert f"{len(shared)} of {len(done.vocab)} words keep their weights" in capsys.readouterr().out
     for word in ("p40", "endp40", "wait3"):
         before, after = (c.tensors["embedding.weight"][c.vocab.id_of[word]].float() for c in (start, done))

@@ -18,7 +18,7 @@ def pieces(n=3):
     for seed in range(n):
         words = ENCODING.encode(tiny.tune(seed, n_notes=20 + 10 * seed))[0]
         window = windows_of(ENCODING, words, 2)
-        found.append((VOCAB.ids(["xxbos", *words]), np.r_[window[:1], window]))
+        found.append((VOCAB.to_ids(["xxbos", *words]), np.r_[window[:1], window]))
     return found
 
 
@@ -74,11 +74,11 @@ def test_a_piece_is_judged_alike_alone_in_a_batch_and_from_disk(arch, around):
     with torch.no_grad():
         net.head[0].running_mean.uniform_(-0.1, 0.1)
     read = from_tensors(arch, to_tensors(net), 2, around=around)
-    together = read(*collate(pieces(), VOCAB.pad))
-    alone = torch.cat([read(*collate([p], VOCAB.pad)) for p in pieces()])
+    together = read(*collate(pieces(), VOCAB.pad_id))
+    alone = torch.cat([read(*collate([p], VOCAB.pad_id)) for p in pieces()])
     assert torch.allclose(together, alone, atol=1e-5)
     exact = read.encode.dtype == torch.float32  # on this processor
-    assert torch.allclose(net.eval()(*collate(pieces(), VOCAB.pad)), together, atol=1e-5 if exact else 0.02)
+    assert torch.allclose(net.eval()(*collate(pieces(), VOCAB.pad_id)), together, atol=1e-5 if exact else 0.02)
     assert len(together) == sum(window.max() + 1 for _, window in pieces())
 
 
@@ -90,11 +90,11 @@ def test_the_past_counts_and_the_future_does_not():
     ((ids, window),) = pieces(1)
     other = ids.copy()
     other[window == window.max()] = VOCAB.id_of["p1"]
-    told, changed = (read(*collate([(i, window)], VOCAB.pad)) for i in (ids, other))
+    told, changed = (read(*collate([(i, window)], VOCAB.pad_id)) for i in (ids, other))
     assert torch.allclose(told[:-1], changed[:-1]) and not torch.allclose(told[-1], changed[-1])
     other = ids.copy()
     other[np.flatnonzero(window == window.max())[0] - 1] = VOCAB.id_of["p1"]
-    assert not torch.equal(told[-1], read(*collate([(other, window)], VOCAB.pad))[-1])
+    assert not torch.equal(told[-1], read(*collate([(other, window)], VOCAB.pad_id))[-1])
 
 
 @pytest.mark.parametrize("shape", [(512, 300), (3, 7), (1, 64)])

@@ -215,7 +215,7 @@ def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
     table = made[:9].assign(words=made["words"].str.split())
     kept, rows, shift = Rolls(table, corpus.encoding, ["generated", "human"]), np.array([4, 0, 7]), np.array([5, -6, 0])
     pieces = [
-        (corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.steps(table["words"][i]))) for i in rows
+        (corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.token_steps(table["words"][i]))) for i in rows
     ]
     for moved in (shift, None):
         (found, n_found), (rolls, n_steps) = kept.rolls(rows, moved), collate_rolls(pieces, moved)
@@ -407,7 +407,7 @@ def test_the_deviation_is_a_deviation(frozen):
 
     (classifier, _), _ = frozen
     net, ids, window = classifier.net, np.arange(3, 43), np.repeat([0, 1], 20)
-    batch = collate([(ids, window), (ids[:25], window[:25])], classifier.vocab.pad)
+    batch = collate([(ids, window), (ids[:25], window[:25])], classifier.vocab.pad_id)
     told = net.summaries(*batch).numpy()
     outputs = net.encode(torch.from_numpy(ids)[None])[0].float().numpy()
     for row, part in zip(told, (outputs[:20], outputs[20:], outputs[:20], outputs[20:25])):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.errors import BadSetting, UnknownWord
+from clara.errors import BadSetting, UnknownToken
 from clara.jit import BYTES, INTEGERS, compiled
 from clara.music.instruments import ENSEMBLES
 from clara.music.notes import LOWEST_PIANO, fold
@@ -18,7 +18,7 @@ from clara.music.notes import LOWEST_PIANO, fold
 RANGES = {88: (21, 108), 62: (33, 94), 38: (45, 82)}
 
 
-class Keyboard:
+class Encoding:
     """The settings of an encoding that names keys, and its tones.
 
     Parameters
@@ -51,7 +51,7 @@ class Keyboard:
 
     @property
     def settings(self):
-        """What `clara.encodings.make` needs to build this encoding again."""
+        """What `clara.encodings.make_encoding` needs to build this encoding again."""
         return {
             "encoding": self.name,
             "steps_per_quarter": self.steps_per_quarter,
@@ -81,19 +81,19 @@ class Keyboard:
 
     @cached_property
     def _word_array(self):
-        return np.array(self.words, dtype=object)
+        return np.array(self.tokens, dtype=object)
 
     @cached_property
     def _letters(self):
         """Every word with a space before it, in one row of bytes, and where each begins, shape (n_words + 1,)."""
-        spelled = [f" {word}".encode("ascii") for word in self.words]
+        spelled = [f" {word}".encode("ascii") for word in self.tokens]
         return np.frombuffer(b"".join(spelled), dtype=np.uint8), np.cumsum([0, *map(len, spelled)])
 
     @cached_property
     def _code_of(self):
-        return {word: code for code, word in enumerate(self.words)}
+        return {word: code for code, word in enumerate(self.tokens)}
 
-    def fit(self, notes):
+    def fold_to_range(self, notes):
         """Fold notes into the range.
 
         Returns
@@ -114,7 +114,7 @@ class Keyboard:
             raise BadSetting(f"part {notes.part.max()} has no prefix among {self.prefixes}")
         return fold(notes, self.lowest, self.highest)
 
-    def tones(self, notes):
+    def to_tones(self, notes):
         """The tone of each fitted note, shape (n,)."""
         return (len(self.prefixes) - 1 - notes.part) * self.n_keys + notes.pitch - self.lowest
 
@@ -122,7 +122,7 @@ class Keyboard:
         """MIDI numbers and parts of an int array of tones."""
         return tones % self.n_keys + self.lowest, len(self.prefixes) - 1 - tones // self.n_keys
 
-    def shifted(self, tone, semitones):
+    def transpose_tone(self, tone, semitones):
         """The tone `semitones` higher, or None where no key is there."""
         return tone + semitones if 0 <= tone % self.n_keys + semitones < self.n_keys else None
 
@@ -146,7 +146,7 @@ class Keyboard:
         """
         raise NotImplementedError
 
-    def text(self, notes):
+    def encode_text(self, notes):
         """Write notes as a text, faster than `encode` where it can be.
 
         Returns
@@ -173,25 +173,25 @@ class Keyboard:
 
         Raises
         ------
-        UnknownWord
+        UnknownToken
             Naming the first word that is not of this encoding, and its position.
         """
         raise NotImplementedError
 
-    def parsed(self, words, parse):
-        """What `parse` makes of each word but control words, a list; its KeyError becomes an UnknownWord.
+    def parse_tokens(self, words, parse):
+        """What `parse` makes of each word but control words, a list; its KeyError becomes an UnknownToken.
 
         Parameters
         ----------
         words : list of str, or one str of words between spaces
         parse : function of a word, raising KeyError with the word where it is none
         """
-        words = plain_words(words)
+        words = split_tokens(words)
         try:
             return [parse(w) for w in words]
         except KeyError as e:
-            raise UnknownWord(
-                f"word {words.index(e.args[0]) + 1} of the text, {e.args[0]!r}, is not {self.name} with "
+            raise UnknownToken(
+                f"token {words.index(e.args[0]) + 1} of the text, {e.args[0]!r}, is not {self.name} with "
                 f"{self.n_keys} keys at {self.steps_per_quarter} steps per quarter"
             ) from None
 
@@ -215,7 +215,7 @@ def spell(codes, letters, begins):
     return text
 
 
-def plain_words(words):
+def split_tokens(words):
     """A text, str or list of words, as a list of words without control words."""
     return [w for w in (words.split() if isinstance(words, str) else words) if not w.startswith("xx")]
 
