@@ -176,7 +176,7 @@ def guard_rows(critic, table, quarters):
 def composer_rows(folder, classifier, table):
     """Accuracies by excerpt and by piece; the confusion matrix of pieces is drawn."""
     from clara.rendering.plots import plot_confusion
-    from critic.evaluation import by_excerpt_and_piece, mean_of
+    from critic.evaluation import accuracy_by_excerpt_and_piece, mean_log_probs
 
     def row(works, some, figures):
         return {
@@ -195,17 +195,17 @@ def composer_rows(folder, classifier, table):
         else []
     )
     test = table[table["split"] == "test"].reset_index(drop=True)
-    told = classifier.log_probabilities(test["words"].tolist())
+    told = classifier.log_probs(test["words"].tolist())
     truth = np.array([classifier.classes.index(label) for label in test["label"]])
     for what, some in (
         ("all", np.ones(len(test), dtype=bool)),
         ("unread by the generator", (test["settings"] == "unread").to_numpy()),
     ):
-        rows.append(row(what, test[some], by_excerpt_and_piece(told[some], truth[some], test["piece"][some])))
+        rows.append(row(what, test[some], accuracy_by_excerpt_and_piece(told[some], truth[some], test["piece"][some])))
     right = next(r["piece_accuracy"] for r in rows if r["works"] == "all")
     _, first, of = np.unique(test["piece"], return_index=True, return_inverse=True)
     many = np.zeros((len(classifier.classes),) * 2, dtype=int)
-    np.add.at(many, (truth[first], mean_of(told, of).argmax(1)), 1)
+    np.add.at(many, (truth[first], mean_log_probs(told, of).argmax(1)), 1)
     plot_confusion(many, classifier.classes, f"{folder}/confusion.png", f"held-out pieces, {right:.0%} right")
     return rows
 
@@ -225,7 +225,7 @@ def inception_rows(name, classifier, table):
             "excerpts": label,
             "n": n,
             "composers": len(classifier.classes),
-            "inception_score": round(inception_score(classifier.log_probabilities(words[:n])), 2),
+            "inception_score": round(inception_score(classifier.log_probs(words[:n])), 2),
         }
         for label, words in some.items()
     ]

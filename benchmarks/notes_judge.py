@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from critic.nets.self_similarity import COLUMN, COLUMNS, pictures
+from critic.nets.self_similarity import COLUMN, COLUMNS, self_similarity_matrices
 
 LOWEST, KEYS, LONGEST, WIDEST, MOST = 21, 88, 48, 24, 8
 SIZES = (KEYS, LONGEST + 1, 12, MOST + 1, MOST + 1, 2 * WIDEST + 1, LONGEST + 1)  # of what is told of a note
@@ -92,7 +92,7 @@ def alike(told, n_notes):
     for notes, n in zip(told.cpu().numpy(), n_notes.tolist()):
         at = notes[:n, -1] - notes[0, -1] // COLUMN * COLUMN
         some.append(np.stack([at // COLUMN, at % COLUMN, notes[:n, 0]], 1)[at < COLUMNS * COLUMN])
-    return pictures(some, told.device)
+    return self_similarity_matrices(some, told.device)
 
 
 def cut(told, rng):

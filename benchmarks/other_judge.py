@@ -45,11 +45,14 @@ class Trees:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         from critic.features.descriptors import numbers
-        from critic.training.descriptors import part_of
+        from critic.training.descriptors import random_crop
 
         rng = np.random.default_rng(seed)
         some = [
-            (part, label) for piece, label in zip(pieces, human) for part in (piece, part_of(piece, rng)) if len(part)
+            (part, label)
+            for piece, label in zip(pieces, human)
+            for part in (piece, random_crop(piece, rng))
+            if len(part)
         ]
         model = HistGradientBoostingClassifier(
             max_iter=ROUNDS,

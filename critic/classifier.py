@@ -5,7 +5,7 @@ lies beside it), `vocab.txt` and `config.json`:
 architecture, encoding, classes, length of a window, the temperature that its logits are divided by (Guo et al. 2017,
 found on valid), how it was trained and its figures.
 
-There are five kinds: `tuned` and `frozen` read text (see `critic.nets.text`), `rolls` reads piano rolls (`critic.nets.rolls`), `statistics` what can be
+There are five kinds: `tuned` and `frozen` read text (see `critic.nets.text`), `rolls` reads piano rolls (`critic.nets.piano_roll`), `statistics` what can be
 counted (`critic.nets.descriptors`), and a `blend` adds up what some others say, its voices, each in a folder of its own inside, weighed as valid has it (`critic.ensemble`).
 """
 
@@ -25,10 +25,10 @@ from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, weights_hash
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.files import make_folder, write_atomically
-from critic.nets.descriptors import StatisticsNet
-from critic.nets.inputs import RollReading, SimilarityReading, StatisticsReading, TextReading, read_piece
-from critic.nets.rolls import RollNet
-from critic.nets.self_similarity import SimilarityNet
+from critic.nets.descriptors import DescriptorNet
+from critic.nets.inputs import RollReading, SimilarityReading, StatisticsReading, TextReading, tokenize_piece
+from critic.nets.piano_roll import PianoRollNet
+from critic.nets.self_similarity import SelfSimilarityNet
 from critic.nets.text import from_tensors, where
 
 FORMAT = 1
@@ -73,16 +73,18 @@ class Classifier:
 
     def __post_init__(self):
         if self.kind == ROLLS:
-            self.net = RollNet(len(self.classes), self.encoding.steps_per_quarter, self.window_quarters, **self.sizes)
+            self.net = PianoRollNet(
+                len(self.classes), self.encoding.steps_per_quarter, self.window_quarters, **self.sizes
+            )
             self._take_weights()
             self.net.to(memory_format=torch.channels_last).fuse()
             self.reading = RollReading(self.encoding, self.net)
         elif self.kind == STATISTICS:
-            self.net = StatisticsNet(len(self.classes), **self.sizes)
+            self.net = DescriptorNet(len(self.classes), **self.sizes)
             self._take_weights()
             self.reading = StatisticsReading(self.encoding, self.window_quarters)
         elif self.kind == SIMILARITY:
-            self.net = SimilarityNet(len(self.classes), **self.sizes)
+            self.net = SelfSimilarityNet(len(self.classes), **self.sizes)
             self._take_weights()
             self.net.to(memory_format=torch.channels_last).fuse()
             self.reading = SimilarityReading(self.encoding, self.window_quarters)
@@ -253,7 +255,7 @@ class Classifier:
         }
         write_atomically(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
-    def curves(self, pieces):
+    def window_log_probs(self, pieces):
         """Of each piece, the log-probabilities of each window.
 
         Parameters
@@ -272,18 +274,18 @@ class Classifier:
         return self._told([self._words(p, i) for i, p in enumerate(pieces)])
 
     def _told(self, pieces):
-        """`curves` of pieces as words, long enough and not silent.
+        """`window_log_probs` of pieces as words, long enough and not silent.
 
         Batches of all voices are judged side by side, each on one thread, while the next are prepared; what is in a batch, and so what
         is said of it, does not hang on the number of threads.
         """
         voices, threads = [voice for voice, _ in self.voices] or [self], torch.get_num_threads()
-        curves = [[None] * len(pieces) for _ in voices]
+        window_log_probs = [[None] * len(pieces) for _ in voices]
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 judged = [
                     (told, rows, pool.submit(voice._judge, batch))
-                    for voice, told in zip(voices, curves)
+                    for voice, told in zip(voices, window_log_probs)
                     for rows, batch in voice._batches(pieces)
                 ]
                 for told, rows, found in judged:
@@ -292,10 +294,10 @@ class Classifier:
         finally:
             torch.set_num_threads(threads)
         if self.kind != BLEND:
-            return curves[0]
+            return window_log_probs[0]
         return [
-            normalised(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices)))
-            for each in zip(*curves)
+            normalize_log_probs(sum(np.float32(weight) * t for t, (_, weight) in zip(each, self.voices)))
+            for each in zip(*window_log_probs)
         ]
 
     def _batches(self, pieces):
@@ -314,16 +316,16 @@ class Classifier:
         told = (self.net(*where(self.net, self.reading.batch(batch))) / self.temperature).log_softmax(1).cpu().numpy()
         return np.split(told, np.cumsum([self.reading.n_windows(piece) for piece in batch])[:-1])
 
-    def log_probabilities(self, pieces):
-        """Of each piece the mean over its windows, normalised: float32 (n, n_classes); parameters and errors as `curves`."""
+    def log_probs(self, pieces):
+        """Of each piece the mean over its windows, normalised: float32 (n, n_classes); parameters and errors as `window_log_probs`."""
         if not len(pieces):
             return np.zeros((0, len(self.classes)), dtype=np.float32)
-        return normalised(np.stack([c.mean(0) for c in self.curves(pieces)]))
+        return normalize_log_probs(np.stack([c.mean(0) for c in self.window_log_probs(pieces)]))
 
     def _words(self, piece, i):
         """A piece as words, long enough to be judged."""
         name = piece if isinstance(piece, (str, Path)) else f"piece {i + 1}"
-        words = read_piece(piece, self.encoding, self.vocab)
+        words = tokenize_piece(piece, self.encoding, self.vocab)
         quarters = sum(self.encoding.token_steps(words)) / self.encoding.steps_per_quarter
         least = min(LEAST_QUARTERS, self.window_quarters)
         if quarters < least:
@@ -344,7 +346,7 @@ def new_classifier(arch, sizes, encoding, vocab, tensors, classes, quarters, tem
     )
 
 
-def normalised(told):
+def normalize_log_probs(told):
     """Logarithms of what is in proportion to probabilities (n, n_classes) as log-probabilities, of the same type."""
     return told - np.logaddexp.reduce(told, axis=1, keepdims=True)
 
@@ -390,15 +392,15 @@ class Critic(Classifier):
     """Human or generated?"""
 
     def score(self, pieces):
-        """The log-odds that each piece is human, float32 (n,); parameters and errors as `Classifier.curves`."""
+        """The log-odds that each piece is human, float32 (n,); parameters and errors as `Classifier.window_log_probs`."""
         if not len(pieces):
             return np.zeros(0, dtype=np.float32)
-        return np.array([c.mean() for c in self.windows(pieces)], dtype=np.float32)
+        return np.array([c.mean() for c in self.window_log_odds(pieces)], dtype=np.float32)
 
-    def windows(self, pieces):
+    def window_log_odds(self, pieces):
         """Of each piece, the log-odds of its windows: list of n float32 (n_windows,)."""
         human, generated = self.classes.index(HUMAN), self.classes.index(GENERATED)
-        return [c[:, human] - c[:, generated] for c in self.curves(pieces)]
+        return [c[:, human] - c[:, generated] for c in self.window_log_probs(pieces)]
 
     def _check(self, folder):
         if set(self.classes) != {HUMAN, GENERATED}:

@@ -43,9 +43,11 @@ def blend(voices, table, split="valid", even=False, least=0.0):
 
     type(voices[0]).blended([(voice, 1.0) for voice in voices])  # raises before anything is read
     table = table[table["split"] == split].reset_index(drop=True)
-    curves = [voice.curves(table["words"].tolist()) for voice in voices]
-    labels = np.repeat([voices[0].classes.index(label) for label in table["label"]], [len(c) for c in curves[0]])
-    told = np.stack([np.concatenate(c) for c in curves]).astype(np.float64)  # (voices, windows, classes)
+    window_log_probs = [voice.window_log_probs(table["words"].tolist()) for voice in voices]
+    labels = np.repeat(
+        [voices[0].classes.index(label) for label in table["label"]], [len(c) for c in window_log_probs[0]]
+    )
+    told = np.stack([np.concatenate(c) for c in window_log_probs]).astype(np.float64)  # (voices, windows, classes)
     if even:
         told = told.sum(0, keepdims=True)
     many = np.bincount(labels, minlength=told.shape[2])
@@ -100,7 +102,7 @@ def main(argv=None):
     with cli.waiting("loading"):
         import torch  # heavy imports wait for --help
 
-        from critic.evaluation import figures
+        from critic.evaluation import evaluate
         from critic.training.text import HUMAN
     from clara.checkpoint import versions
     from clara.files import make_empty_folder, write_atomically
@@ -125,7 +127,7 @@ def main(argv=None):
             "minutes": round((time.perf_counter() - began) / 60, 1),
         },
         "versions": versions(),
-        "figures": {s: figures(blended, table, s) for s in ("valid", "test")},
+        "figures": {s: evaluate(blended, table, s) for s in ("valid", "test")},
     }
     blended.save(Path(out))
     write_atomically(Path(out) / CARD, classifier_card(blended))

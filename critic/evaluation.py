@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from critic.classifier import GENERATED, HUMAN, Critic, normalised
+from critic.classifier import GENERATED, HUMAN, Critic, normalize_log_probs
 
 
-def figures(classifier, table, split="test"):
+def evaluate(classifier, table, split="test"):
     """How well a classifier does on held-out excerpts.
 
     Parameters
@@ -19,7 +19,7 @@ def figures(classifier, table, split="test"):
     dict: of a critic `auc` and `accuracy`; of a composer classifier `accuracy` and `balanced_accuracy`, by excerpt and by piece
     """
     table = table[table["split"] == split].reset_index(drop=True)
-    told = classifier.log_probabilities(table["words"].tolist())
+    told = classifier.log_probs(table["words"].tolist())
     truth = np.array([classifier.classes.index(label) for label in table["label"]])
     if isinstance(classifier, Critic):
         odds = told[:, classifier.classes.index(HUMAN)] - told[:, classifier.classes.index(GENERATED)]
@@ -28,13 +28,13 @@ def figures(classifier, table, split="test"):
             "auc": round(auc(odds[human], odds[~human]), 4),
             "accuracy": round(float((told.argmax(1) == truth).mean()), 4),
         }
-    return by_excerpt_and_piece(told, truth, table["piece"])
+    return accuracy_by_excerpt_and_piece(told, truth, table["piece"])
 
 
-def by_excerpt_and_piece(told, truth, piece):
+def accuracy_by_excerpt_and_piece(told, truth, piece):
     """`accuracies` of excerpts, and of pieces, which are judged by the mean of theirs: log-probabilities (n, n_classes), classes (n,) and pieces (n,) of excerpts."""
     _, first, of = np.unique(piece, return_index=True, return_inverse=True)
-    whole = mean_of(told, of)
+    whole = mean_log_probs(told, of)
     return {
         f"{what}_{k}": v
         for what, found in (("excerpt", accuracies(told, truth)), ("piece", accuracies(whole, truth[first])))
@@ -42,11 +42,11 @@ def by_excerpt_and_piece(told, truth, piece):
     }
 
 
-def mean_of(told, of):
+def mean_log_probs(told, of):
     """Of each group the mean log-probabilities of its rows (n, n_classes), normalised, float (n_groups, n_classes); `of` are groups (n,), from 0."""
     total = np.zeros((of.max() + 1, told.shape[1]))
     np.add.at(total, of, told)
-    return normalised(total / np.bincount(of)[:, None])
+    return normalize_log_probs(total / np.bincount(of)[:, None])
 
 
 def auc(above, below):

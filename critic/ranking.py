@@ -122,7 +122,7 @@ def rank_pieces(
 
     Parameters
     ----------
-    pieces : sequence of n pieces, as `critic.classifier.Classifier.curves` takes them
+    pieces : sequence of n pieces, as `critic.classifier.Classifier.window_log_probs` takes them
     ranking : function
         From `critic.scores.parse_ranking`.
     on_pieces : function(int), optional
@@ -365,7 +365,7 @@ def _inception_score(files, models):
         return None
     batches = [files[i : i + BATCH_FILES] for i in range(0, len(files), BATCH_FILES)]
     log_probs = [
-        models.composer_classifier.log_probabilities(batch)
+        models.composer_classifier.log_probs(batch)
         for batch in tqdm(batches, unit=" batches", disable=None, desc="classifying composers", leave=False)
     ]
     return inception_score(np.concatenate(log_probs))

@@ -30,7 +30,7 @@ from clara.errors import BadSetting, NoNotes
 from clara.shipped_models import shipped_models_folder
 from critic.classifier import ComposerClassifier, Critic
 from critic.features import measures
-from critic.nets.inputs import read_piece
+from critic.nets.inputs import tokenize_piece
 
 ROOT = shipped_models_folder()
 # One term of a ranking expression: an optional sign, an optional weight, and the name of a score.
@@ -150,7 +150,7 @@ class ComposerScore(Score):
 
     def __call__(self, pieces):
         """Return the log-probability of the composer, float32 (n,)."""
-        return self.models.composer_classifier.log_probabilities(pieces)[:, self.column]
+        return self.models.composer_classifier.log_probs(pieces)[:, self.column]
 
 
 class Novelty(Score):
@@ -161,7 +161,7 @@ class Novelty(Score):
 
     def __call__(self, pieces):
         """Return the novelty, float32 (n,)."""
-        log_probs = self.models.composer_classifier.log_probabilities(pieces)
+        log_probs = self.models.composer_classifier.log_probs(pieces)
         entropy = -(np.exp(log_probs) * log_probs).sum(1) / np.log(log_probs.shape[1])
         log_human = -np.logaddexp(0, -self.models.critic.score(pieces))
         return (log_human + np.log(entropy.clip(MIN_ENTROPY))).astype(np.float32)
@@ -174,7 +174,7 @@ class Likelihood(Score):
         """Return the log-likelihood per quarter, float32 (n,)."""
         checkpoint = self.models.checkpoint
         encoding, vocab = checkpoint.encoding, checkpoint.vocab
-        texts = [read_piece(piece, encoding, vocab) for piece in pieces]
+        texts = [tokenize_piece(piece, encoding, vocab) for piece in pieces]
         quarters = np.array([sum(encoding.token_steps(text)) / encoding.steps_per_quarter for text in texts])
         nats = self._nats([vocab.to_ids(["xxbos", *text]) for text in texts], vocab.pad_id)
         return (-nats / quarters).astype(np.float32)
@@ -224,7 +224,7 @@ class MeasureScore(Score):
         critic = self.models.critic
         values = []
         for i, piece in enumerate(pieces):
-            notes = critic.encoding.decode(read_piece(piece, critic.encoding, critic.vocab))[0]
+            notes = critic.encoding.decode(tokenize_piece(piece, critic.encoding, critic.vocab))[0]
             if not len(notes):
                 name = piece if isinstance(piece, (str, Path)) else f"piece {i + 1}"
                 raise NoNotes(f"{name}: no notes")
@@ -333,13 +333,13 @@ def make_score(name: str, models: ScoringModels) -> Score:
     return SCORES[kind](models, argument) if argument else SCORES[kind](models)
 
 
-def inception_score(log_probabilities: np.ndarray) -> float:
+def inception_score(log_probs: np.ndarray) -> float:
     """Return the Inception score of a batch: how clear each piece's composer is, and how varied the composers are.
 
     Parameters
     ----------
     log_probabilities : float32 array (n, n_composers)
-        From `ComposerClassifier.log_probabilities`.
+        From `ComposerClassifier.log_probs`.
 
     Returns
     -------
@@ -350,5 +350,5 @@ def inception_score(log_probabilities: np.ndarray) -> float:
     ----------
     .. [1] Salimans et al., "Improved Techniques for Training GANs", 2016.
     """
-    p = np.exp(log_probabilities.astype(np.float64))
-    return float(np.exp((p * (log_probabilities - np.log(p.mean(0)))).sum(1).mean()))
+    p = np.exp(log_probs.astype(np.float64))
+    return float(np.exp((p * (log_probs - np.log(p.mean(0)))).sum(1).mean()))

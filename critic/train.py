@@ -143,7 +143,7 @@ def main(argv=None):
     with cli.waiting("loading"):
         import torch  # heavy imports wait for --help
 
-        from critic.evaluation import figures
+        from critic.evaluation import evaluate
     from clara.devices import choose_device
     from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
@@ -162,7 +162,7 @@ def main(argv=None):
     classifier.net.to(device)
     keep(
         classifier,
-        figures=found | {s: figures(classifier, table, s) for s in ("valid", "test") if s == "test" or not found},
+        figures=found | {s: evaluate(classifier, table, s) for s in ("valid", "test") if s == "test" or not found},
     )
     write_atomically(Path(out) / CARD, classifier_card(classifier))
     print(
@@ -281,7 +281,7 @@ def _learned(args, table, made, start, begun, device, keep):
     """The classifier of the kind that was asked for, and its figures by cross-validation, {} where it chose by valid."""
     from critic.training.common import WINDOW
     from critic.training.descriptors import train_statistics
-    from critic.training.rolls import train_rolls
+    from critic.training.piano_roll import train_rolls
     from critic.training.self_similarity import train_similarity
     from critic.training.text import HUMAN, train
 

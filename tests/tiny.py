@@ -98,11 +98,11 @@ def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, enco
 def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
     """A critic or composer classifier that reads piano rolls and was never trained."""
     from critic.classifier import new_classifier
-    from critic.nets.rolls import RollNet
+    from critic.nets.piano_roll import PianoRollNet
 
     torch.manual_seed(seed)
     sizes, encoding = {"widths": [4, 6, 8, 8]}, checkpoint().encoding
-    net = RollNet(len(classes), encoding.steps_per_quarter, window_quarters, **sizes)
+    net = PianoRollNet(len(classes), encoding.steps_per_quarter, window_quarters, **sizes)
     return new_classifier(
         "rolls",
         sizes,
@@ -119,11 +119,11 @@ def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0)
 def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
     """A critic or composer classifier that reads what can be counted and was never trained."""
     from critic.classifier import new_classifier
-    from critic.nets.descriptors import StatisticsNet
+    from critic.nets.descriptors import DescriptorNet
 
     torch.manual_seed(seed)
     sizes, encoding = {"hidden": 8, "n_heads": 2}, checkpoint().encoding
-    net = StatisticsNet(len(classes), **sizes)
+    net = DescriptorNet(len(classes), **sizes)
     return new_classifier(
         "statistics",
         sizes,
@@ -140,11 +140,11 @@ def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, s
 def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
     """A critic or composer classifier that sees self-similarity and was never trained."""
     from critic.classifier import new_classifier
-    from critic.nets.self_similarity import SimilarityNet
+    from critic.nets.self_similarity import SelfSimilarityNet
 
     torch.manual_seed(seed)
     sizes, encoding = {"widths": [4, 6, 8]}, checkpoint().encoding
-    net = SimilarityNet(len(classes), **sizes)
+    net = SelfSimilarityNet(len(classes), **sizes)
     return new_classifier(
         "similarity",
         sizes,

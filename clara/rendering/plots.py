@@ -39,7 +39,7 @@ def plot_piano_roll(notes, path=None, *, prompt_quarters=0.0, title="", curve=No
     path : where the PNG goes, or None for the figure alone
     prompt_quarters : what starts before this is drawn as the prompt, in grey
     title : str
-    curve : floats (n_windows,), as `critic.classifier.Critic.windows` gives them of these notes, or None
+    curve : floats (n_windows,), as `critic.classifier.Critic.window_log_odds` gives them of these notes, or None
     curve_from : quarters before the curve's first window, where the prompt was not judged
     window_quarters : length of a window
 

@@ -128,13 +128,13 @@ class Composer:
 
     def _on_grid(self, notes, quarters):
         """A prompt as this model's encoding can hold it."""
-        from critic.nets.inputs import on_grid
+        from critic.nets.inputs import regrid
 
         notes = crop(notes, 0, round((quarters or LONGEST_PROMPT) * notes.steps_per_quarter))
         encoding = self.generator.encoding
         if notes.instruments != encoding.instruments:
             notes = replace(notes, instruments=encoding.instruments) if len(encoding.prefixes) > 1 else notes
-        return encoding.fold_to_range(on_grid(notes, encoding))[0]
+        return encoding.fold_to_range(regrid(notes, encoding))[0]
 
     def _score(self, by):
         from critic.scores import parse_ranking
@@ -154,10 +154,8 @@ class Composer:
         parts = [s.composed() for s in samples]
         told = rank_pieces(parts, self._score(by))[1]
         fine = [i for i, t in enumerate(told) if t]
-        curves = dict(zip(fine, self.judges.critic.windows([parts[i] for i in fine]))) if fine else {}
-        likeness = (
-            dict(zip(fine, self.judges.composer_classifier.log_probabilities([parts[i] for i in fine]))) if fine else {}
-        )
+        curves = dict(zip(fine, self.judges.critic.window_log_odds([parts[i] for i in fine]))) if fine else {}
+        likeness = dict(zip(fine, self.judges.composer_classifier.log_probs([parts[i] for i in fine]))) if fine else {}
         found = []
         for i, (sample, scores) in enumerate(zip(samples, told)):
             run = self.judges.note_index.longest_run(parts[i])

@@ -35,7 +35,7 @@ class Standard(nn.Module):
         return ((told - self.middle) / self.deviation).clamp(-FURTHEST, FURTHEST)
 
 
-class StatisticsNet(nn.Module):
+class DescriptorNet(nn.Module):
     """The mean of some heads of three linear layers on standardised numbers.
 
     Parameters
@@ -93,7 +93,7 @@ def counted_by_window(notes, n_steps, window_quarters):
 
 
 def collate_statistics(pieces):
-    """Pieces, list of n (told, cover), as one batch for `StatisticsNet.forward`."""
+    """Pieces, list of n (told, cover), as one batch for `DescriptorNet.forward`."""
     return torch.from_numpy(np.concatenate([told for told, _ in pieces])), torch.block_diag(
         *(torch.from_numpy(cover) for _, cover in pieces)
     )

@@ -12,7 +12,7 @@ from clara.encodings.vocab import tokenize
 from clara.errors import NoNotes
 from clara.music.notes import NoteSequence, mend
 from critic.nets.descriptors import collate_statistics, counted, counted_by_window
-from critic.nets.rolls import collate_rolls
+from critic.nets.piano_roll import collate_rolls
 from critic.nets.self_similarity import collate_similarity, compared
 from critic.nets.text import collate, windows_of
 
@@ -126,7 +126,7 @@ def _notes(encoding, words):
     return encoding.decode(words)[0], sum(encoding.token_steps(words))
 
 
-def read_piece(piece, encoding, vocab):
+def tokenize_piece(piece, encoding, vocab):
     """A piece as words of a vocabulary.
 
     Parameters
@@ -149,14 +149,14 @@ def read_piece(piece, encoding, vocab):
     if isinstance(piece, NoteSequence):
         if not len(piece):
             raise NoNotes("a piece without notes cannot be judged")
-        return tokenize(encoding.fold_to_range(on_grid(piece, encoding))[0], encoding, vocab)[0]
+        return tokenize(encoding.fold_to_range(regrid(piece, encoding))[0], encoding, vocab)[0]
     words = [w for w in piece if not w.startswith("xx")]
     if not len(encoding.decode(words)[0]):
         raise NoNotes("a text without notes cannot be judged")
     return words
 
 
-def on_grid(notes, encoding):
+def regrid(notes, encoding):
     """Notes on an encoding's grid, rounded where it is coarser, all in one part where it has one."""
     new, old = encoding.steps_per_quarter, notes.steps_per_quarter
     start, end = ((2 * at * new + old) // (2 * old) for at in (notes.start, notes.end))

@@ -23,7 +23,7 @@ KEYS = HIGHEST_PIANO - LOWEST_PIANO + 1
 HIDDEN, DROPOUT = 64, 0.4
 
 
-class SimilarityNet(nn.Module):
+class SelfSimilarityNet(nn.Module):
     """Strided convolutions over a picture, mean and largest, two linear layers.
 
     Parameters
@@ -54,7 +54,7 @@ class SimilarityNet(nn.Module):
 
         Parameters
         ----------
-        seen : float32 tensor (n_stretches, len(LAYERS), COLUMNS, COLUMNS), as `pictures` gives it
+        seen : float32 tensor (n_stretches, len(LAYERS), COLUMNS, COLUMNS), as `self_similarity_matrices` gives it
         cover : float32 tensor (m, n_stretches), how much each stretch counts in each window; rows add up to 1
 
         Returns
@@ -85,7 +85,7 @@ def struck(notes):
     return found[found[:, 0] < COLUMNS]
 
 
-def pictures(some, device="cpu"):
+def self_similarity_matrices(some, device="cpu"):
     """How alike columns are to each other.
 
     Parameters
@@ -116,7 +116,7 @@ def compared(notes, n_steps, window_quarters):
 
 
 def collate_similarity(pieces):
-    """Pieces, list of n as `compared` gives them, as one batch for `SimilarityNet.forward`."""
-    return pictures([each for some, _ in pieces for each in some]), torch.block_diag(
+    """Pieces, list of n as `compared` gives them, as one batch for `SelfSimilarityNet.forward`."""
+    return self_similarity_matrices([each for some, _ in pieces for each in some]), torch.block_diag(
         *(torch.from_numpy(cover) for _, cover in pieces)
     )

@@ -16,7 +16,7 @@ from clara.devices import choose_device
 from clara.errors import BadSetting
 from critic.classifier import FROZEN, new_classifier
 from critic.data.composers import MORE
-from critic.evaluation import by_excerpt_and_piece, mean_of
+from critic.evaluation import accuracy_by_excerpt_and_piece, mean_log_probs
 from critic.nets.text import from_tensors, to_tensors
 from critic.training.common import class_weights, classes_of
 from critic.training.text import TELL, Excerpts, learning, summaries
@@ -173,15 +173,19 @@ class _Look:
 def _look(step, logits, share, learn, excerpt):
     """A `_Look` at out-of-fold logits of windows, of which `excerpt` (m,) tells the excerpt, with the logarithm of each class's share (n_classes,)."""
     rows, of = np.unique(excerpt, return_inverse=True)
-    told = mean_of(logits.log_softmax(1).numpy(), of)
+    told = mean_log_probs(logits.log_softmax(1).numpy(), of)
     piece, label = learn.table["piece"].to_numpy()[rows], learn.label[rows]
     _, first, of = np.unique(piece, return_index=True, return_inverse=True)
-    whole, truth = mean_of(told, of), label[first]
+    whole, truth = mean_log_probs(told, of), label[first]
     cost, adjusted, temperature = min(
         (_cost(whole - a * share, t, truth), a, t) for a in ADJUSTMENTS for t in TEMPERATURES
     )
     return _Look(
-        step, cost, float(temperature), float(adjusted), by_excerpt_and_piece(told - adjusted * share, label, piece)
+        step,
+        cost,
+        float(temperature),
+        float(adjusted),
+        accuracy_by_excerpt_and_piece(told - adjusted * share, label, piece),
     )
 
 

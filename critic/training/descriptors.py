@@ -14,7 +14,7 @@ from tqdm import tqdm
 from clara.music.notes import crop
 from critic.classifier import HUMAN, LEAST_QUARTERS, STATISTICS, new_classifier
 from critic.features.descriptors import numbers
-from critic.nets.descriptors import SIZES, StatisticsNet
+from critic.nets.descriptors import SIZES, DescriptorNet
 from critic.training.common import WINDOW, Best, class_weights, classes_of
 
 DECAY = 0.1
@@ -45,7 +45,7 @@ def train_statistics(
     rng, classes = np.random.default_rng(seed), classes_of(table)
     told, labels = _counted(table[table["split"] == train_split], encoding, classes, rng)
     valid, valid_labels = _counted(table[table["split"] == "valid"], encoding, classes)
-    net = StatisticsNet(len(classes), **SIZES)
+    net = DescriptorNet(len(classes), **SIZES)
     net.standard.fit(told)
     told, valid = net.standard(told), net.standard(valid)
     weight, valid_weight = (
@@ -96,13 +96,13 @@ def _counted(table, encoding, classes, rng=None):
         tqdm(table["words"], "counting", leave=False, disable=None, unit=" excerpts"), table["label"]
     ):
         notes = encoding.decode(words)[0]
-        parts = [notes, part_of(notes, rng)] if rng is not None else [notes]
+        parts = [notes, random_crop(notes, rng)] if rng is not None else [notes]
         told += [numbers(part) for part in parts if len(part)]
         labels += [classes.index(label) for part in parts if len(part)]
     return torch.from_numpy(np.stack(told)), torch.tensor(labels)
 
 
-def part_of(notes, rng):
+def random_crop(notes, rng):
     """Some quarters of an excerpt, on end."""
     step, quarters = notes.steps_per_quarter, int(notes.end.max(initial=0)) // notes.steps_per_quarter
     length = int(rng.integers(min(int(LEAST_QUARTERS), quarters), quarters + 1))

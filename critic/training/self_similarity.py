@@ -15,7 +15,7 @@ from tqdm import tqdm
 from clara.devices import choose_device
 from critic.classifier import HUMAN, LEAST_QUARTERS, SIMILARITY, new_classifier
 from critic.features.segments import TWELFTHS
-from critic.nets.self_similarity import COLUMN, SIZES, SimilarityNet, pictures, struck
+from critic.nets.self_similarity import COLUMN, SIZES, SelfSimilarityNet, self_similarity_matrices, struck
 from critic.training.common import WINDOW, Best, class_weights, classes_of, running_mean
 
 DECAY = 0.1
@@ -53,7 +53,7 @@ def train_similarity(
     weight, valid_weight = (
         None if HUMAN in classes else class_weights(some, len(classes)) for some in (labels, valid_labels)
     )
-    net = SimilarityNet(len(classes), **SIZES).to(device)
+    net = SelfSimilarityNet(len(classes), **SIZES).to(device)
     bs = min(bs, len(told))
     n_batches = len(told) // bs
     opt = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=DECAY)
@@ -71,7 +71,7 @@ def train_similarity(
         began, total, order = time.perf_counter(), 0.0, rng.permutation(len(told))
         for at in tqdm(range(0, n_batches * bs, bs), f"epoch {epoch + 1}", leave=False, disable=None, unit=" batches"):
             rows = order[at : at + bs]
-            logits = net.judged(pictures([_looked_at(told[i], rng) for i in rows], device))
+            logits = net.judged(self_similarity_matrices([_looked_at(told[i], rng) for i in rows], device))
             loss = F.cross_entropy(logits, labels[rows].to(device), weight if weight is None else weight.to(device))
             opt.zero_grad()
             loss.backward()
@@ -110,4 +110,6 @@ def _looked_at(told, rng):
 def _judged(net, told, bs, device):
     """Logits (n, n_classes) of excerpts, whole."""
     net.eval()
-    return torch.cat([net.judged(pictures(told[at : at + bs], device)).cpu() for at in range(0, len(told), bs)])
+    return torch.cat(
+        [net.judged(self_similarity_matrices(told[at : at + bs], device)).cpu() for at in range(0, len(told), bs)]
+    )

@@ -38,7 +38,7 @@ def test_a_score_for_each_piece_the_same_in_any_company(critic):
 
 def test_a_curve_for_each_piece_whose_mean_is_its_score(critic):
     piece = tiny.tune(1, n_notes=100)
-    (windows,) = critic.windows([piece])
+    (windows,) = critic.window_log_odds([piece])
     assert len(windows) == round(piece.quarters / critic.window_quarters)
     assert critic.score([piece])[0] == pytest.approx(windows.mean(), abs=1e-5)
 
@@ -67,7 +67,7 @@ def test_another_grid_is_encoded_anew(critic):
 
 def test_log_probabilities_add_up():
     composers = tiny.classifier(classes=["bach", "chopin", "satie"])
-    told = composers.log_probabilities([tiny.tune(i) for i in range(4)])
+    told = composers.log_probs([tiny.tune(i) for i in range(4)])
     assert told.shape == (4, 3) and told.dtype == np.float32
     assert np.exp(told).sum(1) == pytest.approx(np.ones(4), abs=1e-5)
 

@@ -82,9 +82,7 @@ def test_a_composer_is_heard(composers, piece, composer):
     """In keyboard music, which is what it knows; Bach's chorales it takes for older or younger men's."""
     assert len(composers.classes) >= 10
     whole = read_prompt(f"music21:{piece}", Notewise(12))[0]
-    told = composers.log_probabilities(
-        [crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)]
-    )
+    told = composers.log_probs([crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)])
     assert np.allclose(np.exp(told).sum(1), 1, atol=1e-5)
     assert composers.classes[told.mean(0).argmax()] == composer
 

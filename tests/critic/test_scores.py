@@ -127,7 +127,7 @@ def test_rest_ratio_counts_quarters_in_which_nothing_sounds(judges):
 
 def test_novelty_wants_a_human_whom_nobody_knows():
     class Known:
-        def log_probabilities(self, pieces):
+        def log_probs(self, pieces):
             return np.log(np.array([[0.98, 0.01, 0.01], [1 / 3] * 3, [1 / 3] * 3]))
 
     class Heard:

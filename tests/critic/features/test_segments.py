@@ -60,8 +60,8 @@ def test_a_score_for_each_piece_the_same_in_any_company(critic):
 def test_one_voice_among_others(critic):
     voices = [(tiny.classifier(), 0.25), (tiny.roll_classifier(), 0.5), (critic, 0.75)]
     pieces = [tiny.tune(i) for i in range(3)]
-    each = [voice.windows(pieces) for voice, _ in voices]
-    for whole, *parts in zip(Critic.blended(voices).windows(pieces), *each):
+    each = [voice.window_log_odds(pieces) for voice, _ in voices]
+    for whole, *parts in zip(Critic.blended(voices).window_log_odds(pieces), *each):
         assert whole == pytest.approx(sum(w * part for (_, w), part in zip(voices, parts)), abs=1e-4)
 
 

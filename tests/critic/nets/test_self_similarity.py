@@ -16,10 +16,10 @@ from critic.nets.self_similarity import (
     COLUMNS,
     KEYS,
     LAYERS,
-    SimilarityNet,
+    SelfSimilarityNet,
     collate_similarity,
     compared,
-    pictures,
+    self_similarity_matrices,
     struck,
 )
 from critic.training.self_similarity import _looked_at
@@ -28,7 +28,7 @@ STEP = COLUMN  # of a tune on a grid of twelve, one to a column
 
 
 def picture(notes):
-    return pictures([struck(notes)])[0].numpy()
+    return self_similarity_matrices([struck(notes)])[0].numpy()
 
 
 def line(pitches, gap=STEP):
@@ -101,7 +101,7 @@ def test_a_run_of_columns_is_that_corner_of_the_picture():
     assert any(run is told for run in runs) and sum(len(run) < len(told) for run in runs) > 5
     for run in runs:
         length = int(run[-1, 0]) + 1
-        seen, first = pictures([run])[0].numpy(), {tuple(t) for t in told.tolist()}
+        seen, first = self_similarity_matrices([run])[0].numpy(), {tuple(t) for t in told.tolist()}
         at = next(k for k in range(COLUMNS) if all((c + k, s, p) in first for c, s, p in run.tolist()))
         assert seen[:, :length, :length] == pytest.approx(whole[:, at : at + length, at : at + length], abs=1e-6)
         assert not seen[:, length:].any() and length >= 16 - 1
@@ -111,7 +111,10 @@ def test_a_run_of_columns_is_that_corner_of_the_picture():
 def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
     monkeypatch.setattr(similarity, "multiplies_bfloat16", lambda: bf16)
     torch.manual_seed(0)
-    net, seen = SimilarityNet(2, [4, 6, 8]), pictures([struck(tiny.tune(i, n_notes=90)) for i in range(6)])
+    net, seen = (
+        SelfSimilarityNet(2, [4, 6, 8]),
+        self_similarity_matrices([struck(tiny.tune(i, n_notes=90)) for i in range(6)]),
+    )
     for _ in range(3):
         net.train().judged(seen)  # norms learn means and deviations
     with torch.inference_mode():
@@ -133,5 +136,5 @@ def test_a_window_is_judged_by_the_stretches_that_it_lies_in():
         and cover.shape == (2 + 9, 5)
     )
     with torch.inference_mode():
-        told, each = critic.nets.text(seen, cover), critic.nets.text.judged(seen)
+        told, each = critic.net(seen, cover), critic.net.judged(seen)
     assert torch.allclose(told, cover @ each) and torch.allclose(cover.sum(1), torch.ones(11))

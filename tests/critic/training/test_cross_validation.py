@@ -11,6 +11,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.music.notes import mend
 from critic import ComposerClassifier
+from critic import evaluation
 from critic import train as command
 from critic.data.table import COLUMNS
 from critic.training import cross_validation
@@ -92,9 +93,9 @@ def test_composers_are_learned_and_test_works_left_alone(table, learned):
         f"{of}_{what}" for of in ("excerpt", "piece") for what in ("accuracy", "balanced_accuracy")
     }
     assert 0.6 < told["piece_accuracy"] < 1  # nobody can know the third in what is new
-    assert training.figures(classifier, table)["piece_accuracy"] >= 0.6
+    assert evaluation.evaluate(classifier, table)["piece_accuracy"] >= 0.6
     pieces = table["words"].tolist()[:5]
-    assert (classifier.log_probabilities(pieces) == again.log_probabilities(pieces)).all()
+    assert (classifier.log_probs(pieces) == again.log_probs(pieces)).all()
 
     model, changed = tiny.checkpoint(), table.copy()
     changed["words"] = [
@@ -103,7 +104,7 @@ def test_composers_are_learned_and_test_works_left_alone(table, learned):
     other, _ = cross_validation.train_folded(
         changed, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
     )
-    assert (classifier.log_probabilities(pieces) == other.log_probabilities(pieces)).all()
+    assert (classifier.log_probs(pieces) == other.log_probs(pieces)).all()
 
 
 def test_no_work_is_judged_by_heads_that_met_it(table):
@@ -171,7 +172,7 @@ def test_a_share_is_taken_from_the_answer(table, monkeypatch):
         classifier, _ = cross_validation.train_folded(
             table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=2, **HOW
         )
-        told.append(classifier.log_probabilities(table["words"].tolist()[:6]))
+        told.append(classifier.log_probs(table["words"].tolist()[:6]))
     learned_from = table[table["split"] != "test"]["label"].value_counts(normalize=True)
     difference = told[0] - told[1]
     share = 0.5 / 2 * np.log([learned_from[c] for c in ("either", "fast", "slow")])
@@ -191,7 +192,7 @@ def test_a_rare_class_that_is_often_missed_is_raised():
     )
     learn = type("Learn", (), {"table": pd.DataFrame({"piece": np.arange(200).astype(str)}), "label": label})
     look = cross_validation._look(300, torch.from_numpy(logits), np.log([0.9, 0.1]), learn, np.arange(200))
-    plain = training.accuracies(logits, label)
+    plain = evaluation.accuracies(logits, label)
     assert look.adjusted > 0 and look.figures["piece_balanced_accuracy"] > plain["balanced_accuracy"] + 0.1
 
 

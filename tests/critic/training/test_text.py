@@ -24,13 +24,13 @@ from critic.data.composers import composers
 from critic.data.corruptions import DAMAGES
 from critic.data.human_vs_generated import PER_PROMPT, USUAL_TEMPERATURES, human_and_generated
 from critic.data.table import BEGINNINGS, COLUMNS, ENDING, PROMPT, SEAM, read_excerpts
-from critic.evaluation import accuracies, auc, figures
+from critic.evaluation import accuracies, auc, evaluate
 from critic.features.descriptors import N_NUMBERS
-from critic.nets.rolls import collate_rolls
+from critic.nets.piano_roll import collate_rolls
 from critic.training import text as training
 from critic.training.common import calibrated
 from critic.training.descriptors import train_statistics
-from critic.training.rolls import Rolls, train_rolls
+from critic.training.piano_roll import Rolls, train_rolls
 from critic.training.self_similarity import train_similarity
 from critic.training.text import Excerpts
 
@@ -187,7 +187,7 @@ def critic(made, corpus):
 def test_figures_are_told_from_noise(critic):
     classifier, table = critic
     assert isinstance(classifier, Critic)
-    assert figures(classifier, table)["auc"] > 0.9
+    assert evaluate(classifier, table)["auc"] > 0.9
     composed = Generator(tiny.checkpoint()).generate(8, 2 * QUARTERS, seed=77)
     human, generated = (
         classifier.score([figure(i) for i in range(90, 98)]),
@@ -266,7 +266,7 @@ def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
     further = train_rolls(
         table, corpus.encoding, vocab, quarters=4, start=start, epochs=1, lr=1e-4, bs=8, tell=told.append
     )
-    assert figures(further, table)["auc"] > 0.9 and float(told[0].split()[5]) < 0.5
+    assert evaluate(further, table)["auc"] > 0.9 and float(told[0].split()[5]) < 0.5
     with pytest.raises(BadSetting, match="same windows"):
         train_rolls(table, corpus.encoding, vocab, quarters=2, start=start, epochs=1, bs=8)
 
@@ -323,7 +323,7 @@ def test_a_net_learns_from_notes(made, corpus, learn, kind):
     """Figures that come again and again, told from noise."""
     table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
     a, b = (learn(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
-    assert isinstance(a, Critic) and a.kind == kind and figures(a, table)["auc"] > 0.9
+    assert isinstance(a, Critic) and a.kind == kind and evaluate(a, table)["auc"] > 0.9
     pieces = [figure(i) for i in range(3)]
     assert a.score(pieces).tolist() == b.score(pieces).tolist()
 
@@ -353,7 +353,7 @@ def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
         classifier.tensors[k] is model.tensors[k] or (classifier.tensors[k] == model.tensors[k]).all()
         for k in model.tensors
     )
-    assert figures(classifier, table)["auc"] > 0.9
+    assert evaluate(classifier, table)["auc"] > 0.9
     pieces = [tiny.tune(i, n_notes=100) for i in range(3)]
     assert classifier.score(pieces).tolist() == again.score(pieces).tolist()
 
@@ -377,7 +377,7 @@ def counting(made, corpus):
 
 def test_a_head_reads_text_and_counts(counting, frozen):
     classifier, table = counting
-    assert classifier.counts and not frozen[0][0].counts and figures(classifier, table)["auc"] > 0.9
+    assert classifier.counts and not frozen[0][0].counts and evaluate(classifier, table)["auc"] > 0.9
     inputs = classifier.net.heads[0][1].in_features
     assert inputs == frozen[0][0].net.heads[0][1].in_features + N_NUMBERS
     pieces, net = [figure(50), tiny.tune(3, n_notes=100)], classifier.net

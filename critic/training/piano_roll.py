@@ -14,7 +14,7 @@ from tqdm import tqdm
 from clara.devices import choose_device
 from clara.errors import BadSetting
 from critic.classifier import HUMAN, new_classifier
-from critic.nets.rolls import KEYS, SIZES, RollNet, roll
+from critic.nets.piano_roll import KEYS, SIZES, PianoRollNet, roll
 from critic.training.common import WINDOW, Best, class_weights, classes_of, running_mean
 
 SHIFT = 6  # semitones up or down while it learns
@@ -153,7 +153,7 @@ def train_rolls(
         )
     device, bf16, _ = choose_device(device)
     learn, valid = (Rolls(table[table["split"] == s], encoding, classes, device) for s in (train_split, "valid"))
-    net = RollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES)
+    net = PianoRollNet(len(classes), encoding.steps_per_quarter, quarters, **SIZES)
     if start:
         net.load_state_dict({k.removeprefix("head."): v for k, v in start.tensors.items()})
     net.to(device, memory_format=torch.channels_last)

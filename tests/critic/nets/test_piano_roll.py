@@ -14,8 +14,8 @@ from clara.music.notes import crop, mend, transpose
 from critic import ComposerClassifier, Critic
 from critic.ensemble import blend
 from critic.nets import inputs as reading
-from critic.nets import rolls as rolls_module
-from critic.nets.rolls import COLUMN, HEARD, KEYS, LOWEST, SPAN, RollNet, collate_rolls, roll
+from critic.nets import piano_roll as rolls_module
+from critic.nets.piano_roll import COLUMN, HEARD, KEYS, LOWEST, SPAN, PianoRollNet, collate_rolls, roll
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,14 @@ def test_a_batch_is_moved_in_keys_as_notes_are():
 )
 def test_a_window_is_judged_by_what_is_around_it(quarters, window, spans):
     assert SPAN == 32 and COLUMN == 2
-    assert RollNet(2, 12, window, [2, 2, 2, 2]).spans(quarters * 12) == spans
+    assert PianoRollNet(2, 12, window, [2, 2, 2, 2]).spans(quarters * 12) == spans
 
 
 @pytest.mark.parametrize("bf16, apart", [(False, 1e-5), (True, 5e-3)])
 def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
     monkeypatch.setattr(rolls_module, "multiplies_bfloat16", lambda: bf16)
     torch.manual_seed(0)
-    net = RollNet(2, 12, 8, [4, 6, 8, 10])
+    net = PianoRollNet(2, 12, 8, [4, 6, 8, 10])
     pieces = collate_rolls([(crop(tiny.tune(i, n_notes=90), 0, n), n) for i, n in enumerate((384, 300))])
     for _ in range(3):
         net.train()(*pieces)  # norms learn means and deviations
@@ -105,7 +105,7 @@ def test_the_same_to_the_last_bit_on_any_number_of_threads(blended):
 
 @pytest.mark.parametrize("steps_per_quarter", [4, 12])
 def test_columns_are_two_quarters_on_every_grid(steps_per_quarter):
-    net = RollNet(2, steps_per_quarter, 8, [3, 3, 3, 3]).eval()
+    net = PianoRollNet(2, steps_per_quarter, 8, [3, 3, 3, 3]).eval()
     x = torch.zeros(1, 2, KEYS, 32 * steps_per_quarter)
     for convolution in net.convolutions:
         x = convolution(x) if x.shape[1] == convolution.in_channels else x
@@ -130,9 +130,11 @@ def test_a_score_for_each_piece_the_same_in_any_company(rolls, blended):
 def test_a_blend_is_the_weighted_sum_of_its_voices(blended):
     pieces = [tiny.tune(i) for i in range(3)]
     (text, a), (rolls, b) = blended.voices
-    for whole, one, other in zip(blended.windows(pieces), text.windows(pieces), rolls.windows(pieces)):
+    for whole, one, other in zip(
+        blended.window_log_odds(pieces), text.window_log_odds(pieces), rolls.window_log_odds(pieces)
+    ):
         assert whole == pytest.approx(a * one + b * other, abs=1e-4)
-    assert np.exp(blended.log_probabilities(pieces)).sum(1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert np.exp(blended.log_probs(pieces)).sum(1) == pytest.approx(np.ones(3), abs=1e-5)
 
 
 def test_what_cannot_be_judged_is_told_by_a_blend_too(blended):

@@ -24,7 +24,7 @@ HIDDEN, DROPOUT = 64, 0.4
 HEARD = (-1, 1)  # semitones, that a piece is moved by to be judged
 
 
-class RollNet(nn.Module):
+class PianoRollNet(nn.Module):
     """Four strided convolutions over keys and time, mean and largest around each window, two linear layers.
 
     Parameters
