@@ -57,7 +57,7 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
         PieceLoader(loader.dataset[:1], 1, loader.seq_len),
     )  # fastai wants something to validate on
     vocab = type("Sized", (), {"__len__": lambda self: vocab_sz, "pad": pad_id})()
-    learner = music_learner(DataLoaders(loader, little), arch, config, vocab, words_per_quarter=1.0, bf16=has_bf16())
+    learner = music_learner(DataLoaders(loader, little), arch, config, vocab, tokens_per_quarter=1.0, bf16=has_bf16())
     module, bias = architecture(arch), log_frequencies(loader.corpus.cpu().numpy(), loader.tables.cpu().numpy())
     module.load_tensors(
         learner.model, module.to_tensors(learner.model) | {"output.bias": torch.from_numpy(bias).float()}

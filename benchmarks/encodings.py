@@ -141,7 +141,7 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
         "parameters": sum(t.numel() for t in awd_lstm.to_tensors(model).values()),
         "words_per_second": round(per_second),
         "million_words": round(words / 1e6, 2),
-        "epochs": round(words / loader.words, 2),
+        "epochs": round(words / loader.n_tokens, 2),
     }
 
 

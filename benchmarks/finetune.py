@@ -3,7 +3,7 @@
 python benchmarks/finetune.py FOLDER_OF_MIDI --base-corpus data/notewise-12 [--pieces 10]
 
 A third of the works is held out, two of the others choose the epoch, some ten are trained on. The same
-commands as a user's: train.py, with --mix-data, with --light, with --from-scratch. Given are
+commands as a user's: train.py, with --replay-data, with --adapter, with --from-scratch. Given are
 nats per quarter note of the works held out, what the base's own test pieces cost
 afterwards (which tells what was forgotten), and minutes.
 """
@@ -69,7 +69,7 @@ def main():
     from clara.checkpoint import Checkpoint, weights_hash
     from clara.data.corpus import Corpus
     from clara.models.likelihood import nats_per_quarter
-    from clara.training.adapter_tuning import STYLE
+    from clara.training.adapter_tuning import ADAPTER_FILE
 
     torch.set_num_threads(args.threads)
     rows = []
@@ -95,19 +95,19 @@ def main():
         row("before", base, 0.0, Path(args.pretrained, "model.safetensors").stat().st_size)
         common = ["--data", data, "--pretrained", args.pretrained, "--threads", args.threads, "--seed", SEED]
         ways = {
-            "light": ["--light"],
+            "light": ["--adapter"],
             "full": [],
-            "full, a quarter of the base's music mixed in": ["--mix-data", args.base_corpus],
+            "full, a quarter of the base's music mixed in": ["--replay-data", args.base_corpus],
             "from scratch": ["--from-scratch", "--emb-sz", 256, "--n-hid", 512, "--n-layers", 2],
         }
         for way, flags in ways.items():
             out = Path(scratch, way.replace(" ", "-").replace(",", ""))
             minutes = told_by([*common, *flags, "--out", out])
             if way == "light":
-                checkpoint = Style.load(out / STYLE).onto(
+                checkpoint = Style.load(out / ADAPTER_FILE).onto(
                     Checkpoint.load(args.pretrained), weights_hash(args.pretrained), (way, "base")
                 )
-                row(way, checkpoint, minutes, (out / STYLE).stat().st_size)
+                row(way, checkpoint, minutes, (out / ADAPTER_FILE).stat().st_size)
             else:
                 row(way, Checkpoint.load(out), minutes, (out / "model.safetensors").stat().st_size)
     record.save(

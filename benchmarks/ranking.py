@@ -182,7 +182,7 @@ def parser():
     p.add_argument("--batches", type=int, default=48)
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
     p.add_argument(
-        "--temperature", type=cli.span, help="X or X:Y, as generate.py takes it; without it as it has it by itself"
+        "--temperature", type=cli.number_range, help="X or X:Y, as generate.py takes it; without it as it has it by itself"
     )
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
@@ -255,7 +255,7 @@ def main():
         "human": len(human),
         "by": by,
         "free": args.free,
-        "temperature": cli.told_span(asked.temperature),
+        "temperature": cli.format_range(asked.temperature),
         "collapsed": shares,
         "minutes": round((time.perf_counter() - began) / 60, 1),
     }

@@ -35,7 +35,7 @@ def clara_pass(corpus, sizes, bs, bptt, device):
     pieces = some_pieces(corpus)
     loader = PieceLoader(pieces, bs, bptt, device, tables, 0)
     dls = DataLoaders(loader, PieceLoader(pieces[:1], 1, bptt, device), device=torch.device(device))
-    learn = music_learner(dls, "awd_lstm", awd_lstm.DEFAULTS | sizes, corpus.vocab, words_per_quarter=1.0, bf16=bf16)
+    learn = music_learner(dls, "awd_lstm", awd_lstm.DEFAULTS | sizes, corpus.vocab, tokens_per_quarter=1.0, bf16=bf16)
     return lambda: passed(learn, len(loader) * bs * bptt)
 
 

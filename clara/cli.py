@@ -76,15 +76,15 @@ class _Help(argparse.HelpFormatter):
         )
 
 
-def add_json(add_argument):
-    """Add --json, which `answering` takes."""
+def add_json_flag(add_argument):
+    """Add --json, which `json_output` takes."""
     add_argument(
         "--json", action="store_true", help="one JSON object on stdout and nothing else; messages go to stderr"
     )
 
 
 @contextlib.contextmanager
-def answering(wanted):
+def json_output(wanted):
     """Give a dict to fill, which is printed as JSON in the end where that is wanted.
 
     Until then whatever is printed goes to stderr. An empty dict is not printed, nor is one after an error.
@@ -118,7 +118,7 @@ def _plain(value):
 
 
 @contextlib.contextmanager
-def waiting(told):
+def show_status(told):
     """Show a word on the terminal while something takes its time that cannot be counted."""
     shown = sys.stderr is not None and sys.stderr.isatty()
     if shown:
@@ -130,7 +130,7 @@ def waiting(told):
             print(f"\r{' ' * (len(told) + 2)}\r", end="", file=sys.stderr, flush=True)
 
 
-def span(text):
+def number_range(text):
     """An argparse type: a number above 0, or two with a colon between, X:Y, not falling; (X, Y), of one number twice the same."""
     try:
         low, high = map(float, (text.split(":") * 2)[:2] if ":" not in text else text.split(":"))
@@ -141,8 +141,8 @@ def span(text):
     return low, high
 
 
-def told_span(ends):
-    """What `span` made of it, as a number or as X:Y."""
+def format_range(ends):
+    """What `number_range` made of it, as a number or as X:Y."""
     return ends[0] if ends[0] == ends[1] else f"{ends[0]:g}:{ends[1]:g}"
 
 

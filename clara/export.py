@@ -116,11 +116,11 @@ def parser():
 def main(argv=None):
     """Parse, write, report."""
     args = parser().parse_args(argv)
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         from clara.checkpoint import Checkpoint  # heavy imports wait for --help
 
     path = Path(args.out or Path(args.model, "model.onnx"))
-    with cli.waiting("writing"):
+    with cli.show_status("writing"):
         export(Checkpoint.load(args.model), path)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0

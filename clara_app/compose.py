@@ -120,7 +120,7 @@ def parser():
     freedom = p.add_argument_group("freedom").add_argument
     freedom(
         "--temperature",
-        type=cli.span,
+        type=cli.number_range,
         default="0.85:1.1",
         metavar="X[:Y]",
         help="0.8 is tame, 1.2 is wild; from X to Y each piece has one of its own, and what ranks them chooses",
@@ -230,7 +230,7 @@ def parser():
     )
     run("--no-pictures", action="store_true", help="no piano rolls as PNG")
     run("--replay", metavar="RUN.JSON", help="make the pieces of an earlier run again")
-    cli.add_json(run)
+    cli.add_json_flag(run)
     return p
 
 
@@ -245,14 +245,14 @@ def main(argv=None):
     """Parse, compose, write, report."""
     args = parser().parse_args(argv)
     args.rank_by = args.rank_by or default_ranking(args.prompt)
-    with cli.answering(args.json) as answer:
+    with cli.json_output(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
     """Compose, write, report; fills the answer in."""
     began = time.perf_counter()
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         import torch  # heavy imports wait for --help
 
         from clara.encodings.prompts import read_prompt
@@ -553,7 +553,7 @@ def _replay(args):
         given = args.soundfont  # the earlier one may be gone, or another be wanted
         for name in REPLAYED:
             setattr(args, name, settings[name] if name in SETTINGS else run[name])
-        args.temperature = cli.span(str(settings["temperature"]) if "temperature" in run["settings"] else "1")
+        args.temperature = cli.number_range(str(settings["temperature"]) if "temperature" in run["settings"] else "1")
         args.soundfont = given or args.soundfont
         weights = run["weights"]
     except (OSError, ValueError, KeyError, TypeError) as e:
@@ -575,7 +575,7 @@ def _record(args, settings):
     from clara.checkpoint import matches_hash, versions, weights_hash
 
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
-        "settings": asdict(settings) | {"temperature": cli.told_span(args.temperature)},
+        "settings": asdict(settings) | {"temperature": cli.format_range(args.temperature)},
         "weights": weights_hash(args.model),
         "repeats": matches_hash(args.model),
         "versions": versions(),

@@ -18,7 +18,7 @@ from clara.shipped_models import shipped_models_folder
 
 EXAMPLES = """
 python train.py --data my_midis/                     # fine-tune the weights that come with Clara on a folder of music
-python train.py --data my_midis/ --light             # in a minute or two: a style for those weights
+python train.py --data my_midis/ --adapter             # in a minute or two: a style for those weights
 python train.py --encoding chordwise --from-scratch --n-hid 256 --epochs 48
 python train.py --resume runs/mine --epochs 48       # go on where it was cut off, and for longer
 """
@@ -34,11 +34,17 @@ def parser():
     data("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled")
     data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/<encoding>-<grid>")
     data(
-        "--mix-data",
+        "--replay-data",
         metavar="FOLDER",
         help="a prepared corpus, of which some pieces are mixed in, so that the net does not forget it",
     )
-    data("--mix-share", type=cli.within(0, 0.9), default=0.25, metavar="SHARE", help="of an epoch's words that are its")
+    data(
+        "--replay-share",
+        type=cli.within(0, 0.9),
+        default=0.25,
+        metavar="SHARE",
+        help="of an epoch's words that are its",
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", metavar="FOLDER", help="folder to write; new or empty, without it runs/<encoding>-<time>")
     run(
@@ -56,7 +62,7 @@ def parser():
         help="run folder or shipped model; its weights are the start, without it those of pretrained/<encoding>",
     )
     run(
-        "--light",
+        "--adapter",
         action="store_true",
         help="leave the weights as they are and find a style for them: initial states and output "
         "layer, a file of some hundred kilobytes for generate.py --style",
@@ -77,7 +83,7 @@ def parser():
         metavar="N",
         help="of what is left to chance; weights, order, keys and dropout",
     )
-    cli.add_json(run)
+    cli.add_json_flag(run)
     fit = p.add_argument_group("training").add_argument
     fit(
         "--epochs",
@@ -155,13 +161,13 @@ def typed(argv):
 def main(argv=None):
     """Parse, prepare, train, report."""
     args = vars(parser().parse_args(argv))
-    with cli.answering(args.pop("json")) as answer:
+    with cli.json_output(args.pop("json")) as answer:
         return _run(args, argv, answer)
 
 
 def _run(args, argv, answer):
     """Prepare, train, report; fills the answer in."""
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         from clara.errors import BadSetting  # heavy imports wait for --help
         from clara.training import distributed
         from clara.training.run import run_settings, train
@@ -176,16 +182,16 @@ def _run(args, argv, answer):
         if fixed:
             raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
         args = run_settings(args["resume"]) | changed | {"resume": args["resume"]}
-    args["data"] = str(world.one_by_one(lambda: _prepared(args["data"], args["encoding"])))
+    args["data"] = str(world.rank0_first(lambda: _prepared(args["data"], args["encoding"])))
     shipped = ROOT / args["encoding"]
     if not args["pretrained"] and shipped.is_dir():
         args["pretrained"] = os.path.relpath(shipped)
-    args["out"] = world.agreed(
+    args["out"] = world.broadcast(
         args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
     )
     try:
-        if args.get("light"):
-            answer |= _light(args, world)
+        if args.get("adapter"):
+            answer |= _train_adapter(args, world)
             return 0
         interrupted = train(args, command=sys.argv, world=world)
         if world.first:
@@ -195,15 +201,15 @@ def _run(args, argv, answer):
         distributed.leave()
 
 
-def _light(args, world):
+def _train_adapter(args, world):
     """A style file instead of new weights; what --json tells of it."""
     from clara.errors import BadSetting
-    from clara.training.adapter_tuning import STYLE, train_style
+    from clara.training.adapter_tuning import ADAPTER_FILE, train_adapter
 
     if args["resume"] or world.size > 1:
-        raise BadSetting("--light takes minutes on one machine: it neither resumes nor shares")
-    figures = train_style(args, command=sys.argv)
-    return {"folder": args["out"], "style": Path(args["out"], STYLE), "figures": figures}
+        raise BadSetting("--adapter takes minutes on one machine: it neither resumes nor shares")
+    figures = train_adapter(args, command=sys.argv)
+    return {"folder": args["out"], "adapter": Path(args["out"], ADAPTER_FILE), "figures": figures}
 
 
 def _figures(folder):

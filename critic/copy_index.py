@@ -125,7 +125,7 @@ class NoteIndex:
         from tqdm import tqdm
 
         names = tqdm(corpus.rows(split)["piece"], unit=" pieces", disable=None, desc="reading", leave=False)
-        return cls.from_pieces((name, corpus.encoding.decode(corpus.words(name))[0]) for name in names)
+        return cls.from_pieces((name, corpus.encoding.decode(corpus.tokens(name))[0]) for name in names)
 
     def save(self, path: str | Path) -> None:
         """Write the index, compressed; raises CannotWrite."""

@@ -99,7 +99,7 @@ def parser():
 def main(argv=None):
     """Parse, weigh, report."""
     args = parser().parse_args(argv)
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         import torch  # heavy imports wait for --help
 
         from critic.evaluation import evaluate

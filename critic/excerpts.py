@@ -82,7 +82,7 @@ def main(argv=None):
     args = p.parse_args(argv)
     if args.more and not args.composers:
         p.error("--more goes with --composers")
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         from clara.data.corpus import Corpus
         from clara.devices import choose_device
     from tqdm import tqdm

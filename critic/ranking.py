@@ -283,20 +283,20 @@ def parser() -> cli.Parser:
         help="Folder to write, new or empty; without it ranking.csv is written beside the pieces",
     )
     run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="Number of CPU threads")
-    cli.add_json(run)
+    cli.add_json_flag(run)
     return p
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line."""
     args = parser().parse_args(argv)
-    with cli.answering(args.json) as answer:
+    with cli.json_output(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
     """Rank the files, write the ranking and print it; fill in the JSON answer."""
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         import pandas as pd  # heavy imports wait for --help
         import torch
 

@@ -140,7 +140,7 @@ def main(argv=None):
     refused = _refused(args)
     if refused:
         p.error(refused)
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         import torch  # heavy imports wait for --help
 
         from critic.evaluation import evaluate

@@ -58,32 +58,32 @@ def parser():
     )
     run("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit for one file")
     run("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit for one file")
-    cli.add_json(run)
+    cli.add_json_flag(run)
     return p
 
 
 def main(argv=None):
     """Parse, examine, report."""
     args = parser().parse_args(argv)
-    with cli.answering(args.json) as answer:
+    with cli.json_output(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
     """Examine, write, report; fills the answer in."""
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         from data_prep import collection_summary, sources  # heavy imports wait for --help
         from data_prep.inspection_page import write_page
     from clara.errors import NoData
     from clara.files import make_empty_folder, write_atomically
 
-    with cli.waiting("looking for music"):
+    with cli.show_status("looking for music"):
         pieces = sources.find_pieces(args.sources, args.exclude)
     out = make_empty_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
     rows, interrupted = _examine_all(pieces, args)
     table = collection_summary.build_table(rows)
     write_atomically(out / "inspect.csv", table[collection_summary.COLUMNS].to_csv(index=False))
-    with cli.waiting("drawing"):
+    with cli.show_status("drawing"):
         write_page(table, sources.escape_undecodable(", ".join(args.sources)), out)
     print_report(table)
     print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")

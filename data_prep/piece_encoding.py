@@ -77,7 +77,7 @@ def encode_piece(job, out, encoding, reading):
         "hash": digest,
         "notes": len(notes),
         "quarters": round(notes.quarters, 4),
-        "words": n_words,
+        "tokens": n_words,
         "reason": "",
         "fingerprint": runs,
     } | told

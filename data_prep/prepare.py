@@ -101,27 +101,27 @@ def parser():
         help="ray or ray://host:port: work on all CPUs of a Ray cluster; sources and --out must be on storage "
         "that all its machines see alike",
     )
-    cli.add_json(run)
+    cli.add_json_flag(run)
     return p
 
 
 def main(argv=None):
     """Parse, encode, report."""
     args = parser().parse_args(argv)
-    with cli.answering(args.json) as answer:
+    with cli.json_output(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
     """Encode, report; fills the answer in."""
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         from data_prep import sources  # heavy imports wait for --help
         from data_prep.piece_encoding import ReadSettings
     from clara.errors import NoData
 
     reading = ReadSettings(args.sustain, args.solo_track, args.to_key, args.max_grid_error)
     settings = _settings(args)
-    with cli.waiting("looking for music"):
+    with cli.show_status("looking for music"):
         pieces = sources.find_pieces(args.sources, args.exclude)
     manifest, interrupted = prepare_corpus(
         pieces,
@@ -210,10 +210,10 @@ def prepare_corpus(pieces, out, settings, *, reading=None, max_vocab=None, about
     task = partial(encode_piece, out=out, encoding=encoding, reading=reading)
     rows, interrupted = _encode_all(pieces, out, task, before, how)
     accepted = [r for r in rows if not r["reason"]]
-    with cli.waiting("finding works"):
+    with cli.show_status("finding works"):
         _split(accepted, out)
     if encoding.open_vocabulary and accepted:
-        with cli.waiting("counting words"):
+        with cli.show_status("counting words"):
             replaced = write_vocabulary(out, [r["piece"] for r in accepted], encoding, max_vocab)
         for row in accepted:
             row["replaced"] = replaced[row["piece"]]
@@ -311,10 +311,10 @@ def summarize_manifest(manifest, out):
 
     Returns
     -------
-    dict with `files`, `accepted`, `notes`, `quarters`, `words`, `works`, and by name `split`, `lost` and `refused`;
+    dict with `files`, `accepted`, `notes`, `quarters`, `tokens`, `works`, and by name `split`, `lost` and `refused`;
     `vocabulary` is None where the encoding decides it
     """
-    from clara.data.corpus import COUNTS, VOCABULARY
+    from clara.data.corpus import LOSS_COUNTS, VOCABULARY
 
     taken, path = manifest[manifest["reason"] == ""], Path(out) / VOCABULARY
     reasons = Counter(r.split(":")[0] for r in manifest["reason"] if r)
@@ -323,10 +323,10 @@ def summarize_manifest(manifest, out):
         "accepted": len(taken),
         "notes": int(taken["notes"].sum()),
         "quarters": float(taken["quarters"].sum()),
-        "words": int(taken["words"].sum()),
+        "tokens": int(taken["tokens"].sum()),
         "works": int(taken["work"].nunique()),
         "split": {side: int(n) for side, n in taken["split"].value_counts().items()},
-        "lost": {c: int(taken[c].sum()) for c in COUNTS},
+        "lost": {c: int(taken[c].sum()) for c in LOSS_COUNTS},
         "refused": dict(reasons),
         "vocabulary": len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None,
     }
@@ -334,15 +334,15 @@ def summarize_manifest(manifest, out):
 
 def print_report(manifest, out):
     """Print what was accepted, split, lost and refused."""
-    from clara.data.corpus import COUNTS
+    from clara.data.corpus import LOSS_COUNTS
 
     told, refused = summarize_manifest(manifest, out), manifest[manifest["reason"] != ""]
     print(
-        f"{told['accepted']:,} pieces, {told['notes']:,} notes, {told['quarters']:,.0f} quarters, {told['words']:,} words in {out}"
+        f"{told['accepted']:,} pieces, {told['notes']:,} notes, {told['quarters']:,.0f} quarters, {told['tokens']:,} tokens in {out}"
     )
     if told["accepted"]:
         print("split: " + ", ".join(f"{side} {n}" for side, n in told["split"].items()) + f" ({told['works']:,} works)")
-        print("notes " + ", ".join(f"{c} {n:,}" for c, n in told["lost"].items() if n or c in COUNTS[:3]))
+        print("notes " + ", ".join(f"{c} {n:,}" for c, n in told["lost"].items() if n or c in LOSS_COUNTS[:3]))
     if told["vocabulary"] is not None:
         print(
             f"vocabulary: {told['vocabulary']:,} words"

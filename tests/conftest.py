@@ -55,7 +55,7 @@ def corpus_folder(tmp_path):
                 "work": i,
                 "notes": len(notes),
                 "quarters": notes.quarters,
-                "words": len(words),
+                "tokens": len(words),
             }
         else:
             row["reason"] = "NoNotes: it has none"

@@ -161,14 +161,16 @@ def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, s
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
     """A Learner with the callbacks that `clara.training.learner.fit` counts on."""
     from clara.data.dataloaders import dataloaders
-    from clara.training.callbacks import Meter, RunFolder
+    from clara.training.callbacks import CheckpointCallback, ProgressLogger
     from clara.training.learner import music_learner
 
     torch.manual_seed(seed)
     dls, _ = dataloaders(corpus, 4, 16, "cpu", seed)
     sizes = MODELS["awd_lstm"].DEFAULTS | SIZES | {"n_layers": n_layers}
-    learn = music_learner(dls, "awd_lstm", sizes, corpus.vocab, words_per_quarter=7.0, path=folder, **more)
-    learn.add_cbs([RunFolder(folder, keep or (lambda *_: None), patience=patience), Meter(1000, epochs)])
+    learn = music_learner(dls, "awd_lstm", sizes, corpus.vocab, tokens_per_quarter=7.0, path=folder, **more)
+    learn.add_cbs(
+        [CheckpointCallback(folder, keep or (lambda *_: None), patience=patience), ProgressLogger(1000, epochs)]
+    )
     return learn
 
 

@@ -20,7 +20,7 @@ from clara.errors import NoData, UnknownToken
 
 MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
-COUNTS = ["cut", "merged", "folded", "moved", "dropped", "mended", "shortened", "replaced"]
+LOSS_COUNTS = ["cut", "merged", "folded", "moved", "dropped", "mended", "shortened", "replaced"]
 MANIFEST_COLUMNS = [
     "piece",
     "composer",
@@ -30,15 +30,15 @@ MANIFEST_COLUMNS = [
     "work",
     "notes",
     "quarters",
-    "words",
-    *COUNTS,
+    "tokens",
+    *LOSS_COUNTS,
     "reason",
 ]
 
 
 def read_manifest(folder):
     """The manifest of a prepared folder; counts of refused files are 0."""
-    numbers = ["work", "notes", "quarters", "words", *COUNTS]
+    numbers = ["work", "notes", "quarters", "tokens", *LOSS_COUNTS]
     table = pd.read_csv(
         Path(folder) / MANIFEST,
         keep_default_na=False,
@@ -108,7 +108,7 @@ class Corpus:
             )
         return rows
 
-    def words(self, piece):
+    def tokens(self, piece):
         """The words of a piece, without control words."""
         return (self.folder / f"{piece}.txt").read_text(encoding="utf-8").split()
 
@@ -120,7 +120,7 @@ class Corpus:
     def _ids(self, piece):
         """Ids of the words of a piece."""
         try:
-            return self.vocab.to_ids(self.words(piece))
+            return self.vocab.to_ids(self.tokens(piece))
         except UnknownToken as e:
             raise UnknownToken(f"{self.folder / piece}.txt: {e}") from e
 

@@ -12,7 +12,7 @@ import torch
 
 from clara.encodings.vocab import SHIFTS, transposition_tables
 
-VALID_STREAM = 2000  # words at least: a stream begins inside a piece of which nothing was read, which costs
+MIN_VALID_STREAM_TOKENS = 2000  # words at least: a stream begins inside a piece of which nothing was read, which costs
 MIN_WINDOW = 2  # temporal regularisation compares a word with the one before
 
 
@@ -46,18 +46,23 @@ class PieceLoader:
     tables : int array (23, vocab_sz) to train in all keys, or None to leave keys and order
     seed : of shuffling and keys
     world : clara.training.distributed.World, whose processes share the streams
-    others : more pieces, of which each epoch takes some, drawn anew
-    share : of an epoch's words that are theirs, below 1
+    replay_pieces : more pieces, of which each epoch takes some, drawn anew
+    replay_share : of an epoch's words that are theirs, below 1
     """
 
     n_inp = 1
 
-    def __init__(self, pieces, bs, seq_len, device="cpu", tables=None, seed=0, world=None, others=(), share=0.0):
+    def __init__(
+        self, pieces, bs, seq_len, device="cpu", tables=None, seed=0, world=None, replay_pieces=(), replay_share=0.0
+    ):
         own = sum(map(len, pieces))
-        self.n_own, self.others_words = len(pieces), min(int(own * share / (1 - share)), sum(map(len, others)))
-        self.words = own + self.others_words
-        pieces = [*pieces, *others]
-        self.bs = max(1, min(bs, (self.words - 1) // MIN_WINDOW))
+        self.n_own, self.n_replay_tokens = (
+            len(pieces),
+            min(int(own * replay_share / (1 - replay_share)), sum(map(len, replay_pieces))),
+        )
+        self.n_tokens = own + self.n_replay_tokens
+        pieces = [*pieces, *replay_pieces]
+        self.bs = max(1, min(bs, (self.n_tokens - 1) // MIN_WINDOW))
         self.rows = world.share(self.bs) if world else slice(None)  # of the streams that are this process's
         self.seq_len, self.device, self.seed, self.epoch = seq_len, torch.device(device), seed, 0
         self.bounds = np.cumsum([0, *map(len, pieces)])
@@ -67,7 +72,7 @@ class PieceLoader:
         self.dataset = pieces[: self.n_own]
 
     def __len__(self):
-        columns = (self.words - 1) // self.bs
+        columns = (self.n_tokens - 1) // self.bs
         return columns // self.seq_len + (columns % self.seq_len >= MIN_WINDOW)
 
     def __iter__(self):
@@ -85,14 +90,14 @@ class PieceLoader:
             return self.corpus
         rng = np.random.default_rng([self.seed, self.epoch])
         pieces = [(i, self.bounds[i + 1]) for i in rng.permutation(self.n_own)]
-        if self.others_words:
+        if self.n_replay_tokens:
             pieces += self._drawn(rng)
             pieces = [pieces[i] for i in rng.permutation(len(pieces))]
         return torch.cat([self.tables[self._key(i)][self.corpus[self.bounds[i] : end].long()] for i, end in pieces])
 
     def _drawn(self, rng):
-        """Some of the other pieces and where each ends, the last cut so that they have others_words."""
-        drawn, left = [], self.others_words
+        """Some of the other pieces and where each ends, the last cut so that they have n_replay_tokens."""
+        drawn, left = [], self.n_replay_tokens
         for i in self.n_own + rng.permutation(len(self.bounds) - 1 - self.n_own):
             if left:
                 end = min(self.bounds[i + 1], self.bounds[i] + left)
@@ -107,7 +112,7 @@ class PieceLoader:
         return shifts[np.random.default_rng([self.seed, i, lap]).permutation(len(shifts))[at]]
 
 
-def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, world=None, others=None, share=0.0):
+def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, world=None, replay_pieces=None, replay_share=0.0):
     """fastai `DataLoaders` of a corpus: train in all keys, valid as written.
 
     Where no piece is held out, the training pieces as written stand in for valid.
@@ -115,8 +120,8 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, world=None, others=No
     Parameters
     ----------
     corpus : clara.data.corpus.Corpus
-    bs, seq_len, device, seed, world, share : see `PieceLoader`; valid has fewer streams where it is small, and all of them
-    others : a Corpus of the same vocabulary whose training pieces are mixed in, or None
+    bs, seq_len, device, seed, world, replay_share : see `PieceLoader`; valid has fewer streams where it is small, and all of them
+    replay_pieces : a Corpus of the same vocabulary whose training pieces are mixed in, or None
 
     Returns
     -------
@@ -128,8 +133,16 @@ def dataloaders(corpus, bs, seq_len, device="cpu", seed=0, world=None, others=No
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     valid_split = "valid" if (corpus.manifest["split"] == "valid").any() else "train"
     train = PieceLoader(
-        corpus.ids("train"), bs, seq_len, device, tables, seed, world, others.ids("train") if others else (), share
+        corpus.ids("train"),
+        bs,
+        seq_len,
+        device,
+        tables,
+        seed,
+        world,
+        replay_pieces.ids("train") if replay_pieces else (),
+        replay_share,
     )
     pieces = corpus.ids(valid_split)
-    valid = PieceLoader(pieces, min(bs, max(1, sum(map(len, pieces)) // VALID_STREAM)), seq_len, device)
+    valid = PieceLoader(pieces, min(bs, max(1, sum(map(len, pieces)) // MIN_VALID_STREAM_TOKENS)), seq_len, device)
     return DataLoaders(train, valid, device=torch.device(device)), valid_split

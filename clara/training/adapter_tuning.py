@@ -24,14 +24,14 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
 from clara.models import architecture
 from clara.models.likelihood import nats_per_quarter
-from clara.training.model_cards import CARD, style_card
+from clara.training.model_cards import CARD, adapter_card
 
-STYLE, HISTORY = "style.safetensors", "history.csv"
+ADAPTER_FILE, HISTORY = "adapter.safetensors", "history.csv"
 WINDOW, BS = 200, 8  # words between steps, pieces side by side
 CLIP, LR = 0.5, 2e-3
 
 
-def train_style(args, command=()):
+def train_adapter(args, command=()):
     """Find a style and leave its folder.
 
     Parameters
@@ -49,16 +49,16 @@ def train_style(args, command=()):
         If data, weights or folder do not serve.
     """
     if not args["pretrained"] or args["from_scratch"]:
-        raise BadSetting("--light goes with pretrained weights, which it leaves as they are")
+        raise BadSetting("--adapter goes with pretrained weights, which it leaves as they are")
     if args["threads"]:
         torch.set_num_threads(args["threads"])
     corpus, base = Corpus.load(args["data"]), Checkpoint.load(args["pretrained"])
     if corpus.vocab != base.vocab:
         raise CheckpointMismatch(
-            f"{args['pretrained']}: its vocabulary is not that of {corpus.folder}, which --light needs"
+            f"{args['pretrained']}: its vocabulary is not that of {corpus.folder}, which --adapter needs"
         )
     out = Path(args["out"])
-    if (out / STYLE).exists():
+    if (out / ADAPTER_FILE).exists():
         raise BadSetting(f"{out}: holds a style already; another --out starts anew")
     make_folder(out)
     began = time.perf_counter()
@@ -88,14 +88,16 @@ def train_style(args, command=()):
     }
     figures = {"minutes": round((time.perf_counter() - began) / 60, 2), "epochs": len(history) - 1}
     figures |= _before_and_after(base, {k: v.half() for k, v in tensors.items()}, corpus)
-    Style(tensors, info | {"figures": figures}).save(out / STYLE)
-    write_atomically(out / CARD, style_card(info, figures))
+    Style(tensors, info | {"figures": figures}).save(out / ADAPTER_FILE)
+    write_atomically(out / CARD, adapter_card(info, figures))
     told = ", ".join(
         f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
         for k, v in figures.items()
         if k.endswith("before")
     )
-    print(f"{out / STYLE}: {told}; compose with python generate.py --model {args['pretrained']} --style {out / STYLE}")
+    print(
+        f"{out / ADAPTER_FILE}: {told}; compose with python generate.py --model {args['pretrained']} --style {out / ADAPTER_FILE}"
+    )
     return figures
 
 

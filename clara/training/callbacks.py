@@ -29,11 +29,11 @@ class NatsPerQuarter(Metric):
 
     Parameters
     ----------
-    words_per_quarter : of those pieces, control words among the words
+    tokens_per_quarter : of those pieces, control words among the words
     """
 
-    def __init__(self, words_per_quarter):
-        self.words_per_quarter = words_per_quarter
+    def __init__(self, tokens_per_quarter):
+        self.tokens_per_quarter = tokens_per_quarter
         self.reset()
 
     def reset(self):
@@ -48,7 +48,7 @@ class NatsPerQuarter(Metric):
     @property
     def value(self):
         """Nats per quarter note so far, or None."""
-        return float(self.nats) / self.words * self.words_per_quarter if self.words else None
+        return float(self.nats) / self.words * self.tokens_per_quarter if self.words else None
 
     @property
     def name(self):
@@ -90,7 +90,7 @@ class SeededEpochs(Callback):
         self.dls.train.epoch = epoch
 
 
-class Meter(Callback):
+class ProgressLogger(Callback):
     """A bar over all words of the run, and a line per epoch.
 
     Parameters
@@ -106,25 +106,25 @@ class Meter(Callback):
         self.bar = tqdm(
             total=words, unit=" words", unit_scale=True, disable=None if world.first else True, desc="training"
         )
-        self.epochs, self.words_left, self.fault, self.world = epochs, words, None, world
+        self.epochs, self.tokens_left, self.fault, self.world = epochs, words, None, world
 
     def before_train(self):
         """Start the epoch's clock."""
-        self.began, self.epoch_words, self.epoch_nats = time.perf_counter(), 0, 0.0
+        self.began, self.epoch_tokens, self.epoch_nats = time.perf_counter(), 0, 0.0
 
     def after_batch(self):
         """Move the bar; look at the loss now and then."""
         if not self.training:
             return
         n = self.x.numel() * self.world.size
-        self.epoch_words += n
+        self.epoch_tokens += n
         self.epoch_nats = self.epoch_nats + self.loss.detach() * n
-        self.words_left -= n
+        self.tokens_left -= n
         if self.iter % CHECK_EVERY == 0:
             self.check(self.world.mean(self.loss.item()))
             loss = float(self.learn.smooth_loss)
             self.bar.set_postfix(
-                loss=f"{loss:.3f}", nats_per_quarter=f"{loss * self.learn.metrics[0].words_per_quarter:.2f}"
+                loss=f"{loss:.3f}", nats_per_quarter=f"{loss * self.learn.metrics[0].tokens_per_quarter:.2f}"
             )
         self.bar.update(n)
 
@@ -145,16 +145,16 @@ class Meter(Callback):
 
     def after_train(self):
         """Keep the epoch's rate, words per second, and its mean loss, in nats per word."""
-        self.words_per_second = self.epoch_words / (time.perf_counter() - self.began)
-        self.train_loss = self.world.mean(self.epoch_nats) / max(1, self.epoch_words)
+        self.tokens_per_second = self.epoch_tokens / (time.perf_counter() - self.began)
+        self.train_loss = self.world.mean(self.epoch_nats) / max(1, self.epoch_tokens)
 
     def told(self, row):
         """Print an epoch's row of the history."""
-        left = self.words_left / row["words_per_second"] / 60
+        left = self.tokens_left / row["tokens_per_second"] / 60
         self.bar.clear()
         print(
             f"epoch {row['epoch']}/{self.epochs}  train {row['train_loss']:.4f}  valid {row['valid_loss']:.4f}  "
-            f"{row['nats_per_quarter']:.3f} nats/quarter  {row['words_per_second']:,.0f} words/s  "
+            f"{row['nats_per_quarter']:.3f} nats/quarter  {row['tokens_per_second']:,.0f} words/s  "
             f"{left:.1f} min left",
             flush=True,
         )
@@ -164,7 +164,7 @@ class Meter(Callback):
         self.bar.close()
 
 
-class RunFolder(Callback):
+class CheckpointCallback(Callback):
     """Keep the best weights, the history and the state to resume from, after every epoch.
 
     Parameters
@@ -199,9 +199,9 @@ class RunFolder(Callback):
         """Save, then record; a kill between the two repeats the epoch and nothing else."""
         if not self.trained:
             return
-        row = self.world.agreed(self._row())
-        self.learn.meter.check(row["train_loss"])
-        self.learn.meter.check(row["nats_per_quarter"])
+        row = self.world.broadcast(self._row())
+        self.learn.progress_logger.check(row["train_loss"])
+        self.learn.progress_logger.check(row["nats_per_quarter"])
         best = self.best
         self.history.append(row)
         if self.world.first:
@@ -209,7 +209,7 @@ class RunFolder(Callback):
                 self.keep(self.learn, self.folder)
             save_state(self.learn, self.folder / STATE, self.history)
             write_atomically(self.folder / HISTORY, pd.DataFrame(self.history).to_csv(index=False))
-        self.learn.meter.told(row)
+        self.learn.progress_logger.told(row)
         if row["epoch"] - self.best["epoch"] >= self.patience:
             self.stopped = True
             print(f"no better for {self.patience} epochs: stopping")
@@ -217,15 +217,15 @@ class RunFolder(Callback):
 
     def _row(self):
         """This epoch's row of the history."""
-        metric, meter = self.learn.metrics[0], self.learn.meter
+        metric, progress_logger = self.learn.metrics[0], self.learn.progress_logger
         before = self.history[-1]["minutes"] if self.history else 0.0
         return {
             "epoch": len(self.history) + 1,
-            "train_loss": meter.train_loss,
-            "valid_loss": metric.value / metric.words_per_quarter,
+            "train_loss": progress_logger.train_loss,
+            "valid_loss": metric.value / metric.tokens_per_quarter,
             "nats_per_quarter": metric.value,
-            "words_per_second": round(meter.words_per_second),
-            "minutes": round(before + (time.perf_counter() - meter.began) / 60, 2),
+            "tokens_per_second": round(progress_logger.tokens_per_second),
+            "minutes": round(before + (time.perf_counter() - progress_logger.began) / 60, 2),
         }
 
 

@@ -35,7 +35,7 @@ class World:
         """Whether this process writes and tells."""
         return self.rank == 0
 
-    def one_by_one(self, work):
+    def rank0_first(self, work):
         """`work()` in the first process, then in all others, which find done what it did."""
         if self.first:
             done = work()
@@ -44,7 +44,7 @@ class World:
         self.wait()
         return work()
 
-    def agreed(self, value):
+    def broadcast(self, value):
         """The first process's value, in all of them."""
         if self.size == 1:
             return value
@@ -104,7 +104,7 @@ def leave():
         dist.destroy_process_group()
 
 
-class Together(Callback):
+class AverageGradients(Callback):
     """Begin with the first process's weights and average all gradients.
 
     Parameters

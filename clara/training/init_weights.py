@@ -13,10 +13,10 @@ OWN = 0.3  # how much of a row is the word's alone
 _KEY = re.compile(rf"^(end)?(?:{'|'.join(INSTRUMENTS)})(\d+)$")
 
 
-def for_vocabulary(checkpoint, vocab):
+def adapt_to_vocab(checkpoint, vocab):
     """A checkpoint's weights with a row for each word of another vocabulary.
 
-    A word that both hold keeps its row. A new one begins as its kin does (`kin`), and without
+    A word that both hold keeps its row. A new one begins as its kin does (`equivalent_token`), and without
     kin as the mean of all: to the net it is at first a word like any other.
 
     Parameters
@@ -31,7 +31,7 @@ def for_vocabulary(checkpoint, vocab):
     """
     old = checkpoint.vocab
     same = [old.id_of.get(w, -1) for w in vocab.tokens]
-    rows = torch.tensor([i if i >= 0 else old.id_of.get(kin(w), -1) for i, w in zip(same, vocab.tokens)])
+    rows = torch.tensor([i if i >= 0 else old.id_of.get(equivalent_token(w), -1) for i, w in zip(same, vocab.tokens)])
     tensors = dict(checkpoint.tensors)
     for name in architecture(checkpoint.arch).WORD_ROWS:
         table = tensors[name].float()
@@ -42,7 +42,7 @@ def for_vocabulary(checkpoint, vocab):
     return tensors, kept, int((rows >= 0).sum()) - kept
 
 
-def kin(word):
+def equivalent_token(word):
     """The piano's word for what a word says of another instrument: `endp40` of `endv40`."""
     return _KEY.sub(r"\1p\2", word)
 

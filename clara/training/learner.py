@@ -20,7 +20,7 @@ from clara.errors import BadSetting, ClaraError
 from clara.models import architecture
 from clara.training.callbacks import NatsPerQuarter, Precision, SeededEpochs
 
-RATE_RATIO = 2.6  # between the rates of neighbouring groups (Howard and Ruder 2018, ULMFiT)
+GROUP_LR_RATIO = 2.6  # between the rates of neighbouring groups (Howard and Ruder 2018, ULMFiT)
 
 
 class Diverged(ClaraError):
@@ -75,7 +75,7 @@ def stages(epochs, lr, schedule, n_groups, gradual):
 def _schedule(learn, stage, discriminative):
     """fastai's ParamScheduler for a stage, one highest rate per group."""
     n = len(learn.opt.param_lists)
-    top = stage.lr / (RATE_RATIO ** np.arange(n)[::-1] if discriminative else np.ones(n))
+    top = stage.lr / (GROUP_LR_RATIO ** np.arange(n)[::-1] if discriminative else np.ones(n))
     level = max(0.0, 1 - stage.warm - stage.anneal)
     up, down = combined_cos(0.5, top / 25, top, top), combined_cos(0.0, top, top, top / 1e4)
 
@@ -93,7 +93,7 @@ def music_learner(
     config,
     vocab,
     *,
-    words_per_quarter,
+    tokens_per_quarter,
     alpha=2.0,
     beta=1.0,
     clip=0.25,
@@ -110,7 +110,7 @@ def music_learner(
     arch : name in `clara.models.MODELS`
     config : sizes and dropouts, keys of the architecture's `DEFAULTS`
     vocab : Vocab
-    words_per_quarter : of the valid pieces
+    tokens_per_quarter : of the valid pieces
     alpha, beta : weights of activation and temporal activation regularisation
     clip : largest norm of the gradient
     moms : Adam's two averages
@@ -133,7 +133,7 @@ def music_learner(
         wd=wd,
         opt_func=partial(Adam, mom=moms[0], sqr_mom=moms[1]),
         splitter=module.groups,
-        metrics=NatsPerQuarter(words_per_quarter),
+        metrics=NatsPerQuarter(tokens_per_quarter),
     )
     learn.logger, learn.create_mbar = lambda *_: None, False
     return learn
@@ -210,7 +210,7 @@ def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False, rank
 
     Parameters
     ----------
-    learn : Learner with `RunFolder` and `Meter`
+    learn : Learner with `CheckpointCallback` and `ProgressLogger`
     plan : list of Stage
     seed : of pieces, keys and dropout
     done : epochs that an earlier run finished
@@ -235,8 +235,8 @@ def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False, rank
                     cbs=[_schedule(learn, stage, discriminative), SeededEpochs(seed, before, rank)],
                     start_epoch=max(0, done - before),
                 )
-        if learn.meter.fault:
-            raise Diverged(learn.meter.fault)
-        if learn.run_folder.stopped:
+        if learn.progress_logger.fault:
+            raise Diverged(learn.progress_logger.fault)
+        if learn.checkpoint.stopped:
             return
         before += stage.epochs

@@ -21,7 +21,7 @@ def model_card(checkpoint):
 
 {data["about"] or "Not described."}
 
-{data["pieces"]:,} pieces to train on, {data["quarters"]:,.0f} quarter notes, {data["words"]:,} words in their own \
+{data["pieces"]:,} pieces to train on, {data["quarters"]:,.0f} quarter notes, {data["tokens"]:,} tokens in their own \
 keys; each epoch reads every piece once, in another key. Valid and test are other works, \
 as far as the fingerprints of `data_prep.musical_works` tell versions of one work apart from strangers. Fingerprint of the data: `{data["fingerprint"]}`.
 
@@ -45,7 +45,7 @@ publish.
 """
 
 
-def style_card(info, figures):
+def adapter_card(info, figures):
     """A style's card in Markdown."""
     rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
     return f"""# A style for {info["base_folder"]}

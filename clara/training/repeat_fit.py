@@ -84,7 +84,7 @@ def parser():
 def main(argv=None):
     """Fit, keep, report."""
     args = parser().parse_args(argv)
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         import torch
 
         from clara.files import write_atomically

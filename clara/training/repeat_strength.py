@@ -53,7 +53,7 @@ def excerpts(corpus, quarters, n, rng):
     texts, notes, chance = [], {}, np.sqrt(rows["quarters"].to_numpy(dtype=np.float64))
     for i in rng.choice(len(rows), size=n, p=chance / chance.sum()):
         if i not in notes:
-            notes[i] = corpus.encoding.decode(corpus.words(rows["piece"].iloc[i]))[0]
+            notes[i] = corpus.encoding.decode(corpus.tokens(rows["piece"].iloc[i]))[0]
         at = int(rng.integers(int(rows["quarters"].iloc[i] - quarters) + 1))
         texts.append(
             corpus.vocab.to_ids(
@@ -118,7 +118,7 @@ def parser():
     how("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes")
     how(
         "--temperature",
-        type=cli.span,
+        type=cli.number_range,
         default="0.85:1.1",
         metavar="X[:Y]",
         help="0.8 is tame, 1.2 is wild; as generate.py has it by itself",
@@ -139,7 +139,7 @@ def parser():
 def main(argv=None):
     """Compose, compare, keep, report."""
     args = parser().parse_args(argv)
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         from clara.generator import Generator
         from clara.sampling.settings import Settings, spread
 

@@ -19,9 +19,9 @@ from clara.models import architecture
 from clara.models.likelihood import nats_per_quarter
 from clara.rendering.plots import plot_history
 from clara.training import learner as learning
-from clara.training.callbacks import ALONE, HISTORY, STATE, Meter, RunFolder, load_state
-from clara.training.distributed import Together
-from clara.training.init_weights import for_vocabulary, from_scratch
+from clara.training.callbacks import ALONE, HISTORY, STATE, CheckpointCallback, ProgressLogger, load_state
+from clara.training.distributed import AverageGradients
+from clara.training.init_weights import adapt_to_vocab, from_scratch
 from clara.training.model_cards import CARD, model_card
 from clara.training.repeat_fit import fit_to
 
@@ -29,7 +29,7 @@ STARTED = "started.json"
 M_MMAP_THRESHOLD, LARGE = -3, 2**22  # of glibc's malloc.h; bytes
 FRESH_LR, TUNING_LR = 3e-3, 1e-3
 FEWEST_STREAMS, MOST_STREAMS, UPDATES = 4, 64, 50
-NET_FLAGS = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "output_p", "embed_p", "weight_p")
+MODEL_FLAGS = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "output_p", "embed_p", "weight_p")
 
 
 def train(args, command=(), world=ALONE):
@@ -57,19 +57,21 @@ def train(args, command=(), world=ALONE):
     if corpus.encoding.name != args["encoding"]:
         raise BadSetting(f"{args['data']} is {corpus.encoding.name} text, --encoding says {args['encoding']}")
     start = _starting_weights(args, corpus)
-    args = args | {"bs": args["bs"] or streams_for(int(corpus.rows("train")["words"].sum()), args["bptt"], world.size)}
+    args = args | {
+        "bs": args["bs"] or default_batch_size(int(corpus.rows("train")["tokens"].sum()), args["bptt"], world.size)
+    }
     others = _others(args, corpus)
     out = _folder(args, command, world)
-    sizes = start.sizes if start else net_settings(args)
+    sizes = start.sizes if start else model_config(args)
     return_memory()
     torch.manual_seed(args["seed"])
     dls, valid_split = dataloaders(
-        corpus, args["bs"], args["bptt"], device, args["seed"], world, others, args.get("mix_share") or 0.0
+        corpus, args["bs"], args["bptt"], device, args["seed"], world, others, args.get("replay_share") or 0.0
     )
     learn = _learner(args, corpus, dls, sizes, valid_split, bf16)
     _begin_weights(learn, args, corpus, start)
     print(
-        f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.words:,} words; "
+        f"{told}; {corpus.folder}: {len(dls.train.dataset)} pieces, {dls.train.n_tokens:,} words; "
         f"{'fine-tuning ' + args['pretrained'] if start else 'from scratch'}, "
         f"{sum(p.numel() for p in learn.model.parameters()):,} parameters",
         flush=True,
@@ -157,7 +159,7 @@ def run_settings(folder):
     return json.loads(path.read_text(encoding="utf-8"))["arguments"]
 
 
-def streams_for(words, bptt, world_size=1):
+def default_batch_size(words, bptt, world_size=1):
     """How many streams to read side by side, so that an epoch takes some UPDATES steps: 4 to 64, a multiple of world_size.
 
     Parameters
@@ -172,15 +174,15 @@ def streams_for(words, bptt, world_size=1):
 
 def _others(args, corpus):
     """The Corpus to mix in, or None."""
-    if not args.get("mix_data"):
+    if not args.get("replay_data"):
         return None
-    others = Corpus.load(args["mix_data"])
+    others = Corpus.load(args["replay_data"])
     if others.vocab != corpus.vocab:
-        raise BadSetting(f"--mix-data {args['mix_data']}: its vocabulary is not that of {corpus.folder}")
+        raise BadSetting(f"--replay-data {args['replay_data']}: its vocabulary is not that of {corpus.folder}")
     return others
 
 
-def net_settings(args):
+def model_config(args):
     """Sizes and dropouts of the architecture: its own, but for the flags that are given.
 
     Raises
@@ -189,7 +191,7 @@ def net_settings(args):
         If a flag is given that the architecture does not know.
     """
     defaults = architecture(args["arch"]).DEFAULTS
-    given = {k: args[k] for k in NET_FLAGS if args.get(k) is not None}
+    given = {k: args[k] for k in MODEL_FLAGS if args.get(k) is not None}
     strange = [f"--{k.replace('_', '-')}" for k in given if k not in defaults]
     if strange:
         raise BadSetting(f"{', '.join(strange)} does not go with --arch {args['arch']}")
@@ -206,7 +208,7 @@ def _starting_weights(args, corpus):
             f"{folder}: its architecture is {start.arch}, not {args['arch']}; --from-scratch does without"
         )
     if start.vocab != corpus.vocab:
-        start.tensors, kept, kindred = for_vocabulary(start, corpus.vocab)
+        start.tensors, kept, kindred = adapt_to_vocab(start, corpus.vocab)
         print(f"{folder}: {kept:,} of {len(corpus.vocab):,} words keep their weights, {kindred:,} begin as the piano's")
     return start
 
@@ -223,14 +225,14 @@ def _begin_weights(learn, args, corpus, start):
 
 def _learner(args, corpus, dls, sizes, valid_split, bf16):
     """The Learner for these settings; dropouts from the flags, sizes as given."""
-    dropouts = {k: min(0.99, p * args["drop_mult"]) for k, p in net_settings(args).items() if k.endswith("_p")}
-    words_per_quarter = dls.valid.words / corpus.quarters(valid_split).sum()
+    dropouts = {k: min(0.99, p * args["drop_mult"]) for k, p in model_config(args).items() if k.endswith("_p")}
+    tokens_per_quarter = dls.valid.n_tokens / corpus.quarters(valid_split).sum()
     return learning.music_learner(
         dls,
         args["arch"],
         sizes | dropouts,
         corpus.vocab,
-        words_per_quarter=words_per_quarter,
+        tokens_per_quarter=tokens_per_quarter,
         alpha=args["alpha"],
         beta=args["beta"],
         clip=args["clip"],
@@ -256,10 +258,10 @@ def _fit(learn, args, out, base, tuning, world):
         print(f"resuming after epoch {len(history)}")
     epochs = sum(s.epochs for s in plan)
     dl = learn.dls.train
-    words = (epochs - len(history)) * dl.bs * ((dl.words - 1) // dl.bs)
-    folder = RunFolder(out, lambda learn, to: keep(learn, to, base), history, args["patience"], world)
-    meter = Meter(words, epochs, world)
-    learn.add_cbs([folder, meter, *([Together(world)] if world.size > 1 else [])])
+    words = (epochs - len(history)) * dl.bs * ((dl.n_tokens - 1) // dl.bs)
+    folder = CheckpointCallback(out, lambda learn, to: keep(learn, to, base), history, args["patience"], world)
+    progress_logger = ProgressLogger(words, epochs, world)
+    learn.add_cbs([folder, progress_logger, *([AverageGradients(world)] if world.size > 1 else [])])
     try:
         learning.fit(
             learn, plan, args["seed"], done=len(history), opt_state=opt_state, discriminative=tuning, rank=world.rank
@@ -277,7 +279,7 @@ def _fit(learn, args, out, base, tuning, world):
             keep(learn, out, base)
         return True
     finally:
-        meter.close()
+        progress_logger.close()
     return False
 
 
@@ -289,7 +291,7 @@ def keep(learn, folder, base):
 
 def _finish(learn, out, corpus, valid_split, start, interrupted):
     """Exact figures of the best weights, config, plot and card; what matches gain while composing is as in the weights that it started from."""
-    history = learn.run_folder.history
+    history = learn.checkpoint.history
     best = Checkpoint.load(out)
     figures = {"epochs": len(history), "minutes": history[-1]["minutes"] if history else 0.0}
     figures |= {"interrupted": True} if interrupted else {}
@@ -320,7 +322,7 @@ def _record(args, out, corpus, start):
             "fingerprint": corpus.fingerprint,
             "about": corpus.about,
             "pieces": len(rows),
-            "words": int(rows["words"].sum()),
+            "tokens": int(rows["tokens"].sum()),
             "quarters": float(rows["quarters"].sum()),
         },
         "started_from": weights_hash(args["pretrained"]) if start else None,

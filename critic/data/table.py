@@ -75,7 +75,7 @@ class Pieces:
     def notes(self, i):
         """Piece i as notes."""
         if i not in self._notes:
-            self._notes[i] = self.corpus.encoding.decode(self.corpus.words(self.rows["piece"][i]))[0]
+            self._notes[i] = self.corpus.encoding.decode(self.corpus.tokens(self.rows["piece"][i]))[0]
         return self._notes[i]
 
     def places(self, split, quarters, n, rng):

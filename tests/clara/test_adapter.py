@@ -15,7 +15,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_quarter
-from clara.training.adapter_tuning import HISTORY, STYLE, tune
+from clara.training.adapter_tuning import ADAPTER_FILE, HISTORY, tune
 from clara_app import compose as generate
 from clara_app import train
 
@@ -36,13 +36,27 @@ def base(tmp_path_factory):
 def made(data, base, tmp_path_factory):
     """A run folder with a style, made by the command line."""
     out = tmp_path_factory.mktemp("light") / "run"
-    argv = ["--data", data, "--light", "--pretrained", base, "--out", out, "--epochs", 6, "--lr", 0.05, "--threads", 1]
+    argv = [
+        "--data",
+        data,
+        "--adapter",
+        "--pretrained",
+        base,
+        "--out",
+        out,
+        "--epochs",
+        6,
+        "--lr",
+        0.05,
+        "--threads",
+        1,
+    ]
     assert tiny.leave(train.main, argv) == 0
     return out
 
 
 def test_it_is_learned_and_small(made, data, base):
-    style = Style.load(made / STYLE)
+    style = Style.load(made / ADAPTER_FILE)
     figures = style.info["figures"]
     assert figures["valid_after"] < 0.95 * figures["valid_before"]
     assert set(style.tensors) == {"output.weight", "output.bias", "start.0.h", "start.0.c"}
@@ -63,14 +77,14 @@ def test_the_base_stays_as_it_is(made, base):
     before = tiny.checkpoint().tensors
     after = Checkpoint.load(base).tensors
     assert all(torch.equal(after[n].float(), before[n].half().float()) for n in before)
-    styled = Style.load(made / STYLE).onto(Checkpoint.load(base), weights_hash(base), ("style", "base")).tensors
+    styled = Style.load(made / ADAPTER_FILE).onto(Checkpoint.load(base), weights_hash(base), ("style", "base")).tensors
     assert all(torch.equal(styled[n], after[n]) for n in after if n != "output.bias")
 
 
 def test_every_piece_begins_in_its_state(made, base):
-    plain, styled = Generator.load(base).reader, Generator.load(base, made / STYLE).reader
+    plain, styled = Generator.load(base).reader, Generator.load(base, made / ADAPTER_FILE).reader
     assert all((s == 0).all() for layer in plain.start(2) for s in layer)
-    told = Style.load(made / STYLE).tensors
+    told = Style.load(made / ADAPTER_FILE).tensors
     for layer in styled.start(3):
         for s, name in zip(layer, ("start.0.h", "start.0.c")):
             assert s.shape == (1, 3, 8) and torch.equal(s, told[name].float().expand(1, 3, 8))
@@ -82,7 +96,7 @@ def test_composing_in_a_style_and_again(made, base, tmp_path):
         "--model",
         base,
         "--adapter",
-        made / STYLE,
+        made / ADAPTER_FILE,
         "--quarters",
         4,
         "-n",
@@ -106,9 +120,9 @@ def test_without_a_model_a_style_finds_its_own(made, tmp_path, monkeypatch):
         tiny.checkpoint(seed=seed).save(tmp_path / "pretrained" / name)
     monkeypatch.setattr(generate, "SHIPPED", tmp_path / "pretrained")
     assert generate._shipped(None) == str(tmp_path / "pretrained" / "notewise-large")
-    assert generate._shipped(made / STYLE) == str(tmp_path / "pretrained" / "a")
+    assert generate._shipped(made / ADAPTER_FILE) == str(tmp_path / "pretrained" / "a")
     shutil.rmtree(tmp_path / "pretrained" / "a")
-    argv = ["--adapter", made / STYLE, "--quarters", 4, "-n", 2, "--no-audio", "--rank-by", "none", "--out", tmp_path / "out"]
+    argv = ["--adapter", made / ADAPTER_FILE, "--quarters", 4, "-n", 2, "--no-audio", "--rank-by", "none", "--out", tmp_path / "out"]
     assert tiny.leave(generate.main, argv) == 2  # named, as Generator.load names it
 
 
@@ -127,7 +141,7 @@ def test_patience(data):
 def test_a_style_of_other_weights(made, tmp_path):
     tiny.checkpoint(seed=1).save(tmp_path / "other")
     with pytest.raises(CheckpointMismatch, match="a style for weights"):
-        Generator.load(tmp_path / "other", made / STYLE)
+        Generator.load(tmp_path / "other", made / ADAPTER_FILE)
 
 
 @pytest.mark.parametrize("contents", [None, b"", b"hello", b"\x08\0\0\0\0\0\0\0{}      "])
@@ -147,14 +161,14 @@ def test_what_light_refuses(data, base, made, tmp_path, capsys):
         (["--pretrained", base, "--from-scratch"], "pretrained weights"),
         (["--pretrained", base, "--out", made], "holds a style already"),
     ):
-        assert tiny.leave(train.main, ["--data", data, "--light", "--out", tmp_path / "run", *argv]) == 2
+        assert tiny.leave(train.main, ["--data", data, "--adapter", "--out", tmp_path / "run", *argv]) == 2
         assert told in capsys.readouterr().err
     with pytest.raises(BadSetting, match="awd_lstm"):
         tune(Checkpoint("lstm", {}, Notewise(), tiny.checkpoint().vocab, {}), Corpus.load(data))
 
 
 def test_for_a_program(data, base, tmp_path, capsys):
-    argv = ["--data", data, "--light", "--pretrained", base, "--out", tmp_path / "run", "--epochs", 1, "--threads", 1]
+    argv = ["--data", data, "--adapter", "--pretrained", base, "--out", tmp_path / "run", "--epochs", 1, "--threads", 1]
     status, told = tiny.answer(train.main, argv, capsys)
     assert (
         status == 0

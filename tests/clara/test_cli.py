@@ -124,11 +124,13 @@ def test_numbers_out_of_range_or_none(kind, told, text):
 
 
 def test_a_span_is_a_number_or_two():
-    assert cli.span("0.8") == (0.8, 0.8) and cli.span("0.8:1.1") == (0.8, 1.1)
-    assert cli.told_span(cli.span("0.9")) == 0.9 and cli.told_span(cli.span("0.8:1.1")) == "0.8:1.1"
+    assert cli.number_range("0.8") == (0.8, 0.8) and cli.number_range("0.8:1.1") == (0.8, 1.1)
+    assert (
+        cli.format_range(cli.number_range("0.9")) == 0.9 and cli.format_range(cli.number_range("0.8:1.1")) == "0.8:1.1"
+    )
     for text in ("", ":", "0.8:", ":1", "1.1:0.8", "0:1", "0.8:inf", "0.8:nan", "0.8:1:1.1", "tame"):
         with pytest.raises(argparse.ArgumentTypeError, match="X:Y"):
-            cli.span(text)
+            cli.number_range(text)
 
 
 def test_integers_are_whole():
@@ -228,7 +230,7 @@ def test_defaults_that_say_something_are_shown():
 
 
 def test_an_answer_is_json_alone(capsys):
-    with cli.answering(True) as answer:
+    with cli.json_output(True) as answer:
         print("on the way")
         answer |= {
             "a": float("nan"),
@@ -251,23 +253,23 @@ def test_an_answer_is_json_alone(capsys):
 
 
 def test_no_answer_where_none_is_asked_or_given(capsys):
-    with cli.answering(False) as answer:
+    with cli.json_output(False) as answer:
         print("as ever")
         answer["a"] = 1
-    with cli.answering(True):
+    with cli.json_output(True):
         pass
-    with pytest.raises(BadSetting), cli.answering(True) as answer:
+    with pytest.raises(BadSetting), cli.json_output(True) as answer:
         answer["a"] = 1
         raise BadSetting("no")
     assert capsys.readouterr() == ("as ever\n", "")
 
 
 def test_a_word_for_those_who_wait_at_a_terminal(capsys, monkeypatch):
-    with cli.waiting("loading"):
+    with cli.show_status("loading"):
         pass
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with pytest.raises(ZeroDivisionError), cli.waiting("loading"):
+    with pytest.raises(ZeroDivisionError), cli.show_status("loading"):
         assert capsys.readouterr().err == "loading …"
         raise ZeroDivisionError
     assert capsys.readouterr() == ("", "\r         \r")

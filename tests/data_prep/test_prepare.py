@@ -24,7 +24,7 @@ def test_texts_and_manifest(music, encode_into, tmp_path, capsys):
         words = Notewise().encode(notes)[0]
         assert (tmp_path / f"out/{name}.txt").read_text() == " ".join(words) + "\n"
         assert (row["composer"], row["reason"]) == (name.split("/")[0], "")
-        assert (row["notes"], row["quarters"], row["words"]) == (len(notes), 40.0, len(words))
+        assert (row["notes"], row["quarters"], row["tokens"]) == (len(notes), 40.0, len(words))
         assert row["hash"] == hashlib.sha256((music / f"{name}.mid").read_bytes()).hexdigest()
     assert sorted(manifest["work"]) == [0, 1, 2, 3, 4]
     assert set(manifest["split"]) == {"train", "valid", "test"}
@@ -168,7 +168,7 @@ def test_for_a_program(music, tmp_path, capsys):
         told["folder"] == str(tmp_path / "out") and told["split"] == corpus.manifest["split"].value_counts().to_dict()
     )
     assert (
-        told["words"] == corpus.manifest["words"].sum() and told["vocabulary"] is None and told["interrupted"] is False
+        told["tokens"] == corpus.manifest["tokens"].sum() and told["vocabulary"] is None and told["interrupted"] is False
     )
     status, told = tiny.answer(
         prepare.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys

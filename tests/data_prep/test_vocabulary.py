@@ -37,7 +37,7 @@ def test_every_piece_trains_in_all_twelve_keys(tmp_path, name):
 
 def test_no_word_without_use(tmp_path):
     corpus = prepared(tmp_path, "melodywise")
-    words = {w for piece in corpus.manifest["piece"] for w in corpus.words(piece)}
+    words = {w for piece in corpus.manifest["piece"] for w in corpus.tokens(piece)}
     moved = {corpus.encoding.transpose_token(w, s) for w in words for s in SHIFTS}
     assert words < set(corpus.vocab.tokens) - set(CONTROL_TOKENS) < moved
 
@@ -47,7 +47,7 @@ def test_a_limit_replaces_the_rarest_by_the_nearest_and_counts(tmp_path):
     assert len(whole.vocab) > 300 and len(limited.vocab) <= 220
     n = 0
     for piece in whole.manifest["piece"]:
-        pairs = list(zip(whole.words(piece), limited.words(piece), strict=True))
+        pairs = list(zip(whole.tokens(piece), limited.tokens(piece), strict=True))
         changed = [a != b for a, b in pairs]
         assert limited.manifest.set_index("piece").loc[piece, "replaced"] == sum(changed)
         assert all(b in limited.vocab.id_of for _, b in pairs) and not any(
@@ -61,9 +61,9 @@ def test_a_limit_replaces_the_rarest_by_the_nearest_and_counts(tmp_path):
 
 def test_a_limit_holds_when_run_again(tmp_path):
     first = prepared(tmp_path, max_vocab=300)
-    texts = [first.words(p) for p in first.manifest["piece"]]
+    texts = [first.tokens(p) for p in first.manifest["piece"]]
     again = prepared(tmp_path, max_vocab=300)
-    assert [again.words(p) for p in again.manifest["piece"]] == texts
+    assert [again.tokens(p) for p in again.manifest["piece"]] == texts
     assert again.manifest["replaced"].tolist() == first.manifest["replaced"].tolist()
     assert prepared(tmp_path).manifest["replaced"].sum() == 0  # without it the texts are the pieces' own again
 

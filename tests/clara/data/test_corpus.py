@@ -28,7 +28,7 @@ def test_accepted_pieces_alone(corpus_folder):
 def test_numbers_are_numbers_with_refused_files_in_the_manifest(corpus_folder):
     manifest = Corpus.load(corpus_folder).manifest
     assert manifest["notes"].sum() == 28
-    assert manifest["words"].dtype.kind in "if" and manifest["quarters"].dtype.kind == "f"
+    assert manifest["tokens"].dtype.kind in "if" and manifest["quarters"].dtype.kind == "f"
 
 
 def test_rows_of_each_split_in_order(corpus_folder):
@@ -44,7 +44,7 @@ def test_ids_are_the_words_between_begin_and_end(corpus_folder):
     assert all(piece.dtype == np.int16 for piece in ids)
     for piece, (_, row) in zip(ids, corpus.rows("train").iterrows(), strict=True):
         words = (corpus_folder / f"{row['piece']}.txt").read_text().split()
-        assert corpus.words(row["piece"]) == words and len(words) == int(row["words"])
+        assert corpus.tokens(row["piece"]) == words and len(words) == int(row["tokens"])
         assert corpus.vocab.to_tokens(piece) == ["xxbos", *words, "xxeos"]
 
 

@@ -159,7 +159,7 @@ def test_a_small_valid_split_is_read_in_few_streams(corpus_folder, monkeypatch):
     corpus = Corpus.load(corpus_folder)
     words = sum(map(len, corpus.ids("valid")))
     for least, streams in ((words + 1, 1), (words // 2, 2), (words // 5, 4)):
-        monkeypatch.setattr("clara.data.dataloaders.VALID_STREAM", least)
+        monkeypatch.setattr("clara.data.dataloaders.MIN_VALID_STREAM_TOKENS", least)
         dls, _ = dataloaders(corpus, bs=4, seq_len=10)
         assert dls.valid.bs == streams
         assert dls.train.bs == 4
@@ -173,7 +173,7 @@ def test_dataloaders_train_in_keys_and_validate_as_written(corpus_folder):
     assert [*x[0].tolist(), y[0, -1].item()] == corpus.ids("valid")[0].tolist()
     told = [corpus.ids("train"), 1, 1000, "cpu", transposition_tables(corpus.vocab, corpus.encoding, SHIFTS), 5]
     assert batches(dls.train) == batches(PieceLoader(*told))
-    assert dls.train.words == sum(map(len, corpus.ids("train")))
+    assert dls.train.n_tokens == sum(map(len, corpus.ids("train")))
 
 
 def test_where_nothing_is_held_out_train_stands_in(corpus_folder):
@@ -197,14 +197,14 @@ def test_no_training_piece(corpus_folder):
 
 def test_others_are_drawn_anew_and_fill_their_share():
     others = [ids_of(line(50, 70, n)) for n in range(20, 40)]
-    mixed = PieceLoader(PIECES, 2, 16, tables=TABLES, others=others, share=0.4)
+    mixed = PieceLoader(PIECES, 2, 16, tables=TABLES, replay_pieces=others, replay_share=0.4)
     n_own = sum(map(len, PIECES))
-    assert mixed.words == n_own + int(n_own * 0.4 / 0.6) and len(mixed.dataset) == len(PIECES)
+    assert mixed.n_tokens == n_own + int(n_own * 0.4 / 0.6) and len(mixed.dataset) == len(PIECES)
     streams = []
     for epoch in range(2):
         mixed.epoch = epoch
         stream = mixed._stream()
-        assert len(stream) == mixed.words
+        assert len(stream) == mixed.n_tokens
         assert (stream == VOCAB.eos_id).sum() >= len(PIECES)  # own pieces whole
         streams.append(sorted(stream.tolist()))
     assert streams[0] != streams[1]
@@ -212,8 +212,8 @@ def test_others_are_drawn_anew_and_fill_their_share():
 
 
 def test_no_more_others_than_there_are():
-    mixed = PieceLoader(PIECES[:1], 1, 16, tables=TABLES, others=PIECES[:1], share=0.9)
-    assert mixed.words == 2 * len(PIECES[0]) == len(mixed._stream())
+    mixed = PieceLoader(PIECES[:1], 1, 16, tables=TABLES, replay_pieces=PIECES[:1], replay_share=0.9)
+    assert mixed.n_tokens == 2 * len(PIECES[0]) == len(mixed._stream())
 
 
 def test_processes_share_what_streams_there_are():

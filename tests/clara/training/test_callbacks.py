@@ -27,7 +27,7 @@ def corpus(tmp_path_factory):
 class Scripted(Metric):
     """A valid figure per epoch that the test makes up."""
 
-    words_per_quarter = 2.0
+    tokens_per_quarter = 2.0
 
     def __init__(self, figures):
         self.figures = figures
@@ -76,16 +76,16 @@ def assert_equal_weights(a, b):
 def test_the_best_is_kept(corpus, tmp_path, figures, kept_epochs, best):
     learn, kept = run(corpus, tmp_path, figures)
     assert kept == [(epoch, tmp_path) for epoch in kept_epochs]
-    assert learn.run_folder.best["epoch"] == best
-    assert not learn.run_folder.stopped
+    assert learn.checkpoint.best["epoch"] == best
+    assert not learn.checkpoint.stopped
 
 
 def test_history_on_disk_is_the_history(corpus, tmp_path):
     learn, _ = run(corpus, tmp_path, [5.0, 4.0])
     found = pd.read_csv(tmp_path / HISTORY).to_dict("records")
-    assert found == learn.run_folder.history
+    assert found == learn.checkpoint.history
     assert [r["epoch"] for r in found] == [1, 2] and [r["nats_per_quarter"] for r in found] == [5.0, 4.0]
-    assert all(r["words_per_second"] > 0 and np.isfinite([r["train_loss"], r["valid_loss"]]).all() for r in found)
+    assert all(r["tokens_per_second"] > 0 and np.isfinite([r["train_loss"], r["valid_loss"]]).all() for r in found)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_history_on_disk_is_the_history(corpus, tmp_path):
 )
 def test_patience_ends_a_run(corpus, tmp_path, capsys, figures, patience, epochs):
     learn, _ = run(corpus, tmp_path, figures, patience)
-    assert len(learn.run_folder.history) == epochs
-    assert learn.run_folder.stopped == (epochs < len(figures))
-    assert (f"no better for {patience} epochs" in capsys.readouterr().out) == learn.run_folder.stopped
+    assert len(learn.checkpoint.history) == epochs
+    assert learn.checkpoint.stopped == (epochs < len(figures))
+    assert (f"no better for {patience} epochs" in capsys.readouterr().out) == learn.checkpoint.stopped
 
 
 def test_a_line_per_epoch(corpus, tmp_path, capsys):
@@ -114,7 +114,7 @@ def test_nats_per_quarter_is_the_cost_of_the_stream(corpus, tmp_path):
         logits, state = reader(x, state)
         nats -= logits.double().log_softmax(2).gather(2, y[..., None]).sum().item()
         words += y.numel()
-    (row,) = learn.run_folder.history
+    (row,) = learn.checkpoint.history
     assert row["nats_per_quarter"] == pytest.approx(nats / words * 7.0, rel=1e-5)
 
 
@@ -159,7 +159,7 @@ def test_state_goes_out_and_in(corpus, tmp_path):
     learn, _ = run(corpus, tmp_path, [5.0, 4.0])
     other = tiny.learner(corpus, tmp_path, seed=1)
     history, opt_state = load_state(other, tmp_path / STATE)
-    assert history == learn.run_folder.history
+    assert history == learn.checkpoint.history
     assert_equal_weights(weights_of(other), weights_of(learn))
     kept = learn.opt.state_dict()
     assert opt_state["hypers"] == [dict(h) for h in kept["hypers"]]
@@ -215,5 +215,5 @@ def test_weights_of_a_model_are_no_state(corpus, tmp_path):
 
 def test_saving_again_gives_the_same_bytes(corpus, tmp_path):
     learn, _ = run(corpus, tmp_path, [5.0])
-    save_state(learn, tmp_path / "again", learn.run_folder.history)
+    save_state(learn, tmp_path / "again", learn.checkpoint.history)
     assert (tmp_path / "again").read_bytes() == (tmp_path / STATE).read_bytes()

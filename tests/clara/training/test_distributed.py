@@ -84,5 +84,5 @@ def test_shares_make_the_batch():
 
 def test_alone_nothing_is_shared():
     alone = World()
-    assert alone.first and alone.agreed("x") == "x" and alone.mean(2) == 2 and alone.one_by_one(lambda: 7) == 7
+    assert alone.first and alone.broadcast("x") == "x" and alone.mean(2) == 2 and alone.rank0_first(lambda: 7) == 7
     assert list(range(4))[alone.share(4)] == [0, 1, 2, 3]

@@ -7,13 +7,13 @@ import torch
 
 from clara.encodings.notewise import Chamber, Notewise
 from clara.encodings.vocab import SHIFTS, Vocab, transposition_tables
-from clara.training.init_weights import for_vocabulary, from_scratch, kin, log_frequencies
+from clara.training.init_weights import adapt_to_vocab, equivalent_token, from_scratch, log_frequencies
 
 
 def test_from_the_piano_to_chamber_music():
     start = tiny.checkpoint(encoding=Notewise())
     vocab = Vocab.from_encoding(Chamber())
-    tensors, kept, kindred = for_vocabulary(start, vocab)
+    tensors, kept, kindred = adapt_to_vocab(start, vocab)
     assert kept == len(start.vocab) and kindred == 2 * 88 and kept + kindred == len(vocab)
     for name in ("embedding.weight", "output.bias"):
         old, new = start.tensors[name].float(), tensors[name]
@@ -33,7 +33,7 @@ def test_from_the_piano_to_chamber_music():
 def test_a_word_without_kin_is_the_mean():
     start = tiny.checkpoint(encoding=Notewise(4))
     vocab = Vocab.from_encoding(Notewise(12))
-    tensors, kept, kindred = for_vocabulary(start, vocab)
+    tensors, kept, kindred = adapt_to_vocab(start, vocab)
     assert (kept, kindred) == (len(start.vocab), 0)
     table = start.tensors["embedding.weight"].float()
     assert torch.allclose(tensors["embedding.weight"][vocab.id_of["wait24"]], table.mean(0))
@@ -53,7 +53,7 @@ def test_a_word_without_kin_is_the_mean():
     ],
 )
 def test_kin(word, told):
-    assert kin(word) == told
+    assert equivalent_token(word) == told
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from fastai.callback.core import Callback
 
 from clara.data.corpus import Corpus
-from clara.training.learner import RATE_RATIO, Diverged, Stage, fit, stages
+from clara.training.learner import GROUP_LR_RATIO, Diverged, Stage, fit, stages
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def cosine(start, end, share):
 
 def test_discriminative_rates_fall_by_group(corpus, tmp_path):
     _, found = rates(corpus, tmp_path, [Stage(1, 1e-2)], discriminative=True, n_layers=2)
-    np.testing.assert_allclose(found[:, 1:] / found[:, :-1], RATE_RATIO)
+    np.testing.assert_allclose(found[:, 1:] / found[:, :-1], GROUP_LR_RATIO)
     _, even = rates(corpus, tmp_path, [Stage(1, 1e-2)], n_layers=2)
     np.testing.assert_allclose(even, np.repeat(found[:, -1:], 3, axis=1))
 
@@ -109,7 +109,7 @@ def test_the_loss_goes_down(tmp_path, bf16):
     repetitive = Corpus.load(tiny.corpus(tmp_path / "data", [tiny.ostinato()]))
     learn = tiny.learner(repetitive, tmp_path, bf16=bf16)
     fit(learn, [Stage(8, 5e-2)], 0)
-    history = learn.run_folder.history
+    history = learn.checkpoint.history
     assert len(history) == 8
     assert history[-1]["train_loss"] < 0.7 * history[0]["train_loss"]
     assert history[-1]["valid_loss"] < 0.7 * history[0]["valid_loss"]
@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_ends_the_run(corpus, tmp_path):
     told, learn = diverge(corpus, tmp_path, epoch=1, batch=0)
     assert "the loss is nan at batch 0 of epoch 2, rate 0.00" in told
     assert f"{tmp_path} holds epoch 1, the best before" in told and "--lr" in told
-    assert [row["epoch"] for row in learn.run_folder.history] == [1]
+    assert [row["epoch"] for row in learn.checkpoint.history] == [1]
 
 
 def test_a_loss_that_is_no_number_at_once(corpus, tmp_path):
@@ -168,11 +168,11 @@ def test_no_epoch_that_ended_in_nan_is_kept(corpus, tmp_path, epoch, kept_epochs
     told, learn = diverge(corpus, tmp_path, epoch, last, kept=kept)
     assert "nan" in told and "rate" in told
     assert kept == kept_epochs
-    assert len(learn.run_folder.history) == len(kept_epochs)
+    assert len(learn.checkpoint.history) == len(kept_epochs)
 
 
 def test_a_run_that_stopped_trains_no_later_stage(corpus, tmp_path):
     learn = tiny.learner(corpus, tmp_path, patience=1)
     fit(learn, [Stage(20, 5.0), Stage(3, 1e-3)], 0)
-    assert learn.run_folder.stopped
-    assert len(learn.run_folder.history) < 20
+    assert learn.checkpoint.stopped
+    assert len(learn.checkpoint.history) < 20

@@ -24,7 +24,7 @@ def run_and_corpus(tmp_path):
             "commit": None,
             "date": "2018-01-01",
             "arguments": {"seed": 0},
-            "data": {"about": "", "pieces": 1, "quarters": 1.0, "words": 1, "fingerprint": "0"},
+            "data": {"about": "", "pieces": 1, "quarters": 1.0, "tokens": 1, "fingerprint": "0"},
         },
         "versions": {},
         "figures": {"epochs": 1},

@@ -99,7 +99,7 @@ def run_and_corpus(tmp_path):
 def test_excerpts_are_not_of_test_pieces_and_as_long_as_asked(run_and_corpus):
     corpus = Corpus.load(run_and_corpus[1])
     text = {
-        split: [" ".join(corpus.words(piece)) for piece in corpus.rows(split)["piece"]]
+        split: [" ".join(corpus.tokens(piece)) for piece in corpus.rows(split)["piece"]]
         for split in ("train", "valid", "test")
     }
     found = excerpts(corpus, 6, 60, np.random.default_rng(0))

@@ -75,14 +75,14 @@ def assert_same_run(found, expected):
 def stop(monkeypatch, where, error, epoch, batch=5):
     """Make a run end by an error at a point of its n-th epoch, counted from 1."""
     if where == "batch":
-        whole = callbacks.Meter.after_batch
+        whole = callbacks.ProgressLogger.after_batch
 
         def after_batch(self):
-            if self.training and len(self.learn.run_folder.history) == epoch - 1 and self.iter == batch:
+            if self.training and len(self.learn.checkpoint.history) == epoch - 1 and self.iter == batch:
                 raise error
             whole(self)
 
-        monkeypatch.setattr(callbacks.Meter, "after_batch", after_batch)
+        monkeypatch.setattr(callbacks.ProgressLogger, "after_batch", after_batch)
     elif where == "before the state is saved":
         save = callbacks.save_state
 
@@ -98,7 +98,7 @@ def stop(monkeypatch, where, error, epoch, batch=5):
             if row["epoch"] == epoch:
                 raise error
 
-        monkeypatch.setattr(callbacks.Meter, "told", told)
+        monkeypatch.setattr(callbacks.ProgressLogger, "told", told)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from clara.training import run as training
 from clara.training.callbacks import HISTORY, STATE
 from clara.training.learner import OutOfDeviceMemory
 from clara.training.model_cards import CARD
-from clara.training.run import STARTED, run_settings, streams_for, train
+from clara.training.run import STARTED, default_batch_size, run_settings, train
 from data_prep.prepare import prepare_corpus
 from data_prep.sources import find_pieces
 
@@ -93,9 +93,9 @@ def test_history_has_a_row_per_epoch_and_the_loss_falls(finished):
 
 
 def test_the_best_epoch_is_on_disk(data, tmp_path, monkeypatch):
-    row, figures = callbacks.RunFolder._row, [3.0, 1.0, 2.0]
+    row, figures = callbacks.CheckpointCallback._row, [3.0, 1.0, 2.0]
     monkeypatch.setattr(
-        callbacks.RunFolder, "_row", lambda self: row(self) | {"nats_per_quarter": figures[len(self.history)]}
+        callbacks.CheckpointCallback, "_row", lambda self: row(self) | {"nats_per_quarter": figures[len(self.history)]}
     )
     kept = []
     monkeypatch.setattr(
@@ -188,16 +188,16 @@ def test_device_and_precision_are_told(precision, bf16):
     ],
 )
 def test_streams_for_much_and_little_music(words, bptt, processes, streams):
-    assert streams_for(words, bptt, processes) == streams
+    assert default_batch_size(words, bptt, processes) == streams
 
 
-def test_a_corpus_to_mix_in(data, tmp_path):
+def test_a_corpus_to_replay_in(data, tmp_path):
     out = tmp_path / "mixed"
-    train(tiny.arguments(data, out, "--mix-data", data, "--mix-share", 0.5))
-    assert config(out)["training"]["arguments"]["mix_share"] == 0.5
+    train(tiny.arguments(data, out, "--replay-data", data, "--replay-share", 0.5))
+    assert config(out)["training"]["arguments"]["replay_share"] == 0.5
     prepare_corpus(find_pieces([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62})
-    with pytest.raises(BadSetting, match="--mix-data .*other: its vocabulary is not that of"):
-        train(tiny.arguments(data, tmp_path / "run", "--mix-data", tmp_path / "other"))
+    with pytest.raises(BadSetting, match="--replay-data .*other: its vocabulary is not that of"):
+        train(tiny.arguments(data, tmp_path / "run", "--replay-data", tmp_path / "other"))
 
 
 @pytest.mark.parametrize(

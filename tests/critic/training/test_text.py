@@ -98,7 +98,7 @@ def test_no_work_is_on_two_sides(made):
 
 def test_a_human_excerpt_stands_in_its_piece(made, corpus):
     row = made[made["label"] == "human"].iloc[3]
-    piece = corpus.encoding.decode(corpus.words(row["piece"]))[0]
+    piece = corpus.encoding.decode(corpus.tokens(row["piece"]))[0]
     here = corpus.encoding.decode(row["words"].split())[0]
     first = (row["from_quarter"] + SEAM) * 12
     known = set(zip((piece.start - first).tolist(), piece.pitch.tolist()))
@@ -428,7 +428,7 @@ def more(corpus, tmp_path_factory):
     """Of the same composer: pieces of test, valid and train in another key, and two that are new; and the name of the one of train."""
     split = composers(corpus, 1, QUARTERS).drop_duplicates("piece").set_index("split")["piece"]
     there = [
-        transpose(corpus.encoding.decode(corpus.words(split[side].iloc[0]))[0], -2)[0]
+        transpose(corpus.encoding.decode(corpus.tokens(split[side].iloc[0]))[0], -2)[0]
         for side in ("test", "valid", "train")
     ]
     return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("more"), [*there, figure(100), figure(101, 60)])), split[
