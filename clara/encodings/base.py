@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from clara.errors import BadSetting, UnknownToken
-from clara.jit import BYTES, INTEGERS, compiled
+from clara.jit import compiled, int64_1d_readonly, uint8_1d_readonly
 from clara.music.instruments import ENSEMBLES
 from clara.music.notes import LOWEST_PIANO, fold
 
@@ -201,7 +201,7 @@ class Encoding:
         return ("p", "v") if self.prefixes == ("p",) else self.prefixes
 
 
-@compiled(INTEGERS, BYTES, INTEGERS)
+@compiled(int64_1d_readonly, uint8_1d_readonly, int64_1d_readonly)
 def spell(codes, letters, begins):
     """The letters of words in a row, uint8: of word n those from begins[n] to begins[n + 1]."""
     size = 0

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 
 from clara.encodings.base import Encoding
-from clara.jit import INTEGER, INTEGERS, compiled
+from clara.jit import compiled, int64, int64_1d_readonly
 from clara.music.notes import mend
 
 RECENT_STEPS = 10
@@ -233,7 +233,7 @@ class Chordwise(Encoding):
         return [int(not w.startswith("xx")) for w in words]
 
 
-@compiled(INTEGERS, INTEGERS, INTEGER, INTEGER, INTEGER)
+@compiled(int64_1d_readonly, int64_1d_readonly, int64, int64, int64)
 def _chords(rank, start, n_steps, n_tones, n_marks):
     """Codes of marks, step by step: what sounds, ranked by step, tone and held, or a rest; n_marks more of one that continues a word."""
     struck = np.zeros(n_steps, dtype=np.int64)
@@ -254,7 +254,7 @@ def _chords(rank, start, n_steps, n_tones, n_marks):
     return codes[:at]
 
 
-@compiled(INTEGERS, INTEGER, INTEGER)
+@compiled(int64_1d_readonly, int64, int64)
 def _until_next(start, n_steps, longest):
     """Steps until the next strike, at most `longest`, of sorted starts; n_steps ends the last."""
     duration, following = np.empty_like(start), n_steps

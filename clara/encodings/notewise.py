@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from clara.encodings.base import Encoding, spell
-from clara.jit import INTEGER, INTEGERS, compiled
+from clara.jit import compiled, int64, int64_1d_readonly
 from clara.music.notes import mend
 
 LONGEST_WAIT_QUARTERS = 2
@@ -114,7 +114,7 @@ class Notewise(Encoding):
         return [int(w[4:]) if w.startswith("wait") else 0 for w in words]
 
 
-@compiled(INTEGERS, INTEGERS, INTEGERS, INTEGER, INTEGER)
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64, int64)
 def _ranked(start, duration, tone, n_tones, bits):
     """The ends and the starts of notes as one integer each: the step above `bits` bits of code."""
     rank = np.empty(2 * len(start), dtype=np.int64)
@@ -124,7 +124,7 @@ def _ranked(start, duration, tone, n_tones, bits):
     return rank
 
 
-@compiled(INTEGERS, INTEGER, INTEGER, INTEGER)
+@compiled(int64_1d_readonly, int64, int64, int64)
 def _with_waits(rank, bits, first_wait, longest):
     """Codes of events, ranked by step above `bits` bits of code, with waits between; waits of 1 to `longest` steps count from first_wait."""
     n, step = len(rank), 0

@@ -8,7 +8,7 @@ of a float32. NaN stays NaN.
 
 import numpy as np
 
-from clara.jit import FLOATS, FLOATS2, FLOATS3, HALVES2, HALVES3, INTEGER, compiled
+from clara.jit import bfloat16_bits_2d, bfloat16_bits_3d, compiled, float32_1d, float32_2d, float32_3d, int64
 
 F = np.float32
 HALF, ONE, ZERO = F(0.5), F(1), F(0)
@@ -19,7 +19,7 @@ Q2, Q4, Q6, Q8 = F(16216200), F(945945), F(13860), F(45)
 VECTORS = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
-@compiled(HALVES2, FLOATS, FLOATS3, FLOATS3, FLOATS3, HALVES3, INTEGER, **VECTORS)
+@compiled(bfloat16_bits_2d, float32_1d, float32_3d, float32_3d, float32_3d, bfloat16_bits_3d, int64, **VECTORS)
 def forward_step(products, bias, gates, cells, tanhs, read, t):
     """One step of a layer of n_hid units for bs streams.
 
@@ -67,7 +67,18 @@ def forward_step(products, bias, gates, cells, tanhs, read, t):
             )
 
 
-@compiled(HALVES3, HALVES3, FLOATS3, FLOATS3, FLOATS3, FLOATS2, HALVES3, FLOATS, INTEGER, **VECTORS)
+@compiled(
+    bfloat16_bits_3d,
+    bfloat16_bits_3d,
+    float32_3d,
+    float32_3d,
+    float32_3d,
+    float32_2d,
+    bfloat16_bits_3d,
+    float32_1d,
+    int64,
+    **VECTORS,
+)
 def backward_step(d_out, d_read, gates, cells, tanhs, d_cell, d_gates, d_bias, t):
     """The same step back.
 

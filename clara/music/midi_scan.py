@@ -12,7 +12,7 @@ import struct
 import numpy as np
 
 from clara.errors import BadMusicFile, TooLong
-from clara.jit import BYTES, PAIRS, compiled
+from clara.jit import compiled, int64_2d_readonly, uint8_1d_readonly
 
 # A key that is never released is so FAR ticks after the end of its track.
 FAR = 0x0FFFFFFF
@@ -116,7 +116,7 @@ def _with_endings(data, chunks, endings):
     return b"".join([header, *written])
 
 
-@compiled(BYTES, PAIRS)
+@compiled(uint8_1d_readonly, int64_2d_readonly)
 def _walk(file, places):
     """Read the events of tracks, which lie at `places` (begin, size) in a file that has READ_ON bytes more.
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clara.jit import INTEGERS, compiled
+from clara.jit import compiled, int64_1d_readonly
 
 LOWEST_PIANO, HIGHEST_PIANO = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
@@ -203,7 +203,7 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=CO
     return NoteSequence._trusted(*columns, steps_per_quarter, qpm, metre, instruments), Counter(merged=merged, cut=cut)
 
 
-@compiled(INTEGERS, INTEGERS, INTEGERS, INTEGERS)
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64_1d_readonly)
 def _pack(start, end, pitch, part):
     """Notes as one integer each, which sorts by (start, part, pitch, length), and whether all can be ones of a NoteSequence."""
     packed, packs = np.empty(len(start), dtype=np.int64), True
@@ -215,7 +215,7 @@ def _pack(start, end, pitch, part):
     return packed, packs
 
 
-@compiled(INTEGERS)
+@compiled(int64_1d_readonly)
 def _mended(packed):
     """start, duration, pitch and part of sorted packed notes, how many were merged and how many cut."""
     start, length, tone = np.empty_like(packed), np.empty_like(packed), np.empty_like(packed)

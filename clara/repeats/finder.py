@@ -7,7 +7,7 @@ word that followed there, moved by as much, no further back than FURTHEST words.
 import numpy as np
 
 from clara.encodings.vocab import CONTROL_TOKENS
-from clara.jit import BYTES1, INT32S2, LONGS, LONGS2, LONGS3, compiled
+from clara.jit import compiled, int32_2d, int64_1d, int64_2d, int64_3d, uint8_1d
 from clara.repeats.outer_voices import VoiceMemory, Voices
 
 WORDS_AHEAD = 1024  # room for as many more words at a time
@@ -140,7 +140,7 @@ FURTHEST = (
 )  # words back, half an hour or more: what is longer takes time in proportion to its length, and not to its square
 
 
-@compiled(LONGS2, INT32S2, INT32S2, INT32S2, LONGS, LONGS, LONGS, BYTES1, LONGS2, LONGS3)
+@compiled(int64_2d, int32_2d, int32_2d, int32_2d, int64_1d, int64_1d, int64_1d, uint8_1d, int64_2d, int64_3d)
 def _follow(ids, words, run, shift, n_words, form, tone, moves, word_at, found):
     """As `Memory._go_on`. run[i], shift[i]: of the run that ends with word i as the text ends now."""
     for row in range(len(ids)):

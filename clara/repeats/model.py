@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from clara.errors import BadSetting
-from clara.jit import BYTES2, DOUBLES, DOUBLES2, FLOATS2, LONGS, compiled
+from clara.jit import compiled, float32_2d, float64_1d, float64_2d, int64_1d, uint8_2d
 from clara.models.likelihood import log_probabilities
 from clara.repeats.finder import LENGTH, MOVED, NAMED, Memory
 from clara.repeats.outer_voices import VOICES, WAITS, VoiceMemory
@@ -283,7 +283,7 @@ def _fitted(odds, hit):
     return line
 
 
-@compiled(FLOATS2, BYTES2, LONGS, LONGS, DOUBLES2, DOUBLES, DOUBLES, DOUBLES)
+@compiled(float32_2d, uint8_2d, int64_1d, int64_1d, float64_2d, float64_1d, float64_1d, float64_1d)
 def _bend(logits, allowed, named, line, lines, gains, strengths, temperatures):
     """As `MatchModel.bend`, of one kind: the word that is named in each row, and which line it is for, or -1."""
     for row in range(len(logits)):

@@ -9,7 +9,7 @@ as much, is what the voice may do next, in its time. Among runs of one length th
 import numpy as np
 
 from clara.encodings.notewise import Notewise
-from clara.jit import BYTES1, BYTES2, INT32S4, INTEGER, LONGS, LONGS2, LONGS3, LONGS4, compiled
+from clara.jit import compiled, int32_4d, int64, int64_1d, int64_2d, int64_3d, int64_4d, uint8_1d, uint8_2d
 
 VOICES = 2  # the highest, the lowest
 NAMED, LENGTH, MOVED, WAITS = range(4)  # what is told of a voice
@@ -176,7 +176,20 @@ LONGEST, ELSEWHERE, AT, DUE = range(
 )  # of the longest run that it ended itself, whether in another key; when another note is due, in steps, -1 for never, and its tone
 
 
-@compiled(LONGS2, BYTES2, BYTES1, LONGS, INT32S4, LONGS2, LONGS, BYTES1, LONGS, LONGS, LONGS2, LONGS3)
+@compiled(
+    int64_2d,
+    uint8_2d,
+    uint8_1d,
+    int64_1d,
+    int32_4d,
+    int64_2d,
+    int64_1d,
+    uint8_1d,
+    int64_1d,
+    int64_1d,
+    int64_2d,
+    int64_3d,
+)
 def _hear(ids, held, struck, clock, lines, n_notes, tones, strikes, steps, ascending, clocks, newest):
     """Find the notes of voices, as a step is over: their TIME and TONE. held: 1 of tones that sound, 2 of those struck in this step. After each word, into clocks
     (n, m) the steps gone, into newest (n, m, VOICES) how many notes each voice has."""
@@ -204,7 +217,7 @@ def _hear(ids, held, struck, clock, lines, n_notes, tones, strikes, steps, ascen
             newest[row, at] = n_notes[row]
 
 
-@compiled(INT32S4, LONGS2, LONGS2, LONGS, INTEGER)
+@compiled(int32_4d, int64_2d, int64_2d, int64_1d, int64)
 def _look_back(lines, before, n_notes, pitch, n_keys):
     """Find the runs that new notes end, and what is due by the longest: all other fields."""
     for row in range(len(lines)):
@@ -233,7 +246,20 @@ def _look_back(lines, before, n_notes, pitch, n_keys):
                         line[AT, n], line[DUE, n] = time[n] + time[place + 1] - time[place], there
 
 
-@compiled(LONGS2, LONGS2, LONGS3, INT32S4, LONGS2, LONGS, BYTES1, LONGS, LONGS, LONGS, LONGS, LONGS4)
+@compiled(
+    int64_2d,
+    int64_2d,
+    int64_3d,
+    int32_4d,
+    int64_2d,
+    int64_1d,
+    uint8_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    int64_4d,
+)
 def _look_ahead(ids, clocks, newest, lines, gone, tones, strikes, steps, pitch, start_word, wait_word, found):
     """What is due, as words, into found (n, m, VOICES, 4). gone: how many notes a voice had when what was due then came, or another in its place."""
     for row in range(len(ids)):

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from clara.jit import BYTES2, FLOATS, FLOATS2, INT32S, INT32S2, INTEGERS, compiled
+from clara.jit import compiled, float32_1d, float32_2d, int32_1d, int32_2d, int64_1d_readonly, uint8_2d
 from clara.models.awd_lstm import RNN_WEIGHTS
 from clara.models.lstm_kernels import FURTHEST, HALF, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORS, ZERO
 
@@ -160,7 +160,7 @@ class _Product:
         return self.sums, self.scales, self.weights.corrections, self.weights.scales
 
 
-@compiled(FLOATS2, FLOATS2, BYTES2, FLOATS, **FINITE)
+@compiled(float32_2d, float32_2d, uint8_2d, float32_1d, **FINITE)
 def _quantise(left, right, out, scales):
     """Floats (n, width) and (n, rest) side by side as bytes around MIDDLE, and the scale of each row; the rest may be none."""
     n, width = left.shape
@@ -187,7 +187,18 @@ def _quantise(left, right, out, scales):
             second[k] = np.uint8(np.int32(w[k] * inverse + ROUND))
 
 
-@compiled(INT32S2, FLOATS, INT32S, FLOATS, FLOATS2, INTEGERS, FLOATS, FLOATS2, FLOATS2, **VECTORS)
+@compiled(
+    int32_2d,
+    float32_1d,
+    int32_1d,
+    float32_1d,
+    float32_2d,
+    int64_1d_readonly,
+    float32_1d,
+    float32_2d,
+    float32_2d,
+    **VECTORS,
+)
 def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
     """The next state of a layer from its sums; of each row, that row of the table which its word names is added."""
     n, n_hid = h.shape
@@ -217,7 +228,7 @@ def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
             )
 
 
-@compiled(INT32S2, FLOATS, INT32S, FLOATS, FLOATS, FLOATS2, **VECTORS)
+@compiled(int32_2d, float32_1d, int32_1d, float32_1d, float32_1d, float32_2d, **VECTORS)
 def _scaled(sums, scales, corrections, unit_scales, bias, out):
     """Sums as floats, a bias added."""
     n, width = sums.shape

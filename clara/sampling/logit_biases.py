@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clara.jit import BYTES1, FLOATS, FLOATS2, INT32S2, INTEGER, LONGS, LONGS2, compiled
+from clara.jit import compiled, float32_1d, float32_2d, int32_2d, int64, int64_1d, int64_2d, uint8_1d
 from clara.music.keys import key_of, triad
 
 CADENCE_QUARTERS = 2.0
@@ -37,7 +37,7 @@ class Recent:
         )
 
 
-@compiled(LONGS2, LONGS2, INTEGER, LONGS, LONGS, BYTES1, FLOATS, LONGS, INT32S2, FLOATS2)
+@compiled(int64_2d, int64_2d, int64, int64_1d, int64_1d, uint8_1d, float32_1d, int64_1d, int32_2d, float32_2d)
 def _count(words, clocks, n_written, clock, window, counted, fall, tail, counts, bias):
     """As `Recent.follow`."""
     for row in range(len(clock)):

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 
 from clara.errors import BadSetting
-from clara.jit import BYTES2, DOUBLES2, FLOATS2, LONGS, compiled
+from clara.jit import compiled, float32_2d, float64_2d, int64_1d, uint8_2d
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -121,7 +121,7 @@ NO_BIAS = np.zeros((0, 0), dtype=np.float32)
 MANY = 256  # candidates beyond which sorting beats looking for the likeliest again and again
 
 
-@compiled(FLOATS2, BYTES2, DOUBLES2, DOUBLES2, FLOATS2, LONGS)
+@compiled(float32_2d, uint8_2d, float64_2d, float64_2d, float32_2d, int64_1d)
 def _choose(logits, allowed, table, draws, bias, ids):
     """Write the word of each text into ids."""
     vocab_sz = logits.shape[1]

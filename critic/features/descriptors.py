@@ -11,7 +11,7 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from clara.jit import DOUBLES, DOUBLES2, INTEGER, LONGS, LONGS2, compiled
+from clara.jit import compiled, float64_1d, float64_2d, int64, int64_1d, int64_2d
 from clara.music.keys import key_of, scale
 from clara.music.notes import HIGHEST_PIANO, LOWEST_PIANO
 from critic.features.measures import shares
@@ -118,7 +118,7 @@ def _together(music):
     ]
 
 
-@compiled(LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS, LONGS)
+@compiled(int64_1d, int64_1d, int64_1d, int64_1d, int64_1d, int64_1d, int64_1d, int64_1d, int64_1d)
 def _sounding(at, onset, end, key, lowest, sounding, reach, apart, clash):
     """What sounds at each onset, of notes (n,): into lowest, sounding, reach (n_onsets,) the lowest key, how many keys, how far to the highest; into apart (KEYS,)
     how many neighbours are so far from each other, into clash (12,) how many keys are one to twelve semitones apart."""
@@ -168,7 +168,7 @@ def _line(pitch, at):
     return told
 
 
-@compiled(LONGS, LONGS, DOUBLES)
+@compiled(int64_1d, int64_1d, float64_1d)
 def _moves(pitch, at, told):
     """Of a line (n,), at least three notes: the shares of its intervals, and of how much neighbouring ones differ; turns, repeated notes, mean interval, range, deviation, the mean
     interval after a leap, intervals and gaps that are as the one before; into told."""
@@ -297,7 +297,7 @@ def _returns(music):
     return np.concatenate([again.ravel(), alike.T.ravel()])
 
 
-@compiled(LONGS2, LONGS, LONGS, DOUBLES2)
+@compiled(int64_2d, int64_1d, int64_1d, float64_2d)
 def _again(lines, at, motifs, found):
     """Of the runs of each line (n_lines, t), for each length of motifs: the share that differ, the share of the commonest, and of those
     that began at least a bar before, too; into found (n_lines * n_motifs, 3)."""
@@ -323,7 +323,7 @@ def _again(lines, at, motifs, found):
             row += 1
 
 
-@compiled(LONGS, INTEGER, LONGS, DOUBLES)
+@compiled(int64_1d, int64, int64_1d, float64_1d)
 def _overlaps(places, unit, lags, found):
     """How much of what is at some places (n,), ascending, of `unit` to a step, is there after each lag, too, of what could be; into found (n_lags,)."""
     n, last = len(places), places[-1] // unit

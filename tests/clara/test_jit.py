@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from clara.jit import BYTES, INTEGER, INTEGERS, compiled, load_all
+from clara.jit import compiled, int64, int64_1d_readonly, load_all, uint8_1d_readonly
 
 
 def _twice(n):
@@ -17,10 +17,10 @@ def test_without_a_place_to_keep_it():
     of_no_file = FunctionType(_twice.__code__.replace(co_filename="<nowhere>"), globals())
     with pytest.raises(RuntimeError, match="cannot cache"):
         njit(cache=True)(of_no_file)
-    assert compiled(INTEGER)(of_no_file)(21) == 42
+    assert compiled(int64)(of_no_file)(21) == 42
 
 
-@compiled(INTEGERS)
+@compiled(int64_1d_readonly)
 def _sum(numbers):
     total = 0
     for n in numbers:
@@ -28,7 +28,7 @@ def _sum(numbers):
     return total
 
 
-@compiled(BYTES, INTEGER)
+@compiled(uint8_1d_readonly, int64)
 def _byte(data, at):
     return data[at] + 0
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from clara.encodings.chordwise import MOST_RECENT, RECENT_STEPS, REST, RESTS
-from clara.jit import BYTES1, BYTES2, INTEGER, INTEGERS, LONGS, LONGS2, compiled
+from clara.jit import compiled, int64, int64_1d, int64_1d_readonly, int64_2d, uint8_1d, uint8_2d
 from clara.sampling.grammars.base import Grammar, table
 
 
@@ -73,7 +73,9 @@ class ChordwiseGrammar(Grammar):
         return state
 
 
-@compiled(LONGS2, LONGS2, LONGS, LONGS, BYTES1, LONGS2, INTEGERS, INTEGER, INTEGER, INTEGER, INTEGER, BYTES2)
+@compiled(
+    int64_2d, int64_2d, int64_1d, int64_1d, uint8_1d, int64_2d, int64_1d_readonly, int64, int64, int64, int64, uint8_2d
+)
 def _allow(age, recent, rests, left, kept, holds, rest_ids, eos, max_note, max_rests, most_recent, mask):
     """Set to 1 what may follow each text."""
     for row in range(len(left)):
@@ -95,7 +97,7 @@ def _allow(age, recent, rests, left, kept, holds, rest_ids, eos, max_note, max_r
         mask[row, rest_ids[min(struck, most_recent)]] = rests[row] < max_rests or n_free == 0
 
 
-@compiled(INTEGERS, LONGS2, LONGS2, BYTES1, INTEGER, LONGS2, LONGS2, LONGS, LONGS)
+@compiled(int64_1d_readonly, int64_2d, int64_2d, uint8_1d, int64, int64_2d, int64_2d, int64_1d, int64_1d)
 def _follow(ids, strikes, holds, is_chord, eos, age, recent, rests, left):
     """The state after one more word per text."""
     for row in range(len(ids)):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clara.jit import BYTES1, BYTES2, FLOATS2, INTEGER, INTEGERS, LONGS, LONGS2, compiled
+from clara.jit import compiled, float32_2d, int64, int64_1d, int64_1d_readonly, int64_2d, uint8_1d, uint8_2d
 from clara.sampling.grammars.base import Grammar
 
 
@@ -113,7 +113,20 @@ class NotewiseGrammar(Grammar):
 
 
 @compiled(
-    BYTES2, LONGS2, LONGS, BYTES1, LONGS, LONGS, INTEGERS, BYTES1, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, BYTES2
+    uint8_2d,
+    int64_2d,
+    int64_1d,
+    uint8_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d_readonly,
+    uint8_1d,
+    int64,
+    int64,
+    int64,
+    int64,
+    int64,
+    uint8_2d,
 )
 def _allow(
     sounding, age, place, waited, silence, left, ids, kept, eos, max_note, max_silence, max_notes, longest, mask
@@ -149,21 +162,21 @@ def _allow(
 
 
 @compiled(
-    INTEGERS,
-    INTEGERS,
-    INTEGERS,
-    INTEGER,
-    BYTES2,
-    LONGS2,
-    LONGS,
-    BYTES1,
-    LONGS,
-    LONGS,
-    LONGS,
-    LONGS,
-    BYTES2,
-    LONGS,
-    LONGS,
+    int64_1d_readonly,
+    int64_1d_readonly,
+    int64_1d_readonly,
+    int64,
+    uint8_2d,
+    int64_2d,
+    int64_1d,
+    uint8_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    uint8_2d,
+    int64_1d,
+    int64_1d,
 )
 def _follow(
     ids, places, steps, longest, sounding, age, place, waited, silence, left, clock, due, owned, line_clock, line_place
@@ -196,22 +209,22 @@ def _follow(
 
 
 @compiled(
-    FLOATS2,
-    BYTES2,
-    BYTES2,
-    BYTES2,
-    LONGS2,
-    LONGS,
-    LONGS,
-    LONGS,
-    LONGS,
-    LONGS,
-    LONGS,
-    INTEGERS,
-    INTEGERS,
-    INTEGERS,
-    INTEGER,
-    INTEGER,
+    float32_2d,
+    uint8_2d,
+    uint8_2d,
+    uint8_2d,
+    int64_2d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d,
+    int64_1d_readonly,
+    int64_1d_readonly,
+    int64_1d_readonly,
+    int64,
+    int64,
 )
 def _bend(
     logits,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clara.jit import BYTES1, BYTES2, INTEGER, INTEGERS, LONGS, LONGS2, compiled
+from clara.jit import compiled, int64, int64_1d, int64_1d_readonly, int64_2d, uint8_1d, uint8_2d
 from clara.sampling.grammars.base import Grammar
 
 
@@ -95,7 +95,9 @@ class FramewiseGrammar(Grammar):
         return state
 
 
-@compiled(LONGS2, BYTES2, LONGS, LONGS, LONGS, INTEGERS, BYTES1, INTEGER, INTEGER, INTEGER, INTEGER, BYTES2)
+@compiled(
+    int64_2d, uint8_2d, int64_1d, int64_1d, int64_1d, int64_1d_readonly, uint8_1d, int64, int64, int64, int64, uint8_2d
+)
 def _allow(age, named, place, silence, left, ids, kept, eos, max_note, max_silence, max_notes, mask):
     """Set to 1 what may follow each text."""
     n_tones = age.shape[1]
@@ -114,7 +116,7 @@ def _allow(age, named, place, silence, left, ids, kept, eos, max_note, max_silen
         mask[row, ids[n_tones]] = place[row] >= 0 or silence[row] < max_silence or n_free == 0
 
 
-@compiled(INTEGERS, INTEGERS, INTEGER, LONGS2, BYTES2, LONGS, LONGS, LONGS)
+@compiled(int64_1d_readonly, int64_1d_readonly, int64, int64_2d, uint8_2d, int64_1d, int64_1d, int64_1d)
 def _follow(ids, tones, frame, age, named, place, silence, left):
     """The state after one more word per text."""
     for row in range(len(ids)):
