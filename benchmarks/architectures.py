@@ -77,7 +77,7 @@ def main():
         budget = int(args.million_words * 1e6 * least["awd_lstm"] / least[arch])
         words, model = learn(loader, arch, NETS[arch], len(vocab), vocab.pad_id, words=budget, lr=LR[arch], warm=WARM)
         tensors = architecture(arch).to_tensors(model)
-        reader = architecture(arch).Reader(tensors)
+        reader = architecture(arch).InferenceModel(tensors)
         nats = float(nats_per_piece(reader, held, vocab.pad_id).sum()) / quarters
         rows.append(
             {

@@ -130,7 +130,7 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
         loader, "awd_lstm", SIZES, len(vocab), vocab.pad_id, words=int(million_words * 1e6 * share), lr=LR, warm=WARM
     )
     quarters = sum(n.quarters for n in held)
-    nats = nats_per_piece(awd_lstm.Reader(awd_lstm.to_tensors(model)), held_ids, vocab.pad_id).sum()
+    nats = nats_per_piece(awd_lstm.InferenceModel(awd_lstm.to_tensors(model)), held_ids, vocab.pad_id).sum()
     n_words = sum(map(len, held_ids))
     return {
         "steps_per_quarter": steps_per_quarter,

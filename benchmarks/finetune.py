@@ -79,7 +79,7 @@ def main():
         corpus, base_corpus = Corpus.load(data), Corpus.load(args.base_corpus)
 
         def row(way, checkpoint, minutes, n_bytes):
-            reader = checkpoint.reader()
+            reader = checkpoint.inference_model()
             rows.append(
                 {
                     "way": way,

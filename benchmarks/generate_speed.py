@@ -159,7 +159,7 @@ def price(folder, corpus):
     from clara.data.corpus import Corpus
     from clara.sampling.int8 import Int8Net, Int8Stepper
 
-    reader = Checkpoint.load(folder).reader()
+    reader = Checkpoint.load(folder).inference_model()
     ids = np.stack([p[:PRICE_WORDS] for p in Corpus.load(corpus).ids("valid") if len(p) >= PRICE_WORDS]).astype(
         np.int64
     )

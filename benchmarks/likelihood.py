@@ -25,7 +25,7 @@ def measure(checkpoint, corpus, split, without):
     """A row for one split, and one without some pieces where it holds any of them."""
     ids, quarters = corpus.ids(split), corpus.quarters(split)
     told, match = (
-        read(checkpoint.reader(), ids, Forms(checkpoint.vocab, checkpoint.encoding), corpus.vocab.pad_id),
+        read(checkpoint.inference_model(), ids, Forms(checkpoint.vocab, checkpoint.encoding), corpus.vocab.pad_id),
         checkpoint.match_model(),
     )
     nats = np.array([[-t.target.sum(), match.nats(t).sum() if match else np.nan] for t in told])  # (pieces, 2)

@@ -41,7 +41,7 @@ def main():
         weights = module.to_tensors(model)
         nats = {
             told: nats_per_quarter(
-                module.Reader({k: t.to(getattr(torch, dtype)) for k, t in weights.items()}), corpus, "valid"
+                module.InferenceModel({k: t.to(getattr(torch, dtype)) for k, t in weights.items()}), corpus, "valid"
             )
             for told, dtype in FORMATS.items()
         }

@@ -56,9 +56,9 @@ class Checkpoint:
         """Numbers in all weights."""
         return sum(t.numel() for t in self.tensors.values())
 
-    def reader(self):
+    def inference_model(self):
         """The net to read and compose with, float32 on the CPU."""
-        return architecture(self.arch).Reader(self.tensors)
+        return architecture(self.arch).InferenceModel(self.tensors)
 
     def match_model(self):
         """The clara.repeats.model.MatchModel that was fitted to it, or None."""

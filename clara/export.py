@@ -41,7 +41,7 @@ def export(checkpoint, path):
     from clara.errors import BadSetting
     from clara.files import write_atomically
 
-    reader = checkpoint.reader()
+    reader = checkpoint.inference_model()
     if not hasattr(reader, "rnns"):
         raise BadSetting(f"only LSTM nets are written as ONNX, not {checkpoint.arch}")
     model = _model(reader)

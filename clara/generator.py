@@ -63,7 +63,7 @@ class Generator:
 
     def __init__(self, checkpoint, precision="auto", device="cpu"):
         self.encoding, self.vocab, self.matching = checkpoint.encoding, checkpoint.vocab, checkpoint.matching()
-        self.reader = checkpoint.reader().to(device)
+        self.reader = checkpoint.inference_model().to(device)
         self.make_stepper, self.precision = stepper_maker(self.reader, precision)
 
     @classmethod

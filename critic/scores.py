@@ -78,7 +78,7 @@ class ScoringModels:
     @cached_property
     def inference_model(self):
         """The generator, ready for inference."""
-        return self.checkpoint.reader()
+        return self.checkpoint.inference_model()
 
     @cached_property
     def repeats(self):

@@ -10,7 +10,7 @@ A module here has
 - `shapes(sizes, vocab_sz)`: the shape of every weight on disk;
 - `to_tensors(model)` and `load_tensors(model, tensors)`: to and from disk;
 - `encoded(model, ids)`: what its last layer tells of ids read from the beginning, to train a classifier on;
-- `Reader(tensors)`: the net to read and compose with, of `vocab_sz` words, its state in the caller's hands; a call
+- `InferenceModel(tensors)`: the net to read and compose with, of `vocab_sz` words, its state in the caller's hands; a call
   with a single word may use up the state that it is given.
 
 A new one is a module and an entry in `MODELS`; `tests/test_models.py` then tests it by

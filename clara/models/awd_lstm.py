@@ -103,7 +103,7 @@ def encoded(model, ids):
     return model[0](ids)
 
 
-class Reader(nn.Module):
+class InferenceModel(nn.Module):
     """The same net without dropout, with its state in the caller's hands.
 
     Parameters

@@ -12,7 +12,7 @@ def nats_per_piece(reader, pieces, pad_id, bs=32):
 
     Parameters
     ----------
-    reader : a `Reader` of `clara.models`
+    reader : a `InferenceModel` of `clara.models`
     pieces : list of n int arrays, each xxbos … xxeos
     pad_id : a word that is never a target
     bs : pieces read side by side
@@ -67,7 +67,7 @@ def nats_per_quarter(reader, corpus, split):
 
     Parameters
     ----------
-    reader : a `Reader` of `clara.models`
+    reader : a `InferenceModel` of `clara.models`
     corpus : clara.data.corpus.Corpus
     split : its name
 

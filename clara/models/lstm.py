@@ -88,4 +88,4 @@ def encoded(model, ids):
     return model(ids)[1]
 
 
-Reader = awd_lstm.Reader  # which takes an output matrix of its own
+InferenceModel = awd_lstm.InferenceModel  # which takes an output matrix of its own

@@ -132,7 +132,7 @@ def encoded(model, ids):
     return model.hidden(ids, model.start(len(ids)))[0]
 
 
-class Reader(nn.Module):
+class InferenceModel(nn.Module):
     """The same net without dropout, with its state in the caller's hands.
 
     Parameters
@@ -163,7 +163,7 @@ class Reader(nn.Module):
         return 0, self.net.start(bs)
 
     def forward(self, ids, state):
-        """As `clara.models.awd_lstm.Reader.forward`; of a single word, the state that is given is used up."""
+        """As `clara.models.awd_lstm.InferenceModel.forward`; of a single word, the state that is given is used up."""
         h, state = self.hidden(ids, state)
         return h @ self.net.embedding.weight.T + self.net.bias, state
 

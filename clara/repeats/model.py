@@ -195,7 +195,7 @@ def read(reader, pieces, forms, pad_id):
 
     Parameters
     ----------
-    reader : a `Reader` of `clara.models`
+    reader : a `InferenceModel` of `clara.models`
     pieces : list of int arrays, each xxbos … xxeos
     forms : clara.repeats.finder.Forms of the vocabulary
     pad_id : a word that is never a target

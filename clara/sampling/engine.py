@@ -67,7 +67,7 @@ def sample(
 
     Parameters
     ----------
-    reader : a `Reader` of `clara.models`, which reads the prompt
+    reader : a `InferenceModel` of `clara.models`, which reads the prompt
     make_stepper : from `clara.sampling.steppers.stepper_maker`
     grammar : of `clara.sampling.grammars.base`
     settings : clara.sampling.settings.Settings for all texts, or one for each

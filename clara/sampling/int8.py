@@ -35,7 +35,7 @@ class Int8Net:
 
     Parameters
     ----------
-    reader : clara.models.awd_lstm.Reader
+    reader : clara.models.awd_lstm.InferenceModel
     """
 
     def __init__(self, reader):

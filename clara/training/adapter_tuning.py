@@ -104,7 +104,7 @@ def train_adapter(args, command=()):
 def _before_and_after(base, tensors, corpus):
     """Nats per quarter of the held-out pieces, without the style's tensors and with them."""
     held = [s for s in ("valid", "test") if (corpus.manifest["split"] == s).any()] or ["train"]
-    readers = {"before": base.reader(), "after": architecture(base.arch).Reader(base.tensors | tensors)}
+    readers = {"before": base.inference_model(), "after": architecture(base.arch).InferenceModel(base.tensors | tensors)}
     return {
         f"{split}_{when}": round(nats_per_quarter(reader, corpus, split), 4)
         for when, reader in readers.items()
@@ -165,7 +165,7 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
     if checkpoint.arch != "awd_lstm":
         raise BadSetting(f"a style goes with awd_lstm, not {checkpoint.arch}")
     torch.manual_seed(seed)
-    rng, reader = np.random.default_rng(seed), checkpoint.reader()
+    rng, reader = np.random.default_rng(seed), checkpoint.inference_model()
     tuned, pieces = _Tuned(reader), corpus.ids("train")
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     keys = [fitting_shifts(p, tables) for p in pieces]
@@ -175,7 +175,7 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
     def held():
         """Nats per quarter of the held-out pieces now."""
         return nats_per_quarter(
-            architecture(checkpoint.arch).Reader(checkpoint.tensors | tuned.tensors()), corpus, split
+            architecture(checkpoint.arch).InferenceModel(checkpoint.tensors | tuned.tensors()), corpus, split
         )
 
     history = [{"epoch": 0, "train_loss": float("nan"), "nats_per_quarter": held()}]

@@ -31,7 +31,7 @@ def fit_to(checkpoint, corpus, device="cpu"):
     from clara.repeats.model import MatchModel, read  # heavy imports wait for --help
 
     reader, forms, figures, with_match = (
-        checkpoint.reader().to(device),
+        checkpoint.inference_model().to(device),
         Forms(checkpoint.vocab, checkpoint.encoding),
         {},
         {},

@@ -302,7 +302,7 @@ def _finish(learn, out, corpus, valid_split, start, interrupted):
         figures |= fit_to(best, corpus, learn.dls.device)
     elif not interrupted:  # nothing that a match model could be fitted to
         figures["train_nats_per_quarter"] = round(
-            nats_per_quarter(best.reader().to(learn.dls.device), corpus, "train"), 4
+            nats_per_quarter(best.inference_model().to(learn.dls.device), corpus, "train"), 4
         )
     best.info["figures"] = figures
     best.save(out)

@@ -238,7 +238,7 @@ class _Read(nn.Module):
 
     def __init__(self, arch, tensors, all_layers=False):
         super().__init__()
-        self.reader = architecture(arch).Reader(tensors | _unused(tensors))
+        self.reader = architecture(arch).InferenceModel(tensors | _unused(tensors))
         self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and multiplies_bfloat16() else torch.float32
         self.reader.to(self.dtype)
         self.all_layers = all_layers

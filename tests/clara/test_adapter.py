@@ -63,10 +63,10 @@ def test_it_is_learned_and_small(made, data, base):
     checkpoint = style.onto(Checkpoint.load(base), weights_hash(base), ("style", "base"))
     corpus = Corpus.load(data)
     for split in ("valid", "test"):
-        assert nats_per_quarter(checkpoint.reader(), corpus, split) == pytest.approx(
+        assert nats_per_quarter(checkpoint.inference_model(), corpus, split) == pytest.approx(
             figures[f"{split}_after"], abs=1e-3
         )
-        assert nats_per_quarter(Checkpoint.load(base).reader(), corpus, split) == pytest.approx(
+        assert nats_per_quarter(Checkpoint.load(base).inference_model(), corpus, split) == pytest.approx(
             figures[f"{split}_before"], abs=1e-3
         )
     history = pd.read_csv(made / HISTORY)

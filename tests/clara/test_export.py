@@ -17,7 +17,7 @@ def test_another_runtime_gives_the_same(arch, tmp_path):
     checkpoint = tiny.checkpoint(arch=arch, n_layers=2)
     export.export(checkpoint, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    reader, ids = checkpoint.reader(), torch.randint(0, len(checkpoint.vocab), (3, 11))
+    reader, ids = checkpoint.inference_model(), torch.randint(0, len(checkpoint.vocab), (3, 11))
     state = reader.start(3)
     for part in (ids[:, :6], ids[:, 6:7], ids[:, 7:]):  # the state goes on
         feeds = {f"{s}{i}": layer[k].numpy() for i, layer in enumerate(state) for k, s in enumerate("hc")}

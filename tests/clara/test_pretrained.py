@@ -69,7 +69,7 @@ def test_encoding_and_grid(name, checkpoint):
 def nats(checkpoint, notes):
     """Nats per quarter note of a piece."""
     ids = checkpoint.vocab.to_ids(["xxbos", *Generator(checkpoint).prompt_words(notes)[0], "xxeos"])
-    return float(nats_per_piece(checkpoint.reader(), [ids], checkpoint.vocab.pad_id)[0]) / notes.quarters
+    return float(nats_per_piece(checkpoint.inference_model(), [ids], checkpoint.vocab.pad_id)[0]) / notes.quarters
 
 
 def test_expects_real_music_more_than_the_same_notes_shuffled(checkpoint, chorale):

@@ -14,7 +14,7 @@ LENGTHS = (2, 3, 40, 7, 7, 25, 3)
 
 @pytest.fixture(scope="module")
 def reader():
-    return tiny.checkpoint(n_layers=2).reader()
+    return tiny.checkpoint(n_layers=2).inference_model()
 
 
 def pieces():
@@ -78,7 +78,7 @@ def test_pieces_do_not_hear_each_other(reader):
 def test_an_even_guess_costs_the_logarithm_of_the_vocabulary(reader):
     even = tiny.checkpoint()
     even.tensors = {name: torch.zeros_like(t) for name, t in even.tensors.items()}
-    found = nats_per_piece(even.reader(), pieces(), PAD)
+    found = nats_per_piece(even.inference_model(), pieces(), PAD)
     expected = torch.tensor([n - 1 for n in LENGTHS]) * torch.tensor(203.0).log().double()
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 

@@ -28,7 +28,7 @@ def net(arch, config, seed=0):
 
 
 def reader_of(arch, model):
-    return arch.Reader(arch.to_tensors(model))
+    return arch.InferenceModel(arch.to_tensors(model))
 
 
 def some_ids(bs=3, seq_len=11):
@@ -156,7 +156,7 @@ def test_loading_forgets_what_was_read(arch, config):
 
 def test_half_precision_weights_are_read_as_single(arch, config):
     halves = {name: t.half() for name, t in arch.to_tensors(net(arch, config)).items()}
-    reader = arch.Reader(halves)
+    reader = arch.InferenceModel(halves)
     logits, _ = reader(some_ids(), reader.start(3))
     assert logits.dtype == torch.float32
 

@@ -34,7 +34,7 @@ def piece(notes):
 
 @pytest.fixture(scope="module")
 def reader():
-    return tiny.checkpoint().reader()
+    return tiny.checkpoint().inference_model()
 
 
 def bent(model, ids, logits, allowed=None, strength=1.0, temperature=1.0):

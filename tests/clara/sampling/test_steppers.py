@@ -17,7 +17,7 @@ WAYS = [(arch, "float32") for arch in MODELS] + [("awd_lstm", "int8"), ("lstm", 
 def way(request):
     """A reader, how to make steppers of it, and how near they must come: int8 to a few hundredths of a logit."""
     arch, precision = request.param
-    reader = tiny.checkpoint(arch=arch, n_layers=3, emb_sz=24, n_hid=40).reader()
+    reader = tiny.checkpoint(arch=arch, n_layers=3, emb_sz=24, n_hid=40).inference_model()
     return reader, stepper_maker(reader, precision)[0], 0.15 if precision == "int8" else 1e-5
 
 
@@ -83,7 +83,7 @@ def test_a_text_goes_on_from_its_state(way):
 
 def test_auto_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    reader = tiny.checkpoint().reader()
+    reader = tiny.checkpoint().inference_model()
     found = stepper_maker(reader)[1]
     assert found in ("int8", "float32")
     monkeypatch.setattr(steppers, "_seconds", lambda *_: pytest.fail("measured again"))
@@ -95,10 +95,10 @@ def test_auto_is_measured_once(tmp_path, monkeypatch):
 
 def test_what_there_is_no_precision_for():
     with pytest.raises(BadSetting, match="int4"):
-        stepper_maker(tiny.checkpoint().reader(), "int4")
+        stepper_maker(tiny.checkpoint().inference_model(), "int4")
     with pytest.raises(BadSetting, match="LSTM"):
-        stepper_maker(tiny.checkpoint(arch="wavenet").reader(), "int8")
-    assert stepper_maker(tiny.checkpoint(arch="wavenet").reader())[1] == "float32"
+        stepper_maker(tiny.checkpoint(arch="wavenet").inference_model(), "int8")
+    assert stepper_maker(tiny.checkpoint(arch="wavenet").inference_model())[1] == "float32"
 
 
 def test_processors_without_8_bit_instructions_sum_the_same():

@@ -108,7 +108,7 @@ def test_a_line_per_epoch(corpus, tmp_path, capsys):
 def test_nats_per_quarter_is_the_cost_of_the_stream(corpus, tmp_path):
     learn = tiny.learner(corpus, tmp_path)
     fit(learn, [Stage(1, 1e-2)], 0)
-    reader = MODELS["awd_lstm"].Reader(MODELS["awd_lstm"].to_tensors(learn.model))
+    reader = MODELS["awd_lstm"].InferenceModel(MODELS["awd_lstm"].to_tensors(learn.model))
     state, nats, words = reader.start(learn.dls.valid.bs), 0.0, 0
     for x, y in learn.dls.valid:
         logits, state = reader(x, state)

@@ -40,7 +40,10 @@ def test_the_command_fits_one_to_a_run(run_and_corpus, capsys):
     checkpoint, loaded = Checkpoint.load(run), Corpus.load(corpus)
     assert (run / "model.safetensors").read_bytes() == weights
     told = read(
-        checkpoint.reader(), loaded.ids("test"), Forms(checkpoint.vocab, checkpoint.encoding), checkpoint.vocab.pad_id
+        checkpoint.inference_model(),
+        loaded.ids("test"),
+        Forms(checkpoint.vocab, checkpoint.encoding),
+        checkpoint.vocab.pad_id,
     )
     found = sum(checkpoint.match_model().nats(t).sum() for t in told) / loaded.quarters("test").sum()
     assert checkpoint.info["figures"]["test_nats_per_quarter_with_match"] == pytest.approx(found, abs=1e-3)

@@ -72,7 +72,7 @@ def test_config_says_what_was_trained_on_and_how_well(finished, data):
     assert record["command"] == f"train.py --out {finished}"
     assert record["started_from"] is None
     assert record.keys() >= {"commit", "date", "machine"}
-    reader = Checkpoint.load(finished).reader()
+    reader = Checkpoint.load(finished).inference_model()
     for split in ("valid", "test"):
         assert told["figures"][f"{split}_nats_per_quarter"] == pytest.approx(
             nats_per_quarter(reader, corpus, split), abs=1e-3
