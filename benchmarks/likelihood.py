@@ -17,7 +17,7 @@ import record
 
 from clara.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
-from clara.repeats.finder import Forms
+from clara.repeats.finder import TranspositionTable
 from clara.repeats.model import read
 
 
@@ -25,8 +25,13 @@ def measure(checkpoint, corpus, split, without):
     """A row for one split, and one without some pieces where it holds any of them."""
     ids, quarters = corpus.ids(split), corpus.quarters(split)
     told, match = (
-        read(checkpoint.inference_model(), ids, Forms(checkpoint.vocab, checkpoint.encoding), corpus.vocab.pad_id),
-        checkpoint.match_model(),
+        read(
+            checkpoint.inference_model(),
+            ids,
+            TranspositionTable(checkpoint.vocab, checkpoint.encoding),
+            corpus.vocab.pad_id,
+        ),
+        checkpoint.repeat_model(),
     )
     nats = np.array([[-t.target.sum(), match.nats(t).sum() if match else np.nan] for t in told])  # (pieces, 2)
     words, kept = np.array([len(i) for i in ids]), ~corpus.rows(split)["piece"].isin(without).to_numpy()

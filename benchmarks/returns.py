@@ -21,15 +21,15 @@ BATCH = 64
 
 def returns(what, pieces, corpus, forms):
     """What comes again in some pieces, as a row."""
-    from clara.repeats.finder import AGO, LENGTH, MOVED, Memory
-    from clara.repeats.outer_voices import VoiceMemory
+    from clara.repeats.finder import AGO, LENGTH, MOVED, RepeatFinder
+    from clara.repeats.outer_voices import VoiceRepeatFinder
 
     rows = []
     for piece in pieces:
         words = corpus.encoding.encode(piece)[0]
         clock = np.cumsum(corpus.encoding.token_steps(words)) / corpus.encoding.steps_per_quarter
         ids = corpus.vocab.to_ids(words)
-        found, (run, elsewhere) = Memory.matches(forms, ids), VoiceMemory.runs(forms.voices, ids)
+        found, (run, elsewhere) = RepeatFinder.matches(forms, ids), VoiceRepeatFinder.runs(forms.voices, ids)
         long, moved = found[:, LENGTH] >= LEAST, found[:, MOVED] == 1
         near = clock - clock[np.arange(len(words)) - found[:, AGO]] <= NEAR
         circles = (long & (found[:, LENGTH] >= found[:, AGO])).mean() > CIRCLES
@@ -68,7 +68,7 @@ def main():
 
     torch.set_num_threads(1)
     corpus, generator, asked = Corpus.load(args.corpus), Generator.load(args.model), generate.parser().parse_args([])
-    (model, forms), settings = generator.matching, generate.settings_of(asked)
+    (model, forms), settings = generator.repeats, generate.settings_of(asked)
     rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
     none = np.ones(2)
     for told, match, heard in (
@@ -81,7 +81,7 @@ def main():
         def free(seeds, match=match):
             return spread(replace(settings, match=match), asked.temperature[1], seeds)
 
-        generator.matching = heard, forms
+        generator.repeats = heard, forms
         composed = [
             p
             for batch in batches(generator, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True)

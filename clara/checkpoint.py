@@ -23,8 +23,8 @@ from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
 from clara.models import architecture
-from clara.repeats.finder import Forms
-from clara.repeats.model import MatchModel
+from clara.repeats.finder import TranspositionTable
+from clara.repeats.model import RepeatModel
 
 WEIGHTS, VOCAB, CONFIG = "model.safetensors", "vocab.txt", "config.json"
 FORMAT = 1
@@ -60,14 +60,14 @@ class Checkpoint:
         """The net to read and compose with, float32 on the CPU."""
         return architecture(self.arch).InferenceModel(self.tensors)
 
-    def match_model(self):
-        """The clara.repeats.model.MatchModel that was fitted to it, or None."""
-        return MatchModel.of(self.info["match"]) if "match" in self.info else None
+    def repeat_model(self):
+        """The clara.repeats.model.RepeatModel that was fitted to it, or None."""
+        return RepeatModel.of(self.info["match"]) if "match" in self.info else None
 
-    def matching(self):
-        """Its MatchModel and the clara.repeats.finder.Forms of its words, or None."""
-        match = self.match_model()
-        return match and (match, Forms(self.vocab, self.encoding, voices=match.voice_lines is not None))
+    def repeats(self):
+        """Its MatchModel and the clara.repeats.finder.TranspositionTable of its words, or None."""
+        match = self.repeat_model()
+        return match and (match, TranspositionTable(self.vocab, self.encoding, voices=match.voice_lines is not None))
 
     def save(self, folder, precision=torch.float16):
         """Write the folder's three files, each whole.
@@ -123,7 +123,7 @@ class Checkpoint:
             info = {k: config[k] for k in ("training", "versions", "figures", "match") if k in config}
             checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
             checkpoint._check(folder, config)
-            checkpoint.match_model()
+            checkpoint.repeat_model()
         except (BadSetting, KeyError, TypeError) as e:
             raise CheckpointMismatch(f"{folder / CONFIG}: {type(e).__name__} {e}") from e
         return checkpoint
@@ -168,7 +168,7 @@ def weights_hash(folder):
     return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 
-def matches_hash(folder):
+def repeats_hash(folder):
     """The start of the hash of how matches count in a folder, or None where it has no match model; raises as `Checkpoint.load` for a broken `CONFIG`."""
     try:
         told = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8")).get("match")

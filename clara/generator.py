@@ -62,7 +62,7 @@ class Generator:
     """
 
     def __init__(self, checkpoint, precision="auto", device="cpu"):
-        self.encoding, self.vocab, self.matching = checkpoint.encoding, checkpoint.vocab, checkpoint.matching()
+        self.encoding, self.vocab, self.repeats = checkpoint.encoding, checkpoint.vocab, checkpoint.repeats()
         self.reader = checkpoint.inference_model().to(device)
         self.make_stepper, self.precision = stepper_maker(self.reader, precision)
 
@@ -134,7 +134,7 @@ class Generator:
             seeds,
             self.encoding.steps_per_quarter,
             self._close(grammar, cadence, key),
-            self.matching,
+            self.repeats,
             threads,
             on_step,
             stop,
@@ -183,7 +183,7 @@ class Generator:
             begun[0][0],
             seeds,
             self.encoding.steps_per_quarter,
-            matching=self.matching,
+            repeats=self.repeats,
             threads=threads,
         )
         return [
@@ -249,7 +249,7 @@ class Generator:
             rated,
             top,
             self._close(grammar, cadence, key),
-            self.matching,
+            self.repeats,
             threads,
             on_step,
             stop,
@@ -307,7 +307,7 @@ class Generator:
             seed,
             self.encoding.steps_per_quarter,
             self._close(grammar, cadence, key),
-            self.matching,
+            self.repeats,
         ):
             ended = len(text) == 0 or now == steps
             if now == clock and not ended:
@@ -361,7 +361,7 @@ class Generator:
             steps,
             [seed + i for i in range(n)],
             self.encoding.steps_per_quarter,
-            matching=self.matching,
+            repeats=self.repeats,
             threads=threads,
         )
         filled = [before + self.vocab.to_tokens(t) for t in texts]

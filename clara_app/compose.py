@@ -515,7 +515,11 @@ def _asked(args, generator):
         ranges=_ranges(args.range, generator.encoding),
         most_notes=args.max_notes,
     )
-    line = read_fixed_melody(args.fixed_melody, generator.encoding, args.fixed_melody_part)[0] if args.fixed_melody else None
+    line = (
+        read_fixed_melody(args.fixed_melody, generator.encoding, args.fixed_melody_part)[0]
+        if args.fixed_melody
+        else None
+    )
     generator.grammar(rules, line)  # refuses what nothing can keep to
     return {"rules": rules, "cadence": args.cadence, "key": key, "line": line}
 
@@ -542,7 +546,7 @@ def _replay(args):
     """Put the settings of an earlier run.json into args."""
     import json
 
-    from clara.checkpoint import matches_hash, weights_hash
+    from clara.checkpoint import repeats_hash, weights_hash
     from clara.errors import BadSetting, CheckpointMismatch
 
     try:
@@ -564,7 +568,7 @@ def _replay(args):
         )
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
-    if args.match and run["repeats"] != matches_hash(args.model):
+    if args.match and run["repeats"] != repeats_hash(args.model):
         raise CheckpointMismatch(f"--replay {args.replay}: made when matches counted otherwise in {args.model}")
 
 
@@ -572,12 +576,12 @@ def _record(args, settings):
     """What run.json keeps."""
     from dataclasses import asdict
 
-    from clara.checkpoint import matches_hash, versions, weights_hash
+    from clara.checkpoint import repeats_hash, versions, weights_hash
 
     return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
         "settings": asdict(settings) | {"temperature": cli.format_range(args.temperature)},
         "weights": weights_hash(args.model),
-        "repeats": matches_hash(args.model),
+        "repeats": repeats_hash(args.model),
         "versions": versions(),
         "command": " ".join(sys.argv),
         "search_version": SEARCH_VERSION,

@@ -83,7 +83,7 @@ class ScoringModels:
     @cached_property
     def repeats(self):
         """The generator's repeat model and its table of transpositions, or None."""
-        return self.checkpoint.matching()
+        return self.checkpoint.repeats()
 
     @cached_property
     def note_index(self):

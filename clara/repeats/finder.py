@@ -8,13 +8,13 @@ import numpy as np
 
 from clara.encodings.vocab import CONTROL_TOKENS
 from clara.jit import compiled, int32_2d, int64_1d, int64_2d, int64_3d, uint8_1d
-from clara.repeats.outer_voices import VoiceMemory, Voices
+from clara.repeats.outer_voices import VoiceRepeatFinder, VoiceTokens
 
 WORDS_AHEAD = 1024  # room for as many more words at a time
 NAMED, LENGTH, MOVED, AGO = range(4)  # what is told of a match
 
 
-class Forms:
+class TranspositionTable:
     """The words of a vocabulary as forms that move: words of one form are the same music in other keys.
 
     Parameters
@@ -41,7 +41,7 @@ class Forms:
             self.form[i] = names.setdefault(word, len(names))
         self.word_at = np.full((len(names), self.tone.max() + 1), -1, dtype=np.int64)
         self.word_at[self.form, self.tone] = np.arange(len(vocab))
-        self.voices = Voices.of(vocab, encoding) if voices else None
+        self.voices = VoiceTokens.of(vocab, encoding) if voices else None
 
 
 def _room_below(word, encoding):
@@ -53,7 +53,7 @@ def _room_below(word, encoding):
     return least
 
 
-class Memory:
+class RepeatFinder:
     """Texts that are written side by side, and where each has been before.
 
     Parameters
@@ -78,7 +78,7 @@ class Memory:
                 self.found[i] = self._go_on(np.asarray(past)[None], one)[0, -1]
         self.voices = None
         self.take(rows)
-        self.voices = forms.voices and VoiceMemory(forms.voices, pasts, rows)
+        self.voices = forms.voices and VoiceRepeatFinder(forms.voices, pasts, rows)
 
     def follow(self, ids):
         """Add words: int64 array (n,), one for each text."""
@@ -142,7 +142,7 @@ FURTHEST = (
 
 @compiled(int64_2d, int32_2d, int32_2d, int32_2d, int64_1d, int64_1d, int64_1d, uint8_1d, int64_2d, int64_3d)
 def _follow(ids, words, run, shift, n_words, form, tone, moves, word_at, found):
-    """As `Memory._go_on`. run[i], shift[i]: of the run that ends with word i as the text ends now."""
+    """As `RepeatFinder._go_on`. run[i], shift[i]: of the run that ends with word i as the text ends now."""
     for row in range(len(ids)):
         text, runs, shifts = words[row], run[row], shift[row]
         for at in range(ids.shape[1]):

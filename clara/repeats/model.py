@@ -22,8 +22,8 @@ import numpy as np
 from clara.errors import BadSetting
 from clara.jit import compiled, float32_2d, float64_1d, float64_2d, int64_1d, uint8_2d
 from clara.models.likelihood import log_probabilities
-from clara.repeats.finder import LENGTH, MOVED, NAMED, Memory
-from clara.repeats.outer_voices import VOICES, WAITS, VoiceMemory
+from clara.repeats.finder import LENGTH, MOVED, NAMED, RepeatFinder
+from clara.repeats.outer_voices import VOICES, WAITS, VoiceRepeatFinder
 
 LENGTHS = (
     4,
@@ -46,7 +46,7 @@ NEWTON_STEPS = 50
 
 
 @dataclass(frozen=True)
-class MatchModel:
+class RepeatModel:
     """What matches are worth.
 
     Attributes
@@ -197,7 +197,7 @@ def read(reader, pieces, forms, pad_id):
     ----------
     reader : a `InferenceModel` of `clara.models`
     pieces : list of int arrays, each xxbos … xxeos
-    forms : clara.repeats.finder.Forms of the vocabulary
+    forms : clara.repeats.finder.TranspositionTable of the vocabulary
     pad_id : a word that is never a target
 
     Returns
@@ -205,7 +205,10 @@ def read(reader, pieces, forms, pad_id):
     list of Told
     """
     found = [
-        _lines(Memory.matches(forms, ids[:-1]), VoiceMemory.matches(forms.voices, ids[:-1]) if forms.voices else None)
+        _lines(
+            RepeatFinder.matches(forms, ids[:-1]),
+            VoiceRepeatFinder.matches(forms.voices, ids[:-1]) if forms.voices else None,
+        )
         for ids in pieces
     ]
     asked = [
@@ -221,7 +224,7 @@ def read(reader, pieces, forms, pad_id):
 
 
 def _lines(words, voices):
-    """What is named and by which line, int64 (n,) each: of words, as `Memory.matches` tells, int64 (n, 4), and of each voice, as `VoiceMemory.matches`, (n, VOICES, 4) or None."""
+    """What is named and by which line, int64 (n,) each: of words, as `RepeatFinder.matches` tells, int64 (n, 4), and of each voice, as `VoiceRepeatFinder.matches`, (n, VOICES, 4) or None."""
     kinds = [(words, _OF_WORDS, words[:, MOVED])]
     if voices is not None:
         kinds += [(voices[:, i], _OF_NOTES, 2 * voices[:, i, WAITS] + voices[:, i, MOVED]) for i in range(VOICES)]
@@ -285,7 +288,7 @@ def _fitted(odds, hit):
 
 @compiled(float32_2d, uint8_2d, int64_1d, int64_1d, float64_2d, float64_1d, float64_1d, float64_1d)
 def _bend(logits, allowed, named, line, lines, gains, strengths, temperatures):
-    """As `MatchModel.bend`, of one kind: the word that is named in each row, and which line it is for, or -1."""
+    """As `RepeatModel.bend`, of one kind: the word that is named in each row, and which line it is for, or -1."""
     for row in range(len(logits)):
         name, at = named[row], line[row]
         if at < 0 or strengths[row] == 0 or not allowed[row, name]:

@@ -16,7 +16,7 @@ NAMED, LENGTH, MOVED, WAITS = range(4)  # what is told of a voice
 NOTES_AHEAD = 256  # room for as many more notes at a time
 
 
-class Voices:
+class VoiceTokens:
     """What the words of a notewise vocabulary do to voices.
 
     Parameters
@@ -53,7 +53,7 @@ class Voices:
         return cls(vocab, encoding) if isinstance(encoding, Notewise) else None
 
 
-class VoiceMemory:
+class VoiceRepeatFinder:
     """The outer voices of texts that are written side by side, and where each has gone before.
 
     Parameters

@@ -12,7 +12,7 @@ from threading import Event
 import numpy as np
 import torch
 
-from clara.repeats.finder import Memory
+from clara.repeats.finder import RepeatFinder
 from clara.sampling.logit_biases import Recent
 from clara.sampling.settings import choose, settings_table
 
@@ -58,7 +58,7 @@ def sample(
     seeds,
     steps_per_quarter,
     cadence=None,
-    matching=None,
+    repeats=None,
     threads=1,
     on_step=None,
     stop=None,
@@ -76,7 +76,7 @@ def sample(
     seeds : list of n ints
     steps_per_quarter : of the grid
     cadence : clara.sampling.logit_biases.Cadence, or None
-    matching : clara.repeats.model.MatchModel and clara.repeats.finder.Forms, or None
+    matching : clara.repeats.model.RepeatModel and clara.repeats.finder.TranspositionTable, or None
     threads : at most; each takes its share of the texts
     on_step : function(steps left in the slowest sample), called now and then
     stop : threading.Event that ends it early, or None
@@ -96,7 +96,7 @@ def sample(
         seeds,
         steps_per_quarter,
         cadence,
-        matching,
+        repeats,
         threads,
         on_step,
         stop,
@@ -114,7 +114,7 @@ def sample_each(
     seeds,
     steps_per_quarter,
     cadence=None,
-    matching=None,
+    repeats=None,
     threads=1,
     on_step=None,
     stop=None,
@@ -138,7 +138,7 @@ def sample_each(
         steps,
         steps_per_quarter,
         cadence,
-        matching,
+        repeats,
         threads,
         on_step,
         stop,
@@ -156,7 +156,7 @@ def write(
     steps,
     steps_per_quarter,
     cadence=None,
-    matching=None,
+    repeats=None,
     threads=1,
     on_step=None,
     stop=None,
@@ -195,7 +195,7 @@ def write(
             steps,
             steps_per_quarter,
             cadence,
-            matching,
+            repeats,
             until,
         )
         texts.write(stepper, logits, on_step, stop)
@@ -210,7 +210,7 @@ def write(
 
 
 def stream(
-    reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, matching=None
+    reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, repeats=None
 ):
     """Write one text, word by word; parameters as `sample`.
 
@@ -223,7 +223,7 @@ def stream(
     stepper = make_stepper()
     stepper.begin(start.state, only)
     texts = _Texts(
-        grammar, start, only, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence, matching
+        grammar, start, only, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence, repeats
     )
     for _ in texts.advance(stepper, start.logits):
         yield texts.words[0, : texts.n_written], steps - int(texts.written["left"][0])
@@ -280,7 +280,7 @@ def _told(reader, ids, state):
 class _Texts:
     """Texts that are written side by side by one stepper."""
 
-    def __init__(self, grammar, start, rows, table, seeds, steps, steps_per_quarter, cadence, matching, until=None):
+    def __init__(self, grammar, start, rows, table, seeds, steps, steps_per_quarter, cadence, repeats, until=None):
         self.grammar, self.written, self.table, self.draws = (
             grammar,
             grammar.take(start.written, rows),
@@ -294,8 +294,8 @@ class _Texts:
         self.rows, self.going, self.n_written = np.arange(self.n), np.ones(self.n, dtype=bool), 0
         self.cadence = cadence
         self.recent = Recent(grammar.struck, table, steps_per_quarter) if (table[:, 5] > 1).any() else None
-        self.match, forms = matching if matching and table[:, 7].any() else (None, None)
-        self.memory = self.match and Memory(forms, start.pasts, rows)
+        self.match, forms = repeats if repeats and table[:, 7].any() else (None, None)
+        self.memory = self.match and RepeatFinder(forms, start.pasts, rows)
 
     def write(self, stepper, logits, on_step, stop):
         """Until all have ended."""

@@ -27,21 +27,21 @@ def fit_to(checkpoint, corpus, device="cpu"):
     -------
     dict : nats per quarter note of valid and, where there is one, test, by the net alone and with matches
     """
-    from clara.repeats.finder import Forms
-    from clara.repeats.model import MatchModel, read  # heavy imports wait for --help
+    from clara.repeats.finder import TranspositionTable
+    from clara.repeats.model import RepeatModel, read  # heavy imports wait for --help
 
     reader, forms, figures, with_match = (
         checkpoint.inference_model().to(device),
-        Forms(checkpoint.vocab, checkpoint.encoding),
+        TranspositionTable(checkpoint.vocab, checkpoint.encoding),
         {},
         {},
     )
-    before = checkpoint.match_model()
+    before = checkpoint.repeat_model()
     for split in ("valid", "test"):
         if (corpus.manifest["split"] == split).any():
             told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad_id), corpus.quarters(split).sum()
             if split == "valid":
-                model = MatchModel.fit(told)
+                model = RepeatModel.fit(told)
                 model = replace(model, gains=before.gains) if before else model
                 checkpoint.info["match"] = model.told
             figures[f"{split}_nats_per_quarter"] = round(-sum(t.target.sum() for t in told) / quarters, 4)

@@ -12,7 +12,7 @@ import numpy as np
 from clara import cli
 from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting, NoData
-from clara.repeats.finder import LENGTH, MOVED, Memory
+from clara.repeats.finder import LENGTH, MOVED, RepeatFinder
 from clara.training.repeat_fit import model_and_corpus
 
 EXAMPLES = """
@@ -33,9 +33,9 @@ def coming_again(texts, forms):
     Parameters
     ----------
     texts : list of int arrays, each a piece without control words
-    forms : clara.repeats.finder.Forms of their vocabulary
+    forms : clara.repeats.finder.TranspositionTable of their vocabulary
     """
-    found = [Memory.matches(forms, ids) for ids in texts]
+    found = [RepeatFinder.matches(forms, ids) for ids in texts]
     return np.median(
         [[((told[:, LENGTH] >= LEAST) & (told[:, MOVED] == moved)).mean() for moved in (0, 1)] for told in found],
         axis=0,
@@ -79,10 +79,10 @@ def find_gains(generator, of_music, compose, rounds, tell=print):
     gains : float64 (2,), in the same key and in another
     found : float64 (2,), what came again with them
     """
-    model, forms = generator.matching
+    model, forms = generator.repeats
     gains, tried = model.gains, []
     for i in range(rounds):
-        generator.matching = replace(model, gains=gains), forms
+        generator.repeats = replace(model, gains=gains), forms
         found = coming_again(compose(i), forms)
         missing = np.where(
             of_music > NONE, np.log(np.maximum(of_music, NONE) / np.maximum(found, NONE)), 0.0
@@ -94,7 +94,7 @@ def find_gains(generator, of_music, compose, rounds, tell=print):
         )
         gains = np.clip(gains * np.exp(POWER * missing), 1 / WIDEST, WIDEST)
     _, gains, found = min(tried, key=lambda one: one[0])
-    generator.matching = replace(model, gains=gains), forms
+    generator.repeats = replace(model, gains=gains), forms
     return gains, found
 
 
@@ -144,7 +144,7 @@ def main(argv=None):
         from clara.sampling.settings import Settings, spread
 
         checkpoint, corpus = model_and_corpus(args.model, args.corpus)
-    if not checkpoint.match_model():
+    if not checkpoint.repeat_model():
         raise BadSetting(f"{args.model} has no match model; python -m clara.training.repeat_fit finds one")
     generator = Generator(checkpoint)
     plain = Settings(temperature=args.temperature[0], top_p=args.top_p)
@@ -158,10 +158,10 @@ def main(argv=None):
         ]
 
     of_music = coming_again(
-        excerpts(corpus, args.quarters, EXCERPTS, np.random.default_rng(args.seed)), generator.matching[1]
+        excerpts(corpus, args.quarters, EXCERPTS, np.random.default_rng(args.seed)), generator.repeats[1]
     )
     gains, found = find_gains(generator, of_music, compose, args.rounds)
-    checkpoint.info["match"] = generator.matching[0].told
+    checkpoint.info["match"] = generator.repeats[0].told
     checkpoint.save(args.model)
     print(f"kept {gains[0]:.2f} and {gains[1]:.2f}: {100 * found[0]:.1f} and {100 * found[1]:.1f} %")
     return 0

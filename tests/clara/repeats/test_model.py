@@ -15,16 +15,16 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.notes import mend
-from clara.repeats.finder import Forms, Memory
-from clara.repeats.model import LENGTHS, OF_VOICES, VOICE_LENGTHS, MatchModel, Named, Told, read
+from clara.repeats.finder import RepeatFinder, TranspositionTable
+from clara.repeats.model import LENGTHS, OF_VOICES, VOICE_LENGTHS, Named, RepeatModel, Told, read
 from clara.sampling.settings import Settings
 
 ENCODING = Notewise()
 VOCAB = Vocab.from_encoding(ENCODING)
-FORMS = Forms(VOCAB, ENCODING)
+FORMS = TranspositionTable(VOCAB, ENCODING)
 PAD = VOCAB.pad_id
-PLAIN = MatchModel(np.tile([1.0, 0.0], (2, len(LENGTHS), 1)))
-STRONG = MatchModel(np.tile([0.5, 6.0], (2, len(LENGTHS), 1)))
+PLAIN = RepeatModel(np.tile([1.0, 0.0], (2, len(LENGTHS), 1)))
+STRONG = RepeatModel(np.tile([0.5, 6.0], (2, len(LENGTHS), 1)))
 SINGING = replace(STRONG, voice_lines=np.tile([0.7, 4.0], (*OF_VOICES[:-1], 1)))
 
 
@@ -40,7 +40,7 @@ def reader():
 def bent(model, ids, logits, allowed=None, strength=1.0, temperature=1.0):
     """Logits float32 (vocab_sz,) as `bend` leaves them after a text."""
     logits = logits[None].astype(np.float32).copy()
-    memory = Memory(FORMS, [ids], np.zeros(1, dtype=np.int64))
+    memory = RepeatFinder(FORMS, [ids], np.zeros(1, dtype=np.int64))
     model.bend(
         logits,
         np.ones(logits.shape, dtype=np.uint8) if allowed is None else allowed[None],
@@ -112,20 +112,22 @@ def test_by_length_and_key_as_the_lines_say():
     for key, again in enumerate((tune, moved)):
         for length in (4, 5, 6, 12, 40):
             text = np.concatenate([tune, VOCAB.to_ids(["p1", "wait24", "endp1", "p88"]), again[:length]])
-            told = Memory.matches(FORMS, text)[-1]
+            told = RepeatFinder.matches(FORMS, text)[-1]
             slope, height = lines[key, np.searchsorted(LENGTHS, told[1], side="right") - 1]
-            after, named = bent(MatchModel(lines), text, LOGITS)
+            after, named = bent(RepeatModel(lines), text, LOGITS)
             assert told[:3].tolist() == [named, told[1], key]
             assert log_odds(after, named) == pytest.approx(slope * log_odds(LOGITS, named) + height, abs=1e-4)
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_gains_count_while_composing_for_each_key_of_its_own(strength):
-    model = MatchModel(STRONG.lines, np.array([1.5, 0.5]))
+    model = RepeatModel(STRONG.lines, np.array([1.5, 0.5]))
     moved = np.concatenate(
         [
             REPEATED,
-            VOCAB.to_ids(["p80", "wait5", "endp80"] + [ENCODING.transpose_token(w, 2) for w in VOCAB.to_tokens(REPEATED[:9])]),
+            VOCAB.to_ids(
+                ["p80", "wait5", "endp80"] + [ENCODING.transpose_token(w, 2) for w in VOCAB.to_tokens(REPEATED[:9])]
+            ),
         ]
     )
     for text, gain in ((AGAIN, 1.5), (moved, 0.5)):
@@ -136,7 +138,7 @@ def test_gains_count_while_composing_for_each_key_of_its_own(strength):
 
 def test_music_that_is_read_costs_the_same_with_any_gains(reader):
     told = read(reader, [piece(tiny.ostinato(50))], FORMS, PAD)[0]
-    assert (MatchModel(STRONG.lines, np.array([1.5, 0.5])).nats(told) == STRONG.nats(told)).all()
+    assert (RepeatModel(STRONG.lines, np.array([1.5, 0.5])).nats(told) == STRONG.nats(told)).all()
 
 
 def sung(seed, n=20):
@@ -191,29 +193,29 @@ def drawn(lines, n=4000, seed=0):
 def test_the_fit_finds_the_lines_that_words_came_by():
     lines = np.stack([np.linspace(1, 0.3, len(LENGTHS)), np.linspace(-0.5, 3, len(LENGTHS))], axis=1)
     lines = np.stack([lines, lines * [1.2, 0.5]])
-    fitted = MatchModel.fit([drawn(lines, 40_000, seed) for seed in range(3)])
+    fitted = RepeatModel.fit([drawn(lines, 40_000, seed) for seed in range(3)])
     assert np.abs(fitted.lines - lines).max() < 0.2
     held_out = drawn(lines, 40_000, 9)
-    assert MatchModel(lines).nats(held_out).mean() <= fitted.nats(held_out).mean() + 1e-3 < PLAIN.nats(held_out).mean()
+    assert RepeatModel(lines).nats(held_out).mean() <= fitted.nats(held_out).mean() + 1e-3 < PLAIN.nats(held_out).mean()
 
 
 def test_without_a_match_to_fit_to_nothing_changes():
     told = drawn(PLAIN.lines, 5)
     none = Told(told.target, (replace(told.named[0], line=np.full(5, -1)),))
-    assert (MatchModel.fit([none]).lines == PLAIN.lines).all()
+    assert (RepeatModel.fit([none]).lines == PLAIN.lines).all()
 
 
 def test_words_that_always_come_do_not_run_away():
     told = drawn(PLAIN.lines, 3000)
     always = Told(told.named[0].log, (replace(told.named[0], hit=np.ones(3000, dtype=bool)),))
-    lines = MatchModel.fit([always]).lines
+    lines = RepeatModel.fit([always]).lines
     assert np.isfinite(lines).all() and np.abs(lines).max() < 20
 
 
 def test_a_voice_gets_the_odds_of_its_line_after_those_of_words():
     notes, tune = sung(3, 15)
     ids = piece(notes)[:-1]  # its last quarter is over, the ninth note is due
-    memory = Memory(FORMS, [ids], np.zeros(1, dtype=np.int64))
+    memory = RepeatFinder(FORMS, [ids], np.zeros(1, dtype=np.int64))
     named, length, moved, waits = memory.voices.found[0, 0].tolist()
     assert (VOCAB.tokens[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and memory.found[
         0, 0
@@ -226,7 +228,7 @@ def test_a_voice_gets_the_odds_of_its_line_after_those_of_words():
 def test_the_fit_is_the_cheapest_for_voices_too(reader):
     """Against lines on either side of each that has enough to go by."""
     told = read(reader, [piece(sung(seed, 15)[0]) for seed in range(20)], FORMS, PAD)
-    fitted = MatchModel.fit(told)
+    fitted = RepeatModel.fit(told)
 
     def cost(model):
         return sum(model.nats(t).sum() for t in told)
@@ -306,14 +308,14 @@ def test_a_search_remembers_across_its_blocks():
 
 def test_a_folder_keeps_it(tmp_path):
     with_match().save(tmp_path / "run")
-    assert np.array_equal(Checkpoint.load(tmp_path / "run").match_model().lines, STRONG.lines)
+    assert np.array_equal(Checkpoint.load(tmp_path / "run").repeat_model().lines, STRONG.lines)
     assert Checkpoint.load(tmp_path / "run").info["match"]["lengths"] == list(LENGTHS)
-    assert "gains" not in STRONG.told and (Checkpoint.load(tmp_path / "run").match_model().gains == 1).all()
+    assert "gains" not in STRONG.told and (Checkpoint.load(tmp_path / "run").repeat_model().gains == 1).all()
     with_match(replace(SINGING, gains=np.array([1.3, 0.9]))).save(tmp_path / "gains")
-    kept = Checkpoint.load(tmp_path / "gains").match_model()
+    kept = Checkpoint.load(tmp_path / "gains").repeat_model()
     assert kept.gains.tolist() == [1.3, 0.9] and np.array_equal(kept.voice_lines, SINGING.voice_lines)
     tiny.checkpoint().save(tmp_path / "without")
-    assert Checkpoint.load(tmp_path / "without").match_model() is None
+    assert Checkpoint.load(tmp_path / "without").repeat_model() is None
 
 
 @pytest.mark.parametrize(
@@ -350,4 +352,4 @@ def test_what_is_no_match_model_is_refused_with_the_file(told, tmp_path):
 
 def test_lines_are_checked():
     with pytest.raises(BadSetting, match="match"):
-        MatchModel.of({"lengths": list(LENGTHS)})
+        RepeatModel.of({"lengths": list(LENGTHS)})

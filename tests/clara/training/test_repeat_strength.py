@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import tiny
 
-from clara.checkpoint import CONFIG, Checkpoint, matches_hash
+from clara.checkpoint import CONFIG, Checkpoint, repeats_hash
 from clara.data.corpus import Corpus
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
 from clara.errors import CheckpointMismatch, NoData
-from clara.repeats.finder import Forms
-from clara.repeats.model import LENGTHS, MatchModel
+from clara.repeats.finder import TranspositionTable
+from clara.repeats.model import LENGTHS, RepeatModel
 from clara.training import repeat_strength as match_gains
 from clara.training.repeat_strength import LEAST, WIDEST, coming_again, excerpts, find_gains
 
 ENCODING = Notewise()
 VOCAB = Vocab.from_encoding(ENCODING)
-FORMS = Forms(VOCAB, ENCODING)
+FORMS = TranspositionTable(VOCAB, ENCODING)
 LINES = np.tile([0.8, 1.0], (2, len(LENGTHS), 1))
 MUSIC = np.array([0.18, 0.10])
 
@@ -45,10 +45,10 @@ class Composer:
     """A generator of which as much comes again as its gains make of `plain`."""
 
     def __init__(self, plain, model=None):
-        self.matching, self.plain = (model or MatchModel(LINES), FORMS), np.array(plain)
+        self.repeats, self.plain = (model or RepeatModel(LINES), FORMS), np.array(plain)
 
     def again(self, i):
-        return self.plain * self.matching[0].gains ** 2.5
+        return self.plain * self.repeats[0].gains ** 2.5
 
 
 def found_by(composer, monkeypatch, rounds=6):
@@ -63,12 +63,12 @@ def test_gains_bring_back_as_much_as_in_music(plain, monkeypatch):
     (gains, found), told = found_by(composer, monkeypatch)
     assert found == pytest.approx(MUSIC, rel=1e-3)
     assert gains == pytest.approx((MUSIC / plain) ** (1 / 2.5), rel=1e-3)
-    assert composer.matching[0].gains.tolist() == gains.tolist() and (composer.matching[0].lines == LINES).all()
+    assert composer.repeats[0].gains.tolist() == gains.tolist() and (composer.repeats[0].lines == LINES).all()
     assert len(told) == 6 and "18.0 and 10.0 %" in told[0]
 
 
 def test_those_that_came_nearest_are_kept_and_the_search_begins_at_those_there_are(monkeypatch):
-    composer = Composer([0.11, 0.095], MatchModel(LINES, np.array([1.2, 1.0])))
+    composer = Composer([0.11, 0.095], RepeatModel(LINES, np.array([1.2, 1.0])))
     shares = iter([np.array([0.17, 0.11]), np.array([0.30, 0.30]), np.array([0.05, 0.01])])
     composer.again = lambda i: next(shares)
     (gains, found), _ = found_by(composer, monkeypatch, rounds=3)
@@ -91,7 +91,7 @@ def test_music_in_which_nothing_comes_again_says_nothing_of_gains(monkeypatch):
 def run_and_corpus(tmp_path):
     """A run with a match model, and a corpus of its vocabulary."""
     run = tiny.checkpoint()
-    run.info["match"] = MatchModel(LINES).told
+    run.info["match"] = RepeatModel(LINES).told
     run.save(tmp_path / "run")
     return tmp_path / "run", tiny.corpus(tmp_path)
 
@@ -116,15 +116,15 @@ def test_excerpts_are_not_of_test_pieces_and_as_long_as_asked(run_and_corpus):
 
 def test_the_command_keeps_gains_and_leaves_the_weights(run_and_corpus, capsys):
     run, corpus = run_and_corpus
-    weights, before = (run / "model.safetensors").read_bytes(), matches_hash(run)
+    weights, before = (run / "model.safetensors").read_bytes(), repeats_hash(run)
     flags = [run, corpus, "--pieces", 6, "--rounds", 3, "--quarters", 8]
     assert tiny.leave(match_gains.main, flags) == 0
     told = capsys.readouterr().out
     assert told.count("comes again in the same key") == 3 and "kept" in told
-    gains = Checkpoint.load(run).match_model().gains
+    gains = Checkpoint.load(run).repeat_model().gains
     assert (run / "model.safetensors").read_bytes() == weights
     assert f"kept {gains[0]:.2f} and {gains[1]:.2f}" in told
-    assert (matches_hash(run) == before) == (gains == 1).all()
+    assert (repeats_hash(run) == before) == (gains == 1).all()
 
 
 def test_what_the_command_refuses(tmp_path, run_and_corpus, capsys):
@@ -142,10 +142,10 @@ def test_what_the_command_refuses(tmp_path, run_and_corpus, capsys):
 
 def test_a_hash_of_what_is_no_config(tmp_path):
     tiny.checkpoint().save(tmp_path)
-    assert matches_hash(tmp_path) is None
+    assert repeats_hash(tmp_path) is None
     for broken in ("{", "[]"):
         (tmp_path / CONFIG).write_text(broken)
         with pytest.raises(CheckpointMismatch, match=CONFIG):
-            matches_hash(tmp_path)
+            repeats_hash(tmp_path)
     (tmp_path / CONFIG).write_text(json.dumps({"match": {"lines": 1}}))
-    assert len(matches_hash(tmp_path)) == 16
+    assert len(repeats_hash(tmp_path)) == 16
