@@ -38,7 +38,7 @@ def stepping(reader, bs):
     import torch
 
     with torch.inference_mode():
-        state, ids = reader.start(bs), torch.ones(bs, 1, dtype=torch.long)
+        state, ids = reader.initial_state(bs), torch.ones(bs, 1, dtype=torch.long)
         for i in range(STEPS + 20):
             if i == 20:
                 began = time.process_time()
@@ -59,7 +59,7 @@ def main():
     from clara.data.corpus import Corpus
     from clara.data.dataloaders import SHIFTS, PieceLoader
     from clara.encodings.vocab import transposition_tables
-    from clara.models import architecture
+    from clara.models import get_architecture
     from clara.models.likelihood import nats_per_piece
 
     torch.set_num_threads(1)
@@ -76,8 +76,8 @@ def main():
         )
         budget = int(args.million_words * 1e6 * least["awd_lstm"] / least[arch])
         words, model = learn(loader, arch, NETS[arch], len(vocab), vocab.pad_id, words=budget, lr=LR[arch], warm=WARM)
-        tensors = architecture(arch).to_tensors(model)
-        reader = architecture(arch).InferenceModel(tensors)
+        tensors = get_architecture(arch).to_tensors(model)
+        reader = get_architecture(arch).InferenceModel(tensors)
         nats = float(nats_per_piece(reader, held, vocab.pad_id).sum()) / quarters
         rows.append(
             {

@@ -10,7 +10,7 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
     Parameters
     ----------
     loader : clara.data.dataloaders.PieceLoader, in all keys
-    arch : name in `clara.models.MODELS`
+    arch : name in `clara.models.ARCHITECTURES`
     config : its sizes and dropouts
     vocab_sz, pad_id : of the vocabulary
     words : to read
@@ -27,7 +27,7 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
     from fastai.data.core import DataLoaders
 
     from clara.data.dataloaders import PieceLoader
-    from clara.models import architecture
+    from clara.models import get_architecture
     from clara.training.init_weights import log_frequencies
     from clara.training.learner import music_learner
 
@@ -58,7 +58,7 @@ def learn(loader, arch, config, vocab_sz, pad_id, *, words, lr, warm):
     )  # fastai wants something to validate on
     vocab = type("Sized", (), {"__len__": lambda self: vocab_sz, "pad": pad_id})()
     learner = music_learner(DataLoaders(loader, little), arch, config, vocab, tokens_per_quarter=1.0, bf16=has_bf16())
-    module, bias = architecture(arch), log_frequencies(loader.corpus.cpu().numpy(), loader.tables.cpu().numpy())
+    module, bias = get_architecture(arch), log_frequencies(loader.corpus.cpu().numpy(), loader.tables.cpu().numpy())
     module.load_tensors(
         learner.model, module.to_tensors(learner.model) | {"output.bias": torch.from_numpy(bias).float()}
     )
@@ -72,9 +72,9 @@ def batch_seconds(arch, config, vocab_sz, bs, bptt):
     """A function that trains one batch of random words and gives the CPU seconds it took."""
     import torch
 
-    from clara.models import architecture
+    from clara.models import get_architecture
 
-    model = architecture(arch).build(config, vocab_sz, 0).train()
+    model = get_architecture(arch).build(config, vocab_sz, 0).train()
     ids = torch.randint(1, vocab_sz, (bs, bptt))
 
     def batch():

@@ -17,7 +17,7 @@ import torch
 from fastai.text.models.awdlstm import RNNDropout
 from torch import nn
 
-from clara.models.fast_lstm import MergedAWD
+from clara.models.fast_lstm import FusedAWDLSTM
 
 N_KEYS = 88
 FRAME, BEGIN, PAD = N_KEYS, N_KEYS + 1, N_KEYS + 2  # words after the keys; PAD is never read as music
@@ -204,7 +204,7 @@ class FrameNet(nn.Module):
         self, emb_sz, n_hid, n_layers, input_p, hidden_p, weight_p, embed_p, output_p, features_p, plain=False
     ):
         super().__init__()
-        self.rnn = MergedAWD(
+        self.rnn = FusedAWDLSTM(
             VOCAB,
             emb_sz,
             n_hid,

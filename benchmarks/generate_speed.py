@@ -164,10 +164,10 @@ def price(folder, corpus):
         np.int64
     )
     with torch.inference_mode():
-        logits, _ = reader(torch.from_numpy(ids[:, :-1]), reader.start(len(ids)))
+        logits, _ = reader(torch.from_numpy(ids[:, :-1]), reader.initial_state(len(ids)))
     exact = F.cross_entropy(logits.transpose(1, 2), torch.from_numpy(ids[:, 1:])).item()
     stepper, total = Int8Stepper(Int8Net(reader)), 0.0
-    stepper.begin(reader.start(len(ids)), np.arange(len(ids)))
+    stepper.begin(reader.initial_state(len(ids)), np.arange(len(ids)))
     for at in range(PRICE_WORDS - 1):
         logits = torch.from_numpy(stepper.step(np.ascontiguousarray(ids[:, at])))
         total += F.cross_entropy(logits, torch.from_numpy(ids[:, at + 1])).item()

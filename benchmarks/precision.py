@@ -24,7 +24,7 @@ def main():
 
     from clara.checkpoint import Checkpoint
     from clara.data.corpus import Corpus
-    from clara.models import architecture
+    from clara.models import get_architecture
     from clara.models.likelihood import nats_per_quarter
     from clara.training.callbacks import STATE
 
@@ -32,7 +32,7 @@ def main():
     rows = []
     for run, folder in (told.split("=") for told in args.runs):
         checkpoint, corpus = Checkpoint.load(run), Corpus.load(folder)
-        module = architecture(checkpoint.arch)
+        module = get_architecture(checkpoint.arch)
         state = load_file(Path(run, STATE))
         model = module.build(module.DEFAULTS | checkpoint.sizes, len(checkpoint.vocab), checkpoint.vocab.pad_id)
         with torch.no_grad():

@@ -22,7 +22,7 @@ from clara import encodings
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
-from clara.models import architecture
+from clara.models import get_architecture
 from clara.repeats.finder import TranspositionTable
 from clara.repeats.model import RepeatModel
 
@@ -58,7 +58,7 @@ class Checkpoint:
 
     def inference_model(self):
         """The net to read and compose with, float32 on the CPU."""
-        return architecture(self.arch).InferenceModel(self.tensors)
+        return get_architecture(self.arch).InferenceModel(self.tensors)
 
     def repeat_model(self):
         """The clara.repeats.model.RepeatModel that was fitted to it, or None."""
@@ -139,7 +139,7 @@ class Checkpoint:
         rows = self.tensors["embedding.weight"].shape[0] if "embedding.weight" in self.tensors else None
         if rows != len(self.vocab):
             raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {rows} words, {VOCAB} holds {len(self.vocab)}")
-        wanted = architecture(self.arch).shapes(self.sizes, len(self.vocab))
+        wanted = get_architecture(self.arch).shapes(self.sizes, len(self.vocab))
         found = {n: tuple(t.shape) for n, t in self.tensors.items()}
         if wanted != found:
             name = next(n for n in sorted(wanted.keys() | found.keys()) if wanted.get(n) != found.get(n))

@@ -366,11 +366,16 @@ class Generator:
         )
         filled = [before + self.vocab.to_tokens(t) for t in texts]
         soon = after[
-            : int((np.cumsum(self.encoding.token_steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter).sum())
+            : int(
+                (
+                    np.cumsum(self.encoding.token_steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter
+                ).sum()
+            )
         ]
         with_it, without = ([self.vocab.to_ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
         cost = (
-            nats_per_piece(self.reader, with_it, self.vocab.pad_id) - nats_per_piece(self.reader, without, self.vocab.pad_id)
+            nats_per_piece(self.reader, with_it, self.vocab.pad_id)
+            - nats_per_piece(self.reader, without, self.vocab.pad_id)
         ).numpy()
         return [
             (

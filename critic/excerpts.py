@@ -90,7 +90,11 @@ def main(argv=None):
     from clara.files import make_empty_folder, write_atomically
 
     device = choose_device(args.device)[0]
-    corpus, more, out = Corpus.load(args.corpus), [Corpus.load(folder) for folder in args.more], make_empty_folder(args.out)
+    corpus, more, out = (
+        Corpus.load(args.corpus),
+        [Corpus.load(folder) for folder in args.more],
+        make_empty_folder(args.out),
+    )
     if args.composers:
         with tqdm(total=args.composers, unit=" composers", disable=None, desc="cutting", leave=False) as bar:
             table = composers(corpus, args.composers, args.quarters, seed=args.seed, on_composer=bar.update, more=more)

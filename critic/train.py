@@ -240,21 +240,23 @@ def _start(args, table, made, begun):
     from clara import encodings
     from clara.checkpoint import Checkpoint
     from clara.encodings.vocab import Vocab
-    from clara.models import architecture
+    from clara.models import get_architecture
 
     encoding = encodings.make_encoding(made["encoding"])
     if args.pretrained or begun and not args.rolls:
         model = Checkpoint.load(args.pretrained) if args.pretrained else begun
         arch, sizes, vocab, tensors = (
             model.arch,
-            architecture(model.arch).DEFAULTS | model.sizes,
+            get_architecture(model.arch).DEFAULTS | model.sizes,
             model.vocab,
             {k: v.float() for k, v in model.tensors.items()},
         )
     else:
         arch, tensors = args.arch or "awd_lstm", None
-        sizes = architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | _sizes(args)
-        vocab = Vocab.from_encoding(encoding, [w for words in table["words"][table["split"] == args.split] for w in words])
+        sizes = get_architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | _sizes(args)
+        vocab = Vocab.from_encoding(
+            encoding, [w for words in table["words"][table["split"] == args.split] for w in words]
+        )
     return encoding, vocab, arch, {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}, tensors
 
 

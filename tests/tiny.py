@@ -11,7 +11,7 @@ from clara import cli
 from clara.checkpoint import Checkpoint
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
-from clara.models import MODELS
+from clara.models import ARCHITECTURES
 from clara.music.midi import write_midi
 from clara.music.notes import mend
 from data_prep.prepare import prepare_corpus
@@ -40,7 +40,9 @@ def corpus(folder, pieces=None):
     music.mkdir(parents=True)
     for i, notes in enumerate(pieces or map(tune, range(6))):
         write_midi(notes, music / f"{i}.mid")
-    prepare_corpus(find_pieces([str(folder / "music")]), folder / "corpus", {"encoding": "notewise"}, about="made by a test")
+    prepare_corpus(
+        find_pieces([str(folder / "music")]), folder / "corpus", {"encoding": "notewise"}, about="made by a test"
+    )
     return folder / "corpus"
 
 
@@ -49,7 +51,7 @@ def weights(arch="awd_lstm", sizes=SIZES, vocab_sz=203, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return {
         name: torch.randn(shape, generator=generator) * 0.3
-        for name, shape in MODELS[arch].shapes(sizes, vocab_sz).items()
+        for name, shape in ARCHITECTURES[arch].shapes(sizes, vocab_sz).items()
     }
 
 
@@ -69,7 +71,11 @@ def checkpoint(encoding=None, seed=0, arch="awd_lstm", **sizes):
 
 def untrained(encoding, notes):
     """A model that was never trained, with the words of some notes where the vocabulary is open."""
-    vocab = Vocab.from_encoding(encoding, encoding.encode(notes)[0]) if encoding.open_vocabulary else Vocab.from_encoding(encoding)
+    vocab = (
+        Vocab.from_encoding(encoding, encoding.encode(notes)[0])
+        if encoding.open_vocabulary
+        else Vocab.from_encoding(encoding)
+    )
     return Checkpoint("awd_lstm", SIZES, encoding, vocab, weights(vocab_sz=len(vocab)), {})
 
 
@@ -80,7 +86,7 @@ def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, enco
 
     base = checkpoint(encoding, seed)
     torch.manual_seed(seed)
-    net = new_net("awd_lstm", MODELS["awd_lstm"].DEFAULTS | SIZES, base.tensors, base.vocab, len(classes))
+    net = new_net("awd_lstm", ARCHITECTURES["awd_lstm"].DEFAULTS | SIZES, base.tensors, base.vocab, len(classes))
     kind = Critic if "human" in classes else ComposerClassifier
     return kind(
         "awd_lstm",
@@ -166,7 +172,7 @@ def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, ep
 
     torch.manual_seed(seed)
     dls, _ = dataloaders(corpus, 4, 16, "cpu", seed)
-    sizes = MODELS["awd_lstm"].DEFAULTS | SIZES | {"n_layers": n_layers}
+    sizes = ARCHITECTURES["awd_lstm"].DEFAULTS | SIZES | {"n_layers": n_layers}
     learn = music_learner(dls, "awd_lstm", sizes, corpus.vocab, tokens_per_quarter=7.0, path=folder, **more)
     learn.add_cbs(
         [CheckpointCallback(folder, keep or (lambda *_: None), patience=patience), ProgressLogger(1000, epochs)]

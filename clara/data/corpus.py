@@ -115,7 +115,9 @@ class Corpus:
     def ids(self, split):
         """Each piece of a split as xxbos … xxeos: a list of arrays of `vocab.dtype`."""
         vocab = self.vocab
-        return [np.array([vocab.bos_id, *self._ids(p), vocab.eos_id], dtype=vocab.dtype) for p in self.rows(split)["piece"]]
+        return [
+            np.array([vocab.bos_id, *self._ids(p), vocab.eos_id], dtype=vocab.dtype) for p in self.rows(split)["piece"]
+        ]
 
     def _ids(self, piece):
         """Ids of the words of a piece."""

@@ -1,36 +1,93 @@
-"""The architectures, by name.
+"""The architectures of language models, by name.
 
-A module here has
-
-- `DEFAULTS`: sizes and dropouts, one flag of `train.py` each;
-- `WORD_ROWS`: names of the weights on disk that have a row for each word;
-- `build(config, vocab_sz, pad_id)`: the net to train: called on ids (bs, seq_len) it gives logits, the last
-  hidden layer and the same after dropout, and carries its state until `reset()`;
-- `groups(model)`: its parameter groups, for discriminative rates;
-- `shapes(sizes, vocab_sz)`: the shape of every weight on disk;
-- `to_tensors(model)` and `load_tensors(model, tensors)`: to and from disk;
-- `encoded(model, ids)`: what its last layer tells of ids read from the beginning, to train a classifier on;
-- `InferenceModel(tensors)`: the net to read and compose with, of `vocab_sz` words, its state in the caller's hands; a call
-  with a single word may use up the state that it is given.
-
-A new one is a module and an entry in `MODELS`; `tests/test_models.py` then tests it by
-itself.
+To add an architecture, write one module that follows the `Architecture` protocol and add it to `ARCHITECTURES`. The
+tests in `tests/clara/models/test_models.py` then cover it.
 """
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
 
 from clara.errors import BadSetting
 from clara.models import awd_lstm, lstm, wavenet
 
-MODELS = {"awd_lstm": awd_lstm, "lstm": lstm, "wavenet": wavenet}
+__all__ = ["ARCHITECTURES", "Architecture", "InferenceModel", "get_architecture"]
 
 
-def architecture(name):
-    """The module of an architecture.
+class InferenceModel(Protocol):
+    """A network without dropout, to score and compose music with.
+
+    It is an `nn.Module` in float32, and its caller holds its state. A state belongs to a batch of sequences. What it
+    consists of is up to the architecture.
+    """
+
+    vocab_sz: int
+    device: Any
+
+    def initial_state(self, bs: int) -> Any:
+        """Return the state before the first token, for `bs` sequences."""
+
+    def __call__(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return logits (bs, seq_len, vocab_sz) for ids (bs, seq_len), and the state after the last token.
+
+        A call with a single token per sequence may overwrite the state that it is given.
+        """
+
+    def hidden(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return the input of the output layer, (bs, seq_len, emb_sz), and the state after the last token."""
+
+    def layer_outputs(self, ids: Tensor, state: Any) -> Tensor:
+        """Return features for a classifier, (bs, seq_len, n_features)."""
+
+    def take(self, state: Any, rows: Tensor) -> Any:
+        """Return the state of the sequences `rows`, an int64 tensor (n,) that may repeat a sequence."""
+
+    def join(self, states: list) -> Any:
+        """Return one state with the sequences of several states."""
+
+
+class Architecture(Protocol):
+    """A module of this package that defines one kind of network."""
+
+    DEFAULTS: Mapping[str, Any]  #: sizes and dropout probabilities; `train.py` has a flag for each
+    PER_TOKEN_WEIGHTS: tuple[str, ...]  #: names of the stored weights with one row per token
+    InferenceModel: type
+
+    def build(self, config: Mapping[str, Any], vocab_sz: int, pad_id: int) -> nn.Module:
+        """Return a network to train.
+
+        It maps ids (bs, seq_len) to a tuple: logits (bs, seq_len, vocab_sz), the output of the last hidden layer, and
+        the same after dropout. It carries its state from call to call until `reset()`.
+        """
+
+    def groups(self, model: nn.Module) -> list[list[nn.Parameter]]:
+        """Return the parameter groups for discriminative learning rates, the lowest layers first."""
+
+    def shapes(self, sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every stored weight, by name."""
+
+    def to_tensors(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return every weight of a network once, on the CPU, by its stored name."""
+
+    def load_tensors(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Copy weights by their stored names into a network."""
+
+    def hidden_states(self, model: nn.Module, ids: Tensor) -> Tensor:
+        """Return the output of the last hidden layer for ids read from the start, to train a classifier on."""
+
+
+ARCHITECTURES = {"awd_lstm": awd_lstm, "lstm": lstm, "wavenet": wavenet}
+
+
+def get_architecture(name: str) -> Architecture:
+    """Return the module of an architecture.
 
     Raises
     ------
     BadSetting
-        If there is none of that name.
+        If no architecture has this name.
     """
-    if name not in MODELS:
-        raise BadSetting(f"no architecture {name!r}; there are: {', '.join(MODELS)}")
-    return MODELS[name]
+    if name not in ARCHITECTURES:
+        raise BadSetting(f"no architecture {name!r}; there are: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]

@@ -1,9 +1,12 @@
-"""AWD-LSTM: fastai's own for training, with faster layers (see `clara.models.fast_lstm`), a plain LSTM stack of the same weights for reading.
+"""AWD-LSTM: fastai's network for training, and a plain LSTM stack with the same weights for inference.
 
-Merity, Keskar and Socher (2017), Regularizing and Optimizing LSTM Language Models. The
-input embedding and the output layer share one matrix. Dropping weights is a matter of
-training alone, so a model on disk holds each weight once, by its plain name, and whoever
-only reads music or composes never imports fastai.
+Dropped weights matter only in training, so a stored model holds each weight once, under its plain name. Only `build`
+and `groups` import fastai; scoring and composing do without it. `clara.models.fast_lstm` makes training faster.
+
+References
+----------
+Merity, Keskar and Socher (2017), Regularizing and Optimizing LSTM Language Models. The input embedding and the output
+layer share one matrix.
 """
 
 import torch
@@ -13,188 +16,200 @@ DEFAULTS = {
     "emb_sz": 400,  # width of embedding and output; 256 for a quick model
     "n_hid": 600,  # LSTM units in all but the last layer
     "n_layers": 4,  # 2 to 4
-    "input_p": 0.25,  # dropouts, before --drop-mult scales them
+    "input_p": 0.25,  # dropout probabilities, before --drop-mult scales them
     "hidden_p": 0.15,
     "output_p": 0.1,
     "embed_p": 0.02,
     "weight_p": 0.2,
 }
-WORD_ROWS = ("embedding.weight", "output.bias")  # a row for each word
-LEAST_WEIGHT_P = 1e-9
-ROWS_START = 4.0  # times fastai's own embedding, of which music is slow to be learned
+PER_TOKEN_WEIGHTS = ("embedding.weight", "output.bias")
+MIN_WEIGHT_P = 1e-9  # with 0, fastai's WeightDropout keeps the parameter itself instead of a copy, and reset() fails
+EMBEDDING_SCALE = 4.0  # times fastai's initial embedding, with which music is learned slowly
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 def build(config, vocab_sz, pad_id):
-    """fastai's AWD-LSTM language model.
+    """Return fastai's AWD-LSTM language model, with fused LSTM layers.
 
     Parameters
     ----------
-    config : dict with the keys of `DEFAULTS`
-    vocab_sz : number of words
-    pad_id : id of the padding word
+    config : dict
+        Has the keys of `DEFAULTS`.
+    vocab_sz : int
+        Number of tokens.
+    pad_id : int
+        Id of the padding token.
 
     Returns
     -------
-    SequentialRNN; called on ids (bs, seq_len) it gives logits (bs, seq_len, vocab_sz),
-    the last layer's output and the same after dropout, and carries its state until
-    `reset()`
+    SequentialRNN
+        See `clara.models.Architecture.build`.
     """
     from fastai.text.models.core import LinearDecoder, SequentialRNN
 
-    from clara.models.fast_lstm import MergedAWD
+    from clara.models.fast_lstm import FusedAWDLSTM
 
-    # With none at all fastai's WeightDropout puts the parameter itself in place of a copy, and fails at reset.
-    config = config | {"weight_p": max(config["weight_p"], LEAST_WEIGHT_P)}
-    encoder = MergedAWD(vocab_sz, **{k: v for k, v in config.items() if k != "output_p"}, pad_token=pad_id)
+    settings = {name: value for name, value in config.items() if name != "output_p"}
+    settings["weight_p"] = max(config["weight_p"], MIN_WEIGHT_P)
+    encoder = FusedAWDLSTM(vocab_sz, **settings, pad_token=pad_id)
     with torch.no_grad():
-        encoder.encoder.weight.mul_(ROWS_START)
-    return SequentialRNN(
-        encoder, LinearDecoder(vocab_sz, config["emb_sz"], config["output_p"], tie_encoder=encoder.encoder)
-    )
+        encoder.encoder.weight.mul_(EMBEDDING_SCALE)
+    decoder = LinearDecoder(vocab_sz, config["emb_sz"], config["output_p"], tie_encoder=encoder.encoder)
+    return SequentialRNN(encoder, decoder)
 
 
 def groups(model):
-    """Parameter groups for discriminative rates: each LSTM layer, then embedding and output."""
+    """Return the parameter groups: each LSTM layer, then embedding and output."""
     from fastai.text.models.awdlstm import awd_lstm_lm_split
 
     return awd_lstm_lm_split(model)
 
 
-def _names(n_layers):
-    """(name on disk, name in fastai's model) of every weight."""
-    yield "embedding.weight", "0.encoder.weight"
-    for layer in range(n_layers):
-        for weight in RNN_WEIGHTS:
-            inner = f"{weight}_raw" if weight == "weight_hh_l0" else f"module.{weight}"
-            yield f"rnns.{layer}.{weight}", f"0.rnns.{layer}.{inner}"
-    yield "output.bias", "1.decoder.bias"
-
-
 def shapes(sizes, vocab_sz):
-    """The shape of every weight on disk, by name."""
+    """Return the shape of every stored weight, by name."""
     emb_sz, n_hid, n_layers = sizes["emb_sz"], sizes["n_hid"], sizes["n_layers"]
-    found = {"embedding.weight": (vocab_sz, emb_sz), "output.bias": (vocab_sz,)}
+    by_name = {"embedding.weight": (vocab_sz, emb_sz), "output.bias": (vocab_sz,)}
     for layer in range(n_layers):
-        n_in, n_out = emb_sz if layer == 0 else n_hid, emb_sz if layer == n_layers - 1 else n_hid
-        of_layer = (4 * n_out, n_in), (4 * n_out, n_out), (4 * n_out,), (4 * n_out,)
-        found |= {f"rnns.{layer}.{weight}": shape for weight, shape in zip(RNN_WEIGHTS, of_layer)}
-    return found
+        n_in = emb_sz if layer == 0 else n_hid
+        n_out = emb_sz if layer == n_layers - 1 else n_hid
+        by_name |= lstm_shapes(layer, n_in, n_out)
+    return by_name
+
+
+def lstm_shapes(layer, n_in, n_out):
+    """Return the shapes of the stored weights of one LSTM layer, by name."""
+    layer_shapes = (4 * n_out, n_in), (4 * n_out, n_out), (4 * n_out,), (4 * n_out,)
+    return {f"rnns.{layer}.{weight}": shape for weight, shape in zip(RNN_WEIGHTS, layer_shapes)}
 
 
 def to_tensors(model):
-    """Each weight of fastai's model once, on the CPU, by its name on disk."""
+    """Return every weight of fastai's model once, on the CPU, by its stored name."""
     state = model.state_dict()
-    return {name: state[inner].detach().cpu() for name, inner in _names(len(model[0].rnns))}
+    return {name: state[fastai_name].detach().cpu() for name, fastai_name in _weight_names(len(model[0].rnns))}
 
 
 def load_tensors(model, tensors):
-    """Put weights by their names on disk into fastai's model."""
+    """Copy weights by their stored names into fastai's model."""
     with torch.no_grad():
         parameters = dict(model.named_parameters())
-        for name, inner in _names(len(model[0].rnns)):
-            parameters[inner].copy_(tensors[name])
+        for name, fastai_name in _weight_names(len(model[0].rnns)):
+            parameters[fastai_name].copy_(tensors[name])
     model.reset()
 
 
-def encoded(model, ids):
-    """What the last layer tells of ids (bs, seq_len) read from the beginning, (bs, seq_len, emb_sz); to train a classifier on."""
+def _weight_names(n_layers):
+    """Yield the stored name and fastai's name of every weight."""
+    yield "embedding.weight", "0.encoder.weight"
+    for layer in range(n_layers):
+        for weight in RNN_WEIGHTS:
+            fastai_name = f"{weight}_raw" if weight == "weight_hh_l0" else f"module.{weight}"
+            yield f"rnns.{layer}.{weight}", f"0.rnns.{layer}.{fastai_name}"
+    yield "output.bias", "1.decoder.bias"
+
+
+def hidden_states(model, ids):
+    """Return the output of the last layer, (bs, seq_len, emb_sz), for ids (bs, seq_len) read from the start."""
     model.reset()
     return model[0](ids)
 
 
 class InferenceModel(nn.Module):
-    """The same net without dropout, with its state in the caller's hands.
+    """The LSTM stack without dropout; its caller holds its state.
+
+    A state is a list with one pair (h, c) per layer, each float32 (1, bs, n_units).
 
     Parameters
     ----------
-    tensors : weights by their names on disk; those of a style (see `clara.adapter`) may stand among them:
-        `output.weight` (vocab_sz, emb_sz), and `start.0.h`, `start.0.c` and so on (1, 1, n), the state to begin in
+    tensors : dict of str to Tensor
+        Weights by their stored names. An output matrix of its own, `output.weight` (vocab_sz, emb_sz), and an initial
+        state, `initial_state.0.h`, `initial_state.0.c`, … (1, 1, n_units), may be among them: an adapter has them
+        (see `clara.adapter`).
     """
 
     def __init__(self, tensors):
         super().__init__()
         self.embedding = nn.Embedding.from_pretrained(tensors["embedding.weight"].float())
         n_layers = sum(name.endswith("weight_hh_l0") for name in tensors)
-        self.beginning = (
-            [[tensors[f"start.{i}.{s}"].float() for s in "hc"] for i in range(n_layers)]
-            if "start.0.h" in tensors
-            else None
-        )
-        own = tensors.get("output.weight")  # rows of the output layer, the embedding's unless it has its own
-        self.output_weight = self.embedding.weight if own is None else nn.Parameter(own.float(), requires_grad=False)
+        self.learned_state = None
+        if "initial_state.0.h" in tensors:
+            self.learned_state = [[tensors[f"initial_state.{i}.{s}"].float() for s in "hc"] for i in range(n_layers)]
+        self.output_weight = self.embedding.weight
+        if "output.weight" in tensors:
+            self.output_weight = nn.Parameter(tensors["output.weight"].float(), requires_grad=False)
         self.rnns = nn.ModuleList(_lstm(tensors, layer) for layer in range(n_layers))
         self.bias = nn.Parameter(tensors["output.bias"].float(), requires_grad=False)
         self.eval()
 
     @property
     def vocab_sz(self):
-        """Number of words."""
+        """Number of tokens."""
         return len(self.bias)
 
     @property
     def device(self):
-        """Where it computes."""
+        """Device of the weights."""
         return self.bias.device
 
-    def start(self, bs):
-        """The state before the first word, for bs sequences: a list of (h, c) per layer."""
+    def initial_state(self, bs):
+        """Return the state before the first token, for `bs` sequences."""
         device = self.device
-        if self.beginning:
-            return [tuple(s.to(device).repeat(1, bs, 1) for s in layer) for layer in self.beginning]
+        if self.learned_state:
+            return [tuple(s.to(device).repeat(1, bs, 1) for s in layer) for layer in self.learned_state]
         return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2)) for rnn in self.rnns]
 
     def forward(self, ids, state):
-        """Read words and go on from a state.
+        """Read tokens, starting from a state.
 
         Parameters
         ----------
         ids : int64 tensor (bs, seq_len)
-        state : from `start` or an earlier call, for bs sequences
+        state : list of (Tensor, Tensor)
+            From `initial_state` or an earlier call, for `bs` sequences.
 
         Returns
         -------
         logits : float32 tensor (bs, seq_len, vocab_sz)
-        state : after the last word
+        state : list of (Tensor, Tensor)
+            State after the last token.
         """
-        x, after = self.hidden(ids, state)
-        return x @ self.output_weight.T + self.bias, after
+        x, new_state = self.hidden(ids, state)
+        return x @ self.output_weight.T + self.bias, new_state
 
     def hidden(self, ids, state):
-        """What the output layer reads, (bs, seq_len, emb_sz), and the state after the last word."""
-        x, after = self.embedding(ids), []
-        for rnn, before in zip(self.rnns, state):
-            x, h = _step(rnn, x, before) if ids.shape[1] == 1 else rnn(x, before)
-            after.append(h)
-        return x, after
+        """Return the input of the output layer, (bs, seq_len, emb_sz), and the state after the last token."""
+        x, new_state = self.embedding(ids), []
+        for rnn, layer_state in zip(self.rnns, state):
+            x, layer_state = _step(rnn, x, layer_state) if ids.shape[1] == 1 else rnn(x, layer_state)
+            new_state.append(layer_state)
+        return x, new_state
 
-    def layers(self, ids, state):
-        """What each layer tells, the lowest first: (bs, seq_len, the sum of their widths)."""
-        x, told = self.embedding(ids), []
-        for rnn, before in zip(self.rnns, state):
-            x, _ = rnn(x, before)
-            told.append(x)
-        return torch.cat(told, 2)
+    def layer_outputs(self, ids, state):
+        """Return the outputs of all layers side by side, lowest first: (bs, seq_len, sum of their widths)."""
+        x, outputs = self.embedding(ids), []
+        for rnn, layer_state in zip(self.rnns, state):
+            x, _ = rnn(x, layer_state)
+            outputs.append(x)
+        return torch.cat(outputs, 2)
 
     @staticmethod
     def take(state, rows):
-        """The state of some sequences: rows is an int64 tensor (n,), repeats allowed."""
+        """Return the state of the sequences `rows`, an int64 tensor (n,) that may repeat a sequence."""
         return [tuple(s.index_select(1, rows) for s in layer) for layer in state]
 
     @staticmethod
     def join(states):
-        """The state of all sequences of several states."""
+        """Return one state with the sequences of several states."""
         return [tuple(torch.cat(parts, 1) for parts in zip(*layers)) for layers in zip(*states)]
 
 
 def _step(rnn, x, state):
-    """One word through one LSTM layer: the same as rnn(x, state), and faster on a CPU."""
+    """Read one token with one LSTM layer: equal to rnn(x, state), and faster on a CPU."""
     h, c = torch.lstm_cell(x[:, 0], (state[0][0], state[1][0]), *(getattr(rnn, w) for w in RNN_WEIGHTS))
     return h[:, None], (h[None], c[None])
 
 
 def _lstm(tensors, layer):
-    """One LSTM layer with its weights."""
+    """Return one LSTM layer with its weights."""
     weights = {w: tensors[f"rnns.{layer}.{w}"].float() for w in RNN_WEIGHTS}
     n_hid, n_in = weights["weight_hh_l0"].shape[1], weights["weight_ih_l0"].shape[1]
     rnn = nn.LSTM(n_in, n_hid, batch_first=True)

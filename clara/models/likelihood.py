@@ -1,79 +1,94 @@
-"""The cost of held-out pieces in nats per quarter note, exact per piece."""
+"""Likelihood of held-out pieces under a model: log-probabilities of tokens, and nats per quarter note.
 
+The figures are exact for each piece: every token is scored given all tokens before it in the piece.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-WINDOW = 512  # words read at a time; the state is carried, so it changes speed alone
-MOST_LOGITS = 2**25  # at a time, an eighth of a GB, where a vocabulary is large
+WINDOW_TOKENS = 512  # read at a time; the state is carried on, so this affects speed only
+MAX_LOGITS = 2**25  # held at a time, 128 MiB of float32; shortens the window for a large vocabulary
 
 
-def nats_per_piece(reader, pieces, pad_id, bs=32):
-    """The cost of each piece from its first word to xxeos, given xxbos and nothing else.
+def nats_per_piece(model, pieces: Sequence[np.ndarray], pad_id: int, bs: int = 32) -> torch.Tensor:
+    """Return the negative log-likelihood of each piece, from its first token to xxeos, given xxbos.
 
     Parameters
     ----------
-    reader : a `InferenceModel` of `clara.models`
-    pieces : list of n int arrays, each xxbos … xxeos
-    pad_id : a word that is never a target
-    bs : pieces read side by side
+    model : clara.models.InferenceModel
+    pieces : list of n int arrays
+        Token ids of each piece, xxbos … xxeos.
+    pad_id : int
+        Id of a token that no piece contains.
+    bs : int
+        Number of pieces read side by side.
 
     Returns
     -------
-    float64 tensor (n,), in nats
+    float64 tensor (n,)
+        In nats.
     """
-    told = log_probabilities(reader, pieces, [ids[1:, None] for ids in pieces], pad_id, bs)
-    return torch.tensor([-t.sum() for t in told], dtype=torch.float64)
+    log_probs = compute_log_probs(model, pieces, [ids[1:, None] for ids in pieces], pad_id, bs)
+    return torch.tensor([-piece_log_probs.sum() for piece_log_probs in log_probs], dtype=torch.float64)
 
 
 @torch.no_grad()
-def log_probabilities(reader, pieces, asked, pad_id, bs=32):
-    """How likely some words are at each place of each piece, given all that stands before.
+def compute_log_probs(
+    model, pieces: Sequence[np.ndarray], queries: Sequence[np.ndarray], pad_id: int, bs: int = 32
+) -> list[np.ndarray]:
+    """Return the log-probabilities of given tokens at each position of each piece.
 
     Parameters
     ----------
-    reader, pieces, pad_id, bs : as `nats_per_piece`
-    asked : list of n int arrays (length - 1, k), the words asked about after each word but the last
+    model, pieces, pad_id, bs
+        As for `nats_per_piece`.
+    queries : list of n int arrays (length of the piece - 1, k)
+        Ids of k tokens to score after each token of the piece but the last.
 
     Returns
     -------
-    list of n float64 arrays (length - 1, k), in nats
+    list of n float64 arrays (length of the piece - 1, k)
+        In nats.
     """
-    told = [None] * len(pieces)
+    log_probs = [None] * len(pieces)
     by_length = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
     for at in range(0, len(pieces), bs):
         rows = by_length[at : at + bs]
-        ids = pad_sequence(
-            [torch.as_tensor(pieces[i][:-1]).long() for i in rows], batch_first=True, padding_value=pad_id
-        )
-        words = pad_sequence([torch.as_tensor(asked[i]).long() for i in rows], batch_first=True, padding_value=pad_id)
-        for i, found in zip(rows, _read(reader, ids, words)):
-            told[i] = found[: len(asked[i])].numpy()
-    return told
+        ids = _pad([pieces[i][:-1] for i in rows], pad_id)
+        query_ids = _pad([queries[i] for i in rows], pad_id)
+        for i, batch_log_probs in zip(rows, _score_batch(model, ids, query_ids)):
+            log_probs[i] = batch_log_probs[: len(queries[i])].numpy()
+    return log_probs
 
 
-def _read(reader, ids, words):
-    """Log probabilities of words (bs, n, k) after padded ids (bs, n), float64 (bs, n, k)."""
-    device = next(reader.parameters()).device
-    state, told = reader.start(len(ids)), []
-    window = max(1, min(WINDOW, MOST_LOGITS // (len(ids) * reader.vocab_sz)))
-    for part, of_part in zip(ids.split(window, dim=1), words.split(window, dim=1)):
-        logits, state = reader(part.to(device), state)
-        told.append((logits.gather(2, of_part.to(device)) - logits.logsumexp(2, keepdim=True)).double().cpu())
-    return torch.cat(told, dim=1)
+def _pad(arrays, pad_id):
+    """Return arrays of unequal lengths as one int64 tensor."""
+    return pad_sequence([torch.as_tensor(a).long() for a in arrays], batch_first=True, padding_value=pad_id)
 
 
-def nats_per_quarter(reader, corpus, split):
-    """Cost of a split over its length.
+def _score_batch(model, ids, query_ids):
+    """Return the log-probabilities of `query_ids` (bs, n, k) after `ids` (bs, n), float64 (bs, n, k)."""
+    device = next(model.parameters()).device
+    state, log_probs = model.initial_state(len(ids)), []
+    window = max(1, min(WINDOW_TOKENS, MAX_LOGITS // (len(ids) * model.vocab_sz)))
+    for window_ids, window_queries in zip(ids.split(window, dim=1), query_ids.split(window, dim=1)):
+        logits, state = model(window_ids.to(device), state)
+        query_logits = logits.gather(2, window_queries.to(device))
+        log_probs.append((query_logits - logits.logsumexp(2, keepdim=True)).double().cpu())
+    return torch.cat(log_probs, dim=1)
+
+
+def nats_per_quarter(model, corpus, split: str) -> float:
+    """Return the negative log-likelihood of a split, divided by its length in quarter notes.
 
     Parameters
     ----------
-    reader : a `InferenceModel` of `clara.models`
+    model : clara.models.InferenceModel
     corpus : clara.data.corpus.Corpus
-    split : its name
-
-    Returns
-    -------
-    float, nats per quarter note
+    split : {"train", "valid", "test"}
     """
-    nats = nats_per_piece(reader, corpus.ids(split), corpus.vocab.pad_id)
+    nats = nats_per_piece(model, corpus.ids(split), corpus.vocab.pad_id)
     return float(nats.sum() / corpus.quarters(split).sum())

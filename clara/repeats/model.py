@@ -21,7 +21,7 @@ import numpy as np
 
 from clara.errors import BadSetting
 from clara.jit import compiled, float32_2d, float64_1d, float64_2d, int64_1d, uint8_2d
-from clara.models.likelihood import log_probabilities
+from clara.models.likelihood import compute_log_probs
 from clara.repeats.finder import LENGTH, MOVED, NAMED, RepeatFinder
 from clara.repeats.outer_voices import VOICES, WAITS, VoiceRepeatFinder
 
@@ -219,7 +219,7 @@ def read(reader, pieces, forms, pad_id):
             logs[:, 0],
             tuple(Named(word, log, word == ids[1:], line) for (word, line), log in zip(kinds, logs[:, 1:].T)),
         )
-        for ids, kinds, logs in zip(pieces, found, log_probabilities(reader, pieces, asked, pad_id))
+        for ids, kinds, logs in zip(pieces, found, compute_log_probs(reader, pieces, asked, pad_id))
     ]
 
 

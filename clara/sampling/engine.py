@@ -256,7 +256,7 @@ def read(reader, grammar, prompt_ids, steps):
     written["left"][:] = steps
     if "clock" in written:
         written["clock"][:] = 0  # a line begins where the prompt ends
-    return Start(*_told(reader, prompt_ids, reader.start(1)), written, [np.asarray(prompt_ids)])
+    return Start(*_told(reader, prompt_ids, reader.initial_state(1)), written, [np.asarray(prompt_ids)])
 
 
 def join(reader, starts):

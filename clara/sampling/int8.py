@@ -17,7 +17,7 @@ import torch
 
 from clara.jit import compiled, float32_1d, float32_2d, int32_1d, int32_2d, int64_1d_readonly, uint8_2d
 from clara.models.awd_lstm import RNN_WEIGHTS
-from clara.models.lstm_kernels import FURTHEST, HALF, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORS, ZERO
+from clara.models.lstm_kernels import HALF, MAX_TANH_INPUT, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORIZED, ZERO
 
 F = np.float32
 MOST = 127
@@ -27,7 +27,7 @@ LEAST = F(1e-9)
 SIGN_OFF = np.uint32(
     0x7FFFFFFF
 )  # floats without their sign are in the order of their bits, and integers' maximum is vectorised
-FINITE = VECTORS | {"fastmath": VECTORS["fastmath"] | {"nnan", "ninf"}}
+FINITE = VECTORIZED | {"fastmath": VECTORIZED["fastmath"] | {"nnan", "ninf"}}
 
 
 class Int8Net:
@@ -197,7 +197,7 @@ def _quantise(left, right, out, scales):
     float32_1d,
     float32_2d,
     float32_2d,
-    **VECTORS,
+    **VECTORIZED,
 )
 def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
     """The next state of a layer from its sums; of each row, that row of the table which its word names is added."""
@@ -212,7 +212,7 @@ def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
             scale, low = (ONE, ZERO) if gate == 2 else (HALF, HALF)
             g = gates[gate * n_hid : (gate + 1) * n_hid]
             for k in range(n_hid):
-                x = min(max(g[k] * scale, -FURTHEST), FURTHEST)
+                x = min(max(g[k] * scale, -MAX_TANH_INPUT), MAX_TANH_INPUT)
                 s = x * x
                 g[k] = low + scale * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (
                     P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8)))
@@ -221,14 +221,14 @@ def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
         for k in range(n_hid):
             c_row[k] = f[k] * c_row[k] + i[k] * g[k]
         for k in range(n_hid):
-            x = min(max(c_row[k], -FURTHEST), FURTHEST)
+            x = min(max(c_row[k], -MAX_TANH_INPUT), MAX_TANH_INPUT)
             s = x * x
             h_row[k] = (
                 o[k] * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8))))
             )
 
 
-@compiled(int32_2d, float32_1d, int32_1d, float32_1d, float32_1d, float32_2d, **VECTORS)
+@compiled(int32_2d, float32_1d, int32_1d, float32_1d, float32_1d, float32_2d, **VECTORIZED)
 def _scaled(sums, scales, corrections, unit_scales, bias, out):
     """Sums as floats, a bias added."""
     n, width = sums.shape

@@ -106,7 +106,7 @@ def _measured(reader, makers):
 
 def _seconds(reader, stepper):
     """Of a step, at best."""
-    stepper.begin(reader.start(TRIAL_TEXTS), np.arange(TRIAL_TEXTS))
+    stepper.begin(reader.initial_state(TRIAL_TEXTS), np.arange(TRIAL_TEXTS))
     best, ids = float("inf"), np.zeros(TRIAL_TEXTS, dtype=np.int64)
     for _ in range(TRIAL_STEPS):
         began = time.perf_counter()

@@ -22,7 +22,7 @@ from clara.data.dataloaders import SHIFTS, fitting_shifts
 from clara.encodings.vocab import transposition_tables
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
-from clara.models import architecture
+from clara.models import get_architecture
 from clara.models.likelihood import nats_per_quarter
 from clara.training.model_cards import CARD, adapter_card
 
@@ -104,7 +104,10 @@ def train_adapter(args, command=()):
 def _before_and_after(base, tensors, corpus):
     """Nats per quarter of the held-out pieces, without the style's tensors and with them."""
     held = [s for s in ("valid", "test") if (corpus.manifest["split"] == s).any()] or ["train"]
-    readers = {"before": base.inference_model(), "after": architecture(base.arch).InferenceModel(base.tensors | tensors)}
+    readers = {
+        "before": base.inference_model(),
+        "after": get_architecture(base.arch).InferenceModel(base.tensors | tensors),
+    }
     return {
         f"{split}_{when}": round(nats_per_quarter(reader, corpus, split), 4)
         for when, reader in readers.items()
@@ -124,7 +127,7 @@ class _Tuned(nn.Module):
 
     def __init__(self, reader):
         super().__init__()
-        self.states = nn.ParameterList(nn.Parameter(s.clone()) for layer in reader.start(1) for s in layer)
+        self.states = nn.ParameterList(nn.Parameter(s.clone()) for layer in reader.initial_state(1) for s in layer)
         self.weight, self.bias = (nn.Parameter(t.detach().clone()) for t in (reader.output_weight, reader.bias))
 
     def start(self, bs):
@@ -134,7 +137,7 @@ class _Tuned(nn.Module):
 
     def tensors(self):
         """By their names on disk."""
-        states = {f"start.{i // 2}.{'hc'[i % 2]}": s.detach().clone() for i, s in enumerate(self.states)}
+        states = {f"initial_state.{i // 2}.{'hc'[i % 2]}": s.detach().clone() for i, s in enumerate(self.states)}
         return states | {"output.weight": self.weight.detach().clone(), "output.bias": self.bias.detach().clone()}
 
 
@@ -175,7 +178,7 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
     def held():
         """Nats per quarter of the held-out pieces now."""
         return nats_per_quarter(
-            architecture(checkpoint.arch).InferenceModel(checkpoint.tensors | tuned.tensors()), corpus, split
+            get_architecture(checkpoint.arch).InferenceModel(checkpoint.tensors | tuned.tensors()), corpus, split
         )
 
     history = [{"epoch": 0, "train_loss": float("nan"), "nats_per_quarter": held()}]

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import torch
 
-from clara.models import architecture
+from clara.models import get_architecture
 from clara.music.instruments import INSTRUMENTS
 
 OWN = 0.3  # how much of a row is the word's alone
@@ -33,7 +33,7 @@ def adapt_to_vocab(checkpoint, vocab):
     same = [old.id_of.get(w, -1) for w in vocab.tokens]
     rows = torch.tensor([i if i >= 0 else old.id_of.get(equivalent_token(w), -1) for i, w in zip(same, vocab.tokens)])
     tensors = dict(checkpoint.tensors)
-    for name in architecture(checkpoint.arch).WORD_ROWS:
+    for name in get_architecture(checkpoint.arch).PER_TOKEN_WEIGHTS:
         table = tensors[name].float()
         moved = table[rows.clamp(min=0)]
         moved[rows < 0] = table.mean(0)

@@ -17,7 +17,7 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
 from clara.errors import BadSetting, ClaraError
-from clara.models import architecture
+from clara.models import get_architecture
 from clara.training.callbacks import NatsPerQuarter, Precision, SeededEpochs
 
 GROUP_LR_RATIO = 2.6  # between the rates of neighbouring groups (Howard and Ruder 2018, ULMFiT)
@@ -107,7 +107,7 @@ def music_learner(
     Parameters
     ----------
     dls : from `clara.data.dataloaders.dataloaders`
-    arch : name in `clara.models.MODELS`
+    arch : name in `clara.models.ARCHITECTURES`
     config : sizes and dropouts, keys of the architecture's `DEFAULTS`
     vocab : Vocab
     tokens_per_quarter : of the valid pieces
@@ -121,7 +121,7 @@ def music_learner(
     -------
     Learner
     """
-    module = architecture(arch)
+    module = get_architecture(arch)
     model = module.build(config, len(vocab), vocab.pad_id)
     cbs = [*rnn_cbs(alpha, beta), GradientClip(clip), *([Precision()] if bf16 else [])]
     learn = Learner(

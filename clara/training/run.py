@@ -15,7 +15,7 @@ from clara.data.dataloaders import dataloaders
 from clara.devices import choose_device
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
-from clara.models import architecture
+from clara.models import get_architecture
 from clara.models.likelihood import nats_per_quarter
 from clara.rendering.plots import plot_history
 from clara.training import learner as learning
@@ -190,7 +190,7 @@ def model_config(args):
     BadSetting
         If a flag is given that the architecture does not know.
     """
-    defaults = architecture(args["arch"]).DEFAULTS
+    defaults = get_architecture(args["arch"]).DEFAULTS
     given = {k: args[k] for k in MODEL_FLAGS if args.get(k) is not None}
     strange = [f"--{k.replace('_', '-')}" for k in given if k not in defaults]
     if strange:
@@ -215,7 +215,7 @@ def _starting_weights(args, corpus):
 
 def _begin_weights(learn, args, corpus, start):
     """Put in the weights before the first step."""
-    module = architecture(args["arch"])
+    module = get_architecture(args["arch"])
     if start:
         module.load_tensors(learn.model, start.tensors)
     else:  # of a run that is resumed too: its first epoch may not have ended
@@ -285,7 +285,7 @@ def _fit(learn, args, out, base, tuning, world):
 
 def keep(learn, folder, base):
     """Save the model as it is now, for generating."""
-    base.tensors = architecture(base.arch).to_tensors(learn.model)
+    base.tensors = get_architecture(base.arch).to_tensors(learn.model)
     base.save(folder)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from clara.devices import multiplies_bfloat16
-from clara.models import architecture
+from clara.models import get_architecture
 from critic.features.descriptors import N_NUMBERS
 from critic.nets.descriptors import Standard
 
@@ -230,7 +230,7 @@ class _Trained(nn.Module):
         self.arch, self.model = arch, model
 
     def forward(self, ids):
-        return architecture(self.arch).encoded(self.model, ids)
+        return get_architecture(self.arch).hidden_states(self.model, ids)
 
 
 class _Read(nn.Module):
@@ -238,16 +238,16 @@ class _Read(nn.Module):
 
     def __init__(self, arch, tensors, all_layers=False):
         super().__init__()
-        self.reader = architecture(arch).InferenceModel(tensors | _unused(tensors))
+        self.reader = get_architecture(arch).InferenceModel(tensors | _unused(tensors))
         self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and multiplies_bfloat16() else torch.float32
         self.reader.to(self.dtype)
         self.all_layers = all_layers
 
     def forward(self, ids):
-        start = self.reader.start(len(ids))
+        start = self.reader.initial_state(len(ids))
         if self.dtype != torch.float32:
             start = [tuple(s.to(self.dtype) for s in layer) for layer in start]
-        return self.reader.layers(ids, start) if self.all_layers else self.reader.hidden(ids, start)[0]
+        return self.reader.layer_outputs(ids, start) if self.all_layers else self.reader.hidden(ids, start)[0]
 
 
 def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3, around=0):
@@ -261,7 +261,7 @@ def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3, around=0):
     n_classes : int
     dropout, around : of `Net`
     """
-    module = architecture(arch)
+    module = get_architecture(arch)
     model = module.build(sizes, len(vocab), vocab.pad_id)
     if tensors:
         module.load_tensors(model, _unused(tensors) | tensors)
@@ -294,7 +294,7 @@ def to_tensors(net):
         return {
             f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items() if not k.startswith("encode.")
         }
-    encoder = architecture(net.encode.arch).to_tensors(net.encode.model)
+    encoder = get_architecture(net.encode.arch).to_tensors(net.encode.model)
     return encoder | {f"head.{k}": v.detach().cpu().clone() for k, v in net.head.state_dict().items()}
 
 

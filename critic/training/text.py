@@ -143,7 +143,7 @@ def train(
     Critic or ComposerClassifier
     """
     from clara.encodings.vocab import SHIFTS, transposition_tables
-    from clara.models import architecture
+    from clara.models import get_architecture
 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -151,7 +151,7 @@ def train(
     tables = transposition_tables(vocab, encoding, SHIFTS)
     device, bf16, _ = choose_device(device)
     net = new_net(arch, sizes, tensors, vocab, len(classes), dropout, around).to(device)
-    groups = [*architecture(arch).groups(net.encode.model), list(net.head.parameters())]
+    groups = [*get_architecture(arch).groups(net.encode.model), list(net.head.parameters())]
     head_alone = int(tensors is not None and not head_of(tensors))
     rates = [lr / LAYER_RATIO ** (len(groups) - 1 - i) if head_alone else lr for i in range(len(groups))]
     opt = torch.optim.AdamW(

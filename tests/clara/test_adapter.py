@@ -59,7 +59,7 @@ def test_it_is_learned_and_small(made, data, base):
     style = Style.load(made / ADAPTER_FILE)
     figures = style.info["figures"]
     assert figures["valid_after"] < 0.95 * figures["valid_before"]
-    assert set(style.tensors) == {"output.weight", "output.bias", "start.0.h", "start.0.c"}
+    assert set(style.tensors) == {"output.weight", "output.bias", "initial_state.0.h", "initial_state.0.c"}
     checkpoint = style.onto(Checkpoint.load(base), weights_hash(base), ("style", "base"))
     corpus = Corpus.load(data)
     for split in ("valid", "test"):
@@ -83,10 +83,10 @@ def test_the_base_stays_as_it_is(made, base):
 
 def test_every_piece_begins_in_its_state(made, base):
     plain, styled = Generator.load(base).reader, Generator.load(base, made / ADAPTER_FILE).reader
-    assert all((s == 0).all() for layer in plain.start(2) for s in layer)
+    assert all((s == 0).all() for layer in plain.initial_state(2) for s in layer)
     told = Style.load(made / ADAPTER_FILE).tensors
-    for layer in styled.start(3):
-        for s, name in zip(layer, ("start.0.h", "start.0.c")):
+    for layer in styled.initial_state(3):
+        for s, name in zip(layer, ("initial_state.0.h", "initial_state.0.c")):
             assert s.shape == (1, 3, 8) and torch.equal(s, told[name].float().expand(1, 3, 8))
             assert s.abs().max() > 0
 
@@ -122,7 +122,19 @@ def test_without_a_model_a_style_finds_its_own(made, tmp_path, monkeypatch):
     assert generate._shipped(None) == str(tmp_path / "pretrained" / "notewise-large")
     assert generate._shipped(made / ADAPTER_FILE) == str(tmp_path / "pretrained" / "a")
     shutil.rmtree(tmp_path / "pretrained" / "a")
-    argv = ["--adapter", made / ADAPTER_FILE, "--quarters", 4, "-n", 2, "--no-audio", "--rank-by", "none", "--out", tmp_path / "out"]
+    argv = [
+        "--adapter",
+        made / ADAPTER_FILE,
+        "--quarters",
+        4,
+        "-n",
+        2,
+        "--no-audio",
+        "--rank-by",
+        "none",
+        "--out",
+        tmp_path / "out",
+    ]
     assert tiny.leave(generate.main, argv) == 2  # named, as Generator.load names it
 
 

@@ -59,7 +59,7 @@ def test_single_precision_on_request(tmp_path):
 
 def test_reader_reads_in_single_precision(folder):
     reader = Checkpoint.load(folder).inference_model()
-    logits, _ = reader(torch.tensor([[1, 5, 9]]), reader.start(1))
+    logits, _ = reader(torch.tensor([[1, 5, 9]]), reader.initial_state(1))
     assert logits.shape == (1, 3, 203) and logits.dtype == torch.float32
 
 

@@ -18,7 +18,7 @@ def test_another_runtime_gives_the_same(arch, tmp_path):
     export.export(checkpoint, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     reader, ids = checkpoint.inference_model(), torch.randint(0, len(checkpoint.vocab), (3, 11))
-    state = reader.start(3)
+    state = reader.initial_state(3)
     for part in (ids[:, :6], ids[:, 6:7], ids[:, 7:]):  # the state goes on
         feeds = {f"{s}{i}": layer[k].numpy() for i, layer in enumerate(state) for k, s in enumerate("hc")}
         logits, *states = session.run(None, {"ids": part.numpy()} | feeds)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clara.models import fast_lstm as merged
-from clara.models.fast_lstm import MergedLSTM
+from clara.models.fast_lstm import FusedLSTM
 
 BS, N, N_IN, N_HID = 5, 7, 12, 20
 
@@ -32,7 +32,7 @@ def gradients(layer, x, state, merged):
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    return MergedLSTM(N_IN, N_HID, batch_first=True)
+    return FusedLSTM(N_IN, N_HID, batch_first=True)
 
 
 def some(bs=BS, n=N):
@@ -52,7 +52,7 @@ def test_values_and_gradients_are_those_of_torch(layer, bs, n):
 
 def test_large_and_small_gates():
     """Gates that are shut or open wide, where a rational tanh would leave its bounds."""
-    layer = MergedLSTM(1, 1, batch_first=True)
+    layer = FusedLSTM(1, 1, batch_first=True)
     x, state = torch.tensor([[[-200.0], [-7.0], [-5.9], [-1e-6], [0.0], [5.9], [200.0]]]), (torch.zeros(1, 1, 1),) * 2
     for p in layer.parameters():
         nn.init.constant_(p, 1.0)
@@ -94,7 +94,7 @@ def test_a_processor_without_bfloat16_reads_in_float32(layer, monkeypatch):
 def test_it_learns():
     """To tell the sign of the first number seven steps later."""
     torch.manual_seed(0)
-    layer, out = MergedLSTM(1, 16, batch_first=True), nn.Linear(16, 1)
+    layer, out = FusedLSTM(1, 16, batch_first=True), nn.Linear(16, 1)
     opt = torch.optim.Adam([*layer.parameters(), *out.parameters()], lr=0.01)
     for _ in range(200):
         x = torch.randn(64, N, 1)

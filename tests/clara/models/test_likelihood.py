@@ -31,7 +31,7 @@ def pieces():
 @torch.no_grad()
 def naive(reader, piece):
     """Word by word, by the definition."""
-    state, nats = reader.start(1), 0.0
+    state, nats = reader.initial_state(1), 0.0
     for word, target in zip(piece[:-1].tolist(), piece[1:].tolist()):
         logits, state = reader(torch.tensor([[word]]), state)
         nats -= float(logits[0, 0].double().log_softmax(0)[target])
@@ -49,14 +49,14 @@ def test_equals_a_loop_over_words(reader, bs):
 @pytest.mark.parametrize("window", [1, 2, 6, 39, 40])
 def test_the_window_changes_nothing(reader, window, monkeypatch):
     expected = nats_per_piece(reader, pieces(), PAD)
-    monkeypatch.setattr(evaluate, "WINDOW", window)
+    monkeypatch.setattr(evaluate, "WINDOW_TOKENS", window)
     torch.testing.assert_close(nats_per_piece(reader, pieces(), PAD), expected, rtol=1e-6, atol=1e-5)
 
 
 def test_a_large_vocabulary_is_read_in_small_windows(reader, monkeypatch):
     expected = nats_per_piece(reader, pieces(), PAD)
     read, lengths = type(reader).forward, []
-    monkeypatch.setattr(evaluate, "MOST_LOGITS", 3 * reader.vocab_sz * len(pieces()))
+    monkeypatch.setattr(evaluate, "MAX_LOGITS", 3 * reader.vocab_sz * len(pieces()))
     monkeypatch.setattr(
         type(reader), "forward", lambda self, ids, state: lengths.append(ids.shape[1]) or read(self, ids, state)
     )

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from clara.errors import BadSetting
-from clara.models import MODELS, architecture
+from clara.models import ARCHITECTURES, get_architecture
 
 VOCAB_SZ, PAD = 23, 0
 SMALL = {"emb_sz": 8, "n_hid": 12, "n_layers": 2}
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=ARCHITECTURES)
 def arch(request):
-    return MODELS[request.param]
+    return ARCHITECTURES[request.param]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def assert_close(a, b):
 
 def test_unknown_architecture():
     with pytest.raises(BadSetting, match="'transformer'.*awd_lstm"):
-        architecture("transformer")
+        get_architecture("transformer")
 
 
 def test_logits_of_the_net(arch, config):
@@ -57,7 +57,7 @@ def test_logits_of_the_net(arch, config):
 
 def test_logits_of_the_reader(arch, config):
     reader = reader_of(arch, net(arch, config))
-    logits, _ = reader(some_ids(), reader.start(3))
+    logits, _ = reader(some_ids(), reader.initial_state(3))
     assert logits.shape == (3, 11, VOCAB_SZ) and reader.vocab_sz == VOCAB_SZ
     assert logits.dtype == torch.float32
 
@@ -66,7 +66,7 @@ def test_logits_of_the_reader(arch, config):
 def test_reader_equals_the_net(arch, config):
     model = net(arch, config).eval()
     reader = reader_of(arch, model)
-    state = reader.start(3)
+    state = reader.initial_state(3)
     for part in some_ids(seq_len=24).split([11, 1, 12], dim=1):
         logits, state = reader(part, state)
         assert_close(logits, model(part)[0])
@@ -75,8 +75,8 @@ def test_reader_equals_the_net(arch, config):
 @torch.no_grad()
 def test_reader_word_by_word_equals_one_pass(arch, config):
     reader, ids = reader_of(arch, net(arch, config)), some_ids()
-    whole, last = reader(ids, reader.start(3))
-    state, steps = reader.start(3), []
+    whole, last = reader(ids, reader.initial_state(3))
+    state, steps = reader.initial_state(3), []
     for word in ids.split(1, dim=1):
         logits, state = reader(word, state)
         steps.append(logits)
@@ -104,18 +104,18 @@ def test_net_carries_its_state_until_reset(arch, config):
 @torch.no_grad()
 def test_take_forks_states(arch, config):
     reader, ids = reader_of(arch, net(arch, config)), some_ids()
-    _, state = reader(ids, reader.start(3))
+    _, state = reader(ids, reader.initial_state(3))
     rows = torch.tensor([2, 0, 2, 2])
     more = some_ids(4, 5)
     forked, _ = reader(more, reader.take(state, rows))
     for i, row in enumerate(rows.tolist()):
-        _, own = reader(ids[row][None], reader.start(1))
+        _, own = reader(ids[row][None], reader.initial_state(1))
         assert_close(forked[i], reader(more[i][None], own)[0][0])
 
 
 def test_take_leaves_the_state_it_took_from(arch, config):
     reader, ids = reader_of(arch, net(arch, config)), some_ids()
-    _, state = reader(ids, reader.start(3))
+    _, state = reader(ids, reader.initial_state(3))
     before = reader(ids, state)[0]
     reader(ids, reader.take(state, torch.tensor([1, 1, 0])))
     assert torch.equal(reader(ids, state)[0], before)
@@ -157,7 +157,7 @@ def test_loading_forgets_what_was_read(arch, config):
 def test_half_precision_weights_are_read_as_single(arch, config):
     halves = {name: t.half() for name, t in arch.to_tensors(net(arch, config)).items()}
     reader = arch.InferenceModel(halves)
-    logits, _ = reader(some_ids(), reader.start(3))
+    logits, _ = reader(some_ids(), reader.initial_state(3))
     assert logits.dtype == torch.float32
 
 

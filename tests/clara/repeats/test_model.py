@@ -162,7 +162,7 @@ def test_the_cost_is_that_of_the_odds_at_each_place(model, reader):
         matched = named.line >= 0
         assert matched.sum() > 10 and (named.hit & matched).any() and (~named.hit & matched).any()
     with torch.no_grad():
-        logits = reader(torch.from_numpy(ids[None, :-1]), reader.start(1))[0][0].numpy()
+        logits = reader(torch.from_numpy(ids[None, :-1]), reader.initial_state(1))[0][0].numpy()
     expected = []
     for at in range(len(ids) - 1):
         after, _ = bent(model, ids[: at + 1], logits[at])

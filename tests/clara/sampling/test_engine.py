@@ -29,7 +29,7 @@ class FakeReader:
     def __init__(self):
         self.calls = []
 
-    def start(self, bs):
+    def initial_state(self, bs):
         return torch.zeros(bs, dtype=torch.long)
 
     def __call__(self, ids, state):
@@ -127,7 +127,7 @@ def test_the_state_is_that_of_all_words_before():
     written["left"][:] = 40
     for at in range(len(prompt_ids()), len(whole) + 1):
         reader = FakeReader()
-        logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.start(1))
+        logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.initial_state(1))
         word = choose(
             logits[:, -1].float().numpy(), rules.allowed(written), settings_table(Settings(), 1), draws.next()
         )

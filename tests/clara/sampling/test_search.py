@@ -14,7 +14,7 @@ from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.generator import Generator
-from clara.models import MODELS
+from clara.models import ARCHITECTURES
 from clara.music.notes import crop
 from clara.sampling.grammars.base import Rules
 from clara.sampling.settings import Settings
@@ -51,7 +51,7 @@ def generator(request):
     return Generator(tiny.untrained(encoding, sung(encoding)))
 
 
-@pytest.mark.parametrize("arch", MODELS)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_each_architecture_finds_higher_music(arch):
     generator = Generator(tiny.checkpoint(arch=arch))
     found, plain = [], []
@@ -159,7 +159,7 @@ def test_stopped_it_leaves_nothing_and_refuses_nonsense():
             generator.search(high, **{"n": 4, "quarters": 8} | wrong)
 
 
-@pytest.mark.parametrize("arch", MODELS)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_a_text_goes_on_as_though_it_had_not_been_left_off(arch, precision):
     """Where nothing is left to chance, settings among it, a search writes what sampling writes."""

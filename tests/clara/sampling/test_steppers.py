@@ -6,11 +6,11 @@ import tiny
 import torch
 
 from clara.errors import BadSetting
-from clara.models import MODELS
+from clara.models import ARCHITECTURES
 from clara.sampling import int8, steppers
 from clara.sampling.steppers import FloatStepper, stepper_maker
 
-WAYS = [(arch, "float32") for arch in MODELS] + [("awd_lstm", "int8"), ("lstm", "int8")]
+WAYS = [(arch, "float32") for arch in ARCHITECTURES] + [("awd_lstm", "int8"), ("lstm", "int8")]
 
 
 @pytest.fixture(params=WAYS, ids=" ".join)
@@ -29,12 +29,12 @@ def words(n, steps, seed=0):
 def test_as_the_reader(way):
     reader, make, near = way
     ids, prompt = words(20, 12), torch.tensor([[1, 5, 9]])
-    _, state = reader(prompt, reader.start(1))
+    _, state = reader(prompt, reader.initial_state(1))
     stepper = make()
     stepper.begin(state, np.zeros(20, dtype=np.int64))
     told = np.stack([stepper.step(step).copy() for step in ids], 1)
     whole = torch.cat([prompt.expand(20, -1), torch.from_numpy(ids).T], 1)
-    expected = reader(whole, reader.start(20))[0][:, 3:]
+    expected = reader(whole, reader.initial_state(20))[0][:, 3:]
     assert told.shape == expected.shape and told.dtype == np.float32
     assert np.abs(told - expected.numpy()).max() < near * max(1, float(expected.abs().max()))
 
@@ -43,8 +43,8 @@ def test_as_the_reader(way):
 def test_a_text_is_the_same_in_any_company(way, n):
     reader, make, _ = way
     ids, alone, together = words(100, 10)[:, :n], make(), make()
-    together.begin(reader.start(n), np.arange(n))
-    alone.begin(reader.start(1), np.arange(1))
+    together.begin(reader.initial_state(n), np.arange(n))
+    alone.begin(reader.initial_state(1), np.arange(1))
     for step in ids:
         assert np.array_equal(together.step(step)[-1:], alone.step(step[-1:]))
 
@@ -54,7 +54,7 @@ def test_texts_that_leave_do_not_disturb_the_others(way):
     ids, whole, few = words(40, 12), make(), make()
     rows = np.array([3, 38, 17, 3])
     for stepper in (whole, few):
-        stepper.begin(reader.start(40), np.arange(40))
+        stepper.begin(reader.initial_state(40), np.arange(40))
         for step in ids[:6]:
             stepper.step(step)
     few.take(rows)
@@ -67,7 +67,7 @@ def test_a_text_goes_on_from_its_state(way):
     """In whatever place, and together with texts that have read more or fewer words."""
     reader, make, _ = way
     ids, whole, forked = words(40, 12), make(), make()
-    whole.begin(reader.start(40), np.arange(40))
+    whole.begin(reader.initial_state(40), np.arange(40))
     states, told = [], []
     for i, step in enumerate(ids):
         if i in (5, 6):

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from clara.checkpoint import WEIGHTS
 from clara.data.corpus import Corpus
 from clara.errors import CheckpointMismatch
-from clara.models import MODELS
+from clara.models import ARCHITECTURES
 from clara.training.callbacks import HISTORY, STATE, load_state, save_state
 from clara.training.learner import Stage, fit
 
@@ -108,8 +108,8 @@ def test_a_line_per_epoch(corpus, tmp_path, capsys):
 def test_nats_per_quarter_is_the_cost_of_the_stream(corpus, tmp_path):
     learn = tiny.learner(corpus, tmp_path)
     fit(learn, [Stage(1, 1e-2)], 0)
-    reader = MODELS["awd_lstm"].InferenceModel(MODELS["awd_lstm"].to_tensors(learn.model))
-    state, nats, words = reader.start(learn.dls.valid.bs), 0.0, 0
+    reader = ARCHITECTURES["awd_lstm"].InferenceModel(ARCHITECTURES["awd_lstm"].to_tensors(learn.model))
+    state, nats, words = reader.initial_state(learn.dls.valid.bs), 0.0, 0
     for x, y in learn.dls.valid:
         logits, state = reader(x, state)
         nats -= logits.double().log_softmax(2).gather(2, y[..., None]).sum().item()

@@ -63,7 +63,9 @@ def chords(tmp_path_factory):
     from data_prep.sources import find_pieces
 
     folder = tmp_path_factory.mktemp("chords")
-    prepare_corpus(find_pieces([str(tiny.corpus(folder).parent / "music")]), folder / "chordwise", {"encoding": "chordwise"})
+    prepare_corpus(
+        find_pieces([str(tiny.corpus(folder).parent / "music")]), folder / "chordwise", {"encoding": "chordwise"}
+    )
     return Corpus.load(folder / "chordwise")
 
 

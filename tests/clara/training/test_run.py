@@ -195,7 +195,9 @@ def test_a_corpus_to_replay_in(data, tmp_path):
     out = tmp_path / "mixed"
     train(tiny.arguments(data, out, "--replay-data", data, "--replay-share", 0.5))
     assert config(out)["training"]["arguments"]["replay_share"] == 0.5
-    prepare_corpus(find_pieces([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62})
+    prepare_corpus(
+        find_pieces([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62}
+    )
     with pytest.raises(BadSetting, match="--replay-data .*other: its vocabulary is not that of"):
         train(tiny.arguments(data, tmp_path / "run", "--replay-data", tmp_path / "other"))
 

@@ -6,7 +6,7 @@ import tiny
 import torch
 
 from clara.encodings.notewise import Notewise
-from clara.models import MODELS
+from clara.models import ARCHITECTURES
 from critic.nets.text import NOWHERE, _HalfDropout, collate, from_tensors, new_net, pool, to_tensors, windows_of
 
 ENCODING = Notewise()
@@ -66,10 +66,10 @@ def test_words_belong_to_the_window_in_which_they_stand():
 
 
 @pytest.mark.parametrize("around", [0, 1])
-@pytest.mark.parametrize("arch", MODELS)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_a_piece_is_judged_alike_alone_in_a_batch_and_from_disk(arch, around):
     torch.manual_seed(1)
-    sizes = MODELS[arch].DEFAULTS | tiny.SIZES
+    sizes = ARCHITECTURES[arch].DEFAULTS | tiny.SIZES
     net = new_net(arch, sizes, None, VOCAB, 2, around=around)
     with torch.no_grad():
         net.head[0].running_mean.uniform_(-0.1, 0.1)
@@ -85,7 +85,7 @@ def test_a_piece_is_judged_alike_alone_in_a_batch_and_from_disk(arch, around):
 def test_the_past_counts_and_the_future_does_not():
     torch.manual_seed(2)
     read = from_tensors(
-        "awd_lstm", to_tensors(new_net("awd_lstm", MODELS["awd_lstm"].DEFAULTS | tiny.SIZES, None, VOCAB, 2)), 2
+        "awd_lstm", to_tensors(new_net("awd_lstm", ARCHITECTURES["awd_lstm"].DEFAULTS | tiny.SIZES, None, VOCAB, 2)), 2
     )
     ((ids, window),) = pieces(1)
     other = ids.copy()

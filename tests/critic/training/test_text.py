@@ -14,7 +14,7 @@ from clara.data.corpus import Corpus
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
 from clara.generator import Generator
-from clara.models import MODELS
+from clara.models import ARCHITECTURES
 from clara.music.notes import mend, transpose
 from clara_app import compose as generate
 from critic import Critic, excerpts
@@ -167,9 +167,9 @@ def test_half_are_sampled_as_generate_does():
 def critic(made, corpus):
     table = made.assign(words=made["words"].str.split())
     model = tiny.checkpoint()
-    from clara.models import MODELS
+    from clara.models import ARCHITECTURES
 
-    sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
+    sizes = ARCHITECTURES["awd_lstm"].DEFAULTS | model.sizes
     return training.train(
         table,
         corpus.encoding,
@@ -198,9 +198,9 @@ def test_figures_are_told_from_noise(critic):
 
 def test_the_same_seed_trains_the_same(made, corpus):
     table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
-    from clara.models import MODELS
+    from clara.models import ARCHITECTURES
 
-    sizes = MODELS["awd_lstm"].DEFAULTS | model.sizes
+    sizes = ARCHITECTURES["awd_lstm"].DEFAULTS | model.sizes
     a, b = (
         training.train(
             table, corpus.encoding, model.vocab, "awd_lstm", sizes, model.tensors, epochs=1, bs=8, tell=lambda _: None
@@ -215,7 +215,8 @@ def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
     table = made[:9].assign(words=made["words"].str.split())
     kept, rows, shift = Rolls(table, corpus.encoding, ["generated", "human"]), np.array([4, 0, 7]), np.array([5, -6, 0])
     pieces = [
-        (corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.token_steps(table["words"][i]))) for i in rows
+        (corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.token_steps(table["words"][i])))
+        for i in rows
     ]
     for moved in (shift, None):
         (found, n_found), (rolls, n_steps) = kept.rolls(rows, moved), collate_rolls(pieces, moved)
@@ -279,7 +280,7 @@ def test_a_reader_goes_on_from_what_was_learned(made, corpus, tmp_path):
         corpus.encoding,
         model.vocab,
         "awd_lstm",
-        MODELS["awd_lstm"].DEFAULTS | tiny.SIZES,
+        ARCHITECTURES["awd_lstm"].DEFAULTS | tiny.SIZES,
         None,
         quarters=4,
         around=1,
@@ -290,7 +291,7 @@ def test_a_reader_goes_on_from_what_was_learned(made, corpus, tmp_path):
     )
     start.save(tmp_path / "learned")
     start, told, kept = Critic.load(tmp_path / "learned"), [], []
-    sizes = MODELS["awd_lstm"].DEFAULTS | start.sizes
+    sizes = ARCHITECTURES["awd_lstm"].DEFAULTS | start.sizes
     again = training.train(
         table,
         corpus.encoding,
