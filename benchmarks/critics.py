@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import record
 
-SETTINGS = ("model", "temperature", "top_p", "random_freq", "damaged")
-NAMES = "model", "damaged"  # settings whose values are told alone
+SETTINGS = ("model", "temperature", "top_p", "random_freq", "corruption")
+NAMES = "model", "corruption"  # settings whose values are told alone
 
 
 def odds(critic, pieces):
@@ -44,11 +44,11 @@ def setting_rows(name, critic, table):
     """AUC and accuracy for all, for what is sampled as `generate.py` does by itself, and for each value of each sampling setting."""
     from critic.data.human_vs_generated import USUAL_TEMPERATURES, USUAL_TOP_P
 
-    scores, human = odds(critic, table["words"].tolist()), (table["label"] == "human").to_numpy()
+    scores, human = odds(critic, table["tokens"].tolist()), (table["label"] == "human").to_numpy()
     rows = [{"critic": name, "setting": "all", "generated": int((~human).sum()), **told_apart(scores, human)}]
-    usual = {"model": "", "temperature": 1.0, "top_p": 1.0, "random_freq": 1.0, "damaged": ""}
+    usual = {"model": "", "temperature": 1.0, "top_p": 1.0, "random_freq": 1.0, "corruption": ""}
     how = pd.DataFrame([usual | (json.loads(s) if s else {}) for s in table["settings"]])
-    composed = ~human & (how["damaged"] == "").to_numpy()
+    composed = ~human & (how["corruption"] == "").to_numpy()
     as_usual = (
         composed
         & (
@@ -64,7 +64,7 @@ def setting_rows(name, critic, table):
         }
     )
     for setting in SETTINGS:
-        sampled = ~human if setting == "damaged" else composed
+        sampled = ~human if setting == "corruption" else composed
         for value in sorted(set(how[setting][sampled])):
             if setting == "model" and not value:  # of one model alone
                 continue
@@ -120,18 +120,18 @@ def _comes_again(notes, n=5):
 
 def guard_rows(critic, table, quarters):
     """AUC and accuracy where all excerpts are changed alike, then against human excerpts with shuffled bars."""
-    from critic.data.corruptions import DAMAGES
+    from critic.data.corruptions import CORRUPTIONS
     from critic.evaluation import auc
 
     human, rng = (table["label"] == "human").to_numpy(), np.random.default_rng(0)
-    pieces = [critic.encoding.decode(words)[0] for words in table["words"]]
+    pieces = [critic.encoding.decode(words)[0] for words in table["tokens"]]
     rows = [
         {"change": name, "of": "all", **told_apart(odds(critic, [change(p) for p in pieces]), human)}
         for name, change in _changes(quarters).items()
     ]
     own = [p for p, h in zip(pieces, human) if h]
     before = odds(critic, own)
-    for way, damage in DAMAGES.items():
+    for way, damage in CORRUPTIONS.items():
         after = odds(critic, [damage(p, rng) for p in own])
         ok = ~(np.isnan(before) | np.isnan(after))
         rows.append(
@@ -160,7 +160,7 @@ def guard_rows(critic, table, quarters):
             "accuracy": None,
         }
     )
-    first = [w[0] for w in table["words"]]
+    first = [w[0] for w in table["tokens"]]
     share = pd.Series(human).groupby(first).transform("mean").to_numpy()
     rows.append(
         {
@@ -195,11 +195,11 @@ def composer_rows(folder, classifier, table):
         else []
     )
     test = table[table["split"] == "test"].reset_index(drop=True)
-    told = classifier.log_probs(test["words"].tolist())
+    told = classifier.log_probs(test["tokens"].tolist())
     truth = np.array([classifier.classes.index(label) for label in test["label"]])
     for what, some in (
         ("all", np.ones(len(test), dtype=bool)),
-        ("unread by the generator", (test["settings"] == "unread").to_numpy()),
+        ("unread by the generator", (test["settings"] == "unseen").to_numpy()),
     ):
         rows.append(row(what, test[some], accuracy_by_excerpt_and_piece(told[some], truth[some], test["piece"][some])))
     right = next(r["piece_accuracy"] for r in rows if r["works"] == "all")
@@ -215,7 +215,7 @@ def inception_rows(name, classifier, table):
     from critic.scores import inception_score
 
     some = {
-        label: table[(table["split"] == "test") & (table["label"] == label)]["words"].tolist()
+        label: table[(table["split"] == "test") & (table["label"] == label)]["tokens"].tolist()
         for label in ("human", "generated")
     }
     n = min(map(len, some.values()))

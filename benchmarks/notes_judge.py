@@ -1,6 +1,6 @@
 """A judge that reads neither text nor piano rolls nor statistics: convolutions along a list of notes and over its self-similarity, from scratch, human or generated?
 
-python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split other] [--nets 3]
+python benchmarks/notes_judge.py EXCERPTS --out runs/judge-notes [--split judge] [--nets 3]
 
 EXCERPTS is a folder of critic.excerpts. No language model, and by default other works than the critics learned from. A note is told by its key, length, place in the quarter, by how many notes are struck with it and its
 place among them, and by its distance to the note before, in semitones and in time; no critic reads such a list. Beside it, self-similarity as pictures, which one voice of a critic sees, too
@@ -139,9 +139,9 @@ class NotesJudge:
     @torch.inference_mode()
     def score(self, pieces):
         """Log-odds human, float32 (n,), of n NoteSequences at 12 steps per quarter."""
-        from critic.features.segments import stretches_of
+        from critic.features.segments import split_into_segments
 
-        parts = [[told_of(part) for _, part in stretches_of(p, int(p.end.max()), self.quarters)] for p in pieces]
+        parts = [[told_of(part) for _, part in split_into_segments(p, int(p.end.max()), self.quarters)] for p in pieces]
         told = [part for each in parts for part in each]
         device = next(self.nets[0].parameters()).device
         batches = (
@@ -211,7 +211,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("excerpts")
     p.add_argument("--out", required=True)
-    p.add_argument("--split", default="other")
+    p.add_argument("--split", default="judge")
     p.add_argument("--epochs", type=int, default=15)
     p.add_argument("--bs", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3)
@@ -233,7 +233,7 @@ def main():
     encoding, sets = encodings.make_encoding(made["encoding"]), {}
     for split in (args.split, "valid", "test"):
         rows = table[table["split"] == split]
-        sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
+        sets[split] = [encoding.decode(w)[0] for w in rows["tokens"]], (rows["label"] == HUMAN).to_numpy(copy=True)
     device = choose_device(args.device)[0]
     judge = NotesJudge(
         [

@@ -1,6 +1,6 @@
 """A second critic whose every part is of another architecture than the critic's, and learned from other works.
 
-python benchmarks/other_judge.py EXCERPTS --parts runs/judge-wavenet runs/judge-notes --out runs/judge-other [--split other]
+python benchmarks/other_judge.py EXCERPTS --parts runs/judge-wavenet runs/judge-notes --out runs/judge-other [--split judge]
 
 EXCERPTS is a folder of critic.excerpts. Where the critic reads text with an LSTM, this one does with a WaveNet (`python -m critic.train --from-scratch --arch wavenet`), where it
 looks at piano rolls, with convolutions along a list of notes and over self-similarity (`benchmarks/notes_judge.py`), both named by --parts; where
@@ -44,7 +44,7 @@ class Trees:
         """From n NoteSequences and bool array (n,); a part of each is learned from, too."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        from critic.features.descriptors import numbers
+        from critic.features.descriptors import extract_descriptors
         from critic.training.descriptors import random_crop
 
         rng = np.random.default_rng(seed)
@@ -64,14 +64,14 @@ class Trees:
             early_stopping=False,
             random_state=seed,
         )
-        return cls(model.fit(np.stack([numbers(part) for part, _ in some]), [label for _, label in some]))
+        return cls(model.fit(np.stack([extract_descriptors(part) for part, _ in some]), [label for _, label in some]))
 
     def score(self, pieces):
         """Log-odds human, float32 (n,), of n NoteSequences; the mean over stretches of those that are longer."""
-        from critic.features.descriptors import numbers
-        from critic.features.segments import stretches_of
+        from critic.features.descriptors import extract_descriptors
+        from critic.features.segments import split_into_segments
 
-        told = [np.stack([numbers(part) for _, part in stretches_of(p, int(p.end.max()))]) for p in pieces]
+        told = [np.stack([extract_descriptors(part) for _, part in split_into_segments(p, int(p.end.max()))]) for p in pieces]
         odds = self.model.decision_function(np.concatenate(told))
         return np.array([o.mean() for o in np.split(odds, np.cumsum([len(t) for t in told])[:-1])], dtype=np.float32)
 
@@ -119,7 +119,7 @@ def main():
     p.add_argument("excerpts")
     p.add_argument("--parts", nargs="*", default=[], metavar="FOLDER")
     p.add_argument("--out", required=True)
-    p.add_argument("--split", default="other")
+    p.add_argument("--split", default="judge")
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()
@@ -136,7 +136,7 @@ def main():
     table, encoding, sets = table.sample(frac=1, random_state=args.seed), encodings.make_encoding(made["encoding"]), {}
     for split in (args.split, *FIGURES):
         rows = table[table["split"] == split].head(MOST if split in FIGURES else len(table))
-        sets[split] = [encoding.decode(w)[0] for w in rows["words"]], (rows["label"] == HUMAN).to_numpy(copy=True)
+        sets[split] = [encoding.decode(w)[0] for w in rows["tokens"]], (rows["label"] == HUMAN).to_numpy(copy=True)
     trees = Trees.learn(*sets[args.split], args.seed)
     out = Path(make_empty_folder(args.out))
     (out / TREES).write_bytes(pickle.dumps(trees.model))

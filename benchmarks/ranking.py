@@ -35,37 +35,47 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
     `settings` is a function of the seeds of a batch that gives the settings of each piece.
     """
     from clara.music.notes import crop
-    from critic.data.table import ENDING, PROMPT, SEAM, Pieces
+    from critic.data.table import ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
 
-    pieces, rng = Pieces(corpus), np.random.default_rng(seed)
+    pieces, rng = CorpusPieces(corpus), np.random.default_rng(seed)
     step, found = corpus.encoding.steps_per_quarter, []
 
     def composed(prompt, before):
         first = int(rng.integers(2**31))
         samples = generator.generate(
-            n, SEAM + quarters + ENDING, prompt, settings([first + i for i in range(n)]), seed=first, threads=threads
+            n,
+            SEAM_QUARTERS + quarters + ENDING_QUARTERS,
+            prompt,
+            settings([first + i for i in range(n)]),
+            seed=first,
+            threads=threads,
         )
-        found.append([crop(s.notes, (before + SEAM) * step, (before + SEAM + quarters) * step) for s in samples])
+        found.append(
+            [
+                crop(s.notes, (before + SEAM_QUARTERS) * step, (before + SEAM_QUARTERS + quarters) * step)
+                for s in samples
+            ]
+        )
 
     for i, at in pieces.places("test", quarters, 20 * n_batches, rng):
         if len(found) == n_batches:
             break
-        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT else ()
+        prompt = crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step) if at >= PROMPT_QUARTERS else ()
         if free:
             composed(None, 0)
         elif len(prompt):
-            composed(prompt, PROMPT)
+            composed(prompt, PROMPT_QUARTERS)
     return found
 
 
 def human_excerpts(corpus, n, quarters, seed):
     """n human excerpts of some quarters, of test works, as NoteSequence."""
     from clara.music.notes import crop
-    from critic.data.table import SEAM, Pieces
+    from critic.data.table import SEAM_QUARTERS, CorpusPieces
 
-    pieces, rng, step = Pieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
+    pieces, rng, step = CorpusPieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
     return [
-        crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
+        crop(pieces.notes(i), (at + SEAM_QUARTERS) * step, (at + SEAM_QUARTERS + quarters) * step)
         for i, at in pieces.places("test", quarters, n, rng)
     ]
 
@@ -129,10 +139,10 @@ def at_random(each, top, rng):
 
 def measure_rows(composed, best, human, rng):
     """How near the best, as many at random and all unranked are to human music, as rows."""
-    from critic.features.measures import Reference, measured
+    from critic.features.measures import Reference, measure_pieces
 
     flat = [p for batch in composed for p in batch]
-    values, of_human = measured(flat), measured(human)
+    values, of_human = measure_pieces(flat), measure_pieces(human)
     half, n_batches, n, top = len(human) // 2, len(composed), len(composed[0]), best.shape[1]
     rows = []
     for name in values:
@@ -205,7 +215,7 @@ def main():
     from clara_app import compose as generate
     from critic.classifier import Critic
     from critic.defaults import default_ranking
-    from critic.features.measures import collapsed
+    from critic.features.measures import is_degenerate
     from critic.ranking import rank_pieces
     from critic.scores import ScoringModels, parse_ranking
 
@@ -244,7 +254,7 @@ def main():
         print(row, flush=True)
     chosen = [batch[i] for batch, order in zip(composed, best) for i in order]
     shares = {
-        what: round(float(np.mean([collapsed(p) for p in some])), 4)
+        what: round(float(np.mean([is_degenerate(p) for p in some])), 4)
         for what, some in (("best", chosen), ("unranked", [p for b in composed for p in b]), ("human", human))
     }
     told = {

@@ -38,17 +38,21 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
     """
     from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS
     from clara.music.notes import crop
-    from critic.data.table import ENDING, PROMPT, SEAM, Pieces
+    from critic.data.table import ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
 
-    pieces, step, n_batches = Pieces(corpus), corpus.encoding.steps_per_quarter, 0
+    pieces, step, n_batches = CorpusPieces(corpus), corpus.encoding.steps_per_quarter, 0
     for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
-        prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at >= PROMPT and not args.free else ()
+        prompt = (
+            crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step)
+            if at >= PROMPT_QUARTERS and not args.free
+            else ()
+        )
         if not (len(prompt) or args.free) or n_batches == args.batches:
             continue
         n_batches += 1
-        first = (0 if args.free else PROMPT) + SEAM
+        first = (0 if args.free else PROMPT_QUARTERS) + SEAM_QUARTERS
         how = {
-            "quarters": SEAM + args.quarters + ENDING,
+            "quarters": SEAM_QUARTERS + args.quarters + ENDING_QUARTERS,
             "prompt": prompt if len(prompt) else None,
             "threads": args.threads,
         }
@@ -110,12 +114,12 @@ def measure_rows(composed, human, rng):
 
     `composed` holds of each batch the best of each way and all independent pieces, (plain, search, all).
     """
-    from critic.features.measures import Reference, measured
+    from critic.features.measures import Reference, measure_pieces
 
-    of_human, rows = measured(human), []
+    of_human, rows = measure_pieces(human), []
     best, unranked = (
-        [[measured(some) for some in batch[:-1]] for batch in composed],
-        [measured(batch[-1]) for batch in composed],
+        [[measure_pieces(some) for some in batch[:-1]] for batch in composed],
+        [measure_pieces(batch[-1]) for batch in composed],
     )
     for name in of_human:
         reference = Reference(of_human[name])

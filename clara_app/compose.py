@@ -405,7 +405,7 @@ def _settle_search(args, judge):
 def _settle_sound(args):
     """Raise BadSetting for sound that cannot be had; a blind test is flat, as accents in four would give a waltz away."""
     from clara.errors import BadSetting
-    from clara.rendering.audio import check_sound
+    from clara.rendering.audio import check_audio_settings
 
     if args.mix_human and (args.prompt or args.fixed_melody):
         raise BadSetting(
@@ -413,7 +413,7 @@ def _settle_sound(args):
         )
     args.flat = args.flat or bool(args.mix_human)
     if args.audio != NO_AUDIO:
-        check_sound(args.audio, args.soundfont)
+        check_audio_settings(args.audio, args.soundfont)
 
 
 def _humans(args, generator):

@@ -43,7 +43,7 @@ def blend(voices, table, split="valid", even=False, least=0.0):
 
     type(voices[0]).blended([(voice, 1.0) for voice in voices])  # raises before anything is read
     table = table[table["split"] == split].reset_index(drop=True)
-    window_log_probs = [voice.window_log_probs(table["words"].tolist()) for voice in voices]
+    window_log_probs = [voice.window_log_probs(table["tokens"].tolist()) for voice in voices]
     labels = np.repeat(
         [voices[0].classes.index(label) for label in table["label"]], [len(c) for c in window_log_probs[0]]
     )

@@ -19,7 +19,7 @@ def evaluate(classifier, table, split="test"):
     dict: of a critic `auc` and `accuracy`; of a composer classifier `accuracy` and `balanced_accuracy`, by excerpt and by piece
     """
     table = table[table["split"] == split].reset_index(drop=True)
-    told = classifier.log_probs(table["words"].tolist())
+    told = classifier.log_probs(table["tokens"].tolist())
     truth = np.array([classifier.classes.index(label) for label in table["label"]])
     if isinstance(classifier, Critic):
         odds = told[:, classifier.classes.index(HUMAN)] - told[:, classifier.classes.index(GENERATED)]

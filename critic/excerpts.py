@@ -7,7 +7,7 @@ surprise alone does not pass for invention. The prompt is cut off, and of both t
 a first chord gives the answer; the last quarters are cut off before the composer had to release its notes.
 
 For a composer classifier, excerpts of the composers who left most works. Versions of a work fall
-on one side of the split: `train`, `other` (works for a second opinion), `valid`, `test`. With --more corpora there are, of the same composers, `more`: songs
+on one side of the split: `train`, `other` (works for a second opinion), `valid`, `test`. With --extra-corpora corpora there are, of the same composers, `more`: songs
 and quartets, say, on one piano, which are learned from and never judged; works that are held out are left out there.
 
 `excerpts.csv` has a row each, its text in the column `words`; `excerpts.json` says how it was made.
@@ -17,15 +17,15 @@ import json
 import os
 
 from clara import cli
-from critic.data.composers import composers
-from critic.data.human_vs_generated import DAMAGED, PER_PROMPT, human_and_generated
-from critic.data.table import EXCERPTS, SETTINGS
+from critic.data.composers import composer_excerpts
+from critic.data.human_vs_generated import CORRUPTED_SHARE, CONTINUATIONS_PER_PROMPT, human_and_generated_excerpts
+from critic.data.table import EXCERPTS_FILE, SETTINGS_FILE
 
 EXAMPLES = """
 python -m critic.excerpts data/mine --models runs/mine --out runs/excerpts  # human and generated, for a critic
 python -m critic.excerpts data/mine --models runs/small runs/large --out runs/both  # it will know what either composes
 python -m critic.excerpts data/mine --composers 12 --out runs/composers      # for a composer classifier
-python -m critic.excerpts data/mine --composers 12 --more data/songs --out runs/composers-more  # it learns from their songs, too
+python -m critic.excerpts data/mine --composers 12 --extra-corpora data/songs --out runs/composers-more  # it learns from their songs, too
 """
 
 
@@ -45,7 +45,7 @@ def parser():
     )
     kind("--composers", type=cli.at_least(2), metavar="N", help="the composers of most works, so many of them")
     music(
-        "--more",
+        "--extra-corpora",
         nargs="+",
         default=[],
         metavar="CORPUS",
@@ -80,8 +80,8 @@ def main(argv=None):
     """Parse, cut and compose, report."""
     p = parser()
     args = p.parse_args(argv)
-    if args.more and not args.composers:
-        p.error("--more goes with --composers")
+    if args.extra_corpora and not args.composers:
+        p.error("--extra-corpora goes with --composers")
     with cli.show_status("loading"):
         from clara.data.corpus import Corpus
         from clara.devices import choose_device
@@ -90,30 +90,37 @@ def main(argv=None):
     from clara.files import make_empty_folder, write_atomically
 
     device = choose_device(args.device)[0]
-    corpus, more, out = (
+    corpus, extra_corpora, out = (
         Corpus.load(args.corpus),
-        [Corpus.load(folder) for folder in args.more],
+        [Corpus.load(folder) for folder in args.extra_corpora],
         make_empty_folder(args.out),
     )
     if args.composers:
         with tqdm(total=args.composers, unit=" composers", disable=None, desc="cutting", leave=False) as bar:
-            table = composers(corpus, args.composers, args.quarters, seed=args.seed, on_composer=bar.update, more=more)
+            table = composer_excerpts(
+                corpus,
+                args.composers,
+                args.quarters,
+                seed=args.seed,
+                on_composer=bar.update,
+                extra_corpora=extra_corpora,
+            )
     else:
-        n = {"train": args.n, "other": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
-        prompts = sum(round((1 - DAMAGED) * -(-many // PER_PROMPT)) for many in n.values())
+        n = {"train": args.n, "judge": args.n // 2, "valid": args.n // 5, "test": args.n // 3}
+        prompts = sum(round((1 - CORRUPTED_SHARE) * -(-many // CONTINUATIONS_PER_PROMPT)) for many in n.values())
         with tqdm(total=prompts, unit=" prompts", disable=None, desc="composing", leave=False) as bar:
-            table = human_and_generated(
+            table = human_and_generated_excerpts(
                 args.models, corpus, n, args.quarters, args.seed, args.workers, str(device), bar.update
             )
-    write_atomically(out / EXCERPTS, table.to_csv(index=False))
+    write_atomically(out / EXCERPTS_FILE, table.to_csv(index=False))
     write_atomically(
-        out / SETTINGS,
+        out / SETTINGS_FILE,
         json.dumps(
             vars(args)
             | {
                 "encoding": corpus.encoding.settings,
                 "fingerprint": corpus.fingerprint,
-                "about": " To learn from, and never judged: ".join(c.about for c in (corpus, *more)),
+                "about": " To learn from, and never judged: ".join(c.about for c in (corpus, *extra_corpora)),
             },
             indent=1,
         )

@@ -19,7 +19,7 @@ python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
 python -m critic.train runs/excerpts --statistics --out runs/voice-statistics
 python -m critic.train runs/excerpts --similarity --out runs/voice-similarity
 python -m critic.train runs/newer --start runs/voice-text --epochs 2 --lr 1e-3 --out runs/voice-text-2  # learn on, from other excerpts
-python -m critic.train runs/excerpts --from-scratch --arch wavenet --split other --out runs/judge  # a second opinion
+python -m critic.train runs/excerpts --from-scratch --arch wavenet --split judge --out runs/judge  # a second opinion
 python -m critic.train runs/composers --pretrained runs/mine --frozen --statistics --out runs/composer  # whom is it like?
 """
 FROM_SCRATCH = {
@@ -34,7 +34,7 @@ def parser():
     music = p.add_argument_group("music").add_argument
     music("excerpts", metavar="EXCERPTS", help="folder that critic.excerpts wrote")
     music(
-        "--split", default="train", choices=["train", "other"], help="works to learn from; other: for a second opinion"
+        "--split", default="train", choices=["train", "judge"], help="works to learn from; judge: for a second opinion"
     )
     music(
         "--window",
@@ -255,7 +255,7 @@ def _start(args, table, made, begun):
         arch, tensors = args.arch or "awd_lstm", None
         sizes = get_architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | _sizes(args)
         vocab = Vocab.from_encoding(
-            encoding, [w for words in table["words"][table["split"] == args.split] for w in words]
+            encoding, [w for words in table["tokens"][table["split"] == args.split] for w in words]
         )
     return encoding, vocab, arch, {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}, tensors
 

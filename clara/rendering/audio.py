@@ -23,14 +23,14 @@ from clara.music.accents import velocities
 from clara.music.instruments import INSTRUMENTS
 from clara.music.midi import notes_to_score
 from clara.music.notes import select
-from clara.rendering.soundfonts import in_tune
+from clara.rendering.soundfonts import fix_root_keys
 
 SAMPLE_RATE = 44_100
 PEAK = 0.9  # of full scale, so that nothing clips
 LOUDNESS = 0.1  # root mean square where it sounds, of full scale: what most pieces reach below that peak
 SOUNDS = 0.1  # of the loudest tenth of a second, from which on one counts as sounding
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
-FORMATS = tuple(MEDIA_TYPES)
+AUDIO_FORMATS = tuple(MEDIA_TYPES)
 MP3_QUALITY = 0.4, 0.8  # of variable bit rates, 0 the best: of a file, and of what goes into a page, 48 kbit/s in mono
 
 
@@ -49,7 +49,7 @@ def _synthesizer(soundfont):
     except OSError as e:
         raise BadSetting(f"{soundfont}: no such soundfont ({e.strerror})") from e
     try:
-        data = in_tune(data, sorted({i.program for i in INSTRUMENTS.values()}))
+        data = fix_root_keys(data, sorted({i.program for i in INSTRUMENTS.values()}))
         with tempfile.TemporaryDirectory() as folder:  # it takes a path, not bytes
             mended = Path(folder, "in_tune.sf2")
             mended.write_bytes(data)
@@ -114,7 +114,7 @@ def has_mp3():
     return "MP3" in soundfile.available_formats()
 
 
-def encoded(sound, form, small=False):
+def encode_audio(sound, form, small=False):
     """Sound as the bytes of a file.
 
     Parameters
@@ -146,14 +146,14 @@ def encoded(sound, form, small=False):
 
 def _check_form(form):
     """Raise BadSetting for a form that cannot be written."""
-    if form not in FORMATS:
-        raise BadSetting(f"no audio of the form {form!r}; there are {', '.join(FORMATS)}")
+    if form not in AUDIO_FORMATS:
+        raise BadSetting(f"no audio of the form {form!r}; there are {', '.join(AUDIO_FORMATS)}")
     if form == "mp3" and not has_mp3():
         raise BadSetting("this machine's libsndfile writes no MP3; version 1.1 does, and soundfile's wheel holds it")
 
 
-def check_sound(form, soundfont=None):
-    """Raise what `encoded` and `synthesize` would for a form and a soundfont, before work is put into the notes."""
+def check_audio_settings(form, soundfont=None):
+    """Raise what `encode_audio` and `synthesize` would for a form and a soundfont, before work is put into the notes."""
     _check_form(form)
     _synthesizer(str(soundfont or default_soundfont()))
 
@@ -171,4 +171,4 @@ def _wav(sound):
 
 def write_wav(sound, path):
     """Write sound from `synthesize` as 16-bit WAV; raises CannotWrite."""
-    write_atomically(path, encoded(sound, "wav"))
+    write_atomically(path, encode_audio(sound, "wav"))

@@ -14,10 +14,10 @@ from clara.encodings.prompts import DEFAULT_QPM, MUSIC21, read_prompt
 from clara.errors import ClaraError, NoData, TooShort
 from clara.music.notes import NoteSequence, crop
 
-INSTALLED = MUSIC21  # in place of a folder: what music21 installs
+MUSIC21_CORPUS = MUSIC21  # in place of a folder: what music21 installs
 SUFFIXES = (".mid", ".midi")
 # Piano music in music21's corpus, each parsed in one to three seconds.
-PIECES = {
+MUSIC21_PIECES = {
     "bach/bwv846": "J. S. Bach, The Well-Tempered Clavier I, no. 1",
     "chopin/mazurka06-2": "Chopin, Mazurka op. 6 no. 2",
     "cpebach/h186": "C. P. E. Bach, H. 186",
@@ -33,7 +33,7 @@ PIECES = {
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class HumanExcerpt:
     """The beginning of a piece by a human.
 
     Attributes
@@ -89,8 +89,8 @@ def human_excerpts(generator, source, n, quarters, qpm=None, seed=0):
 
 def _sources(source):
     """(what `read_prompt` takes, title) of each piece there is."""
-    if source == INSTALLED:
-        return [(MUSIC21 + name, title) for name, title in PIECES.items()]
+    if source == MUSIC21_CORPUS:
+        return [(MUSIC21 + name, title) for name, title in MUSIC21_PIECES.items()]
     return [
         (path, str(path.relative_to(source).with_suffix("")))
         for path in sorted(Path(source).rglob("*"))
@@ -105,4 +105,4 @@ def _excerpt(generator, source, title, quarters, qpm):
     if notes.n_steps - first < steps:
         raise TooShort(f"{source}: {notes.quarters:g} quarters")
     words = generator.prompt_words(crop(notes, first, first + steps))[0]
-    return Excerpt(title, words, generator.encoding.decode(words, qpm=qpm)[0])
+    return HumanExcerpt(title, words, generator.encoding.decode(words, qpm=qpm)[0])

@@ -25,7 +25,7 @@ PAGE_WIDTH, PAGE_HEIGHT = (
 )  # verovio's units, of which a staff line space takes 18; as A4, the last page shorter
 
 
-def notes_to_stream(notes, title=""):
+def notes_to_music21(notes, title=""):
     """Notes as a music21 Score: a staff for each player, and two for the piano.
 
     Parameters
@@ -140,7 +140,7 @@ def to_musicxml(notes, title=""):
     """Notes as the text of a MusicXML file; raises NoNotes."""
     from music21.musicxml.m21ToXml import GeneralObjectExporter
 
-    return GeneralObjectExporter(notes_to_stream(notes, title)).parse().decode()
+    return GeneralObjectExporter(notes_to_music21(notes, title)).parse().decode()
 
 
 def to_svg(notes, title="", page=1):

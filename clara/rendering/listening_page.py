@@ -15,7 +15,7 @@ from string import Template
 
 from clara.music.instruments import INSTRUMENTS
 from clara.rendering.audio import MEDIA_TYPES
-from clara.rendering.roll_svg import n_rows, octave_marks, roll_svg
+from clara.rendering.roll_svg import n_pitch_rows, octave_labels, unstyled_roll_svg
 
 UNTOLD = ("settings", "versions", "weights", "command")  # of run.json, on the page
 HUMAN, MACHINE = "human", "machine"
@@ -29,7 +29,9 @@ WORDS = {
     ),
     "novelty": lambda v: f"human and like no known composer: {100 * math.exp(min(v, 0)):.0f} points of 100",
     "likelihood": lambda v: f"the generator is surprised by {-v:.2f} nats in each quarter note",
-    "longest_copied_run": lambda v: f"its longest run of notes that stands in the training music, in any key, has {v:.0f}",
+    "longest_copied_run": lambda v: (
+        f"its longest run of notes that stands in the training music, in any key, has {v:.0f}"
+    ),
     "note_density": lambda v: f"{2**v:.1f} notes in each quarter note",
     "rest_ratio": lambda v: f"in {100 * v:.1f} % of its quarter notes nothing sounds",
     "total": lambda v: "the sum that it is ranked by",
@@ -37,7 +39,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Sound:
+class PageSound:
     """What a page plays.
 
     Attributes
@@ -53,7 +55,7 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PageEntry:
     """One piece on the page.
 
     Attributes
@@ -77,12 +79,12 @@ class Entry:
     midi: bytes
     midi_name: str
     beside: dict = field(default_factory=dict)
-    sound: Sound | None = None
+    sound: PageSound | None = None
     by: str = ""
     title: str = ""
 
 
-def page(entries, run):
+def render_page(entries, run):
     """The page's text.
 
     Parameters
@@ -119,7 +121,7 @@ def script_text(script):
 
 def _part(suffix):
     """A file of the page."""
-    return (files("clara") / "pages" / f"playlist.{suffix}").read_text(encoding="utf-8").strip()
+    return (files("clara.rendering") / "pages" / f"playlist.{suffix}").read_text(encoding="utf-8").strip()
 
 
 def _about(entries, run, blind):
@@ -168,7 +170,7 @@ def _button(entry, n):
 def _roll(entry, n, quarters):
     """The piano roll, with the slider that moves over it."""
     marks = "".join(
-        f'<span style="top:{100 * at:.1f}%" aria-hidden="true">{name}</span>' for name, at in octave_marks(entry.notes)
+        f'<span style="top:{100 * at:.1f}%" aria-hidden="true">{name}</span>' for name, at in octave_labels(entry.notes)
     )
     seconds = max(quarters * 60 / entry.notes.qpm, 0.1)
     slider = (
@@ -176,8 +178,8 @@ def _roll(entry, n, quarters):
         if entry.sound
         else ""
     )
-    drawn = roll_svg(entry.notes, entry.prompt_quarters, f"Piano roll of piece {n}", quarters)
-    return f'<div class="roll" style="--rows:{n_rows(entry.notes)}">{drawn}{marks}{slider}</div>{_key(entry)}'
+    drawn = unstyled_roll_svg(entry.notes, entry.prompt_quarters, f"Piano roll of piece {n}", quarters)
+    return f'<div class="roll" style="--rows:{n_pitch_rows(entry.notes)}">{drawn}{marks}{slider}</div>{_key(entry)}'
 
 
 def _key(entry):
@@ -224,12 +226,12 @@ def _scores(scores):
         return ""
     return (
         '<ul class="scores">'
-        + "".join(f"<li><b>{escape(k)} {v:.2f}</b> {escape(in_words(k, v))}</li>" for k, v in shown.items())
+        + "".join(f"<li><b>{escape(k)} {v:.2f}</b> {escape(describe_score(k, v))}</li>" for k, v in shown.items())
         + "</ul>"
     )
 
 
-def in_words(name, value):
+def describe_score(name, value):
     """What a score says, for those who do not know its figure.
 
     Parameters

@@ -15,8 +15,8 @@ import pandas as pd
 
 from clara.files import make_folder, write_atomically
 from clara.music.midi import write_midi
-from clara.rendering.audio import encoded, has_mp3, synthesize
-from clara.rendering.listening_page import HUMAN, MACHINE, Entry, Sound, page
+from clara.rendering.audio import encode_audio, has_mp3, synthesize
+from clara.rendering.listening_page import HUMAN, MACHINE, PageEntry, PageSound, render_page
 from clara.rendering.plots import plot_piano_roll
 
 EMBEDDED_BYTES = 24 << 20  # of sound in a page, about two hours; what is beyond is played from the files beside it
@@ -48,7 +48,7 @@ def write_playlist(
     audio : form of the audio files, in `clara.rendering.audio.FORMATS`, or None for no sound
     soundfont, flat : as `clara.rendering.audio.synthesize` takes them
     pictures : draw piano rolls as PNG
-    humans : list of `clara.rendering.blind_test.Excerpt` to mix in, which makes the page a blind test
+    humans : list of `clara.rendering.blind_test.HumanExcerpt` to mix in, which makes the page a blind test
     human_scores : as `scores`
     on_piece : function(), called after each piece
 
@@ -73,7 +73,7 @@ def write_playlist(
             | {k: getattr(sample.settings, k) for k in run.get("settings", {})}
         )
         entries.append(
-            Entry(
+            PageEntry(
                 figures=_figures(sample) | {"seed": sample.seed},
                 scores=told,
                 by=MACHINE,
@@ -88,14 +88,14 @@ def write_playlist(
     for name, excerpt, told in _named(humans, human_scores):
         files = _write_piece(excerpt, folder, f"{HUMAN_FOLDER}/{name}", audio, soundfont, flat, pictures)
         entries.append(
-            Entry(figures=_figures(excerpt), scores=told, by=HUMAN, title=f"Human: {excerpt.title}.", **files)
+            PageEntry(figures=_figures(excerpt), scores=told, by=HUMAN, title=f"Human: {excerpt.title}.", **files)
         )
         if on_piece:
             on_piece()
     write_atomically(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
     write_atomically(folder / "run.json", json.dumps(run, indent=1) + "\n")
     order = np.random.default_rng(run.get("seed")).permutation(len(entries)) if humans else range(len(entries))
-    write_atomically(folder / "index.html", page(_embeddable([entries[i] for i in order]), run))
+    write_atomically(folder / "index.html", render_page(_embeddable([entries[i] for i in order]), run))
     return rows
 
 
@@ -128,7 +128,7 @@ def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
         beside["picture"] = f"{name}.png"
     if audio:
         sound = synthesize(piece.notes, soundfont, flat)
-        write_atomically(stem.with_suffix(f".{audio}"), encoded(sound, audio))
+        write_atomically(stem.with_suffix(f".{audio}"), encode_audio(sound, audio))
         beside[audio.upper()] = f"{name}.{audio}"
     return {
         "notes": piece.notes,
@@ -142,8 +142,8 @@ def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
 
 def _sound(sound, audio, name):
     """What the page plays: a small MP3 where this machine can write one."""
-    data = encoded(sound, "mp3", small=True) if has_mp3() else None
-    return Sound("mp3" if data else audio, data, f"{name}.{audio}")
+    data = encode_audio(sound, "mp3", small=True) if has_mp3() else None
+    return PageSound("mp3" if data else audio, data, f"{name}.{audio}")
 
 
 def _embeddable(entries):

@@ -30,7 +30,16 @@ def new_figure(width, height, rows=(1,)):
     return fig, fig.subplots(len(rows), sharex=True, height_ratios=rows)
 
 
-def plot_piano_roll(notes, path=None, *, prompt_quarters=0.0, title="", curve=None, curve_from=0.0, window_quarters=8):
+def plot_piano_roll(
+    notes,
+    path=None,
+    *,
+    prompt_quarters=0.0,
+    title="",
+    window_log_odds=None,
+    first_window_quarter=0.0,
+    window_quarters=8,
+):
     """Draw notes as blocks over time: keys named, parts in colours, and what a critic thinks of each window below.
 
     Parameters
@@ -49,14 +58,18 @@ def plot_piano_roll(notes, path=None, *, prompt_quarters=0.0, title="", curve=No
     """
     quarters = max(notes.quarters, 1.0)
     width = min(24, max(6, quarters / 5))
-    fig, axes = new_figure(width, 4 if curve is None else 5.2, (1,) if curve is None else (4, 1))
-    roll, below = (axes, axes) if curve is None else axes
+    fig, axes = new_figure(width, 4 if window_log_odds is None else 5.2, (1,) if window_log_odds is None else (4, 1))
+    roll, below = (axes, axes) if window_log_odds is None else axes
     _keyboard(roll, notes)
     _notes(roll, notes, prompt_quarters)
     if prompt_quarters:
         roll.axvline(prompt_quarters, color="black", lw=1, ls=":")
-    if curve is not None:
-        _windows(below, curve, np.r_[curve_from + np.arange(len(curve)) * window_quarters, quarters])
+    if window_log_odds is not None:
+        _windows(
+            below,
+            window_log_odds,
+            np.r_[first_window_quarter + np.arange(len(window_log_odds)) * window_quarters, quarters],
+        )
     roll.set(xlim=(0, quarters))
     roll.set_title(title, wrap=True)
     below.set_xlabel("quarter notes")
@@ -91,10 +104,10 @@ def _notes(ax, notes, prompt_quarters):
             )
 
 
-def _windows(ax, curve, edges):
+def _windows(ax, window_log_odds, edges):
     """A critic's log-odds as columns, up for human and down for generated."""
-    colours = [PART_COLOURS[0] if odds > 0 else PART_COLOURS[1] for odds in curve]
-    ax.bar(edges[:-1], curve, np.diff(edges), align="edge", color=colours, edgecolor="white", lw=0.8)
+    colours = [PART_COLOURS[0] if odds > 0 else PART_COLOURS[1] for odds in window_log_odds]
+    ax.bar(edges[:-1], window_log_odds, np.diff(edges), align="edge", color=colours, edgecolor="white", lw=0.8)
     ax.axhline(0, color="black", lw=0.8)
     ax.set_ylabel("log-odds\nhuman")
     ax.margins(y=0.15)
@@ -138,7 +151,7 @@ def _legend_of_parts(fig, notes):
     fig.legend(handles=patches, loc="outside lower center", ncols=len(parts), frameon=False)
 
 
-def plot_map(points, groups, path=None, *, apart=None, title=""):
+def plot_map(points, groups, path=None, *, highlight=None, title=""):
     """Draw pieces as points, those that are alike near each other.
 
     Parameters
@@ -155,7 +168,7 @@ def plot_map(points, groups, path=None, *, apart=None, title=""):
     """
     fig, ax = new_figure(8, 5)
     points, names = np.asarray(points), list(dict.fromkeys(groups))
-    coloured = [name for name in names if name != apart]
+    coloured = [name for name in names if name != highlight]
     for i, name in enumerate(coloured):
         of_it = points[[g == name for g in groups]]
         ax.scatter(
@@ -167,8 +180,10 @@ def plot_map(points, groups, path=None, *, apart=None, title=""):
             lw=0.5,
             label=name,
         )
-    if apart in names:
-        ax.scatter(*points[[g == apart for g in groups]].T, s=42, color="black", marker="x", lw=1.2, label=apart)
+    if highlight in names:
+        ax.scatter(
+            *points[[g == highlight for g in groups]].T, s=42, color="black", marker="x", lw=1.2, label=highlight
+        )
     ax.set(xticks=[], yticks=[], title=title)
     ax.set_aspect("equal", adjustable="datalim")
     fig.legend(loc="outside right upper", frameon=False)
@@ -210,7 +225,7 @@ def plot_history(history, path=None):
     return _saved(fig, path)
 
 
-def plot_rates(rates, losses, found, path=None):
+def plot_lr_find(rates, losses, found, path=None):
     """Draw the loss over rising rates, and the rate that was found.
 
     Parameters

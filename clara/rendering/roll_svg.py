@@ -19,7 +19,7 @@ REST_QUARTERS = (
 )  # by which a note is drawn shorter, so that repeated ones are seen apart; at most a quarter of it
 
 
-def roll_svg(notes, prompt_quarters=0.0, title="", quarters=0.0):
+def unstyled_roll_svg(notes, prompt_quarters=0.0, title="", quarters=0.0):
     """Draw notes.
 
     Parameters
@@ -67,7 +67,7 @@ def _bars_of_notes(notes, high, prompt_quarters):
     return "".join(paths)
 
 
-def octave_marks(notes):
+def octave_labels(notes):
     """Where the Cs stand: list of (name, share of the height from the top)."""
     low, high = _rows(notes)
     return [
@@ -75,7 +75,7 @@ def octave_marks(notes):
     ]
 
 
-def n_rows(notes):
+def n_pitch_rows(notes):
     """How many semitones are drawn."""
     low, high = _rows(notes)
     return high - low + 1

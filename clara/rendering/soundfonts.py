@@ -19,7 +19,7 @@ PRESET_BAG, INSTRUMENT_BAG, SAMPLE_ROOT = 24, 20, 40  # where in a row the first
 PROGRAM = 20
 
 
-def in_tune(data, programs):
+def fix_root_keys(data, programs):
     """Give samples the root keys that the zones of some programs name.
 
     Parameters

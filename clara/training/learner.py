@@ -181,12 +181,12 @@ def find_lr(learn, path):
     -------
     float, the rate at which the loss fell fastest
     """
-    from clara.rendering.plots import plot_rates
+    from clara.rendering.plots import plot_lr_find
 
     with tempfile.TemporaryDirectory() as folder, learn.no_bar():
         learn.path = Path(folder)  # where fastai keeps the weights meanwhile
         found = learn.lr_find(show_plot=False).valley
-    plot_rates(learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses], found, path)
+    plot_lr_find(learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses], found, path)
     return found
 
 

@@ -44,9 +44,9 @@ def _midi(piece, _):
 
 
 def _wav(piece, soundfont):
-    from clara.rendering.audio import encoded, synthesize
+    from clara.rendering.audio import encode_audio, synthesize
 
-    return [encoded(synthesize(piece.notes, soundfont), "wav")]
+    return [encode_audio(synthesize(piece.notes, soundfont), "wav")]
 
 
 def _musicxml(piece, _):
@@ -63,8 +63,8 @@ def _png(piece, _):
         piece.notes,
         prompt_quarters=piece.prompt_quarters,
         title=piece.title,
-        curve=piece.curve or None,
-        curve_from=piece.prompt_quarters,
+        window_log_odds=piece.curve or None,
+        first_window_quarter=piece.prompt_quarters,
         window_quarters=piece.window_quarters,
     ).savefig(picture)
     return [picture.getvalue()]

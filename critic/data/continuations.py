@@ -14,7 +14,7 @@ TOGETHER = 32  # prompts at most whose continuations are composed in one batch
 
 
 @dataclass(frozen=True)
-class Task:
+class ContinuationTask:
     """Continuations of one prompt.
 
     Attributes
@@ -31,7 +31,7 @@ class Task:
     seed: int
 
 
-def continued(models, tasks, quarters, workers=1, device="cpu", on_step=None):
+def compose_continuations(models, tasks, quarters, workers=1, device="cpu", on_step=None):
     """What comes of each task; processes begin at once, before anything is asked of the iterator.
 
     Parameters

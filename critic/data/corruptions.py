@@ -35,7 +35,7 @@ def _by_chance(notes, rng):
     return mend_like(notes, start, start + rng.permutation(notes.duration), rng.permutation(notes.pitch), notes.part)[0]
 
 
-DAMAGES = {
+CORRUPTIONS = {
     "bars shuffled": _bars_shuffled,
     "pitches moved": _pitches_moved,
     "onsets moved": _onsets_moved,

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from clara.errors import BadSetting
-from critic.data.continuations import Task, continued
-from critic.data.corruptions import DAMAGES
-from critic.data.table import COLUMNS, ENDING, LEAST, PROMPT, SEAM, Pieces
+from critic.data.continuations import ContinuationTask, compose_continuations
+from critic.data.corruptions import CORRUPTIONS
+from critic.data.table import COLUMNS, ENDING_QUARTERS, MIN_SOUNDING_SHARE, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
 
-PER_PROMPT = 8  # continuations of a prompt
+CONTINUATIONS_PER_PROMPT = 8  # continuations of a prompt
 
 
 RANDOM_FREQS = (1.0, 1.0, 1.0, 0.5)
@@ -26,7 +26,7 @@ TOP_PS = (0.9, 0.95, 0.98, 1.0)
 MATCHES = (1.0, 1.0, 0.0)  # of the half over a spread; else 1
 
 
-USUAL = 0.5  # share of what is composed that is sampled as generate.py does
+USUAL_SHARE = 0.5  # share of what is composed that is sampled as generate.py does
 
 
 USUAL_TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.1)
@@ -35,10 +35,10 @@ USUAL_TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.1)
 USUAL_TOP_P = 0.98
 
 
-DAMAGED = 0.25  # share of the class that is not human: human excerpts, damaged
+CORRUPTED_SHARE = 0.25  # share of the class that is not human: human excerpts, damaged
 
 
-def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="cpu", on_step=None):
+def human_and_generated_excerpts(models, corpus, n, quarters, seed=0, workers=1, device="cpu", on_step=None):
     """Excerpts of both classes.
 
     Parameters
@@ -67,45 +67,47 @@ def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="
     from critic.classifier import GENERATED, HUMAN
 
     pieces, rng, step = (
-        Pieces(corpus, _shared_vocab(models, corpus)),
+        CorpusPieces(corpus, _shared_vocab(models, corpus)),
         np.random.default_rng(seed),
         corpus.encoding.steps_per_quarter,
     )
 
     def there(i, at):
-        return crop(pieces.notes(i), (at + SEAM) * step, (at + SEAM + quarters) * step)
+        return crop(pieces.notes(i), (at + SEAM_QUARTERS) * step, (at + SEAM_QUARTERS + quarters) * step)
 
     cut, tasks, places = [], [], []
     for split, many in n.items():
-        many = -(-many // PER_PROMPT) * PER_PROMPT
+        many = -(-many // CONTINUATIONS_PER_PROMPT) * CONTINUATIONS_PER_PROMPT
         cut += [(HUMAN, i, at, None, "") for i, at in pieces.places(split, quarters, many, rng)]
-        n_prompts = round((1 - DAMAGED) * many / PER_PROMPT)
-        for i, at in pieces.places(split, quarters, many - PER_PROMPT * n_prompts, rng):
-            way, here = str(rng.choice(list(DAMAGES))), there(i, at)
+        n_prompts = round((1 - CORRUPTED_SHARE) * many / CONTINUATIONS_PER_PROMPT)
+        for i, at in pieces.places(split, quarters, many - CONTINUATIONS_PER_PROMPT * n_prompts, rng):
+            way, here = str(rng.choice(list(CORRUPTIONS))), there(i, at)
             damaged = (
-                crop(DAMAGES[way](here, rng), 0, quarters * step) if len(here) else here
+                crop(CORRUPTIONS[way](here, rng), 0, quarters * step) if len(here) else here
             )  # what moved past the end would tell
-            cut.append((GENERATED, i, at, damaged, json.dumps({"damaged": way})))
+            cut.append((GENERATED, i, at, damaged, json.dumps({"corruption": way})))
         for i, at in pieces.places(split, quarters, n_prompts, rng):
-            settings = [_settings(rng) for _ in range(PER_PROMPT)]
-            prompt = crop(pieces.notes(i), (at - PROMPT) * step, at * step) if at else None
+            settings = [_settings(rng) for _ in range(CONTINUATIONS_PER_PROMPT)]
+            prompt = crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step) if at else None
             places.append((i, at))
             tasks.append(
-                Task(
+                ContinuationTask(
                     len(tasks) % len(models),
                     prompt if prompt is not None and len(prompt) else None,
                     settings,
                     int(rng.integers(2**31)),
                 )
             )
-    composing = continued(models, tasks, SEAM + quarters + ENDING, workers, device, on_step)  # and meanwhile
+    composing = compose_continuations(
+        models, tasks, SEAM_QUARTERS + quarters + ENDING_QUARTERS, workers, device, on_step
+    )  # and meanwhile
     rows = [
         pieces.row(label, i, at, there(i, at) if notes is None else notes, told) for label, i, at, notes, told in cut
     ]
     for (i, at), task, composed in zip(places, tasks, composing):
         by, first = (
             {"model": Path(models[task.model]).name} if len(models) > 1 else {},
-            (PROMPT if task.prompt is not None else 0) + SEAM,
+            (PROMPT_QUARTERS if task.prompt is not None else 0) + SEAM_QUARTERS,
         )
         rows += [
             pieces.row(
@@ -113,7 +115,7 @@ def human_and_generated(models, corpus, n, quarters, seed=0, workers=1, device="
             )
             for notes, how in zip(composed, task.settings)
         ]
-    return pd.DataFrame([row for row, left in rows if left >= LEAST * quarters], columns=COLUMNS)
+    return pd.DataFrame([row for row, left in rows if left >= MIN_SOUNDING_SHARE * quarters], columns=COLUMNS)
 
 
 def _shared_vocab(models, corpus):
@@ -133,7 +135,7 @@ def _settings(rng):
     """How one excerpt is sampled."""
     from clara.sampling.settings import Settings
 
-    if rng.random() < USUAL:
+    if rng.random() < USUAL_SHARE:
         return Settings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
     freq = float(rng.choice(RANDOM_FREQS))
     return Settings(

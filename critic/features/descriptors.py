@@ -14,8 +14,8 @@ import numpy as np
 from clara.jit import compiled, float64_1d, float64_2d, int64, int64_1d, int64_2d
 from clara.music.keys import key_of, scale
 from clara.music.notes import HIGHEST_PIANO, LOWEST_PIANO
-from critic.features.measures import shares
-from critic.features.segments import STRETCH, TWELFTHS
+from critic.features.measures import frequencies
+from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER
 
 LOWEST, KEYS = LOWEST_PIANO, HIGHEST_PIANO - LOWEST_PIANO + 1
 LONGEST, WIDEST = 48, 24  # twelfths, semitones: longer and wider ones count with these
@@ -23,7 +23,7 @@ BAR = 4  # quarters
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16)  # quarters, after which music may be like itself
 MOTIFS = (2, 3, 5, 8)  # how many steps of a line make a motif
 LEAP = 7  # semitones, from which on an interval is a leap
-N_NUMBERS = 762  # of all groups
+N_DESCRIPTORS = 762  # of all groups
 SCALES = np.array(
     [np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) for tonic in range(12)], dtype=float
 )  # (12, 12)
@@ -38,10 +38,13 @@ class _Music:
             order = np.lexsort((notes.pitch, notes.start))
             self.start, self.length, self.pitch = self.start[order], self.length[order], self.pitch[order]
         grid = notes.steps_per_quarter
-        if grid != TWELFTHS:
-            self.start, self.length = self.start * TWELFTHS // grid, np.maximum(1, self.length * TWELFTHS // grid)
+        if grid != STEPS_PER_QUARTER:
+            self.start, self.length = (
+                self.start * STEPS_PER_QUARTER // grid,
+                np.maximum(1, self.length * STEPS_PER_QUARTER // grid),
+            )
         self.end = self.start + self.length
-        self.quarters = max(1.0, self.end.max() / TWELFTHS)
+        self.quarters = max(1.0, self.end.max() / STEPS_PER_QUARTER)
         self.at, self.first, self.many = np.unique(self.start, return_index=True, return_counts=True)
         self.top, self.bottom = self.pitch[self.first + self.many - 1], self.pitch[self.first]
         self.key = (self.pitch - LOWEST).clip(0, KEYS - 1)
@@ -59,12 +62,12 @@ class _Music:
         return tuple(np.add.reduceat(_scattered(values), self.first) for values in (self.pitch, above))
 
 
-def numbers(notes):
+def extract_descriptors(notes):
     """What can be counted.
 
     Parameters
     ----------
-    notes : NoteSequence, not empty, of about `STRETCH` quarters
+    notes : NoteSequence, not empty, of about `SEGMENT_QUARTERS` quarters
 
     Returns
     -------
@@ -76,9 +79,9 @@ def numbers(notes):
 
 def _size(music):
     """How much there is of everything."""
-    lengths = music.length / TWELFTHS
+    lengths = music.length / STEPS_PER_QUARTER
     return [
-        music.quarters / STRETCH,
+        music.quarters / SEGMENT_QUARTERS,
         len(music.pitch) / music.quarters,
         len(music.at) / music.quarters,
         lengths.mean(),
@@ -87,9 +90,9 @@ def _size(music):
         music.pitch.std(),
         music.pitch.min(),
         music.pitch.max(),
-        _entropy(shares(music.pitch, 128)),
+        _entropy(frequencies(music.pitch, 128)),
         _correlation(music.pitch, music.length),
-        *shares(music.key // 8, 11),
+        *frequencies(music.key // 8, 11),
     ]
 
 
@@ -104,16 +107,16 @@ def _together(music):
     _sounding(music.at, music.onset, music.end, music.key, lowest, sounding, reach, apart, clash)
     over, wide = music.key - lowest[music.onset], np.repeat(np.arange(KEYS), apart)
     return np.r_[
-        shares(steps, 25),
-        shares(over, 49),
-        shares(over % 12, 12),
+        frequencies(steps, 25),
+        frequencies(over, 49),
+        frequencies(over % 12, 12),
         clash / sounding.sum(),
-        shares(music.many - 1, 10),
-        shares(sounding - 1, 12),
-        shares(sounding - music.many, 8),
+        frequencies(music.many - 1, 10),
+        frequencies(sounding - 1, 12),
+        frequencies(sounding - music.many, 8),
         _spread(reach),
         _spread(wide),
-        shares(wide, 25),
+        frequencies(wide, 25),
         _parallels(music),
     ]
 
@@ -157,7 +160,7 @@ def _parallels(music):
 def _lines(music):
     """Of both outer voices: intervals, turns, repeated notes, what follows a leap."""
     return np.concatenate(
-        [_line(music.top, music.at), _line(music.bottom, music.at), shares(np.abs(np.diff(music.pitch)), 25)]
+        [_line(music.top, music.at), _line(music.bottom, music.at), frequencies(np.abs(np.diff(music.pitch)), 25)]
     )
 
 
@@ -194,19 +197,19 @@ def _moves(pitch, at, told):
 
 def _rhythm(music):
     """Lengths, gaps between onsets, places in the quarter and in two bars."""
-    gap, place = np.diff(music.at), music.at % TWELFTHS
+    gap, place = np.diff(music.at), music.at % STEPS_PER_QUARTER
     silent = np.maximum(0, music.at[1:] - np.maximum.accumulate(np.maximum.reduceat(music.end, music.first))[:-1])
     return np.r_[
-        shares(music.start % TWELFTHS, TWELFTHS),
-        shares(place, TWELFTHS),
-        shares(music.at // (TWELFTHS // 2) % (4 * BAR), 4 * BAR),
-        shares(music.length, LONGEST + 1),
-        shares(gap, LONGEST + 1),
-        _entropy(shares(music.length, 97)),
-        _entropy(shares(gap, 97)),
+        frequencies(music.start % STEPS_PER_QUARTER, STEPS_PER_QUARTER),
+        frequencies(place, STEPS_PER_QUARTER),
+        frequencies(music.at // (STEPS_PER_QUARTER // 2) % (4 * BAR), 4 * BAR),
+        frequencies(music.length, LONGEST + 1),
+        frequencies(gap, LONGEST + 1),
+        _entropy(frequencies(music.length, 97)),
+        _entropy(frequencies(gap, 97)),
         (music.length % 3 == 0).mean(),
         (music.length % 4 == 0).mean(),
-        silent.sum() / TWELFTHS / music.quarters,
+        silent.sum() / STEPS_PER_QUARTER / music.quarters,
         (silent > 0).sum() / music.quarters,
     ]
 
@@ -215,10 +218,10 @@ def _tonality(music):
     """Degrees of the key that fits best, and how many notes are outside it."""
     degree = (music.pitch - music.tonic) % 12
     share, inside = (
-        shares(degree, 12),
+        frequencies(degree, 12),
         SCALES[0 if music.is_major else 3] > 0,
     )  # of minor the natural one, its relative major's
-    bass, melody = (shares((voice - music.tonic) % 12, 12) for voice in (music.bottom, music.top))
+    bass, melody = (frequencies((voice - music.tonic) % 12, 12) for voice in (music.bottom, music.top))
     return np.r_[
         np.sort(share)[::-1],
         share,
@@ -234,18 +237,18 @@ def _tonality(music):
 
 def _bars(music):
     """From bar to bar: how clear its scale is, how near to the next in pitch classes and rhythm, how many notes, how high; and how many notes a quarter."""
-    bar = music.start // (BAR * TWELFTHS)
+    bar = music.start // (BAR * STEPS_PER_QUARTER)
     n = int(bar.max()) + 1
-    classes, onsets = np.zeros((n, 12)), np.zeros((n, BAR * TWELFTHS), dtype=bool)
+    classes, onsets = np.zeros((n, 12)), np.zeros((n, BAR * STEPS_PER_QUARTER), dtype=bool)
     np.add.at(classes, (bar, music.pitch % 12), music.length)
-    onsets[bar, music.start % (BAR * TWELFTHS)] = True
+    onsets[bar, music.start % (BAR * STEPS_PER_QUARTER)] = True
     counts = np.bincount(bar, minlength=n)
     there = counts > 0
     clear = (classes[there] @ SCALES.T).max(1) / classes[there].sum(1)
     unit = classes / np.sqrt((classes * classes).sum(1, keepdims=True)).clip(1e-9)
     near, same = (unit[1:] * unit[:-1]).sum(1), (onsets[1:] == onsets[:-1]).mean(1)
     height = np.bincount(bar, weights=music.pitch, minlength=n)[there] / counts[there]
-    by_quarter = np.bincount(music.start // TWELFTHS, minlength=int(music.quarters))
+    by_quarter = np.bincount(music.start // STEPS_PER_QUARTER, minlength=int(music.quarters))
     every = unit @ unit.T
     rhythms = len({row.tobytes() for row in onsets}) / n
     return np.concatenate(
@@ -293,7 +296,7 @@ def _returns(music):
             (music.at, 1),
         ),
     ):
-        _overlaps(places, unit, np.array(LAGS) * TWELFTHS, row)
+        _overlaps(places, unit, np.array(LAGS) * STEPS_PER_QUARTER, row)
     return np.concatenate([again.ravel(), alike.T.ravel()])
 
 
@@ -318,7 +321,7 @@ def _again(lines, at, motifs, found):
                 if i == 0 or mixed[order[i]] != mixed[order[i - 1]]:
                     kinds, first = kinds + 1, i
                 most = max(most, i - first + 1)
-                later += at[order[i]] - at[order[first]] >= BAR * TWELFTHS
+                later += at[order[i]] - at[order[first]] >= BAR * STEPS_PER_QUARTER
             found[row] = (kinds / n_runs, most / n_runs, later / n_runs)
             row += 1
 

@@ -59,21 +59,21 @@ def note_density(notes):
 
 def lengths(notes):
     """Shares of the notes' lengths in sixths of a quarter, (48,); longer ones with the longest."""
-    return shares(notes.duration * 6 // notes.steps_per_quarter, 6 * LONGEST)
+    return frequencies(notes.duration * 6 // notes.steps_per_quarter, 6 * LONGEST)
 
 
 def pitches(notes):
     """Shares of the pitches, (128,)."""
-    return shares(notes.pitch, 128)
+    return frequencies(notes.pitch, 128)
 
 
 def gaps(notes):
     """Shares of the gaps between onsets in sixths of a quarter, (48,); longer ones with the longest."""
     gap = np.diff(np.unique(notes.start)) * 6 // notes.steps_per_quarter
-    return shares(gap, 6 * LONGEST)
+    return frequencies(gap, 6 * LONGEST)
 
 
-def shares(values, n):
+def frequencies(values, n):
     """Share of each of the whole numbers 0 to n - 1, (n,); larger and smaller ones count with the nearest."""
     return np.bincount(np.minimum(np.maximum(values, 0), n - 1), minlength=n) / max(1, len(values))
 
@@ -94,7 +94,7 @@ MEASURES = {
 }
 
 
-def measured(pieces):
+def measure_pieces(pieces):
     """Of some pieces each measure.
 
     Parameters
@@ -113,7 +113,7 @@ class Reference:
 
     Parameters
     ----------
-    values : float64 (n, width) of `measured`, n at least 3
+    values : float64 (n, width) of `measure_pieces`, n at least 3
     """
 
     def __init__(self, values):
@@ -152,7 +152,7 @@ def _distances(left, right):
     return cdist(left, right)
 
 
-def collapsed(notes):
+def is_degenerate(notes):
     """Is it of one pitch, or one bar again and again for more than half of its bars?"""
     if len(np.unique(notes.pitch)) <= 1:
         return True

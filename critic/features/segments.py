@@ -4,11 +4,11 @@ import numpy as np
 
 from clara.music.notes import crop
 
-STRETCH = 32  # quarters that are judged together
-TWELFTHS = 12  # of a quarter, that lengths and places are counted in
+SEGMENT_QUARTERS = 32  # quarters that are judged together
+STEPS_PER_QUARTER = 12  # of a quarter, that lengths and places are counted in
 
 
-def stretches_of(notes, n_steps, quarters=STRETCH):
+def split_into_segments(notes, n_steps, quarters=SEGMENT_QUARTERS):
     """A piece in parts of some quarters, at least half over one another, the last up to the end; all of it where it is no longer.
 
     Parameters
@@ -32,7 +32,7 @@ def stretches_of(notes, n_steps, quarters=STRETCH):
     return [(at, part) for at, part in parts if len(part)] or [(0, notes)]
 
 
-def covered(notes, n_steps, window_quarters):
+def segments_and_weights(notes, n_steps, window_quarters):
     """A piece in stretches, and how much of each window is in each.
 
     Parameters
@@ -47,11 +47,11 @@ def covered(notes, n_steps, window_quarters):
     cover : float32 (n_windows, n_stretches), how much each stretch counts in each window; rows add up to 1
     """
     length = n_steps / notes.steps_per_quarter
-    parts = stretches_of(notes, n_steps)
+    parts = split_into_segments(notes, n_steps)
     begin = window_quarters * np.arange(max(1, round(length / window_quarters)))
     end = np.r_[begin[1:], length]
     first = np.array([at for at, _ in parts], dtype=float)
-    cover = (np.minimum(end[:, None], first + STRETCH) - np.maximum(begin[:, None], first)).clip(0)
+    cover = (np.minimum(end[:, None], first + SEGMENT_QUARTERS) - np.maximum(begin[:, None], first)).clip(0)
     alone = cover.sum(1) == 0  # a window in silence goes with the nearest stretch
-    cover[alone, np.abs(first + STRETCH / 2 - (begin + end)[alone, None] / 2).argmin(1)] = 1
+    cover[alone, np.abs(first + SEGMENT_QUARTERS / 2 - (begin + end)[alone, None] / 2).argmin(1)] = 1
     return [part for _, part in parts], (cover / cover.sum(1, keepdims=True)).astype(np.float32)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from critic.features.descriptors import N_NUMBERS, numbers
-from critic.features.segments import covered
+from critic.features.descriptors import N_DESCRIPTORS, extract_descriptors
+from critic.features.segments import segments_and_weights
 
 SIZES = {"hidden": 128, "n_heads": 3}  # units of a layer; heads, which learn apart and are averaged
 INPUT_DROPOUT, DROPOUT = 0.1, 0.4
@@ -22,8 +22,8 @@ class Standard(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.register_buffer("middle", torch.zeros(N_NUMBERS))
-        self.register_buffer("deviation", torch.ones(N_NUMBERS))
+        self.register_buffer("middle", torch.zeros(N_DESCRIPTORS))
+        self.register_buffer("deviation", torch.ones(N_DESCRIPTORS))
 
     def fit(self, told):
         """Take mean and deviation from numbers (n, N_NUMBERS)."""
@@ -50,7 +50,7 @@ class DescriptorNet(nn.Module):
         self.heads = nn.ModuleList(
             nn.Sequential(
                 nn.Dropout(INPUT_DROPOUT),
-                nn.Linear(N_NUMBERS, hidden),
+                nn.Linear(N_DESCRIPTORS, hidden),
                 nn.ReLU(),
                 nn.Dropout(DROPOUT),
                 nn.Linear(hidden, hidden),
@@ -81,9 +81,9 @@ class DescriptorNet(nn.Module):
 
 
 def counted(notes, n_steps, window_quarters):
-    """A piece as the net reads it: float32 (n_stretches, N_NUMBERS), and how much of each window is in each stretch, float32 (n_windows, n_stretches); parameters as `critic.features.segments.covered`."""
-    parts, cover = covered(notes, n_steps, window_quarters)
-    return np.stack([numbers(part) for part in parts]), cover
+    """A piece as the net reads it: float32 (n_stretches, N_NUMBERS), and how much of each window is in each stretch, float32 (n_windows, n_stretches); parameters as `critic.features.segments.segments_and_weights`."""
+    parts, cover = segments_and_weights(notes, n_steps, window_quarters)
+    return np.stack([extract_descriptors(part) for part in parts]), cover
 
 
 def counted_by_window(notes, n_steps, window_quarters):

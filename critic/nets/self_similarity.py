@@ -13,12 +13,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clara.devices import multiplies_bfloat16
 from clara.music.notes import HIGHEST_PIANO, LOWEST_PIANO
-from critic.features.segments import STRETCH, TWELFTHS, covered
+from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER, segments_and_weights
 
 SIZES = {"widths": [24, 48, 64]}  # channels of the convolutions
 LAYERS = ("keys", "pitch classes", "rhythm", "above the lowest")  # of a picture
 COLUMN = 6  # twelfths of a quarter
-COLUMNS = STRETCH * TWELFTHS // COLUMN
+COLUMNS = SEGMENT_QUARTERS * STEPS_PER_QUARTER // COLUMN
 KEYS = HIGHEST_PIANO - LOWEST_PIANO + 1
 HIDDEN, DROPOUT = 64, 0.4
 
@@ -78,7 +78,7 @@ class SelfSimilarityNet(nn.Module):
 
 def struck(notes):
     """Where notes are struck, int64 (n, 3): column, twelfth in it, key; what lies outside a piano's keys counts as the nearest of these, what comes after the last column not at all."""
-    start = notes.start * TWELFTHS // notes.steps_per_quarter
+    start = notes.start * STEPS_PER_QUARTER // notes.steps_per_quarter
     found = np.stack([start // COLUMN, start % COLUMN, (notes.pitch - LOWEST_PIANO).clip(0, KEYS - 1)], 1).astype(
         np.int64
     )
@@ -110,8 +110,8 @@ def self_similarity_matrices(some, device="cpu"):
 
 
 def compared(notes, n_steps, window_quarters):
-    """A piece as the net reads it, but for the pictures: list of n_stretches int64 arrays, as `struck` gives them, and float32 (n_windows, n_stretches); parameters as `critic.features.segments.covered`."""
-    parts, cover = covered(notes, n_steps, window_quarters)
+    """A piece as the net reads it, but for the pictures: list of n_stretches int64 arrays, as `struck` gives them, and float32 (n_windows, n_stretches); parameters as `critic.features.segments.segments_and_weights`."""
+    parts, cover = segments_and_weights(notes, n_steps, window_quarters)
     return [struck(part) for part in parts], cover
 
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from clara.devices import multiplies_bfloat16
 from clara.models import get_architecture
-from critic.features.descriptors import N_NUMBERS
+from critic.features.descriptors import N_DESCRIPTORS
 from critic.nets.descriptors import Standard
 
 KINDS = ("tuned", "frozen")
@@ -90,7 +90,7 @@ class FrozenNet(nn.Module):
         self.heads = nn.ModuleList(
             nn.Sequential(
                 _HalfDropout(),
-                nn.Linear(self.width + N_NUMBERS * counts, HIDDEN),
+                nn.Linear(self.width + N_DESCRIPTORS * counts, HIDDEN),
                 nn.ReLU(),
                 _HalfDropout(),
                 nn.Linear(HIDDEN, n_classes),

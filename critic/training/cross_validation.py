@@ -15,7 +15,7 @@ import torch
 from clara.devices import choose_device
 from clara.errors import BadSetting
 from critic.classifier import FROZEN, new_classifier
-from critic.data.composers import MORE
+from critic.data.composers import EXTRA_SPLIT
 from critic.evaluation import accuracy_by_excerpt_and_piece, mean_log_probs
 from critic.nets.text import from_tensors, to_tensors
 from critic.training.common import class_weights, classes_of
@@ -71,7 +71,7 @@ def train_folded(
     """
     torch.manual_seed(seed)
     classes = classes_of(table)
-    learn = Excerpts(table[table["split"].isin((*JUDGED, MORE))], encoding, vocab, classes, quarters, counts)
+    learn = Excerpts(table[table["split"].isin((*JUDGED, EXTRA_SPLIT))], encoding, vocab, classes, quarters, counts)
     judged = learn.table["split"].isin(JUDGED).to_numpy()
     fold = folds_of(learn.table["work"].to_numpy(), learn.label, judged, folds, np.random.default_rng(seed))
     if len(np.unique(fold[judged])) < 2:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from clara.music.notes import crop
 from critic.classifier import HUMAN, LEAST_QUARTERS, STATISTICS, new_classifier
-from critic.features.descriptors import numbers
+from critic.features.descriptors import extract_descriptors
 from critic.nets.descriptors import SIZES, DescriptorNet
 from critic.training.common import WINDOW, Best, class_weights, classes_of
 
@@ -93,11 +93,11 @@ def _counted(table, encoding, classes, rng=None):
     """What is counted in excerpts, float32 tensor (n, N_NUMBERS), and labels; with rng a part of each, too."""
     told, labels = [], []
     for words, label in zip(
-        tqdm(table["words"], "counting", leave=False, disable=None, unit=" excerpts"), table["label"]
+        tqdm(table["tokens"], "counting", leave=False, disable=None, unit=" excerpts"), table["label"]
     ):
         notes = encoding.decode(words)[0]
         parts = [notes, random_crop(notes, rng)] if rng is not None else [notes]
-        told += [numbers(part) for part in parts if len(part)]
+        told += [extract_descriptors(part) for part in parts if len(part)]
         labels += [classes.index(label) for part in parts if len(part)]
     return torch.from_numpy(np.stack(told)), torch.tensor(labels)
 

@@ -38,10 +38,10 @@ class Rolls:
             np.array([classes.index(label) for label in table["label"]]),
             encoding.steps_per_quarter,
         )
-        self.n_steps = [sum(encoding.token_steps(words)) for words in table["words"]]
+        self.n_steps = [sum(encoding.token_steps(words)) for words in table["tokens"]]
         packed = np.zeros((len(table), 2, KEYS, -(-max(self.n_steps) // 8)), dtype=np.uint8)
         for i, (words, steps) in enumerate(
-            zip(tqdm(table["words"], "drawing rolls", leave=False, disable=None, unit=" excerpts"), self.n_steps)
+            zip(tqdm(table["tokens"], "drawing rolls", leave=False, disable=None, unit=" excerpts"), self.n_steps)
         ):
             one = np.packbits(roll(encoding.decode(words)[0], steps), axis=2, bitorder="little")
             packed[i, :, :, : one.shape[2]] = one

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from clara.devices import choose_device
 from critic.classifier import HUMAN, LEAST_QUARTERS, SIMILARITY, new_classifier
-from critic.features.segments import TWELFTHS
+from critic.features.segments import STEPS_PER_QUARTER
 from critic.nets.self_similarity import COLUMN, SIZES, SelfSimilarityNet, self_similarity_matrices, struck
 from critic.training.common import WINDOW, Best, class_weights, classes_of, running_mean
 
@@ -90,14 +90,14 @@ def _struck(table, encoding, classes):
     """Of excerpts what `critic.nets.self_similarity.struck` tells, and labels."""
     told = [
         struck(encoding.decode(words)[0])
-        for words in tqdm(table["words"], "decoding", leave=False, disable=None, unit=" excerpts")
+        for words in tqdm(table["tokens"], "decoding", leave=False, disable=None, unit=" excerpts")
     ]
     return told, torch.tensor([classes.index(label) for label in table["label"]])
 
 
 def _looked_at(told, rng):
     """An excerpt, int64 (n, 3), whole or a run of its columns, of which the first is then 0."""
-    many, least = int(told[-1, 0]) + 1, int(LEAST_QUARTERS) * TWELFTHS // COLUMN
+    many, least = int(told[-1, 0]) + 1, int(LEAST_QUARTERS) * STEPS_PER_QUARTER // COLUMN
     if rng.random() < WHOLE or many <= least:
         return told
     length = int(rng.integers(least, many + 1))

@@ -40,14 +40,14 @@ class Excerpts:
 
     def __init__(self, table, encoding, vocab, classes, quarters=WINDOW, counts=False):
         self.table = table.reset_index(drop=True)
-        self.ids = [vocab.to_ids(["xxbos", *[w for w in words if w in vocab.id_of]]) for words in table["words"]]
-        self.window = [self._windows(encoding, words, vocab, quarters) for words in table["words"]]
+        self.ids = [vocab.to_ids(["xxbos", *[w for w in words if w in vocab.id_of]]) for words in table["tokens"]]
+        self.window = [self._windows(encoding, words, vocab, quarters) for words in table["tokens"]]
         self.label = np.array([classes.index(label) for label in table["label"]])
         self.pad, self._fits = vocab.pad_id, {}
         self.counts = (
             [
                 counted_by_window(encoding.decode(words)[0], sum(encoding.token_steps(words)), quarters)
-                for words in table["words"]
+                for words in table["tokens"]
             ]
             if counts
             else None

@@ -602,7 +602,7 @@ def test_forms_and_sources_are_those_of_the_modules():
     from clara.rendering import audio
     from clara.rendering import blind_test as blind
 
-    assert generate.AUDIO_FORMATS == (*audio.FORMATS, generate.NO_AUDIO) and generate.INSTALLED_MUSIC == blind.INSTALLED
+    assert generate.AUDIO_FORMATS == (*audio.AUDIO_FORMATS, generate.NO_AUDIO) and generate.INSTALLED_MUSIC == blind.MUSIC21_CORPUS
 
 
 def test_precisions_are_those_of_the_steppers():

@@ -19,9 +19,9 @@ from clara.rendering.audio import (
     LOUDNESS,
     PEAK,
     SAMPLE_RATE,
-    check_sound,
+    check_audio_settings,
     default_soundfont,
-    encoded,
+    encode_audio,
     synthesize,
     write_wav,
 )
@@ -162,7 +162,7 @@ def test_soundfont_by_path():
 def test_no_such_soundfont(tmp_path):
     for ask in (
         lambda: synthesize(held(60), tmp_path / "nowhere.sf2"),
-        lambda: check_sound("wav", tmp_path / "nowhere.sf2"),
+        lambda: check_audio_settings("wav", tmp_path / "nowhere.sf2"),
     ):
         with pytest.raises(BadSetting, match="nowhere.sf2: no such soundfont"):
             ask()
@@ -176,14 +176,14 @@ def test_no_such_soundfont(tmp_path):
 def test_a_soundfont_that_is_none(tmp_path, cut):
     (tmp_path / "broken.sf2").write_bytes(cut(default_soundfont().read_bytes()))
     with pytest.raises(BadSetting, match="broken.sf2"):
-        check_sound("wav", tmp_path / "broken.sf2")
+        check_audio_settings("wav", tmp_path / "broken.sf2")
 
 
 @pytest.mark.parametrize("form, most", [("wav", 4.01), ("flac", 3), ("mp3", 0.6)])
 def test_every_form_holds_the_sound(form, most):
     """`most` is bytes for each stereo sample."""
     sound = synthesize(tiny.tune(4))
-    data = encoded(sound, form)
+    data = encode_audio(sound, form)
     back, rate = soundfile.read(io.BytesIO(data), dtype="float32")
     assert rate == SAMPLE_RATE and abs(len(back) - len(sound)) < SAMPLE_RATE / 10 and len(data) < most * len(sound)
     n = min(len(back), len(sound))
@@ -192,9 +192,9 @@ def test_every_form_holds_the_sound(form, most):
 
 def test_a_small_mp3_is_mono_and_small():
     sound = synthesize(tiny.tune(4))
-    data = encoded(sound, "mp3", small=True)
+    data = encode_audio(sound, "mp3", small=True)
     back, rate = soundfile.read(io.BytesIO(data), dtype="float32")
-    assert back.ndim == 1 and rate == SAMPLE_RATE and len(data) < len(encoded(sound, "mp3"))
+    assert back.ndim == 1 and rate == SAMPLE_RATE and len(data) < len(encode_audio(sound, "mp3"))
     assert len(data) / (len(sound) / SAMPLE_RATE) < 10_000  # bytes for each second
     n = min(len(back), len(sound))
     assert np.sqrt(((back[:n] - sound[:n].mean(1)) ** 2).mean()) < 0.1 * LOUDNESS
@@ -202,15 +202,15 @@ def test_a_small_mp3_is_mono_and_small():
 
 def test_a_form_that_there_is_not(monkeypatch):
     with pytest.raises(BadSetting, match="'ogg'; there are wav, flac, mp3"):
-        check_sound("ogg")
+        check_audio_settings("ogg")
     monkeypatch.setattr(audio, "has_mp3", lambda: False)
     with pytest.raises(BadSetting, match="no MP3"):
-        encoded(np.zeros((10, 2), dtype=np.float32), "mp3")
+        encode_audio(np.zeros((10, 2), dtype=np.float32), "mp3")
 
 
-@pytest.mark.parametrize("form", audio.FORMATS)
+@pytest.mark.parametrize("form", audio.AUDIO_FORMATS)
 def test_silence_can_be_written(form):
-    back, rate = soundfile.read(io.BytesIO(encoded(synthesize(mend([], [], [])[0]), form)))
+    back, rate = soundfile.read(io.BytesIO(encode_audio(synthesize(mend([], [], [])[0]), form)))
     assert len(back) / rate == pytest.approx(0.1, abs=0.05) and np.abs(back).max() < 1e-3
 
 

@@ -9,7 +9,7 @@ from clara.errors import NoData
 from clara.generator import Generator
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import COMMON_TIME, crop, mend_like
-from clara.rendering.blind_test import INSTALLED, PIECES, human_excerpts
+from clara.rendering.blind_test import MUSIC21_CORPUS, MUSIC21_PIECES, human_excerpts
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +64,12 @@ def test_in_the_words_of_the_model(folder):
 
 
 def test_what_music21_installs(generator):
-    found, _ = human_excerpts(generator, INSTALLED, 2, 16, seed=4)
-    assert len(found) == 2 and {e.title for e in found} <= set(PIECES.values())
+    found, _ = human_excerpts(generator, MUSIC21_CORPUS, 2, 16, seed=4)
+    assert len(found) == 2 and {e.title for e in found} <= set(MUSIC21_PIECES.values())
     assert all(15 < e.notes.quarters <= 16 for e in found)
 
 
 def test_all_those_pieces_are_there():
     from music21 import corpus
 
-    assert all(corpus.getWork(name).is_file() for name in PIECES)
+    assert all(corpus.getWork(name).is_file() for name in MUSIC21_PIECES)

@@ -9,7 +9,7 @@ from music21 import converter
 
 from clara.errors import BadSetting, NoNotes
 from clara.music.notes import mend
-from clara.rendering.engraving import notes_to_stream, to_musicxml, to_svg, to_svgs
+from clara.rendering.engraving import notes_to_music21, to_musicxml, to_svg, to_svgs
 
 
 def melody(part=0):
@@ -23,14 +23,14 @@ def pitches(score):
 
 
 def test_piano_has_two_staves_and_solo_three():
-    assert len(notes_to_stream(melody()).parts) == 2
-    assert len(notes_to_stream(melody(part=1)).parts) == 3
+    assert len(notes_to_music21(melody()).parts) == 2
+    assert len(notes_to_music21(melody(part=1)).parts) == 3
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_every_note_is_written_once(part):
     notes = melody(part)
-    assert pitches(notes_to_stream(notes)) == sorted(notes.pitch.tolist())
+    assert pitches(notes_to_music21(notes)) == sorted(notes.pitch.tolist())
 
 
 def test_onsets_and_tempo_survive_musicxml():
@@ -42,7 +42,7 @@ def test_onsets_and_tempo_survive_musicxml():
 
 def test_triplets_and_odd_steps_are_put_on_what_can_be_written():
     notes, _ = mend([0, 4, 8, 17], [4, 8, 12, 18], [60, 62, 64, 65])
-    onsets = [float(n.offset) for n in notes_to_stream(notes).parts[0].flatten().notes]
+    onsets = [float(n.offset) for n in notes_to_music21(notes).parts[0].flatten().notes]
     assert np.allclose(onsets, [0, 1 / 3, 2 / 3, 3 / 2])  # 17/12 lies midway, the sixteenth takes it
 
 
@@ -84,7 +84,7 @@ def test_black_keys_are_named_by_the_scale(tonic, is_major, names):
     chord = [0, 4 if is_major else 3, 7, 12]
     pitch = tonic + np.r_[np.tile(np.r_[scale, scale[::-1], chord], 8), np.arange(12)]
     notes, _ = mend(np.arange(len(pitch)) * 12, np.arange(len(pitch)) * 12 + 12, pitch)
-    score = notes_to_stream(notes)
+    score = notes_to_music21(notes)
     written = list(score.parts[0].flatten().notes)[-12:]
     assert [n.pitch.midi for n in written] == pitch[-12:].tolist()
     if is_major:
@@ -112,7 +112,7 @@ def test_no_accidental_where_the_signature_tells_it():
 )
 def test_bars_are_those_of_the_first_metre(metre, told, bars):
     notes, _ = mend(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, metre=metre)
-    for staff in notes_to_stream(notes).parts:
+    for staff in notes_to_music21(notes).parts:
         measures = list(staff.getElementsByClass("Measure"))
         assert [m.timeSignature.ratioString for m in measures if m.timeSignature] == [told]
         assert [m.duration.quarterLength for m in measures] == [measures[0].barDuration.quarterLength] * bars
@@ -129,7 +129,7 @@ def test_no_notes():
 
 def test_a_quartet_has_a_staff_for_each_player():
     notes = mend([0, 0, 0, 0], [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
-    staves = list(notes_to_stream(notes).parts)
+    staves = list(notes_to_music21(notes).parts)
     assert [staff.recurse().notes[0].pitch.midi for staff in staves] == [76, 67, 60, 48]
     assert [staff.recurse().getElementsByClass("Clef")[0].sign for staff in staves] == ["G", "G", "C", "F"]
 

@@ -8,11 +8,11 @@ import pytest
 import tiny
 
 from clara.music.notes import mend
-from clara.rendering.listening_page import Entry, Sound, in_words, page
+from clara.rendering.listening_page import PageEntry, PageSound, describe_score, render_page
 
 
 def entry(**more):
-    return Entry(tiny.tune(0), 0.0, {"notes": 40}, {}, b"MThd", "01.mid", **more)
+    return PageEntry(tiny.tune(0), 0.0, {"notes": 40}, {}, b"MThd", "01.mid", **more)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +35,17 @@ def entry(**more):
     ],
 )
 def test_scores_in_words(name, value, told):
-    assert told in in_words(name, value) and bool(told) == bool(in_words(name, value))
+    assert told in describe_score(name, value) and bool(told) == bool(describe_score(name, value))
 
 
 def test_every_score_that_there_is_has_words():
     from critic.scores import SCORES
 
-    assert all(in_words(name, -0.5) for name in SCORES)
+    assert all(describe_score(name, -0.5) for name in SCORES)
 
 
 def test_only_its_own_script_runs():
-    text = page([entry()], {"model": "<script>x()</script>"})
+    text = render_page([entry()], {"model": "<script>x()</script>"})
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     assert f"script-src 'sha256-{base64.b64encode(sha256(script.encode()).digest()).decode()}'" in text
     assert "default-src 'none'" in text and "$" not in re.sub(r"\$\{", "", text)
@@ -55,27 +55,29 @@ def test_whatever_is_named_is_escaped():
     evil = "\"'><img src=x onerror=y()>"
     one = entry(
         beside={evil: evil},
-        sound=Sound("wav", None, evil),
+        sound=PageSound("wav", None, evil),
         by="human",
         title=evil,
     )
-    text = page([one, entry(by="machine")], {"model": evil, "prompt": evil, "settings": {evil: evil}, "range": [evil]})
+    text = render_page(
+        [one, entry(by="machine")], {"model": evil, "prompt": evil, "settings": {evil: evil}, "range": [evil]}
+    )
     assert "<img" not in text and "onerror" in text and evil not in text
 
 
 def test_a_blind_page_draws_all_as_long():
     short = tiny.tune(1, n_notes=20)
-    entries = [entry(by="human"), Entry(short, 0.0, {}, {}, b"", "02.mid", by="machine")]
-    widths = re.findall(r'viewBox="0 0 (\d+) ', page(entries, {}))
+    entries = [entry(by="human"), PageEntry(short, 0.0, {}, {}, b"", "02.mid", by="machine")]
+    widths = re.findall(r'viewBox="0 0 (\d+) ', render_page(entries, {}))
     assert widths == [str(tiny.tune(0).n_steps)] * 2 and short.n_steps < tiny.tune(0).n_steps
 
 
 def test_colours_are_told_where_there_are_more_than_one():
     both = mend([0, 0, 12], [12, 12, 24], [60, 72, 64], [0, 1, 0])[0]
-    text = page([Entry(both, 1.0, {}, {}, b"", "01.mid")], {})
+    text = render_page([PageEntry(both, 1.0, {}, {}, b"", "01.mid")], {})
     assert re.findall(r"<i class=(\w+)></i>(\w+)", text) == [
         ("part0", "Piano"),
         ("part1", "Violin"),
         ("prompt", "prompt"),
     ]
-    assert 'class="key"' not in page([entry()], {})
+    assert 'class="key"' not in render_page([entry()], {})

@@ -9,7 +9,7 @@ import tiny
 
 from clara.encodings.notewise import Notewise
 from clara.generator import Sample
-from clara.rendering.blind_test import Excerpt
+from clara.rendering.blind_test import HumanExcerpt
 from clara.rendering.output_folder import write_playlist
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -27,7 +27,10 @@ def sample(seed):
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranked")
-    scores = [{"critic": 1.2, "longest_copied_run": 7.0, "total": 0.5}, {"critic": -0.4, "longest_copied_run": 3.0, "total": -0.7}]
+    scores = [
+        {"critic": 1.2, "longest_copied_run": 7.0, "total": 0.5},
+        {"critic": -0.4, "longest_copied_run": 3.0, "total": -0.7},
+    ]
     write_playlist([sample(0), sample(1)], folder, RUN, scores, pictures=False)
     return folder / "index.html"
 
@@ -35,7 +38,7 @@ def ranked(tmp_path_factory):
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory):
     folder = tmp_path_factory.mktemp("blind")
-    humans = [Excerpt(f"Somebody, opus {i} {LONG}", sample(i).words, sample(i).notes) for i in (7, 8)]
+    humans = [HumanExcerpt(f"Somebody, opus {i} {LONG}", sample(i).words, sample(i).notes) for i in (7, 8)]
     scores = [{"critic": s, "total": s} for s in (1.0, -1.0)]
     write_playlist([sample(0), sample(1)], folder, RUN, scores, pictures=False, humans=humans, human_scores=scores)
     return folder / "index.html"

@@ -21,7 +21,7 @@ from clara.music.notes import mend
 from clara.rendering import audio
 from clara.rendering import output_folder as playlist
 from clara.rendering.audio import SAMPLE_RATE
-from clara.rendering.blind_test import Excerpt
+from clara.rendering.blind_test import HumanExcerpt
 from clara.rendering.output_folder import write_playlist
 from clara.sampling.settings import Settings
 
@@ -44,7 +44,7 @@ def samples(n):
 
 
 def excerpts(n):
-    return [Excerpt(f"Somebody, op. {i}", sample(i).words, sample(i).notes) for i in range(50, 50 + n)]
+    return [HumanExcerpt(f"Somebody, op. {i}", sample(i).words, sample(i).notes) for i in range(50, 50 + n)]
 
 
 class Page(HTMLParser):

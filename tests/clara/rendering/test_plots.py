@@ -120,7 +120,7 @@ def test_parts_are_named_where_there_are_several():
 
 
 def test_a_critics_curve_stands_below_on_the_same_time():
-    figure = plot_piano_roll(held(29), curve=np.float32([0.5, -1.5, 2.0, -0.25]), window_quarters=8)
+    figure = plot_piano_roll(held(29), window_log_odds=np.float32([0.5, -1.5, 2.0, -0.25]), window_quarters=8)
     roll, below = figure.axes
     columns = below.patches
     assert [c.get_height() for c in columns] == [0.5, -1.5, 2.0, -0.25]
@@ -133,13 +133,15 @@ def test_a_critics_curve_stands_below_on_the_same_time():
 
 
 def test_a_rest_shorter_than_half_a_window_belongs_to_the_last():
-    below = plot_piano_roll(held(19), curve=[1.0, 2.0]).axes[1]
+    below = plot_piano_roll(held(19), window_log_odds=[1.0, 2.0]).axes[1]
     assert [c.get_x() + c.get_width() for c in below.patches] == [8, 19]
 
 
 def test_nothing_is_cut_off():
     notes = mend([0] * 4, [96] * 4, [60, 65, 72, 77], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
-    figure = plot_piano_roll(notes, title="a title that is far too long for so small a picture " * 2, curve=[1.0])
+    figure = plot_piano_roll(
+        notes, title="a title that is far too long for so small a picture " * 2, window_log_odds=[1.0]
+    )
     figure.draw_without_rendering()
     box = figure.get_tightbbox()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
@@ -148,7 +150,7 @@ def test_nothing_is_cut_off():
 def test_a_map_has_a_colour_and_a_mark_for_each(tmp_path):
     points = np.arange(24.0).reshape(12, 2)
     groups = [*"ababcdefgh", "Clara", "Clara"]
-    figure = plot_map(points, groups, tmp_path / "map.png", apart="Clara", title="whom it is like")
+    figure = plot_map(points, groups, tmp_path / "map.png", highlight="Clara", title="whom it is like")
     axes = figure.axes[0]
     drawn = {c.get_label(): c.get_offsets().tolist() for c in axes.collections}
     assert list(drawn) == [*"abcdefgh", "Clara"]
@@ -163,8 +165,8 @@ def test_a_map_has_a_colour_and_a_mark_for_each(tmp_path):
 
 
 def test_a_map_of_one_group():
-    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["a"], apart="Clara").axes[0].collections] == ["a"]
-    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["Clara"], apart="Clara").axes[0].collections] == [
+    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["a"], highlight="Clara").axes[0].collections] == ["a"]
+    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["Clara"], highlight="Clara").axes[0].collections] == [
         "Clara"
     ]
 

@@ -9,7 +9,7 @@ from examples import HANDWRITTEN, handwritten, note_sequences
 from hypothesis import given
 
 from clara.music.notes import mend
-from clara.rendering.roll_svg import n_rows, octave_marks, roll_svg
+from clara.rendering.roll_svg import n_pitch_rows, octave_labels, unstyled_roll_svg
 
 BAR = re.compile(r"M(\S+) (\S+)h(\S+)v\S+z")
 
@@ -28,7 +28,7 @@ def drawn(svg):
 @given(note_sequences(parts=3))
 def test_every_note_is_drawn_where_it_sounds(notes):
     top = int(max(notes.pitch.max() if len(notes) else 60, 0))
-    found = drawn(roll_svg(notes))
+    found = drawn(unstyled_roll_svg(notes))
     assert sorted((c, x) for c, x, _, _ in found) == sorted(
         (f"part{p}", float(s)) for p, s in zip(notes.part, notes.start)
     )
@@ -40,27 +40,32 @@ def test_every_note_is_drawn_where_it_sounds(notes):
 
 @pytest.mark.parametrize("name", HANDWRITTEN)
 def test_all_is_inside(name):
-    svg = ElementTree.fromstring(roll_svg(handwritten(name)))
+    svg = ElementTree.fromstring(unstyled_roll_svg(handwritten(name)))
     _, _, width, height = map(float, svg.get("viewBox").split())
-    assert height == n_rows(handwritten(name))
-    assert all(0 <= x and x + w <= width and 0 <= y < height for _, x, y, w in drawn(roll_svg(handwritten(name))))
+    assert height == n_pitch_rows(handwritten(name))
+    assert all(
+        0 <= x and x + w <= width and 0 <= y < height for _, x, y, w in drawn(unstyled_roll_svg(handwritten(name)))
+    )
 
 
 def test_the_prompt_is_told():
-    classes = [c for c, *_ in drawn(roll_svg(handwritten("chord"), prompt_quarters=1))]
+    classes = [c for c, *_ in drawn(unstyled_roll_svg(handwritten("chord"), prompt_quarters=1))]
     assert classes == ["part0"] * 3 + ["part0 prompt"] * 3
 
 
 def test_octaves_stand_at_their_keys():
     notes = mend([0, 0], [12, 12], [48, 84])[0]
-    low, high = octave_marks(notes)[0], octave_marks(notes)[-1]
+    low, high = octave_labels(notes)[0], octave_labels(notes)[-1]
     assert (low[0], high[0]) == ("C3", "C6")
-    y = {p: (at - 0.06) / n_rows(notes) for p, at in zip((84, 48), sorted(y for _, _, y, _ in drawn(roll_svg(notes))))}
-    assert low[1] == pytest.approx(y[48] + 0.5 / n_rows(notes)) and high[1] == pytest.approx(
-        y[84] + 0.5 / n_rows(notes)
+    y = {
+        p: (at - 0.06) / n_pitch_rows(notes)
+        for p, at in zip((84, 48), sorted(y for _, _, y, _ in drawn(unstyled_roll_svg(notes))))
+    }
+    assert low[1] == pytest.approx(y[48] + 0.5 / n_pitch_rows(notes)) and high[1] == pytest.approx(
+        y[84] + 0.5 / n_pitch_rows(notes)
     )
 
 
 def test_the_title_is_escaped():
-    svg = ElementTree.fromstring(roll_svg(tiny.tune(0), title='"<b>&'))
+    svg = ElementTree.fromstring(unstyled_roll_svg(tiny.tune(0), title='"<b>&'))
     assert svg.get("aria-label") == '"<b>&'

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from clara.music.notes import crop, mend, mend_like, transpose
 from critic.features import descriptors as statistics
-from critic.features.descriptors import BAR, GROUPS, N_NUMBERS, numbers
-from critic.features.segments import TWELFTHS
+from critic.features.descriptors import BAR, GROUPS, N_DESCRIPTORS, extract_descriptors
+from critic.features.segments import STEPS_PER_QUARTER
 from critic.nets.descriptors import LEAST_DEVIATION, Standard
 
 
@@ -28,8 +28,8 @@ def brief(n_notes=60):
 
 @given(st.integers(1, 80), st.integers(0, 10**6))
 def test_all_music_is_told_in_as_many_finite_numbers(n_notes, seed):
-    told = numbers(tiny.tune(seed, n_notes))
-    assert told.dtype == np.float32 and told.shape == (N_NUMBERS,) and np.isfinite(told).all()
+    told = extract_descriptors(tiny.tune(seed, n_notes))
+    assert told.dtype == np.float32 and told.shape == (N_DESCRIPTORS,) and np.isfinite(told).all()
 
 
 @given(brief(), st.integers(-12, 12))
@@ -46,7 +46,7 @@ def test_another_key_changes_nothing_but_how_high(notes, shift):
 @given(brief(), st.sampled_from([12, 24, 48]))
 def test_a_finer_grid_tells_the_same(notes, grid):
     finer = replace(notes, start=notes.start * grid // 12, duration=notes.duration * grid // 12, steps_per_quarter=grid)
-    np.testing.assert_array_equal(numbers(finer), numbers(notes))
+    np.testing.assert_array_equal(extract_descriptors(finer), extract_descriptors(notes))
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.integers(1, 5))
@@ -58,7 +58,7 @@ def test_what_comes_again_is_what_a_counter_says(line, n):
         assert found.tolist() == [[1, 0, 0]]
         return
     many = Counter(runs)
-    later = [at[i] - at[runs.index(run)] >= BAR * TWELFTHS for i, run in enumerate(runs)]
+    later = [at[i] - at[runs.index(run)] >= BAR * STEPS_PER_QUARTER for i, run in enumerate(runs)]
     assert found[0] == pytest.approx([len(many) / len(runs), max(many.values()) / len(runs), np.mean(later)])
 
 
@@ -172,7 +172,7 @@ def test_chords_intervals_and_rests_are_counted():
 
 
 def test_a_number_that_never_changes_is_not_blown_up():
-    net, told = Standard(), torch.rand(20, N_NUMBERS)
+    net, told = Standard(), torch.rand(20, N_DESCRIPTORS)
     told[:, 7] = 0.5
     net.fit(told)
     assert net.deviation[7] == pytest.approx(LEAST_DEVIATION) and net.deviation[7].half() > 0

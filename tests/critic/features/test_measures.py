@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clara.music.notes import mend
-from critic.features.measures import MEASURES, Reference, collapsed, measured
+from critic.features.measures import MEASURES, Reference, is_degenerate, measure_pieces
 
 
 def scale_up(n=8, gap=12, first=60):
@@ -56,7 +56,7 @@ def test_as_muspy(seed):
 
 
 def test_shares_sum_to_one():
-    told = measured([chance(i) for i in range(3)])
+    told = measure_pieces([chance(i) for i in range(3)])
     for name in ("lengths", "pitches", "gaps"):
         assert np.allclose(told[name].sum(1), 1)
     assert told["polyphony"].shape == (3, 1)
@@ -75,5 +75,5 @@ def test_equal_sets_overlap_and_others_do_not():
 def test_collapse():
     one_bar = np.tile([0, 12, 24, 36], 8) + np.repeat(np.arange(8) * 48, 4)
     again = mend(one_bar, one_bar + 12, np.tile([60, 64, 67, 72], 8))[0]
-    assert collapsed(again) and collapsed(mend([0, 12], [12, 24], [60, 60])[0])
-    assert not collapsed(chance(1)) and not collapsed(scale_up())
+    assert is_degenerate(again) and is_degenerate(mend([0, 12], [12, 24], [60, 60])[0])
+    assert not is_degenerate(chance(1)) and not is_degenerate(scale_up())

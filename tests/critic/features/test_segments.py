@@ -8,8 +8,8 @@ import tiny
 
 from clara.music.notes import crop, mend_like
 from critic import Critic
-from critic.features.descriptors import numbers
-from critic.features.segments import STRETCH, stretches_of
+from critic.features.descriptors import extract_descriptors
+from critic.features.segments import SEGMENT_QUARTERS, split_into_segments
 from critic.nets.descriptors import counted
 
 
@@ -21,12 +21,12 @@ def critic(request):
 @pytest.mark.parametrize("quarters", [8, 32, 33, 47.5, 48, 64, 200])
 def test_stretches_reach_from_the_beginning_to_the_end(quarters):
     notes = crop(tiny.tune(1, 1000), 0, int(quarters * 12))
-    parts = stretches_of(notes, int(quarters * 12))
+    parts = split_into_segments(notes, int(quarters * 12))
     firsts = [at for at, _ in parts]
-    assert firsts[0] == 0 and (quarters <= STRETCH or quarters - 1 < firsts[-1] + STRETCH <= quarters)
-    assert all(0 < b - a <= STRETCH / 2 for a, b in pairwise(firsts))
+    assert firsts[0] == 0 and (quarters <= SEGMENT_QUARTERS or quarters - 1 < firsts[-1] + SEGMENT_QUARTERS <= quarters)
+    assert all(0 < b - a <= SEGMENT_QUARTERS / 2 for a, b in pairwise(firsts))
     for at, part in parts:
-        assert part == crop(notes, at * 12, (at + STRETCH) * 12)
+        assert part == crop(notes, at * 12, (at + SEGMENT_QUARTERS) * 12)
 
 
 def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
@@ -46,7 +46,7 @@ def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
         and cover[20, 2:].max() == 1
     )
     only, one = counted(a, 32 * 12, 8.0)
-    assert only[0] == pytest.approx(numbers(a)) and one.tolist() == [[1.0]] * 4
+    assert only[0] == pytest.approx(extract_descriptors(a)) and one.tolist() == [[1.0]] * 4
 
 
 def test_a_score_for_each_piece_the_same_in_any_company(critic):

@@ -197,7 +197,7 @@ def test_weights_are_what_costs_least(monkeypatch):
     import pandas as pd
 
     rng, composers = np.random.default_rng(0), ["bach", "satie"]
-    table = pd.DataFrame({"split": "valid", "label": rng.choice(composers, 400), "words": [["p40"]] * 400})
+    table = pd.DataFrame({"split": "valid", "label": rng.choice(composers, 400), "tokens": [["p40"]] * 400})
     truth = np.array([composers.index(label) for label in table["label"]])
     right = np.where(rng.random(400) < 0.8, truth, 1 - truth)
     voices = [tiny.roll_classifier(classes=composers) for _ in range(3)]

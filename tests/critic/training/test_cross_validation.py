@@ -94,12 +94,12 @@ def test_composers_are_learned_and_test_works_left_alone(table, learned):
     }
     assert 0.6 < told["piece_accuracy"] < 1  # nobody can know the third in what is new
     assert evaluation.evaluate(classifier, table)["piece_accuracy"] >= 0.6
-    pieces = table["words"].tolist()[:5]
+    pieces = table["tokens"].tolist()[:5]
     assert (classifier.log_probs(pieces) == again.log_probs(pieces)).all()
 
     model, changed = tiny.checkpoint(), table.copy()
-    changed["words"] = [
-        changed["words"][0] if split == "test" else words for split, words in zip(changed["split"], changed["words"])
+    changed["tokens"] = [
+        changed["tokens"][0] if split == "test" else words for split, words in zip(changed["split"], changed["tokens"])
     ]
     other, _ = cross_validation.train_folded(
         changed, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
@@ -125,7 +125,7 @@ def test_more_is_learned_from_in_other_folds_and_not_judged(table):
     shuffled = table.assign(label=table["work"].map(names))
     learned_from = shuffled[shuffled["split"] != "test"]
     _, told = cross_validation.train_folded(
-        pd.concat([shuffled, learned_from.assign(split="more")]),
+        pd.concat([shuffled, learned_from.assign(split="extra")]),
         model.encoding,
         model.vocab,
         "awd_lstm",
@@ -138,7 +138,7 @@ def test_more_is_learned_from_in_other_folds_and_not_judged(table):
 
     two = table[(table["label"] != "either") & (table["split"] != "test")]
     swapped = two.assign(
-        label=two["label"].map({"fast": "slow", "slow": "fast"}), work=two["work"] + 10_000, split="more"
+        label=two["label"].map({"fast": "slow", "slow": "fast"}), work=two["work"] + 10_000, split="extra"
     )
     lied_to = pd.concat(
         [two, *[swapped.assign(work=swapped["work"] + i, piece=swapped["piece"] + f"-{i}") for i in range(6)]]
@@ -172,7 +172,7 @@ def test_a_share_is_taken_from_the_answer(table, monkeypatch):
         classifier, _ = cross_validation.train_folded(
             table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=2, **HOW
         )
-        told.append(classifier.log_probs(table["words"].tolist()[:6]))
+        told.append(classifier.log_probs(table["tokens"].tolist()[:6]))
     learned_from = table[table["split"] != "test"]["label"].value_counts(normalize=True)
     difference = told[0] - told[1]
     share = 0.5 / 2 * np.log([learned_from[c] for c in ("either", "fast", "slow")])
@@ -207,7 +207,7 @@ def test_the_command(table, tmp_path, capsys):
     tiny.checkpoint().save(tmp_path / "model")
     folder = tmp_path / "excerpts"
     folder.mkdir()
-    table.assign(words=table["words"].str.join(" ")).to_csv(folder / "excerpts.csv", index=False)
+    table.assign(tokens=table["tokens"].str.join(" ")).to_csv(folder / "excerpts.csv", index=False)
     (folder / "excerpts.json").write_text(
         json.dumps(
             {"encoding": Notewise().settings, "quarters": QUARTERS, "fingerprint": "f", "about": "Toys.", "seed": 0}
@@ -228,7 +228,7 @@ def test_the_command(table, tmp_path, capsys):
     assert "--folds goes with --frozen" in capsys.readouterr().err
 
     table.assign(
-        words=table["words"].str.join(" "), label=table["label"].map({"fast": "human"}).fillna("generated")
+        tokens=table["tokens"].str.join(" "), label=table["label"].map({"fast": "human"}).fillna("generated")
     ).to_csv(folder / "excerpts.csv", index=False)
     assert tiny.leave(command.main, [*argv, tmp_path / "no", "--folds", 3]) == 2
     assert "--folds is for composers" in capsys.readouterr().err and not (tmp_path / "no").exists()

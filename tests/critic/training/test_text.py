@@ -20,12 +20,13 @@ from clara_app import compose as generate
 from critic import Critic, excerpts
 from critic import ensemble as blend
 from critic import train as command
-from critic.data.composers import composers
-from critic.data.corruptions import DAMAGES
-from critic.data.human_vs_generated import PER_PROMPT, USUAL_TEMPERATURES, human_and_generated
-from critic.data.table import BEGINNINGS, COLUMNS, ENDING, PROMPT, SEAM, read_excerpts
+from critic.data import composers, human_vs_generated
+from critic.data.composers import composer_excerpts
+from critic.data.corruptions import CORRUPTIONS
+from critic.data.human_vs_generated import CONTINUATIONS_PER_PROMPT, USUAL_TEMPERATURES, human_and_generated_excerpts
+from critic.data.table import EXCERPTS_FILE, OPENING_SHARE, COLUMNS, ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, read_excerpts
 from critic.evaluation import accuracies, auc, evaluate
-from critic.features.descriptors import N_NUMBERS
+from critic.features.descriptors import N_DESCRIPTORS
 from critic.nets.piano_roll import collate_rolls
 from critic.training import text as training
 from critic.training.common import calibrated
@@ -71,9 +72,9 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(models, corpus):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(excerpts, "USUAL", 0.0)  # of so few each must be sampled otherwise
-        return human_and_generated(
-            models[:1], corpus, {"train": 16, "other": 8, "valid": 8, "test": 8}, QUARTERS, seed=3
+        patch.setattr(human_vs_generated, "USUAL_SHARE", 0.0)  # of so few each must be sampled otherwise
+        return human_and_generated_excerpts(
+            models[:1], corpus, {"train": 16, "judge": 8, "valid": 8, "test": 8}, QUARTERS, seed=3
         )  # by which some of both begin with their piece
 
 
@@ -83,13 +84,13 @@ def test_both_classes_alike_in_number_length_and_place(made, corpus):
         "generated": [8, 8, 16, 8],
         "human": [8, 8, 16, 8],
     }
-    for words in made["words"]:
+    for words in made["tokens"]:
         notes, losses = corpus.encoding.decode(words.split())
         assert not losses and len(notes) and notes.quarters <= QUARTERS
     places = made.groupby("label")["from_quarter"]
-    assert set(made["from_quarter"][made["from_quarter"] < PROMPT]) <= {0}
-    assert places.min().to_dict() == {"generated": 0, "human": 0} and (places.max() > PROMPT).all()
-    assert 0 < BEGINNINGS < 1 and SEAM > 0 and ENDING > 0
+    assert set(made["from_quarter"][made["from_quarter"] < PROMPT_QUARTERS]) <= {0}
+    assert places.min().to_dict() == {"generated": 0, "human": 0} and (places.max() > PROMPT_QUARTERS).all()
+    assert 0 < OPENING_SHARE < 1 and SEAM_QUARTERS > 0 and ENDING_QUARTERS > 0
 
 
 def test_no_work_is_on_two_sides(made):
@@ -99,18 +100,18 @@ def test_no_work_is_on_two_sides(made):
 def test_a_human_excerpt_stands_in_its_piece(made, corpus):
     row = made[made["label"] == "human"].iloc[3]
     piece = corpus.encoding.decode(corpus.tokens(row["piece"]))[0]
-    here = corpus.encoding.decode(row["words"].split())[0]
-    first = (row["from_quarter"] + SEAM) * 12
+    here = corpus.encoding.decode(row["tokens"].split())[0]
+    first = (row["from_quarter"] + SEAM_QUARTERS) * 12
     known = set(zip((piece.start - first).tolist(), piece.pitch.tolist()))
     assert set(zip(here.start[here.start > 0].tolist(), here.pitch[here.start > 0].tolist())) <= known
 
 
-@pytest.mark.parametrize("way", DAMAGES)
+@pytest.mark.parametrize("way", CORRUPTIONS)
 def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
     notes = tiny.tune(4, n_notes=80)
-    hurt = DAMAGES[way](notes, np.random.default_rng(1))
+    hurt = CORRUPTIONS[way](notes, np.random.default_rng(1))
     assert hurt != notes and 0.7 * len(notes) < len(hurt) < 1.4 * len(notes)
-    assert hurt == DAMAGES[way](notes, np.random.default_rng(1))
+    assert hurt == CORRUPTIONS[way](notes, np.random.default_rng(1))
     if way != "pitches moved":
         assert set(hurt.pitch.tolist()) <= set(notes.pitch.tolist())
     else:
@@ -122,26 +123,26 @@ def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
 
 def test_several_models_compose_in_turns_and_in_any_number_of_processes(models, corpus):
     made, *again = (
-        human_and_generated(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n, device=device)
+        human_and_generated_excerpts(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n, device=device)
         for n, device in ((1, "cpu"), (3, "cpu"), (2, "cpu:0"))
     )  # the last in processes as they are for a GPU
     for other in again:
         pd.testing.assert_frame_equal(made, other)
-    by = [json.loads(s).get("model") for s in made["settings"] if s and "damaged" not in s]
+    by = [json.loads(s).get("model") for s in made["settings"] if s and "corruption" not in s]
     assert by == [
-        models[i].name for i in (0, 1, 0, 1, 0) for _ in range(PER_PROMPT)
+        models[i].name for i in (0, 1, 0, 1, 0) for _ in range(CONTINUATIONS_PER_PROMPT)
     ]  # three prompts of train, two of valid
 
 
 def test_models_of_other_words_are_refused(models, corpus, tmp_path):
     tiny.checkpoint(encoding=Notewise(4)).save(tmp_path / "coarse")
     with pytest.raises(BadSetting, match="different encodings"):
-        human_and_generated([models[0], tmp_path / "coarse"], corpus, {"train": 8}, QUARTERS)
+        human_and_generated_excerpts([models[0], tmp_path / "coarse"], corpus, {"train": 8}, QUARTERS)
 
 
 def test_a_quarter_of_what_is_not_human_is_damaged(models, corpus):
-    made = human_and_generated(models[:1], corpus, {"train": 32}, QUARTERS, seed=2)
-    damaged = made["settings"].str.contains("damaged")
+    made = human_and_generated_excerpts(models[:1], corpus, {"train": 32}, QUARTERS, seed=2)
+    damaged = made["settings"].str.contains("corruption")
     assert damaged.sum() == 8 and (made["label"] == "generated").sum() == 32 == (made["label"] == "human").sum()
     assert (made["label"][damaged] == "generated").all()
 
@@ -155,7 +156,7 @@ def test_half_are_sampled_as_generate_does():
     asked, rng = generate.parser().parse_args([]), np.random.default_rng(0)
     lowest, highest = asked.temperature
     assert (USUAL_TEMPERATURES[0], USUAL_TEMPERATURES[-1]) == asked.temperature
-    made = [excerpts._settings(rng) for _ in range(400)]
+    made = [human_vs_generated._settings(rng) for _ in range(400)]
     usual = [
         lowest <= s.temperature <= highest and s == replace(generate.settings_of(asked), temperature=s.temperature)
         for s in made
@@ -165,7 +166,7 @@ def test_half_are_sampled_as_generate_does():
 
 @pytest.fixture(scope="module")
 def critic(made, corpus):
-    table = made.assign(words=made["words"].str.split())
+    table = made.assign(tokens=made["tokens"].str.split())
     model = tiny.checkpoint()
     from clara.models import ARCHITECTURES
 
@@ -197,7 +198,7 @@ def test_figures_are_told_from_noise(critic):
 
 
 def test_the_same_seed_trains_the_same(made, corpus):
-    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    table, model = made.assign(tokens=made["tokens"].str.split()), tiny.checkpoint()
     from clara.models import ARCHITECTURES
 
     sizes = ARCHITECTURES["awd_lstm"].DEFAULTS | model.sizes
@@ -212,10 +213,10 @@ def test_the_same_seed_trains_the_same(made, corpus):
 
 
 def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
-    table = made[:9].assign(words=made["words"].str.split())
+    table = made[:9].assign(tokens=made["tokens"].str.split())
     kept, rows, shift = Rolls(table, corpus.encoding, ["generated", "human"]), np.array([4, 0, 7]), np.array([5, -6, 0])
     pieces = [
-        (corpus.encoding.decode(table["words"][i])[0], sum(corpus.encoding.token_steps(table["words"][i])))
+        (corpus.encoding.decode(table["tokens"][i])[0], sum(corpus.encoding.token_steps(table["tokens"][i])))
         for i in rows
     ]
     for moved in (shift, None):
@@ -224,7 +225,7 @@ def test_excerpts_kept_as_bits_are_the_same_rolls(made, corpus):
 
 
 def test_a_run_of_an_excerpt_is_its_roll_from_there_on(made, corpus):
-    table = made[:9].assign(words=made["words"].str.split())
+    table = made[:9].assign(tokens=made["tokens"].str.split())
     kept, rows, shift = (
         Rolls(table, corpus.encoding, ["generated", "human"]),
         np.array([4, 0, 7, 4]),
@@ -239,7 +240,7 @@ def test_a_run_of_an_excerpt_is_its_roll_from_there_on(made, corpus):
 
 
 def test_classes_of_unequal_number_are_drawn_alike(made, corpus):
-    table = made.assign(words=made["words"].str.split())
+    table = made.assign(tokens=made["tokens"].str.split())
     table = table[(table["label"] == "human") | (np.arange(len(table)) % 3 == 0)].reset_index(drop=True)
     kept = Rolls(table, corpus.encoding, ["generated", "human"])
     drawn = np.bincount(kept.label[np.concatenate(kept.batches(4, np.random.default_rng(0)))])
@@ -259,7 +260,7 @@ def test_the_mean_of_the_weights_follows_them():
 
 
 def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
-    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
+    table, vocab = made.assign(tokens=made["tokens"].str.split()), tiny.checkpoint().vocab
     learned = train_rolls(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None)
     learned.save(tmp_path / "learned")
     start = Critic.load(tmp_path / "learned")
@@ -274,7 +275,7 @@ def test_rolls_go_on_from_what_was_learned(made, corpus, tmp_path):
 
 def test_a_reader_goes_on_from_what_was_learned(made, corpus, tmp_path):
     """From its weights, head and all, its windows and what stands around them; what is best so far is told as it comes."""
-    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    table, model = made.assign(tokens=made["tokens"].str.split()), tiny.checkpoint()
     start = training.train(
         table,
         corpus.encoding,
@@ -322,7 +323,7 @@ def test_a_reader_goes_on_from_what_was_learned(made, corpus, tmp_path):
 )
 def test_a_net_learns_from_notes(made, corpus, learn, kind):
     """Figures that come again and again, told from noise."""
-    table, vocab = made.assign(words=made["words"].str.split()), tiny.checkpoint().vocab
+    table, vocab = made.assign(tokens=made["tokens"].str.split()), tiny.checkpoint().vocab
     a, b = (learn(table, corpus.encoding, vocab, quarters=4, epochs=12, bs=8, tell=lambda _: None) for _ in "ab")
     assert isinstance(a, Critic) and a.kind == kind and evaluate(a, table)["auc"] > 0.9
     pieces = [figure(i) for i in range(3)]
@@ -331,7 +332,7 @@ def test_a_net_learns_from_notes(made, corpus, learn, kind):
 
 @pytest.fixture(scope="module")
 def frozen(made, corpus):
-    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    table, model = made.assign(tokens=made["tokens"].str.split()), tiny.checkpoint()
     return [
         training.train_frozen(
             table,
@@ -362,7 +363,7 @@ def test_a_frozen_encoder_is_the_generators_and_hears_enough(frozen):
 @pytest.fixture(scope="module")
 def counting(made, corpus):
     """A head that reads what can be counted, too."""
-    table, model = made.assign(words=made["words"].str.split()), tiny.checkpoint()
+    table, model = made.assign(tokens=made["tokens"].str.split()), tiny.checkpoint()
     return training.train_frozen(
         table,
         corpus.encoding,
@@ -380,10 +381,10 @@ def test_a_head_reads_text_and_counts(counting, frozen):
     classifier, table = counting
     assert classifier.counts and not frozen[0][0].counts and evaluate(classifier, table)["auc"] > 0.9
     inputs = classifier.net.heads[0][1].in_features
-    assert inputs == frozen[0][0].net.heads[0][1].in_features + N_NUMBERS
+    assert inputs == frozen[0][0].net.heads[0][1].in_features + N_DESCRIPTORS
     pieces, net = [figure(50), tiny.tune(3, n_notes=100)], classifier.net
     before = classifier.score(pieces)
-    weight = net.heads[0][1].weight.data[:, -N_NUMBERS:]
+    weight = net.heads[0][1].weight.data[:, -N_DESCRIPTORS:]
     kept = weight.clone()
     weight.zero_()
     assert (classifier.score(pieces) != before).all()
@@ -416,18 +417,18 @@ def test_the_deviation_is_a_deviation(frozen):
 
 
 def test_composers_are_split_by_work(corpus):
-    table = composers(corpus, 1, QUARTERS)
+    table = composer_excerpts(corpus, 1, QUARTERS)
     assert (table.groupby("work")["split"].nunique() == 1).all()
     assert set(table["split"]) == {"train", "valid", "test"}
     held = set(corpus.manifest["piece"][corpus.manifest["split"] != "train"])
     assert held <= set(table["piece"][table["split"] == "test"])
-    assert set(table["piece"][table["settings"] == "unread"]) == held
+    assert set(table["piece"][table["settings"] == "unseen"]) == held
 
 
 @pytest.fixture(scope="module")
 def more(corpus, tmp_path_factory):
     """Of the same composer: pieces of test, valid and train in another key, and two that are new; and the name of the one of train."""
-    split = composers(corpus, 1, QUARTERS).drop_duplicates("piece").set_index("split")["piece"]
+    split = composer_excerpts(corpus, 1, QUARTERS).drop_duplicates("piece").set_index("split")["piece"]
     there = [
         transpose(corpus.encoding.decode(corpus.tokens(split[side].iloc[0]))[0], -2)[0]
         for side in ("test", "valid", "train")
@@ -439,37 +440,37 @@ def more(corpus, tmp_path_factory):
 
 def test_more_by_the_same_composers_is_learned_from_and_no_held_out_work_of_theirs(corpus, more, monkeypatch):
     more, learned = more
-    plain, table = composers(corpus, 1, QUARTERS), composers(corpus, 1, QUARTERS, more=[more])
-    extra = table[table["split"] == "more"]
-    pd.testing.assert_frame_equal(table[table["split"] != "more"], plain)
+    plain, table = composer_excerpts(corpus, 1, QUARTERS), composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[more])
+    extra = table[table["split"] == "extra"]
+    pd.testing.assert_frame_equal(table[table["split"] != "extra"], plain)
     assert set(extra["piece"]) == {"nobody/2", "nobody/3", "nobody/4"}  # neither 0, which is of test, nor 1, of valid
     works = dict(zip(extra["piece"], extra["work"]))
     assert works["nobody/2"] == plain["work"][plain["piece"] == learned].iloc[0]
     assert not {works["nobody/3"], works["nobody/4"]} & set(plain["work"]) and works["nobody/3"] != works["nobody/4"]
     assert (extra["piece"] == "nobody/3").sum() > 3
-    monkeypatch.setattr(excerpts, "MORE_OF_PIECE", 3)
-    assert (composers(corpus, 1, QUARTERS, more=[more]).query("split == 'more'")["piece"].value_counts() <= 3).all()
-    monkeypatch.setattr(excerpts, "MORE_OF_COMPOSER", 5)
-    assert (composers(corpus, 1, QUARTERS, more=[more])["split"] == "more").sum() == 5
+    monkeypatch.setattr(composers, "MAX_EXTRA_OF_PIECE", 3)
+    assert (composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[more]).query("split == 'extra'")["piece"].value_counts() <= 3).all()
+    monkeypatch.setattr(composers, "MAX_EXTRA_OF_COMPOSER", 5)
+    assert (composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[more])["split"] == "extra").sum() == 5
 
 
 def test_more_of_another_encoding_or_without_fingerprints_is_refused(corpus, more, tmp_path, capsys):
     argv = [corpus.folder, "--quarters", QUARTERS, "--out", tmp_path / "out"]
-    assert tiny.leave(excerpts.main, [*argv, "--models", "m", "--more", more[0].folder]) == 2
-    assert "--more goes with --composers" in capsys.readouterr().err
+    assert tiny.leave(excerpts.main, [*argv, "--models", "m", "--extra-corpora", more[0].folder]) == 2
+    assert "--extra-corpora goes with --composers" in capsys.readouterr().err
     shutil.copytree(more[0].folder, tmp_path / "bare")
     (tmp_path / "bare" / "fingerprints.bin").unlink()
     with pytest.raises(NoData, match=r"bare: no fingerprints\.bin"):
-        composers(corpus, 1, QUARTERS, more=[Corpus.load(tmp_path / "bare")])
+        composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[Corpus.load(tmp_path / "bare")])
     coarse = replace(more[0], encoding=Notewise(4))
     with pytest.raises(BadSetting, match="different encodings"):
-        composers(corpus, 1, QUARTERS, more=[coarse])
-    assert tiny.leave(excerpts.main, [*argv, "--composers", 2, "--more", more[0].folder]) == 0
-    assert (read_excerpts(tmp_path / "out")[0]["split"] == "more").any()
+        composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[coarse])
+    assert tiny.leave(excerpts.main, [*argv, "--composers", 2, "--extra-corpora", more[0].folder]) == 0
+    assert (read_excerpts(tmp_path / "out")[0]["split"] == "extra").any()
 
 
 def test_composers_count_alike_in_training():
-    rows = [{"label": label, "words": ["p40", "wait24", "wait24", "endp40"] * 4} for label in ["a"] * 40 + ["b"] * 10]
+    rows = [{"label": label, "tokens": ["p40", "wait24", "wait24", "endp40"] * 4} for label in ["a"] * 40 + ["b"] * 10]
     model = tiny.checkpoint()
     learn = Excerpts(pd.DataFrame(rows), model.encoding, model.vocab, ["a", "b"])
     seen = np.concatenate([learn.label[rows] for rows, *_ in learn.batches(8, np.random.default_rng(0), balanced=True)])
@@ -622,7 +623,7 @@ def test_what_was_best_stands_after_an_interruption(made, corpus, tmp_path, monk
     """Ctrl-C in a later epoch leaves a critic that can be used, and no card that tells of figures."""
     folder = tmp_path / "excerpts"
     folder.mkdir()
-    made.to_csv(folder / excerpts.EXCERPTS, index=False)
+    made.to_csv(folder / EXCERPTS_FILE, index=False)
     (folder / "excerpts.json").write_text(
         json.dumps(
             {"encoding": corpus.encoding.settings, "quarters": QUARTERS, "fingerprint": "", "about": "", "seed": 0}
