@@ -63,7 +63,7 @@ def stream(model):
             times.append(time.perf_counter() - began)
         first.append(times[0])
         last.append(times[-1])
-    return first, last, len(generator.generate(1, QUARTERS, seed=1)[0].words)
+    return first, last, len(generator.generate(1, QUARTERS, seed=1)[0].tokens)
 
 
 def main():

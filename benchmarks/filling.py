@@ -30,7 +30,7 @@ def cost(generator, words, start, end):
     nats = []
     for until in (end, start):
         texts = [generator.vocab.to_ids(["xxbos", *text[: before(generator.encoding, text, until)]]) for text in words]
-        nats.append(nats_per_piece(generator.reader, texts, generator.vocab.pad_id).numpy())
+        nats.append(nats_per_piece(generator.model, texts, generator.vocab.pad_id).numpy())
     return (nats[0] - nats[1]) / (end - start)
 
 
@@ -47,7 +47,7 @@ def main():
     from clara.data.corpus import Corpus
     from clara.generator import Generator
     from clara.music.notes import crop
-    from clara.sampling.settings import Settings
+    from clara.sampling.settings import SamplingSettings
 
     torch.set_num_threads(1)
     generator, corpus = Generator.load(args.model), Corpus.load(args.corpus)
@@ -57,8 +57,8 @@ def main():
         if notes.quarters < WHOLE + 1 or len(found) == args.pieces:
             continue
         piece = crop(notes, 0, WHOLE * step)
-        fillings = generator.fill(piece, START, END, args.candidates, Settings(temperature=0.95, top_p=0.98), seed=0)
-        texts = [sample.words for sample, _ in fillings] + [generator.prompt_words(piece)[0]]
+        fillings = generator.fill(piece, START, END, args.candidates, SamplingSettings(temperature=0.95, top_p=0.98), seed=0)
+        texts = [sample.tokens for sample, _ in fillings] + [generator.tokenize(piece)[0]]
         soon, later = (cost(generator, texts, *ends) for ends in ((END, SOON), (SOON, WHOLE)))
         found.append([(c[:-1].mean(), c[0], c[-1]) for c in (soon, later)])
         print(len(found), np.mean(found, 0).round(3).tolist(), flush=True)

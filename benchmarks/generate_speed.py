@@ -43,7 +43,7 @@ def net():
 def clara(checkpoint, threads):
     """A function that composes n texts and gives words and seconds."""
     from clara.generator import Generator
-    from clara.sampling.settings import Settings
+    from clara.sampling.settings import SamplingSettings
 
     generator = Generator(checkpoint)
 
@@ -52,11 +52,11 @@ def clara(checkpoint, threads):
         pieces = generator.generate(
             n,
             QUARTERS if n > 1 else QUARTERS_ALONE,
-            settings=Settings(temperature=0.95, top_p=0.98),
+            settings=SamplingSettings(temperature=0.95, top_p=0.98),
             seed=0,
             threads=threads,
         )
-        return sum(len(p.words) for p in pieces) / (time.perf_counter() - began)
+        return sum(len(p.tokens) for p in pieces) / (time.perf_counter() - began)
 
     return compose
 

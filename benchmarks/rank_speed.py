@@ -64,16 +64,16 @@ def main():
     import torch
 
     from clara.generator import Generator
-    from clara.sampling.settings import Settings
+    from clara.sampling.settings import SamplingSettings
     from critic.classifier import Critic
 
     torch.set_num_threads(1)
     samples = Generator.load(args.model).generate(
-        args.n, QUARTERS, settings=Settings(temperature=0.95, top_p=0.98), seed=0, threads=args.threads
+        args.n, QUARTERS, settings=SamplingSettings(temperature=0.95, top_p=0.98), seed=0, threads=args.threads
     )
     torch.set_num_threads(args.threads)
     critic = Critic.load(args.critic)
-    notes, texts = [s.notes for s in samples], [s.words for s in samples]
+    notes, texts = [s.notes for s in samples], [s.tokens for s in samples]
     takes = {
         "Clara, from notes": lambda: critic.score(notes),
         "Clara, from texts": lambda: critic.score(texts),

@@ -211,7 +211,7 @@ def main():
 
     from clara.data.corpus import Corpus
     from clara.generator import Generator
-    from clara.sampling.settings import spread
+    from clara.sampling.settings import spread_temperatures
     from clara_app import compose as generate
     from critic.classifier import Critic
     from critic.defaults import default_ranking
@@ -225,7 +225,7 @@ def main():
     by = args.by or default_ranking(not args.free)
     if args.temperature:
         asked.temperature = args.temperature
-    settings = partial(spread, generate.settings_of(asked), asked.temperature[1])
+    settings = partial(spread_temperatures, generate.settings_of(asked), asked.temperature[1])
     composed = batches(
         Generator.load(args.model),
         corpus,

@@ -63,7 +63,7 @@ def main():
 
     from clara.data.corpus import Corpus
     from clara.generator import Generator
-    from clara.sampling.settings import spread
+    from clara.sampling.settings import spread_temperatures
     from clara_app import compose as generate
 
     torch.set_num_threads(1)
@@ -79,7 +79,7 @@ def main():
     ):
 
         def free(seeds, match=match):
-            return spread(replace(settings, match=match), asked.temperature[1], seeds)
+            return spread_temperatures(replace(settings, repeat_strength=match), asked.temperature[1], seeds)
 
         generator.repeats = heard, forms
         composed = [

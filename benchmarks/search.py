@@ -36,8 +36,8 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
 
     `settings` is a function of the seeds of a batch that gives the settings of each piece, `rate` what `Generator.search` goes by.
     """
-    from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS
     from clara.music.notes import crop
+    from clara.sampling.search import SearchSettings
     from critic.data.table import ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
 
     pieces, step, n_batches = CorpusPieces(corpus), corpus.encoding.steps_per_quarter, 0
@@ -50,6 +50,7 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
         if not (len(prompt) or args.free) or n_batches == args.batches:
             continue
         n_batches += 1
+        search_settings = SearchSettings(top=args.top)
         first = (0 if args.free else PROMPT_QUARTERS) + SEAM_QUARTERS
         how = {
             "quarters": SEAM_QUARTERS + args.quarters + ENDING_QUARTERS,
@@ -66,14 +67,14 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
         for way, n, compose in zip(
             WAYS,
             (args.independent or n_texts, n_texts),
-            (generator.generate, partial(generator.search, rate_and_keep, top=args.top)),
+            (generator.generate, partial(generator.search, rate_and_keep, search_settings=search_settings)),
         ):
             seed = int(rng.integers(2**31))
             found[way] = compose(n=n, **how, seed=seed, settings=settings(range(seed, seed + n)))
         written = {
             "plain": sum(len(s.composed()) for s in found["plain"]),
             "search": sum(
-                int((p.start >= step * (block and FIRST_QUARTERS + (block - 1) * BLOCK_QUARTERS)).sum())
+                int((p.start >= step * search_settings.block_start_quarters(block)).sum())
                 for block, some in enumerate(rated)
                 for p in some
             ),
@@ -171,8 +172,9 @@ def main():
     import torch
 
     from clara.data.corpus import Corpus
-    from clara.generator import BLOCK_QUARTERS, FIRST_QUARTERS, Generator
-    from clara.sampling.settings import spread
+    from clara.generator import Generator
+    from clara.sampling.search import SearchSettings
+    from clara.sampling.settings import spread_temperatures
     from clara_app import compose as generate
     from critic.classifier import Critic
     from critic.defaults import default_ranking
@@ -200,7 +202,7 @@ def main():
         args,
         Generator.load(args.model),
         corpus,
-        partial(spread, generate.settings_of(asked), asked.temperature[1]),
+        partial(spread_temperatures, generate.settings_of(asked), asked.temperature[1]),
         partial(total_scores, scores=scores),
         rng,
     ):
@@ -229,8 +231,8 @@ def main():
         "by": by,
         "quarters": args.quarters,
         "top": args.top,
-        "first": FIRST_QUARTERS,
-        "block": BLOCK_QUARTERS,
+        "first": SearchSettings().first_block_quarters,
+        "block": SearchSettings().block_quarters,
         "human": len(human),
         "free": args.free,
         "notes_written": dict(zip(WAYS, np.sum(notes, axis=0).tolist())),

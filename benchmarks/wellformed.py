@@ -45,7 +45,7 @@ def tune(steps_per_quarter):
     )[0]
 
 
-def fault(encoding, words, rules):
+def fault(encoding, words, constraints):
     """What is wrong with a text, or None."""
     notes, losses = encoding.decode(words)
     if +losses:
@@ -56,8 +56,8 @@ def fault(encoding, words, rules):
         spoken(encoding.encode(notes)[0]) != spoken(words) and encoding.name != "melodywise"
     ):  # strengths are of the piece's own metre
         return "encoding differs"
-    if rules.pitch_classes is not None:
-        if not set((notes.pitch % 12).tolist()) <= rules.pitch_classes:
+    if constraints.pitch_classes is not None:
+        if not set((notes.pitch % 12).tolist()) <= constraints.pitch_classes:
             return "key"
         if len(notes) and not RANGE[0] <= notes.pitch.min() <= notes.pitch.max() <= RANGE[1]:
             return "range"
@@ -91,7 +91,7 @@ def main():
     from clara.encodings.vocab import Vocab
     from clara.generator import Generator
     from clara.music.keys import scale
-    from clara.sampling.grammars.base import LIMITS, Rules
+    from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS, Constraints
 
     kinds = [(e, Vocab.from_encoding(e)) for e in (Notewise(), Chamber(), Quartet(), Framewise())]
     if args.chords:
@@ -102,15 +102,15 @@ def main():
     rows = []
     for encoding, vocab in kinds:
         generator = Generator(untrained(encoding, vocab), "float32")
-        asked = Rules(12, 4, scale(*KEY), {part: RANGE for part in range(len(encoding.prefixes))}, MOST)
+        asked = Constraints(12, 4, scale(*KEY), {part: RANGE for part in range(len(encoding.prefixes))}, MOST)
         words, texts, faults, began, seed = 0, 0, {}, time.process_time(), 0
         while words < args.million_words * 1e6:
-            rules = (LIMITS, asked)[texts // TOGETHER % 2]
-            for sample in generator.generate(TOGETHER, QUARTERS, seed=seed, rules=rules):
-                wrong = fault(encoding, sample.words, rules)
+            constraints = (DEFAULT_CONSTRAINTS, asked)[texts // TOGETHER % 2]
+            for sample in generator.generate(TOGETHER, QUARTERS, seed=seed, constraints=constraints):
+                wrong = fault(encoding, sample.tokens, constraints)
                 if wrong:
                     faults[wrong] = faults.get(wrong, 0) + 1
-                words, texts = words + len(sample.words), texts + 1
+                words, texts = words + len(sample.tokens), texts + 1
             seed += TOGETHER
         rows.append(
             {

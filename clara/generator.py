@@ -14,13 +14,12 @@ from clara.models.likelihood import nats_per_piece
 from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
 from clara.sampling.engine import sample, sample_each, stream
 from clara.sampling.grammars import grammar_of
-from clara.sampling.grammars.base import LIMITS
+from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS
 from clara.sampling.logit_biases import Cadence
-from clara.sampling.search import search
-from clara.sampling.settings import Settings
+from clara.sampling.search import SearchSettings, search
+from clara.sampling.settings import SamplingSettings
 from clara.sampling.steppers import stepper_maker
 
-FIRST_QUARTERS, BLOCK_QUARTERS = 8, 2  # of a search, the first block, after which beginnings are rated, and the others
 HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
 
 
@@ -30,7 +29,7 @@ class Sample:
 
     Attributes
     ----------
-    words : list of str, prompt included, control words left out
+    tokens : list of str, prompt included, control tokens left out
     notes : NoteSequence, prompt included
     prompt_words : how many of them are the prompt's
     prompt_quarters : how much of it is the prompt
@@ -38,12 +37,12 @@ class Sample:
     settings : that it was sampled with
     """
 
-    words: list
+    tokens: list
     notes: NoteSequence
-    prompt_words: int
+    prompt_tokens: int
     prompt_quarters: float
     seed: int
-    settings: Settings = field(default_factory=Settings)
+    settings: SamplingSettings = field(default_factory=SamplingSettings)
 
     def composed(self):
         """The notes after the prompt, a NoteSequence."""
@@ -63,15 +62,15 @@ class Generator:
 
     def __init__(self, checkpoint, precision="auto", device="cpu"):
         self.encoding, self.vocab, self.repeats = checkpoint.encoding, checkpoint.vocab, checkpoint.repeats()
-        self.reader = checkpoint.inference_model().to(device)
-        self.make_stepper, self.precision = stepper_maker(self.reader, precision)
+        self.model = checkpoint.inference_model().to(device)
+        self.make_stepper, self.precision = stepper_maker(self.model, precision)
 
     @classmethod
-    def load(cls, folder, style=None, precision="auto", device="cpu"):
-        """Load a run folder, and a style file for it if there is one; raises as `Checkpoint.load` and `Style.load`."""
+    def load(cls, folder, adapter=None, precision="auto", device="cpu"):
+        """Load a run folder, and an adapter file for it if there is one; raises as `Checkpoint.load` and `Style.load`."""
         checkpoint = Checkpoint.load(folder)
         return cls(
-            Style.load(style).onto(checkpoint, weights_hash(folder), (style, folder)) if style else checkpoint,
+            Style.load(adapter).onto(checkpoint, weights_hash(folder), (adapter, folder)) if adapter else checkpoint,
             precision,
             device,
         )
@@ -84,10 +83,10 @@ class Generator:
         settings=None,
         seed=0,
         qpm=None,
-        rules=LIMITS,
+        constraints=DEFAULT_CONSTRAINTS,
         cadence=False,
         key=None,
-        line=None,
+        fixed_melody=None,
         threads=1,
         on_step=None,
         stop=None,
@@ -102,10 +101,10 @@ class Generator:
         settings : how freely to sample; plainly, as the net says, where it is None; or a list, one for each
         seed : of the first piece; the others take the numbers after it
         qpm : tempo of the result; the prompt's, or 110 where it is None
-        rules : clara.sampling.grammars.base.Rules, what is asked of the notes
+        constraints : clara.sampling.grammars.base.Constraints, what is asked of the notes
         cadence : whether to prefer the tonic chord at the close
         key : (tonic, is_major) of that chord; what each piece has turned out to be in where it is None
-        line : NoteSequence that stands fixed in all pieces, from the prompt's end on; they last as long as it does, whatever
+        fixed_melody : NoteSequence that stands fixed in all pieces, from the prompt's end on; they last as long as it does, whatever
             `quarters` says. Notewise and its kin
         threads : at most
         on_step : function(steps left), for a progress bar
@@ -118,17 +117,17 @@ class Generator:
         Raises
         ------
         BadSetting
-            For n, quarters or qpm out of range, a prompt on another grid, or rules that leave no word.
+            For n, quarters or qpm out of range, a prompt on another grid, or constraints that leave no word.
         """
         if n < 1:
             raise BadSetting(f"n must be at least 1, not {n}")
-        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
-        grammar, seeds = self.grammar(rules, line), [seed + i for i in range(n)]
+        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, fixed_melody)
+        grammar, seeds = self.grammar(constraints, fixed_melody), [seed + i for i in range(n)]
         texts = sample(
-            self.reader,
+            self.model,
             self.make_stepper,
             grammar,
-            settings or Settings(),
+            settings or SamplingSettings(),
             ids,
             steps,
             seeds,
@@ -146,13 +145,13 @@ class Generator:
             if t is not None
         ]
 
-    def continue_each(self, prompts, quarters, settings, seeds, rules=LIMITS, threads=1):
+    def continue_each(self, prompts, quarters, settings, seeds, constraints=DEFAULT_CONSTRAINTS, threads=1):
         """Compose a piece on from each prompt, all in one batch; each piece is the one that `generate` makes of its prompt and seed.
 
         Parameters
         ----------
         prompts : list of n NoteSequence or None; one that comes again is read once
-        quarters, rules, threads : as `generate`
+        quarters, constraints, threads : as `generate`
         settings : list of n Settings
         seeds : list of n ints
 
@@ -174,9 +173,9 @@ class Generator:
         row_of = {key: row for row, key in enumerate(each)}
         rows = np.array([row_of[id(prompt)] for prompt in prompts])
         texts = sample_each(
-            self.reader,
+            self.model,
             self.make_stepper,
-            self.grammar(rules),
+            self.grammar(constraints),
             settings,
             [ids for *_, ids in begun],
             rows,
@@ -200,13 +199,11 @@ class Generator:
         settings=None,
         seed=0,
         qpm=None,
-        top=8,
-        first_quarters=FIRST_QUARTERS,
-        block_quarters=BLOCK_QUARTERS,
-        rules=LIMITS,
+        search_settings=SearchSettings(),
+        constraints=DEFAULT_CONSTRAINTS,
         cadence=False,
         key=None,
-        line=None,
+        fixed_melody=None,
         threads=1,
         on_step=None,
         stop=None,
@@ -216,38 +213,34 @@ class Generator:
         Parameters
         ----------
         rate : function(list of NoteSequence, what is composed so far) -> floats (n,), more is better
-        n : texts that are written at a time
-        top : pieces that are wanted, each searched for by itself with its share of the texts
-        first_quarters : length of the first block, after which beginnings are rated
-        block_quarters : length of the others
+        n : number of beams; each block writes `n * search_settings.candidates_per_beam` candidates
+        search_settings : SearchSettings
 
         Returns
         -------
         list of `top` Sample, of n at most, best first, each of another beginning; none where `stop` came
         """
-        if n < 1 or top < 1 or not (first_quarters > 0 and block_quarters > 0):
-            raise BadSetting(
-                f"n and top must be at least 1 and blocks longer than nothing, not {n}, {top}, {first_quarters} and {block_quarters}"
-            )
-        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
-        grammar, first = self.grammar(rules, line), sum(self.encoding.token_steps(words))
+        if n < 1:
+            raise BadSetting(f"n must be at least 1, not {n}")
+        n = n * search_settings.candidates_per_beam
+        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, fixed_melody)
+        grammar, first = self.grammar(constraints, fixed_melody), sum(self.encoding.token_steps(words))
 
         def rated(texts):
             decoded = [self.encoding.decode(words + self.vocab.to_tokens(t))[0] for t in texts]
             return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
 
         texts = search(
-            self.reader,
+            self.model,
             self.make_stepper,
             grammar,
-            settings or Settings(),
+            settings or SamplingSettings(),
             ids,
             steps,
             [seed + i for i in range(n)],
             self.encoding.steps_per_quarter,
-            *(max(1, round(q * self.encoding.steps_per_quarter)) for q in (first_quarters, block_quarters)),
+            search_settings,
             rated,
-            top,
             self._close(grammar, cadence, key),
             self.repeats,
             threads,
@@ -257,11 +250,11 @@ class Generator:
         each = _for_each(settings, n)
         return [self._sample(words, self.vocab.to_tokens(t), prompt, seed + i, qpm, each[i]) for t, i in texts]
 
-    def grammar(self, rules=LIMITS, line=None):
-        """What may be written under some rules, beside a line; raises BadSetting where nothing may."""
-        return grammar_of(self.encoding, self.vocab, rules, line)
+    def grammar(self, constraints=DEFAULT_CONSTRAINTS, fixed_melody=None):
+        """What may be written under some constraints, beside a line; raises BadSetting where nothing may."""
+        return grammar_of(self.encoding, self.vocab, constraints, fixed_melody)
 
-    def prompt_words(self, prompt):
+    def tokenize(self, prompt):
         """A prompt as words of this model's vocabulary.
 
         Parameters
@@ -283,10 +276,10 @@ class Generator:
         settings=None,
         seed=0,
         qpm=None,
-        rules=LIMITS,
+        constraints=DEFAULT_CONSTRAINTS,
         cadence=False,
         key=None,
-        line=None,
+        fixed_melody=None,
     ):
         """Compose one piece, note by note; parameters and errors as `generate`, and the same piece.
 
@@ -294,14 +287,14 @@ class Generator:
         ------
         NoteSequence of notes that nothing to come will change, never empty; their steps count from the prompt's beginning
         """
-        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, line)
-        grammar, told = self.grammar(rules, line), set()
+        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, fixed_melody)
+        grammar, told = self.grammar(constraints, fixed_melody), set()
         before, clock = sum(self.encoding.token_steps(words)), 0
         for text, now in stream(
-            self.reader,
+            self.model,
             self.make_stepper,
             grammar,
-            settings or Settings(),
+            settings or SamplingSettings(),
             ids,
             steps,
             seed,
@@ -320,7 +313,7 @@ class Generator:
             if new:
                 yield select(notes, np.isin(np.arange(len(notes)), new))
 
-    def fill(self, piece, start, end, n=64, settings=None, seed=0, rules=LIMITS, threads=1):
+    def fill(self, piece, start, end, n=64, settings=None, seed=0, constraints=DEFAULT_CONSTRAINTS, threads=1):
         """Compose some quarters of a piece anew, between what comes before and after.
 
         A net only looks back, so many fillings are composed forward from what comes before, and
@@ -332,7 +325,7 @@ class Generator:
         piece : NoteSequence on the encoding's grid
         start, end : of the gap, in quarters; notes that begin in it go, those that sound into it end where the filling has it
         n : fillings to choose from
-        settings, seed, rules, threads : as `generate`
+        settings, seed, constraints, threads : as `generate`
 
         Returns
         -------
@@ -346,17 +339,17 @@ class Generator:
         first, last = (round(q * self.encoding.steps_per_quarter) if math.isfinite(q) else -1 for q in (start, end))
         if not 0 <= first < last < piece.n_steps:
             raise BadSetting(f"no quarters {start:g} to {end:g} to fill in a piece of {piece.quarters:g}")
-        words = self.prompt_words(piece)[0]
+        words = self.tokenize(piece)[0]
         reached = np.cumsum([0, *self.encoding.token_steps(words)])
         before = words[: int(((reached[1:] <= first) & (reached[:-1] < first)).sum())]
         later = select(piece, piece.start >= last)
-        after = self.prompt_words(replace(later, start=later.start - last))[0]
+        after = self.tokenize(replace(later, start=later.start - last))[0]
         steps = last - sum(self.encoding.token_steps(before))
         texts = sample(
-            self.reader,
+            self.model,
             self.make_stepper,
-            self.grammar(rules),
-            settings or Settings(),
+            self.grammar(constraints),
+            settings or SamplingSettings(),
             self.vocab.to_ids(["xxbos", *before]),
             steps,
             [seed + i for i in range(n)],
@@ -374,26 +367,28 @@ class Generator:
         ]
         with_it, without = ([self.vocab.to_ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
         cost = (
-            nats_per_piece(self.reader, with_it, self.vocab.pad_id)
-            - nats_per_piece(self.reader, without, self.vocab.pad_id)
+            nats_per_piece(self.model, with_it, self.vocab.pad_id)
+            - nats_per_piece(self.model, without, self.vocab.pad_id)
         ).numpy()
         return [
             (
-                self._sample(filled[i], after, None, seed + int(i), piece.qpm, settings or Settings(), piece.metre),
+                self._sample(
+                    filled[i], after, None, seed + int(i), piece.qpm, settings or SamplingSettings(), piece.metre
+                ),
                 float(cost[i]),
             )
             for i in np.argsort(cost, kind="stable")
         ]
 
-    def _begin(self, quarters, prompt, qpm, line):
+    def _begin(self, quarters, prompt, qpm, fixed_melody):
         """Steps to compose, tempo, the prompt's words and ids."""
         steps = round(quarters * self.encoding.steps_per_quarter) if math.isfinite(quarters) else 0
-        steps = line.n_steps if line else steps
+        steps = fixed_melody.n_steps if fixed_melody else steps
         if steps < 1:
             raise BadSetting(f"quarters must be a step of the grid at least, not {quarters}")
         if qpm is not None and not 0 < qpm < math.inf:
             raise BadSetting(f"qpm must be above 0, not {qpm}")
-        words = self.prompt_words(prompt)[0] if prompt else []
+        words = self.tokenize(prompt)[0] if prompt else []
         return steps, qpm or (prompt.qpm if prompt else DEFAULT_QPM), words, self.vocab.to_ids(["xxbos", *words])
 
     def _close(self, grammar, cadence, key):
@@ -421,7 +416,9 @@ class Generator:
 
 def _for_each(settings, n):
     """Settings, one for all or a list, as a list."""
-    return [settings or Settings()] * n if settings is None or isinstance(settings, Settings) else settings
+    return (
+        [settings or SamplingSettings()] * n if settings is None or isinstance(settings, SamplingSettings) else settings
+    )
 
 
 def _named(notes, i):

@@ -27,7 +27,7 @@ SETTINGS = (
     "random_freq",
     "repetition_penalty",
     "repetition_quarters",
-    "match",
+    "repeat_strength",
 )
 ASKED = ("key", "range", "max_notes", "cadence", "fixed_melody", "fixed_melody_part", "fill", "candidates")
 NO_RANKING = NO_AUDIO = "none"
@@ -157,7 +157,6 @@ def parser():
     freedom("--repetition-quarters", type=cli.above(0), default=4.0, metavar="X", help="how long ago is lately")
     freedom(
         "--repeat-strength",
-        dest="match",
         type=cli.at_least(0, float),
         default=1.0,
         metavar="X",
@@ -235,10 +234,10 @@ def parser():
 
 
 def settings_of(args):
-    """How freely to sample, as `clara.sampling.settings.Settings`; of temperatures the lowest."""
-    from clara.sampling.settings import Settings
+    """How freely to sample, as `clara.sampling.settings.SamplingSettings`; of temperatures the lowest."""
+    from clara.sampling.settings import SamplingSettings
 
-    return Settings(**{k: args.temperature[0] if k == "temperature" else getattr(args, k) for k in SETTINGS})
+    return SamplingSettings(**{k: args.temperature[0] if k == "temperature" else getattr(args, k) for k in SETTINGS})
 
 
 def main(argv=None):
@@ -276,7 +275,7 @@ def _run(args, answer):
     prompt = None
     if args.prompt:
         prompt, losses = read_prompt(args.prompt, generator.encoding, args.prompt_quarters)
-        losses += generator.prompt_words(prompt)[1]
+        losses += generator.tokenize(prompt)[1]
         print(
             f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
             + "".join(f", {n} {what}" for what, n in losses.items())
@@ -290,7 +289,7 @@ def _run(args, answer):
     loaded = time.perf_counter()
     samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked, judge)
     composed = time.perf_counter()
-    words = sum(len(s.words) - s.prompt_words for s in samples)
+    words = sum(len(s.tokens) - s.prompt_tokens for s in samples)
     torch.set_num_threads(args.threads)  # composing is over, a judge may have all
     n, (samples, scores) = len(samples), _best(samples, args, judge)
     ranked = time.perf_counter()
@@ -344,15 +343,16 @@ def _compose(generator, args, prompt, settings, asked, judge):
 
     from tqdm import tqdm
 
-    from clara.sampling.settings import spread
+    from clara.sampling.search import SearchSettings
+    from clara.sampling.settings import spread_temperatures
 
     stop, samples = Event(), []
     compose = (
-        partial(generator.search, partial(_rate, judge, args.threads), top=args.top)
+        partial(generator.search, partial(_rate, judge, args.threads), search_settings=SearchSettings(top=args.top))
         if args.search
         else generator.generate
     )
-    steps = asked["line"].n_steps if asked["line"] else round(args.quarters * generator.encoding.steps_per_quarter)
+    steps = asked["fixed_melody"].n_steps if asked["fixed_melody"] else round(args.quarters * generator.encoding.steps_per_quarter)
     batches, each = range(0, args.n, BATCH_SIZE), args.candidates_per_beam if args.search else 1
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
@@ -363,7 +363,7 @@ def _compose(generator, args, prompt, settings, asked, judge):
                     n,
                     args.quarters,
                     prompt,
-                    spread(settings, args.temperature[1], range(seed, seed + n)),
+                    spread_temperatures(settings, args.temperature[1], range(seed, seed + n)),
                     seed,
                     args.qpm,
                     **asked,
@@ -482,7 +482,7 @@ def _best(samples, args, judge):
 def _fill(generator, args, prompt, settings, asked, _):
     """The likeliest fillings, and False, as Ctrl-C leaves none."""
     found = generator.fill(
-        prompt, *_gap(args), max(args.n, args.candidates), settings, args.seed, asked["rules"], args.threads
+        prompt, *_gap(args), max(args.n, args.candidates), settings, args.seed, asked["constraints"], args.threads
     )
     return [sample for sample, _ in found[: args.n]], False
 
@@ -506,26 +506,26 @@ def _asked(args, generator):
 
     from clara.encodings.prompts import read_fixed_melody
     from clara.music.keys import parse_key, scale
-    from clara.sampling.grammars.base import LIMITS
+    from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS
 
     key = parse_key(args.key) if args.key else None
-    rules = replace(
-        LIMITS,
+    constraints = replace(
+        DEFAULT_CONSTRAINTS,
         pitch_classes=scale(*key) if key else None,
         ranges=_ranges(args.range, generator.encoding),
-        most_notes=args.max_notes,
+        max_notes=args.max_notes,
     )
-    line = (
+    fixed_melody = (
         read_fixed_melody(args.fixed_melody, generator.encoding, args.fixed_melody_part)[0]
         if args.fixed_melody
         else None
     )
-    generator.grammar(rules, line)  # refuses what nothing can keep to
-    return {"rules": rules, "cadence": args.cadence, "key": key, "line": line}
+    generator.grammar(constraints, fixed_melody)  # refuses what nothing can keep to
+    return {"constraints": constraints, "cadence": args.cadence, "key": key, "fixed_melody": fixed_melody}
 
 
 def _ranges(told, encoding):
-    """--range as `Rules` takes it."""
+    """--range as `Constraints` takes it."""
     from clara.errors import BadSetting
     from clara.music.keys import parse_pitch
 
@@ -552,7 +552,7 @@ def _replay(args):
     try:
         run = LATER | json.loads(Path(args.replay).read_text(encoding="utf-8"))
         settings = (
-            {name: getattr(args, name) for name in SETTINGS} | {"match": 0.0} | run["settings"]
+            {name: getattr(args, name) for name in SETTINGS} | {"repeat_strength": 0.0} | run["settings"]
         )  # unknown to older runs, too
         given = args.soundfont  # the earlier one may be gone, or another be wanted
         for name in REPLAYED:
@@ -568,7 +568,7 @@ def _replay(args):
         )
     if weights_hash(args.model) != weights:
         raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
-    if args.match and run["repeats"] != repeats_hash(args.model):
+    if args.repeat_strength and run["repeats"] != repeats_hash(args.model):
         raise CheckpointMismatch(f"--replay {args.replay}: made when matches counted otherwise in {args.model}")
 
 

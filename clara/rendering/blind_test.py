@@ -39,13 +39,13 @@ class HumanExcerpt:
     Attributes
     ----------
     title : composer and piece, or the file's name
-    words : list of str
+    tokens : list of str
     notes : NoteSequence
     prompt_quarters : 0, as a `clara.generator.Sample` has
     """
 
     title: str
-    words: list
+    tokens: list
     notes: NoteSequence
     prompt_quarters: float = 0.0
 
@@ -104,5 +104,5 @@ def _excerpt(generator, source, title, quarters, qpm):
     first, steps = int(notes.start[0]), round(quarters * notes.steps_per_quarter)
     if notes.n_steps - first < steps:
         raise TooShort(f"{source}: {notes.quarters:g} quarters")
-    words = generator.prompt_words(crop(notes, first, first + steps))[0]
+    words = generator.tokenize(crop(notes, first, first + steps))[0]
     return HumanExcerpt(title, words, generator.encoding.decode(words, qpm=qpm)[0])

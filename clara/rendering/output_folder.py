@@ -114,7 +114,7 @@ def _figures(piece):
         "notes": len(piece.notes),
         "quarters": round(piece.notes.quarters, 3),
         "seconds": round(piece.notes.seconds, 1),
-        "words": len(piece.words),
+        "words": len(piece.tokens),
     }
 
 
@@ -122,7 +122,7 @@ def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
     """One piece's MIDI, text, picture and sound, and what its Entry takes of them."""
     stem, beside = folder / name, {"text": f"{name}.txt"}
     write_midi(piece.notes, stem.with_suffix(".mid"), flat)
-    write_atomically(stem.with_suffix(".txt"), " ".join(piece.words) + "\n")
+    write_atomically(stem.with_suffix(".txt"), " ".join(piece.tokens) + "\n")
     if pictures:
         plot_piano_roll(piece.notes, stem.with_suffix(".png"), prompt_quarters=piece.prompt_quarters)
         beside["picture"] = f"{name}.png"

@@ -6,12 +6,54 @@ often as makes as many texts as before. In the end each gives its best. At equal
 independent texts: see `benchmarks/search.py`.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from clara.errors import BadSetting
 from clara.sampling.engine import read, write
 from clara.sampling.settings import settings_table
 
 KEPT = 4  # one of so many goes on
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How to search.
+
+    Attributes
+    ----------
+    top : int
+        Number of independent searches, each of which returns its best piece; at least 1.
+    first_block_quarters : float
+        Length of the first block in quarter notes; the candidates are rated for the first time after it.
+    block_quarters : float
+        Length of each later block in quarter notes.
+    candidates_per_beam : int
+        Number of candidates that are written in each block for each beam; at least 1.
+
+    Raises
+    ------
+    BadSetting
+        If a value is out of its range.
+    """
+
+    top: int = 8
+    first_block_quarters: float = 8.0
+    block_quarters: float = 2.0
+    candidates_per_beam: int = 1
+
+    def __post_init__(self):
+        for name in ("top", "candidates_per_beam"):
+            if not getattr(self, name) >= 1:
+                raise BadSetting(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("first_block_quarters", "block_quarters"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise BadSetting(f"{name} must be above 0 quarters, not {getattr(self, name)}")
+
+    def block_start_quarters(self, block):
+        """Return where a block starts, in quarter notes after the prompt; blocks count from 0."""
+        return self.first_block_quarters + (block - 1) * self.block_quarters if block else 0.0
 
 
 def search(
@@ -23,10 +65,8 @@ def search(
     steps,
     seeds,
     steps_per_quarter,
-    first,
-    block,
+    search_settings,
     rate,
-    top,
     cadence=None,
     repeats=None,
     threads=1,
@@ -37,17 +77,19 @@ def search(
 
     Parameters
     ----------
-    first : steps of the first block, after which beginnings are rated
-    block : steps of the others, after which texts are rated; the last takes what is left over
+    search_settings : SearchSettings
     rate : function(list of lists of ids, prompt and xxeos left out) -> floats (n,), more is better
-    top : how many searches there are, each with its share of the texts; no more than texts
 
     Returns
     -------
     list of `top` (lists of ids, prompt and xxeos left out; index of the seed), as many as there are texts at most, best first; none where `stop` came
     """
+    first, block = (
+        max(1, round(quarters * steps_per_quarter))
+        for quarters in (search_settings.first_block_quarters, search_settings.block_quarters)
+    )
     n, table = len(seeds), settings_table(settings, len(seeds))
-    start, texts, kept = read(reader, grammar, prompt_ids, steps), [[]], [[0]] * min(top, n)
+    start, texts, kept = read(reader, grammar, prompt_ids, steps), [[]], [[0]] * min(search_settings.top, n)
     ends = [*range(first, steps - block + 1, block), None]
     for at, until in enumerate(ends):
         line = np.arange(n) % len(kept)  # the search of each text; the best first, so that what is left over is theirs

@@ -14,7 +14,7 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplingSettings:
     """How freely to sample.
 
     Attributes
@@ -29,7 +29,7 @@ class Settings:
     repetition_penalty : at least 1; by how much a word that begins notes loses odds where it came
         within the last `repetition_quarters` (after Keskar et al. 2019)
     repetition_quarters : above 0
-    match : how much what a piece has held comes again, where a match model was fitted (see `clara.repeats.model`): 1 as in music,
+    repeat_strength : how much what a piece has held comes again, where a match model was fitted (see `clara.repeats.model`): 1 as in music,
         0 as the net alone has it
 
     Raises
@@ -45,7 +45,7 @@ class Settings:
     random_freq: float = 1.0
     repetition_penalty: float = 1.0
     repetition_quarters: float = 4.0
-    match: float = 1.0
+    repeat_strength: float = 1.0
 
     def __post_init__(self):
         for name, good, told in (
@@ -56,13 +56,13 @@ class Settings:
             ("random_freq", 0 <= self.random_freq <= 1, "from 0 to 1"),
             ("repetition_penalty", 1 <= self.repetition_penalty < float("inf"), "at least 1"),
             ("repetition_quarters", 0 < self.repetition_quarters < float("inf"), "above 0"),
-            ("match", 0 <= self.match < float("inf"), "at least 0"),
+            ("repeat_strength", 0 <= self.repeat_strength < float("inf"), "at least 0"),
         ):
             if not good:
                 raise BadSetting(f"{name} must be {told}, not {getattr(self, name)}")
 
 
-def spread(settings, highest, seeds):
+def spread_temperatures(settings, highest, seeds):
     """Settings of their own for the pieces of a batch, so that what ranks them can choose how free they are, too.
 
     Parameters
@@ -93,7 +93,7 @@ def spread(settings, highest, seeds):
 def settings_table(settings, n):
     """Settings, one for all texts or a list of n, as `choose` takes them: float64 (n, 8)."""
     return np.array(
-        [astuple(s) for s in ([settings] * n if isinstance(settings, Settings) else settings)], dtype=np.float64
+        [astuple(s) for s in ([settings] * n if isinstance(settings, SamplingSettings) else settings)], dtype=np.float64
     )
 
 

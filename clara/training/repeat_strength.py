@@ -141,19 +141,19 @@ def main(argv=None):
     args = parser().parse_args(argv)
     with cli.show_status("loading"):
         from clara.generator import Generator
-        from clara.sampling.settings import Settings, spread
+        from clara.sampling.settings import SamplingSettings, spread_temperatures
 
         checkpoint, corpus = model_and_corpus(args.model, args.corpus)
     if not checkpoint.repeat_model():
         raise BadSetting(f"{args.model} has no match model; python -m clara.training.repeat_fit finds one")
     generator = Generator(checkpoint)
-    plain = Settings(temperature=args.temperature[0], top_p=args.top_p)
+    plain = SamplingSettings(temperature=args.temperature[0], top_p=args.top_p)
 
     def compose(i):
         first = args.seed + i * args.pieces
-        settings = spread(plain, args.temperature[1], range(first, first + args.pieces))
+        settings = spread_temperatures(plain, args.temperature[1], range(first, first + args.pieces))
         return [
-            corpus.vocab.to_ids(s.words)
+            corpus.vocab.to_ids(s.tokens)
             for s in generator.generate(args.pieces, args.quarters, settings=settings, seed=first, threads=args.threads)
         ]
 

@@ -113,7 +113,7 @@ class Composer:
                 wish.settings,
                 wish.seed + done,
                 wish.qpm,
-                rules=wish.rules,
+                constraints=wish.constraints,
                 cadence=wish.cadence,
                 key=wish.key,
                 threads=self.threads,
@@ -172,7 +172,7 @@ class Composer:
                     scores.get("total"),
                     {k: v for k, v in scores.items() if k != "total"} | {"longest_copied_run": run.n_notes},
                     in_words(scores.get("critic"), likeness.get(i), self.composers, run),
-                    " ".join(sample.words[sample.prompt_words :]),
+                    " ".join(sample.tokens[sample.prompt_tokens :]),
                     sample.seed,
                 )
             )

@@ -8,8 +8,8 @@ import numpy as np
 
 from clara.errors import BadSetting
 from clara.music.keys import parse_key, scale
-from clara.sampling.grammars.base import LIMITS
-from clara.sampling.settings import Settings
+from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS
+from clara.sampling.settings import SamplingSettings
 from clara.shipped_models import shipped_models_folder
 
 ROOT = shipped_models_folder()
@@ -38,7 +38,7 @@ def freedom_settings(freedom, advanced=None):
         "temperature": float(np.interp(freedom, FREEDOM, TEMPERATURE)),
         "top_p": float(np.interp(freedom, FREEDOM, TOP_P)),
     }
-    return Settings(**found | {k: float(v) for k, v in (advanced or {}).items() if v is not None})
+    return SamplingSettings(**found | {k: float(v) for k, v in (advanced or {}).items() if v is not None})
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Wish:
     model: str
     quarters: float = 32.0
     candidates: int = 32
-    settings: Settings = field(default_factory=lambda: freedom_settings(50))
+    settings: SamplingSettings = field(default_factory=lambda: freedom_settings(50))
     key: tuple | None = None
     composer: str | None = None
     prompt: str | None = None
@@ -97,9 +97,9 @@ class Wish:
             "top_p",
             "min_p",
             "repetition_penalty",
-            "match",
+            "repeat_strength",
         }:
-            raise BadSetting("advanced: temperature, top_p, min_p, repetition_penalty and match are what can be set")
+            raise BadSetting("advanced: temperature, top_p, min_p, repetition_penalty and repeat_strength are what can be set")
         advanced = {k: _number(advanced, k, None, 0, 10) for k in advanced}
         return cls(
             told["model"],
@@ -117,11 +117,11 @@ class Wish:
         )
 
     @property
-    def rules(self):
-        """What the notes must keep to, clara.sampling.grammars.base.Rules."""
+    def constraints(self):
+        """What the notes must keep to, clara.sampling.grammars.base.Constraints."""
         from dataclasses import replace
 
-        return replace(LIMITS, pitch_classes=scale(*self.key)) if self.key else LIMITS
+        return replace(DEFAULT_CONSTRAINTS, pitch_classes=scale(*self.key)) if self.key else DEFAULT_CONSTRAINTS
 
 
 def _number(told, name, default, low, high):

@@ -23,7 +23,7 @@ TEMPERATURES = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5)
 TOP_PS = (0.9, 0.95, 0.98, 1.0)
 
 
-MATCHES = (1.0, 1.0, 0.0)  # of the half over a spread; else 1
+REPEAT_STRENGTHS = (1.0, 1.0, 0.0)  # of the half over a spread; else 1
 
 
 USUAL_SHARE = 0.5  # share of what is composed that is sampled as generate.py does
@@ -133,23 +133,23 @@ def _shared_vocab(models, corpus):
 
 def _settings(rng):
     """How one excerpt is sampled."""
-    from clara.sampling.settings import Settings
+    from clara.sampling.settings import SamplingSettings
 
     if rng.random() < USUAL_SHARE:
-        return Settings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
+        return SamplingSettings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
     freq = float(rng.choice(RANDOM_FREQS))
-    return Settings(
+    return SamplingSettings(
         temperature=float(rng.choice(TEMPERATURES)),
         top_p=float(rng.choice(TOP_PS)),
         random_freq=freq,
         top_k=0 if freq == 1 else 3,
-        match=float(rng.choice(MATCHES)),
+        repeat_strength=float(rng.choice(REPEAT_STRENGTHS)),
     )
 
 
 def _told(settings):
     """What of some settings is not as usual."""
-    from clara.sampling.settings import Settings
+    from clara.sampling.settings import SamplingSettings
 
-    usual = asdict(Settings())
+    usual = asdict(SamplingSettings())
     return {k: v for k, v in asdict(settings).items() if v != usual[k]}

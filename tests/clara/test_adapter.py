@@ -82,7 +82,7 @@ def test_the_base_stays_as_it_is(made, base):
 
 
 def test_every_piece_begins_in_its_state(made, base):
-    plain, styled = Generator.load(base).reader, Generator.load(base, made / ADAPTER_FILE).reader
+    plain, styled = Generator.load(base).model, Generator.load(base, made / ADAPTER_FILE).model
     assert all((s == 0).all() for layer in plain.initial_state(2) for s in layer)
     told = Style.load(made / ADAPTER_FILE).tensors
     for layer in styled.initial_state(3):

@@ -16,7 +16,7 @@ from clara.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.midi import write_midi
 from clara.music.notes import COMMON_TIME, crop
-from clara.sampling.settings import Settings
+from clara.sampling.settings import SamplingSettings
 
 ENCODING = Notewise()
 
@@ -37,23 +37,23 @@ def test_n_pieces_of_the_length_asked_for(generator, n):
     pieces = generator.generate(n, 6)
     assert len(pieces) == n
     for piece in pieces:
-        assert steps(piece.words) == 6 * 12
-        assert piece.notes == ENCODING.decode(piece.words)[0]
+        assert steps(piece.tokens) == 6 * 12
+        assert piece.notes == ENCODING.decode(piece.tokens)[0]
         assert piece.notes.n_steps <= 6 * 12
         assert piece.prompt_quarters == 0
 
 
 @pytest.mark.parametrize("quarters, expected", [(1 / 12, 1), (0.5, 6), (1.3, 16)])
 def test_lengths_that_are_no_whole_quarters(generator, quarters, expected):
-    assert {steps(p.words) for p in generator.generate(3, quarters)} == {expected}
+    assert {steps(p.tokens) for p in generator.generate(3, quarters)} == {expected}
 
 
 def test_the_prompt_stays_at_the_front(generator):
     prompt = tiny.tune(5)
     words = ENCODING.encode(prompt)[0]
     for piece in generator.generate(3, 4, prompt):
-        assert piece.words[: len(words)] == words
-        assert steps(piece.words) == prompt.n_steps + 4 * 12
+        assert piece.tokens[: len(words)] == words
+        assert steps(piece.tokens) == prompt.n_steps + 4 * 12
         assert crop(piece.notes, 0, prompt.n_steps) == prompt
         assert piece.notes.n_steps > prompt.n_steps
         assert piece.prompt_quarters == prompt.quarters
@@ -69,35 +69,35 @@ def test_a_continuation_keeps_the_prompts_metre(generator):
 
 def test_reproducible_by_seed(generator):
     first, again, other = (generator.generate(3, 8, seed=s) for s in (5, 5, 50))
-    assert [p.words for p in first] == [p.words for p in again]
+    assert [p.tokens for p in first] == [p.tokens for p in again]
     assert [p.seed for p in first] == [5, 6, 7]
-    assert len({" ".join(p.words) for p in first + other}) == 6
+    assert len({" ".join(p.tokens) for p in first + other}) == 6
 
 
 def test_a_piece_of_a_batch_is_the_piece_of_its_seed(generator):
     batch = generator.generate(3, 8, seed=5)
-    assert batch[2].words == generator.generate(1, 8, seed=7)[0].words
+    assert batch[2].tokens == generator.generate(1, 8, seed=7)[0].tokens
 
 
 def test_continuations_of_several_prompts_are_those_of_each(generator):
     prompts, settings, seeds = (
         [tiny.tune(5), None, tiny.tune(6)],
-        [Settings(), Settings(temperature=1.3), Settings(top_k=3)],
+        [SamplingSettings(), SamplingSettings(temperature=1.3), SamplingSettings(top_k=3)],
         [3, 9, 3],
     )
     prompts.append(prompts[0])
-    settings, seeds = [*settings, Settings(top_p=0.9)], [*seeds, 4]
+    settings, seeds = [*settings, SamplingSettings(top_p=0.9)], [*seeds, 4]
     each = generator.continue_each(prompts, 6, settings, seeds)
     alone = [generator.generate(1, 6, prompt, how, seed=seed)[0] for prompt, how, seed in zip(prompts, settings, seeds)]
-    assert each == alone and len({" ".join(p.words) for p in each}) == 4
+    assert each == alone and len({" ".join(p.tokens) for p in each}) == 4
     for some in ([], prompts[:3]):
         with pytest.raises(BadSetting, match="as many"):
             generator.continue_each(some, 6, settings, seeds)
 
 
 def test_settings_reach_the_choice(generator):
-    greedy = generator.generate(3, 8, settings=Settings(random_freq=0))
-    assert len({" ".join(p.words) for p in greedy}) == 1
+    greedy = generator.generate(3, 8, settings=SamplingSettings(random_freq=0))
+    assert len({" ".join(p.tokens) for p in greedy}) == 1
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_notes_come_as_they_are_final(name, prompted):
         assert notes.end.max() > last
         last = notes.end.max()
     (whole,) = composer.generate(1, 12, prompt if prompted else None, seed=4)
-    at = sum(encoding.token_steps(whole.words[: whole.prompt_words]))
+    at = sum(encoding.token_steps(whole.tokens[: whole.prompt_tokens]))
     assert told == {note for note in named(whole.notes) if note[1] > at}
 
 
@@ -253,7 +253,7 @@ def test_a_gap_is_filled_between_what_stands(generator):
     first, last = 12 * 8, 12 * 12
     found = generator.fill(piece, 8, 12, n=6, seed=1)
     assert len(found) == 6 and [cost for _, cost in found] == sorted(cost for _, cost in found)
-    assert len({" ".join(sample.words) for sample, _ in found}) == 6
+    assert len({" ".join(sample.tokens) for sample, _ in found}) == 6
     before = {(s, p) for s, e, p, _ in named(piece) if s < first}
     after = {note for note in named(piece) if note[0] >= last}
     for sample, _ in found:
@@ -272,7 +272,7 @@ def test_fillings_are_weighed_by_what_comes_after(generator):
     gap = next(i for i, (r, w) in enumerate(zip(reached, words)) if r == 12 * 12 and not w.startswith("end"))
     soon = sum(r <= 16 * 12 for r in reached[1:])
     ids = [generator.vocab.to_ids(["xxbos", *words[:n]]) for n in (soon, gap)]
-    nats = nats_per_piece(generator.reader, ids, generator.vocab.pad_id)
+    nats = nats_per_piece(generator.model, ids, generator.vocab.pad_id)
     assert cost == pytest.approx(float(nats[0] - nats[1]), rel=1e-3)
 
 

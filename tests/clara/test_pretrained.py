@@ -68,7 +68,7 @@ def test_encoding_and_grid(name, checkpoint):
 
 def nats(checkpoint, notes):
     """Nats per quarter note of a piece."""
-    ids = checkpoint.vocab.to_ids(["xxbos", *Generator(checkpoint).prompt_words(notes)[0], "xxeos"])
+    ids = checkpoint.vocab.to_ids(["xxbos", *Generator(checkpoint).tokenize(notes)[0], "xxeos"])
     return float(nats_per_piece(checkpoint.inference_model(), [ids], checkpoint.vocab.pad_id)[0]) / notes.quarters
 
 

@@ -173,14 +173,14 @@ def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_p
         == 0
     )
     run = json.loads((tmp_path / "first" / "run.json").read_text())
-    older = run | {"settings": {k: v for k, v in run["settings"].items() if k != "match"}}
+    older = run | {"settings": {k: v for k, v in run["settings"].items() if k != "repeat_strength"}}
     (tmp_path / "older.json").write_text(json.dumps(older))
     for name, source, match in (
         ("same", tmp_path / "first" / "run.json", 0.5),
         ("older", tmp_path / "older.json", 0.0),
     ):
         assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
-        assert json.loads((tmp_path / name / "run.json").read_text())["settings"]["match"] == match
+        assert json.loads((tmp_path / name / "run.json").read_text())["settings"]["repeat_strength"] == match
 
 
 def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys):
@@ -682,10 +682,10 @@ def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
 
 def generate_settings(seed):
     """Those of the command line without flags."""
-    from clara.sampling.settings import spread
+    from clara.sampling.settings import spread_temperatures
 
     args = generate.parser().parse_args([])
-    return spread(generate.settings_of(args), args.temperature[1], [seed])[0]
+    return spread_temperatures(generate.settings_of(args), args.temperature[1], [seed])[0]
 
 
 def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):

@@ -17,15 +17,15 @@ UNLIMITED = 2**40  # steps
 
 
 @dataclass(frozen=True)
-class Rules:
+class Constraints:
     """What is asked of a text beyond that it makes sense.
 
     Attributes
     ----------
-    longest_note, longest_silence : in quarters, or None for no limit
+    max_note_quarters, max_rest_quarters : longest note and longest rest in quarters, or None for no limit
     pitch_classes : those that notes may begin on, 0-11 with C as 0; None for all
     ranges : {part: (lowest, highest)} in MIDI pitches, of the parts that have one
-    most_notes : that may sound at once, or None
+    max_notes : that may sound at once, or None
 
     Raises
     ------
@@ -33,23 +33,23 @@ class Rules:
         For what no music can keep.
     """
 
-    longest_note: float | None = None
-    longest_silence: float | None = None
+    max_note_quarters: float | None = None
+    max_rest_quarters: float | None = None
     pitch_classes: frozenset | None = None
     ranges: dict = field(default_factory=dict)
-    most_notes: int | None = None
+    max_notes: int | None = None
 
     def __post_init__(self):
-        for name in ("longest_note", "longest_silence"):
+        for name in ("max_note_quarters", "max_rest_quarters"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise BadSetting(f"{name.replace('_', ' ')} must be above 0 quarters, not {getattr(self, name)}")
+                raise BadSetting(f"{name} must be above 0, not {getattr(self, name)}")
         if self.pitch_classes is not None and not set(self.pitch_classes) <= set(range(12)):
             raise BadSetting(f"pitch classes are from 0 to 11, not {sorted(self.pitch_classes)}")
         for part, (low, high) in self.ranges.items():
             if low > high:
                 raise BadSetting(f"part {part}: no pitch from {low} to {high}")
-        if self.most_notes is not None and self.most_notes < 1:
-            raise BadSetting(f"at most {self.most_notes} notes at once: there would be none")
+        if self.max_notes is not None and self.max_notes < 1:
+            raise BadSetting(f"at most {self.max_notes} notes at once: there would be none")
 
     def told(self):
         """The rules that bear on how notes begin, in words."""
@@ -57,8 +57,8 @@ class Rules:
         if self.pitch_classes is not None:
             told.append(f"the scale of {', '.join(TONICS[c] for c in sorted(self.pitch_classes))}")
         told += [f"pitches {low} to {high} of part {part}" for part, (low, high) in self.ranges.items()]
-        if self.most_notes is not None:
-            told.append(f"at most {self.most_notes} notes at once")
+        if self.max_notes is not None:
+            told.append(f"at most {self.max_notes} notes at once")
         return " and ".join(told) or "no rule: it has none"
 
 
@@ -82,13 +82,13 @@ class Grammar:
     """
 
     def __init__(self, encoding, vocab, rules=None):
-        rules = rules or Rules()
+        rules = rules or Constraints()
         self.eos, self.vocab_sz, self.n_tones = vocab.eos_id, len(vocab), encoding.n_tones
         self.max_note, self.max_silence = (
             UNLIMITED if q is None else max(1, round(q * encoding.steps_per_quarter))
-            for q in (rules.longest_note, rules.longest_silence)
+            for q in (rules.max_note_quarters, rules.max_rest_quarters)
         )
-        self.max_notes = rules.most_notes or self.n_tones
+        self.max_notes = rules.max_notes or self.n_tones
         self.struck = [self.strikes(encoding, word) for word in vocab.tokens]
         fits = self._fitting_tones(encoding, rules)
         self.kept = np.array(
@@ -147,4 +147,4 @@ def table(rows, width=None):
 
 # In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
 # have no silence longer than 4.3; what a model holds longer it has forgotten.
-LIMITS = Rules(longest_note=12, longest_silence=4)
+DEFAULT_CONSTRAINTS = Constraints(max_note_quarters=12, max_rest_quarters=4)

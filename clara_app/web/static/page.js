@@ -113,7 +113,7 @@ async function soundOf(id) {
 
 function wish() {
   const number = id => $(id).value === "" ? null : +$(id).value;
-  const advanced = Object.fromEntries(["temperature", "top_p", "min_p", "repetition_penalty", "match"].map(id => [id, number(id)]).filter(([, v]) => v !== null));
+  const advanced = Object.fromEntries(["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"].map(id => [id, number(id)]).filter(([, v]) => v !== null));
   return { model: $("model").value, quarters: +$("quarters").value, candidates: +$("candidates").value, freedom: +$("freedom").value, advanced,
     key: $("key").value, composer: $("composer").value, prompt: prompt?.id ?? null, prompt_quarters: prompt ? number("prompt-quarters") : null,
     seed: number("seed") ?? Math.floor(Math.random() * 1e6), qpm: number("qpm"), search: $("search").checked, cadence: $("cadence").checked };

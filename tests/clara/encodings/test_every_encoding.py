@@ -48,12 +48,12 @@ def test_from_files_to_new_music(name, tmp_path):
     assert generator.encoding.settings == encoding.settings
     write_midi(played(encoding, 99), tmp_path / "prompt.mid")  # chords that were never seen
     prompt, _ = read_prompt(tmp_path / "prompt.mid", generator.encoding, quarters=8)
-    words, losses = generator.prompt_words(prompt)
+    words, losses = generator.tokenize(prompt)
     assert set(words) <= set(generator.vocab.tokens)
     assert (losses["replaced"] > 0) == encoding.open_vocabulary
     for n, sample in enumerate(generator.generate(3, 8, prompt, seed=1)):
-        assert sample.words[: sample.prompt_words] == words and len(sample.notes) > 0
-        assert encoding.decode(sample.words) == (sample.notes, Counter())
+        assert sample.tokens[: sample.prompt_tokens] == words and len(sample.notes) > 0
+        assert encoding.decode(sample.tokens) == (sample.notes, Counter())
         write_midi(sample.notes, tmp_path / f"{n}.mid")
         players = set(sample.notes.part.tolist())
         if players == set(range(len(ENSEMBLES[encoding.ensemble]))):

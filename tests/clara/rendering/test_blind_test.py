@@ -39,7 +39,7 @@ def test_beginnings_of_one_length_and_tempo(generator, folder):
         assert e.notes == crop(whole, int(whole.start[0]), int(whole.start[0]) + 16 * 12)
         assert e.notes.start[0] == 0 and 15 < e.notes.quarters <= 16
         assert (e.notes.qpm, e.notes.metre) == (DEFAULT_QPM, COMMON_TIME)
-        assert generator.encoding.decode(e.words)[0] == e.notes
+        assert generator.encoding.decode(e.tokens)[0] == e.notes
 
 
 def test_the_seed_chooses(generator, folder):
@@ -60,7 +60,7 @@ def test_in_the_words_of_the_model(folder):
     known = tiny.tune(0, n_notes=60, steps_per_quarter=4)
     generator = Generator(tiny.untrained(Chordwise(), known))
     for e in human_excerpts(generator, folder, 4, 12)[0]:
-        assert e.notes.steps_per_quarter == 4 and set(e.words) <= set(generator.vocab.tokens)
+        assert e.notes.steps_per_quarter == 4 and set(e.tokens) <= set(generator.vocab.tokens)
 
 
 def test_what_music21_installs(generator):

@@ -38,7 +38,7 @@ def ranked(tmp_path_factory):
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory):
     folder = tmp_path_factory.mktemp("blind")
-    humans = [HumanExcerpt(f"Somebody, opus {i} {LONG}", sample(i).words, sample(i).notes) for i in (7, 8)]
+    humans = [HumanExcerpt(f"Somebody, opus {i} {LONG}", sample(i).tokens, sample(i).notes) for i in (7, 8)]
     scores = [{"critic": s, "total": s} for s in (1.0, -1.0)]
     write_playlist([sample(0), sample(1)], folder, RUN, scores, pictures=False, humans=humans, human_scores=scores)
     return folder / "index.html"

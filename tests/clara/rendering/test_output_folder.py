@@ -23,7 +23,7 @@ from clara.rendering import output_folder as playlist
 from clara.rendering.audio import SAMPLE_RATE
 from clara.rendering.blind_test import HumanExcerpt
 from clara.rendering.output_folder import write_playlist
-from clara.sampling.settings import Settings
+from clara.sampling.settings import SamplingSettings
 
 ENCODING = Notewise()
 RUN = {
@@ -36,7 +36,7 @@ RUN = {
 
 def sample(seed):
     notes = tiny.tune(seed, n_notes=12)
-    return Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, seed, Settings(temperature=0.9, top_k=3))
+    return Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, seed, SamplingSettings(temperature=0.9, top_k=3))
 
 
 def samples(n):
@@ -44,7 +44,7 @@ def samples(n):
 
 
 def excerpts(n):
-    return [HumanExcerpt(f"Somebody, op. {i}", sample(i).words, sample(i).notes) for i in range(50, 50 + n)]
+    return [HumanExcerpt(f"Somebody, op. {i}", sample(i).tokens, sample(i).notes) for i in range(50, 50 + n)]
 
 
 class Page(HTMLParser):
@@ -88,7 +88,7 @@ def test_every_file_of_every_piece(folder):
 def test_midi_and_text_are_the_piece(folder):
     for name, piece in zip(("01", "02"), samples(2)):
         assert read_midi(folder / f"{name}.mid")[0] == piece.notes
-        assert (folder / f"{name}.txt").read_text() == " ".join(piece.words) + "\n"
+        assert (folder / f"{name}.txt").read_text() == " ".join(piece.tokens) + "\n"
 
 
 def test_ranking_has_a_row_per_piece(folder):
@@ -97,7 +97,7 @@ def test_ranking_has_a_row_per_piece(folder):
     assert rows["file"].tolist() == ["01.mid", "02.mid"]
     assert rows["seed"].tolist() == [4, 5]
     assert rows["notes"].tolist() == [len(s.notes) for s in samples(2)]
-    assert rows["words"].tolist() == [len(s.words) for s in samples(2)]
+    assert rows["words"].tolist() == [len(s.tokens) for s in samples(2)]
     assert rows["quarters"].tolist() == [round(s.notes.quarters, 3) for s in samples(2)]
     assert rows["seconds"].tolist() == [round(s.notes.seconds, 1) for s in samples(2)]
     assert rows["temperature"].tolist() == [0.9, 0.9] and rows["top_k"].tolist() == [3, 3]

@@ -17,7 +17,8 @@ from clara.models.likelihood import nats_per_piece
 from clara.music.notes import mend
 from clara.repeats.finder import RepeatFinder, TranspositionTable
 from clara.repeats.model import LENGTHS, OF_VOICES, VOICE_LENGTHS, Named, RepeatModel, Told, read
-from clara.sampling.settings import Settings
+from clara.sampling.search import SearchSettings
+from clara.sampling.settings import SamplingSettings
 
 ENCODING = Notewise()
 VOCAB = Vocab.from_encoding(ENCODING)
@@ -260,7 +261,7 @@ def comes_again(seed):
 
 def goes_on_as(sample, tune):
     """How many words of a tune a continuation begins with."""
-    words = sample.words[sample.prompt_words :]
+    words = sample.tokens[sample.prompt_tokens :]
     same = [a == b for a, b in zip(words, tune)]
     return [*same, False].index(False)
 
@@ -268,18 +269,18 @@ def goes_on_as(sample, tune):
 def test_composing_goes_on_as_it_did_before():
     prompt, rest = comes_again(5)
     generator = Generator(with_match())
-    plain, again = (generator.generate(4, 16, prompt, Settings(match=m), seed=3) for m in (0.0, 1.0))
+    plain, again = (generator.generate(4, 16, prompt, SamplingSettings(repeat_strength=m), seed=3) for m in (0.0, 1.0))
     assert np.mean([goes_on_as(s, rest) for s in again]) > 10
     assert np.mean([goes_on_as(s, rest) for s in plain]) < 2
-    assert [s.words for s in plain] == [s.words for s in Generator(tiny.checkpoint()).generate(4, 16, prompt, seed=3)]
+    assert [s.tokens for s in plain] == [s.tokens for s in Generator(tiny.checkpoint()).generate(4, 16, prompt, seed=3)]
 
 
 def test_each_piece_of_a_batch_has_a_strength_of_its_own():
     generator, prompt = Generator(with_match()), comes_again(5)[0]
-    settings = [Settings(match=m) for m in (0.0, 1.0, 0.0)]
+    settings = [SamplingSettings(repeat_strength=m) for m in (0.0, 1.0, 0.0)]
     batch = generator.generate(3, 8, prompt, settings, seed=3)
-    assert [b.words for b in batch] == [
-        generator.generate(1, 8, prompt, s, seed=3 + i)[0].words for i, s in enumerate(settings)
+    assert [b.tokens for b in batch] == [
+        generator.generate(1, 8, prompt, s, seed=3 + i)[0].tokens for i, s in enumerate(settings)
     ]
 
 
@@ -294,14 +295,14 @@ def test_streams_and_continuations_are_the_same_pieces():
     assert told == [
         (s, p) for s, p in sorted(zip(sample.notes.start.tolist(), sample.notes.pitch.tolist())) if s >= prompt.n_steps
     ]
-    others = generator.continue_each([None, prompt], 8, [Settings()] * 2, [9, 4])
-    assert others[1].words == sample.words
+    others = generator.continue_each([None, prompt], 8, [SamplingSettings()] * 2, [9, 4])
+    assert others[1].tokens == sample.tokens
 
 
 def test_a_search_remembers_across_its_blocks():
     prompt, rest = comes_again(7)
     found = Generator(with_match()).search(
-        lambda pieces: np.zeros(len(pieces)), 2, 4, prompt, seed=1, first_quarters=0.5, block_quarters=0.5
+        lambda pieces: np.zeros(len(pieces)), 2, 4, prompt, seed=1, search_settings=SearchSettings(first_block_quarters=0.5, block_quarters=0.5)
     )
     assert min(goes_on_as(s, rest) for s in found) > 10
 

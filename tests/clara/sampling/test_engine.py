@@ -9,13 +9,13 @@ from clara.encodings.vocab import Vocab
 from clara.sampling import engine
 from clara.sampling.engine import Draws, sample
 from clara.sampling.grammars.notewise import NotewiseGrammar
-from clara.sampling.settings import Settings, choose, settings_table
+from clara.sampling.settings import SamplingSettings, choose, settings_table
 from clara.sampling.steppers import FloatStepper
 
 ENCODING = Notewise(4, 38)
 VOCAB = Vocab.from_encoding(ENCODING)
 PROMPT = ENCODING.tokens[38:40] + ["wait4"] + ENCODING.tokens[:2]
-PLAIN = Settings()
+PLAIN = SamplingSettings()
 
 
 class FakeReader:
@@ -129,7 +129,7 @@ def test_the_state_is_that_of_all_words_before():
         reader = FakeReader()
         logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.initial_state(1))
         word = choose(
-            logits[:, -1].float().numpy(), rules.allowed(written), settings_table(Settings(), 1), draws.next()
+            logits[:, -1].float().numpy(), rules.allowed(written), settings_table(SamplingSettings(), 1), draws.next()
         )
         assert word.item() == (whole[at] if at < len(whole) else VOCAB.eos_id)
         written = rules.update(written, word)
@@ -155,7 +155,7 @@ def test_progress_is_told_in_steps_left():
 
 
 def test_greedy_texts_do_not_hang_on_the_seed():
-    first, second = texts_of([1, 2], 20, settings=Settings(random_freq=0.0))
+    first, second = texts_of([1, 2], 20, settings=SamplingSettings(random_freq=0.0))
     assert first == second
 
 
@@ -165,7 +165,7 @@ def test_threads_change_nothing():
 
 
 def test_settings_of_each_text():
-    several = [Settings(random_freq=0.0), Settings(temperature=1.5), Settings(top_k=2)]
+    several = [SamplingSettings(random_freq=0.0), SamplingSettings(temperature=1.5), SamplingSettings(top_k=2)]
     assert texts_of([1, 2, 3], settings=several) == [
         texts_of([s], settings=one)[0] for s, one in zip([1, 2, 3], several)
     ]
@@ -173,7 +173,9 @@ def test_settings_of_each_text():
 
 def test_what_came_lately_is_penalised():
     """With a penalty beyond all odds no note comes again within the window while another may."""
-    (text,) = texts_of([4], steps=200, words=[], settings=Settings(repetition_penalty=1e6, repetition_quarters=2.0))
+    (text,) = texts_of(
+        [4], steps=200, words=[], settings=SamplingSettings(repetition_penalty=1e6, repetition_quarters=2.0)
+    )
     clock, last = 0, {}
     for word in VOCAB.to_tokens(text):
         if word.startswith("wait"):

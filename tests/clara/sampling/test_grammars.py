@@ -16,7 +16,7 @@ from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting
 from clara.music.notes import mend
 from clara.sampling import grammars
-from clara.sampling.grammars.base import Rules
+from clara.sampling.grammars.base import Constraints
 
 ENCODINGS_TO_TEST = {
     "notewise, 12 steps": Notewise(),
@@ -41,7 +41,7 @@ def encoding(request):
 def grammar_of(encoding, limits=()):
     pieces = [random_notes(encoding, seed) for seed in range(8)] if encoding.open_vocabulary else []
     vocab = Vocab.from_encoding(encoding, {w for notes in pieces for w in encoding.encode(notes)[0]})
-    return grammars.grammar_of(encoding, vocab, Rules(*limits)), vocab
+    return grammars.grammar_of(encoding, vocab, Constraints(*limits)), vocab
 
 
 def random_notes(encoding, seed, n=60):
@@ -293,10 +293,10 @@ SCALE, LOW, HIGH, MOST = frozenset({0, 2, 4, 5, 7, 9, 11}), 55, 79, 2
 
 def test_what_is_asked_is_kept_to(encoding):
     if encoding.name == "melodywise":
-        rules = Rules(pitch_classes=SCALE, ranges={0: (LOW, HIGH)})
+        rules = Constraints(pitch_classes=SCALE, ranges={0: (LOW, HIGH)})
     else:
-        rules = Rules(
-            pitch_classes=SCALE, ranges={part: (LOW, HIGH) for part in range(len(encoding.prefixes))}, most_notes=MOST
+        rules = Constraints(
+            pitch_classes=SCALE, ranges={part: (LOW, HIGH) for part in range(len(encoding.prefixes))}, max_notes=MOST
         )
     _, vocab = grammar_of(encoding)
     grammar, spq = grammars.grammar_of(encoding, vocab, rules), encoding.steps_per_quarter
@@ -316,7 +316,7 @@ def test_what_is_asked_is_kept_to(encoding):
 
 def test_ranges_are_of_parts():
     encoding = Chamber(4, 38)
-    grammar, vocab = grammars.grammar_of(encoding, v := Vocab.from_encoding(encoding), Rules(ranges={1: (60, 61)})), v
+    grammar, vocab = grammars.grammar_of(encoding, v := Vocab.from_encoding(encoding), Constraints(ranges={1: (60, 61)})), v
     free = vocab.to_tokens(grammar.allowed(grammar.start(1, 100))[0].nonzero()[0].tolist())
     assert {w for w in free if w.startswith("v")} == {
         encoding.tone_names[t]
@@ -327,18 +327,18 @@ def test_ranges_are_of_parts():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"most_notes": 0}, {"pitch_classes": frozenset({12})}, {"ranges": {0: (70, 60)}}, {"longest_note": 0}]
+    "bad", [{"max_notes": 0}, {"pitch_classes": frozenset({12})}, {"ranges": {0: (70, 60)}}, {"max_note_quarters": 0}]
 )
 def test_rules_that_no_music_keeps(bad):
     with pytest.raises(BadSetting):
-        Rules(**bad)
+        Constraints(**bad)
 
 
 def test_a_prompt_may_break_the_rules():
     """What sounds by then may end."""
     encoding = Notewise(4, 38)
     vocab = Vocab.from_encoding(encoding)
-    grammar = grammars.grammar_of(encoding, vocab, Rules(pitch_classes=frozenset({0}), most_notes=1))
+    grammar = grammars.grammar_of(encoding, vocab, Constraints(pitch_classes=frozenset({0}), max_notes=1))
     state = grammar.start(1, 100)
     for word in ["p27", "p28", "p30", "wait4"]:
         state = grammar.update(state, np.array([vocab.id_of[word]]))
@@ -354,7 +354,7 @@ def test_a_line_stands_as_it_is(kind, limits):
         weight[i] = 20.0 if word.startswith(("end", "wait")) else 1.0
     for seed in range(6):
         line = random_notes(kind, seed, n=20)
-        grammar = grammars.grammar_of(kind, vocab, Rules(*limits), line)
+        grammar = grammars.grammar_of(kind, vocab, Constraints(*limits), line)
         texts = walk(grammar, 10, line.n_steps, weight, seed)
         for ids in texts:
             notes, losses = kind.decode(vocab.to_tokens(ids))

@@ -16,8 +16,9 @@ from clara.errors import BadSetting
 from clara.generator import Generator
 from clara.models import ARCHITECTURES
 from clara.music.notes import crop
-from clara.sampling.grammars.base import Rules
-from clara.sampling.settings import Settings
+from clara.sampling.grammars.base import Constraints
+from clara.sampling.search import SearchSettings
+from clara.sampling.settings import SamplingSettings
 from clara_app import compose as generate
 
 ENCODINGS = {
@@ -27,7 +28,11 @@ ENCODINGS = {
     "framewise": Framewise(4, 38),
 }
 N, TOP, QUARTERS, BLOCK = 16, 4, 10, 3
-BLOCKS = {"first_quarters": BLOCK, "block_quarters": BLOCK}
+
+
+def blocks(top=8):
+    """Search settings with short blocks."""
+    return SearchSettings(top=top, first_block_quarters=BLOCK, block_quarters=BLOCK)
 
 
 def high(pieces):
@@ -56,7 +61,9 @@ def test_each_architecture_finds_higher_music(arch):
     generator = Generator(tiny.checkpoint(arch=arch))
     found, plain = [], []
     for seed in (0, 100, 200):
-        found.append(high([s.notes for s in generator.search(high, 4 * N, QUARTERS, seed=seed, top=TOP, **BLOCKS)]))
+        found.append(
+            high([s.notes for s in generator.search(high, 4 * N, QUARTERS, seed=seed, search_settings=blocks(TOP))])
+        )
         plain.append(sorted(high([s.notes for s in generator.generate(4 * N, QUARTERS, seed=seed)]))[-TOP:])
         assert len(found[-1]) == TOP and found[-1] == sorted(found[-1], reverse=True)
     assert np.mean(found) > np.mean(plain) + 1
@@ -65,34 +72,37 @@ def test_each_architecture_finds_higher_music(arch):
 @pytest.mark.parametrize("prompted", [False, True], ids=["no prompt", "prompt"])
 def test_pieces_are_whole_and_last_as_long_as_was_asked(generator, prompted):
     prompt = crop(sung(generator.encoding), 0, 4 * generator.encoding.steps_per_quarter) if prompted else None
-    for sample in generator.search(high, N, QUARTERS, prompt, seed=3, **BLOCKS):
-        steps = sum(generator.encoding.token_steps(sample.words[sample.prompt_words :]))
+    for sample in generator.search(high, N, QUARTERS, prompt, seed=3, search_settings=blocks()):
+        steps = sum(generator.encoding.token_steps(sample.tokens[sample.prompt_tokens :]))
         assert steps == QUARTERS * generator.encoding.steps_per_quarter
-        assert not generator.encoding.decode(sample.words)[1]
+        assert not generator.encoding.decode(sample.tokens)[1]
 
 
 def test_the_same_each_time_on_any_threads_and_of_own_luck():
     generator = Generator(tiny.checkpoint())
-    told = [[s.words for s in generator.search(high, N, QUARTERS, seed=5, **BLOCKS, threads=t)] for t in (1, 1, 2)]
+    told = [
+        [s.tokens for s in generator.search(high, N, QUARTERS, seed=5, search_settings=blocks(), threads=t)]
+        for t in (1, 1, 2)
+    ]
     assert told[0] == told[1] == told[2]
     assert len({tuple(words) for words in told[0]}) == 8
-    other = generator.search(high, N, QUARTERS, seed=6, **BLOCKS)
-    assert [s.words for s in other] != told[0]
+    other = generator.search(high, N, QUARTERS, seed=6, search_settings=blocks())
+    assert [s.tokens for s in other] != told[0]
 
 
 def test_one_block_is_plain_sampling_and_the_best_of_each_share():
     generator, rated = Generator(tiny.checkpoint()), []
     found = generator.search(
-        lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, top=N + 1, **BLOCKS
+        lambda pieces: rated.append(len(pieces)) or high(pieces), N, 2, seed=7, search_settings=blocks(N + 1)
     )
     assert (
         rated == [N]
         and [s.seed for s in found] != list(range(7, 7 + N))
         and {s.seed for s in found} == set(range(7, 7 + N))
     )
-    best = generator.search(high, N, 2, seed=7, top=3, **BLOCKS)
+    best = generator.search(high, N, 2, seed=7, search_settings=blocks(3))
     shares = [[s for s in found if (s.seed - 7) % 3 == k] for k in range(3)]  # best first, as found
-    assert [s.words for s in best] == [s.words for s in found if s in [share[0] for share in shares]]
+    assert [s.tokens for s in best] == [s.tokens for s in found if s in [share[0] for share in shares]]
 
 
 @pytest.mark.parametrize("n, top", [(N, TOP), (N, 1), (11, 4), (5, 5), (3, 8)])
@@ -104,7 +114,7 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
         seen.append(pieces)
         return high(pieces)
 
-    found = generator.search(rate, n, QUARTERS, seed=9, top=top, **BLOCKS)
+    found = generator.search(rate, n, QUARTERS, seed=9, search_settings=blocks(top))
     assert len(found) == min(n, top) and [len(pieces) for pieces in seen] == [n] * 3
     shares = [[onsets(p, BLOCK) for p in seen[0][k::top]] for k in range(min(n, top))]
 
@@ -128,7 +138,9 @@ def test_beginnings_are_rated_after_a_longer_block(quarters, lengths):
         seen.append(pieces)
         return high(pieces)
 
-    generator.search(rate, N, quarters, seed=9, top=TOP, first_quarters=4, block_quarters=2)
+    generator.search(
+        rate, N, quarters, seed=9, search_settings=SearchSettings(top=TOP, first_block_quarters=4, block_quarters=2)
+    )
     assert len(seen) == len(lengths)
     for pieces, begin, until in zip(seen, [0, *lengths], lengths):
         assert begin <= max(p.start.max() for p in pieces) / 12 < until
@@ -141,7 +153,7 @@ def test_each_search_goes_on_from_its_best():
         seen.append(pieces)
         return high(pieces)
 
-    generator.search(rate, N, QUARTERS, seed=9, top=2, **BLOCKS)
+    generator.search(rate, N, QUARTERS, seed=9, search_settings=blocks(2))
     searches = [{onsets(p, BLOCK) for p in seen[0][k::2]} for k in range(2)]
     for block, (before, after) in enumerate(pairwise(seen), 1):
         for beginnings in searches:
@@ -154,9 +166,17 @@ def test_stopped_it_leaves_nothing_and_refuses_nonsense():
     generator, stop = Generator(tiny.checkpoint()), Event()
     stop.set()
     assert generator.search(high, N, QUARTERS, seed=1, stop=stop) == []
-    for wrong in ({"n": 0}, {"top": 0}, {"block_quarters": 0}, {"block_quarters": float("nan")}, {"first_quarters": 0}):
-        with pytest.raises(BadSetting):
-            generator.search(high, **{"n": 4, "quarters": 8} | wrong)
+    with pytest.raises(BadSetting, match="n must be at least 1"):
+        generator.search(high, 0, 8)
+    for wrong in (
+        {"top": 0},
+        {"candidates_per_beam": 0},
+        {"block_quarters": 0},
+        {"block_quarters": float("nan")},
+        {"first_block_quarters": 0},
+    ):
+        with pytest.raises(BadSetting, match=next(iter(wrong))):
+            SearchSettings(**wrong)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -166,15 +186,18 @@ def test_a_text_goes_on_as_though_it_had_not_been_left_off(arch, precision):
     if (arch, precision) == ("wavenet", "int8"):
         pytest.skip("int8 is for LSTM nets")
     generator = Generator(tiny.checkpoint(arch=arch), precision=precision)
-    greedy = [Settings(random_freq=0.0)] * N
+    greedy = [SamplingSettings(random_freq=0.0)] * N
     for prompt in (None, tiny.tune(1, 6)):
-        texts = {tuple(s.words) for s in generator.search(high, N, QUARTERS, prompt, settings=greedy, seed=1, **BLOCKS)}
-        assert texts == {tuple(generator.generate(1, QUARTERS, prompt, greedy[0], seed=1)[0].words)}
+        texts = {
+            tuple(s.tokens)
+            for s in generator.search(high, N, QUARTERS, prompt, settings=greedy, seed=1, search_settings=blocks())
+        }
+        assert texts == {tuple(generator.generate(1, QUARTERS, prompt, greedy[0], seed=1)[0].tokens)}
 
 
 def test_a_tune_stands_across_blocks_as_it_is():
     tune = tiny.tune(0, n_notes=20)
-    found = Generator(tiny.checkpoint()).search(high, N, line=tune, seed=1, top=TOP, **BLOCKS)
+    found = Generator(tiny.checkpoint()).search(high, N, fixed_melody=tune, seed=1, search_settings=blocks(TOP))
     assert tune.quarters > 2 * BLOCK and len(found) == TOP
     for sample in found:
         assert set(zip(sample.notes.start, sample.notes.end, sample.notes.pitch)) > set(
@@ -184,7 +207,12 @@ def test_a_tune_stands_across_blocks_as_it_is():
 
 def test_a_key_holds_across_blocks():
     for sample in Generator(tiny.checkpoint()).search(
-        high, N, QUARTERS, rules=Rules(pitch_classes={0, 4, 7}, most_notes=2), seed=1, **BLOCKS
+        high,
+        N,
+        QUARTERS,
+        constraints=Constraints(pitch_classes={0, 4, 7}, max_notes=2),
+        seed=1,
+        search_settings=blocks(),
     ):
         notes = sample.notes
         assert set((notes.pitch % 12).tolist()) <= {0, 4, 7}

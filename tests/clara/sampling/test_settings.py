@@ -8,18 +8,18 @@ import torch
 
 from clara.errors import BadSetting
 from clara.sampling import settings as strategies
-from clara.sampling.settings import Settings, settings_table, spread
+from clara.sampling.settings import SamplingSettings, settings_table, spread_temperatures
 
 VOCAB_SZ = 9
 RULES = [
-    Settings(),
-    Settings(temperature=0.3),
-    Settings(temperature=3.0),
-    Settings(top_k=3),
-    Settings(top_p=0.5),
-    Settings(random_freq=0.5),
-    Settings(min_p=0.2),
-    Settings(0.9, 4, 0.8, 0.05, 0.7),
+    SamplingSettings(),
+    SamplingSettings(temperature=0.3),
+    SamplingSettings(temperature=3.0),
+    SamplingSettings(top_k=3),
+    SamplingSettings(top_p=0.5),
+    SamplingSettings(random_freq=0.5),
+    SamplingSettings(min_p=0.2),
+    SamplingSettings(0.9, 4, 0.8, 0.05, 0.7),
 ]
 
 
@@ -106,26 +106,32 @@ def test_a_word_of_no_weight_is_taken_where_it_is_the_only_one(settings):
 
 def test_frequencies_are_the_softmax():
     expected = logits()[0].softmax(0)
-    spread = (expected * (1 - expected) / 40_000).sqrt()
-    assert ((frequencies(Settings(), every()) - expected).abs() < 5 * spread).all()
+    standard_error = (expected * (1 - expected) / 40_000).sqrt()
+    assert ((frequencies(SamplingSettings(), every()) - expected).abs() < 5 * standard_error).all()
 
 
 def test_frequencies_of_what_is_allowed():
     allowed = some_allowed(1)
     expected = (logits()[0] / 0.7).masked_fill(~allowed[0], -torch.inf).softmax(0)
-    spread = (expected * (1 - expected) / 40_000).sqrt()
-    assert ((frequencies(Settings(temperature=0.7), allowed) - expected).abs() <= 5 * spread).all()
+    standard_error = (expected * (1 - expected) / 40_000).sqrt()
+    assert ((frequencies(SamplingSettings(temperature=0.7), allowed) - expected).abs() <= 5 * standard_error).all()
 
 
 def test_random_freq_is_how_often_it_draws():
     expected = 0.25 * logits()[0].softmax(0)
     expected[logits()[0].argmax()] += 0.75
-    spread = (expected * (1 - expected) / 40_000).sqrt()
-    assert ((frequencies(Settings(random_freq=0.25), every()) - expected).abs() < 5 * spread).all()
+    standard_error = (expected * (1 - expected) / 40_000).sqrt()
+    assert ((frequencies(SamplingSettings(random_freq=0.25), every()) - expected).abs() < 5 * standard_error).all()
 
 
 @pytest.mark.parametrize(
-    "settings", [Settings(top_k=1), Settings(random_freq=0.0), Settings(temperature=1e-4), Settings(top_p=1e-6)]
+    "settings",
+    [
+        SamplingSettings(top_k=1),
+        SamplingSettings(random_freq=0.0),
+        SamplingSettings(temperature=1e-4),
+        SamplingSettings(top_p=1e-6),
+    ],
 )
 def test_no_freedom_is_the_likeliest_allowed_word(settings):
     allowed = some_allowed(200)
@@ -137,11 +143,11 @@ def test_no_freedom_is_the_likeliest_allowed_word(settings):
 def test_absurdly_low_temperature_is_the_likeliest_allowed_word(temperature):
     allowed = some_allowed(50)
     expected = logits(50).masked_fill(~allowed, -torch.inf).argmax(1)
-    assert torch.equal(choose(logits(50), allowed, Settings(temperature), uniform(50)), expected)
+    assert torch.equal(choose(logits(50), allowed, SamplingSettings(temperature), uniform(50)), expected)
 
 
 def test_absurdly_high_temperature_is_an_even_draw():
-    ids = choose(logits().expand(9_000, -1), every().expand(9_000, -1), Settings(1e300), uniform(9_000))
+    ids = choose(logits().expand(9_000, -1), every().expand(9_000, -1), SamplingSettings(1e300), uniform(9_000))
     assert (torch.bincount(ids, minlength=VOCAB_SZ) - 1_000).abs().max() < 160
 
 
@@ -150,26 +156,26 @@ def test_broken_logits_stay_inside_the_mask(broken):
     allowed = some_allowed(20)
     allowed[:, 0] = False
     allowed[:, 5] = True
-    ids = choose(torch.full((20, VOCAB_SZ), broken), allowed, Settings(), uniform(20))
+    ids = choose(torch.full((20, VOCAB_SZ), broken), allowed, SamplingSettings(), uniform(20))
     assert allowed[torch.arange(20), ids].all()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_temperature_scales_the_distances(temperature):
     expected = (logits()[0] / temperature).softmax(0)
-    spread = (expected * (1 - expected) / 40_000).sqrt()
-    assert ((frequencies(Settings(temperature), every()) - expected).abs() < 5 * spread + 1e-9).all()
+    standard_error = (expected * (1 - expected) / 40_000).sqrt()
+    assert ((frequencies(SamplingSettings(temperature), every()) - expected).abs() < 5 * standard_error + 1e-9).all()
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, VOCAB_SZ - 1])
 def test_top_k_keeps_the_k_likeliest(k):
     for row in logits(20) / 4:
-        assert possible(Settings(top_k=k), row) == set(row.argsort(descending=True)[:k].tolist())
+        assert possible(SamplingSettings(top_k=k), row) == set(row.argsort(descending=True)[:k].tolist())
 
 
 @pytest.mark.parametrize("k", [0, VOCAB_SZ, VOCAB_SZ + 5])
 def test_top_k_that_rules_out_nothing(k):
-    assert possible(Settings(top_k=k), logits()[0] / 4) == set(range(VOCAB_SZ))
+    assert possible(SamplingSettings(top_k=k), logits()[0] / 4) == set(range(VOCAB_SZ))
 
 
 @pytest.mark.parametrize("p", [1e-6, 0.2, 0.5, 0.9, 0.999])
@@ -181,7 +187,7 @@ def test_top_p_keeps_the_fewest_that_reach_p(p):
                 break
             kept.add(i)
             reached += float(row.softmax(0)[i])
-        assert possible(Settings(top_p=p), row) == kept
+        assert possible(SamplingSettings(top_p=p), row) == kept
 
 
 def test_top_p_of_a_large_vocabulary_is_that_of_a_small_one():
@@ -189,7 +195,7 @@ def test_top_p_of_a_large_vocabulary_is_that_of_a_small_one():
     row = torch.randn(3 * strategies.MANY, generator=torch.Generator().manual_seed(0)) * 2.2
     order = row.argsort(descending=True)
     before = row[order].softmax(0).cumsum(0) - row[order].softmax(0)
-    drawn = possible(Settings(top_p=0.8), row)
+    drawn = possible(SamplingSettings(top_p=0.8), row)
     assert drawn == set(order[before < 0.8].tolist()) and len(drawn) > 5
 
 
@@ -197,15 +203,15 @@ def test_top_p_of_a_large_vocabulary_is_that_of_a_small_one():
 def test_min_p_keeps_what_is_likely_beside_the_likeliest(p):
     for row in logits(20) / 4:
         chance = row.softmax(0)
-        assert possible(Settings(min_p=p), row) == set((chance >= p * chance.max()).nonzero()[:, 0].tolist())
+        assert possible(SamplingSettings(min_p=p), row) == set((chance >= p * chance.max()).nonzero()[:, 0].tolist())
 
 
 def test_a_bias_is_added_to_the_logits():
     row, bias = logits()[0], torch.linspace(-1, 1, VOCAB_SZ)
     expected = (row + bias).softmax(0)
-    ids = choose(row.expand(40_000, -1), every(40_000), Settings(), uniform(40_000), bias.expand(40_000, -1))
-    spread = (expected * (1 - expected) / 40_000).sqrt()
-    assert ((torch.bincount(ids, minlength=VOCAB_SZ) / 40_000 - expected).abs() < 5 * spread).all()
+    ids = choose(row.expand(40_000, -1), every(40_000), SamplingSettings(), uniform(40_000), bias.expand(40_000, -1))
+    standard_error = (expected * (1 - expected) / 40_000).sqrt()
+    assert ((torch.bincount(ids, minlength=VOCAB_SZ) / 40_000 - expected).abs() < 5 * standard_error).all()
 
 
 def test_each_text_may_have_settings_of_its_own():
@@ -219,19 +225,24 @@ def test_each_text_may_have_settings_of_its_own():
 
 
 def test_temperatures_are_spread_evenly_and_belong_to_seeds():
-    base = Settings(0.8, top_p=0.9)
-    found = spread(base, 1.2, range(100, 164))
+    base = SamplingSettings(0.8, top_p=0.9)
+    found = spread_temperatures(base, 1.2, range(100, 164))
     told = np.array([s.temperature for s in found])
     assert all(replace(s, temperature=0.8) == base for s in found)
     assert np.histogram(told, 8, (0.8, 1.2))[0].tolist() == pytest.approx([8] * 8, abs=1)
-    assert spread(base, 1.2, [163]) == found[-1:] and spread(base, 0.8, [4, 5]) == [base, base]
+    assert spread_temperatures(base, 1.2, [163]) == found[-1:] and spread_temperatures(base, 0.8, [4, 5]) == [
+        base,
+        base,
+    ]
     with pytest.raises(BadSetting, match="highest temperature"):
-        spread(base, 0.7, [1])
+        spread_temperatures(base, 0.7, [1])
 
 
 def test_top_p_counts_what_temperature_made():
     """A flat distribution keeps more words at the same p than a steep one."""
-    flat, steep = (set(frequencies(Settings(t, top_p=0.9), every(), 2000).nonzero()[:, 0].tolist()) for t in (3.0, 0.2))
+    flat, steep = (
+        set(frequencies(SamplingSettings(t, top_p=0.9), every(), 2000).nonzero()[:, 0].tolist()) for t in (3.0, 0.2)
+    )
     assert steep < flat
 
 
@@ -257,4 +268,4 @@ def test_top_p_counts_what_temperature_made():
 )
 def test_settings_out_of_range(name, value):
     with pytest.raises(BadSetting, match=f"{name} must be .*, not {value}"):
-        Settings(**{name: value})
+        SamplingSettings(**{name: value})

@@ -8,7 +8,7 @@ import pytest
 from examples import REPOSITORY
 
 from clara.errors import BadSetting
-from clara.sampling.settings import Settings
+from clara.sampling.settings import SamplingSettings
 from clara_app import compose as generate
 from clara_app.web.requests import TEMPERATURE, TOP_P, Wish, freedom_settings, models
 
@@ -34,7 +34,7 @@ def test_what_is_not_said_is_as_usual():
 def test_the_middle_of_the_slider_is_what_generate_samples_with():
     asked = vars(generate.parser().parse_args([]))
     middle = {"temperature": round(sum(asked["temperature"]) / 2, 9)}
-    assert freedom_settings(50) == Settings(**{k: asked[k] for k in generate.SETTINGS} | middle) == wish().settings
+    assert freedom_settings(50) == SamplingSettings(**{k: asked[k] for k in generate.SETTINGS} | middle) == wish().settings
 
 
 def test_freedom_only_grows():
@@ -43,12 +43,12 @@ def test_freedom_only_grows():
 
 
 def test_advanced_settings_overrule_the_slider():
-    found = wish(freedom=0, advanced={"temperature": 1.5, "min_p": 0.1, "match": 0.5, "top_p": None}).settings
-    assert (found.temperature, found.min_p, found.match) == (1.5, 0.1, 0.5) and found.top_p == freedom_settings(0).top_p
+    found = wish(freedom=0, advanced={"temperature": 1.5, "min_p": 0.1, "repeat_strength": 0.5, "top_p": None}).settings
+    assert (found.temperature, found.min_p, found.repeat_strength) == (1.5, 0.1, 0.5) and found.top_p == freedom_settings(0).top_p
 
 
 def test_a_key_is_a_scale():
-    assert wish(key="A minor").rules.pitch_classes == {9, 11, 0, 2, 4, 5, 8} and wish().rules.pitch_classes is None
+    assert wish(key="A minor").constraints.pitch_classes == {9, 11, 0, 2, 4, 5, 8} and wish().constraints.pitch_classes is None
 
 
 @pytest.mark.parametrize(
