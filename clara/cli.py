@@ -174,3 +174,17 @@ def _checked(kind, holds, told):
         return value
 
     return parse
+
+
+def file_path(text):
+    """Return the path if it is not a folder; an argparse type. A missing file is left to its reader's message."""
+    if os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file")
+    return text
+
+
+def folder_path(text):
+    """Return the path if it is not a file; an argparse type. A missing folder is left to its reader's message."""
+    if os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
+    return text

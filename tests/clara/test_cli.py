@@ -273,3 +273,14 @@ def test_a_word_for_those_who_wait_at_a_terminal(capsys, monkeypatch):
         assert capsys.readouterr().err == "loading …"
         raise ZeroDivisionError
     assert capsys.readouterr() == ("", "\r         \r")
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path):
+    file = tmp_path / "a.mid"
+    file.touch()
+    assert cli.file_path(str(file)) == str(file) and cli.folder_path(str(tmp_path)) == str(tmp_path)
+    assert cli.file_path("nowhere.mid") == "nowhere.mid" and cli.folder_path("nowhere") == "nowhere"
+    with pytest.raises(argparse.ArgumentTypeError, match="is a folder; name a file"):
+        cli.file_path(str(tmp_path))
+    with pytest.raises(argparse.ArgumentTypeError, match="is a file; name a folder"):
+        cli.folder_path(str(file))
