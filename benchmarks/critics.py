@@ -85,12 +85,12 @@ def _changes(quarters):
     """Ways to change an excerpt without a change of who wrote it, by name."""
     from dataclasses import replace
 
-    from clara.music.notes import crop, mend_like, transpose
+    from clara.music.notes import crop, rebuild_notes, transpose
 
     def regrid(notes):
         step = notes.steps_per_quarter // 4
         start = (notes.start + step // 2) // step * step
-        return mend_like(
+        return rebuild_notes(
             notes, start, np.maximum((notes.end + step // 2) // step * step, start + step), notes.pitch, notes.part
         )[0]
 

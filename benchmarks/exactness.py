@@ -23,7 +23,7 @@ from clara.encodings import make_encoding
 from clara.encodings.vocab import SHIFTS
 from clara.errors import ClaraError
 from clara.music.midi import read_midi
-from clara.music.notes import fold, mend, transpose
+from clara.music.notes import build_notes, fold_octaves, transpose
 
 FORMS = [
     {"encoding": "chordwise", "holds": True},
@@ -45,7 +45,7 @@ def generated(seed, encoding):
     middle, spread = rng.integers(40, 90), rng.integers(1, 30)
     pitch = np.clip(middle + rng.integers(-spread, spread + 1, n), encoding.lowest, encoding.highest)
     part = rng.integers(0, len(encoding.prefixes), n)
-    return mend(start, start + rng.integers(1, 40, n), pitch, part, steps_per_quarter=encoding.steps_per_quarter)[0]
+    return build_notes(start, start + rng.integers(1, 40, n), pitch, part, steps_per_quarter=encoding.steps_per_quarter)[0]
 
 
 def real(paths, encoding):
@@ -55,13 +55,13 @@ def real(paths, encoding):
             notes, _ = read_midi(path, steps_per_quarter=encoding.steps_per_quarter, ensemble=encoding.ensemble)
         except ClaraError:
             notes, _ = read_midi(path, steps_per_quarter=encoding.steps_per_quarter)
-        yield str(path), fold(notes, encoding.lowest, encoding.highest)[0]
+        yield str(path), fold_octaves(notes, encoding.lowest, encoding.highest)[0]
 
 
 def kept(encoding, notes):
     """What an encoding can hold of the notes: all of them, or their line."""
     if encoding.name == "melodywise":
-        return replace(encoding.decode(encoding.encode(notes)[0])[0], metre=notes.metre)
+        return replace(encoding.decode(encoding.encode(notes)[0])[0], time_signatures=notes.time_signatures)
     return notes
 
 

@@ -82,7 +82,7 @@ def human_excerpts(corpus, n, quarters, seed):
 
 def likelihoods(folder):
     """A judge: minus nats per quarter under another model."""
-    from critic.scores import ScoringModels, Likelihood
+    from critic.scores import Likelihood, ScoringModels
 
     judges = ScoringModels("chordwise", folder)
     return Likelihood(judges)

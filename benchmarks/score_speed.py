@@ -56,10 +56,10 @@ def sample(suffixes, n, most_bytes):
 
 def notes_of(start_quarters, end_quarters, pitch):
     """Columns in quarters on the grid, mended."""
-    from clara.music.notes import mend, quantize
+    from clara.music.notes import build_notes, quantize
 
     ticks = [np.round(np.array(q, dtype=float) * 10080).astype(np.int64) for q in (start_quarters, end_quarters)]
-    return mend(
+    return build_notes(
         *(quantize(t, 10080, STEPS_PER_QUARTER) for t in ticks),
         np.array(pitch, dtype=np.int64),
         steps_per_quarter=STEPS_PER_QUARTER,

@@ -10,10 +10,10 @@ from itertools import groupby
 
 import numpy as np
 
-from clara.encodings.chordwise import AND, HELD, REST, RESTS, Chordwise
 from clara.encodings.base import Encoding, split_tokens
+from clara.encodings.chordwise import AND, HELD, REST, RESTS, Chordwise
 from clara.encodings.notewise import Notewise
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 BAR = "bar"
 LONGEST_QUARTERS = 4  # of one duration word
@@ -64,8 +64,8 @@ class Descending(Notewise):
 def barlines(notes):
     """Steps at which bars begin, within the piece, ascending list."""
     lines = []
-    bounds = [step for step, _, _ in notes.metre[1:]] + [notes.n_steps + 1]
-    for (step, numerator, denominator), stop in zip(notes.metre, bounds):
+    bounds = [step for step, _, _ in notes.time_signatures[1:]] + [notes.n_steps + 1]
+    for (step, numerator, denominator), stop in zip(notes.time_signatures, bounds):
         bar = 4 * notes.steps_per_quarter * numerator / denominator
         lines += [s for s in (step + int(i * bar + 0.5) for i in range(int((stop - step) / bar) + 1)) if 0 <= s < stop]
     return sorted(set(lines))
@@ -165,7 +165,7 @@ class Durations(Encoding):
                 duration.append(0)
                 tone.append(self._tone_of[word])
         start, duration = np.array(start, dtype=int), np.array(duration, dtype=int)
-        return mend(
+        return build_notes(
             start,
             start + duration,
             *self.pitch_and_part(np.array(tone, dtype=int)),

@@ -32,12 +32,12 @@ def untrained(encoding, vocab):
 
 def tune(steps_per_quarter):
     """A random line, whose words are a vocabulary."""
-    from clara.music.notes import mend
+    from clara.music.notes import build_notes
 
     rng = np.random.default_rng(0)
     gaps = rng.integers(1, 9, 4000)
     start = gaps.cumsum() - gaps[0]
-    return mend(
+    return build_notes(
         start[:-1],
         start[:-1] + np.minimum(gaps[1:], rng.integers(1, 9, 3999)),
         rng.integers(36, 85, 3999),
@@ -90,7 +90,7 @@ def main():
     from clara.encodings.notewise import Chamber, Notewise, Quartet
     from clara.encodings.vocab import Vocab
     from clara.generator import Generator
-    from clara.music.keys import scale
+    from clara.music.keys import scale_pitch_classes
     from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS, Constraints
 
     kinds = [(e, Vocab.from_encoding(e)) for e in (Notewise(), Chamber(), Quartet(), Framewise())]
@@ -102,7 +102,7 @@ def main():
     rows = []
     for encoding, vocab in kinds:
         generator = Generator(untrained(encoding, vocab), "float32")
-        asked = Constraints(12, 4, scale(*KEY), {part: RANGE for part in range(len(encoding.prefixes))}, MOST)
+        asked = Constraints(12, 4, scale_pitch_classes(*KEY), {part: RANGE for part in range(len(encoding.prefixes))}, MOST)
         words, texts, faults, began, seed = 0, 0, {}, time.process_time(), 0
         while words < args.million_words * 1e6:
             constraints = (DEFAULT_CONSTRAINTS, asked)[texts // TOGETHER % 2]

@@ -373,7 +373,7 @@ class Generator:
         return [
             (
                 self._sample(
-                    filled[i], after, None, seed + int(i), piece.qpm, settings or SamplingSettings(), piece.metre
+                    filled[i], after, None, seed + int(i), piece.qpm, settings or SamplingSettings(), piece.time_signatures
                 ),
                 float(cost[i]),
             )
@@ -399,14 +399,14 @@ class Generator:
         """Of each tone of the encoding."""
         return self.encoding.pitch_and_part(np.arange(self.encoding.n_tones))[0] % 12
 
-    def _sample(self, before, composed, prompt, seed, qpm, settings, metre=None):
+    def _sample(self, before, composed, prompt, seed, qpm, settings, time_signatures=None):
         """The prompt's words and those composed as a Sample; its metre is the prompt's, as words tell none."""
         words = before + composed
         notes, losses = self.encoding.decode(words, qpm=qpm)
         assert not losses, f"the grammar let through {losses}"
         return Sample(
             words,
-            replace(notes, metre=metre or (prompt.metre if prompt else COMMON_TIME)),
+            replace(notes, time_signatures=time_signatures or (prompt.time_signatures if prompt else COMMON_TIME)),
             len(before),
             prompt.quarters if prompt else 0.0,
             seed,

@@ -505,13 +505,13 @@ def _asked(args, generator):
     from dataclasses import replace
 
     from clara.encodings.prompts import read_fixed_melody
-    from clara.music.keys import parse_key, scale
+    from clara.music.keys import parse_key, scale_pitch_classes
     from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS
 
     key = parse_key(args.key) if args.key else None
     constraints = replace(
         DEFAULT_CONSTRAINTS,
-        pitch_classes=scale(*key) if key else None,
+        pitch_classes=scale_pitch_classes(*key) if key else None,
         ranges=_ranges(args.range, generator.encoding),
         max_notes=args.max_notes,
     )

@@ -15,7 +15,7 @@ import pandas as pd
 from clara.encodings.base import RANGES
 from clara.errors import ClaraError
 from clara.music.midi import describe_midi
-from clara.music.notes import COMMON_TIME, mend, quantize
+from clara.music.notes import COMMON_TIME, build_notes, quantize
 from clara.music.scores import TICKS_PER_QUARTER
 from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint, group_works
 from data_prep.onset_grid import (
@@ -100,26 +100,26 @@ def _read(piece):
         notes, losses = read_piece(piece, steps_per_quarter=GRID)
         file = describe_midi(piece.path)
         names = [name.strip() or f"program {program}" for name, program in file.tracks]
-        told = {"tracks": len(names), "instruments": "; ".join(names), "metre_told": file.metre_told}
+        told = {"tracks": len(names), "instruments": "; ".join(names), "metre_told": file.has_time_signature}
         return notes, losses, told, file.onset_ticks, file.ticks_per_quarter
     exact, losses = read_piece(piece, steps_per_quarter=TICKS_PER_QUARTER)  # music21 is slow: once serves for both
     notes, more = _regrid(exact)
-    told = {"tracks": 1, "instruments": "", "metre_told": notes.metre != COMMON_TIME}
+    told = {"tracks": 1, "instruments": "", "metre_told": notes.time_signatures != COMMON_TIME}
     return notes, losses + more, told, exact.start, TICKS_PER_QUARTER
 
 
 def _regrid(exact):
     """Notes of a fine grid on `GRID`, and what that lost."""
     start, end = (quantize(c, exact.steps_per_quarter, GRID) for c in (exact.start, exact.end))
-    metre = tuple((int(quantize(step, exact.steps_per_quarter, GRID)), n, d) for step, n, d in exact.metre)
-    return mend(
+    metre = tuple((int(quantize(step, exact.steps_per_quarter, GRID)), n, d) for step, n, d in exact.time_signatures)
+    return build_notes(
         start,
         end,
         exact.pitch,
         exact.part,
         steps_per_quarter=GRID,
         qpm=exact.qpm,
-        metre=metre,
+        time_signatures=metre,
         instruments=exact.instruments,
     )
 
@@ -150,9 +150,9 @@ def _of_notes(notes):
 
 def _metres(notes):
     """The metre of most of the piece, and all of them in the order of their first bars."""
-    ends = [step for step, _, _ in notes.metre[1:]] + [notes.n_steps]
+    ends = [step for step, _, _ in notes.time_signatures[1:]] + [notes.n_steps]
     lasting = Counter()
-    for (step, numerator, denominator), end in zip(notes.metre, ends):
+    for (step, numerator, denominator), end in zip(notes.time_signatures, ends):
         lasting[f"{numerator}/{denominator}"] += max(0, end - step)
     return {"metre": lasting.most_common(1)[0][0], "metres": " ".join(lasting)}
 

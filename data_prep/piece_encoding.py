@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from clara.errors import ClaraError
 from clara.files import make_folder, write_atomically
-from clara.music.keys import to_key
+from clara.music.keys import transpose_to_key
 from data_prep import sources
 from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint
 from data_prep.onset_grid import check_grid
@@ -95,7 +95,7 @@ def _read(piece, encoding, reading):
         solo_track=reading.solo_track,
     )
     if reading.to_key:
-        notes, dropped = to_key(notes, reading.to_key)
+        notes, dropped = transpose_to_key(notes, reading.to_key)
         losses += dropped
     return notes, losses
 

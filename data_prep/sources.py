@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clara.errors import NoData
 from clara.music.midi import read_midi
-from clara.music.score_text import SCORE_SUFFIXES, read_tunes
+from clara.music.score_text import SCORE_SUFFIXES, count_tunes
 from clara.music.scores import corpus_paths, read_score
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
@@ -95,7 +95,7 @@ def _named(path, root):
 
 def _tunes(piece):
     """A piece for each tune of its file."""
-    n = read_tunes(piece.path)
+    n = count_tunes(piece.path)
     return [piece] if n == 1 else [replace(piece, name=f"{piece.name}/{i}", tune=i) for i in range(1, n + 1)]
 
 

@@ -12,7 +12,7 @@ from hypothesis import settings
 from clara.data.corpus import MANIFEST_COLUMNS
 from clara.encodings.notewise import Notewise
 from clara.music.midi import write_midi
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 # a shared machine makes single examples slow now and then
 settings.register_profile("clara", deadline=None, max_examples=60)
@@ -45,7 +45,7 @@ def corpus_folder(tmp_path):
     for i, split in enumerate(["train", "valid", "train", "test", "train", "train", "train", ""]):
         row = dict.fromkeys(MANIFEST_COLUMNS, "") | {"piece": f"bach/{i}", "composer": "bach", "split": split}
         if split:
-            notes = mend([0, 12, 12, 30 + i], [12, 24, 30, 40 + i], [21 + 9 * i, 40, 60 + i, 108 - 9 * i])[0]
+            notes = build_notes([0, 12, 12, 30 + i], [12, 24, 30, 40 + i], [21 + 9 * i, 40, 60 + i, 108 - 9 * i])[0]
             words, _ = encoding.encode(notes)
             path = folder / f"bach/{i}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)

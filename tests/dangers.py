@@ -22,7 +22,7 @@ class Danger:
     data : bytes of the file
     refused : the error that must be raised, or None if it must be read
     told : what the error's message holds
-    n_notes, losses, metre, qpm : of what is read
+    n_notes, losses, time_signatures, qpm : of what is read
     """
 
     data: bytes
@@ -30,11 +30,11 @@ class Danger:
     told: str = ""
     n_notes: int = 1
     losses: dict = field(default_factory=dict)
-    metre: tuple = ((0, 4, 4),)
+    time_signatures: tuple = ((0, 4, 4),)
     qpm: float = 120.0
 
 
-def metre(delta, numerator, power):
+def time_signature(delta, numerator, power):
     """A time signature of numerator / 2**power."""
     return event(delta, 0xFF, 0x58, 4, numerator, power, 24, 8)
 
@@ -77,18 +77,18 @@ TEMPO_AND_METRE = {
     "tempo of no bytes": Danger(one(NOTE, event(0, 0xFF, 0x51, 0)), qpm=None),
     "tempo of one byte": Danger(one(NOTE, event(0, 0xFF, 0x51, 1, 7)), qpm=None),
     "many tempos": Danger(midi_bytes(track(*(tempo(1, 500_000) for _ in range(MANY))), track(NOTE))),
-    "metre 0/4": Danger(one(metre(0, 0, 2), NOTE)),
-    "metre of 128ths": Danger(one(metre(0, 4, 7), NOTE)),
-    "metre of 2**31sts": Danger(one(metre(0, 4, 31), NOTE)),
-    "metre of 2**255ths": Danger(one(metre(0, 4, 255), NOTE)),
-    "metre after the end": Danger(one(NOTE, metre(99_999, 3, 2))),
+    "metre 0/4": Danger(one(time_signature(0, 0, 2), NOTE)),
+    "metre of 128ths": Danger(one(time_signature(0, 4, 7), NOTE)),
+    "metre of 2**31sts": Danger(one(time_signature(0, 4, 31), NOTE)),
+    "metre of 2**255ths": Danger(one(time_signature(0, 4, 255), NOTE)),
+    "metre after the end": Danger(one(NOTE, time_signature(99_999, 3, 2))),
     "metre inside a bar": Danger(
-        one(metre(0, 4, 2), metre(100, 3, 2), metre(7, 255, 2), NOTE), metre=((0, 4, 4), (3, 3, 4))
+        one(time_signature(0, 4, 2), time_signature(100, 3, 2), time_signature(7, 255, 2), NOTE), time_signatures=((0, 4, 4), (3, 3, 4))
     ),
-    "metre of no bytes": Danger(one(NOTE, event(0, 0xFF, 0x58, 0)), metre=None),
+    "metre of no bytes": Danger(one(NOTE, event(0, 0xFF, 0x58, 0)), time_signatures=None),
     "many metres": Danger(
-        one(*(metre(480, 2 + i % 2, 2) for i in range(MANY)), NOTE),
-        metre=((0, 4, 4), *((12 * (i + 1), 2 + i % 2, 4) for i in range(MANY))),
+        one(*(time_signature(480, 2 + i % 2, 2) for i in range(MANY)), NOTE),
+        time_signatures=((0, 4, 4), *((12 * (i + 1), 2 + i % 2, 4) for i in range(MANY))),
     ),
     "key signature of nothing": Danger(one(event(0, 0xFF, 0x59, 0), NOTE)),
     "key signature of 100 sharps": Danger(one(event(0, 0xFF, 0x59, 2, 100, 9), NOTE)),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from clara.music.notes import HIGHEST_PIANO, LOWEST_PIANO, mend
+from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH, build_notes
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_PIECES = ("bach/bwv66.6", "bach/bwv269", "bach/bwv846")
@@ -15,12 +15,12 @@ SOURCES = ("bach/1", "bach/2", "bach/sub/3", "chopin/é 1", "chopin/2")
 
 @st.composite
 def note_sequences(
-    draw, steps_per_quarter=12, lowest=LOWEST_PIANO, highest=HIGHEST_PIANO, parts=1, min_notes=0, max_notes=30
+    draw, steps_per_quarter=12, lowest=LOWEST_PIANO_PITCH, highest=HIGHEST_PIANO_PITCH, parts=1, min_notes=0, max_notes=30
 ):
     """Random notes that meet, overlap, repeat and pause."""
     note = st.tuples(st.integers(0, 120), st.integers(1, 40), st.integers(lowest, highest), st.integers(0, parts - 1))
     start, duration, pitch, part = columns(draw(st.lists(note, min_size=min_notes, max_size=max_notes)), 4)
-    return mend(start, start + duration, pitch, part, steps_per_quarter=steps_per_quarter)[0]
+    return build_notes(start, start + duration, pitch, part, steps_per_quarter=steps_per_quarter)[0]
 
 
 def columns(rows, n):
@@ -43,7 +43,7 @@ HANDWRITTEN = {
 def handwritten(name, steps_per_quarter=12):
     """A piece of `HANDWRITTEN`, the same steps on any grid."""
     start, duration, pitch = columns(HANDWRITTEN[name], 3)
-    notes, losses = mend(start, start + duration, pitch, steps_per_quarter=steps_per_quarter)
+    notes, losses = build_notes(start, start + duration, pitch, steps_per_quarter=steps_per_quarter)
     assert not +losses
     return notes
 
@@ -104,7 +104,7 @@ def melody(seed, n=40):
     """A random line over a bass, as two parts."""
     pitch = np.r_[np.random.default_rng(seed).integers(60, 84, n), np.full(n, 48)]
     start = 12 * np.r_[np.arange(n), np.arange(n)]
-    return mend(start, start + 12, pitch, np.repeat([1, 0], n))[0]
+    return build_notes(start, start + 12, pitch, np.repeat([1, 0], n))[0]
 
 
 def texts(folder):

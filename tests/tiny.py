@@ -13,7 +13,7 @@ from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
 from clara.models import ARCHITECTURES
 from clara.music.midi import write_midi
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from data_prep.prepare import prepare_corpus
 from data_prep.sources import find_pieces
 
@@ -25,13 +25,13 @@ def tune(seed, n_notes=40, steps_per_quarter=12):
     rng = np.random.default_rng(seed)
     start = rng.integers(0, steps_per_quarter, n_notes).cumsum()
     end = start + rng.integers(1, 2 * steps_per_quarter, n_notes)
-    return mend(start, end, rng.integers(48, 76, n_notes), steps_per_quarter=steps_per_quarter)[0]
+    return build_notes(start, end, rng.integers(48, 76, n_notes), steps_per_quarter=steps_per_quarter)[0]
 
 
 def ostinato(n_notes=200):
     """The same four notes again and again."""
     start = np.arange(n_notes) * 3
-    return mend(start, start + 3, 60 + start % 4 * 2)[0]
+    return build_notes(start, start + 3, 60 + start % 4 * 2)[0]
 
 
 def corpus(folder, pieces=None):

@@ -12,7 +12,7 @@ import numpy as np
 from clara.errors import BadSetting, UnknownToken
 from clara.jit import compiled, int64_1d_readonly, uint8_1d_readonly
 from clara.music.instruments import ENSEMBLES
-from clara.music.notes import LOWEST_PIANO, fold
+from clara.music.notes import LOWEST_PIANO_PITCH, fold_octaves
 
 # keys: (lowest, highest) MIDI number. 62 and 38 are Clara's large and small range.
 RANGES = {88: (21, 108), 62: (33, 94), 38: (45, 82)}
@@ -68,7 +68,7 @@ class Encoding:
     def tone_names(self):
         """`p40` and the like by tone."""
         return [
-            f"{prefix}{midi - LOWEST_PIANO + 1}"
+            f"{prefix}{midi - LOWEST_PIANO_PITCH + 1}"
             for prefix in reversed(self.prefixes)
             for midi in range(self.lowest, self.highest + 1)
         ]
@@ -112,7 +112,7 @@ class Encoding:
             )
         if len(notes) and notes.part.max() >= len(self.prefixes):
             raise BadSetting(f"part {notes.part.max()} has no prefix among {self.prefixes}")
-        return fold(notes, self.lowest, self.highest)
+        return fold_octaves(notes, self.lowest, self.highest)
 
     def to_tones(self, notes):
         """The tone of each fitted note, shape (n,)."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from clara.encodings.base import Encoding
 from clara.jit import compiled, int64, int64_1d_readonly
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 RECENT_STEPS = 10
 MOST_RECENT = 40  # notes; a rest word says no more than that
@@ -113,7 +113,7 @@ class Chordwise(Encoding):
             start, end, tone, stray = self._runs(step, tone, held)
         else:
             start, end, stray = step, step + _until_next(step, len(codes), self.longest), 0
-        notes, _ = mend(
+        notes, _ = build_notes(
             start,
             end,
             *self.pitch_and_part(tone),

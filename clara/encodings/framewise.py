@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from clara.encodings.base import Encoding
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 FRAME = "frame"
 
@@ -55,7 +55,7 @@ class Framewise(Encoding):
         begins = np.flatnonzero(np.diff(sounding, prepend=-2) != 1)
         length = np.diff(np.r_[begins, len(sounding)])
         tones, start = np.divmod(sounding[begins], len(code) + 1)
-        notes, _ = mend(
+        notes, _ = build_notes(
             start,
             start + length,
             *self.pitch_and_part(tones),

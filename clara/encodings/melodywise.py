@@ -23,7 +23,7 @@ import numpy as np
 
 from clara.encodings.base import Encoding, run_starts
 from clara.errors import BadSetting
-from clara.music.notes import LOWEST_PIANO, mend
+from clara.music.notes import LOWEST_PIANO_PITCH, build_notes
 
 STRENGTHS = 4  # the downbeat's
 WORD = re.compile(r"(?:p([1-9]\d?)|r)_s([0-4])_d([1-9]\d{0,5})")
@@ -56,14 +56,14 @@ class Melodywise(Encoding):
         until = np.minimum(end, np.r_[start[1:], end[-1]])
         losses = losses + Counter(dropped=len(notes) - len(kept), shortened=int((until < end).sum()))
         before = np.r_[0, until[:-1]]
-        strengths = beat_strengths(np.r_[start, before], notes.metre, notes.steps_per_quarter).tolist()
+        strengths = beat_strengths(np.r_[start, before], notes.time_signatures, notes.steps_per_quarter).tolist()
         words = []
         for rest, begin, stop, midi, s, s_rest in zip(
             before.tolist(), start.tolist(), until.tolist(), pitch.tolist(), strengths, strengths[len(start) :]
         ):
             if begin > rest:
                 words.append(f"r_s{s_rest}_d{begin - rest}")
-            words.append(f"p{midi - LOWEST_PIANO + 1}_s{s}_d{stop - begin}")
+            words.append(f"p{midi - LOWEST_PIANO_PITCH + 1}_s{s}_d{stop - begin}")
         return words, +losses
 
     def decode(self, words, qpm=120.0):
@@ -72,7 +72,7 @@ class Melodywise(Encoding):
         tone, _, duration = np.array(rows, dtype=np.int64).reshape(-1, 3).T
         end = duration.cumsum()
         sounds = tone >= 0
-        return mend(
+        return build_notes(
             (end - duration)[sounds],
             end[sounds],
             tone[sounds] + self.lowest,

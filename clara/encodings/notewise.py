@@ -17,7 +17,7 @@ import numpy as np
 
 from clara.encodings.base import Encoding, spell
 from clara.jit import compiled, int64, int64_1d_readonly
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 LONGEST_WAIT_QUARTERS = 2
 
@@ -81,7 +81,7 @@ class Notewise(Encoding):
         end = np.where(same, np.roll(time, -1), last)
         unended = is_start & ~same
         keep = is_start & ((end > time) | unended)
-        notes, _ = mend(
+        notes, _ = build_notes(
             time[keep],
             end[keep],
             *self.pitch_and_part(tone[keep]),

@@ -6,7 +6,7 @@ from pathlib import Path
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.music.midi import read_midi
-from clara.music.notes import crop, mend_like
+from clara.music.notes import crop, rebuild_notes
 from clara.music.score_text import SCORE_SUFFIXES
 
 MUSIC21 = "music21:"
@@ -78,7 +78,7 @@ def read_fixed_melody(source, encoding, part=None):
         raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
     notes, losses = read_prompt(source, Notewise(encoding.steps_per_quarter, encoding.n_keys))
     player = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
-    line, merged = mend_like(
+    line, merged = rebuild_notes(
         replace(notes, instruments=encoding.instruments), notes.start, notes.end, notes.pitch, player
     )
     return line, losses + merged

@@ -12,7 +12,7 @@ FLAT = 80  # mezzo-forte, MIDI velocity
 DOWNBEAT, BEAT, BETWEEN = 96, 84, 72
 
 
-def velocities(notes, flat=False):
+def note_velocities(notes, flat=False):
     """The MIDI velocity of each note.
 
     Parameters
@@ -26,9 +26,9 @@ def velocities(notes, flat=False):
     """
     if flat:
         return np.full(len(notes), FLAT, dtype=np.int64)
-    begins = np.array([step for step, _, _ in notes.metre])
+    begins = np.array([step for step, _, _ in notes.time_signatures])
     signature = np.maximum(np.searchsorted(begins, notes.start, side="right") - 1, 0)
-    _, numerator, denominator = np.array(notes.metre)[signature].T
+    _, numerator, denominator = np.array(notes.time_signatures)[signature].T
     place = (notes.start - begins[signature]) * denominator  # a whole note is 4 steps_per_quarter denominator long
     unit = 4 * notes.steps_per_quarter  # one denominator-th of it
     threes = (numerator > 3) & (numerator % 3 == 0) & (denominator >= 8)

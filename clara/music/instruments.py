@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clara.errors import WrongEnsemble
-from clara.music.notes import mend_like
+from clara.music.notes import rebuild_notes
 
 PIANO, SOLO, UNKNOWN = "piano", "solo", "unknown"
 
@@ -66,7 +66,7 @@ SOLO_NAMES = re.compile(
 )
 
 
-def role(name, program):
+def track_role(name, program):
     """Whether a track is piano, solo or unknown.
 
     Parameters
@@ -88,19 +88,19 @@ def role(name, program):
     return PIANO if program in PIANO_PROGRAMS - {0} else UNKNOWN
 
 
-def program_of(name):
+def guess_program(name):
     """The General MIDI program of a part by its name, for scores that tell none; 0 where the name is no string's."""
     name = name.lower()
     return next((p for word, p in (("cello", 42), ("viola", 41), ("violin", 40)) if word in name), 0)
 
 
-def assign(tracks, ensemble, solo_track=None):
+def assign_parts(tracks, ensemble, solo_track=None):
     """The part of each track.
 
     Parameters
     ----------
-    tracks : list of (name, program, is_line), a tuple per track with notes, in the file's order;
-        is_line() tells whether it is a single line of notes
+    tracks : list of (name, program, is_monophonic), a tuple per track with notes, in the file's order;
+        is_monophonic() tells whether it is a single line of notes
     ensemble : name in `ENSEMBLES`
     solo_track : number of the solo track among them, from 1, or its name; overrides the table
 
@@ -137,7 +137,7 @@ def _named(tracks, solo_track):
 
 def _solo(tracks):
     """The index of the one solo track; the others are piano."""
-    roles = [role(name, program) for name, program, _ in tracks]
+    roles = [track_role(name, program) for name, program, _ in tracks]
     strange = [tracks[i] for i, r in enumerate(roles) if r == UNKNOWN and tracks[i][1]]
     if strange:
         raise WrongEnsemble(f"neither piano nor solo: {strange[0][0].strip() or '(no name)'}, program {strange[0][1]}")
@@ -170,7 +170,7 @@ def _by_program(tracks, instruments):
     return parts
 
 
-def into_range(notes):
+def move_into_range(notes):
     """Move a solo part by octaves into its instrument's range.
 
     The part goes as a whole, as little as will do; notes that still lie outside go by
@@ -179,7 +179,7 @@ def into_range(notes):
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `moved` (notes of parts moved as a whole), `folded` and what `mend` lost
+    losses : Counter with `moved` (notes of parts moved as a whole), `folded` and what `build_notes` lost
     """
     pitch, losses = notes.pitch.copy(), Counter()
     for index, prefix in enumerate(notes.instruments):
@@ -196,5 +196,5 @@ def into_range(notes):
         losses += Counter(moved=int(of_part.sum()) if whole else 0, folded=int(((beyond_low + beyond_high) > 0).sum()))
     if not losses:
         return notes, losses
-    moved, mended = mend_like(notes, notes.start, notes.end, pitch, notes.part)
+    moved, mended = rebuild_notes(notes, notes.start, notes.end, pitch, notes.part)
     return moved, losses + mended

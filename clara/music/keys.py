@@ -31,10 +31,10 @@ def estimate_key(notes):
     tonic : int, pitch class 0-11, C is 0
     is_major : bool
     """
-    return key_of(np.bincount(notes.pitch % 12, weights=notes.duration, minlength=12))
+    return key_from_pitch_classes(np.bincount(notes.pitch % 12, weights=notes.duration, minlength=12))
 
 
-def key_of(sounding):
+def key_from_pitch_classes(sounding):
     """The key that durations or counts of the twelve pitch classes speak for; as `estimate_key`."""
     profiles, norms = _profiles()
     best = int(np.argmax(profiles @ (sounding - sounding.mean()) / norms))
@@ -49,7 +49,7 @@ def _profiles():
     return profiles, np.linalg.norm(profiles, axis=1)
 
 
-def to_key(notes, tonic):
+def transpose_to_key(notes, tonic):
     """Move a piece to a major key, a minor piece to the relative minor, by the shortest way.
 
     Parameters
@@ -110,11 +110,11 @@ def parse_pitch(name):
     return STEPS[letter.upper()] + {"#": 1, "b": -1, "": 0}[sign] + 12 * (int(octave) + 1)
 
 
-def scale(tonic, is_major):
+def scale_pitch_classes(tonic, is_major):
     """The pitch classes of a major or a harmonic minor scale, a frozenset."""
     return frozenset((tonic + step) % 12 for step in (MAJOR_SCALE if is_major else MINOR_SCALE))
 
 
-def triad(tonic, is_major):
+def triad_pitch_classes(tonic, is_major):
     """The pitch classes of a key's tonic chord, a frozenset."""
     return frozenset((tonic + step) % 12 for step in (0, 4 if is_major else 3, 7))

@@ -20,10 +20,10 @@ from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_atomically
-from clara.music.accents import velocities
-from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign, into_range
+from clara.music.accents import note_velocities
+from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_into_range
 from clara.music.midi_scan import FAR, readable
-from clara.music.notes import COMMON_TIME, mend, quantize
+from clara.music.notes import COMMON_TIME, build_notes, quantize
 
 MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
 MAX_METRE = 64  # of numerator and denominator
@@ -46,8 +46,8 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
     -------
     notes : NoteSequence
     losses : Counter with `drums` (left out), `unended` (given the track's end),
-        `merged` and `cut` (see `clara.music.notes.mend`), `moved` and `folded` (see
-        `clara.music.instruments.into_range`)
+        `merged` and `cut` (see `clara.music.notes.build_notes`), `moved` and `folded` (see
+        `clara.music.instruments.move_into_range`)
 
     Raises
     ------
@@ -87,17 +87,17 @@ def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", 
                 for pedal in t.pedals
             ]
             end[part == p] = _lengthen(end[part == p], pedals)
-    notes, mended = mend(
+    notes, mended = build_notes(
         quantize(start, tpq, steps_per_quarter),
         quantize(end, tpq, steps_per_quarter),
         pitch,
         part,
         steps_per_quarter=steps_per_quarter,
         qpm=_mean_qpm(score.tempos, int(end.max()), tpq),
-        metre=_metre(score.time_signatures, tpq, steps_per_quarter, last),
+        time_signatures=_metre(score.time_signatures, tpq, steps_per_quarter, last),
         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
     )
-    notes, moved = into_range(notes) if ensemble == "chamber" else (notes, Counter())
+    notes, moved = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + mended + moved)
 
 
@@ -116,7 +116,7 @@ class MidiDescription:
     onset_ticks: np.ndarray
     ticks_per_quarter: int
     tracks: tuple
-    metre_told: bool
+    has_time_signature: bool
 
 
 def describe_midi(source):
@@ -186,9 +186,9 @@ def _parts(tracks, raw, ensemble, solo_track, name):
     sizes = [len(c["time"]) for c in raw]
     if ensemble == "piano":
         return np.zeros(sum(sizes), dtype=np.int64)
-    told = [(_track_name(t), t.program, lambda c=c: is_line(*_columns([c])[:2])) for t, c in zip(tracks, raw)]
+    told = [(_track_name(t), t.program, lambda c=c: is_monophonic(*_columns([c])[:2])) for t, c in zip(tracks, raw)]
     try:
-        return np.repeat(assign(told, ensemble, solo_track), sizes)
+        return np.repeat(assign_parts(told, ensemble, solo_track), sizes)
     except WrongEnsemble as e:
         raise WrongEnsemble(f"{name}: {e}") from e
 
@@ -201,7 +201,7 @@ def _track_name(track):
         return ""
 
 
-def is_line(start, end):
+def is_monophonic(start, end):
     """Whether few notes sound into the next, by starts and ends of shape (n,)."""
     order = np.argsort(start, kind="stable")
     start, end = start[order], end[order]
@@ -255,28 +255,28 @@ def write_midi(notes, path, flat=False):
     ----------
     notes : NoteSequence
     path : where to; its folder must exist
-    flat : no accents, see `clara.music.accents.velocities`
+    flat : no accents, see `clara.music.accents.note_velocities`
 
     Raises
     ------
     CannotWrite
         If the file cannot be written.
     """
-    write_atomically(path, notes_to_score(notes, flat).dumps_midi())
+    write_atomically(path, to_symusic_score(notes, flat).dumps_midi())
 
 
-def notes_to_score(notes, flat=False):
+def to_symusic_score(notes, flat=False):
     """Notes as a symusic Score in ticks: one track per part, one tempo, the metre, accents unless it is flat."""
     ticks_per_step = max(1, TICKS_PER_QUARTER // notes.steps_per_quarter)
     score = Score(ticks_per_step * notes.steps_per_quarter)
     score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
-    for step, numerator, denominator in notes.metre:
+    for step, numerator, denominator in notes.time_signatures:
         score.time_signatures.append(TimeSignature(max(0, step) * ticks_per_step, numerator, denominator))
     for index in sorted(set(notes.part.tolist())):
         player = INSTRUMENTS[notes.instruments[min(index, len(notes.instruments) - 1)]]
         of_part = notes.part == index
         track = Track(name=player.name, program=player.program)
-        columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, velocities(notes, flat))
+        columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, note_velocities(notes, flat))
         for start, duration, pitch, velocity in zip(*(c[of_part].tolist() for c in columns)):
             track.notes.append(Note(start, duration, pitch, velocity))
         score.tracks.append(track)

@@ -8,7 +8,7 @@ Conventions
   Within one part, notes of one pitch never overlap.
 - Rounding to the grid is to the nearest step, half up, and happens in
   `quantize` alone.
-- The metre is a tuple of (step, numerator, denominator), ascending, the first at step 0
+- The time_signatures is a tuple of (step, numerator, denominator), ascending, the first at step 0
   (before it in music cropped inside a bar): from that step on, bars of numerator/denominator of a whole note. Like the tempo and the
   instruments it goes with the notes and does not count when two sequences are compared.
 - Whatever drops, merges, shortens or moves notes returns a `collections.Counter`
@@ -22,7 +22,7 @@ import numpy as np
 
 from clara.jit import compiled, int64_1d_readonly
 
-LOWEST_PIANO, HIGHEST_PIANO = 21, 108  # MIDI numbers of A0 and C8
+LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
 COMMON_TIME = ((0, 4, 4),)
 START_BITS, LENGTH_BITS = (
@@ -42,13 +42,13 @@ class NoteSequence:
     part : int64 array, shape (n,), 0 = piano, 1 = solo instrument
     steps_per_quarter : grid steps in a quarter note, at least 1
     qpm : quarter notes per minute
-    metre : tuple of (step, numerator, denominator), see above
+    time_signatures : tuple of (step, numerator, denominator), see above
     instruments : prefix of each part's instrument in `clara.music.instruments`, part 0 first
 
     Raises
     ------
     ValueError
-        If the columns break the conventions above; `mend` builds a sequence
+        If the columns break the conventions above; `build_notes` builds a sequence
         from columns that may.
     """
 
@@ -58,7 +58,7 @@ class NoteSequence:
     part: np.ndarray
     steps_per_quarter: int = 12
     qpm: float = 120.0
-    metre: tuple = COMMON_TIME
+    time_signatures: tuple = COMMON_TIME
     instruments: tuple = ("p", "v")
 
     def __post_init__(self):
@@ -85,12 +85,12 @@ class NoteSequence:
         )
 
     @classmethod
-    def _trusted(cls, start, duration, pitch, part, steps_per_quarter, qpm, metre, instruments):
+    def _trusted(cls, start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments):
         """The same without checks, for int64 columns that keep the conventions by how they were made."""
         notes = object.__new__(cls)
         for name, value in zip(
-            (*COLUMNS, "steps_per_quarter", "qpm", "metre", "instruments"),
-            (start, duration, pitch, part, steps_per_quarter, qpm, metre, instruments),
+            (*COLUMNS, "steps_per_quarter", "qpm", "time_signatures", "instruments"),
+            (start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments),
         ):
             object.__setattr__(notes, name, value)
         return notes
@@ -170,7 +170,7 @@ def quantize(ticks, ticks_per_quarter, steps_per_quarter):
     return (2 * ticks * steps_per_quarter + ticks_per_quarter) // (2 * ticks_per_quarter)
 
 
-def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=COMMON_TIME, instruments=("p", "v")):
+def build_notes(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, time_signatures=COMMON_TIME, instruments=("p", "v")):
     """Build a `NoteSequence` from columns in any order that may overlap.
 
     A note shorter than a step gets one step. Notes of one part with equal start
@@ -182,7 +182,7 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=CO
     start, end : int arrays, shape (n,), in steps
     pitch : int array, shape (n,)
     part : int array, shape (n,), or one int for all
-    steps_per_quarter, qpm, metre, instruments : of the `NoteSequence`
+    steps_per_quarter, qpm, time_signatures, instruments : of the `NoteSequence`
 
     Returns
     -------
@@ -196,11 +196,11 @@ def mend(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, metre=CO
     )
     if not packs:
         return NoteSequence(
-            start, np.maximum(end - start, 1), pitch, part, steps_per_quarter, qpm, metre, instruments
+            start, np.maximum(end - start, 1), pitch, part, steps_per_quarter, qpm, time_signatures, instruments
         ), Counter()  # says why
     packed.sort()
     *columns, merged, cut = _mended(packed)
-    return NoteSequence._trusted(*columns, steps_per_quarter, qpm, metre, instruments), Counter(merged=merged, cut=cut)
+    return NoteSequence._trusted(*columns, steps_per_quarter, qpm, time_signatures, instruments), Counter(merged=merged, cut=cut)
 
 
 @compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64_1d_readonly)
@@ -237,16 +237,16 @@ def _mended(packed):
     return start[:n], length[:n], tone[:n] & 127, tone[:n] >> 7, len(packed) - n, cut
 
 
-def mend_like(notes, start, end, pitch, part):
-    """`mend` with the grid, tempo, metre and instruments of `notes`."""
-    return mend(
+def rebuild_notes(notes, start, end, pitch, part):
+    """`build_notes` with the grid, tempo, time_signatures and instruments of `notes`."""
+    return build_notes(
         start,
         end,
         pitch,
         part,
         steps_per_quarter=notes.steps_per_quarter,
         qpm=notes.qpm,
-        metre=notes.metre,
+        time_signatures=notes.time_signatures,
         instruments=notes.instruments,
     )
 
@@ -265,13 +265,13 @@ def transpose(notes, semitones):
     return moved, Counter(dropped=int((~keep).sum()))
 
 
-def fold(notes, lowest, highest):
+def fold_octaves(notes, lowest, highest):
     """Bring pitches outside lowest..highest (MIDI numbers, inclusive) in by octaves.
 
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `folded`, and what `mend` lost where notes met
+    losses : Counter with `folded`, and what `build_notes` lost where notes met
     """
     if not len(notes) or (notes.pitch.min() >= lowest and notes.pitch.max() <= highest):
         return notes, Counter()
@@ -279,7 +279,7 @@ def fold(notes, lowest, highest):
     above = np.maximum(0, -((highest - notes.pitch) // 12))
     folded = int(((below > 0) | (above > 0)).sum())
     pitch = notes.pitch + 12 * (below - above)
-    kept, losses = mend_like(notes, notes.start, notes.end, pitch, notes.part)
+    kept, losses = rebuild_notes(notes, notes.start, notes.end, pitch, notes.part)
     return kept, losses + Counter(folded=folded)
 
 
@@ -292,9 +292,9 @@ def crop(notes, first_step, last_step):
     """
     start, end = np.maximum(notes.start, first_step), np.minimum(notes.end, last_step)
     inside = end > start
-    metre = _later_metre(notes.metre, first_step)
-    return mend_like(
-        replace(notes, metre=metre),
+    time_signatures = _crop_time_signatures(notes.time_signatures, first_step)
+    return rebuild_notes(
+        replace(notes, time_signatures=time_signatures),
         start[inside] - first_step,
         end[inside] - first_step,
         notes.pitch[inside],
@@ -302,10 +302,10 @@ def crop(notes, first_step, last_step):
     )[0]
 
 
-def _later_metre(metre, first_step):
-    """The metre as it is from first_step on; where that lies inside a bar, the bar begins before step 0."""
-    at = max(i for i, (step, _, _) in enumerate(metre) if step <= max(0, first_step))
-    return tuple((step - first_step, n, d) for step, n, d in metre[at:])
+def _crop_time_signatures(time_signatures, first_step):
+    """The time_signatures as it is from first_step on; where that lies inside a bar, the bar begins before step 0."""
+    at = max(i for i, (step, _, _) in enumerate(time_signatures) if step <= max(0, first_step))
+    return tuple((step - first_step, n, d) for step, n, d in time_signatures[at:])
 
 
 def select(notes, keep):

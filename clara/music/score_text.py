@@ -42,7 +42,7 @@ ASIDE = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|%.*')  # in a line of A
 CONTAINER = "META-INF/container.xml"
 
 
-def read_text(path, tune=None):
+def read_score_text(path, tune=None):
     """The text of a score, bounded, and what it is written in.
 
     Parameters
@@ -80,7 +80,7 @@ def read_text(path, tune=None):
     return text, form, others
 
 
-def read_tunes(path):
+def count_tunes(path):
     """How many tunes an ABC file holds; 1 for whatever is not ABC or cannot be read."""
     if SCORE_SUFFIXES.get(Path(path).suffix.lower()) != "abc":
         return 1

@@ -32,10 +32,10 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 
 from clara.errors import BadMusicFile, NoData, NoNotes, TooLong, WrongEnsemble
-from clara.music.instruments import ENSEMBLES, assign, into_range, program_of
-from clara.music.midi import MAX_METRE, MAX_QUARTERS, is_line
-from clara.music.notes import COMMON_TIME, mend, quantize
-from clara.music.score_text import SCORE_SUFFIXES, read_text
+from clara.music.instruments import ENSEMBLES, assign_parts, guess_program, move_into_range
+from clara.music.midi import MAX_METRE, MAX_QUARTERS, is_monophonic
+from clara.music.notes import COMMON_TIME, build_notes, quantize
+from clara.music.score_text import SCORE_SUFFIXES, read_score_text
 
 TICKS_PER_QUARTER = 10080  # divides by all denominators up to 10: tuplets come out exact
 # What music21 raises on a broken score, found by cutting and garbling files of each format.
@@ -72,7 +72,7 @@ def read_score(source, *, steps_per_quarter=12, ensemble="piano", solo_track=Non
     -------
     notes : NoteSequence
     losses : Counter with `grace` and `drums` (left out), `unread` (what music21 could not make out),
-        `tunes` (others in the file), `merged` and `cut` (see `clara.music.notes.mend`), `moved` and `folded` (see `clara.music.instruments.into_range`)
+        `tunes` (others in the file), `merged` and `cut` (see `clara.music.notes.build_notes`), `moved` and `folded` (see `clara.music.instruments.move_into_range`)
 
     Raises
     ------
@@ -86,7 +86,7 @@ def read_score(source, *, steps_per_quarter=12, ensemble="piano", solo_track=Non
         If its parts are not the ensemble's.
     """
     path = Path(source) if Path(source).exists() else _corpus_path(source)
-    text, form, others = read_text(path, tune)
+    text, form, others = read_score_text(path, tune)
     parts, losses = _parsed(text, form, source)
     parts = [p for p in parts if p.rows]
     if not parts:
@@ -98,18 +98,18 @@ def read_score(source, *, steps_per_quarter=12, ensemble="piano", solo_track=Non
         raise TooLong(f"{source}: longer than {MAX_QUARTERS:,} quarters")
     if pitch.min() < 0 or pitch.max() > 127:
         raise BadMusicFile(f"{source}: a pitch outside 0-127")
-    told = next((p for p in parts if p.metre), parts[0])
+    told = next((p for p in parts if p.time_signatures), parts[0])
     qpm = next((p.qpm for p in parts if p.qpm), 120.0)
-    notes, mended = mend(
+    notes, mended = build_notes(
         *(quantize(t, TICKS_PER_QUARTER, steps_per_quarter) for t in (start, end)),
         pitch,
         part,
         steps_per_quarter=steps_per_quarter,
         qpm=qpm,
-        metre=_metre(told, steps_per_quarter),
+        time_signatures=_metre(told, steps_per_quarter),
         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
     )
-    notes, moved = into_range(notes) if ensemble == "chamber" else (notes, Counter())
+    notes, moved = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + mended + moved + Counter(tunes=others))
 
 
@@ -128,7 +128,7 @@ class _Part:
 
     def __init__(self, name, program):
         self.name, self.program = name, program
-        self.rows, self.metre, self.first_bar, self.qpm = [], [], 0, None
+        self.rows, self.time_signatures, self.first_bar, self.qpm = [], [], 0, None
 
 
 def _corpus_path(name):
@@ -160,7 +160,7 @@ def _parsed(text, form, source):
                 key = told.id.split("-Staff")[0] if isinstance(told, stream.PartStaff) else at
                 player = told.getInstrument()
                 name = told.partName or player.partName or ""
-                part = parts.setdefault(key, _Part(name, player.midiProgram or program_of(name)))
+                part = parts.setdefault(key, _Part(name, player.midiProgram or guess_program(name)))
                 _tell(told, part, losses)
     except (Music21Exception, *BROKEN) as e:
         raise BadMusicFile(f"{source}: music21 cannot read it ({type(e).__name__}: {str(e)[:120]})") from e
@@ -184,10 +184,10 @@ def _tell(told, part, losses):
                 losses["drums"] += 1
                 continue
             part.rows.append((start, end, tone.pitch.midi, tone.tie is not None and tone.tie.type != "stop"))
-    if not part.metre:
+    if not part.time_signatures:
         # bar by bar: music21 puts one signature into several bars of an ABC tune, and flat it has one place
         bars = list(told.getElementsByClass(stream.Measure)) or [told]
-        part.metre = [
+        part.time_signatures = [
             (round((bar.offset + bar.elementOffset(s)) * TICKS_PER_QUARTER), s.numerator, s.denominator)
             for bar in bars
             for s in bar.getElementsByClass(meter.TimeSignature)
@@ -213,9 +213,9 @@ def _joined(rows):
 
 def _assigned(parts, columns, ensemble, solo_track, source):
     """The part of every note."""
-    told = [(p.name, p.program, lambda c=c: is_line(*c[:2])) for p, c in zip(parts, columns)]
+    told = [(p.name, p.program, lambda c=c: is_monophonic(*c[:2])) for p, c in zip(parts, columns)]
     try:
-        return np.repeat(assign(told, ensemble, solo_track), [c.shape[1] for c in columns])
+        return np.repeat(assign_parts(told, ensemble, solo_track), [c.shape[1] for c in columns])
     except WrongEnsemble as e:
         raise WrongEnsemble(f"{source}: {e}") from e
 
@@ -223,7 +223,7 @@ def _assigned(parts, columns, ensemble, solo_track, source):
 def _metre(part, steps_per_quarter):
     """The metre as `NoteSequence` keeps it; an upbeat lies in a bar that begins before step 0."""
     told = {0: COMMON_TIME[0][1:]}
-    for tick, numerator, denominator in sorted(part.metre):
+    for tick, numerator, denominator in sorted(part.time_signatures):
         if 1 <= numerator <= MAX_METRE and 1 <= denominator <= MAX_METRE:
             told[int(quantize(tick, TICKS_PER_QUARTER, steps_per_quarter))] = (numerator, denominator)
     kept = []

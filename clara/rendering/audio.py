@@ -19,9 +19,9 @@ import numpy as np
 
 from clara.errors import BadSetting
 from clara.files import write_atomically
-from clara.music.accents import velocities
+from clara.music.accents import note_velocities
 from clara.music.instruments import INSTRUMENTS
-from clara.music.midi import notes_to_score
+from clara.music.midi import to_symusic_score
 from clara.music.notes import select
 from clara.rendering.soundfonts import fix_root_keys
 
@@ -65,7 +65,7 @@ def synthesize(notes, soundfont=None, flat=False):
     ----------
     notes : NoteSequence
     soundfont : path of an .sf2 file, or None for the installed one
-    flat : no accents, see `clara.music.accents.velocities`
+    flat : no accents, see `clara.music.accents.note_velocities`
 
     Returns
     -------
@@ -84,9 +84,9 @@ def synthesize(notes, soundfont=None, flat=False):
 
 def _rendered(notes, synthesizer, flat):
     """Sound (n_samples, 2) of any loudness, velocities weighed by the square as soundfonts have it."""
-    struck = velocities(notes, flat)
+    struck = note_velocities(notes, flat)
     layers = [
-        np.asarray(synthesizer.render(notes_to_score(select(notes, struck == v), flat), stereo=True)).T
+        np.asarray(synthesizer.render(to_symusic_score(select(notes, struck == v), flat), stereo=True)).T
         * np.float32((v / 127) ** 2)
         for v in np.unique(struck)
     ]

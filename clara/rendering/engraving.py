@@ -105,7 +105,7 @@ def _staff(notes, mask, sign):
 
 def _metre(notes):
     """Numerator and denominator of the first metre; common time where a bar of it would be of no use to the eye."""
-    _, numerator, denominator = notes.metre[0]
+    _, numerator, denominator = notes.time_signatures[0]
     fits = denominator.bit_count() == 1 and 1 <= 4 * numerator / denominator <= LONGEST_BAR
     return (numerator, denominator) if fits else (4, 4)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from clara.jit import compiled, float32_1d, float32_2d, int32_2d, int64, int64_1d, int64_2d, uint8_1d
-from clara.music.keys import key_of, triad
+from clara.music.keys import key_from_pitch_classes, triad_pitch_classes
 
 CADENCE_QUARTERS = 2.0
 CADENCE_FALL = -4.0  # logits of a note outside the tonic chord
@@ -78,7 +78,7 @@ class Cadence:
             return None
         bias = np.zeros((len(left), len(self.classes)), dtype=np.float32)
         for row in rows:
-            key = self.key or key_of(self.classes[words[row, :n_written]].sum(0))
-            outside = [c for c in range(12) if c not in triad(*key)]
+            key = self.key or key_from_pitch_classes(self.classes[words[row, :n_written]].sum(0))
+            outside = [c for c in range(12) if c not in triad_pitch_classes(*key)]
             bias[row, self.classes[:, outside].any(1)] = CADENCE_FALL
         return bias

@@ -14,7 +14,7 @@ import numpy as np
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, NoNotes, TooLong
-from clara.music.notes import crop, mend
+from clara.music.notes import build_notes, crop
 from data_prep.worker_pool import WorkerPool
 
 ENDINGS = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
@@ -128,6 +128,6 @@ def played(strokes, qpm):
     if not (math.isfinite(qpm) and end.max() * qpm / 60 <= MOST_QUARTERS):
         raise TooLong(f"longer than {MOST_QUARTERS:,} quarters")
     steps = [np.floor(at * qpm / 60 * GRID + 0.5).astype(np.int64) for at in (start, end)]
-    return mend(steps[0], np.maximum(steps[1], steps[0] + 1), pitch.astype(np.int64), steps_per_quarter=GRID, qpm=qpm)[
+    return build_notes(steps[0], np.maximum(steps[1], steps[0] + 1), pitch.astype(np.int64), steps_per_quarter=GRID, qpm=qpm)[
         0
     ]

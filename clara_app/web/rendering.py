@@ -38,9 +38,9 @@ def render(piece, kind, soundfont=None):
 
 
 def _midi(piece, _):
-    from clara.music.midi import notes_to_score
+    from clara.music.midi import to_symusic_score
 
-    return [notes_to_score(piece.notes).dumps_midi()]
+    return [to_symusic_score(piece.notes).dumps_midi()]
 
 
 def _wav(piece, soundfont):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clara.errors import BadSetting
-from clara.music.keys import parse_key, scale
+from clara.music.keys import parse_key, scale_pitch_classes
 from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS
 from clara.sampling.settings import SamplingSettings
 from clara.shipped_models import shipped_models_folder
@@ -121,7 +121,7 @@ class Wish:
         """What the notes must keep to, clara.sampling.grammars.base.Constraints."""
         from dataclasses import replace
 
-        return replace(DEFAULT_CONSTRAINTS, pitch_classes=scale(*self.key)) if self.key else DEFAULT_CONSTRAINTS
+        return replace(DEFAULT_CONSTRAINTS, pitch_classes=scale_pitch_classes(*self.key)) if self.key else DEFAULT_CONSTRAINTS
 
 
 def _number(told, name, default, low, high):

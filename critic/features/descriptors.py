@@ -12,12 +12,12 @@ from functools import cache, cached_property
 import numpy as np
 
 from clara.jit import compiled, float64_1d, float64_2d, int64, int64_1d, int64_2d
-from clara.music.keys import key_of, scale
-from clara.music.notes import HIGHEST_PIANO, LOWEST_PIANO
+from clara.music.keys import key_from_pitch_classes, scale_pitch_classes
+from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH
 from critic.features.measures import frequencies
 from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER
 
-LOWEST, KEYS = LOWEST_PIANO, HIGHEST_PIANO - LOWEST_PIANO + 1
+LOWEST, KEYS = LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH - LOWEST_PIANO_PITCH + 1
 LONGEST, WIDEST = 48, 24  # twelfths, semitones: longer and wider ones count with these
 BAR = 4  # quarters
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16)  # quarters, after which music may be like itself
@@ -25,7 +25,7 @@ MOTIFS = (2, 3, 5, 8)  # how many steps of a line make a motif
 LEAP = 7  # semitones, from which on an interval is a leap
 N_DESCRIPTORS = 762  # of all groups
 SCALES = np.array(
-    [np.isin(np.arange(12), [p % 12 for p in scale(tonic, True)]) for tonic in range(12)], dtype=float
+    [np.isin(np.arange(12), [p % 12 for p in scale_pitch_classes(tonic, True)]) for tonic in range(12)], dtype=float
 )  # (12, 12)
 
 
@@ -48,7 +48,7 @@ class _Music:
         self.at, self.first, self.many = np.unique(self.start, return_index=True, return_counts=True)
         self.top, self.bottom = self.pitch[self.first + self.many - 1], self.pitch[self.first]
         self.key = (self.pitch - LOWEST).clip(0, KEYS - 1)
-        self.tonic, self.is_major = key_of(np.bincount(self.pitch % 12, weights=self.length, minlength=12))
+        self.tonic, self.is_major = key_from_pitch_classes(np.bincount(self.pitch % 12, weights=self.length, minlength=12))
 
     @cached_property
     def onset(self):

@@ -7,7 +7,7 @@ overlapping area and the KL divergence of the two densities of their distances.
 
 import numpy as np
 
-from clara.music.keys import scale
+from clara.music.keys import scale_pitch_classes
 
 BEATS_PER_BAR = 4
 LONGEST = 8  # quarters, in histograms of lengths and gaps
@@ -24,7 +24,7 @@ def pitch_class_entropy(notes):
 def scale_consistency(notes):
     """Largest share of notes in one major or minor scale (natural: the seven notes of a major key)."""
     share = np.bincount(notes.pitch % 12, minlength=12) / len(notes)
-    return max(share[[p % 12 for p in scale(tonic, True)]].sum() for tonic in range(12))
+    return max(share[[p % 12 for p in scale_pitch_classes(tonic, True)]].sum() for tonic in range(12))
 
 
 def polyphony(notes):

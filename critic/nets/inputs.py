@@ -10,7 +10,7 @@ import numpy as np
 from clara.encodings.prompts import read_prompt
 from clara.encodings.vocab import tokenize
 from clara.errors import NoNotes
-from clara.music.notes import NoteSequence, mend
+from clara.music.notes import NoteSequence, build_notes
 from critic.nets.descriptors import collate_statistics, counted, counted_by_window
 from critic.nets.piano_roll import collate_rolls
 from critic.nets.self_similarity import collate_similarity, compared
@@ -161,4 +161,4 @@ def regrid(notes, encoding):
     new, old = encoding.steps_per_quarter, notes.steps_per_quarter
     start, end = ((2 * at * new + old) // (2 * old) for at in (notes.start, notes.end))
     part = notes.part if len(encoding.prefixes) > 1 else 0
-    return mend(start, np.maximum(end, start + 1), notes.pitch, part, steps_per_quarter=new, qpm=notes.qpm)[0]
+    return build_notes(start, np.maximum(end, start + 1), notes.pitch, part, steps_per_quarter=new, qpm=notes.qpm)[0]

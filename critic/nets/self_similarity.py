@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clara.devices import multiplies_bfloat16
-from clara.music.notes import HIGHEST_PIANO, LOWEST_PIANO
+from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH
 from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER, segments_and_weights
 
 SIZES = {"widths": [24, 48, 64]}  # channels of the convolutions
 LAYERS = ("keys", "pitch classes", "rhythm", "above the lowest")  # of a picture
 COLUMN = 6  # twelfths of a quarter
 COLUMNS = SEGMENT_QUARTERS * STEPS_PER_QUARTER // COLUMN
-KEYS = HIGHEST_PIANO - LOWEST_PIANO + 1
+KEYS = HIGHEST_PIANO_PITCH - LOWEST_PIANO_PITCH + 1
 HIDDEN, DROPOUT = 64, 0.4
 
 
@@ -79,7 +79,7 @@ class SelfSimilarityNet(nn.Module):
 def struck(notes):
     """Where notes are struck, int64 (n, 3): column, twelfth in it, key; what lies outside a piano's keys counts as the nearest of these, what comes after the last column not at all."""
     start = notes.start * STEPS_PER_QUARTER // notes.steps_per_quarter
-    found = np.stack([start // COLUMN, start % COLUMN, (notes.pitch - LOWEST_PIANO).clip(0, KEYS - 1)], 1).astype(
+    found = np.stack([start // COLUMN, start % COLUMN, (notes.pitch - LOWEST_PIANO_PITCH).clip(0, KEYS - 1)], 1).astype(
         np.int64
     )
     return found[found[:, 0] < COLUMNS]

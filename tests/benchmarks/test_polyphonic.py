@@ -13,7 +13,7 @@ import polyphonic
 from frames import BEGIN, FADE, FRAME, LAGS, LEVELS, N_KEYS, SOURCES, FrameNet, Text, fitting, likest, repeated
 
 from clara.encodings.framewise import Framewise
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 SMALL = (8, 12, 2, 0.1, 0.1, 0.1, 0.0, 0.1, 0.1)
 
@@ -43,7 +43,7 @@ def logits(model, rolls):
 def test_the_words_are_framewise_text():
     keys = roll(1)
     frame, key = np.nonzero(keys)
-    told = Framewise().encode(mend(frame, frame + 1, key + 21, steps_per_quarter=4)[0])[0]
+    told = Framewise().encode(build_notes(frame, frame + 1, key + 21, steps_per_quarter=4)[0])[0]
     names = [f"p{k + 1}" for k in range(N_KEYS)] + ["frame"]
     words = Text.of([keys[: frame.max() + 1]], [0]).words.tolist()
     assert words[0] == BEGIN and [names[w] for w in words[1:]] == told

@@ -7,7 +7,7 @@ from hypothesis import given
 from benchmarks import spellings
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.vocab import Vocab
-from clara.music.notes import mend, transpose
+from clara.music.notes import build_notes, transpose
 
 WAYS = [
     spellings.EndsLast(),
@@ -52,12 +52,12 @@ def test_words_moved_are_the_notes_moved(way, name):
 def test_by_hand(way, text):
     pitches = [60, 60] if way is WAYS[0] else [60, 64, 60]
     starts = [0, 12] if way is WAYS[0] else [0, 0, 12]
-    notes = mend(starts, [s + 12 for s in starts], pitches, metre=((0, 1, 4),))[0]
+    notes = build_notes(starts, [s + 12 for s in starts], pitches, time_signatures=((0, 1, 4),))[0]
     assert way.encode(notes)[0] == text.split()
 
 
 def test_barlines_follow_changes_of_metre():
-    notes = mend([0], [100], [60], metre=((0, 3, 4), (36, 2, 4), (60, 5, 32)))[0]
+    notes = build_notes([0], [100], [60], time_signatures=((0, 3, 4), (36, 2, 4), (60, 5, 32)))[0]
     assert spellings.barlines(notes) == [0, 36, 60, 68, 75, 83, 90, 98]
 
 

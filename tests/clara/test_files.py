@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clara.errors import CannotWrite
-from clara.files import make_folder, make_empty_folder, write_atomically
+from clara.files import make_empty_folder, make_folder, write_atomically
 
 
 @pytest.mark.parametrize("data, stored", [(b"\x00\xff", b"\x00\xff"), ("Dvořák\n", "Dvořák\n".encode())])

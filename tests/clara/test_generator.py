@@ -61,10 +61,10 @@ def test_the_prompt_stays_at_the_front(generator):
 
 def test_a_continuation_keeps_the_prompts_metre(generator):
     """The words tell none, and where the accents fall depends on it."""
-    waltz = replace(tiny.tune(0), metre=((0, 3, 4),))
-    assert {p.notes.metre for p in generator.generate(2, 4, waltz)} == {((0, 3, 4),)}
-    assert {p.notes.metre for p, _ in generator.fill(waltz, 4, 6, 2)} == {((0, 3, 4),)}
-    assert {p.notes.metre for p in generator.generate(2, 4)} == {COMMON_TIME}
+    waltz = replace(tiny.tune(0), time_signatures=((0, 3, 4),))
+    assert {p.notes.time_signatures for p in generator.generate(2, 4, waltz)} == {((0, 3, 4),)}
+    assert {p.notes.time_signatures for p, _ in generator.fill(waltz, 4, 6, 2)} == {((0, 3, 4),)}
+    assert {p.notes.time_signatures for p in generator.generate(2, 4)} == {COMMON_TIME}
 
 
 def test_reproducible_by_seed(generator):

@@ -73,10 +73,10 @@ def nats(checkpoint, notes):
 
 
 def test_expects_real_music_more_than_the_same_notes_shuffled(checkpoint, chorale):
-    from clara.music.notes import mend
+    from clara.music.notes import build_notes
 
     pitch = np.random.default_rng(0).permutation(chorale.pitch)
-    shuffled, _ = mend(chorale.start, chorale.end, pitch, steps_per_quarter=chorale.steps_per_quarter)
+    shuffled, _ = build_notes(chorale.start, chorale.end, pitch, steps_per_quarter=chorale.steps_per_quarter)
     share = 0.8 if checkpoint.encoding.open_vocabulary else 0.7  # of strange chords the nearest known one is read
     assert nats(checkpoint, chorale) < share * nats(checkpoint, shuffled)
 

@@ -11,7 +11,7 @@ from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooShort, UnknownToken
 from clara.music.midi import write_midi
-from clara.music.notes import crop, mend
+from clara.music.notes import build_notes, crop
 from critic import ComposerClassifier, Critic
 
 ENCODING = Notewise()
@@ -61,7 +61,7 @@ def test_notes_words_midi_and_text_are_one(critic, tmp_path):
 
 def test_another_grid_is_encoded_anew(critic):
     notes = tiny.tune(2, n_notes=60)
-    finer = mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]
+    finer = build_notes(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]
     assert critic.score([finer]) == pytest.approx(critic.score([notes]), abs=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_log_probabilities_add_up():
     "piece, error",
     [
         (crop(tiny.tune(0), 0, 12), TooShort),
-        (mend([], [], [])[0], NoNotes),
+        (build_notes([], [], [])[0], NoNotes),
         (["wait24"] * 8, NoNotes),
         (["p40", "wait12", "endp40"], TooShort),
         (["p40", "nonsense"], UnknownToken),

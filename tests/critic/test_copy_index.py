@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from clara.errors import CheckpointMismatch
-from clara.music.notes import crop, mend, transpose
+from clara.music.notes import build_notes, crop, transpose
 from critic.copy_index import GRAM, NoteIndex
 
 
@@ -28,7 +28,7 @@ def test_a_part_of_a_piece_among_other_notes(index):
     at = strange.start[-1] + 7 + known.start[taken] - known.start[30]
     start = np.r_[strange.start, at, at[-1] + 9 + strange.start]
     pitch = np.r_[strange.pitch, known.pitch[taken] + 2, strange.pitch]
-    notes = mend(start, start + 1, pitch)[0]
+    notes = build_notes(start, start + 1, pitch)[0]
     run = index.longest_run(notes)
     assert (run.n_notes, run.source) == (20, "nobody/2")
     assert notes.start[run.first_note] == at[0]
@@ -40,13 +40,13 @@ def test_nothing_of_a_strange_piece(index):
 
 @pytest.mark.parametrize("n", [0, 1, GRAM])
 def test_too_short_to_tell(index, n):
-    run = index.longest_run(crop(tiny.tune(1), 0, 0) if n == 0 else mend(range(n), range(1, n + 1), [60] * n)[0])
+    run = index.longest_run(crop(tiny.tune(1), 0, 0) if n == 0 else build_notes(range(n), range(1, n + 1), [60] * n)[0])
     assert (run.n_notes, run.source) == (0, None)
 
 
 def test_another_grid(index):
     notes = tiny.tune(0, n_notes=80)
-    assert index.longest_run(mend(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]).n_notes == len(
+    assert index.longest_run(build_notes(notes.start * 2, notes.end * 2, notes.pitch, steps_per_quarter=24)[0]).n_notes == len(
         notes
     )
 
@@ -55,7 +55,7 @@ def test_runs_do_not_go_from_one_piece_to_the_next():
     first, second = tiny.tune(0, n_notes=30), tiny.tune(1, n_notes=30)
     index = NoteIndex.from_pieces([("a", first), ("b", second)])
     start = np.r_[first.start, first.start[-1] + second.start]
-    run = index.longest_run(mend(start, start + 1, np.r_[first.pitch, second.pitch])[0])
+    run = index.longest_run(build_notes(start, start + 1, np.r_[first.pitch, second.pitch])[0])
     assert run.n_notes <= 31
 
 

@@ -7,7 +7,7 @@ from examples import REPOSITORY
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.generator import Generator
-from clara.music.notes import crop, mend, transpose
+from clara.music.notes import crop, build_notes, transpose
 from clara.sampling.settings import SamplingSettings
 from critic import ComposerClassifier, Critic
 from critic.scores import ScoringModels, parse_ranking
@@ -43,7 +43,7 @@ def noise(seed):
     """Notes by chance."""
     rng = np.random.default_rng(seed)
     start = np.sort(rng.integers(0, 32 * 12, 200))
-    return mend(start, start + rng.integers(3, 24, 200), rng.integers(36, 84, 200))[0]
+    return build_notes(start, start + rng.integers(3, 24, 200), rng.integers(36, 84, 200))[0]
 
 
 @pytest.mark.parametrize("kind", ["critic", "composer"])
@@ -92,7 +92,7 @@ def test_a_copy_in_another_key_is_found():
     row = index.steps[index.begin[7] : index.begin[8]][100:160]
     up, gap = (row >> 8).astype(int) - 128, (row & 255).astype(int)
     pitch, start = np.r_[0, up.cumsum()], np.r_[0, gap.cumsum()]
-    copy = mend(start, start + 6, pitch - pitch.min() + 30)[0]
+    copy = build_notes(start, start + 6, pitch - pitch.min() + 30)[0]
     run = index.longest_run(copy)
     assert run.n_notes >= 61 and run.source in index.names
     assert parse_ranking("longest_copied_run", ScoringModels(folder=ROOT))([copy])[1].tolist() == [-run.n_notes]

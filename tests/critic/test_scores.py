@@ -10,7 +10,7 @@ import tiny
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoNotes
 from clara.music.midi import write_midi
-from clara.music.notes import crop, mend, mend_like, transpose
+from clara.music.notes import build_notes, crop, rebuild_notes, transpose
 from critic import ranking, scores
 from critic.copy_index import NoteIndex
 from critic.ranking import best_and_worst, rank_files
@@ -82,7 +82,7 @@ def test_likelihood_knows_what_the_generator_plays_again(judges, tmp_path):
     checkpoint, pieces = (
         tiny.checkpoint(),
         [
-            mend_like(
+            rebuild_notes(
                 p,
                 np.r_[p.start, p.start + p.n_steps],
                 np.r_[p.end, p.end + p.n_steps],
@@ -103,7 +103,7 @@ def test_likelihood_knows_what_the_generator_plays_again(judges, tmp_path):
 
 def test_note_density_counts_doublings_of_notes_per_quarter(judges):
     notes = crop(PIECES[2], 0, 120)
-    twice = mend_like(
+    twice = rebuild_notes(
         notes,
         np.r_[notes.start, notes.start],
         np.r_[notes.end, notes.end],
@@ -117,7 +117,7 @@ def test_note_density_counts_doublings_of_notes_per_quarter(judges):
 
 
 def test_rest_ratio_counts_quarters_in_which_nothing_sounds(judges):
-    notes = mend([0, 12, 60, 96], [12, 24, 72, 108], [60, 62, 64, 65])[0]
+    notes = build_notes([0, 12, 60, 96], [12, 24, 72, 108], [60, 62, 64, 65])[0]
     assert parse_ranking("rest_ratio", judges)([notes])[1] == pytest.approx(
         [-3 / 10]
     )  # as in MusPy a note is still in the quarter that it ends on

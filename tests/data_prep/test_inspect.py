@@ -14,7 +14,7 @@ from examples import SOURCES, melody, midi_bytes, off, on, track
 from clara.cli import INTERRUPTED
 from clara.errors import CannotWrite, NoData
 from clara.music.midi import write_midi
-from clara.music.notes import mend, transpose
+from clara.music.notes import build_notes, transpose
 from clara.music.scores import corpus_paths, read_score
 from data_prep import collection_summary, inspect, inspection_page, workers
 from data_prep.collection_summary import COLUMNS, build_table, measure_piece
@@ -58,13 +58,13 @@ def grids(tmp_path):
 
 
 def test_a_row_per_piece_by_hand(tmp_path, inspect_into):
-    notes = mend(
+    notes = build_notes(
         [0, 0, 12, 48, 60],
         [24, 12, 24, 60, 72],
         [20, 64, 67, 90, 108],
         steps_per_quarter=12,
         qpm=90,
-        metre=((0, 3, 4), (36, 2, 4)),
+        time_signatures=((0, 3, 4), (36, 2, 4)),
     )[0]
     (tmp_path / "x").mkdir()
     write_midi(notes, tmp_path / "x/a.mid")

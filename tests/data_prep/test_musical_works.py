@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clara.music.midi import read_midi
-from clara.music.notes import crop, mend, transpose
+from clara.music.notes import build_notes, crop, transpose
 from data_prep import musical_works
 from data_prep.musical_works import assign_splits, compute_fingerprint, group_works
 
@@ -18,7 +18,7 @@ def melody(seed, n=80, lowest=40):
     """A random line of quarters over octaves of bass notes."""
     pitch = lowest + np.random.default_rng(seed).integers(12, 36, n)
     start = 12 * np.arange(n)
-    return mend(np.r_[start, start], np.r_[start, start] + 12, np.r_[pitch, np.full(n, lowest)])[0]
+    return build_notes(np.r_[start, start], np.r_[start, start] + 12, np.r_[pitch, np.full(n, lowest)])[0]
 
 
 def fingerprints(*seeds):
@@ -28,21 +28,21 @@ def fingerprints(*seeds):
 @given(note_sequences(lowest=40, highest=90, min_notes=1), st.integers(-12, 12), st.integers(1, 4), st.integers(0, 50))
 def test_fingerprint_does_not_change_with_key_tempo_grid_or_place(notes, semitones, stretch, later):
     start, end = (stretch * c + later for c in (notes.start, notes.end))
-    moved = mend(start, end, notes.pitch + semitones, steps_per_quarter=24, qpm=50)[0]
+    moved = build_notes(start, end, notes.pitch + semitones, steps_per_quarter=24, qpm=50)[0]
     assert (compute_fingerprint(moved) == compute_fingerprint(notes)).all()
 
 
 def test_fingerprint_hears_the_top_line_alone():
     notes = melody(1)
-    line = mend(notes.start, notes.end, notes.pitch)[0]
+    line = build_notes(notes.start, notes.end, notes.pitch)[0]
     top = line.pitch > 40
-    alone = mend(line.start[top], line.end[top], line.pitch[top])[0]
+    alone = build_notes(line.start[top], line.end[top], line.pitch[top])[0]
     assert (compute_fingerprint(alone) == compute_fingerprint(notes)).all()
     assert len(compute_fingerprint(notes)) == 80 - 6
 
 
 def test_fingerprint_is_sorted_runs_of_six_intervals():
-    scale = mend(np.arange(8) * 12, np.arange(1, 9) * 12, [60, 62, 64, 65, 67, 69, 71, 72])[0]
+    scale = build_notes(np.arange(8) * 12, np.arange(1, 9) * 12, [60, 62, 64, 65, 67, 69, 71, 72])[0]
     intervals = [2, 2, 1, 2, 2, 2, 1]
     runs = [sum((x + 128) << 8 * i for i, x in enumerate(intervals[at : at + 6])) for at in (0, 1)]
     assert compute_fingerprint(scale).tolist() == sorted(runs)
@@ -50,14 +50,14 @@ def test_fingerprint_is_sorted_runs_of_six_intervals():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 6])
 def test_short_lines_are_one_run(n):
-    told = [compute_fingerprint(mend(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)]
+    told = [compute_fingerprint(build_notes(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)]
     assert [len(f) for f in told] == [1, 1]
     assert (told[0] != told[1]).all() == (n > 1)
 
 
 def test_editions_are_one_work_and_strangers_are_not():
     piece, other = melody(1), melody(2)
-    halved = mend(piece.start // 2, piece.end // 2, piece.pitch)[0]
+    halved = build_notes(piece.start // 2, piece.end // 2, piece.pitch)[0]
     editions = [piece, other, transpose(piece, 5)[0], halved, crop(piece, 0, 480), transpose(other, -3)[0]]
     works = group_works([compute_fingerprint(e) for e in editions])
     assert works[0] == works[2] == works[3] == works[4]
@@ -116,7 +116,7 @@ def test_a_few_changed_notes_leave_the_work():
     piece = melody(4)
     pitch = piece.pitch.copy()
     pitch[[21, 91]] += 1  # the line's notes stand after the bass's
-    changed = mend(piece.start, piece.end, pitch)[0]
+    changed = build_notes(piece.start, piece.end, pitch)[0]
     assert (compute_fingerprint(changed) != compute_fingerprint(piece)).any()
     assert len(set(group_works([compute_fingerprint(piece), compute_fingerprint(changed), *fingerprints(5)]))) == 2
 

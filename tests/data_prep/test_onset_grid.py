@@ -155,7 +155,7 @@ def test_describe_midi(tmp_path):
     drums = track(on(1, 36, channel=9), off(9, 36, channel=9))
     told = describe_midi(midi_bytes(track(name, b"\0\xc0\x49", *notes), track(*notes), drums, division=96))
     assert sorted(told.onset_ticks.tolist()) == [7, 7, 110, 110] and told.ticks_per_quarter == 96
-    assert told.tracks[0][1] == 73 and len(told.tracks) == 2 and not told.metre_told
-    assert describe_midi(midi_bytes(track(b"\0\xff\x58\4\3\2\x18\x08", *notes))).metre_told
+    assert told.tracks[0][1] == 73 and len(told.tracks) == 2 and not told.has_time_signature
+    assert describe_midi(midi_bytes(track(b"\0\xff\x58\4\3\2\x18\x08", *notes))).has_time_signature
     with pytest.raises(NoNotes):
         describe_midi(midi_bytes(drums))

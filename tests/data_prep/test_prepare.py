@@ -10,7 +10,7 @@ from examples import SOURCES, melody, midi_bytes, off, on, texts, track
 from clara.data.corpus import MANIFEST_COLUMNS, Corpus
 from clara.encodings.notewise import Notewise
 from clara.music.midi import read_midi, write_midi
-from clara.music.notes import mend, transpose
+from clara.music.notes import build_notes, transpose
 from data_prep import prepare
 
 
@@ -119,7 +119,7 @@ def test_the_split_hangs_on_the_music_alone(music, encode_into, tmp_path):
     (music / "other").mkdir()
     write_midi(transpose(notes, -4)[0], music / "other/in another key.mid")
     os.link(music / "bach/2.mid", music / "other/renamed.mid")
-    merged = mend(notes.start, notes.end, notes.pitch)[0]
+    merged = build_notes(notes.start, notes.end, notes.pitch)[0]
     write_midi(merged, music / "other/on one track.mid")
     _, second = encode_into(music)
     copies = second[second["composer"] == "other"]

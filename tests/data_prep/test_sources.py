@@ -118,4 +118,4 @@ def test_chamber_music_from_midi_and_scores(tmp_path):
     assert set(notes.part.tolist()) == {0, 1, 2, 3}
     write_midi(notes, tmp_path / "a.mid")
     played, _ = read_piece(Piece("a", "", tmp_path / "a.mid"), steps_per_quarter=12, ensemble="quartet")
-    assert played == notes and played.metre == notes.metre
+    assert played == notes and played.time_signatures == notes.time_signatures

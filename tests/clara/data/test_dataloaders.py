@@ -14,7 +14,7 @@ from clara.data.dataloaders import MIN_WINDOW, SHIFTS, PieceLoader, dataloaders,
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab, transposition_tables
 from clara.errors import NoData
-from clara.music.notes import mend, transpose
+from clara.music.notes import build_notes, transpose
 from clara.training.distributed import World
 
 ENCODING = Notewise(4, 38)  # MIDI numbers 45-82
@@ -25,7 +25,7 @@ TABLES = transposition_tables(VOCAB, ENCODING, SHIFTS)
 def line(lowest, highest, n):
     """A scale of n notes between two MIDI numbers, so that pieces are known by their length."""
     pitch = np.linspace(lowest, highest, n).round().astype(int)
-    return mend(np.arange(n), np.arange(n) + 1, pitch, steps_per_quarter=4)[0]
+    return build_notes(np.arange(n), np.arange(n) + 1, pitch, steps_per_quarter=4)[0]
 
 
 def ids_of(notes):

@@ -8,12 +8,12 @@ from hypothesis import given
 
 from clara.encodings.chordwise import MOST_RECENT, RECENT_STEPS, Chordwise
 from clara.errors import UnknownToken
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 
 def notes_of(*rows_):
     start, duration, pitch = zip(*rows_)
-    return mend(start, [s + d for s, d in zip(start, duration)], pitch, steps_per_quarter=4)[0]
+    return build_notes(start, [s + d for s, d in zip(start, duration)], pitch, steps_per_quarter=4)[0]
 
 
 CHORDS = notes_of((0, 4, 48), (0, 2, 60), (2, 2, 62), (6, 1, 60))
@@ -31,7 +31,7 @@ def test_by_hand_with_holds():
 
 
 def test_solo_before_piano():
-    notes = mend([0, 0, 0], [1, 1, 1], [60, 64, 62], [0, 0, 1], steps_per_quarter=4)[0]
+    notes = build_notes([0, 0, 0], [1, 1, 1], [60, 64, 62], [0, 0, 1], steps_per_quarter=4)[0]
     assert Chordwise(prefixes=("p", "v")).encode(notes)[0] == ["v42+p40+p44"]
 
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clara.encodings import ENCODINGS, make_encoding
-from clara.encodings.chordwise import Chordwise
 from clara.encodings.base import RANGES
+from clara.encodings.chordwise import Chordwise
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab, transposition_tables
 from clara.errors import BadSetting, UnknownToken
 from clara.music.midi import read_midi
-from clara.music.notes import crop, fold, mend, transpose
+from clara.music.notes import build_notes, crop, fold_octaves, transpose
 
 
 def built():
@@ -46,7 +46,7 @@ def assert_round_trip(encoding, notes):
     back, mended = encoding.decode(words)
     assert not mended
     assert losses or back == notes
-    assert encoding.encode(replace(back, metre=notes.metre)) == (words, Counter())
+    assert encoding.encode(replace(back, time_signatures=notes.time_signatures)) == (words, Counter())
 
 
 def some_words(encoding):
@@ -75,7 +75,7 @@ def test_real_music_comes_back(encoding, real_midi):
 
 @every_encoding
 def test_no_notes_are_no_words(encoding):
-    nothing = mend([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
+    nothing = build_notes([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
     assert encoding.encode(nothing) == ([], Counter())
     assert encoding.decode([]) == (nothing, Counter())
 
@@ -173,7 +173,7 @@ def test_notewise_folds_what_lies_outside_and_counts(steps_per_quarter, n_keys, 
     encoding = Notewise(steps_per_quarter, n_keys)
     notes = data.draw(note_sequences(steps_per_quarter, 0, 127))
     words, losses = encoding.encode(notes)
-    assert (encoding.decode(words)[0], losses) == fold(notes, *RANGES[n_keys])
+    assert (encoding.decode(words)[0], losses) == fold_octaves(notes, *RANGES[n_keys])
 
 
 @given(note_sequences(parts=2))
@@ -199,7 +199,7 @@ def test_notewise_by_hand(name, text):
 
 
 def test_notewise_writes_ends_then_starts_solo_then_piano():
-    notes, _ = mend([0, 0, 0, 4, 4], [4, 4, 4, 6, 6], [60, 64, 72, 62, 70], [0, 0, 1, 0, 1])
+    notes, _ = build_notes([0, 0, 0, 4, 4], [4, 4, 4, 6, 6], [60, 64, 72, 62, 70], [0, 0, 1, 0, 1])
     text = "v52 p40 p44 wait4 endv52 endp40 endp44 v50 p42 wait2 endv50 endp42"
     assert " ".join(Notewise(prefixes=("p", "v")).encode(notes)[0]) == text
 
@@ -238,7 +238,7 @@ def test_notewise_refuses_settings(settings):
 
 def test_notewise_refuses_a_part_without_a_prefix():
     with pytest.raises(BadSetting, match="part 1 has no prefix"):
-        Notewise().encode(mend([0], [1], [60], 1)[0])
+        Notewise().encode(build_notes([0], [1], [60], 1)[0])
 
 
 def test_notewise_reads_a_cropped_text_as_cropped_music(real_midi):

@@ -12,7 +12,7 @@ from clara.encodings.prompts import read_prompt
 from clara.generator import Generator
 from clara.music.instruments import ENSEMBLES
 from clara.music.midi import read_midi, write_midi
-from clara.music.notes import mend, mend_like
+from clara.music.notes import build_notes, rebuild_notes
 from clara_app import train
 from data_prep import prepare
 
@@ -24,7 +24,7 @@ def played(encoding, seed):
     part = np.arange(len(notes)) % len(prefixes)
     pitch = notes.pitch + np.where((part > 0) & (len(prefixes) == 2), 12, 0)
     return replace(
-        mend(notes.start, notes.end, pitch, part)[0], instruments=prefixes if len(prefixes) > 1 else ("p", "v")
+        build_notes(notes.start, notes.end, pitch, part)[0], instruments=prefixes if len(prefixes) > 1 else ("p", "v")
     )
 
 
@@ -86,7 +86,7 @@ def test_to_key_and_a_grid_of_its_own(music, encode_into):
 def test_performed_music_is_kept_out_on_request(music, encode_into):
     notes = tiny.tune(3, n_notes=200)
     jitter = np.random.default_rng(0).integers(0, 40, len(notes))
-    performed = mend(notes.start * 40 + jitter, notes.end * 40 + jitter, notes.pitch, steps_per_quarter=480)[0]
+    performed = build_notes(notes.start * 40 + jitter, notes.end * 40 + jitter, notes.pitch, steps_per_quarter=480)[0]
     write_midi(performed, music / "bach/performed.mid")
     manifest = encode_into(music, "--max-grid-error", "0.45")[1]
     assert manifest["reason"].str.contains("OffGrid").tolist() == (manifest["piece"] == "bach/performed").tolist()
@@ -99,7 +99,7 @@ def test_performed_music_is_kept_out_on_request(music, encode_into):
 def test_a_text_is_the_words_between_spaces(settings):
     encoding = make_encoding(settings)
     for seed in range(3):
-        notes = mend_like(
+        notes = rebuild_notes(
             played(encoding, seed),
             *(
                 f(played(encoding, seed))
@@ -114,5 +114,5 @@ def test_a_text_is_the_words_between_spaces(settings):
         notes = replace(notes, steps_per_quarter=encoding.steps_per_quarter)
         words, losses = encoding.encode(notes)
         assert encoding.encode_text(notes) == (" ".join(words), len(words), losses)
-    nothing = mend([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
+    nothing = build_notes([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
     assert encoding.encode_text(nothing)[:2] == ("", 0)

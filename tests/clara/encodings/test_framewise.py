@@ -6,7 +6,7 @@ from examples import note_sequences, rows
 from hypothesis import given
 
 from clara.encodings.framewise import Framewise
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 
 def roll(notes, n_keys=88):
@@ -18,7 +18,7 @@ def roll(notes, n_keys=88):
 
 
 def test_by_hand():
-    notes, _ = mend([0, 0, 3], [2, 1, 4], [60, 64, 60], steps_per_quarter=4)
+    notes, _ = build_notes([0, 0, 3], [2, 1, 4], [60, 64, 60], steps_per_quarter=4)
     assert Framewise().encode(notes)[0] == ["p40", "p44", "frame", "p40", "frame", "frame", "p40", "frame"]
 
 
@@ -29,7 +29,7 @@ def test_the_piano_roll_comes_back_frame_by_frame(notes):
 
 
 def test_a_key_struck_again_is_one_note_and_counted():
-    notes, _ = mend([0, 2, 5], [2, 4, 6], [60, 60, 60], steps_per_quarter=4)
+    notes, _ = build_notes([0, 2, 5], [2, 4, 6], [60, 60, 60], steps_per_quarter=4)
     words, losses = Framewise().encode(notes)
     assert losses == {"merged": 1}
     assert rows(Framewise().decode(words)[0]) == [(0, 4, 60), (5, 1, 60)]

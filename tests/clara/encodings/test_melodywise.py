@@ -9,14 +9,14 @@ from hypothesis import given
 
 from clara.encodings.melodywise import Melodywise, beat_strengths
 from clara.errors import BadSetting, UnknownToken
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 METRES = ["4/4", "3/4", "2/4", "2/2", "6/8", "9/8", "12/8", "5/4", "7/8", "3/8", "3/2", "5/8"]
 
 
-def line(*rows_, metre=((0, 4, 4),)):
+def line(*rows_, time_signatures=((0, 4, 4),)):
     start, duration, pitch = zip(*rows_)
-    return mend(start, [s + d for s, d in zip(start, duration)], pitch, steps_per_quarter=4, metre=metre)[0]
+    return build_notes(start, [s + d for s, d in zip(start, duration)], pitch, steps_per_quarter=4, time_signatures=time_signatures)[0]
 
 
 def test_by_hand():
@@ -27,7 +27,7 @@ def test_by_hand():
 
 
 def test_three_four_and_a_change_of_metre():
-    notes = line((0, 4, 60), (4, 4, 60), (8, 4, 60), (12, 4, 60), (16, 4, 60), metre=((0, 3, 4), (12, 2, 4)))
+    notes = line((0, 4, 60), (4, 4, 60), (8, 4, 60), (12, 4, 60), (16, 4, 60), time_signatures=((0, 3, 4), (12, 2, 4)))
     assert [w[4:6] for w in Melodywise().encode(notes)[0]] == ["s4", "s2", "s2", "s4", "s2"]
 
 

@@ -6,15 +6,15 @@ from examples import note_sequences
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.music.accents import BEAT, BETWEEN, DOWNBEAT, FLAT, velocities
-from clara.music.notes import crop, mend
+from clara.music.accents import BEAT, BETWEEN, DOWNBEAT, FLAT, note_velocities
+from clara.music.notes import build_notes, crop
 
 D, B, O = DOWNBEAT, BEAT, BETWEEN
 
 
 def steps(n, metre, steps_per_quarter=4):
     """A note on every one of n steps."""
-    return mend(np.arange(n), np.arange(n) + 1, np.full(n, 60), metre=metre, steps_per_quarter=steps_per_quarter)[0]
+    return build_notes(np.arange(n), np.arange(n) + 1, np.full(n, 60), time_signatures=metre, steps_per_quarter=steps_per_quarter)[0]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def steps(n, metre, steps_per_quarter=4):
     ids=["4/4", "3/4", "2/2", "6/8", "3/8", "inside a bar", "changing"],
 )
 def test_by_the_place_in_the_bar(metre, told):
-    assert velocities(steps(len(told), metre)).tolist() == told
+    assert note_velocities(steps(len(told), metre)).tolist() == told
 
 
 @pytest.mark.parametrize("steps_per_quarter", [1, 3, 5, 7])
@@ -40,13 +40,13 @@ def test_on_grids_that_a_beat_falls_between(steps_per_quarter):
     n = 7 * 4 * steps_per_quarter
     place = np.arange(n) * 16 / (4 * steps_per_quarter)  # in sixteenths, exactly
     told = np.where(place % 7 == 0, D, np.where(place % 1 == 0, B, O))
-    assert velocities(steps(n, ((0, 7, 16),), steps_per_quarter)).tolist() == told.tolist()
+    assert note_velocities(steps(n, ((0, 7, 16),), steps_per_quarter)).tolist() == told.tolist()
 
 
 @given(note_sequences(parts=2))
 def test_flat_is_flat_and_accents_are_among_three(notes):
-    assert set(velocities(notes, flat=True).tolist()) <= {FLAT}
-    assert len(velocities(notes)) == len(notes) and set(velocities(notes).tolist()) <= {D, B, O}
+    assert set(note_velocities(notes, flat=True).tolist()) <= {FLAT}
+    assert len(note_velocities(notes)) == len(notes) and set(note_velocities(notes).tolist()) <= {D, B, O}
 
 
 @given(note_sequences(min_notes=1), st.integers(0, 100))
@@ -54,6 +54,6 @@ def test_an_excerpt_keeps_its_accents(notes, first):
     kept = crop(notes, first, notes.n_steps)
     inside = notes.start >= first
     assert (
-        velocities(kept)[kept.start + first >= first][-inside.sum() :].tolist() == velocities(notes)[inside].tolist()
+        note_velocities(kept)[kept.start + first >= first][-inside.sum() :].tolist() == note_velocities(notes)[inside].tolist()
         or not inside.any()
     )

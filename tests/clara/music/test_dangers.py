@@ -24,7 +24,7 @@ def test_refused_or_mended(danger, tmp_path):
         return
     notes, losses = read_midi(tmp_path / "a.mid")
     assert danger.n_notes in (len(notes), None) and losses == danger.losses
-    assert danger.metre in (notes.metre, None)
+    assert danger.time_signatures in (notes.time_signatures, None)
     assert notes.qpm > 0 and (danger.qpm is None or notes.qpm == pytest.approx(danger.qpm))
 
 

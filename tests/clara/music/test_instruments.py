@@ -7,9 +7,9 @@ import pytest
 from examples import midi_bytes, off, on, program, rows, track
 
 from clara.errors import WrongEnsemble
-from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign, into_range, role
+from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_into_range, track_role
 from clara.music.midi import read_midi
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ from clara.music.notes import mend
     ],
 )
 def test_role(name, number, expected):
-    assert role(name, number) == expected
+    assert track_role(name, number) == expected
 
 
 def tracks(*told, lines=()):
-    """(name, program, is_line) of tracks; `lines` are the indices of those that are a single line."""
+    """(name, program, is_monophonic) of tracks; `lines` are the indices of those that are a single line."""
     return [(name, number, lambda i=i: i in lines) for i, (name, number) in enumerate(told)]
 
 
@@ -60,7 +60,7 @@ def tracks(*told, lines=()):
     ],
 )
 def test_the_solo_is_found(told, lines, parts):
-    assert assign(tracks(*told, lines=lines), "chamber") == parts
+    assert assign_parts(tracks(*told, lines=lines), "chamber") == parts
 
 
 @pytest.mark.parametrize(
@@ -76,26 +76,26 @@ def test_the_solo_is_found(told, lines, parts):
 )
 def test_what_is_no_chamber_music_is_refused(told, lines, reason):
     with pytest.raises(WrongEnsemble, match=reason):
-        assign(tracks(*told, lines=lines), "chamber")
+        assign_parts(tracks(*told, lines=lines), "chamber")
 
 
 @pytest.mark.parametrize("solo_track", ["2", 2, "alto", "ALTO "])
 def test_the_solo_track_may_be_told(solo_track):
-    assert assign(tracks(("Soprano", 52), ("Alto", 52), ("Piano", 0)), "chamber", solo_track) == [0, 1, 0]
+    assert assign_parts(tracks(("Soprano", 52), ("Alto", 52), ("Piano", 0)), "chamber", solo_track) == [0, 1, 0]
 
 
 @pytest.mark.parametrize("solo_track", ["0", "4", "flute", "-1"])
 def test_a_track_that_is_not_there(solo_track):
     with pytest.raises(WrongEnsemble, match=re.escape(f"no track {solo_track!r} among 3: soprano, alto, piano")):
-        assign(tracks(("Soprano", 52), ("Alto", 52), ("Piano", 0)), "chamber", solo_track)
+        assign_parts(tracks(("Soprano", 52), ("Alto", 52), ("Piano", 0)), "chamber", solo_track)
 
 
 QUARTET = [("Violin 1", 40), ("Violin 2", 40), ("Viola", 41), ("Violoncello", 42)]
 
 
 def test_a_quartet_has_a_part_for_each():
-    assert assign(tracks(*QUARTET), "quartet") == [0, 1, 2, 3]
-    assert assign(tracks(*QUARTET, ("", 42)), "quartet") == [0, 1, 2, 3, 3]  # the cello's other staff
+    assert assign_parts(tracks(*QUARTET), "quartet") == [0, 1, 2, 3]
+    assert assign_parts(tracks(*QUARTET, ("", 42)), "quartet") == [0, 1, 2, 3, 3]  # the cello's other staff
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_a_quartet_has_a_part_for_each():
 )
 def test_no_quartet(told, reason):
     with pytest.raises(WrongEnsemble, match=reason):
-        assign(tracks(*told), "quartet")
+        assign_parts(tracks(*told), "quartet")
 
 
 def solo(*pitches):
     """A solo line over a piano note."""
     n = len(pitches)
-    return mend([0, *range(n)], [n, *range(1, n + 1)], [40, *pitches], [0] + [1] * n)[0]
+    return build_notes([0, *range(n)], [n, *range(1, n + 1)], [40, *pitches], [0] + [1] * n)[0]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def solo(*pitches):
     ],
 )
 def test_solo_parts_come_into_the_violins_range(pitches, expected, losses):
-    notes, lost = into_range(solo(*pitches))
+    notes, lost = move_into_range(solo(*pitches))
     assert [p for p, part in zip(notes.pitch, notes.part) if part] == expected
     assert notes.pitch[notes.part == 0].tolist() == [40] and lost == losses
 

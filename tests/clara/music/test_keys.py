@@ -2,9 +2,9 @@
 
 import pytest
 
-from clara.music.keys import TONICS, estimate_key, to_key
+from clara.music.keys import TONICS, estimate_key, transpose_to_key
 from clara.music.midi import read_midi
-from clara.music.notes import mend, transpose
+from clara.music.notes import build_notes, transpose
 
 MAJOR_SCALE, MINOR_SCALE = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 11)
 
@@ -14,7 +14,7 @@ def scale(degrees, tonic):
     pitch = [60 + tonic + d for d in degrees]
     length = [8 if d in (0, 7) else 4 for d in degrees]
     start = [sum(length[:i]) for i in range(len(length))]
-    return mend(start, [s + n for s, n in zip(start, length)], pitch)[0]
+    return build_notes(start, [s + n for s, n in zip(start, length)], pitch)[0]
 
 
 @pytest.mark.parametrize("tonic", range(12))
@@ -37,7 +37,7 @@ def test_a_piece_in_any_key_comes_to_the_same_by_the_shortest_way(target):
     for tonic in range(12):
         for degrees, relative in ((MAJOR_SCALE, 0), (MINOR_SCALE, 9)):
             notes = scale(degrees, tonic)
-            moved, losses = to_key(notes, target)
+            moved, losses = transpose_to_key(notes, target)
             assert not +losses and estimate_key(moved) == (
                 (TONICS.index(target) + relative) % 12,
                 degrees is MAJOR_SCALE,
@@ -47,5 +47,5 @@ def test_a_piece_in_any_key_comes_to_the_same_by_the_shortest_way(target):
 
 
 def test_nothing_has_no_key_and_stays():
-    nothing = mend([], [], [])[0]
-    assert to_key(nothing, "C")[0] == nothing
+    nothing = build_notes([], [], [])[0]
+    assert transpose_to_key(nothing, "C")[0] == nothing

@@ -27,7 +27,7 @@ from clara.errors import BadMusicFile, CannotWrite, NoNotes, TooLong
 from clara.music import midi
 from clara.music.instruments import ENSEMBLES
 from clara.music.midi import read_midi, write_midi
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 
 QUARTER = on(0, 60) + off(480, 60)
 QUARTER_ROW = (0, 12, 60)
@@ -104,7 +104,7 @@ def test_real_files_hold_symusics_notes_rounded_to_the_grid(real_midi, name):
     ]
     notes, losses = read_midi(real_midi[name])
     assert len(steps) > 150
-    assert notes == mend(*zip(*steps))[0]
+    assert notes == build_notes(*zip(*steps))[0]
     assert len(notes) + losses["merged"] == len(steps)
 
 

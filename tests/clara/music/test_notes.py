@@ -11,7 +11,7 @@ from examples import HANDWRITTEN, columns, handwritten, note_sequences, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.music.notes import NoteSequence, crop, fold, mend, quantize, select, transpose
+from clara.music.notes import NoteSequence, build_notes, crop, fold_octaves, quantize, select, transpose
 
 RAW = st.lists(st.tuples(st.integers(0, 30), st.integers(-3, 20), st.integers(58, 62), st.integers(0, 1)), max_size=40)
 
@@ -32,7 +32,7 @@ def test_quantize_takes_halves_up_and_keeps_shape():
 
 
 def mended_slowly(raw):
-    """What `mend` should give: ([(start, duration, pitch, part)], merged, cut)."""
+    """What `build_notes` should give: ([(start, duration, pitch, part)], merged, cut)."""
     ends = {}
     for start, duration, pitch, part in raw:
         tone = ends.setdefault((part, pitch), {})
@@ -48,7 +48,7 @@ def mended_slowly(raw):
 @given(RAW)
 def test_mend_makes_one_of_equals_cuts_what_runs_into_the_next_and_counts(raw):
     start, duration, pitch, part = columns(raw, 4)
-    notes, losses = mend(start, start + duration, pitch, part)
+    notes, losses = build_notes(start, start + duration, pitch, part)
     told, merged, cut = mended_slowly(raw)
     assert [(*row, p) for row, p in zip(rows(notes), notes.part.tolist())] == told
     assert (losses["merged"], losses["cut"]) == (merged, cut)
@@ -57,12 +57,12 @@ def test_mend_makes_one_of_equals_cuts_what_runs_into_the_next_and_counts(raw):
 @given(note_sequences(parts=2), st.randoms())
 def test_mending_what_is_whole_changes_nothing_in_any_order(notes, random):
     order = random.sample(range(len(notes)), len(notes))
-    again, losses = mend(*(c[order] for c in (notes.start, notes.end, notes.pitch, notes.part)))
+    again, losses = build_notes(*(c[order] for c in (notes.start, notes.end, notes.pitch, notes.part)))
     assert again == notes and not +losses
 
 
 def test_mend_by_hand():
-    notes, losses = mend([10, 0, 0, 4, 0], [10, 6, 3, 8, 5], [70, 60, 60, 60, 61])
+    notes, losses = build_notes([10, 0, 0, 4, 0], [10, 6, 3, 8, 5], [70, 60, 60, 60, 61])
     assert rows(notes) == [(0, 4, 60), (0, 5, 61), (4, 4, 60), (10, 1, 70)]
     assert losses == Counter(merged=1, cut=1)
 
@@ -102,7 +102,7 @@ def test_lengths():
     notes = replace(handwritten("held under a line"), qpm=60.0)
     assert (notes.n_steps, notes.quarters, notes.seconds) == (96, 8.0, 8.0)
     assert "4 notes, 8 quarters at 60 qpm, 12 steps" in repr(notes)
-    empty = mend([], [], [])[0]
+    empty = build_notes([], [], [])[0]
     assert (len(empty), empty.n_steps, empty.seconds) == (0, 0, 0)
 
 
@@ -117,7 +117,7 @@ def test_transpose_moves_what_stays_and_counts_what_leaves(notes, semitones):
 @given(note_sequences(lowest=0, highest=127, parts=2), st.sampled_from([(21, 108), (33, 94), (45, 82), (60, 71)]))
 def test_fold_brings_all_in_by_octaves_to_the_nearest_place(notes, bounds):
     lowest, highest = bounds
-    folded, losses = fold(notes, lowest, highest)
+    folded, losses = fold_octaves(notes, lowest, highest)
     assert losses["folded"] == sum(not lowest <= p <= highest for p in notes.pitch)
     pitch = []
     for p in notes.pitch.tolist():
@@ -126,10 +126,10 @@ def test_fold_brings_all_in_by_octaves_to_the_nearest_place(notes, bounds):
         while p > highest:
             p -= 12
         pitch.append(p)
-    by_hand, lost = mend(notes.start, notes.end, pitch, notes.part)
+    by_hand, lost = build_notes(notes.start, notes.end, pitch, notes.part)
     assert folded == by_hand
     assert +losses == +(lost + Counter(folded=losses["folded"]))
-    assert fold(folded, lowest, highest) == (folded, Counter())
+    assert fold_octaves(folded, lowest, highest) == (folded, Counter())
 
 
 @given(note_sequences(parts=2), st.integers(0, 150), st.integers(0, 60))

@@ -231,13 +231,13 @@ def test_kern_in_two_spines_that_split(tmp_path):
 )
 def test_metre(tmp_path, bars, metre):
     (tmp_path / "a.xml").write_text(musicxml(bars))
-    assert read_score(tmp_path / "a.xml")[0].metre == metre
+    assert read_score(tmp_path / "a.xml")[0].time_signatures == metre
 
 
 def test_metre_of_kern_and_abc(tune, tmp_path):
     (tmp_path / "a.krn").write_text("**kern\n*M3/8\n=1\n4.c\n=2\n*M2/4\n2c\n*-\n")
-    assert read_score(tmp_path / "a.krn")[0].metre == ((0, 3, 8), (18, 2, 4))
-    assert read_score(tune("A B c d|\nM:3/4\nA B c|]"))[0].metre == ((0, 4, 4), (48, 3, 4))
+    assert read_score(tmp_path / "a.krn")[0].time_signatures == ((0, 3, 8), (18, 2, 4))
+    assert read_score(tune("A B c d|\nM:3/4\nA B c|]"))[0].time_signatures == ((0, 4, 4), (48, 3, 4))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_midi_and_musicxml_of_one_piece_are_the_same_notes(tmp_path, name):
     )
     of_score, of_midi = read_score(written)[0], read_midi(played)[0]
     assert of_score == of_midi and len(of_score) > 100
-    assert of_score.metre[0][1:] == of_midi.metre[0][1:] and of_score.metre[1:] == of_midi.metre[1:]
+    assert of_score.time_signatures[0][1:] == of_midi.time_signatures[0][1:] and of_score.time_signatures[1:] == of_midi.time_signatures[1:]
     assert of_score.qpm == pytest.approx(of_midi.qpm)
 
 
@@ -314,7 +314,7 @@ def test_one_tune_of_many(tmp_path):
     (tmp_path / "a.abc").write_text("% a book\nM:3/4\n\nX:1\nL:1/4\nK:C\nA B c|\n\nX:7\nM:2/4\nL:1/4\nK:C\nd e|\n")
     first, losses = read_score(tmp_path / "a.abc")
     assert rows(first) == [(0, 12, 69), (12, 12, 71), (24, 12, 72)] and losses == {"tunes": 1}
-    assert first.metre == ((0, 3, 4),)  # told above the first tune
+    assert first.time_signatures == ((0, 3, 4),)  # told above the first tune
     second, losses = read_score(tmp_path / "a.abc", tune=2)
     assert rows(second) == [(0, 12, 74), (12, 12, 76)] and not losses
     with pytest.raises(BadMusicFile, match="a.abc: it has 2 tunes, no number 3"):

@@ -13,7 +13,7 @@ from symusic import Score
 from clara.encodings.notewise import Chamber
 from clara.errors import BadSetting, CannotWrite
 from clara.music.midi import read_midi, write_midi
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.rendering import audio
 from clara.rendering.audio import (
     LOUDNESS,
@@ -30,7 +30,7 @@ TAIL_SECONDS = 5  # the last notes ring
 
 
 def held(pitch, part=0, quarters=4, qpm=120.0):
-    return mend([0], [12 * quarters], [pitch], part, qpm=qpm)[0]
+    return build_notes([0], [12 * quarters], [pitch], part, qpm=qpm)[0]
 
 
 def loudness(sound):
@@ -93,7 +93,7 @@ def test_what_would_clip_is_quieter(monkeypatch):
 
 def test_a_downbeat_is_louder_than_a_beat_and_that_than_what_lies_between():
     start = np.array([0, 48 + 12, 96 + 18, 144])  # far apart, so that none rings into the next
-    notes = mend(start * 4, start * 4 + 6, np.full(4, 60), steps_per_quarter=48, qpm=30.0)[0]
+    notes = build_notes(start * 4, start * 4 + 6, np.full(4, 60), steps_per_quarter=48, qpm=30.0)[0]
     at = (notes.start / 48 * 2 * SAMPLE_RATE).astype(int)
 
     def peaks(sound):
@@ -140,13 +140,13 @@ def test_the_solo_is_a_violin_and_the_piano_a_piano():
 
 
 def test_a_rest_is_silent():
-    notes, _ = mend([0, 120], [6, 126], [60, 60], qpm=120.0)
+    notes, _ = build_notes([0, 120], [6, 126], [60, 60], qpm=120.0)
     quiet = loudness(synthesize(notes))
     assert quiet[30:48].max() < 0.02 * quiet[:4].max()
 
 
 def test_a_piece_without_notes_is_silence():
-    sound = synthesize(mend([], [], [])[0])
+    sound = synthesize(build_notes([], [], [])[0])
     assert sound.dtype == np.float32 and sound.shape[1] == 2
     assert not sound.any()
 
@@ -210,7 +210,7 @@ def test_a_form_that_there_is_not(monkeypatch):
 
 @pytest.mark.parametrize("form", audio.AUDIO_FORMATS)
 def test_silence_can_be_written(form):
-    back, rate = soundfile.read(io.BytesIO(encode_audio(synthesize(mend([], [], [])[0]), form)))
+    back, rate = soundfile.read(io.BytesIO(encode_audio(synthesize(build_notes([], [], [])[0]), form)))
     assert len(back) / rate == pytest.approx(0.1, abs=0.05) and np.abs(back).max() < 1e-3
 
 

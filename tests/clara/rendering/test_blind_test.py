@@ -8,7 +8,7 @@ from clara.encodings.prompts import DEFAULT_QPM
 from clara.errors import NoData
 from clara.generator import Generator
 from clara.music.midi import read_midi, write_midi
-from clara.music.notes import COMMON_TIME, crop, mend_like
+from clara.music.notes import COMMON_TIME, crop, rebuild_notes
 from clara.rendering.blind_test import MUSIC21_CORPUS, MUSIC21_PIECES, human_excerpts
 
 
@@ -21,7 +21,7 @@ def generator():
 def folder(tmp_path):
     for i in range(4):
         tune = tiny.tune(i, n_notes=60)
-        later = mend_like(tune, tune.start + 30, tune.end + 30, tune.pitch, 0)[0]
+        later = rebuild_notes(tune, tune.start + 30, tune.end + 30, tune.pitch, 0)[0]
         (tmp_path / f"deep {i % 2}").mkdir(exist_ok=True)
         write_midi(later, tmp_path / f"deep {i % 2}" / f"{i}.MID")
     write_midi(tiny.tune(9, n_notes=5), tmp_path / "short.mid")
@@ -38,7 +38,7 @@ def test_beginnings_of_one_length_and_tempo(generator, folder):
         whole = read_midi(folder / f"{e.title}.MID")[0]
         assert e.notes == crop(whole, int(whole.start[0]), int(whole.start[0]) + 16 * 12)
         assert e.notes.start[0] == 0 and 15 < e.notes.quarters <= 16
-        assert (e.notes.qpm, e.notes.metre) == (DEFAULT_QPM, COMMON_TIME)
+        assert (e.notes.qpm, e.notes.time_signatures) == (DEFAULT_QPM, COMMON_TIME)
         assert generator.encoding.decode(e.tokens)[0] == e.notes
 
 

@@ -8,13 +8,13 @@ import pytest
 from music21 import converter
 
 from clara.errors import BadSetting, NoNotes
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.rendering.engraving import notes_to_music21, to_musicxml, to_svg, to_svgs
 
 
 def melody(part=0):
     """A bar of quarters over a held fifth."""
-    return mend([0, 12, 24, 36, 0, 0], [12, 24, 36, 48, 48, 48], [72, 74, 76, 77, 48, 55], [part] * 4 + [0] * 2)[0]
+    return build_notes([0, 12, 24, 36, 0, 0], [12, 24, 36, 48, 48, 48], [72, 74, 76, 77, 48, 55], [part] * 4 + [0] * 2)[0]
 
 
 def pitches(score):
@@ -41,7 +41,7 @@ def test_onsets_and_tempo_survive_musicxml():
 
 
 def test_triplets_and_odd_steps_are_put_on_what_can_be_written():
-    notes, _ = mend([0, 4, 8, 17], [4, 8, 12, 18], [60, 62, 64, 65])
+    notes, _ = build_notes([0, 4, 8, 17], [4, 8, 12, 18], [60, 62, 64, 65])
     onsets = [float(n.offset) for n in notes_to_music21(notes).parts[0].flatten().notes]
     assert np.allclose(onsets, [0, 1 / 3, 2 / 3, 3 / 2])  # 17/12 lies midway, the sixteenth takes it
 
@@ -52,7 +52,7 @@ def test_verovio_draws_each_note():
 
 def test_pages_hold_all_notes_between_them():
     rng = np.random.default_rng(0)
-    notes, _ = mend(np.arange(600) * 6, np.arange(600) * 6 + 6, rng.integers(60, 80, 600))
+    notes, _ = build_notes(np.arange(600) * 6, np.arange(600) * 6 + 6, rng.integers(60, 80, 600))
     pages = to_svgs(notes, "A long piece")
     assert len(pages) > 1
     assert sum(page.count('class="notehead"') for page in pages) == len(notes)
@@ -83,7 +83,7 @@ def test_black_keys_are_named_by_the_scale(tonic, is_major, names):
     scale = np.array([0, 2, 4, 5, 7, 9, 11, 12] if is_major else [0, 2, 3, 5, 7, 8, 11, 12])
     chord = [0, 4 if is_major else 3, 7, 12]
     pitch = tonic + np.r_[np.tile(np.r_[scale, scale[::-1], chord], 8), np.arange(12)]
-    notes, _ = mend(np.arange(len(pitch)) * 12, np.arange(len(pitch)) * 12 + 12, pitch)
+    notes, _ = build_notes(np.arange(len(pitch)) * 12, np.arange(len(pitch)) * 12 + 12, pitch)
     score = notes_to_music21(notes)
     written = list(score.parts[0].flatten().notes)[-12:]
     assert [n.pitch.midi for n in written] == pitch[-12:].tolist()
@@ -94,7 +94,7 @@ def test_black_keys_are_named_by_the_scale(tonic, is_major, names):
 
 def test_no_accidental_where_the_signature_tells_it():
     pitch = 62 + np.tile([0, 2, 4, 5, 7, 9, 11, 12, 7, 4], 8)  # D major
-    notes, _ = mend(np.arange(80) * 12, np.arange(80) * 12 + 12, pitch)
+    notes, _ = build_notes(np.arange(80) * 12, np.arange(80) * 12 + 12, pitch)
     assert to_musicxml(notes).count("<accidental") == 0
 
 
@@ -111,7 +111,7 @@ def test_no_accidental_where_the_signature_tells_it():
     ],
 )
 def test_bars_are_those_of_the_first_metre(metre, told, bars):
-    notes, _ = mend(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, metre=metre)
+    notes, _ = build_notes(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, time_signatures=metre)
     for staff in notes_to_music21(notes).parts:
         measures = list(staff.getElementsByClass("Measure"))
         assert [m.timeSignature.ratioString for m in measures if m.timeSignature] == [told]
@@ -119,16 +119,16 @@ def test_bars_are_those_of_the_first_metre(metre, told, bars):
 
 
 def test_one_staff_may_be_empty():
-    assert "<svg" in to_svg(mend([0], [12], [90])[0])
+    assert "<svg" in to_svg(build_notes([0], [12], [90])[0])
 
 
 def test_no_notes():
     with pytest.raises(NoNotes):
-        to_musicxml(mend([], [], [])[0])
+        to_musicxml(build_notes([], [], [])[0])
 
 
 def test_a_quartet_has_a_staff_for_each_player():
-    notes = mend([0, 0, 0, 0], [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
+    notes = build_notes([0, 0, 0, 0], [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
     staves = list(notes_to_music21(notes).parts)
     assert [staff.recurse().notes[0].pitch.midi for staff in staves] == [76, 67, 60, 48]
     assert [staff.recurse().getElementsByClass("Clef")[0].sign for staff in staves] == ["G", "G", "C", "F"]

@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 import tiny
 
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.rendering.listening_page import PageEntry, PageSound, describe_score, render_page
 
 
@@ -73,7 +73,7 @@ def test_a_blind_page_draws_all_as_long():
 
 
 def test_colours_are_told_where_there_are_more_than_one():
-    both = mend([0, 0, 12], [12, 12, 24], [60, 72, 64], [0, 1, 0])[0]
+    both = build_notes([0, 0, 12], [12, 12, 24], [60, 72, 64], [0, 1, 0])[0]
     text = render_page([PageEntry(both, 1.0, {}, {}, b"", "01.mid")], {})
     assert re.findall(r"<i class=(\w+)></i>(\w+)", text) == [
         ("part0", "Piano"),

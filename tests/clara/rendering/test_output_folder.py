@@ -17,7 +17,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CannotWrite
 from clara.generator import Sample
 from clara.music.midi import read_midi
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.rendering import audio
 from clara.rendering import output_folder as playlist
 from clara.rendering.audio import SAMPLE_RATE
@@ -252,7 +252,7 @@ def test_a_hundred_pieces_sort_by_name(tmp_path):
 
 def test_a_piece_without_notes(tmp_path):
     """A few quarters of silence are a piece that the grammar allows."""
-    silent = Sample(["wait12"], mend([], [], [])[0], 0, 0.0, 1)
+    silent = Sample(["wait12"], build_notes([], [], [])[0], 0, 0.0, 1)
     (row,) = write_playlist([silent], tmp_path, RUN)
     assert row["notes"] == 0 and row["seconds"] == 0
     assert {p.name for p in tmp_path.iterdir()} >= {"01.mid", "01.txt", "01.png", "index.html"}

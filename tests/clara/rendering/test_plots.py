@@ -8,7 +8,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from clara.music.notes import COMMON_TIME, mend
+from clara.music.notes import COMMON_TIME, build_notes
 from clara.rendering.plots import PART_COLOURS, PROMPT_COLOURS, plot_confusion, plot_history, plot_map, plot_piano_roll
 
 HISTORY = [
@@ -43,7 +43,7 @@ def test_everything_is_in_view():
 
 
 def test_parts_and_prompt_have_colours_of_their_own():
-    notes, _ = mend([0] * 4 + [24] * 4, [12] * 4 + [36] * 4, [60, 65, 72, 77, 62, 67, 74, 79], [0, 1, 2, 3] * 2)
+    notes, _ = build_notes([0] * 4 + [24] * 4, [12] * 4 + [36] * 4, [60, 65, 72, 77, 62, 67, 74, 79], [0, 1, 2, 3] * 2)
     colours = [colour for *_, colour in bars(plot_piano_roll(notes, prompt_quarters=2))]
     assert colours == [*PROMPT_COLOURS, *PART_COLOURS]
 
@@ -59,7 +59,7 @@ def test_octaves_are_named():
 
 
 def test_of_few_keys_all_white_ones_are_named():
-    notes = mend([0, 0], [12, 12], [60, 66])[0]
+    notes = build_notes([0, 0], [12, 12], [60, 66])[0]
     assert key_names(plot_piano_roll(notes)) == {
         57: "A3",
         59: "B3",
@@ -72,9 +72,9 @@ def test_of_few_keys_all_white_ones_are_named():
     }
 
 
-def held(quarters, metre=COMMON_TIME):
+def held(quarters, time_signatures=COMMON_TIME):
     """One note."""
-    return mend([0], [12 * quarters], [60], metre=metre)[0]
+    return build_notes([0], [12 * quarters], [60], time_signatures=time_signatures)[0]
 
 
 def bar_numbers(figure):
@@ -110,11 +110,11 @@ def test_time_is_told_in_quarters_and_bars_that_do_not_crowd(quarters):
 
 
 def test_parts_are_named_where_there_are_several():
-    quartet = mend([0] * 4, [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
+    quartet = build_notes([0] * 4, [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
     legend = plot_piano_roll(quartet).legends[0]
     assert [t.get_text() for t in legend.texts] == ["Violin I", "Violin II", "Viola", "Cello"]
     assert [to_hex(patch.get_facecolor()).upper() for patch in legend.legend_handles] == list(PART_COLOURS)
-    solo = mend([0, 0], [12, 12], [76, 60], [1, 0])[0]
+    solo = build_notes([0, 0], [12, 12], [76, 60], [1, 0])[0]
     assert [t.get_text() for t in plot_piano_roll(solo).legends[0].texts] == ["Piano", "Violin"]
     assert not plot_piano_roll(handwritten("one note")).legends
 
@@ -138,7 +138,7 @@ def test_a_rest_shorter_than_half_a_window_belongs_to_the_last():
 
 
 def test_nothing_is_cut_off():
-    notes = mend([0] * 4, [96] * 4, [60, 65, 72, 77], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
+    notes = build_notes([0] * 4, [96] * 4, [60, 65, 72, 77], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
     figure = plot_piano_roll(
         notes, title="a title that is far too long for so small a picture " * 2, window_log_odds=[1.0]
     )
@@ -182,7 +182,7 @@ def test_confusions_are_told_in_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     "notes",
-    [tiny.tune(0), mend([], [], [])[0], handwritten("one note"), mend([0, 12_000], [12, 12_012], [60, 60])[0]],
+    [tiny.tune(0), build_notes([], [], [])[0], handwritten("one note"), build_notes([0, 12_000], [12, 12_012], [60, 60])[0]],
     ids=["tune", "no notes", "one note", "a thousand quarters"],
 )
 def test_png_decodes(tmp_path, notes):

@@ -8,7 +8,7 @@ import tiny
 from examples import HANDWRITTEN, handwritten, note_sequences
 from hypothesis import given
 
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.rendering.roll_svg import n_pitch_rows, octave_labels, unstyled_roll_svg
 
 BAR = re.compile(r"M(\S+) (\S+)h(\S+)v\S+z")
@@ -54,7 +54,7 @@ def test_the_prompt_is_told():
 
 
 def test_octaves_stand_at_their_keys():
-    notes = mend([0, 0], [12, 12], [48, 84])[0]
+    notes = build_notes([0, 0], [12, 12], [48, 84])[0]
     low, high = octave_labels(notes)[0], octave_labels(notes)[-1]
     assert (low[0], high[0]) == ("C3", "C6")
     y = {

@@ -14,7 +14,7 @@ from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_piece
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.repeats.finder import RepeatFinder, TranspositionTable
 from clara.repeats.model import LENGTHS, OF_VOICES, VOICE_LENGTHS, Named, RepeatModel, Told, read
 from clara.sampling.search import SearchSettings
@@ -148,7 +148,7 @@ def sung(seed, n=20):
     tune = rng.permutation(np.arange(60, 75))[:n]
     pitch, start = np.r_[tune, [95], tune[:8] + 7], np.arange(len(tune) + 9) * 12
     low = rng.integers(30, 45, size=2 * len(start))
-    return mend(
+    return build_notes(
         np.r_[start, np.arange(len(low)) * 6], np.r_[start + 12, np.arange(len(low)) * 6 + 6], np.r_[pitch, low]
     )[0], tune
 
@@ -255,7 +255,7 @@ def comes_again(seed):
     tune = np.random.default_rng(seed).permutation(np.arange(40, 80))[:20]
     pitch = [*tune, 30, *tune[:8]]
     start = np.arange(len(pitch)) * 6
-    notes = mend(start, start + 6, pitch)[0]
+    notes = build_notes(start, start + 6, pitch)[0]
     return notes, ENCODING.encode(notes)[0][3 * 8 : 3 * 20]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clara import encodings
 from clara.encodings.notewise import Chamber, Notewise
 from clara.encodings.vocab import Vocab
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.repeats.outer_voices import (
     FURTHEST,
     LENGTH,
@@ -28,7 +28,7 @@ NOTHING = [-1, -1, -1, -1]
 
 def words_of(start, length, pitch):
     start, length = np.array(start), np.array(length)
-    return ENCODING.encode(mend(start, start + length, np.array(pitch))[0])[0]
+    return ENCODING.encode(build_notes(start, start + length, np.array(pitch))[0])[0]
 
 
 def lines_of(words, encoding=ENCODING):

@@ -14,7 +14,7 @@ from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Chamber, Notewise, Quartet
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.sampling import grammars
 from clara.sampling.grammars.base import Constraints
 
@@ -54,7 +54,7 @@ def random_notes(encoding, seed, n=60):
     gap[1:] += np.where(rest[:-1], duration[:-1], 0)
     start = gap.cumsum()
     part = rng.integers(0, len(encoding.prefixes), n)
-    notes, _ = mend(
+    notes, _ = build_notes(
         start, start + duration, rng.integers(encoding.lowest, encoding.highest + 1, n), part, steps_per_quarter=spq
     )
     return notes
@@ -132,7 +132,7 @@ def test_the_random_pieces_reach_both_limits():
 
 def test_without_limits_notes_and_silences_may_last(encoding):
     spq = encoding.steps_per_quarter
-    notes, _ = mend([100 * spq, 300 * spq], [200 * spq, 301 * spq], [60, 62], steps_per_quarter=spq)
+    notes, _ = build_notes([100 * spq, 300 * spq], [200 * spq, 301 * spq], [60, 62], steps_per_quarter=spq)
     words = encoding.encode(notes)[0]
     vocab = Vocab.from_encoding(encoding, words)
     state = read(grammars.grammar_of(encoding, vocab), vocab, words, sum(encoding.token_steps(words)))
@@ -375,7 +375,7 @@ def test_what_the_net_would_go_on_to_speaks_for_the_line():
     """A line's word that the net hardly expects is still likelier than an accompaniment that it expects less than going past."""
     kind = Notewise(4, 38)
     vocab = Vocab.from_encoding(kind)
-    line, _ = mend([0], [4], [60], steps_per_quarter=4)
+    line, _ = build_notes([0], [4], [60], steps_per_quarter=4)
     grammar = grammars.grammar_of(kind, vocab, None, line)
     state = grammar.start(1, 4)
     logits = np.full((1, len(vocab)), -20, dtype=np.float32)
@@ -391,6 +391,6 @@ def test_what_the_net_would_go_on_to_speaks_for_the_line():
 
 
 def test_other_text_holds_no_line():
-    line, _ = mend([0], [4], [60], steps_per_quarter=4)
+    line, _ = build_notes([0], [4], [60], steps_per_quarter=4)
     with pytest.raises(BadSetting, match="framewise"):
         grammars.grammar_of(Framewise(4, 38), Vocab.from_encoding(Framewise(4, 38)), None, line)

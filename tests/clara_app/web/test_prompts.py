@@ -5,13 +5,13 @@ import pytest
 import tiny
 
 from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
-from clara.music.midi import notes_to_score
+from clara.music.midi import to_symusic_score
 from clara_app.web import prompts
 
 
 def test_a_file_is_read_as_it_is():
     notes = tiny.tune(3)
-    found, losses = prompts.upload("../../my tune.MID", notes_to_score(notes).dumps_midi())
+    found, losses = prompts.upload("../../my tune.MID", to_symusic_score(notes).dumps_midi())
     assert np.array_equal(found.start, notes.start) and np.array_equal(found.pitch, notes.pitch) and not losses
 
 
@@ -38,12 +38,12 @@ def test_a_reader_that_dies_costs_itself_alone(monkeypatch):
     monkeypatch.setattr(prompts, "SECONDS", 0.0)
     monkeypatch.setattr("data_prep.worker_pool.START_SECONDS", 0.0)
     with pytest.raises(BadMusicFile, match="x.mid: cannot be read .Timeout"):
-        prompts.upload("x.mid", notes_to_score(tiny.tune(3)).dumps_midi())
+        prompts.upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
 
 
 def test_no_file_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    prompts.upload("x.mid", notes_to_score(tiny.tune(3)).dumps_midi())
+    prompts.upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
     with pytest.raises(ClaraError):
         prompts.upload("x.mid", b"none")
     assert not list(tmp_path.iterdir())

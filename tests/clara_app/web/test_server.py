@@ -7,7 +7,7 @@ import pytest
 import tiny
 from starlette.testclient import TestClient
 
-from clara.music.midi import notes_to_score, read_midi
+from clara.music.midi import read_midi, to_symusic_score
 from clara_app.web.piece_store import Piece
 from clara_app.web.server import make_app
 
@@ -133,7 +133,7 @@ def test_a_prompt_goes_on(client):
     notes = tiny.tune(5)
     read = client.post(
         "/prompts/upload",
-        content=notes_to_score(notes).dumps_midi(),
+        content=to_symusic_score(notes).dumps_midi(),
         headers={"x-file-name": "m%C3%BCsic%2F..%2Fx.mid"},
     ).json()
     assert len(read["notes"]) == len(notes) and read["losses"] == {}
@@ -206,7 +206,7 @@ def test_a_prompt_that_is_gone_and_a_composer_that_is_none(client):
 
 def test_names_are_not_markup(client):
     read = client.post(
-        "/prompts/upload", content=notes_to_score(tiny.tune(5)).dumps_midi(), headers={"x-file-name": "<img src=x>.mid"}
+        "/prompts/upload", content=to_symusic_score(tiny.tune(5)).dumps_midi(), headers={"x-file-name": "<img src=x>.mid"}
     ).json()
     assert read["title"] == "<img src=x>"  # the page writes it as text
     svg = client.get(f"/pieces/{read['id']}.svg")

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.music.notes import crop, mend, mend_like, transpose
+from clara.music.notes import build_notes, crop, rebuild_notes, transpose
 from critic.features import descriptors as statistics
 from critic.features.descriptors import BAR, GROUPS, N_DESCRIPTORS, extract_descriptors
 from critic.features.segments import STEPS_PER_QUARTER
@@ -123,12 +123,12 @@ def test_a_tune_that_comes_again_in_any_key_is_heard():
     def some(seed):
         rng = np.random.default_rng(seed)
         start = np.repeat(rng.integers(1, 12, 30).cumsum(), 3)
-        return crop(mend(start, start + 3, rng.integers(40, 80, 90))[0], 0, 96)
+        return crop(build_notes(start, start + 3, rng.integers(40, 80, 90))[0], 0, 96)
 
     once = some(0)
 
     def four(parts):
-        return mend_like(
+        return rebuild_notes(
             once,
             *(
                 np.concatenate(c)
@@ -164,7 +164,7 @@ def test_a_tune_that_comes_again_in_any_key_is_heard():
 
 
 def test_chords_intervals_and_rests_are_counted():
-    notes = mend([0, 0, 0, 24, 24, 48], [12, 12, 12, 36, 36, 60], [60, 64, 67, 60, 67, 62])[0]
+    notes = build_notes([0, 0, 0, 24, 24, 48], [12, 12, 12, 36, 36, 60], [60, 64, 67, 60, 67, 62])[0]
     together, rhythm = group("together", notes), group("rhythm", notes)
     assert together[:25].nonzero()[0].tolist() == [3, 4, 7] and together[:25].sum() == pytest.approx(1)
     assert together[98:108] == pytest.approx([1 / 3] * 3 + [0] * 7)  # one, two, three notes at a time

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from critic.features.measures import MEASURES, Reference, is_degenerate, measure_pieces
 
 
@@ -11,13 +11,13 @@ def scale_up(n=8, gap=12, first=60):
     """A C major scale in quarters."""
     steps = np.array([0, 2, 4, 5, 7, 9, 11, 12])
     at = np.arange(n) * gap
-    return mend(at, at + gap, first + steps[np.arange(n) % 8])[0]
+    return build_notes(at, at + gap, first + steps[np.arange(n) % 8])[0]
 
 
 def chance(seed, n=60):
     rng = np.random.default_rng(seed)
     start = rng.integers(0, 190, n)
-    return mend(start, start + rng.integers(1, 30, n), rng.integers(40, 80, n))[0]
+    return build_notes(start, start + rng.integers(1, 30, n), rng.integers(40, 80, n))[0]
 
 
 def test_by_hand():
@@ -74,6 +74,6 @@ def test_equal_sets_overlap_and_others_do_not():
 
 def test_collapse():
     one_bar = np.tile([0, 12, 24, 36], 8) + np.repeat(np.arange(8) * 48, 4)
-    again = mend(one_bar, one_bar + 12, np.tile([60, 64, 67, 72], 8))[0]
-    assert is_degenerate(again) and is_degenerate(mend([0, 12], [12, 24], [60, 60])[0])
+    again = build_notes(one_bar, one_bar + 12, np.tile([60, 64, 67, 72], 8))[0]
+    assert is_degenerate(again) and is_degenerate(build_notes([0, 12], [12, 24], [60, 60])[0])
     assert not is_degenerate(chance(1)) and not is_degenerate(scale_up())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from clara.music.notes import crop, mend_like
+from clara.music.notes import crop, rebuild_notes
 from critic import Critic
 from critic.features.descriptors import extract_descriptors
 from critic.features.segments import SEGMENT_QUARTERS, split_into_segments
@@ -31,7 +31,7 @@ def test_stretches_reach_from_the_beginning_to_the_end(quarters):
 
 def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
     a = crop(tiny.tune(1, 300), 0, 32 * 12)
-    far = mend_like(
+    far = rebuild_notes(
         a,
         np.r_[a.start, a.start + 200 * 12],
         np.r_[a.end, a.end + 200 * 12],

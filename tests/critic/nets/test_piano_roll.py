@@ -10,7 +10,7 @@ import torch
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
-from clara.music.notes import crop, mend, transpose
+from clara.music.notes import build_notes, crop, transpose
 from critic import ComposerClassifier, Critic
 from critic.ensemble import blend
 from critic.nets import inputs as reading
@@ -29,7 +29,7 @@ def blended(rolls):
 
 
 def test_a_roll_tells_onsets_and_what_sounds():
-    notes = mend([0, 3, 3, 6], [3, 6, 9, 12], [60, 60, 21, 108])[0]
+    notes = build_notes([0, 3, 3, 6], [3, 6, 9, 12], [60, 60, 21, 108])[0]
     told = roll(notes, 12)
     assert told.shape == (2, KEYS, 12) and told.dtype == np.uint8
     assert {(k + LOWEST, s) for k, s in zip(*told[0].nonzero())} == {(60, 0), (60, 3), (21, 3), (108, 6)}
@@ -37,7 +37,7 @@ def test_a_roll_tells_onsets_and_what_sounds():
 
 
 def test_a_roll_ends_where_it_is_told_and_folds_what_no_piano_has():
-    notes = mend([0, 0, 20], [40, 8, 24], [60, 12, 64])[0]
+    notes = build_notes([0, 0, 20], [40, 8, 24], [60, 12, 64])[0]
     told = roll(notes, 10)
     assert told.shape == (2, KEYS, 10) and told[1, 60 - LOWEST].all() and told[0].sum() == 2
     low = told[0, :24].nonzero()[0]

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.music.notes import crop, mend, transpose
+from clara.music.notes import build_notes, crop, transpose
 from critic.nets import self_similarity as similarity
 from critic.nets.self_similarity import (
     COLUMN,
@@ -33,7 +33,7 @@ def picture(notes):
 
 def line(pitches, gap=STEP):
     at = np.arange(len(pitches)) * gap
-    return mend(at, at + gap, pitches)[0]
+    return build_notes(at, at + gap, pitches)[0]
 
 
 def cosine(a, b):
@@ -76,7 +76,7 @@ def test_a_finer_grid_looks_the_same(seed, grid):
 
 
 def test_a_coarser_grid_stands_where_its_steps_do():
-    notes = mend([0, 1, 2, 5], [1, 2, 5, 8], [60, 62, 64, 65], steps_per_quarter=4)[0]
+    notes = build_notes([0, 1, 2, 5], [1, 2, 5, 8], [60, 62, 64, 65], steps_per_quarter=4)[0]
     assert struck(notes)[:, :2].tolist() == [[0, 0], [0, 3], [1, 0], [2, 3]]
 
 
@@ -90,7 +90,7 @@ def test_what_comes_again_is_a_stripe_and_what_is_moved_only_above_the_lowest():
 
 
 def test_what_no_piano_has_counts_as_its_nearest_key_and_what_comes_late_not_at_all():
-    notes = mend([0, 0, 3, COLUMN * COLUMNS], [3, 3, 6, COLUMN * COLUMNS + 3], [5, 120, 60, 60])[0]
+    notes = build_notes([0, 0, 3, COLUMN * COLUMNS], [3, 3, 6, COLUMN * COLUMNS + 3], [5, 120, 60, 60])[0]
     assert struck(notes).tolist() == [[0, 0, 0], [0, 0, KEYS - 1], [0, 3, 60 - 21]]
 
 

@@ -9,7 +9,7 @@ import tiny
 
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from critic import ComposerClassifier
 from critic import evaluation
 from critic import train as command
@@ -36,7 +36,7 @@ def written(composer, seed):
     fast = composer == "fast" or composer == "either" and seed % 2
     gaps = np.full(32, 3) if fast else np.full(12, 8)
     end = gaps.cumsum()
-    return mend(end - gaps, end, rng.integers(70, 80, len(gaps)) if fast else rng.integers(45, 55, len(gaps)))[0]
+    return build_notes(end - gaps, end, rng.integers(70, 80, len(gaps)) if fast else rng.integers(45, 55, len(gaps)))[0]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
 from clara.generator import Generator
 from clara.models import ARCHITECTURES
-from clara.music.notes import mend, transpose
+from clara.music.notes import build_notes, transpose
 from clara_app import compose as generate
 from critic import Critic, excerpts
 from critic import ensemble as blend
@@ -43,7 +43,7 @@ def figure(seed, n_notes=160):
     rng = np.random.default_rng(seed)
     gaps = np.tile(rng.integers(2, 8, 6), n_notes // 6)
     end = gaps.cumsum()
-    return mend(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]
+    return build_notes(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]
 
 
 @pytest.fixture(scope="module", autouse=True)
