@@ -1,0 +1,85 @@
+"""Fragments of HTML that show music in a notebook: an audio player, a piano roll and sheet music.
+
+Each function returns markup that needs no style sheet, no script and no network.
+"""
+
+from base64 import b64encode
+
+from clara.music.notes import NoteSequence
+from clara.rendering.audio import MEDIA_TYPES, encode_audio, has_mp3, synthesize
+from clara.rendering.engraving import to_svg
+from clara.rendering.roll_svg import n_pitch_rows, styled_roll_svg
+
+PIXELS_PER_ROW = 4  # of a piano roll, for each semitone
+MIN_HEIGHT = 120  # pixels
+MAX_HEIGHT = 280
+
+
+def audio_player_html(notes: NoteSequence, soundfont: str | None = None) -> str:
+    """Return an audio player that holds the sound of the notes.
+
+    Parameters
+    ----------
+    notes : NoteSequence
+    soundfont : path, optional
+        An .sf2 file (default: the one that pretty_midi installs).
+
+    Returns
+    -------
+    str
+        An <audio> element with the sound as MP3, or as WAV where this machine writes no MP3.
+
+    Raises
+    ------
+    BadSetting
+        If the soundfont is missing or broken.
+    """
+    audio_format = "mp3" if has_mp3() else "wav"
+    data = encode_audio(synthesize(notes, soundfont), audio_format, small=True)
+    source = f"data:{MEDIA_TYPES[audio_format]};base64,{b64encode(data).decode('ascii')}"
+    return f'<audio controls preload="none" style="width:100%" src="{source}"></audio>'
+
+
+def piano_roll_svg(notes: NoteSequence, prompt_quarters: float = 0.0, title: str = "Piano roll") -> str:
+    """Return a piano roll with a colour for each part.
+
+    Parameters
+    ----------
+    notes : NoteSequence
+    prompt_quarters : float
+        Notes that start before this belong to the prompt and are grey.
+    title : str
+        Description for screen readers, without markup.
+
+    Returns
+    -------
+    str
+        An <svg> element as wide as its container.
+    """
+    height = min(max(n_pitch_rows(notes) * PIXELS_PER_ROW, MIN_HEIGHT), MAX_HEIGHT)
+    return styled_roll_svg(notes, height, prompt_quarters, title)
+
+
+def score_svg(notes: NoteSequence, title: str = "", page: int = 1) -> str:
+    """Return one page of the notes as sheet music on white paper.
+
+    Parameters
+    ----------
+    notes : NoteSequence
+    title : str
+    page : int
+        From 1.
+
+    Returns
+    -------
+    str
+        A <div> with an <svg> element.
+
+    Raises
+    ------
+    NoNotes
+        If there are none.
+    BadSetting
+        If there is no such page.
+    """
+    return f'<div style="background:white;overflow:auto">{to_svg(notes, title, page)}</div>'
