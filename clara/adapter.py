@@ -1,72 +1,92 @@
-"""Style files: a manner of writing in some hundred kilobytes, beside weights that stay as they are.
+"""Adapters: a style in a file of a few hundred kilobytes, added to a model whose weights stay as they are.
 
-A style is the state in which the net begins a piece, and an output layer of its own. All
-else is the base's, which the file names by the hash of its weights. `clara.training.adapter_tuning` finds styles.
+An adapter holds an initial state and an output layer. All other weights come from the base model, which the file names
+by the hash of its weights. `clara.training.adapter_tuning` trains adapters.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from clara.checkpoint import Checkpoint, weights_hash
 from clara.errors import CheckpointMismatch
 from clara.files import write_atomically
 
+METADATA_KEY = "adapter"
+
 
 @dataclass
-class Style:
-    """A style as it stands in its file.
+class Adapter:
+    """Weights that replace or complete those of a base model.
 
     Attributes
     ----------
-    tensors : dict of weights by name, which stand in for the base's or beside them
-    info : dict with `base` (hash of its weights), `data`, `figures`
+    tensors : dict of str to Tensor
+        Weights by name: `output.weight`, `output.bias` and `initial_state.…` (see
+        `clara.models.awd_lstm.InferenceModel`).
+    info : dict
+        `base` (hash of the base model's weights), `base_folder`, `data` and `figures`.
+    path : str or Path, optional
+        The file that it was loaded from, for messages.
     """
 
-    tensors: dict
-    info: dict
+    tensors: dict[str, torch.Tensor]
+    info: dict[str, Any]
+    path: str | Path | None = None
 
-    def save(self, path):
-        """Write the file, whole, in half precision."""
-        stored = {k: v.half().contiguous() for k, v in self.tensors.items()}
-        write_atomically(path, save(stored, {"style": json.dumps(self.info)}))
+    def save(self, path: str | Path) -> None:
+        """Write the adapter to a file, in half precision.
+
+        Raises
+        ------
+        CannotWrite
+            If the file cannot be written.
+        """
+        stored = {name: tensor.half().contiguous() for name, tensor in self.tensors.items()}
+        write_atomically(path, save(stored, {METADATA_KEY: json.dumps(self.info)}))
 
     @classmethod
-    def load(cls, path):
-        """Read what `save` wrote.
+    def load(cls, path: str | Path) -> "Adapter":
+        """Read an adapter from a file.
 
         Raises
         ------
         CheckpointMismatch
-            If it is no style file.
+            If the file does not exist or is not an adapter.
         """
         if not Path(path).is_file():
-            raise CheckpointMismatch(f"{path}: there is no such style file")
+            raise CheckpointMismatch(f"{path}: no such adapter file")
         try:
-            with safe_open(path, "pt") as f:
-                return cls({k: f.get_tensor(k) for k in f.keys()}, json.loads(f.metadata()["style"]))  # noqa: SIM118 - it is no dict
+            with safe_open(path, "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+                info = json.loads(file.metadata()[METADATA_KEY])
         except (SafetensorError, TypeError, KeyError, ValueError) as e:
-            raise CheckpointMismatch(f"{path}: not a style file ({e})") from e
+            raise CheckpointMismatch(f"{path}: not an adapter file ({e})") from e
+        return cls(tensors, info, path)
 
-    def onto(self, checkpoint, weights, told):
-        """The checkpoint in this style.
+    def apply_to(self, checkpoint: Checkpoint, model: str | Path) -> Checkpoint:
+        """Return a checkpoint with this adapter's weights.
 
         Parameters
         ----------
-        checkpoint : clara.checkpoint.Checkpoint, changed in place
-        weights : hash of its weights
-        told : the style's name and the model's, for messages
+        checkpoint : Checkpoint
+            The base model; it is not changed.
+        model : str or Path
+            Where the base model was loaded from: a folder or the name of a shipped model.
 
         Raises
         ------
         CheckpointMismatch
-            If the style belongs to other weights.
+            If the adapter was trained for other weights.
         """
+        weights = weights_hash(model)
         if self.info.get("base") != weights:
             raise CheckpointMismatch(
-                f"{told[0]}: a style for weights {self.info.get('base')}, {told[1]} holds {weights}"
+                f"{self.path or 'adapter'}: trained for weights {self.info.get('base')}, {model} has {weights}"
             )
-        checkpoint.tensors = checkpoint.tensors | self.tensors
-        return checkpoint
+        return replace(checkpoint, tensors=checkpoint.tensors | self.tensors)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from clara.adapter import Style
-from clara.checkpoint import Checkpoint, weights_hash
+from clara.adapter import Adapter
+from clara.checkpoint import Checkpoint
 from clara.encodings.prompts import DEFAULT_QPM
 from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting
@@ -67,10 +67,10 @@ class Generator:
 
     @classmethod
     def load(cls, folder, adapter=None, precision="auto", device="cpu"):
-        """Load a run folder, and an adapter file for it if there is one; raises as `Checkpoint.load` and `Style.load`."""
+        """Load a run folder, and an adapter file for it if there is one; raises as `Checkpoint.load` and `Adapter.load`."""
         checkpoint = Checkpoint.load(folder)
         return cls(
-            Style.load(adapter).onto(checkpoint, weights_hash(folder), (adapter, folder)) if adapter else checkpoint,
+            Adapter.load(adapter).apply_to(checkpoint, folder) if adapter else checkpoint,
             precision,
             device,
         )
@@ -373,7 +373,13 @@ class Generator:
         return [
             (
                 self._sample(
-                    filled[i], after, None, seed + int(i), piece.qpm, settings or SamplingSettings(), piece.time_signatures
+                    filled[i],
+                    after,
+                    None,
+                    seed + int(i),
+                    piece.qpm,
+                    settings or SamplingSettings(),
+                    piece.time_signatures,
                 ),
                 float(cost[i]),
             )

@@ -352,7 +352,11 @@ def _compose(generator, args, prompt, settings, asked, judge):
         if args.search
         else generator.generate
     )
-    steps = asked["fixed_melody"].n_steps if asked["fixed_melody"] else round(args.quarters * generator.encoding.steps_per_quarter)
+    steps = (
+        asked["fixed_melody"].n_steps
+        if asked["fixed_melody"]
+        else round(args.quarters * generator.encoding.steps_per_quarter)
+    )
     batches, each = range(0, args.n, BATCH_SIZE), args.candidates_per_beam if args.search else 1
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
@@ -380,10 +384,10 @@ def _compose(generator, args, prompt, settings, asked, judge):
 
 def _shipped(style):
     """The shipped model that composes: the one that a style was found for where there is one."""
-    from clara.adapter import Style
+    from clara.adapter import Adapter
     from clara.checkpoint import weights_hash
 
-    base = Style.load(style).info.get("base") if style else None
+    base = Adapter.load(style).info.get("base") if style else None
     found = (
         file.parent
         for file in sorted(SHIPPED.glob("*/model.safetensors"))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from clara.adapter import Style
+from clara.adapter import Adapter
 from clara.checkpoint import Checkpoint, weights_hash
 from clara.data.corpus import Corpus
 from clara.data.dataloaders import SHIFTS, fitting_shifts
@@ -88,7 +88,7 @@ def train_adapter(args, command=()):
     }
     figures = {"minutes": round((time.perf_counter() - began) / 60, 2), "epochs": len(history) - 1}
     figures |= _before_and_after(base, {k: v.half() for k, v in tensors.items()}, corpus)
-    Style(tensors, info | {"figures": figures}).save(out / ADAPTER_FILE)
+    Adapter(tensors, info | {"figures": figures}).save(out / ADAPTER_FILE)
     write_atomically(out / CARD, adapter_card(info, figures))
     told = ", ".join(
         f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
@@ -157,7 +157,7 @@ def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=
 
     Returns
     -------
-    tensors : for a `Style`, of the best epoch
+    tensors : for a `Adapter`, of the best epoch
     history : list of rows; that of epoch 0 is the base's
 
     Raises

@@ -1,4 +1,4 @@
-"""Styles: what they change, what they leave, and what they refuse."""
+"""Adapters change the style of a model, leave its weights as they are and refuse other models."""
 
 import shutil
 
@@ -8,8 +8,8 @@ import pytest
 import tiny
 import torch
 
-from clara.adapter import Style
-from clara.checkpoint import Checkpoint, weights_hash
+from clara.adapter import Adapter
+from clara.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch
@@ -22,7 +22,7 @@ from clara_app import train
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tiny.corpus(tmp_path_factory.mktemp("style"))
+    return tiny.corpus(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(data, base, tmp_path_factory):
-    """A run folder with a style, made by the command line."""
+    """A run folder with an adapter, made by the command line."""
     out = tmp_path_factory.mktemp("light") / "run"
     argv = [
         "--data",
@@ -55,12 +55,12 @@ def made(data, base, tmp_path_factory):
     return out
 
 
-def test_it_is_learned_and_small(made, data, base):
-    style = Style.load(made / ADAPTER_FILE)
-    figures = style.info["figures"]
+def test_it_lowers_the_cost_of_its_music(made, data, base):
+    adapter = Adapter.load(made / ADAPTER_FILE)
+    figures = adapter.info["figures"]
     assert figures["valid_after"] < 0.95 * figures["valid_before"]
-    assert set(style.tensors) == {"output.weight", "output.bias", "initial_state.0.h", "initial_state.0.c"}
-    checkpoint = style.onto(Checkpoint.load(base), weights_hash(base), ("style", "base"))
+    assert set(adapter.tensors) == {"output.weight", "output.bias", "initial_state.0.h", "initial_state.0.c"}
+    checkpoint = adapter.apply_to(Checkpoint.load(base), base)
     corpus = Corpus.load(data)
     for split in ("valid", "test"):
         assert nats_per_quarter(checkpoint.inference_model(), corpus, split) == pytest.approx(
@@ -77,21 +77,21 @@ def test_the_base_stays_as_it_is(made, base):
     before = tiny.checkpoint().tensors
     after = Checkpoint.load(base).tensors
     assert all(torch.equal(after[n].float(), before[n].half().float()) for n in before)
-    styled = Style.load(made / ADAPTER_FILE).onto(Checkpoint.load(base), weights_hash(base), ("style", "base")).tensors
+    styled = Adapter.load(made / ADAPTER_FILE).apply_to(Checkpoint.load(base), base).tensors
     assert all(torch.equal(styled[n], after[n]) for n in after if n != "output.bias")
 
 
-def test_every_piece_begins_in_its_state(made, base):
+def test_every_piece_starts_in_the_adapters_state(made, base):
     plain, styled = Generator.load(base).model, Generator.load(base, made / ADAPTER_FILE).model
     assert all((s == 0).all() for layer in plain.initial_state(2) for s in layer)
-    told = Style.load(made / ADAPTER_FILE).tensors
+    told = Adapter.load(made / ADAPTER_FILE).tensors
     for layer in styled.initial_state(3):
         for s, name in zip(layer, ("initial_state.0.h", "initial_state.0.c")):
             assert s.shape == (1, 3, 8) and torch.equal(s, told[name].float().expand(1, 3, 8))
             assert s.abs().max() > 0
 
 
-def test_composing_in_a_style_and_again(made, base, tmp_path):
+def test_composing_with_an_adapter_can_be_replayed(made, base, tmp_path):
     argv = [
         "--model",
         base,
@@ -115,7 +115,7 @@ def test_composing_in_a_style_and_again(made, base, tmp_path):
     assert texts[0] == texts[1]
 
 
-def test_without_a_model_a_style_finds_its_own(made, tmp_path, monkeypatch):
+def test_without_a_model_the_base_of_the_adapter_is_found(made, tmp_path, monkeypatch):
     for seed, name in enumerate(("a", "notewise-large")):
         tiny.checkpoint(seed=seed).save(tmp_path / "pretrained" / name)
     monkeypatch.setattr(generate, "SHIPPED", tmp_path / "pretrained")
@@ -150,18 +150,18 @@ def test_patience(data):
     assert len(history) < 50
 
 
-def test_a_style_of_other_weights(made, tmp_path):
+def test_an_adapter_of_other_weights(made, tmp_path):
     tiny.checkpoint(seed=1).save(tmp_path / "other")
-    with pytest.raises(CheckpointMismatch, match="a style for weights"):
+    with pytest.raises(CheckpointMismatch, match="trained for weights"):
         Generator.load(tmp_path / "other", made / ADAPTER_FILE)
 
 
 @pytest.mark.parametrize("contents", [None, b"", b"hello", b"\x08\0\0\0\0\0\0\0{}      "])
-def test_no_style_file(base, tmp_path, contents):
+def test_not_an_adapter_file(base, tmp_path, contents):
     path = tmp_path / "a.safetensors"
     if contents is not None:
         path.write_bytes(contents)
-    with pytest.raises(CheckpointMismatch, match="style file"):
+    with pytest.raises(CheckpointMismatch, match="adapter file"):
         Generator.load(base, path)
 
 
@@ -184,6 +184,6 @@ def test_for_a_program(data, base, tmp_path, capsys):
     status, told = tiny.answer(train.main, argv, capsys)
     assert (
         status == 0
-        and told["figures"] == Style.load(told["style"]).info["figures"]
+        and told["figures"] == Adapter.load(told["adapter"]).info["figures"]
         and told["folder"] == str(tmp_path / "run")
     )

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from clara.models import fast_lstm as merged
+from clara.models import fast_lstm
 from clara.models.fast_lstm import FusedLSTM
 
 BS, N, N_IN, N_HID = 5, 7, 12, 20
 
 
-def gradients(layer, x, state, merged):
+def gradients(layer, x, state, fused):
     """Output, state, and the gradients of a sum of all three."""
     leaves = [t.clone().requires_grad_() for t in (x, *state)]
     layer.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=merged):
+    with torch.autocast("cpu", torch.bfloat16, enabled=fused):
         y, (h, c) = layer(leaves[0], (leaves[1], leaves[2]))
     weights = torch.linspace(-1, 1, y.numel()).view_as(y)
     ((y.float() * weights).sum() + h.sum() + (c**2).sum()).backward()
@@ -79,12 +79,12 @@ def test_no_gradient_no_autocast_is_torchs_own(layer):
     assert torch.equal(layer(x, state)[0], theirs)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         ours = layer(x, state)[0]
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=merged._reads_bfloat16()):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast_lstm._has_bfloat16_lstm()):
         assert torch.equal(ours, nn.LSTM.forward(layer, x, state)[0])
 
 
 def test_a_processor_without_bfloat16_reads_in_float32(layer, monkeypatch):
-    monkeypatch.setattr(merged, "_reads_bfloat16", lambda: False)
+    monkeypatch.setattr(fast_lstm, "_has_bfloat16_lstm", lambda: False)
     x, state = some()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         ours = layer(x, state)[0]
