@@ -14,7 +14,7 @@ SUBCOMMANDS = {
     "train": ("clara_app.train", "Train or fine-tune a model on your own music."),
     "critic": ("critic.build", "Train a critic for a model of your own."),
     "rank": ("critic.ranking", "Rank pieces, best first."),
-    "prepare": ("data_prep.encode", "Encode a folder of music as text to train on."),
+    "prepare": ("data_prep.prepare", "Encode a folder of music as text to train on."),
     "inspect": ("data_prep.inspect", "Show what a folder of music holds."),
     "export": ("clara.export", "Export a model to ONNX."),
     "serve": ("clara_app.serve", "Compose in the browser."),
