@@ -2,8 +2,8 @@
 
 python benchmarks/returns.py
 
-Human excerpts of test works, and as many pieces from nothing, as long as they and sampled as `generate.py` does, of the net alone (match 0), with its match model
-as it was fitted to music that is read (without gains), of words alone and of voices too, and as it composes by itself (match 1). Told are the shares of words after which the last LEAST words or more are a repetition of
+Human excerpts of test works, and as many pieces from nothing, as long as they and sampled as `generate.py` does, of the net alone, with repeats of words alone, and with
+repeats of words and voices, as it composes by default. Told are the shares of words after which the last LEAST words or more are a repetition of
 what stood earlier in the same excerpt, in the same key and in another, and of no more than NEAR quarters ago; the shares of notes of both outer voices after which the last LEAST_NOTES or more of that voice
 go as they went earlier; and the share of pieces that turn in circles: more than CIRCLES of their words are of a repetition that reaches back to what it repeats.
 """
@@ -70,12 +70,10 @@ def main():
     corpus, generator, asked = Corpus.load(args.corpus), Generator.load(args.model), generate.parser().parse_args([])
     (model, forms), settings = generator.repeats, generate.settings_of(asked)
     rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
-    none = np.ones(2)
     for told, match, heard in (
         (", match 0", 0.0, model),
-        (", words alone", 1.0, replace(model, gains=none, voice_lines=None)),
-        (", words and voices", 1.0, replace(model, gains=none)),
-        (f", words and voices, gains {model.gains[0]:.2f} and {model.gains[1]:.2f}", 1.0, model),
+        (", words alone", 1.0, replace(model, voice_lines=None)),
+        (", words and voices", 1.0, model),
     ):
 
         def free(seeds, match=match):

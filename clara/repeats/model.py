@@ -7,14 +7,11 @@ log odds = slope x log odds + height, that was fitted to held-out pieces for eac
 another. All other words share what is left. First come the words, then the higher voice, then the lower, each with the odds that are left to it. Matches that reach back
 to where they are repeated from are left to the net, else what is composed turns in circles.
 
-What is composed finds fewer matches than music does, since nobody means them, so that at those odds too little of it comes again. While composing those of words
-count for more: as much as `clara.training.repeat_strength` found to bring back as much as music does, in the same key and in another.
-
 Sources: the match model of the compressor PAQ (Mahoney 2005), which predicts what followed the longest match and learns what that is worth;
 Platt (1999) for the line; Grave, Joulin and Usunier (2017) for the use of a memory beside a recurrent net.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -52,12 +49,10 @@ class RepeatModel:
     Attributes
     ----------
     lines : float64 array (2, len(LENGTHS), 2): slope and height by length, of matches in the same key and of those in another
-    gains : float64 array (2,), what a strength of 1 is while composing, for matches of words in the same key and in another; of music that is read it is 1
     voice_lines : float64 array (VOICES, 2, 2, len(VOICE_LENGTHS), 2) or None, as `lines`: by voice, whether the word strikes or waits, key and length
     """
 
     lines: np.ndarray
-    gains: np.ndarray = field(default_factory=lambda: np.ones(2))
     voice_lines: np.ndarray = None
 
     @classmethod
@@ -65,20 +60,15 @@ class RepeatModel:
         """From what `told` gave; raises BadSetting where it is nothing of the kind."""
         try:
             voices = told.get("voices")
-            lines, gains = _checked(told, LENGTHS, WORDS), np.array(told.get("gains", [1.0, 1.0]), dtype=np.float64)
-            found = cls(lines, gains, None if voices is None else _checked(voices, VOICE_LENGTHS, OF_VOICES))
+            lines = _checked(told, LENGTHS, WORDS)
+            return cls(lines, None if voices is None else _checked(voices, VOICE_LENGTHS, OF_VOICES))
         except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise BadSetting(f"match: not the lines of a match model ({e})") from e
-        if gains.shape != (2,) or not ((gains > 0) & np.isfinite(gains)).all():
-            raise BadSetting(f"match: gains {told['gains']!r}, not two numbers above 0")
-        return found
 
     @property
     def told(self):
         """For config.json."""
-        told = {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()} | (
-            {} if (self.gains == 1).all() else {"gains": np.round(self.gains, 4).tolist()}
-        )
+        told = {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()}
         return (
             told
             if self.voice_lines is None
@@ -87,11 +77,9 @@ class RepeatModel:
 
     @cached_property
     def _kinds(self):
-        """Of words and of each voice: lines (n, 2) and the gain of each (n,)."""
-        kinds = [(self.lines.reshape(-1, 2), np.repeat(self.gains, len(LENGTHS)))]
-        for lines in () if self.voice_lines is None else self.voice_lines:
-            kinds.append((lines.reshape(-1, 2), np.ones(lines.size // 2)))
-        return kinds
+        """Lines (n, 2) of words and of each voice."""
+        voices = () if self.voice_lines is None else self.voice_lines
+        return [lines.reshape(-1, 2) for lines in (self.lines, *voices)]
 
     def bend(self, logits, allowed, memory, strengths, temperatures):
         """Give the words that followed then their odds, in place.
@@ -101,17 +89,14 @@ class RepeatModel:
         logits : float32 array (n, vocab_sz)
         allowed : uint8 array (n, vocab_sz)
         memory : clara.repeats.finder.Memory of n texts
-        strengths : float64 array (n,); 1 for the odds that were fitted and as much more as the gains say, 0 for those of the net, between and beyond in
-            proportion
+        strengths : float64 array (n,); 1 for the odds that were fitted, 0 for those of the net, between and beyond in proportion
         temperatures : float64 array (n,), by which the logits will be divided; they are for the net's own words, and the odds of a match stay
             what they are in music
         """
         strengths, temperatures = np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures)
-        for (lines, gains), (named, line) in zip(
-            self._kinds, _lines(memory.found, memory.voices and memory.voices.found)
-        ):
+        for lines, (named, line) in zip(self._kinds, _lines(memory.found, memory.voices and memory.voices.found)):
             if line.max() >= 0:
-                _bend(logits, allowed, named, line, lines, gains, strengths, temperatures)
+                _bend(logits, allowed, named, line, lines, strengths, temperatures)
 
     def nats(self, told):
         """The cost of each word of a piece that was read: float64 (n,), of what `read` gave of it."""
@@ -121,7 +106,7 @@ class RepeatModel:
         """As `nats`, of some pieces; where `fitted` is a list, lines are fitted to them first, kind by kind, and added to it."""
         costs = [told.target for told in pieces]
         odds = [[named.log for named in told.named] for told in pieces]
-        for k, (lines, _) in zip(range(len(pieces[0].named)), self._kinds):
+        for k, lines in zip(range(len(pieces[0].named)), self._kinds):
             if fitted is not None:
                 lines = _fit([(o[k], told.named[k]) for o, told in zip(odds, pieces)], len(lines))
                 fitted.append(lines)
@@ -286,8 +271,8 @@ def _fitted(odds, hit):
     return line
 
 
-@compiled(float32_2d, uint8_2d, int64_1d, int64_1d, float64_2d, float64_1d, float64_1d, float64_1d)
-def _bend(logits, allowed, named, line, lines, gains, strengths, temperatures):
+@compiled(float32_2d, uint8_2d, int64_1d, int64_1d, float64_2d, float64_1d, float64_1d)
+def _bend(logits, allowed, named, line, lines, strengths, temperatures):
     """As `RepeatModel.bend`, of one kind: the word that is named in each row, and which line it is for, or -1."""
     for row in range(len(logits)):
         name, at = named[row], line[row]
@@ -303,4 +288,4 @@ def _bend(logits, allowed, named, line, lines, gains, strengths, temperatures):
         odds = (logits[row, name] - most) / temperatures[row] - np.log(others)
         if np.isfinite(odds):
             slope, height = lines[at]
-            logits[row, name] += temperatures[row] * strengths[row] * gains[at] * ((slope - 1) * odds + height)
+            logits[row, name] += temperatures[row] * strengths[row] * ((slope - 1) * odds + height)

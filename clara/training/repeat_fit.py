@@ -3,7 +3,6 @@
 `train.py` does it by itself at the end of a training; this is for older runs, and for another corpus.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from clara import cli
@@ -15,7 +14,7 @@ python -m clara.training.repeat_fit runs/mine data/notewise-12     # its config.
 
 
 def fit_to(checkpoint, corpus, device="cpu"):
-    """Fit a match model to valid pieces and keep it in a checkpoint's `info`, not on disk, with the gains that one before it had.
+    """Fit a match model to valid pieces and keep it in a checkpoint's `info`, not on disk.
 
     Parameters
     ----------
@@ -36,13 +35,11 @@ def fit_to(checkpoint, corpus, device="cpu"):
         {},
         {},
     )
-    before = checkpoint.repeat_model()
     for split in ("valid", "test"):
         if (corpus.manifest["split"] == split).any():
             told, quarters = read(reader, corpus.ids(split), forms, corpus.vocab.pad_id), corpus.quarters(split).sum()
             if split == "valid":
                 model = RepeatModel.fit(told)
-                model = replace(model, gains=before.gains) if before else model
                 checkpoint.info["match"] = model.told
             figures[f"{split}_nats_per_quarter"] = round(-sum(t.target.sum() for t in told) / quarters, 4)
             with_match[f"{split}_nats_per_quarter_with_match"] = round(

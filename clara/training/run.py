@@ -94,7 +94,7 @@ def train(args, command=(), world=ALONE):
     )
     interrupted = _fit(learn, args, out, base, start is not None, world)
     if world.first:
-        _finish(learn, out, corpus, valid_split, start, interrupted)
+        _finish(learn, out, corpus, valid_split, interrupted)
     return interrupted
 
 
@@ -289,8 +289,8 @@ def keep(learn, folder, base):
     base.save(folder)
 
 
-def _finish(learn, out, corpus, valid_split, start, interrupted):
-    """Exact figures of the best weights, config, plot and card; what matches gain while composing is as in the weights that it started from."""
+def _finish(learn, out, corpus, valid_split, interrupted):
+    """Exact figures of the best weights, config, plot and card."""
     history = learn.checkpoint.history
     best = Checkpoint.load(out)
     figures = {"epochs": len(history), "minutes": history[-1]["minutes"] if history else 0.0}
@@ -298,7 +298,6 @@ def _finish(learn, out, corpus, valid_split, start, interrupted):
     if history:
         plot_history(history, out / "loss.png")
     if not interrupted and valid_split == "valid":
-        best.info |= {"match": start.info["match"]} if start and "match" in start.info else {}
         figures |= fit_to(best, corpus, learn.dls.device)
     elif not interrupted:  # nothing that a match model could be fitted to
         figures["train_nats_per_quarter"] = round(

@@ -7,7 +7,7 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, versions, weights_hash
+from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, repeats_hash, versions, weights_hash
 from clara.encodings.notewise import Notewise
 from clara.errors import CannotWrite, CheckpointMismatch
 
@@ -152,6 +152,17 @@ def test_hash_tells_weights_apart(folder, tmp_path):
     tiny.checkpoint(seed=1).save(tmp_path / "other")
     tiny.checkpoint().save(tmp_path / "same")
     assert weights_hash(folder) == weights_hash(tmp_path / "same") != weights_hash(tmp_path / "other")
+
+
+def test_a_hash_of_what_is_no_config(tmp_path):
+    tiny.checkpoint().save(tmp_path)
+    assert repeats_hash(tmp_path) is None
+    for broken in ("{", "[]"):
+        (tmp_path / CONFIG).write_text(broken)
+        with pytest.raises(CheckpointMismatch, match=CONFIG):
+            repeats_hash(tmp_path)
+    (tmp_path / CONFIG).write_text(json.dumps({"match": {"lines": 1}}))
+    assert len(repeats_hash(tmp_path)) == 16
 
 
 def test_versions_are_those_installed():

@@ -28,7 +28,6 @@ PROGRAMS = (
     "critic.ensemble",
     "clara.export",
     "clara.training.repeat_fit",
-    "clara.training.repeat_strength",
 )
 HEAVY = ("torch", "fastai", "pandas", "scipy", "numba", "music21", "symusic", "matplotlib", "onnx", "tqdm")
 

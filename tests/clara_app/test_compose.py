@@ -185,11 +185,11 @@ def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_p
 
 def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys):
     started = tiny.checkpoint()
-    for gains in ([1.0, 1.0], [1.3, 1.1]):
-        started.info["match"] = RepeatModel(np.tile([0.8, 1.0], (2, len(LENGTHS), 1)), np.array(gains)).told
+    for intercept in (1.0, 2.0):
+        started.info["match"] = RepeatModel(np.tile([0.8, intercept], (2, len(LENGTHS), 1))).told
         started.save(tmp_path / "model")
         for match in (1, 0):
-            out = tmp_path / f"{gains[0]} {match}"
+            out = tmp_path / f"{intercept} {match}"
             assert (
                 tiny.leave(
                     generate.main, ["--model", tmp_path / "model", "--repeat-strength", match, *QUICK, "--out", out]
@@ -199,7 +199,7 @@ def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys)
             assert (
                 tiny.leave(
                     generate.main,
-                    ["--replay", out / "run.json", "--no-audio", "--out", tmp_path / f"again {gains[0]} {match}"],
+                    ["--replay", out / "run.json", "--no-audio", "--out", tmp_path / f"again {intercept} {match}"],
                 )
                 == 0
             )
@@ -602,7 +602,10 @@ def test_forms_and_sources_are_those_of_the_modules():
     from clara.rendering import audio
     from clara.rendering import blind_test as blind
 
-    assert generate.AUDIO_FORMATS == (*audio.AUDIO_FORMATS, generate.NO_AUDIO) and generate.INSTALLED_MUSIC == blind.MUSIC21_CORPUS
+    assert (
+        generate.AUDIO_FORMATS == (*audio.AUDIO_FORMATS, generate.NO_AUDIO)
+        and generate.INSTALLED_MUSIC == blind.MUSIC21_CORPUS
+    )
 
 
 def test_precisions_are_those_of_the_steppers():

@@ -120,28 +120,6 @@ def test_by_length_and_key_as_the_lines_say():
             assert log_odds(after, named) == pytest.approx(slope * log_odds(LOGITS, named) + height, abs=1e-4)
 
 
-@pytest.mark.parametrize("strength", [0.5, 1.0])
-def test_gains_count_while_composing_for_each_key_of_its_own(strength):
-    model = RepeatModel(STRONG.lines, np.array([1.5, 0.5]))
-    moved = np.concatenate(
-        [
-            REPEATED,
-            VOCAB.to_ids(
-                ["p80", "wait5", "endp80"] + [ENCODING.transpose_token(w, 2) for w in VOCAB.to_tokens(REPEATED[:9])]
-            ),
-        ]
-    )
-    for text, gain in ((AGAIN, 1.5), (moved, 0.5)):
-        after, named = bent(model, text, LOGITS, strength=strength)
-        before = log_odds(LOGITS, named)
-        assert log_odds(after, named) == pytest.approx(before + strength * gain * (0.5 * before + 6 - before), abs=1e-4)
-
-
-def test_music_that_is_read_costs_the_same_with_any_gains(reader):
-    told = read(reader, [piece(tiny.ostinato(50))], FORMS, PAD)[0]
-    assert (RepeatModel(STRONG.lines, np.array([1.5, 0.5])).nats(told) == STRONG.nats(told)).all()
-
-
 def sung(seed, n=20):
     """A tune over one accompaniment, and eight notes of it, seven semitones higher, over another."""
     rng = np.random.default_rng(seed)
@@ -302,7 +280,12 @@ def test_streams_and_continuations_are_the_same_pieces():
 def test_a_search_remembers_across_its_blocks():
     prompt, rest = comes_again(7)
     found = Generator(with_match()).search(
-        lambda pieces: np.zeros(len(pieces)), 2, 4, prompt, seed=1, search_settings=SearchSettings(first_block_quarters=0.5, block_quarters=0.5)
+        lambda pieces: np.zeros(len(pieces)),
+        2,
+        4,
+        prompt,
+        seed=1,
+        search_settings=SearchSettings(first_block_quarters=0.5, block_quarters=0.5),
     )
     assert min(goes_on_as(s, rest) for s in found) > 10
 
@@ -311,10 +294,8 @@ def test_a_folder_keeps_it(tmp_path):
     with_match().save(tmp_path / "run")
     assert np.array_equal(Checkpoint.load(tmp_path / "run").repeat_model().lines, STRONG.lines)
     assert Checkpoint.load(tmp_path / "run").info["match"]["lengths"] == list(LENGTHS)
-    assert "gains" not in STRONG.told and (Checkpoint.load(tmp_path / "run").repeat_model().gains == 1).all()
-    with_match(replace(SINGING, gains=np.array([1.3, 0.9]))).save(tmp_path / "gains")
-    kept = Checkpoint.load(tmp_path / "gains").repeat_model()
-    assert kept.gains.tolist() == [1.3, 0.9] and np.array_equal(kept.voice_lines, SINGING.voice_lines)
+    with_match(SINGING).save(tmp_path / "voices")
+    assert np.array_equal(Checkpoint.load(tmp_path / "voices").repeat_model().voice_lines, SINGING.voice_lines)
     tiny.checkpoint().save(tmp_path / "without")
     assert Checkpoint.load(tmp_path / "without").repeat_model() is None
 
@@ -336,10 +317,6 @@ def test_a_folder_keeps_it(tmp_path):
                 SINGING.told["voices"] | {"lengths": list(VOICE_LENGTHS[1:])},
                 SINGING.told["voices"] | {"lines": [[1.0, 0.0]]},
             )
-        ),
-        *(
-            PLAIN.told | {"gains": gains}
-            for gains in (1.5, [1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("inf")], ["a", 1.0], None)
         ),
     ],
 )
