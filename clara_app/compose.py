@@ -259,7 +259,7 @@ def _run(args, answer):
     from tqdm import tqdm
 
     from clara.files import make_empty_folder
-    from clara.rendering.output_folder import write_playlist
+    from clara.rendering.output_folder import RenderSettings, write_playlist
 
     if args.replay:
         _replay(args)
@@ -300,13 +300,12 @@ def _run(args, answer):
             out,
             _record(args, settings),
             scores,
-            audio=None if args.audio == NO_AUDIO else args.audio,
-            soundfont=args.soundfont,
-            flat=args.flat,
-            pictures=not args.no_pictures,
-            humans=humans,
-            human_scores=_scored(humans, judge),
-            on_piece=bar.update,
+            RenderSettings(
+                None if args.audio == NO_AUDIO else args.audio, args.soundfont, args.flat, not args.no_pictures
+            ),
+            humans,
+            _scored(humans, judge),
+            bar.update,
         )
     answer |= {
         "folder": out,

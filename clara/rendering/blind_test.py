@@ -1,7 +1,7 @@
-"""Human excerpts for a blind test: as long as the composed pieces, at their tempo, in their words.
+"""Human excerpts for a blind test: as long as the composed pieces, at their tempo, in their encoding.
 
-All begin where their piece begins, as what is composed from nothing does. They go through the model's text, so that
-grid, range and parts are those of composed music, and lose their metre there as it has none.
+Every excerpt is the beginning of its piece, as music composed without a prompt begins, too. It passes through the
+model's encoding, so its grid, range and parts are those of composed music; time signatures are lost there.
 """
 
 from collections import Counter
@@ -14,9 +14,9 @@ from clara.encodings.prompts import DEFAULT_QPM, MUSIC21, read_prompt
 from clara.errors import ClaraError, NoData, TooShort
 from clara.music.notes import NoteSequence, crop
 
-MUSIC21_CORPUS = MUSIC21  # in place of a folder: what music21 installs
+MUSIC21_CORPUS = MUSIC21  # in place of a folder: the pieces that music21 installs
 SUFFIXES = (".mid", ".midi")
-# Piano music in music21's corpus, each parsed in one to three seconds.
+# Piano music in music21's corpus; parsing each takes one to three seconds.
 MUSIC21_PIECES = {
     "bach/bwv846": "J. S. Bach, The Well-Tempered Clavier I, no. 1",
     "chopin/mazurka06-2": "Chopin, Mazurka op. 6 no. 2",
@@ -38,71 +38,82 @@ class HumanExcerpt:
 
     Attributes
     ----------
-    title : composer and piece, or the file's name
+    title : str
+        Composer and piece, or the file's name.
     tokens : list of str
     notes : NoteSequence
-    prompt_quarters : 0, as a `clara.generator.Sample` has
+    prompt_quarters : float
+        0, as a `clara.generator.Sample` without a prompt has.
     """
 
     title: str
-    tokens: list
+    tokens: list[str]
     notes: NoteSequence
     prompt_quarters: float = 0.0
 
 
-def human_excerpts(generator, source, n, quarters, qpm=None, seed=0):
-    """Excerpts of different pieces, chosen by chance.
+def human_excerpts(
+    generator, source: str | Path, n: int, quarters: float, qpm: float | None = None, seed: int = 0
+) -> tuple[list[HumanExcerpt], Counter]:
+    """Return random excerpts of different pieces.
 
     Parameters
     ----------
-    generator : clara.generator.Generator, in whose words they are spelled
-    source : folder with MIDI files, at any depth, or INSTALLED
-    n : how many at most
-    quarters : length of each; shorter pieces are passed over
-    qpm : tempo, or None for `clara.generator.DEFAULT_QPM`
-    seed : of the choice
+    generator : clara.generator.Generator
+        Its encoding and vocabulary are those of the excerpts.
+    source : path or str
+        Folder with MIDI files at any depth, or MUSIC21_CORPUS.
+    n : int
+        Largest number of excerpts.
+    quarters : float
+        Length of each excerpt; shorter pieces are skipped.
+    qpm : float, optional
+        Tempo in quarters per minute (default: `clara.encodings.prompts.DEFAULT_QPM`).
+    seed : int
+        Random seed of the choice.
 
     Returns
     -------
-    excerpts : list of Excerpt
-    passed_over : Counter, by the name of the error
+    excerpts : list of HumanExcerpt
+    skipped : Counter
+        Number of skipped pieces by the name of the error.
 
     Raises
     ------
     NoData
-        If there is not one.
+        If no piece can be used.
     """
-    found, passed_over = [], Counter()
-    sources = _sources(source)
+    excerpts = []
+    skipped = Counter()
+    sources = _list_sources(source)
     for i in np.random.default_rng(seed).permutation(len(sources)):
-        if len(found) == n:
+        if len(excerpts) == n:
             break
         try:
-            found.append(_excerpt(generator, *sources[i], quarters, qpm or DEFAULT_QPM))
+            excerpts.append(_read_excerpt(generator, *sources[i], quarters, qpm or DEFAULT_QPM))
         except ClaraError as e:
-            passed_over[type(e).__name__] += 1
-    if not found:
-        why = f" ({', '.join(f'{many} {name}' for name, many in passed_over.items())})" if passed_over else ""
-        raise NoData(f"{source}: no MIDI file of {quarters:g} quarters to mix in{why}")
-    return found, passed_over
+            skipped[type(e).__name__] += 1
+    if not excerpts:
+        reasons = ", ".join(f"{count} {name}" for name, count in skipped.items())
+        reasons = f" ({reasons})" if reasons else ""
+        raise NoData(f"{source}: no MIDI file of {quarters:g} quarters to mix in{reasons}")
+    return excerpts, skipped
 
 
-def _sources(source):
-    """(what `read_prompt` takes, title) of each piece there is."""
+def _list_sources(source):
+    """Return (argument of `read_prompt`, title) for each piece."""
     if source == MUSIC21_CORPUS:
         return [(MUSIC21 + name, title) for name, title in MUSIC21_PIECES.items()]
-    return [
-        (path, str(path.relative_to(source).with_suffix("")))
-        for path in sorted(Path(source).rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    ]
+    paths = sorted(path for path in Path(source).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return [(path, str(path.relative_to(source).with_suffix(""))) for path in paths]
 
 
-def _excerpt(generator, source, title, quarters, qpm):
-    """The beginning of a piece; raises a ClaraError where it cannot be read or is too short."""
+def _read_excerpt(generator, source, title, quarters, qpm):
+    """Return the beginning of a piece; raises a ClaraError if it cannot be read or is too short."""
     notes = read_prompt(source, generator.encoding)[0]
-    first, steps = int(notes.start[0]), round(quarters * notes.steps_per_quarter)
-    if notes.n_steps - first < steps:
+    first = int(notes.start[0])
+    n_steps = round(quarters * notes.steps_per_quarter)
+    if notes.n_steps - first < n_steps:
         raise TooShort(f"{source}: {notes.quarters:g} quarters")
-    words = generator.tokenize(crop(notes, first, first + steps))[0]
-    return HumanExcerpt(title, words, generator.encoding.decode(words, qpm=qpm)[0])
+    tokens = generator.tokenize(crop(notes, first, first + n_steps))[0]
+    return HumanExcerpt(title, tokens, generator.encoding.decode(tokens, qpm=qpm)[0])

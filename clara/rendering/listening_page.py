@@ -1,11 +1,12 @@
-"""The page to listen to a batch: one file with sound, piano rolls, scores and MIDI in it, which loads nothing else.
+"""The page to listen to a batch: one HTML file that holds sound, piano rolls, scores and MIDI.
 
-It is put together from `pages/playlist.html`, `.css` and `.js`; whatever comes from people is escaped, and the page's own
-policy lets no other script run and nothing be fetched but audio files beside it.
+The page loads nothing but the audio files beside it. Its template, style and script are in `clara/rendering/pages/`.
+Everything that people name is escaped, and the content security policy lets no other script run.
 """
 
 import math
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from html import escape
@@ -14,42 +15,31 @@ from pathlib import PurePath
 from string import Template
 
 from clara.music.instruments import INSTRUMENTS
+from clara.music.notes import NoteSequence
 from clara.rendering.audio import MEDIA_TYPES
 from clara.rendering.roll_svg import n_pitch_rows, octave_labels, unstyled_roll_svg
 
-UNTOLD = ("settings", "versions", "weights", "command")  # of run.json, on the page
-HUMAN, MACHINE = "human", "machine"
-# What the figure of a score means; more is better of all.
-WORDS = {
-    "critic": lambda v: (
-        f"log-odds human: the critic takes it for {HUMAN if v > 0 else 'generated'}, {_share(_odds(abs(v)))}"
-    ),
-    "composer": lambda v: (
-        f"log-probability of this composer: {_share(math.exp(min(v, 0)))}, says the composer classifier"
-    ),
-    "novelty": lambda v: f"human and like no known composer: {100 * math.exp(min(v, 0)):.0f} points of 100",
-    "likelihood": lambda v: f"the generator is surprised by {-v:.2f} nats in each quarter note",
-    "longest_copied_run": lambda v: (
-        f"its longest run of notes that stands in the training music, in any key, has {v:.0f}"
-    ),
-    "note_density": lambda v: f"{2**v:.1f} notes in each quarter note",
-    "rest_ratio": lambda v: f"in {100 * v:.1f} % of its quarter notes nothing sounds",
-    "total": lambda v: "the sum that it is ranked by",
-}
+HIDDEN_SETTINGS = ("settings", "versions", "weights", "command")  # keys of run.json that the page does not show
+HUMAN = "human"
+MACHINE = "machine"
+MAX_LOG_ODDS = 700  # exp overflows a float above 709
 
 
 @dataclass(frozen=True)
 class PageSound:
-    """What a page plays.
+    """The sound of a piece on the page.
 
     Attributes
     ----------
-    form : in `clara.rendering.audio.FORMATS`
-    data : bytes to stand in the page, or None
-    link : file beside the page that is played where there are none
+    audio_format : str
+        In `clara.rendering.audio.AUDIO_FORMATS`.
+    data : bytes or None
+        The encoded sound to embed in the page.
+    link : str
+        The file beside the page that plays if there is no data.
     """
 
-    form: str
+    audio_format: str
     data: bytes | None
     link: str
 
@@ -61,156 +51,173 @@ class PageEntry:
     Attributes
     ----------
     notes : NoteSequence
-    prompt_quarters : how much of it is the prompt
-    figures : dict, what is told of it in numbers
-    scores : dict, what it was ranked by, or empty
+    prompt_quarters : float
+        Length of the prompt at the beginning of the piece.
+    figures : dict
+        Its size by name of the figure.
+    scores : dict of str to float
+        The scores that it was ranked by, or empty.
     midi : bytes
-    midi_name : under which they are saved
-    beside : dict of label: file beside the page
-    sound : Sound or None
-    by : HUMAN, MACHINE, or "" where that is no question
-    title : who wrote it, told at last
+    midi_name : str
+        File name under which the browser saves the MIDI.
+    links : dict of str to str
+        Files beside the page by label.
+    sound : PageSound, optional
+    author : str
+        HUMAN, MACHINE or empty.
+    title : str
+        The answer of a blind test: who wrote it.
     """
 
-    notes: object
+    notes: NoteSequence
     prompt_quarters: float
     figures: dict
     scores: dict
     midi: bytes
     midi_name: str
-    beside: dict = field(default_factory=dict)
+    links: dict = field(default_factory=dict)
     sound: PageSound | None = None
-    by: str = ""
+    author: str = ""
     title: str = ""
 
 
-def render_page(entries, run):
-    """The page's text.
+def render_page(entries: Sequence[PageEntry], run: dict) -> str:
+    """Return the HTML of the page.
 
     Parameters
     ----------
-    entries : list of Entry, in the order of the page; where one is by a human it is a blind test
-    run : dict of run.json
-
-    Returns
-    -------
-    str, HTML
+    entries : sequence of PageEntry
+        In the order of the page. If one is by a human, the page is a blind test.
+    run : dict
+        The content of run.json.
     """
-    blind = any(e.by == HUMAN for e in entries)
-    length = (
-        max((e.notes.quarters for e in entries), default=0) if blind else None
-    )  # some end a little earlier, which would tell
-    script = _part("js")
-    return Template(_part("html")).substitute(
+    blind = any(entry.author == HUMAN for entry in entries)
+    # Composed pieces may end a little earlier than human ones; equal lengths hide that in a blind test.
+    min_quarters = max((entry.notes.quarters for entry in entries), default=0) if blind else 0
+    pieces = [_piece(entry, n, blind, min_quarters) for n, entry in enumerate(entries, start=1)]
+    script = _read_part("js")
+    return Template(_read_part("html")).substitute(
         title="Human or machine?" if blind else "Composed by Clara",
         mode="blind" if blind else "plain",
-        about=_about(entries, run, blind),
-        controls=_controls(blind, any(e.scores for e in entries)),
-        pieces="\n".join(_piece(e, n, length) for n, e in enumerate(entries, start=1)),
-        settings=_definitions(_settings(run)),
-        style=_part("css"),
+        about=_introduction(entries, run, blind),
+        controls=_controls(blind, any(entry.scores for entry in entries)),
+        pieces="\n".join(pieces),
+        settings=_definition_rows(_shown_settings(run)),
+        style=_read_part("css"),
         script=script,
-        script_hash=f"sha256-{_base64(sha256(script_text(script)).digest())}",
+        script_hash=f"sha256-{_base64(sha256(script_bytes(script)).digest())}",
     )
 
 
-def script_text(script):
-    """What a browser takes the hash of: all between the tags."""
+def script_bytes(script: str) -> bytes:
+    """Return the bytes that a browser hashes: everything between the script tags."""
     return f"\n{script}\n".encode()
 
 
-def _part(suffix):
-    """A file of the page."""
+def _read_part(suffix):
+    """Return the text of a file of the page."""
     return (files("clara.rendering") / "pages" / f"playlist.{suffix}").read_text(encoding="utf-8").strip()
 
 
-def _about(entries, run, blind):
-    """What stands at the top."""
+def _introduction(entries, run, blind):
+    """Return the sentence at the top."""
     if blind:
         return (
-            f"Some of these {len(entries)} pieces were written by people, the others by Clara; all are as long, as fast and played "
-            "alike. Listen, vote, and see how often you were right."
+            f"People wrote some of these {len(entries)} pieces, and Clara composed the others. All are equally long, "
+            "equally fast and played alike. Listen, vote, and see how often you were right."
         )
+    count = f"{len(entries)} piece{'s' * (len(entries) != 1)}"
     prompt = f" from {escape(str(run['prompt']))}" if run.get("prompt") else ""
-    ranked = ", best first" if any(e.scores for e in entries) else ""
-    return f"{len(entries)} piece{'s' * (len(entries) != 1)}{prompt}{ranked}. Model: {escape(PurePath(str(run.get('model', ''))).name)}."
+    ranked = ", best first" if any(entry.scores for entry in entries) else ""
+    model = escape(PurePath(str(run.get("model", ""))).name)
+    return f"{count}{prompt}{ranked}. Model: {model}."
 
 
-def _controls(blind, scored):
-    """The buttons at the top."""
+def _controls(blind, has_scores):
+    """Return the buttons at the top."""
     voting = (
-        '<p id="votes" class="voting" role="status"></p><button id="reveal" class="voting" type="button" disabled>Show the answers</button>'
-        '<p id="result" class="told result" tabindex="-1"></p>'
+        '<p id="votes" class="voting" role="status"></p>'
+        '<button id="reveal" class="voting" type="button" disabled>Show the answers</button>'
+        '<p id="result" class="answers result" tabindex="-1"></p>'
     )
-    return voting * blind + '<button id="hide" class="told" type="button">Hide the scores</button>' * scored
+    hide = '<button id="hide" class="answers" type="button">Hide the scores</button>'
+    return voting * blind + hide * has_scores
 
 
-def _piece(entry, n, length):
-    """One piece; of a blind test all are drawn as long as the longest, in quarters, elsewhere `length` is None."""
-    blind = length is not None
-    critic = f' data-critic="{entry.scores["critic"]:g}"' if blind and "critic" in entry.scores else ""
-    by = f' data-by="{entry.by}"' * blind
-    return f"""<article class="piece"{by}{critic}>
-<div class="head">{_button(entry, n)}<h2>Piece {n}</h2><span class="time"></span></div>
-{_roll(entry, n, length or entry.notes.quarters)}
+def _piece(entry, n, blind, min_quarters):
+    """Return the article of one piece."""
+    attributes = ""
+    answer = ""
+    if blind:
+        attributes += f' data-author="{entry.author}"'
+        answer = f'<p class="answer">{escape(entry.title)}</p>'
+        if "critic" in entry.scores:
+            attributes += f' data-critic="{entry.scores["critic"]:g}"'
+    return f"""<article class="piece"{attributes}>
+<div class="head">{_play_button(entry, n)}<h2>Piece {n}</h2><span class="time"></span></div>
+{_roll(entry, n, min_quarters or entry.notes.quarters)}
 {_audio(entry)}{_vote(n) * blind}
-<div class="told">
-{f'<p class="answer">{escape(entry.title)}</p>' * blind}{_scores(entry.scores)}
-<dl class="figures">{_definitions(entry.figures)}</dl>
+<div class="answers">
+{answer}{_scores(entry.scores)}
+<dl class="figures">{_definition_rows(entry.figures)}</dl>
 <p class="downloads">{_downloads(entry)}</p>
 </div>
 </article>"""
 
 
-def _button(entry, n):
-    """What plays it."""
+def _play_button(entry, n):
+    """Return the play button, or nothing without sound."""
     return f'<button class="play" type="button" aria-label="Play piece {n}"></button>' if entry.sound else ""
 
 
 def _roll(entry, n, quarters):
-    """The piano roll, with the slider that moves over it."""
-    marks = "".join(
-        f'<span style="top:{100 * at:.1f}%" aria-hidden="true">{name}</span>' for name, at in octave_labels(entry.notes)
-    )
+    """Return the piano roll with octave labels, the slider over it and the legend."""
+    labels = [
+        f'<span style="top:{100 * position:.1f}%" aria-hidden="true">{name}</span>'
+        for name, position in octave_labels(entry.notes)
+    ]
     seconds = max(quarters * 60 / entry.notes.qpm, 0.1)
     slider = (
         f'<input type="range" min="0" max="{seconds:.2f}" step="any" value="0" aria-label="Position in piece {n}">'
         if entry.sound
         else ""
     )
-    drawn = unstyled_roll_svg(entry.notes, entry.prompt_quarters, f"Piano roll of piece {n}", quarters)
-    return f'<div class="roll" style="--rows:{n_pitch_rows(entry.notes)}">{drawn}{marks}{slider}</div>{_key(entry)}'
+    svg = unstyled_roll_svg(entry.notes, entry.prompt_quarters, f"Piano roll of piece {n}", quarters)
+    rows = n_pitch_rows(entry.notes)
+    return f'<div class="roll" style="--rows:{rows}">{svg}{"".join(labels)}{slider}</div>{_legend(entry)}'
 
 
-def _key(entry):
-    """What the colours stand for, where there is more than one."""
-    named = [
-        (f"part{i}", INSTRUMENTS[prefix].name)
-        for i, prefix in enumerate(entry.notes.instruments)
-        if (entry.notes.part == i).any()
+def _legend(entry):
+    """Return the meaning of the colours, or nothing if there is only one."""
+    colours = [
+        (f"part{part}", INSTRUMENTS[prefix].name)
+        for part, prefix in enumerate(entry.notes.instruments)
+        if (entry.notes.part == part).any()
     ]
-    named += [("prompt", "prompt")] * bool(entry.prompt_quarters)
-    return (
-        f'<p class="key">{"".join(f"<span><i class={kind}></i>{escape(name)}</span>" for kind, name in named)}</p>'
-        if len(named) > 1
-        else ""
-    )
+    if entry.prompt_quarters:
+        colours.append(("prompt", "prompt"))
+    if len(colours) < 2:
+        return ""
+    items = [f"<span><i class={kind}></i>{escape(name)}</span>" for kind, name in colours]
+    return f'<p class="key">{"".join(items)}</p>'
 
 
 def _audio(entry):
-    """The sound; its own controls are for browsers that run no script."""
+    """Return the audio element; its own controls are for browsers that run no script."""
     if not entry.sound:
         return ""
     sound = entry.sound
-    source = _data_url(MEDIA_TYPES[sound.form], sound.data) if sound.data is not None else escape(sound.link)
+    embedded = sound.data is not None
+    source = _data_url(MEDIA_TYPES[sound.audio_format], sound.data) if embedded else escape(sound.link)
+    hint = "" if embedded else " Is the audio file still beside this page?"
     return (
         f'<audio controls preload="none" src="{source}"></audio>'
-        f'<p class="failed" hidden>It cannot be played{"" if sound.data else ": is the audio file still beside this page?"}</p>'
+        f'<p class="failed" hidden>The sound cannot be played.{hint}</p>'
     )
 
 
 def _vote(n):
-    """Human or machine?"""
+    """Return the form to vote human or machine."""
     return f"""
 <fieldset class="vote"><legend>Who wrote piece {n}?</legend>
 <label><input type="radio" name="vote{n}" value="{HUMAN}" autocomplete="off">Human</label>
@@ -218,72 +225,102 @@ def _vote(n):
 
 
 def _scores(scores):
-    """What it was ranked by, in figures and in words."""
-    shown = {
-        k: v for k, v in scores.items() if k != "total" or len(scores) > 2
-    }  # of a single score the sum is the same
+    """Return the list of scores with their meaning."""
+    # With a single score the total says nothing new.
+    shown = {name: value for name, value in scores.items() if name != "total" or len(scores) > 2}
     if not shown:
         return ""
-    return (
-        '<ul class="scores">'
-        + "".join(f"<li><b>{escape(k)} {v:.2f}</b> {escape(describe_score(k, v))}</li>" for k, v in shown.items())
-        + "</ul>"
-    )
+    items = [
+        f"<li><b>{escape(name)} {value:.2f}</b> {escape(describe_score(name, value))}</li>"
+        for name, value in shown.items()
+    ]
+    return f'<ul class="scores">{"".join(items)}</ul>'
 
 
-def describe_score(name, value):
-    """What a score says, for those who do not know its figure.
+def _describe_critic(log_odds):
+    """Return the meaning of a log-odds."""
+    verdict = HUMAN if log_odds > 0 else "generated"
+    return f"log-odds human: the critic takes it for {verdict}, {_percent(_probability(abs(log_odds)))}"
+
+
+# What the value of each score of `critic.scores` means.
+DESCRIPTIONS = {
+    "critic": _describe_critic,
+    "composer": lambda value: (
+        f"log-probability of this composer: {_percent(math.exp(min(value, 0)))} by the composer classifier"
+    ),
+    "novelty": lambda value: (
+        f"human, and unlike every known composer: {100 * math.exp(min(value, 0)):.0f} points of 100"
+    ),
+    "likelihood": lambda value: f"the generator needs {-value:.2f} nats for each quarter; less is more predictable",
+    "longest_copied_run": lambda value: (
+        f"the longest passage that also occurs in the training music, in any key, has {value:.0f} notes"
+    ),
+    "note_density": lambda value: f"{2**value:.1f} notes per quarter (the score is their binary logarithm)",
+    "rest_ratio": lambda value: f"nothing sounds in {100 * value:.1f} % of its quarters",
+    "total": lambda value: "the sum that the pieces are ranked by",
+}
+
+
+def describe_score(name: str, value: float) -> str:
+    """Return the meaning of a score in plain words.
 
     Parameters
     ----------
-    name : of the score in `critic.scores`, or total
+    name : str
+        Name of a score in `critic.scores`, or `total`.
     value : float
 
     Returns
     -------
-    str, empty for a score that is not known here
+    str
+        Empty for an unknown score.
     """
-    told = WORDS.get(name.partition(":")[0])
-    return told(value) if told else ""
+    describe = DESCRIPTIONS.get(name.partition(":")[0])
+    return describe(value) if describe else ""
 
 
-def _odds(log_odds):
-    """Log-odds as a probability."""
-    return 1 / (1 + math.exp(-min(log_odds, 700)))
+def _probability(log_odds):
+    """Return log-odds as a probability."""
+    return 1 / (1 + math.exp(-min(log_odds, MAX_LOG_ODDS)))
 
 
-def _share(p):
-    """A probability in percent; never quite 0 or 100."""
-    return "below 1 %" if p < 0.01 else "above 99 %" if p > 0.99 else f"{100 * p:.0f} %"
+def _percent(p):
+    """Return a probability in percent, never quite 0 or 100."""
+    if p < 0.01:
+        return "below 1 %"
+    return "above 99 %" if p > 0.99 else f"{100 * p:.0f} %"
 
 
-def _definitions(told):
-    """The rows of a <dl>."""
-    return "".join(f"<div><dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd></div>" for k, v in told.items())
+def _definition_rows(values):
+    """Return the rows of a <dl>."""
+    return "".join(
+        f"<div><dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd></div>" for name, value in values.items()
+    )
 
 
-def _settings(run):
-    """What made the pieces, where it says something."""
-    told = {k: v for k, v in run.items() if k not in UNTOLD} | run.get("settings", {})
+def _shown_settings(run):
+    """Return the settings of the run that are set."""
+    settings = {name: value for name, value in run.items() if name not in HIDDEN_SETTINGS} | run.get("settings", {})
     return {
-        k.replace("_", " "): " ".join(map(str, v)) if isinstance(v, (list, tuple)) else v
-        for k, v in told.items()
-        if v not in (None, "", [], False)
+        name.replace("_", " "): " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        for name, value in settings.items()
+        if value not in (None, "", [], False)
     }
 
 
 def _downloads(entry):
-    """MIDI from the page itself, and the files beside it."""
+    """Return the link to the embedded MIDI, and links to the files beside the page."""
     midi = f'<a href="{_data_url("audio/midi", entry.midi)}" download="{escape(entry.midi_name)}">MIDI</a>'
-    beside = " ".join(f'<a href="{escape(name)}">{escape(label)}</a>' for label, name in entry.beside.items())
-    return f"{midi} <span>beside this page:</span> {beside}" if beside else midi
+    links = " ".join(f'<a href="{escape(file)}">{escape(label)}</a>' for label, file in entry.links.items())
+    return f"{midi} <span>beside this page:</span> {links}" if links else midi
 
 
-def _data_url(kind, data):
-    """Bytes as a URL."""
-    return f"data:{kind};base64,{_base64(data)}"
+def _data_url(media_type, data):
+    """Return bytes as a URL."""
+    return f"data:{media_type};base64,{_base64(data)}"
 
 
 def _base64(data):
-    """Bytes as text."""
+    """Return bytes as base64 text."""
     return b64encode(data).decode("ascii")

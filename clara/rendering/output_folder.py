@@ -1,13 +1,19 @@
-"""The folder that composing leaves: pieces, ranking, what made them, a page to listen.
+"""The folder that composing leaves: the pieces, their ranking, the settings, and a page to listen to them.
 
-`01.mid`, `01.wav`, `01.txt`, `01.png` and so on, best first; `ranking.csv`, a row per
-piece; `run.json`, enough to make the same again; `index.html`, which opens from disk,
-needs no server and no network, and holds what it plays. Human excerpts of a blind test
-lie in `human/`, and are in no ranking.
+====================  ==========================================================================
+file                  content
+====================  ==========================================================================
+01.mid, 01.txt, …     each piece as MIDI and text, with a picture and audio if wanted, best first
+ranking.csv           one row for each piece
+run.json              everything needed to compose the same pieces again
+index.html            the listening page; it holds what it plays and needs no server, no network
+human/                the human excerpts of a blind test, which are in no ranking
+====================  ==========================================================================
 """
 
 import json
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,137 +25,173 @@ from clara.rendering.audio import encode_audio, has_mp3, synthesize
 from clara.rendering.listening_page import HUMAN, MACHINE, PageEntry, PageSound, render_page
 from clara.rendering.plots import plot_piano_roll
 
-EMBEDDED_BYTES = 24 << 20  # of sound in a page, about two hours; what is beyond is played from the files beside it
+EMBEDDED_BYTES = 24 << 20  # of sound in a page, about two hours; pieces beyond that play from the files beside it
 HUMAN_FOLDER = "human"
 
 
+@dataclass(frozen=True)
+class RenderSettings:
+    """How pieces become files.
+
+    Attributes
+    ----------
+    audio_format : str or None
+        In `clara.rendering.audio.AUDIO_FORMATS`, or None for no sound.
+    soundfont : path, optional
+        An .sf2 file (default: the one that pretty_midi installs).
+    flat : bool
+        Play every note equally loud, without accents on the beats.
+    pictures : bool
+        Draw piano rolls as PNG.
+    """
+
+    audio_format: str | None = "wav"
+    soundfont: str | Path | None = None
+    flat: bool = False
+    pictures: bool = True
+
+
 def write_playlist(
-    samples,
-    folder,
-    run,
-    scores=None,
-    *,
-    audio="wav",
-    soundfont=None,
-    flat=False,
-    pictures=True,
-    humans=(),
-    human_scores=None,
-    on_piece=None,
-):
-    """Write a batch of pieces, in the order given, and the page that plays them.
+    samples: Sequence,
+    folder: str | Path,
+    run: dict,
+    scores: Sequence[dict] | None = None,
+    render: RenderSettings | None = None,
+    excerpts: Sequence = (),
+    excerpt_scores: Sequence[dict] | None = None,
+    on_piece: Callable | None = None,
+) -> list[dict]:
+    """Write pieces in the given order, and the page that plays them.
 
     Parameters
     ----------
-    samples : list of `clara.generator.Sample`, best first
-    folder : an existing, empty folder
-    run : dict for run.json; those of a piece that its `settings` name stand in the ranking too, and its `seed` mixes a blind test
-    scores : list of dict, what each piece was ranked by, or None
-    audio : form of the audio files, in `clara.rendering.audio.FORMATS`, or None for no sound
-    soundfont, flat : as `clara.rendering.audio.synthesize` takes them
-    pictures : draw piano rolls as PNG
-    humans : list of `clara.rendering.blind_test.HumanExcerpt` to mix in, which makes the page a blind test
-    human_scores : as `scores`
-    on_piece : function(), called after each piece
+    samples : sequence of clara.generator.Sample
+        Best first.
+    folder : path
+        An existing, empty folder.
+    run : dict
+        The content of run.json. The sampling settings that its `settings` name are columns of the ranking too. Its
+        `seed` shuffles a blind test.
+    scores : sequence of dict, optional
+        For each piece the scores that it was ranked by.
+    render : RenderSettings, optional
+    excerpts : sequence of clara.rendering.blind_test.HumanExcerpt
+        Human music to mix in; the page then is a blind test.
+    excerpt_scores : sequence of dict, optional
+        As `scores`, of the excerpts.
+    on_piece : function(), optional
+        Called after each piece.
 
     Returns
     -------
-    list of dict, the rows of ranking.csv
+    list of dict
+        The rows of ranking.csv.
 
     Raises
     ------
     CannotWrite
         Naming the file.
     BadSetting
-        For a soundfont or a form of audio that there is not.
+        If the soundfont is missing or broken, or the audio format is unknown.
     """
-    folder, rows, entries = Path(folder), [], []
-    for name, sample, told in _named(samples, scores):
-        files = _write_piece(sample, folder, name, audio, soundfont, flat, pictures)
-        rows.append(
-            {"rank": len(rows) + 1, "file": f"{name}.mid", "seed": sample.seed}
-            | _figures(sample)
-            | told
-            | {k: getattr(sample.settings, k) for k in run.get("settings", {})}
-        )
-        entries.append(
-            PageEntry(
-                figures=_figures(sample) | {"seed": sample.seed},
-                scores=told,
-                by=MACHINE,
-                title=f"Machine: composed by Clara, {name}.mid.",
-                **files,
-            )
-        )
+    folder = Path(folder)
+    render = render or RenderSettings()
+    rows = []
+    entries = []
+    for name, sample, piece_scores in _with_names_and_scores(samples, scores):
+        title = f"Machine: composed by Clara, {name}.mid."
+        entries.append(_write_piece(sample, folder, name, piece_scores, render, MACHINE, title))
+        rows.append(_ranking_row(len(rows) + 1, name, sample, piece_scores, run))
         if on_piece:
             on_piece()
-    if humans:
+    if excerpts:
         make_folder(folder / HUMAN_FOLDER)
-    for name, excerpt, told in _named(humans, human_scores):
-        files = _write_piece(excerpt, folder, f"{HUMAN_FOLDER}/{name}", audio, soundfont, flat, pictures)
-        entries.append(
-            PageEntry(figures=_figures(excerpt), scores=told, by=HUMAN, title=f"Human: {excerpt.title}.", **files)
-        )
+    for name, excerpt, piece_scores in _with_names_and_scores(excerpts, excerpt_scores):
+        title = f"Human: {excerpt.title}."
+        entries.append(_write_piece(excerpt, folder, f"{HUMAN_FOLDER}/{name}", piece_scores, render, HUMAN, title))
         if on_piece:
             on_piece()
     write_atomically(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
     write_atomically(folder / "run.json", json.dumps(run, indent=1) + "\n")
-    order = np.random.default_rng(run.get("seed")).permutation(len(entries)) if humans else range(len(entries))
-    write_atomically(folder / "index.html", render_page(_embeddable([entries[i] for i in order]), run))
+    if excerpts:
+        order = np.random.default_rng(run.get("seed")).permutation(len(entries))
+        entries = [entries[i] for i in order]
+    write_atomically(folder / "index.html", render_page(_limit_embedded_sound(entries), run))
     return rows
 
 
-def _named(pieces, scores):
-    """Each piece with the name of its files and its scores."""
+def _with_names_and_scores(pieces, scores):
+    """Return (name of its files, piece, scores) for each piece."""
     width = max(2, len(str(len(pieces))))
+    scores = scores or [{}] * len(pieces)
     return [
-        (f"{n:0{width}d}", piece, told)
-        for n, (piece, told) in enumerate(zip(pieces, scores or [{}] * len(pieces)), start=1)
+        (f"{n:0{width}d}", piece, piece_scores) for n, (piece, piece_scores) in enumerate(zip(pieces, scores), start=1)
     ]
 
 
+def _ranking_row(rank, name, sample, scores, run):
+    """Return a row of ranking.csv."""
+    settings = {key: getattr(sample.settings, key) for key in run.get("settings", {})}
+    return {"rank": rank, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | scores | settings
+
+
 def _figures(piece):
-    """What is told of a piece in numbers."""
+    """Return the size of a piece by name of the figure."""
     return {
         "notes": len(piece.notes),
         "quarters": round(piece.notes.quarters, 3),
         "seconds": round(piece.notes.seconds, 1),
-        "words": len(piece.tokens),
+        "tokens": len(piece.tokens),
     }
 
 
-def _write_piece(piece, folder, name, audio, soundfont, flat, pictures):
-    """One piece's MIDI, text, picture and sound, and what its Entry takes of them."""
-    stem, beside = folder / name, {"text": f"{name}.txt"}
-    write_midi(piece.notes, stem.with_suffix(".mid"), flat)
+def _write_piece(piece, folder, name, scores, render, author, title):
+    """Write the files of one piece and return its entry on the page."""
+    stem = folder / name
+    links = {"text": f"{name}.txt"}
+    write_midi(piece.notes, stem.with_suffix(".mid"), render.flat)
     write_atomically(stem.with_suffix(".txt"), " ".join(piece.tokens) + "\n")
-    if pictures:
+    if render.pictures:
         plot_piano_roll(piece.notes, stem.with_suffix(".png"), prompt_quarters=piece.prompt_quarters)
-        beside["picture"] = f"{name}.png"
-    if audio:
-        sound = synthesize(piece.notes, soundfont, flat)
-        write_atomically(stem.with_suffix(f".{audio}"), encode_audio(sound, audio))
-        beside[audio.upper()] = f"{name}.{audio}"
-    return {
-        "notes": piece.notes,
-        "prompt_quarters": piece.prompt_quarters,
-        "midi": stem.with_suffix(".mid").read_bytes(),
-        "midi_name": name.replace("/", "-") + ".mid",
-        "beside": beside,
-        "sound": _sound(sound, audio, name) if audio else None,
-    }
+        links["picture"] = f"{name}.png"
+    sound = None
+    if render.audio_format:
+        sound = _write_audio(piece, folder, f"{name}.{render.audio_format}", render)
+        links[render.audio_format.upper()] = f"{name}.{render.audio_format}"
+    figures = _figures(piece)
+    if author == MACHINE:
+        figures["seed"] = piece.seed
+    return PageEntry(
+        notes=piece.notes,
+        prompt_quarters=piece.prompt_quarters,
+        figures=figures,
+        scores=scores,
+        midi=stem.with_suffix(".mid").read_bytes(),
+        midi_name=name.replace("/", "-") + ".mid",
+        links=links,
+        sound=sound,
+        author=author,
+        title=title,
+    )
 
 
-def _sound(sound, audio, name):
-    """What the page plays: a small MP3 where this machine can write one."""
-    data = encode_audio(sound, "mp3", small=True) if has_mp3() else None
-    return PageSound("mp3" if data else audio, data, f"{name}.{audio}")
+def _write_audio(piece, folder, name, render):
+    """Write the audio file of a piece and return the sound for the page, a small MP3 if this machine can write one."""
+    sound = synthesize(piece.notes, render.soundfont, render.flat)
+    write_atomically(folder / name, encode_audio(sound, render.audio_format))
+    if has_mp3():
+        return PageSound("mp3", encode_audio(sound, "mp3", small=True), name)
+    return PageSound(render.audio_format, None, name)
 
 
-def _embeddable(entries):
-    """The entries, those with a link in place of their sound that a page would become too large with."""
-    total, kept = 0, []
-    for e in entries:
-        total += len(e.sound.data) if e.sound and e.sound.data else 0
-        kept.append(replace(e, sound=replace(e.sound, data=None)) if e.sound and total > EMBEDDED_BYTES else e)
-    return kept
+def _limit_embedded_sound(entries):
+    """Return the entries; those beyond EMBEDDED_BYTES link to their audio file instead of holding it."""
+    total = 0
+    limited = []
+    for entry in entries:
+        if entry.sound and entry.sound.data:
+            total += len(entry.sound.data)
+        if entry.sound and total > EMBEDDED_BYTES:
+            entry = replace(entry, sound=replace(entry.sound, data=None))
+        limited.append(entry)
+    return limited

@@ -132,7 +132,9 @@ def _time(roll, below, notes, quarters, width):
 def _bar_begins(notes, quarters):
     """Where bars begin, in quarters; the first is the first that begins with the music or later, after its upbeat."""
     begins = []
-    for (step, numerator, denominator), (until, _, _) in zip(notes.time_signatures, [*notes.time_signatures[1:], (None, 0, 0)]):
+    for (step, numerator, denominator), (until, _, _) in zip(
+        notes.time_signatures, [*notes.time_signatures[1:], (None, 0, 0)]
+    ):
         at, bar = Fraction(step, notes.steps_per_quarter), Fraction(4 * numerator, denominator)
         last = quarters if until is None else until / notes.steps_per_quarter
         begins += [float(at + i * bar) for i in range(int(np.ceil((last - at) / bar)))]

@@ -14,7 +14,9 @@ from clara.rendering.engraving import notes_to_music21, to_musicxml, to_svg, to_
 
 def melody(part=0):
     """A bar of quarters over a held fifth."""
-    return build_notes([0, 12, 24, 36, 0, 0], [12, 24, 36, 48, 48, 48], [72, 74, 76, 77, 48, 55], [part] * 4 + [0] * 2)[0]
+    return build_notes([0, 12, 24, 36, 0, 0], [12, 24, 36, 48, 48, 48], [72, 74, 76, 77, 48, 55], [part] * 4 + [0] * 2)[
+        0
+    ]
 
 
 def pitches(score):

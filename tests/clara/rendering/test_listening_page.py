@@ -54,20 +54,20 @@ def test_only_its_own_script_runs():
 def test_whatever_is_named_is_escaped():
     evil = "\"'><img src=x onerror=y()>"
     one = entry(
-        beside={evil: evil},
+        links={evil: evil},
         sound=PageSound("wav", None, evil),
-        by="human",
+        author="human",
         title=evil,
     )
     text = render_page(
-        [one, entry(by="machine")], {"model": evil, "prompt": evil, "settings": {evil: evil}, "range": [evil]}
+        [one, entry(author="machine")], {"model": evil, "prompt": evil, "settings": {evil: evil}, "range": [evil]}
     )
     assert "<img" not in text and "onerror" in text and evil not in text
 
 
 def test_a_blind_page_draws_all_as_long():
     short = tiny.tune(1, n_notes=20)
-    entries = [entry(by="human"), PageEntry(short, 0.0, {}, {}, b"", "02.mid", by="machine")]
+    entries = [entry(author="human"), PageEntry(short, 0.0, {}, {}, b"", "02.mid", author="machine")]
     widths = re.findall(r'viewBox="0 0 (\d+) ', render_page(entries, {}))
     assert widths == [str(tiny.tune(0).n_steps)] * 2 and short.n_steps < tiny.tune(0).n_steps
 

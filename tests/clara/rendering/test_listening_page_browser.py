@@ -10,7 +10,7 @@ import tiny
 from clara.encodings.notewise import Notewise
 from clara.generator import Sample
 from clara.rendering.blind_test import HumanExcerpt
-from clara.rendering.output_folder import write_playlist
+from clara.rendering.output_folder import RenderSettings, write_playlist
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -31,7 +31,7 @@ def ranked(tmp_path_factory):
         {"critic": 1.2, "longest_copied_run": 7.0, "total": 0.5},
         {"critic": -0.4, "longest_copied_run": 3.0, "total": -0.7},
     ]
-    write_playlist([sample(0), sample(1)], folder, RUN, scores, pictures=False)
+    write_playlist([sample(0), sample(1)], folder, RUN, scores, render=RenderSettings(pictures=False))
     return folder / "index.html"
 
 
@@ -40,7 +40,15 @@ def blind(tmp_path_factory):
     folder = tmp_path_factory.mktemp("blind")
     humans = [HumanExcerpt(f"Somebody, opus {i} {LONG}", sample(i).tokens, sample(i).notes) for i in (7, 8)]
     scores = [{"critic": s, "total": s} for s in (1.0, -1.0)]
-    write_playlist([sample(0), sample(1)], folder, RUN, scores, pictures=False, humans=humans, human_scores=scores)
+    write_playlist(
+        [sample(0), sample(1)],
+        folder,
+        RUN,
+        scores,
+        render=RenderSettings(pictures=False),
+        excerpts=humans,
+        excerpt_scores=scores,
+    )
     return folder / "index.html"
 
 
@@ -96,9 +104,9 @@ def background(page):
 def vote(page, right):
     """Vote on the first pieces, rightly or not."""
     for n, is_right in enumerate(right):
-        by = piece(page, n).get_attribute("data-by")
+        by = piece(page, n).get_attribute("data-author")
         piece(page, n).get_by_label("Human" if (by == "human") == is_right else "Machine").check()
-    return [piece(page, n).get_attribute("data-by") for n in range(len(right))]
+    return [piece(page, n).get_attribute("data-author") for n in range(len(right))]
 
 
 def test_it_plays_and_the_head_moves(opened, ranked):
@@ -190,7 +198,7 @@ def test_all_votes_bring_the_answers(opened, blind):
     humans = sum(r for r, b in zip([True, False, True, True], by) if b == "human")
     assert page.locator("#result").inner_text().replace("\u00a0", " ") == (
         f"You were right about {humans} of 2 by humans, {3 - humans} of 2 by the machine: 3 of 4 in all, 75 %. Guessing gives 50 %. "
-        "The critic was right about 1 of 2 and 1 of 2."
+        "The critic was right about 1 of 2 human pieces and 1 of 2 composed ones."
     )
     assert page.evaluate("document.activeElement.id") == "result"
     for n, (writer, right) in enumerate(zip(by, (True, False, True, True))):
@@ -245,12 +253,12 @@ def test_a_file_that_is_gone_is_told(opened, ranked, tmp_path, monkeypatch):
     from clara.rendering import output_folder as playlist
 
     monkeypatch.setattr(playlist, "EMBEDDED_BYTES", 0)
-    write_playlist([sample(0)], tmp_path, RUN, pictures=False)
+    write_playlist([sample(0)], tmp_path, RUN, render=RenderSettings(pictures=False))
     page = opened(tmp_path / "index.html")
     page.get_by_role("button", name="Play piece 1").click()
     until(page, "document.querySelector('audio').currentTime > 0.2")
     (tmp_path / "01.wav").unlink()
     page = opened(tmp_path / "index.html")
     page.get_by_role("button", name="Play piece 1").click()
-    page.get_by_text("is the audio file still beside this page?").wait_for()
+    page.get_by_text("Is the audio file still beside this page?").wait_for()
     assert "ERR_FILE_NOT_FOUND" in opened.wrong.pop()

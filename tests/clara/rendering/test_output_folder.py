@@ -22,10 +22,11 @@ from clara.rendering import audio
 from clara.rendering import output_folder as playlist
 from clara.rendering.audio import SAMPLE_RATE
 from clara.rendering.blind_test import HumanExcerpt
-from clara.rendering.output_folder import write_playlist
+from clara.rendering.output_folder import RenderSettings, write_playlist
 from clara.sampling.settings import SamplingSettings
 
 ENCODING = Notewise()
+SILENT, NO_PICTURES = RenderSettings(audio_format=None), RenderSettings(pictures=False)
 RUN = {
     "model": "models/<b>&",
     "prompt": 'a "<script>alert(1)</script>".mid',
@@ -97,14 +98,14 @@ def test_ranking_has_a_row_per_piece(folder):
     assert rows["file"].tolist() == ["01.mid", "02.mid"]
     assert rows["seed"].tolist() == [4, 5]
     assert rows["notes"].tolist() == [len(s.notes) for s in samples(2)]
-    assert rows["words"].tolist() == [len(s.tokens) for s in samples(2)]
+    assert rows["tokens"].tolist() == [len(s.tokens) for s in samples(2)]
     assert rows["quarters"].tolist() == [round(s.notes.quarters, 3) for s in samples(2)]
     assert rows["seconds"].tolist() == [round(s.notes.seconds, 1) for s in samples(2)]
     assert rows["temperature"].tolist() == [0.9, 0.9] and rows["top_k"].tolist() == [3, 3]
 
 
 def test_rows_given_back_are_those_written(tmp_path):
-    rows = write_playlist(samples(1), tmp_path, RUN, audio=None)
+    rows = write_playlist(samples(1), tmp_path, RUN, render=SILENT)
     assert pd.read_csv(tmp_path / "ranking.csv").to_dict("records") == rows
 
 
@@ -157,12 +158,12 @@ def test_a_blind_page_tells_nothing_before(tmp_path):
     """Whatever is told is in what the style hides; numbers and names of files are the same for all."""
     scores = [{"critic": s, "total": s} for s in (3.0, 2.0, 1.0)]
     rows = write_playlist(
-        samples(3), tmp_path, RUN, scores, humans=excerpts(3), human_scores=[{}, *scores[:2]], pictures=False
+        samples(3), tmp_path, RUN, scores, excerpts=excerpts(3), excerpt_scores=[{}, *scores[:2]], render=NO_PICTURES
     )
     page, table = Page(tmp_path), pd.read_csv(tmp_path / "ranking.csv")
-    assert [a["data-by"] for a in page.articles].count("human") == 3 and len(page.articles) == 6
+    assert [a["data-author"] for a in page.articles].count("human") == 3 and len(page.articles) == 6
     before = [
-        re.sub('data:[^"]+', "", article.partition('<div class="told">')[0])
+        re.sub('data:[^"]+', "", article.partition('<div class="answers">')[0])
         for article in page.raw.split("<article")[1:]
     ]
     assert not any(
@@ -181,22 +182,26 @@ def test_the_seed_mixes_a_blind_page(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
         write_playlist(
-            samples(5), tmp_path / name, RUN | {"seed": seed}, humans=excerpts(5), audio=None, pictures=False
+            samples(5),
+            tmp_path / name,
+            RUN | {"seed": seed},
+            excerpts=excerpts(5),
+            render=RenderSettings(None, pictures=False),
         )
-        orders.append([a["data-by"] for a in Page(tmp_path / name).articles])
+        orders.append([a["data-author"] for a in Page(tmp_path / name).articles])
     assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2])
 
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
 def test_forms_of_audio(tmp_path, form):
-    write_playlist(samples(1), tmp_path, RUN, audio=form, pictures=False)
+    write_playlist(samples(1), tmp_path, RUN, render=RenderSettings(form, pictures=False))
     assert soundfile.info(tmp_path / f"01.{form}").format == form.upper()
     assert f"01.{form}" in Page(tmp_path).links and len(Page(tmp_path).held("audio/mpeg")) == 1
 
 
 def test_without_mp3_the_page_plays_the_files(tmp_path, monkeypatch):
     monkeypatch.setattr(playlist, "has_mp3", lambda: False)
-    write_playlist(samples(2), tmp_path, RUN, audio="flac", pictures=False)
+    write_playlist(samples(2), tmp_path, RUN, render=RenderSettings("flac", pictures=False))
     page = Page(tmp_path)
     assert not page.held("audio/mpeg") and page.links.count("01.flac") == 2 and page.tags.count("audio") == 2
 
@@ -204,7 +209,7 @@ def test_without_mp3_the_page_plays_the_files(tmp_path, monkeypatch):
 def test_a_page_is_not_without_end(tmp_path, monkeypatch):
     """The first pieces are in it, the others beside it."""
     monkeypatch.setattr(playlist, "EMBEDDED_BYTES", 60_000)
-    write_playlist(samples(4), tmp_path, RUN, pictures=False)
+    write_playlist(samples(4), tmp_path, RUN, render=NO_PICTURES)
     page = Page(tmp_path)
     assert 0 < len(page.held("audio/mpeg")) < 4 and len(page.held("audio/midi")) == 4
     assert page.links.count("04.wav") == 2 and page.links.count("01.wav") == 1
@@ -215,7 +220,10 @@ def test_flat(tmp_path):
         (tmp_path / name).mkdir()
         notes = tiny.tune(3, n_notes=60)
         write_playlist(
-            [Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, 3)], tmp_path / name, RUN, flat=flat, pictures=False
+            [Sample(ENCODING.encode(notes)[0], notes, 0, 0.0, 3)],
+            tmp_path / name,
+            RUN,
+            render=RenderSettings(flat=flat, pictures=False),
         )
     struck = [{n.velocity for t in Score(tmp_path / name / "01.mid").tracks for n in t.notes} for name in "ab"]
     assert len(struck[0]) > 1 == len(struck[1])
@@ -224,28 +232,30 @@ def test_flat(tmp_path):
 
 def test_another_soundfont(tmp_path):
     with pytest.raises(BadSetting, match="nowhere.sf2"):
-        write_playlist(samples(1), tmp_path, RUN, soundfont=tmp_path / "nowhere.sf2", pictures=False)
+        write_playlist(samples(1), tmp_path, RUN, render=RenderSettings(soundfont=tmp_path / "nowhere.sf2"))
     (tmp_path / "my.sf2").write_bytes(audio.default_soundfont().read_bytes())
-    write_playlist(samples(1), tmp_path, RUN, soundfont=tmp_path / "my.sf2", pictures=False)
+    write_playlist(samples(1), tmp_path, RUN, render=RenderSettings(soundfont=tmp_path / "my.sf2", pictures=False))
     assert (tmp_path / "01.wav").stat().st_size > 100_000
 
 
 def test_without_audio(tmp_path):
-    write_playlist(samples(1), tmp_path, RUN, audio=None)
+    write_playlist(samples(1), tmp_path, RUN, render=SILENT)
     assert not list(tmp_path.glob("*.wav"))
     page = Page(tmp_path)
     assert not {"audio", "input"} & set(page.tags) and "svg" in page.tags
 
 
 def test_without_pictures(tmp_path):
-    write_playlist(samples(1), tmp_path, RUN, pictures=False)
+    write_playlist(samples(1), tmp_path, RUN, render=NO_PICTURES)
     assert not list(tmp_path.glob("*.png"))
     assert "01.png" not in Page(tmp_path).links
 
 
 def test_a_hundred_pieces_sort_by_name(tmp_path):
     told = []
-    write_playlist(samples(1) * 100, tmp_path, RUN, audio=None, pictures=False, on_piece=lambda: told.append(1))
+    write_playlist(
+        samples(1) * 100, tmp_path, RUN, render=RenderSettings(None, pictures=False), on_piece=lambda: told.append(1)
+    )
     names = sorted(p.name for p in tmp_path.glob("*.mid"))
     assert names[0] == "001.mid" and names[-1] == "100.mid" and len(names) == len(told) == 100
 
@@ -260,4 +270,4 @@ def test_a_piece_without_notes(tmp_path):
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(CannotWrite, match="01.mid"):
-        write_playlist(samples(1), tmp_path / "nowhere", RUN, audio=None)
+        write_playlist(samples(1), tmp_path / "nowhere", RUN, render=SILENT)

@@ -182,7 +182,12 @@ def test_confusions_are_told_in_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     "notes",
-    [tiny.tune(0), build_notes([], [], [])[0], handwritten("one note"), build_notes([0, 12_000], [12, 12_012], [60, 60])[0]],
+    [
+        tiny.tune(0),
+        build_notes([], [], [])[0],
+        handwritten("one note"),
+        build_notes([0, 12_000], [12, 12_012], [60, 60])[0],
+    ],
     ids=["tune", "no notes", "one note", "a thousand quarters"],
 )
 def test_png_decodes(tmp_path, notes):
