@@ -80,7 +80,7 @@ def wait_for(out, n_texts, running):
 def kill_a_worker():
     """Kill one of Ray's workers that is at a chunk; how many were killed."""
     for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::_chunk"):
+        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::_process_chunk"):
             process.kill()
             return 1
     return 0

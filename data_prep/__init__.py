@@ -1,1 +1,1 @@
-"""From files to files: collections of music into corpora of text."""
+"""Files to files: inspect collections of music and prepare them as corpora of text."""

@@ -1,119 +1,127 @@
-"""Many machines: `data_prep.workers` on a Ray cluster, chunk by chunk.
+"""Run a task over many pieces on a Ray cluster, chunk by chunk.
 
-Each Ray task takes one CPU and works through its chunk in a process beside Ray's worker
-(a `WorkerPool` of one), so that the limits per piece hold there as they do on one machine, and
-no piece can harm Ray's worker. A task whose worker or machine dies is begun anew elsewhere
-by Ray; should that fail too often, the chunk comes back and its pieces go out one by one.
+Each Ray task takes one CPU and works through its chunk in a process beside Ray's worker (a
+`WorkerPool` of one). The limits per piece therefore hold as on one machine, and no piece can
+harm Ray's worker. Ray restarts a task elsewhere if its worker or machine dies. If that fails
+too often, the chunk comes back and its pieces are sent one by one.
 
-Clara must be installed on every machine, and sources and output lie on storage that all
-of them see under the same paths.
+Clara must be installed on every machine. Sources and output must lie on storage that all
+machines see under the same paths.
 """
 
 import contextlib
 import os
 import pickle
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from clara.errors import BadSetting
 from data_prep.worker_pool import DIED, WorkerPool
 
-CHUNK = 64  # pieces per Ray task: some tenths of a second, beside which Ray's own milliseconds are small
-AHEAD = 4  # tasks per CPU that Ray holds, so that no CPU waits for the driver
-RETRIES = 4  # by Ray, of a task whose worker or machine died
-LOOK_SECONDS = 10  # for results, before looking at the cluster's size again
+CHUNK_PIECES = 64  # pieces per Ray task: some tenths of a second, long beside Ray's own milliseconds
+TASKS_PER_CPU = 4  # tasks queued per CPU, so that no CPU waits for the driver
+MAX_RETRIES = 4  # by Ray, for a task whose worker or machine died
+POLL_SECONDS = 10  # wait for results before looking at the cluster's size again
 
 
-def process_on_ray(pieces, task, timeout_seconds, memory_mb, address="ray"):
-    """`data_prep.workers.process_pieces` on all CPUs of a Ray cluster.
+def process_on_ray(pieces: Iterable, task: Callable, settings) -> Iterator[tuple]:
+    """Run `data_prep.workers.process_pieces` on all CPUs of a Ray cluster.
 
     Parameters
     ----------
-    pieces, task, timeout_seconds, memory_mb : as there
-    address : `ray` for the cluster of this machine (made for this run if there is none),
-        `ray://host:port` for another
+    pieces, task
+        As in `process_pieces`.
+    settings : data_prep.workers.WorkerSettings
+        With `cluster`: `ray` for the cluster of this machine (started for this run if there is
+        none), or `ray://host:port` for another one.
 
     Raises
     ------
     BadSetting
         If Ray is not installed or does not answer.
     """
-    ray, ours = _connect(address)
-    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_chunk)
-    rest = (task, timeout_seconds, memory_mb, os.getcwd())
+    ray, started_here = _connect(settings.cluster)
+    remote = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(_process_chunk)
+    folder = os.getcwd()
+
+    def submit(chunk):
+        return remote.remote(chunk, task, settings.timeout_seconds, settings.memory_mb, folder)
+
     running = {}
     try:
-        yield from _collect(ray, pieces, lambda chunk: remote.remote(chunk, *rest), running)
+        yield from _collect(ray, pieces, submit, running)
     finally:
-        for reference in running:  # when Ctrl-C came or the caller had enough
+        for reference in running:  # after Ctrl-C or when the caller stops early
             ray.cancel(reference, force=True)
-        if ours:
+        if started_here:
             ray.shutdown()
 
 
 def _connect(address):
-    """The ray module, connected, and whether the connection is this run's own."""
+    """Return the connected ray module, and whether this run opened the connection."""
     if address != "ray" and not address.startswith("ray://"):
         raise BadSetting(f"--cluster must be ray or ray://host:port, not {address}")
     try:
         import ray
-    except ImportError as e:
-        raise BadSetting('--cluster needs Ray: pip install "clara-music[cluster]"') from e
+    except ImportError as error:
+        raise BadSetting('--cluster needs Ray: pip install "clara-music[cluster]"') from error
     if ray.is_initialized():
         return ray, False
     try:
         ray.init(address=None if address == "ray" else address, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as e:
-        raise BadSetting(f"--cluster {address}: {e}") from e
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise BadSetting(f"--cluster {address}: {error}") from error
     return ray, True
 
 
 def _collect(ray, pieces, submit, running):
-    """Yield what tasks bring back, with a bounded number of them under way: {reference: chunk}."""
-    pieces, again = iter(pieces), deque()
+    """Yield the outcomes of tasks; keep a bounded number of them in `running`, {reference: chunk}."""
+    pieces = iter(pieces)
+    retries = deque()
     while True:
-        room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        while len(running) < room:
-            chunk = again.popleft() if again else list(islice(pieces, CHUNK))
+        max_running = TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while len(running) < max_running:
+            chunk = retries.popleft() if retries else list(islice(pieces, CHUNK_PIECES))
             if not chunk:
                 break
             running[submit(chunk)] = chunk
         if not running:
             return
-        for done in ray.wait(list(running), num_returns=1, timeout=LOOK_SECONDS)[0]:
-            chunk = running.pop(done)
+        finished, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
+        for reference in finished:
+            chunk = running.pop(reference)
             try:
-                told = ray.get(done)
-            except ray.exceptions.RayError as e:
-                told = _lost(chunk, e, again)
-            yield from told
+                outcomes = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                outcomes = _split_lost_chunk(chunk, error, retries)
+            yield from outcomes
 
 
-def _lost(chunk, error, again):
-    """A chunk that Ray gave up: its pieces one by one, the one alone given up too."""
+def _split_lost_chunk(chunk, error, retries):
+    """Queue the pieces of a lost chunk one by one; give up a piece that was already alone."""
     if len(chunk) == 1:
         return [(chunk[0], None, f"{DIED}: {type(error).__name__}")]
-    again.extend([piece] for piece in chunk)
+    retries.extend([piece] for piece in chunk)
     return []
 
 
-def _chunk(pieces, task, timeout_seconds, memory_mb, folder):
-    """Work through a chunk in one process beside Ray's; a list of (piece, result, reason)."""
-    with contextlib.suppress(OSError):  # absolute paths need no such folder
+def _process_chunk(pieces, task, timeout_seconds, memory_mb, folder):
+    """Work through a chunk in one process beside Ray's; return a list of (piece, result, reason)."""
+    with contextlib.suppress(OSError):  # with absolute paths the folder does not matter
         os.chdir(folder)
-    return list(_crew(task, timeout_seconds, memory_mb).run(pieces))
+    return list(_cached_pool(task, timeout_seconds, memory_mb).run(pieces))
 
 
-_crews = {}  # the one of this worker, kept from chunk to chunk, as a process takes a second to come up
+_pools = {}  # the pool of this Ray worker, kept from chunk to chunk: a process takes a second to start
 
 
-def _crew(*how):
-    """The crew of this worker; spawned, as Ray's worker runs threads that a fork would break."""
-    key = pickle.dumps(how)
-    if key not in _crews:
-        for crew in _crews.values():
-            crew.stop()
-        _crews.clear()
-        task, timeout_seconds, memory_mb = how
-        _crews[key] = WorkerPool(task, 1, timeout_seconds, memory_mb, start_method="spawn")
-    return _crews[key]
+def _cached_pool(task, timeout_seconds, memory_mb):
+    """Return this Ray worker's pool; processes are spawned, because a fork would break Ray's threads."""
+    key = pickle.dumps((task, timeout_seconds, memory_mb))
+    if key not in _pools:
+        for pool in _pools.values():
+            pool.stop()
+        _pools.clear()
+        _pools[key] = WorkerPool(task, 1, timeout_seconds, memory_mb, start_method="spawn")
+    return _pools[key]

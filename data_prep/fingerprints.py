@@ -1,103 +1,123 @@
-"""The fingerprints of a corpus on disk, so that not all of them are in memory at once.
+"""Keep the fingerprints of a corpus on disk, so that they need not all be in memory at once.
 
-One file: the runs of all pieces one after the other (little-endian int64), then their
-index as JSON (`names`, `sizes`), then the index's place in the file, as one more integer.
+The file holds the runs of all pieces one after the other (little-endian int64), then their
+index as JSON (`names`, `sizes`), then the position of the index in the file as one more int64.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from clara.errors import CannotWrite
+from clara.errors import CannotWrite, NoData
 
-RUNS = np.dtype("<i8")
+FINGERPRINTS = "fingerprints.bin"  # file of a prepared folder
+RUN_DTYPE = np.dtype("<i8")
 
 
 @contextlib.contextmanager
-def write_fingerprints(path):
-    """Write a file of fingerprints, whole or not at all: `with write_fingerprints(path) as add`.
+def write_fingerprints(path: str | Path) -> Iterator:
+    """Write a file of fingerprints, complete or not at all.
+
+    Use it as `with write_fingerprints(path) as add:`.
 
     Parameters
     ----------
-    path : where to; its folder must exist
+    path : str or Path
+        File to write; its folder must exist.
 
     Yields
     ------
-    add : function of a piece's name and its int64 array, which goes to disk at once
+    add : callable
+        `add(name, runs)` writes the int64 array of a piece to disk at once.
 
     Raises
     ------
     CannotWrite
-        Naming the path and the system's reason.
+        With the path and the system's reason.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     names, sizes = [], []
 
     def add(name, runs):
-        file.write(runs.astype(RUNS).tobytes())
+        file.write(runs.astype(RUN_DTYPE).tobytes())
         names.append(name)
         sizes.append(len(runs))
 
     try:
         with open(part, "wb") as file:
             yield add
-            place = file.tell()
+            index_position = file.tell()
             file.write(json.dumps({"names": names, "sizes": sizes}).encode())
-            file.write(np.array([place], dtype=RUNS).tobytes())
+            file.write(np.array([index_position], dtype=RUN_DTYPE).tobytes())
         part.replace(path)
-    except OSError as e:
-        raise CannotWrite(f"{path}: cannot be written ({e.strerror})") from e
+    except OSError as error:
+        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         part.unlink(missing_ok=True)
 
 
 class FingerprintFile:
-    """A file that `write_fingerprints` wrote; each fingerprint is read when it is asked for.
+    """A file that `write_fingerprints` wrote; each fingerprint is read when it is needed.
 
     Parameters
     ----------
-    path : of the file
+    path : str or Path
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         with open(self.path, "rb") as file:
-            end = file.seek(-RUNS.itemsize, os.SEEK_END)
-            place = int(np.frombuffer(file.read(), dtype=RUNS)[0])
-            file.seek(place)
-            index = json.loads(file.read(end - place))
+            index_end = file.seek(-RUN_DTYPE.itemsize, os.SEEK_END)
+            index_position = int(np.frombuffer(file.read(), dtype=RUN_DTYPE)[0])
+            file.seek(index_position)
+            index = json.loads(file.read(index_end - index_position))
         self.sizes = index["sizes"]
         self.starts = np.cumsum([0, *self.sizes])
-        self.places = {name: i for i, name in enumerate(index["names"])}
+        self.row_of_name = {name: row for row, name in enumerate(index["names"])}
 
     def __contains__(self, name):
-        return name in self.places
+        return name in self.row_of_name
 
     def __getitem__(self, name):
-        """The int64 array of a piece."""
-        place = self.places[name]
+        """Read the int64 array of a piece."""
+        row = self.row_of_name[name]
         return np.fromfile(
-            self.path, dtype=RUNS, count=self.sizes[place], offset=int(self.starts[place]) * RUNS.itemsize
+            self.path, dtype=RUN_DTYPE, count=self.sizes[row], offset=int(self.starts[row]) * RUN_DTYPE.itemsize
         )
 
-    def select(self, names):
-        """The fingerprints of some pieces, in their order, as a sequence of arrays."""
-        return _Ordered(self, names)
+    def select(self, names: Sequence[str]) -> Sequence[np.ndarray]:
+        """Return the fingerprints of the named pieces, in their order, each read when it is used."""
+        return _SelectedFingerprints(self, names)
 
 
-class _Ordered(Sequence):
-    """Some of the fingerprints of a file."""
+class _SelectedFingerprints(Sequence):
+    """The fingerprints of some pieces of a file."""
 
-    def __init__(self, kept, names):
-        self.kept, self.names = kept, names
+    def __init__(self, file, names):
+        self.file = file
+        self.names = names
 
     def __len__(self):
         return len(self.names)
 
     def __getitem__(self, i):
-        return self.kept[self.names[i]]
+        return self.file[self.names[i]]
+
+
+def load_fingerprints(folder: str | Path, pieces: Sequence[str]) -> Sequence[np.ndarray]:
+    """Return the fingerprints of the named pieces of a prepared folder, each read when it is used.
+
+    Raises
+    ------
+    NoData
+        If the folder has no fingerprints.
+    """
+    path = Path(folder) / FINGERPRINTS
+    if not path.is_file():
+        raise NoData(f"{folder}: no {FINGERPRINTS}; prepare it again")
+    return FingerprintFile(path).select(list(pieces))

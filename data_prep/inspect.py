@@ -1,12 +1,11 @@
-"""Show what is in a collection of music before it is encoded: python -m data_prep.inspect SOURCE…
+"""Show what a collection of music holds before it is encoded: clara inspect SOURCE…
 
-Pieces, composers, keys, polyphony, metres, how far the onsets lie from the grid,
-duplicates and refused files: a summary here, inspect.csv with a row per piece, and
-index.html with plots.
+It reports pieces, composers, pitch range, polyphony, time signatures, the distance of onsets from
+the grid, duplicates and refused files. The summary is printed; inspect.csv has a row per piece, and
+index.html shows plots.
 """
 
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -14,80 +13,79 @@ from functools import partial
 from pathlib import Path
 
 from clara import cli
+from data_prep.prepare import add_worker_flags
 
 EXAMPLES = """
-python -m data_prep.inspect my_midis/
-python -m data_prep.inspect my_midis/ --max-grid-error 0.45 --json    # for a program: a row per piece on stdout
+clara inspect my_midis/
+clara inspect my_midis/ --max-grid-error 0.45 --json    # for a program: a row per piece on stdout
 """
-SHOWN = 10  # lines of a list in the terminal
+MAX_LISTED = 10  # lines of a list in the terminal
 
 
-def parser():
-    """The command line."""
+def parser() -> cli.Parser:
+    """Return the command line parser."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
     music(
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="folder of music (first folder level: composer), a file, or music21:bach",
+        help="Folder of music (the first folder level names the composer), a single file, or music21:bach",
     )
-    music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="folders to leave out")
+    music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="Composers (folders) to leave out")
     grid = p.add_argument_group("grid").add_argument
     grid(
         "--max-grid-error",
         type=cli.within(0, 1),
         metavar="SHARE",
-        help="refuse pieces with more of their onsets off the grid; performed music has 0.45 and more",
+        help="Refuse pieces with a larger share of onsets off the grid; performed music has 0.45 or more "
+        "(default: accept all)",
     )
     grid(
         "--steps-per-quarter",
         type=cli.within(1, 96, int),
         default=12,
         metavar="N",
-        help="the grid; that which --max-grid-error means",
+        help="Grid for --max-grid-error, in steps per quarter note",
     )
     run = p.add_argument_group("run").add_argument
-    run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/inspect-<time>")
     run(
-        "--workers",
-        type=cli.at_least(1),
-        default=os.cpu_count(),
-        metavar="N",
-        help="processes; each reads files of its own",
+        "--out",
+        metavar="FOLDER",
+        help="Folder to write; it must be new or empty (default: output/inspect-<time>)",
     )
-    run("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="limit for one file")
-    run("--memory", type=cli.at_least(64), default=2048, metavar="MB", help="limit for one file")
-    cli.add_json_flag(run)
+    add_worker_flags(run)
+    cli.add_json(run)
     return p
 
 
-def main(argv=None):
-    """Parse, examine, report."""
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, measure, report; return the exit status."""
     args = parser().parse_args(argv)
-    with cli.json_output(args.json) as answer:
+    with cli.answering(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
-    """Examine, write, report; fills the answer in."""
-    with cli.show_status("loading"):
-        from data_prep import collection_summary, sources  # heavy imports wait for --help
+    """Measure, write, report, and fill the answer of --json."""
+    with cli.waiting("loading"):  # heavy imports come after --help
+        from data_prep.collection_summary import COLUMNS, build_table
         from data_prep.inspection_page import write_page
+        from data_prep.sources import escape_undecodable, find_pieces
     from clara.errors import NoData
     from clara.files import make_empty_folder, write_atomically
 
-    with cli.show_status("looking for music"):
-        pieces = sources.find_pieces(args.sources, args.exclude)
+    with cli.waiting("looking for music"):
+        pieces = find_pieces(args.sources, args.exclude)
     out = make_empty_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
-    rows, interrupted = _examine_all(pieces, args)
-    table = collection_summary.build_table(rows)
-    write_atomically(out / "inspect.csv", table[collection_summary.COLUMNS].to_csv(index=False))
-    with cli.show_status("drawing"):
-        write_page(table, sources.escape_undecodable(", ".join(args.sources)), out)
+    rows, interrupted = _measure_all(pieces, args)
+    table = build_table(rows)
+    write_atomically(out / "inspect.csv", table[COLUMNS].to_csv(index=False))
+    with cli.waiting("drawing"):
+        write_page(table, escape_undecodable(", ".join(args.sources)), out)
     print_report(table)
     print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")
-    answer |= {"folder": out, "page": out / "index.html", "interrupted": interrupted} | _for_a_program(table)
+    answer |= {"folder": out, "page": out / "index.html", "interrupted": interrupted} | _json_answer(table)
     if interrupted:
         print(f"interrupted: {len(rows)} of {len(pieces)} files done", file=sys.stderr)
         return cli.INTERRUPTED
@@ -96,9 +94,15 @@ def _run(args, answer):
     return 0
 
 
-def _for_a_program(table):
-    """What --json tells of a table."""
-    from data_prep.collection_summary import COLUMNS, accepted_pieces, find_duplicates, performed_pieces, recommend_grid
+def _json_answer(table):
+    """Return the answer of --json."""
+    from data_prep.collection_summary import (
+        COLUMNS,
+        accepted_pieces,
+        find_duplicates,
+        performed_pieces,
+        recommend_grid,
+    )
 
     return {
         "files": len(table),
@@ -110,28 +114,34 @@ def _for_a_program(table):
     }
 
 
-def _examine_all(pieces, args):
-    """(rows of `collection_summary.measure_piece` in any order, whether Ctrl-C ended it)."""
+def _measure_all(pieces, args):
+    """Return rows of `measure_piece` in any order, and whether Ctrl-C came."""
     from tqdm import tqdm
 
-    from data_prep.collection_summary import measure_piece
-    from data_prep.workers import process_pieces
+    from data_prep import workers
+    from data_prep.piece_statistics import measure_piece
 
     task = partial(measure_piece, steps_per_quarter=args.steps_per_quarter, max_grid_error=args.max_grid_error)
+    settings = workers.WorkerSettings(args.workers, args.timeout, args.memory)
     rows = []
     try:
-        done = process_pieces(pieces, task, workers=args.workers, timeout_seconds=args.timeout, memory_mb=args.memory)
-        for piece, row, reason in tqdm(done, total=len(pieces), unit=" files", disable=None, desc="inspecting"):
-            rows.append(
-                row or {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": reason}
-            )
+        outcomes = workers.process_pieces(pieces, task, settings)
+        for piece, row, reason in tqdm(outcomes, total=len(pieces), unit=" files", disable=None, desc="inspecting"):
+            refused = {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": reason}
+            rows.append(row or refused)
     except KeyboardInterrupt:
         return rows, True
     return rows, False
 
 
-def print_report(table):
-    """Print the summary, the performed, the duplicates and the refused."""
+def print_report(table) -> None:
+    """Print the summary, performed pieces, duplicates and refused files.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `data_prep.collection_summary.build_table`.
+    """
     from data_prep.collection_summary import (
         describe_refusals,
         find_duplicates,
@@ -141,29 +151,29 @@ def print_report(table):
     )
 
     for heading, line in summarize_collection(table):
-        print(f"{heading:>13}  {line}")
+        print(f"{heading:>15}  {line}")
     print(f"\n{recommend_grid(table)}")
-    _list(
-        "performed, not on a beat grid",
-        [
-            f"{r['piece']}: {100 * r['off_12']:.0f} % of onsets off 12 steps; misfit {r['misfit']:.2f}, where 1 is chance"
-            for _, r in performed_pieces(table).iterrows()
-        ],
-    )
-    _list("the same work", [" = ".join(names) for names in find_duplicates(table)])
-    reasons = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
-    _list("refused: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()), describe_refusals(table))
+    performed = [
+        f"{row['piece']}: {100 * row['off_grid_12']:.0f} % of onsets off 12 steps; "
+        f"misfit {row['grid_misfit']:.2f} (1 is chance)"
+        for _, row in performed_pieces(table).iterrows()
+    ]
+    _print_list("performed, not on a beat grid", performed)
+    _print_list("the same work", [" = ".join(names) for names in find_duplicates(table)])
+    refusal_kinds = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
+    counts = ", ".join(f"{n} {kind}" for kind, n in refusal_kinds.most_common())
+    _print_list(f"refused: {counts}", describe_refusals(table))
 
 
-def _list(heading, lines):
-    """Print the first lines under a heading, where there are any."""
+def _print_list(heading, lines):
+    """Print the first lines under a heading, if there are any."""
     if not lines:
         return
     print(f"\n{heading}:")
-    for line in lines[:SHOWN]:
+    for line in lines[:MAX_LISTED]:
         print(f"  {line}")
-    if len(lines) > SHOWN:
-        print(f"  and {len(lines) - SHOWN} more, see inspect.csv")
+    if len(lines) > MAX_LISTED:
+        print(f"  and {len(lines) - MAX_LISTED} more, see inspect.csv")
 
 
 if __name__ == "__main__":

@@ -1,193 +1,158 @@
-"""Which files are the same work, and on which side of the split each work falls.
+"""Find out which files are the same musical work.
 
-A work's fingerprint is the set of runs of `RUN` successive intervals in its top line
-(the highest note at each onset): it does not change with key, tempo, grid, tracks or
-file name. Editions of one work share most of the smaller set, strangers little. An index of
-runs finds candidates, the exact sets decide. Where the runs are too many for memory, long
-lines are compared by the runs whose hash falls on one value in so many (FracMinHash,
-Irber et al. 2022: it keeps containment, so that a movement still finds the whole).
+A work's fingerprint is the set of runs of `RUN_LENGTH` successive intervals in its top line
+(the highest note at each onset). It does not change with key, tempo, grid, tracks or file name.
+Editions of one work share most of the smaller set, different works share little. An index of
+runs finds candidate pairs; the complete sets decide.
+
+If the runs are too many for memory, long lines are compared by the runs whose hash falls on one
+value in so many (FracMinHash, Irber et al. 2022). This keeps containment, so that a movement is
+still found in the whole work.
 """
 
 import hashlib
-from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from clara.data.corpus import SPLITS
-
-FINGERPRINT_GRID = 12  # steps per quarter, for any encoding, so that all of them split alike
-RUN = 6  # intervals in a run
-SAME_WORK = 0.5  # share of the smaller set; true pairs were seen above 0.9, strangers under 0.25
-CANDIDATE = 0.2  # share of the smaller sketch seen in common at which the exact sets are compared
-MAX_RUNS = 4_000_000  # held in memory, about 60 bytes each; some 10,000 piano pieces are compared in full
-SHORT = 8  # a line of at most this many runs times the scale is held in full
-NEIGHBOURS = 8  # compared on either side among the owners of a run; runs that many share tell little
-SCATTER = np.uint64(0x9E3779B97F4A7C15)  # odd, 2**64 over the golden ratio (Knuth's multiplicative hash)
-VALID_PERCENT, TEST_PERCENT = 5, 5
+FINGERPRINT_GRID = 12  # steps per quarter, for every encoding, so that all of them split alike
+RUN_LENGTH = 6  # intervals
+SAME_WORK_SHARE = 0.5  # of the smaller set; true pairs were seen above 0.9, different works under 0.25
+CANDIDATE_SHARE = 0.2  # of the smaller sketch; pairs with at least this share in common are compared in full
+MAX_RUNS = 4_000_000  # runs in memory, about 60 bytes each; some 10,000 piano pieces are compared in full
+SHORT_LINE_RUNS = 8  # a line of at most this many runs times the sampling scale is not sampled
+MAX_NEIGHBOURS = 8  # a run's owners are compared with this many on either side; a run with more owners says little
+HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, 2**64 over the golden ratio (Knuth's multiplicative hash)
 
 
-def compute_fingerprint(notes):
-    """The runs of intervals of a piece's top line.
+def compute_fingerprint(notes) -> np.ndarray:
+    """Return the runs of intervals of a piece's top line.
 
     Parameters
     ----------
-    notes : NoteSequence at `FINGERPRINT_GRID`
+    notes : NoteSequence
+        At `FINGERPRINT_GRID` steps per quarter.
 
     Returns
     -------
-    int64 array of distinct runs, ascending, shape (n,); a line too short for a run
-    gives its whole interval sequence as the one run
+    int64 array, shape (n,)
+        Distinct runs, ascending. A line too short for a run gives its whole interval sequence
+        as the only run.
     """
-    onset = np.flatnonzero(np.diff(notes.start, append=-1))  # last note of each onset
-    highest = np.maximum.reduceat(notes.pitch, np.r_[0, onset[:-1] + 1]) if len(notes) else notes.pitch
-    intervals = np.diff(highest) + 128
-    if len(intervals) < RUN:
-        return np.array([sum(int(x) << 8 * i for i, x in enumerate(intervals))])
-    runs = np.lib.stride_tricks.sliding_window_view(intervals, RUN)
-    return np.unique((runs << 8 * np.arange(RUN)).sum(axis=1))
+    last_of_onset = np.flatnonzero(np.diff(notes.start, append=-1))
+    first_of_onset = np.r_[0, last_of_onset[:-1] + 1]
+    top_line = np.maximum.reduceat(notes.pitch, first_of_onset) if len(notes) else notes.pitch
+    intervals = np.diff(top_line) + 128  # positive, one byte each
+    if len(intervals) < RUN_LENGTH:
+        return np.array([sum(int(interval) << 8 * i for i, interval in enumerate(intervals))])
+    runs = np.lib.stride_tricks.sliding_window_view(intervals, RUN_LENGTH)
+    return np.unique((runs << 8 * np.arange(RUN_LENGTH)).sum(axis=1))
 
 
-def group_works(fingerprints):
+def fingerprint_digest(runs: np.ndarray) -> bytes:
+    """Return the SHA-256 digest of a fingerprint."""
+    return hashlib.sha256(runs.astype("<i8").tobytes()).digest()
+
+
+def group_works(fingerprints: Sequence[np.ndarray]) -> np.ndarray:
     """Number the works.
 
     Parameters
     ----------
-    fingerprints : sequence of n arrays from `compute_fingerprint`; it is gone through piece by piece,
-        so it may read them from disk
+    fingerprints : sequence of n arrays from `compute_fingerprint`
+        Read piece by piece, so the sequence may load them from disk.
 
     Returns
     -------
-    int array, shape (n,): files with the same number are the same work
+    int array, shape (n,)
+        Files with the same number are the same work.
     """
     if len(fingerprints) < 2:
         return np.zeros(len(fingerprints), dtype=int)
-    first, edition, sizes = _distinct(fingerprints)
-    pairs = (
-        np.array(
-            [
-                (i, j)
-                for i, j in _candidates(fingerprints, first, sizes)
-                if _shared(fingerprints[first[i]], fingerprints[first[j]]) >= SAME_WORK
-            ]
-        )
-        .reshape(-1, 2)
-        .T
-    )
-    graph = coo_array((np.ones(pairs.shape[1]), pairs), shape=(len(first), len(first)))
-    return connected_components(graph, directed=False)[1][edition]
+    first_file, distinct_index, sizes = _find_distinct(fingerprints)
+    pairs = [
+        (i, j)
+        for i, j in _candidate_pairs(fingerprints, first_file, sizes)
+        if _shared_share(fingerprints[first_file[i]], fingerprints[first_file[j]]) >= SAME_WORK_SHARE
+    ]
+    edges = np.array(pairs).reshape(-1, 2).T
+    graph = coo_array((np.ones(edges.shape[1]), edges), shape=(len(first_file), len(first_file)))
+    _, work_of_distinct = connected_components(graph, directed=False)
+    return work_of_distinct[distinct_index]
 
 
-def _distinct(fingerprints):
-    """Of the m different ones: where each stands first (m,), which each file has (n,), sizes (m,)."""
-    seen, first, edition, sizes = {}, [], [], []
-    for at, runs in enumerate(fingerprints):
-        edition.append(seen.setdefault(_digest(runs), len(first)))
-        if edition[-1] == len(first):
-            first.append(at)
-            sizes.append(len(runs))
-    return first, np.array(edition), np.array(sizes)
-
-
-def _candidates(fingerprints, first, sizes):
-    """Pairs (i, j), i < j, of different fingerprints that seem to share enough runs."""
-    scale = max(1, -(-int(sizes.sum()) // MAX_RUNS))
-    owner, run = _sketches(fingerprints, first, sizes, scale)
-    kept = np.bincount(owner[_is_sampled(run, scale)], minlength=len(first))
-    pairs, hits = _meetings(owner, run, len(first))
-    i, j = np.divmod(pairs, len(first))
-    enough = hits >= CANDIDATE * np.minimum(kept[i], kept[j])
-    return zip(i[enough].tolist(), j[enough].tolist())
-
-
-def _sketches(fingerprints, first, sizes, scale):
-    """Owner and scattered run, both shape (k,), of the runs that are compared, sorted by run.
-
-    Owners that share a run stand in the order of their least runs (Broder 1997): editions
-    mostly have the same, and so are neighbours even among all who share a scale.
-    """
-    sketches, least = [], np.empty(len(first), dtype=np.uint64)
-    for i, at in enumerate(first):
-        runs = fingerprints[at].astype(np.uint64) * SCATTER
-        least[i] = runs.min()
-        sketches.append(runs if sizes[i] <= SHORT * scale else runs[_is_sampled(runs, scale)])
-    owner = np.repeat(np.arange(len(first)), [len(s) for s in sketches])
-    run = np.concatenate(sketches)
-    order = np.lexsort((least[owner], run))
-    return owner[order], run[order]
-
-
-def _is_sampled(run, scale):
-    """Which scattered runs are in the sketches of long lines: one in `scale`, the same for all."""
-    return (run >> np.uint64(32)) % np.uint64(scale) == 0
-
-
-def _meetings(owner, run, n):
-    """Pairs that share runs and stand near each other there: codes i * n + j, i < j, and how often."""
-    codes, hits = [], []
-    for step in range(1, NEIGHBOURS + 1):
-        together = run[step:] == run[:-step]
-        a, b = owner[step:][together], owner[:-step][together]
-        code, n_hits = np.unique(np.minimum(a, b) * n + np.maximum(a, b), return_counts=True)
-        codes.append(code)
-        hits.append(n_hits)
-    code, at = np.unique(np.concatenate(codes), return_inverse=True)
-    return code, np.bincount(at, weights=np.concatenate(hits), minlength=len(code))
-
-
-def _shared(a, b):
-    """Share of the smaller set that the larger holds."""
-    return len(np.intersect1d(a, b, assume_unique=True)) / min(len(a), len(b))
-
-
-def assign_splits(fingerprints, works):
-    """The side of the split of each file, decided by its work's music alone.
-
-    Parameters
-    ----------
-    fingerprints : sequence of n arrays
-    works : int array, shape (n,), from `group_works`
+def _find_distinct(fingerprints):
+    """Find the m different fingerprints.
 
     Returns
     -------
-    list of n names among train, valid and test
+    first_file : list of m int, the first file with each
+    distinct_index : int array (n,), which of the m each file has
+    sizes : int array (m,), runs of each
     """
-    speaker = {}  # of each work, the least digest among its members speaks for all
-    for fingerprint_, work in zip(fingerprints, works.tolist()):
-        digest = _digest(fingerprint_)
-        speaker[work] = min(digest, speaker.get(work, digest))
-    draw = {work: _percent(digest) for work, digest in speaker.items()}
-    sides = _sides(draw)
-    return [sides[work] for work in works.tolist()]
+    index_of_digest = {}
+    first_file, distinct_index, sizes = [], [], []
+    for file, runs in enumerate(fingerprints):
+        index = index_of_digest.setdefault(fingerprint_digest(runs), len(first_file))
+        distinct_index.append(index)
+        if index == len(first_file):
+            first_file.append(file)
+            sizes.append(len(runs))
+    return first_file, np.array(distinct_index), np.array(sizes)
 
 
-def _digest(runs):
-    """32 bytes that stand for a fingerprint."""
-    return hashlib.sha256(runs.astype("<i8").tobytes()).digest()
+def _candidate_pairs(fingerprints, first_file, sizes):
+    """Return pairs (i, j), i < j, of different fingerprints that seem to share enough runs."""
+    n_distinct = len(first_file)
+    scale = max(1, -(-int(sizes.sum()) // MAX_RUNS))
+    owner, run_hash = _sketch(fingerprints, first_file, sizes, scale)
+    n_sampled = np.bincount(owner[_is_sampled(run_hash, scale)], minlength=n_distinct)
+    pair_codes, n_shared = _count_shared_runs(owner, run_hash, n_distinct)
+    i, j = np.divmod(pair_codes, n_distinct)
+    enough = n_shared >= CANDIDATE_SHARE * np.minimum(n_sampled[i], n_sampled[j])
+    return zip(i[enough].tolist(), j[enough].tolist())
 
 
-def _sides(draw):
-    """The side of each work; of three works and more, at least one is held out on each side."""
-    sides = {work: _side(percent) for work, percent in draw.items()}
-    by_draw = sorted(draw, key=draw.get)
-    if len(by_draw) < 3:
-        return dict.fromkeys(draw, "train")
-    for side in SPLITS:
-        if side not in sides.values():
-            members = Counter(sides.values())
-            spare = [w for w in by_draw if members[sides[w]] > 1]
-            sides[spare[-1] if side == "train" else spare[0]] = side
-    return sides
+def _sketch(fingerprints, first_file, sizes, scale):
+    """Return owner and hash, both shape (k,), of the runs that are compared, sorted by hash.
+
+    Owners of a run are ordered by their smallest hashes (Broder 1997): editions mostly have the
+    same one, and so are neighbours even among the many owners of a scale.
+    """
+    sketches = []
+    smallest_hash = np.empty(len(first_file), dtype=np.uint64)
+    for i, file in enumerate(first_file):
+        hashes = fingerprints[file].astype(np.uint64) * HASH_FACTOR
+        smallest_hash[i] = hashes.min()
+        is_short = sizes[i] <= SHORT_LINE_RUNS * scale
+        sketches.append(hashes if is_short else hashes[_is_sampled(hashes, scale)])
+    owner = np.repeat(np.arange(len(first_file)), [len(sketch) for sketch in sketches])
+    run_hash = np.concatenate(sketches)
+    order = np.lexsort((smallest_hash[owner], run_hash))
+    return owner[order], run_hash[order]
 
 
-def _percent(digest):
-    """A number in 0..100, hashed once more so that being the least does not bias it."""
-    return int.from_bytes(hashlib.sha256(digest).digest()[:8], "big") / 2**64 * 100
+def _is_sampled(run_hash, scale):
+    """Tell which hashes are in the sketches of long lines: one in `scale`, the same for all lines."""
+    return (run_hash >> np.uint64(32)) % np.uint64(scale) == 0
 
 
-def _side(percent):
-    """valid and test take the lowest percents, train the rest."""
-    if percent < VALID_PERCENT:
-        return "valid"
-    return "test" if percent < VALID_PERCENT + TEST_PERCENT else "train"
+def _count_shared_runs(owner, run_hash, n_distinct):
+    """Return the codes i * n_distinct + j, i < j, of neighbours that share runs, and how many they share."""
+    codes, counts = [], []
+    for step in range(1, MAX_NEIGHBOURS + 1):
+        same_run = run_hash[step:] == run_hash[:-step]
+        a = owner[step:][same_run]
+        b = owner[:-step][same_run]
+        step_codes, step_counts = np.unique(np.minimum(a, b) * n_distinct + np.maximum(a, b), return_counts=True)
+        codes.append(step_codes)
+        counts.append(step_counts)
+    unique_codes, inverse = np.unique(np.concatenate(codes), return_inverse=True)
+    return unique_codes, np.bincount(inverse, weights=np.concatenate(counts), minlength=len(unique_codes))
+
+
+def _shared_share(a, b):
+    """Return the share of the smaller set that the larger one holds."""
+    return len(np.intersect1d(a, b, assume_unique=True)) / min(len(a), len(b))

@@ -1,15 +1,18 @@
-"""From one file to one text: how a piece is read, encoded and told of in the manifest."""
+"""Encode one piece as one text, and describe it in the manifest."""
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from clara.errors import ClaraError
 from clara.files import make_folder, write_atomically
-from clara.music.keys import transpose_to_key
+from clara.music.keys import to_key
 from data_prep import sources
 from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint
 from data_prep.onset_grid import check_grid
+from data_prep.sources import Piece, escape_undecodable
 
+# manifest column: the losses that it adds up
 LOSS_COLUMNS = {
     "cut": ["cut"],
     "merged": ["merged"],
@@ -28,10 +31,14 @@ class ReadSettings:
 
     Attributes
     ----------
-    sustain : lengthen notes under the sustain pedal
-    solo_track : the solo's track, by number or name, where the table of instruments does not know it
-    to_key : move each piece to this major key, minor ones to its relative minor
-    max_grid_error : refuse pieces with a larger share of onsets off the grid
+    sustain : bool
+        Lengthen notes while the sustain pedal is down.
+    solo_track : str or None
+        Track of the solo, by number or name, if the table of instruments does not know it.
+    to_key : str or None
+        Move each piece to this major key, and minor pieces to its relative minor.
+    max_grid_error : float or None
+        Refuse pieces with a larger share of onsets off the grid, 0-1.
     """
 
     sustain: bool = False
@@ -40,78 +47,82 @@ class ReadSettings:
     max_grid_error: float | None = None
 
 
-def encode_piece(job, out, encoding, reading):
-    """Write one piece's text unless it stands there already.
+def encode_piece(job: tuple[Piece, dict | None], folder: Path, encoding, settings: ReadSettings) -> dict:
+    """Write one piece's text, unless it is already there.
 
     Parameters
     ----------
-    job : (Piece, row of an earlier run or None)
-    out : Path of the corpus
-    encoding : of `clara.encodings`
-    reading : Reading
+    job : tuple of Piece and dict or None
+        The piece, and its row of an earlier run.
+    folder : Path
+        Folder of the corpus.
+    encoding : Encoding
+        From `clara.encodings`.
+    settings : ReadSettings
 
     Returns
     -------
-    dict, the piece's row of the manifest, with `fingerprint` unless the row is the earlier one
+    dict
+        The piece's row of the manifest, with `fingerprint` unless it is the earlier row.
     """
-    piece, earlier = job
+    piece, earlier_row = job
+    source = escape_undecodable(str(piece.path))
     try:
-        with open(piece.path, "rb") as file:  # which may be larger than memory
+        with open(piece.path, "rb") as file:  # hashed in blocks, as the file may be larger than memory
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        path = out / f"{piece.name}.txt"
-        if earlier and earlier["hash"] == digest and path.is_file():
-            return earlier | {"composer": piece.composer, "source": sources.escape_undecodable(str(piece.path))}
-        notes, losses = _read(piece, encoding, reading)
-        text, n_words, more = encoding.encode_text(notes)
+        path = folder / f"{piece.name}.txt"
+        if earlier_row and earlier_row["hash"] == digest and path.is_file():
+            return earlier_row | {"composer": piece.composer, "source": source}
+        notes, losses = _read_notes(piece, encoding, settings)
+        text, n_tokens, encoding_losses = encoding.encode_text(notes)
         make_folder(path.parent)
         write_atomically(path, text + "\n")
-        runs = compute_fingerprint(_heard(piece, notes))
-    except (ClaraError, OSError) as e:
-        return refused_row(piece, f"{type(e).__name__}: {e}")
-    losses += more
-    told = {column: sum(losses[n] for n in names) for column, names in LOSS_COLUMNS.items()}
+        runs = compute_fingerprint(_notes_for_fingerprint(piece, notes))
+    except (ClaraError, OSError) as error:
+        return refused_row(piece, f"{type(error).__name__}: {error}")
+    losses += encoding_losses
     return {
         "piece": piece.name,
         "composer": piece.composer,
-        "source": sources.escape_undecodable(str(piece.path)),
+        "source": source,
         "hash": digest,
         "notes": len(notes),
         "quarters": round(notes.quarters, 4),
-        "tokens": n_words,
+        "tokens": n_tokens,
         "reason": "",
         "fingerprint": runs,
-    } | told
+    } | {column: sum(losses[name] for name in names) for column, names in LOSS_COLUMNS.items()}
 
 
-def _read(piece, encoding, reading):
-    """The notes of a piece as they are to be encoded, and what that cost."""
-    if reading.max_grid_error is not None:
-        check_grid(piece, encoding.steps_per_quarter, reading.max_grid_error)
+def _read_notes(piece, encoding, settings):
+    """Return the notes of a piece as they will be encoded, and the losses."""
+    if settings.max_grid_error is not None:
+        check_grid(piece, encoding.steps_per_quarter, settings.max_grid_error)
     notes, losses = sources.read_piece(
         piece,
         steps_per_quarter=encoding.steps_per_quarter,
-        sustain=reading.sustain,
+        sustain=settings.sustain,
         ensemble=encoding.ensemble,
-        solo_track=reading.solo_track,
+        solo_track=settings.solo_track,
     )
-    if reading.to_key:
-        notes, dropped = transpose_to_key(notes, reading.to_key)
-        losses += dropped
+    if settings.to_key:
+        notes, key_losses = to_key(notes, settings.to_key)
+        losses += key_losses
     return notes, losses
 
 
-def _heard(piece, notes):
-    """The piece as every encoding would hear it, so that all of them split alike."""
+def _notes_for_fingerprint(piece, notes):
+    """Return the piece as one part on the fingerprint's grid, so that all encodings split alike."""
     if notes.steps_per_quarter == FINGERPRINT_GRID and not notes.part.any():
         return notes
     return sources.read_piece(piece, steps_per_quarter=FINGERPRINT_GRID)[0]
 
 
-def refused_row(piece, reason):
-    """The manifest row of a piece that was not taken."""
+def refused_row(piece: Piece, reason: str) -> dict:
+    """Return the manifest row of a piece that was refused."""
     return {
         "piece": piece.name,
         "composer": piece.composer,
-        "source": sources.escape_undecodable(str(piece.path)),
-        "reason": sources.escape_undecodable(reason),
+        "source": escape_undecodable(str(piece.path)),
+        "reason": escape_undecodable(reason),
     }

@@ -1,24 +1,25 @@
-"""What a SOURCE on the command line stands for: a list of pieces to read.
+"""Find the pieces that SOURCE arguments on the command line stand for, and read them.
 
 A source is a folder of MIDI files and scores at any depth (the first folder level names the
-composer), one file, or `music21:composer` for the corpus that music21 installs. Each tune
-of an ABC file that holds several is a piece, named by its number in the file. One piece as
-MIDI and as score is two pieces here; `data_prep.musical_works` finds that they are one work.
+composer), a single file, or `music21:composer` for the corpus that music21 installs. Each tune
+of an ABC file with several tunes is a piece, named by its number in the file. A work present
+as MIDI and as a score is two pieces here; `data_prep.musical_works` finds that they are one work.
 """
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clara.errors import NoData
 from clara.music.midi import read_midi
-from clara.music.score_text import SCORE_SUFFIXES, count_tunes
+from clara.music.score_text import SCORE_SUFFIXES, read_tunes
 from clara.music.scores import corpus_paths, read_score
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)
-MUSIC21 = "music21:"
-UNKNOWN = "unknown"  # composer of a file that lies in no folder
+MUSIC21_PREFIX = "music21:"
+UNKNOWN_COMPOSER = "unknown"  # for a file that lies in no folder
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class Piece:
 
     Attributes
     ----------
-    name : `composer/piece`, unique in a corpus, without suffix
+    name : str
+        `composer/piece` without suffix, unique in a corpus.
     composer : str
-    path : Path of the file
-    tune : of an ABC file with several, which one, from 1
+    path : Path
+    tune : int or None
+        Number of the tune, from 1, in an ABC file with several tunes.
     """
 
     name: str
@@ -39,87 +42,117 @@ class Piece:
     tune: int | None = None
 
     @property
-    def is_midi(self):
-        """Read by symusic, not by music21."""
+    def is_midi(self) -> bool:
+        """Whether the piece is a MIDI file rather than a score."""
         return self.path.suffix.lower() in MIDI_SUFFIXES
 
 
-def find_pieces(sources, exclude=()):
-    """The pieces of all sources, names made unique.
+def find_pieces(sources: Sequence[str], exclude: Collection[str] = ()) -> list[Piece]:
+    """Return the pieces of all sources, with unique names.
 
     Parameters
     ----------
-    sources : list of str
-    exclude : composers to leave out
+    sources : sequence of str
+    exclude : collection of str
+        Composers to leave out.
 
     Raises
     ------
     NoData
-        If a source is not there or holds no music.
+        If a source does not exist or holds no music.
     """
-    pieces, taken = [], set()
+    pieces = []
+    seen_paths = set()
     for source in sources:
-        for name, composer, path in _found(source):
-            if composer in exclude or path in taken:
+        for name, composer, path in _list_files(source):
+            if composer in exclude or path in seen_paths:
                 continue
-            taken.add(path)
-            pieces += _tunes(Piece(name, composer, path))
+            seen_paths.add(path)
+            pieces += _split_tunes(Piece(name, composer, path))
     if not pieces:
         raise NoData(f"{', '.join(sources)}: nothing left of it after excluding {', '.join(exclude)}")
-    return _unique(pieces)
+    return _with_unique_names(pieces)
 
 
-def _found(source):
-    """(name, composer, path) of each piece of one source, sorted."""
-    if source.startswith(MUSIC21):
-        composer = source[len(MUSIC21) :]
-        return [(f"{composer}/{p.stem}", composer, p) for p in map(Path, corpus_paths(composer))]
+def _list_files(source):
+    """Return (name, composer, path) of each file of one source, sorted."""
+    if source.startswith(MUSIC21_PREFIX):
+        composer = source.removeprefix(MUSIC21_PREFIX)
+        return [(f"{composer}/{Path(path).stem}", composer, Path(path)) for path in corpus_paths(composer)]
     root = Path(source)
     if root.is_file():
-        return [(f"{UNKNOWN}/{root.stem}", UNKNOWN, root)]
+        return [(f"{UNKNOWN_COMPOSER}/{root.stem}", UNKNOWN_COMPOSER, root)]
     if not root.is_dir():
         raise NoData(f"{source}: no such file or folder")
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise NoData(f"{source}: no music in this folder ({', '.join(SUFFIXES)} are looked for, at any depth)")
-    return [_named(path, root) for path in files]
+    return [_name_file(path, root) for path in files]
 
 
-def _named(path, root):
-    """(name, composer, path) of a file below a folder."""
+def _name_file(path, root):
+    """Return (name, composer, path) of a file below a folder."""
     inner = path.relative_to(root).with_suffix("")
-    composer = inner.parts[0] if len(inner.parts) > 1 else UNKNOWN
-    name = inner.as_posix() if len(inner.parts) > 1 else f"{UNKNOWN}/{inner}"
-    return name, composer, path
+    if len(inner.parts) == 1:
+        return f"{UNKNOWN_COMPOSER}/{inner}", UNKNOWN_COMPOSER, path
+    return inner.as_posix(), inner.parts[0], path
 
 
-def _tunes(piece):
-    """A piece for each tune of its file."""
-    n = count_tunes(piece.path)
-    return [piece] if n == 1 else [replace(piece, name=f"{piece.name}/{i}", tune=i) for i in range(1, n + 1)]
+def _split_tunes(piece):
+    """Return a piece for each tune of a file."""
+    n_tunes = read_tunes(piece.path)
+    if n_tunes == 1:
+        return [piece]
+    return [replace(piece, name=f"{piece.name}/{i}", tune=i) for i in range(1, n_tunes + 1)]
 
 
-def _unique(pieces):
-    """Pieces whose names differ, also where file systems ignore case: the later get a number."""
-    out, seen = [], set()
+def _with_unique_names(pieces):
+    """Number later pieces of equal name; names that differ in case only count as equal."""
+    unique = []
+    seen_names = set()
     for piece in pieces:
-        name = stem = escape_undecodable(piece.name)
-        n = 1
-        while name.lower() in seen:
-            n += 1
-            name = f"{stem}-{n}"
-        seen.add(name.lower())
-        out.append(replace(piece, name=name, composer=escape_undecodable(piece.composer)))
-    return out
+        stem = escape_undecodable(piece.name)
+        name = stem
+        number = 1
+        while name.lower() in seen_names:
+            number += 1
+            name = f"{stem}-{number}"
+        seen_names.add(name.lower())
+        unique.append(replace(piece, name=name, composer=escape_undecodable(piece.composer)))
+    return unique
 
 
-def escape_undecodable(text):
-    """A file name or a message with one, its bytes that are no UTF-8 as %F6, so that any file can hold it."""
+def escape_undecodable(text: str) -> str:
+    """Write bytes of a file name that are not UTF-8 as `%F6`, so that any file can hold the text."""
     return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
 
-def read_piece(piece, *, steps_per_quarter, sustain=False, ensemble="piano", solo_track=None):
-    """Read a piece as (notes, losses); takes and raises what its reader does."""
+def read_piece(
+    piece: Piece,
+    *,
+    steps_per_quarter: int,
+    sustain: bool = False,
+    ensemble: str = "piano",
+    solo_track: str | None = None,
+):
+    """Read a piece with the reader for its format.
+
+    Parameters
+    ----------
+    piece : Piece
+    steps_per_quarter, sustain, ensemble, solo_track
+        As in `clara.music.midi.read_midi`; `sustain` applies to MIDI files only.
+
+    Returns
+    -------
+    notes : NoteSequence
+    losses : Counter
+
+    Raises
+    ------
+    ClaraError
+        If the reader cannot read the file.
+    """
     settings = {"steps_per_quarter": steps_per_quarter, "ensemble": ensemble, "solo_track": solo_track}
     if piece.is_midi:
         return read_midi(piece.path, sustain=sustain, **settings)

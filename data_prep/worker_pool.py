@@ -1,13 +1,13 @@
-"""Run a task over many pieces in worker processes, none of which can take the run down.
+"""Run a task over many pieces in worker processes with limits of time and memory.
 
-Each process has a pipe of its own, and the driver knows which piece each of them is at. So
-a piece that hangs, crashes or eats memory costs itself alone, after its own time and no
-other's. (concurrent.futures gives the whole pool up when one process dies, and pools that
-hand out chunks must guess which of the chunk was to blame.) The driver holds a few pieces
-per process, however many there are to come.
+Each worker has its own pipe, and the driver knows which piece each worker is at. A piece that
+hangs, crashes or eats memory therefore fails alone, after its own time limit.
+(`concurrent.futures` gives up the whole pool when one process dies, and a pool that hands out
+chunks cannot tell which piece of the chunk was to blame.) The driver holds only a few pieces
+per worker, however many there are in all.
 
-The cap on memory is the system's limit on a process's data (`RLIMIT_DATA`): on Linux its
-heap and private mappings. Elsewhere it may hold less, and on Windows nothing.
+The memory limit is the system's limit on a process's data (`RLIMIT_DATA`). On Linux it covers
+the heap and private mappings; elsewhere it may cover less, and Windows has no such limit.
 """
 
 import contextlib
@@ -17,20 +17,21 @@ import pickle
 import signal
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-AHEAD = 4  # pieces in a process's hands at a time, so that it never waits for the driver
-MAX_TASKS = 4000  # pieces after which a process is replaced, with all that libraries kept in it
-START_SECONDS = 60  # for a process to come up, beyond the first piece's own time
-TRIES = 2  # of a piece whose process died: the first death can be the system's doing
+PIECES_AHEAD = 4  # pieces queued at a worker, so that it never waits for the driver
+MAX_TASKS = 4000  # pieces after which a worker is replaced, because libraries leak memory
+START_SECONDS = 60  # time for a worker to start, on top of the first piece's limit
+MAX_ATTEMPTS = 2  # per piece whose worker died; the first death may be the system's doing
 TIMEOUT, OUT_OF_MEMORY, DIED, UNFORESEEN = "Timeout", "OutOfMemory", "WorkerDied", "Unforeseen"
 
 
 @dataclass
 class _Job:
-    """A piece, and how many processes died of it."""
+    """A piece, and the number of workers that died while working on it."""
 
     piece: object
     deaths: int = 0
@@ -38,111 +39,146 @@ class _Job:
 
 @dataclass(eq=False)
 class _Worker:
-    """A process, the driver's end of its pipe, and its jobs; it is at the first of them."""
+    """A process, the driver's end of its pipe, and its queue; it works on the first job."""
 
     process: multiprocessing.process.BaseProcess
     pipe: Connection
-    deadline: float  # of its first job, on the monotonic clock
+    deadline: float  # of the first job, on the monotonic clock
     jobs: deque = field(default_factory=deque)
-    n_given: int = 0
+    n_jobs_sent: int = 0
 
-    def give(self, job, timeout_seconds):
-        """Hand it a job; if it is dead, its pipe will tell."""
+    def send(self, job, timeout_seconds):
+        """Queue a job; if the worker is dead, reading its pipe will show that."""
         if not self.jobs:
             self.deadline = max(self.deadline, time.monotonic() + timeout_seconds)
         self.jobs.append(job)
-        self.n_given += 1
+        self.n_jobs_sent += 1
         with contextlib.suppress(OSError):
             self.pipe.send(job.piece)
 
-    def death(self):
-        """How it ended, in the manifest's words."""
+    def describe_death(self):
+        """Return the reason that the manifest records for a dead worker."""
         self.process.join(1)
         code = self.process.exitcode
-        return f"{DIED}: {signal.Signals(-code).name if code and code < 0 else f'status {code}'}"
+        how = signal.Signals(-code).name if code and code < 0 else f"status {code}"
+        return f"{DIED}: {how}"
 
 
 class WorkerPool:
-    """Processes for one task, to be stopped in the end.
+    """Worker processes for one task; call `stop` at the end.
 
     Parameters
     ----------
-    task, n_workers, timeout_seconds, memory_mb : as of `process_pieces`
-    start_method : of multiprocessing, None for the system's own
+    task : picklable callable
+        Takes a piece and returns something picklable.
+    n_workers : int
+        Number of processes.
+    timeout_seconds : float
+        Time limit for one piece.
+    memory_mb : int
+        MiB that a worker may allocate beyond what it holds at its start.
+    start_method : str or None
+        Start method of `multiprocessing` (default: the system's own).
     """
 
-    def __init__(self, task, n_workers, timeout_seconds, memory_mb, start_method=None):
-        self.task, self.n_workers = task, n_workers
-        self.timeout_seconds, self.memory_mb = timeout_seconds, memory_mb
+    def __init__(
+        self,
+        task: Callable,
+        n_workers: int,
+        timeout_seconds: float,
+        memory_mb: int,
+        start_method: str | None = None,
+    ):
+        self.task = task
+        self.n_workers = n_workers
+        self.timeout_seconds = timeout_seconds
+        self.memory_mb = memory_mb
         self.context = multiprocessing.get_context(start_method)
-        self.workers, self.again = [], deque()
+        self.workers = []
+        self.retries = deque()
 
-    def run(self, pieces):
-        """Yield (piece, result, reason) until every piece is done; the processes stay for more."""
+    def run(self, pieces: Iterable) -> Iterator[tuple]:
+        """Yield `(piece, result, reason)` until every piece is done; the workers stay alive.
+
+        See `data_prep.workers.process_pieces` for what the three values mean.
+        """
         jobs = map(_Job, pieces)
         while True:
-            self._hand_out(jobs)
-            busy = {w.pipe: w for w in self.workers if w.jobs}
+            self._distribute(jobs)
+            busy = {worker.pipe: worker for worker in self.workers if worker.jobs}
             if not busy:
                 return
-            patience = max(0.0, min(w.deadline for w in busy.values()) - time.monotonic())
-            for pipe in wait(list(busy), timeout=patience):
-                yield from self._hear(busy.pop(pipe))
+            first_deadline = min(worker.deadline for worker in busy.values())
+            for pipe in wait(list(busy), timeout=max(0.0, first_deadline - time.monotonic())):
+                yield from self._receive(busy.pop(pipe))
             for worker in busy.values():
                 if time.monotonic() > worker.deadline and not worker.pipe.poll():
-                    yield from self._lose(worker, TIMEOUT)
+                    yield from self._give_up(worker, TIMEOUT)
 
-    def _hand_out(self, jobs):
-        """Give every worker enough to do; a worker is made when there is work for it."""
-        for worker in [w for w in self.workers if w.n_given >= MAX_TASKS and not w.jobs]:
+    def stop(self) -> None:
+        """End all workers."""
+        for worker in list(self.workers):
             self._stop_worker(worker)
+
+    def _distribute(self, jobs):
+        """Fill the workers' queues; start a worker only when there is work for it."""
+        for worker in list(self.workers):
+            if worker.n_jobs_sent >= MAX_TASKS and not worker.jobs:
+                self._stop_worker(worker)
         while True:
-            ready = [w for w in self.workers if w.n_given < MAX_TASKS]
-            idlest = min(ready, key=lambda w: len(w.jobs), default=None)
-            may_hire = len(self.workers) < self.n_workers and (idlest is None or idlest.jobs)
-            if not may_hire and (idlest is None or len(idlest.jobs) >= AHEAD):
+            usable = [worker for worker in self.workers if worker.n_jobs_sent < MAX_TASKS]
+            idlest = min(usable, key=lambda worker: len(worker.jobs), default=None)
+            all_busy = idlest is None or bool(idlest.jobs)
+            start_another = len(self.workers) < self.n_workers and all_busy
+            if not start_another and (idlest is None or len(idlest.jobs) >= PIECES_AHEAD):
                 return
-            job = self.again.popleft() if self.again else next(jobs, None)
+            job = self.retries.popleft() if self.retries else next(jobs, None)
             if job is None:
                 return
-            (self._start_worker() if may_hire else idlest).give(job, self.timeout_seconds)
+            worker = self._start_worker() if start_another else idlest
+            worker.send(job, self.timeout_seconds)
 
-    def _hear(self, worker):
-        """Take what a worker has to say: that it is up, an outcome, or its end."""
+    def _receive(self, worker):
+        """Read one message of a worker: that it has started, an outcome, or its end."""
         try:
-            told = worker.pipe.recv()
+            outcome = worker.pipe.recv()
         except (EOFError, OSError):
-            yield from self._lose(worker, worker.death())
+            yield from self._give_up(worker, worker.describe_death())
             return
         worker.deadline = time.monotonic() + self.timeout_seconds
-        if told is None:
+        if outcome is None:  # the worker has started
             return
-        if told[1] == OUT_OF_MEMORY:  # its heap may be in pieces: it goes too
-            yield from self._lose(worker, OUT_OF_MEMORY)
+        result, reason = outcome
+        if reason == OUT_OF_MEMORY:  # its heap may be fragmented, so the worker goes too
+            yield from self._give_up(worker, OUT_OF_MEMORY)
             return
-        yield worker.jobs.popleft().piece, *told
+        yield worker.jobs.popleft().piece, result, reason
 
-    def _lose(self, worker, reason):
-        """End a worker that failed at its first job; that job is begun anew or given up."""
+    def _give_up(self, worker, reason):
+        """End a worker that failed at its first job; retry that job or yield its failure."""
         self._stop_worker(worker)
         job = worker.jobs.popleft()
-        self.again.extend(worker.jobs)
+        self.retries.extend(worker.jobs)
         job.deaths += 1
-        if reason != TIMEOUT and job.deaths < TRIES:
-            self.again.append(job)
+        if reason != TIMEOUT and job.deaths < MAX_ATTEMPTS:
+            self.retries.append(job)
         else:
             yield job.piece, None, reason
 
     def _start_worker(self):
-        """A new worker."""
-        ours, theirs = self.context.Pipe()
+        """Start a worker and return it."""
+        our_end, worker_end = self.context.Pipe()
         forked = self.context.get_start_method() == "fork"
-        inherited = [ours, *(w.pipe for w in self.workers)] if forked else []
-        process = self.context.Process(target=_serve, args=(theirs, inherited, self.task, self.memory_mb), daemon=True)
+        inherited = [our_end, *(worker.pipe for worker in self.workers)] if forked else []
+        process = self.context.Process(
+            target=_serve, args=(worker_end, inherited, self.task, self.memory_mb), daemon=True
+        )
         process.start()
-        theirs.close()  # so that the worker's end is the worker's alone, and its death is heard
-        self.workers.append(_Worker(process, ours, time.monotonic() + START_SECONDS + self.timeout_seconds))
-        return self.workers[-1]
+        worker_end.close()  # only the worker holds it now, so its death closes the pipe
+        deadline = time.monotonic() + START_SECONDS + self.timeout_seconds
+        worker = _Worker(process, our_end, deadline)
+        self.workers.append(worker)
+        return worker
 
     def _stop_worker(self, worker):
         """End a worker at once."""
@@ -151,50 +187,48 @@ class WorkerPool:
         worker.process.join()
         worker.pipe.close()
 
-    def stop(self):
-        """End all."""
-        for worker in list(self.workers):
-            self._stop_worker(worker)
-
 
 def _serve(pipe, inherited, task, memory_mb):
-    """A worker process: say that it is up, then answer each piece with its outcome."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    """Run a worker process: report that it has started, then answer each piece with its outcome."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for other in inherited:  # the driver's ends: held here they would hide its death from the others
-        other.close()
-    _cap_memory(memory_mb)
+    for driver_end in inherited:  # held open here, they would hide the driver's death from other workers
+        driver_end.close()
+    _limit_memory(memory_mb)
     with contextlib.suppress(EOFError, OSError):  # the driver is gone
         pipe.send(None)
         while True:
-            pipe.send_bytes(_outcome(task, pipe.recv()))
+            pipe.send_bytes(_run_task(task, pipe.recv()))
 
 
-def _outcome(task, piece):
-    """(result, reason) of a piece, pickled."""
+def _run_task(task, piece):
+    """Return the pickled pair (result, reason) of a piece."""
     try:
         return pickle.dumps((task(piece), ""))
     except MemoryError:
         reason = OUT_OF_MEMORY
-    except Exception as e:  # noqa: BLE001 - whatever a library did
-        reason = f"{UNFORESEEN}: {type(e).__name__}: {str(e)[:120]}"
+    except Exception as error:  # noqa: BLE001 - a library may raise anything
+        reason = f"{UNFORESEEN}: {type(error).__name__}: {str(error)[:120]}"
     return pickle.dumps((None, reason))
 
 
-def _cap_memory(memory_mb):
-    """Let this process's data grow by memory_mb MiB and no more."""
+def _limit_memory(memory_mb):
+    """Let this process's data grow by at most `memory_mb` MiB."""
     try:
         import resource
-    except ImportError:  # Windows has none
+    except ImportError:  # Windows
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
     limit = _data_bytes() + int(memory_mb * 2**20)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    if hard_limit != resource.RLIM_INFINITY:
+        limit = min(limit, hard_limit)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard_limit))
 
 
 def _data_bytes():
-    """Bytes of this process that count against `RLIMIT_DATA`, as Linux tells them; else 0."""
+    """Return the bytes of this process that count against `RLIMIT_DATA`; 0 outside Linux."""
     statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
+    if not statm.exists():
+        return 0
+    data_pages = int(statm.read_text().split()[5])
+    return data_pages * os.sysconf("SC_PAGE_SIZE")

@@ -14,7 +14,7 @@ from data_prep import cluster, prepare, workers
 
 def test_where_there_is_no_cluster(monkeypatch):
     with pytest.raises(BadSetting, match="--cluster"):
-        list(workers.process_pieces([1], str, cluster="spark"))
+        list(workers.process_pieces([1], str, workers.WorkerSettings(cluster="spark")))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def kill_a_worker():
     """Kill Ray's workers that are at a chunk on this machine; how many."""
     killed = 0
     for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::_chunk"):
+        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::_process_chunk"):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
                 killed += 1
@@ -78,7 +78,7 @@ def test_killed_workers_and_a_lost_node_lose_nothing(two_nodes, many, tmp_path, 
     assert prepare.main([str(many), "--out", str(tmp_path / "here"), "--workers", "1"]) == 0
     process_pieces = workers.process_pieces
     monkeypatch.setattr(workers, "process_pieces", disturbed)
-    monkeypatch.setattr(cluster, "CHUNK", 4)
+    monkeypatch.setattr(cluster, "CHUNK_PIECES", 4)
     assert prepare.main([str(many), "--out", str(tmp_path / "there"), "--cluster", "ray"]) == 0
     assert killed[0] >= 1
     here, there = ({n: text for n, (_, text) in texts(tmp_path / w).items()} for w in ("here", "there"))
@@ -88,6 +88,6 @@ def test_killed_workers_and_a_lost_node_lose_nothing(two_nodes, many, tmp_path, 
 
 
 def test_limits_hold_on_a_cluster(two_nodes, monkeypatch):
-    monkeypatch.setattr(cluster, "CHUNK", 2)
-    told = list(workers.process_pieces([0.01, 30, 0.02], time.sleep, timeout_seconds=2, cluster="ray"))
+    monkeypatch.setattr(cluster, "CHUNK_PIECES", 2)
+    told = list(workers.process_pieces([0.01, 30, 0.02], time.sleep, workers.WorkerSettings(timeout_seconds=2, cluster="ray")))
     assert sorted(told) == [(0.01, None, ""), (0.02, None, ""), (30, None, "Timeout")]

@@ -17,7 +17,7 @@ from clara.music.midi import write_midi
 from clara.music.notes import build_notes, transpose
 from clara.music.scores import corpus_paths, read_score
 from data_prep import collection_summary, inspect, inspection_page, workers
-from data_prep.collection_summary import COLUMNS, build_table, measure_piece
+from data_prep.collection_summary import COLUMNS, build_table
 from data_prep.inspection_page import PLOTS
 from data_prep.sources import Piece
 
@@ -76,22 +76,22 @@ def test_a_row_per_piece_by_hand(tmp_path, inspect_into):
         "quarters": 6,
         "seconds": 4,
         "qpm": 90,
-        "lowest": 20,
-        "highest": 108,
+        "lowest_pitch": 20,
+        "highest_pitch": 108,
         "composer": "unknown",
         "polyphony": (24 + 12 + 12 + 12 + 12) / 48,
         "max_polyphony": 2,
-        "metre": "3/4",
-        "metres": "3/4 2/4",
-        "metre_told": True,
+        "time_signature": "3/4",
+        "time_signatures": "3/4 2/4",
+        "has_time_signature": True,
         "tracks": 1,
         "instruments": "Piano",
-        "off_4": 0,
-        "off_12": 0,
-        "misfit": 0,
-        "outside_88": 0.2,
-        "outside_62": 0.4,
-        "outside_38": 0.6,
+        "off_grid_4": 0,
+        "off_grid_12": 0,
+        "grid_misfit": 0,
+        "outside_88_keys": 0.2,
+        "outside_62_keys": 0.4,
+        "outside_38_keys": 0.6,
         "performed": False,
         "reason": "",
         "cut": 0,
@@ -102,11 +102,11 @@ def test_a_row_per_piece_by_hand(tmp_path, inspect_into):
 def test_performed_music_is_flagged_and_written_music_is_not(grids, inspect_into, capsys):
     _, table = inspect_into(grids)
     assert set(table.query("performed").index) == {"b/performed"}
-    assert table.loc["b/performed", "off_12"] > 0.7 and table.loc["b/triplets", "off_12"] == 0
-    assert table.loc["b/32nds", "off_12"] == pytest.approx(2 / 3, abs=1e-4)
-    assert table.loc["b/shifted", ["off_12", "shift_12"]].tolist() == [0, 17 / 40]
+    assert table.loc["b/performed", "off_grid_12"] > 0.7 and table.loc["b/triplets", "off_grid_12"] == 0
+    assert table.loc["b/32nds", "off_grid_12"] == pytest.approx(2 / 3, abs=1e-4)
+    assert table.loc["b/shifted", ["off_grid_12", "grid_shift_12"]].tolist() == [0, 17 / 40]
     told = capsys.readouterr().out
-    assert "following no beat grid: 1;" in told and "b/performed: 83 % of onsets off 12 steps" in told
+    assert "follow no beat grid: 1;" in told and "b/performed: 83 % of onsets off 12 steps" in told
     assert "Leave out the performed pieces (1) with --max-grid-error" in told
 
 
@@ -125,7 +125,7 @@ def test_max_grid_error_refuses(grids, inspect_into, capsys):
 def test_advice(tmp_path, inspect_into, capsys, fractions, steps):
     write_onsets(tmp_path / "m/a.mid", np.concatenate([480 * np.arange(40) + int(480 * f) for f in fractions]))
     inspect_into(tmp_path / "m")
-    assert f"Take --steps-per-quarter {steps}: {steps} steps hold 100.0 %" in capsys.readouterr().out
+    assert f"Use --steps-per-quarter {steps}: {steps} steps hold 100.0 %" in capsys.readouterr().out
 
 
 def test_advice_for_performances(tmp_path, inspect_into, capsys):
@@ -185,14 +185,14 @@ def test_names_that_are_no_utf8(tmp_path, inspect_into, capsys):
 def test_a_score_of_music21s_corpus(inspect_into):
     _, table = inspect_into("music21:ciconia")
     [row] = table.to_dict("records")
-    assert (row["composer"], row["off_12"], row["performed"], row["reason"]) == ("ciconia", 0, False, "")
+    assert (row["composer"], row["off_grid_12"], row["performed"], row["reason"]) == ("ciconia", 0, False, "")
 
 
 def test_a_score_and_its_midi_look_alike(tmp_path):
     [path] = [p for p in corpus_paths("bach") if p.stem == "bwv66.6"]
     write_midi(read_score(path)[0], tmp_path / "a.mid")
     score, midi = (measure_piece(Piece("bach/a", "bach", p)) for p in (path, tmp_path / "a.mid"))
-    for name in ("notes", "quarters", "lowest", "highest", "polyphony", "off_4", "misfit"):
+    for name in ("notes", "quarters", "lowest_pitch", "highest_pitch", "polyphony", "off_grid_4", "grid_misfit"):
         assert score[name] == midi[name]
 
 
@@ -238,12 +238,12 @@ def test_without_out_a_folder_named_by_the_time(music, tmp_path, monkeypatch):
 
 def test_the_order_in_which_pieces_come_back_changes_nothing(music):
     rows = [measure_piece(Piece(name, name.split("/")[0], music / f"{name}.mid")) for name in SOURCES]
-    drop = ["keys", "positions"]
+    drop = ["notes_per_key", "onset_positions"]
     pd.testing.assert_frame_equal(build_table(rows).drop(columns=drop), build_table(rows[::-1]).drop(columns=drop))
 
 
 def test_a_file_that_takes_too_long_is_refused(music, inspect_into, monkeypatch):
-    def process_pieces(pieces, task, **_):
+    def process_pieces(pieces, task, settings):
         for piece in pieces:
             yield (piece, None, "Timeout") if piece.name == "bach/1" else (piece, task(piece), "")
 
@@ -253,7 +253,7 @@ def test_a_file_that_takes_too_long_is_refused(music, inspect_into, monkeypatch)
 
 
 def test_interrupted_it_shows_what_it_has_seen(music, inspect_into, monkeypatch, capsys):
-    def process_pieces(pieces, task, **_):
+    def process_pieces(pieces, task, settings):
         yield pieces[0], task(pieces[0]), ""
         raise KeyboardInterrupt
 
@@ -263,8 +263,8 @@ def test_interrupted_it_shows_what_it_has_seen(music, inspect_into, monkeypatch,
 
 
 def test_pooled_counts_every_note_alike():
-    table = pd.DataFrame({"off_4": [0.0, 1.0], "notes": [30, 10]})
-    assert collection_summary.weighted_mean(table, "off_4") == 0.25
+    table = pd.DataFrame({"off_grid_4": [0.0, 1.0], "notes": [30, 10]})
+    assert collection_summary.weighted_mean(table, "off_grid_4") == 0.25
 
 
 def test_for_a_program(music, tmp_path, monkeypatch, capsys):
@@ -284,4 +284,4 @@ def test_for_a_program(music, tmp_path, monkeypatch, capsys):
         and "BadMusicFile" in rows["bach/text"]["reason"]
         and rows["bach/1"]["notes"] > 10
     )
-    assert told["advice"].startswith("Take --steps-per-quarter") and told["performed"] == told["duplicates"] == []
+    assert told["advice"].startswith("Use --steps-per-quarter") and told["performed"] == told["duplicates"] == []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data_prep import worker_pool
-from data_prep.workers import process_pieces
+from data_prep.workers import WorkerSettings, process_pieces
 
 
 def double(piece):
@@ -62,7 +62,7 @@ HARM = {f.__name__: f for f in (die, leave, hang, eat, nibble, surprise, unspeak
 
 def outcomes(pieces, task=double, **settings):
     """{piece: (result, reason)}."""
-    told = list(process_pieces(pieces, task, **{"timeout_seconds": 20, **settings}))
+    told = list(process_pieces(pieces, task, WorkerSettings(**{"timeout_seconds": 20, **settings})))
     assert len({p for p, _, _ in told}) == len(told)
     return {piece: (result, reason) for piece, result, reason in told}
 
@@ -110,7 +110,7 @@ def slow(piece):
 
 def test_any_worker_may_be_killed_at_any_time():
     done = {}
-    for piece, pid, reason in process_pieces(range(60), slow, workers=2, timeout_seconds=20):
+    for piece, pid, reason in process_pieces(range(60), slow, WorkerSettings(2, 20)):
         assert reason == ""
         done[piece] = pid
         if len(done) in (5, 20):
@@ -124,22 +124,22 @@ def test_the_time_is_each_pieces_own():
 
 
 def test_a_slow_caller_is_no_timeout():
-    for _, _, reason in process_pieces(range(3), double, timeout_seconds=1):
+    for _, _, reason in process_pieces(range(3), double, WorkerSettings(timeout_seconds=1)):
         assert reason == ""
         time.sleep(1.1)
 
 
 def test_pieces_are_taken_as_they_are_needed():
     taken = []
-    through = process_pieces((taken.append(i) or i for i in range(10_000)), double, workers=2, timeout_seconds=20)
+    through = process_pieces((taken.append(i) or i for i in range(10_000)), double, WorkerSettings(2, 20))
     for n in range(50):
         next(through)
-        assert len(taken) <= n + 1 + 3 * worker_pool.AHEAD
+        assert len(taken) <= n + 1 + 3 * worker_pool.PIECES_AHEAD
     through.close()
 
 
 def test_the_caller_may_leave():
-    through = process_pieces(range(1000), slow, workers=2, timeout_seconds=20)
+    through = process_pieces(range(1000), slow, WorkerSettings(2, 20))
     pids = {next(through)[1] for _ in range(4)}
     through.close()
     for pid in pids:
