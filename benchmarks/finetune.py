@@ -28,10 +28,10 @@ def prepare(folder, out, n_pieces):
     import pandas as pd
 
     from clara.data.corpus import MANIFEST, read_manifest
-    from data_prep.prepare import prepare_corpus
+    from data_prep.corpus_writer import prepare_corpus
     from data_prep.sources import find_pieces
 
-    prepare_corpus(find_pieces([folder]), out, {"encoding": "notewise"}, about=f"Music from {folder}.", workers=2)
+    prepare_corpus(find_pieces([folder]), out, {"encoding": "notewise"}, about=f"Music from {folder}.")
     rows = read_manifest(out).query("reason == ''")
     works = np.random.default_rng(SEED).permutation(rows["work"].unique())
     third = len(works) // 3

@@ -237,8 +237,10 @@ def _run_to_resume(args):
 def _prepared(data, encoding):
     """The folder of a prepared corpus; prepares music where it is not."""
     from clara.data.corpus import MANIFEST
-    from data_prep.prepare import prepare_corpus, print_report
+    from data_prep.corpus_writer import prepare_corpus
+    from data_prep.prepare import print_report
     from data_prep.sources import find_pieces
+    from data_prep.workers import WorkerSettings
 
     grid = ENCODINGS[encoding]().steps_per_quarter
     folder = Path(data or f"data/{encoding}-{grid}")
@@ -249,7 +251,7 @@ def _prepared(data, encoding):
     out = Path("data", f"{folder.resolve().name}-{encoding}-{grid}") if data else folder
     print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
     manifest, interrupted = prepare_corpus(
-        pieces, out, {"encoding": encoding}, about=f"Music from {source}.", workers=os.cpu_count()
+        pieces, out, {"encoding": encoding}, about=f"Music from {source}.", worker_settings=WorkerSettings(os.cpu_count())
     )
     print_report(manifest, out)
     if interrupted:

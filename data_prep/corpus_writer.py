@@ -75,7 +75,7 @@ def prepare_corpus(
     task = partial(encode_piece, folder=folder, encoding=encoding, settings=read_settings)
     rows, interrupted = _encode_all(pieces, folder, task, earlier_rows, worker_settings)
     accepted = [row for row in rows if not row["reason"]]
-    with cli.waiting("finding works"):
+    with cli.show_status("finding works"):
         _add_works_and_splits(accepted, folder)
     _write_vocabulary(accepted, folder, encoding, max_vocab)
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
@@ -100,7 +100,7 @@ def _write_vocabulary(rows, folder, encoding, max_vocab):
     if not encoding.open_vocabulary or not rows:
         (folder / VOCABULARY).unlink(missing_ok=True)  # from an earlier run in another encoding
         return
-    with cli.waiting("counting tokens"):
+    with cli.show_status("counting tokens"):
         replaced = write_vocabulary(folder, [row["piece"] for row in rows], encoding, max_vocab)
     for row in rows:
         row["replaced"] = replaced[row["piece"]]

@@ -55,33 +55,33 @@ def parser() -> cli.Parser:
         help="Folder to write; it must be new or empty (default: output/inspect-<time>)",
     )
     add_worker_flags(run)
-    cli.add_json(run)
+    cli.add_json_flag(run)
     return p
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, measure, report; return the exit status."""
     args = parser().parse_args(argv)
-    with cli.answering(args.json) as answer:
+    with cli.json_output(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
     """Measure, write, report, and fill the answer of --json."""
-    with cli.waiting("loading"):  # heavy imports come after --help
+    with cli.show_status("loading"):  # heavy imports come after --help
         from data_prep.collection_summary import COLUMNS, build_table
         from data_prep.inspection_page import write_page
         from data_prep.sources import escape_undecodable, find_pieces
     from clara.errors import NoData
     from clara.files import make_empty_folder, write_atomically
 
-    with cli.waiting("looking for music"):
+    with cli.show_status("looking for music"):
         pieces = find_pieces(args.sources, args.exclude)
     out = make_empty_folder(args.out or Path("output", time.strftime("inspect-%Y%m%d-%H%M%S")))
     rows, interrupted = _measure_all(pieces, args)
     table = build_table(rows)
     write_atomically(out / "inspect.csv", table[COLUMNS].to_csv(index=False))
-    with cli.waiting("drawing"):
+    with cli.show_status("drawing"):
         write_page(table, escape_undecodable(", ".join(args.sources)), out)
     print_report(table)
     print(f"see {out / 'index.html'}; every piece is in {out / 'inspect.csv'}")

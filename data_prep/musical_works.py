@@ -57,7 +57,7 @@ def fingerprint_digest(runs: np.ndarray) -> bytes:
 
 
 def group_works(fingerprints: Sequence[np.ndarray]) -> np.ndarray:
-    """Number the works.
+    """Assign a work number to each file.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clara.errors import ClaraError
 from clara.files import make_folder, write_atomically
-from clara.music.keys import to_key
+from clara.music.keys import transpose_to_key
 from data_prep import sources
 from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint
 from data_prep.onset_grid import check_grid
@@ -106,7 +106,7 @@ def _read_notes(piece, encoding, settings):
         solo_track=settings.solo_track,
     )
     if settings.to_key:
-        notes, key_losses = to_key(notes, settings.to_key)
+        notes, key_losses = transpose_to_key(notes, settings.to_key)
         losses += key_losses
     return notes, losses
 

@@ -108,7 +108,7 @@ def _add_run_flags(add):
         help="ray or ray://host:port: use all CPUs of a Ray cluster; sources and --out must lie on storage "
         "that all its machines see under the same paths (default: this machine)",
     )
-    cli.add_json(add)
+    cli.add_json_flag(add)
 
 
 def add_worker_flags(add) -> None:
@@ -121,13 +121,13 @@ def add_worker_flags(add) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, encode, report; return the exit status."""
     args = parser().parse_args(argv)
-    with cli.answering(args.json) as answer:
+    with cli.json_output(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
     """Encode, report, and fill the answer of --json."""
-    with cli.waiting("loading"):  # heavy imports come after --help
+    with cli.show_status("loading"):  # heavy imports come after --help
         from data_prep.corpus_writer import prepare_corpus
         from data_prep.piece_encoding import ReadSettings
         from data_prep.sources import find_pieces
@@ -135,7 +135,7 @@ def _run(args, answer):
     from clara.errors import NoData
 
     encoding_settings = _encoding_settings(args)
-    with cli.waiting("looking for music"):
+    with cli.show_status("looking for music"):
         pieces = find_pieces(args.sources, args.exclude)
     manifest, interrupted = prepare_corpus(
         pieces,
@@ -233,7 +233,9 @@ def print_report(manifest, folder: str | Path) -> None:
     if summary["accepted"]:
         splits = ", ".join(f"{split} {n}" for split, n in summary["split"].items())
         print(f"split: {splits} ({summary['works']:,} works)")
-        losses = [f"{name} {n:,}" for i, (name, n) in enumerate(summary["lost"].items()) if n or i < ALWAYS_SHOWN_LOSSES]
+        losses = [
+            f"{name} {n:,}" for i, (name, n) in enumerate(summary["lost"].items()) if n or i < ALWAYS_SHOWN_LOSSES
+        ]
         print("notes " + ", ".join(losses))
     if summary["vocabulary"] is not None:
         hint = "; --max-vocab would keep the model small" if summary["vocabulary"] > LARGE_VOCABULARY else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clara.errors import NoData
 from clara.music.midi import read_midi
-from clara.music.score_text import SCORE_SUFFIXES, read_tunes
+from clara.music.score_text import SCORE_SUFFIXES, count_tunes
 from clara.music.scores import corpus_paths, read_score
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
@@ -100,14 +100,14 @@ def _name_file(path, root):
 
 def _split_tunes(piece):
     """Return a piece for each tune of a file."""
-    n_tunes = read_tunes(piece.path)
+    n_tunes = count_tunes(piece.path)
     if n_tunes == 1:
         return [piece]
     return [replace(piece, name=f"{piece.name}/{i}", tune=i) for i in range(1, n_tunes + 1)]
 
 
 def _with_unique_names(pieces):
-    """Number later pieces of equal name; names that differ in case only count as equal."""
+    """Append a number to later pieces of the same name, ignoring case."""
     unique = []
     seen_names = set()
     for piece in pieces:

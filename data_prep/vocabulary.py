@@ -16,9 +16,7 @@ from clara.errors import BadSetting
 from clara.files import write_atomically
 
 
-def write_vocabulary(
-    folder: str | Path, pieces: Sequence[str], encoding, max_vocab: int | None = None
-) -> Counter:
+def write_vocabulary(folder: str | Path, pieces: Sequence[str], encoding, max_vocab: int | None = None) -> Counter:
     """Write `vocab.txt` of a prepared folder, and replace tokens beyond the limit in its texts.
 
     Parameters

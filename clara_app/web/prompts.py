@@ -121,7 +121,7 @@ def played(strokes, qpm):
     except (ValueError, TypeError) as e:
         raise BadMusicFile("not a list of pitch, start and end") from e
     if not (
-        np.isfinite([pitch, start, end]).all() and (21 <= pitch).all() and (pitch <= 108).all() and (start <= end).all()
+        np.isfinite([pitch, start, end]).all() and (pitch >= 21).all() and (pitch <= 108).all() and (start <= end).all()
     ):
         raise BadMusicFile("pitches lie on a piano (21 to 108), and no note ends before it begins")
     start, end = start - start.min(), end - start.min()

@@ -81,7 +81,7 @@ class CorpusPieces:
         return self._notes[i]
 
     def places(self, split, quarters, n, rng):
-        """n pairs of a piece of a split, longer ones oftener, and the quarter where an excerpt may begin; 0 or past a prompt."""
+        """N pairs of a piece of a split, longer ones oftener, and the quarter where an excerpt may begin; 0 or past a prompt."""
         enough = [
             i for i, s in enumerate(self.split) if s == split and self.rows["quarters"][i] >= SEAM_QUARTERS + quarters
         ]

@@ -89,5 +89,7 @@ def test_killed_workers_and_a_lost_node_lose_nothing(two_nodes, many, tmp_path, 
 
 def test_limits_hold_on_a_cluster(two_nodes, monkeypatch):
     monkeypatch.setattr(cluster, "CHUNK_PIECES", 2)
-    told = list(workers.process_pieces([0.01, 30, 0.02], time.sleep, workers.WorkerSettings(timeout_seconds=2, cluster="ray")))
+    told = list(
+        workers.process_pieces([0.01, 30, 0.02], time.sleep, workers.WorkerSettings(timeout_seconds=2, cluster="ray"))
+    )
     assert sorted(told) == [(0.01, None, ""), (0.02, None, ""), (30, None, "Timeout")]

@@ -19,6 +19,7 @@ from clara.music.scores import corpus_paths, read_score
 from data_prep import collection_summary, inspect, inspection_page, workers
 from data_prep.collection_summary import COLUMNS, build_table
 from data_prep.inspection_page import PLOTS
+from data_prep.piece_statistics import measure_piece
 from data_prep.sources import Piece
 
 

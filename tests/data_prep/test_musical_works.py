@@ -1,6 +1,4 @@
-"""Which files are one work, and on which side of the split it falls."""
-
-from collections import Counter
+"""Which files are the same work."""
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from clara.music.midi import read_midi
 from clara.music.notes import build_notes, crop, transpose
 from data_prep import musical_works
-from data_prep.musical_works import assign_splits, compute_fingerprint, group_works
+from data_prep.musical_works import compute_fingerprint, group_works
 
 
 def melody(seed, n=80, lowest=40):
@@ -50,7 +48,9 @@ def test_fingerprint_is_sorted_runs_of_six_intervals():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 6])
 def test_short_lines_are_one_run(n):
-    told = [compute_fingerprint(build_notes(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)]
+    told = [
+        compute_fingerprint(build_notes(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)
+    ]
     assert [len(f) for f in told] == [1, 1]
     assert (told[0] != told[1]).all() == (n > 1)
 
@@ -132,37 +132,3 @@ def test_real_pieces_differ_and_meet_their_transpositions(real_midi):
 def test_any_number_of_files(n):
     works = group_works(fingerprints(*range(n)))
     assert sorted(works) == list(range(n))
-    assert len(assign_splits(fingerprints(*range(n)), works)) == n
-
-
-def test_the_split_does_not_hang_on_the_order_of_files():
-    told = fingerprints(*range(30), *range(10))
-    order = np.random.default_rng(0).permutation(len(told))
-    sides = assign_splits(told, group_works(told))
-    shuffled = [told[i] for i in order]
-    assert assign_splits(shuffled, group_works(shuffled)) == [sides[i] for i in order]
-    assert sides[:10] == sides[30:]
-
-
-def test_most_works_keep_their_side_when_others_come():
-    few, many = fingerprints(*range(60)), fingerprints(*range(100))
-    before, after = assign_splits(few, np.arange(60)), assign_splits(many, np.arange(100))
-    assert set(before) == {"train", "valid", "test"}
-    assert before == after[:60]
-
-
-def test_shares_of_the_split():
-    random = np.random.default_rng(0)
-    told = [random.integers(0, 2**48, 3) for _ in range(4000)]
-    sides = Counter(assign_splits(told, np.arange(4000)))
-    assert sides["valid"] == pytest.approx(200, abs=45) and sides["test"] == pytest.approx(200, abs=45)
-    assert sides.total() == 4000 and set(sides) == {"train", "valid", "test"}
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 4])
-def test_however_the_lots_fall_there_is_something_to_train_on(n):
-    random = np.random.default_rng(n)
-    for _ in range(4000):
-        sides = assign_splits([random.integers(0, 2**48, 3) for _ in range(n)], np.arange(n))
-        assert "train" in sides
-        assert n < 3 or {"valid", "test"} < set(sides)

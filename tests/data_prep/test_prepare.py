@@ -168,7 +168,9 @@ def test_for_a_program(music, tmp_path, capsys):
         told["folder"] == str(tmp_path / "out") and told["split"] == corpus.manifest["split"].value_counts().to_dict()
     )
     assert (
-        told["tokens"] == corpus.manifest["tokens"].sum() and told["vocabulary"] is None and told["interrupted"] is False
+        told["tokens"] == corpus.manifest["tokens"].sum()
+        and told["vocabulary"] is None
+        and told["interrupted"] is False
     )
     status, told = tiny.answer(
         prepare.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys

@@ -11,7 +11,7 @@ from clara.data.corpus import Corpus
 from clara.data.dataloaders import SHIFTS, fitting_shifts
 from clara.encodings.vocab import CONTROL_TOKENS, transposition_tables
 from clara.errors import BadSetting, NoData
-from data_prep.prepare import prepare_corpus
+from data_prep.corpus_writer import prepare_corpus
 from data_prep.sources import find_pieces
 
 
@@ -77,7 +77,7 @@ def test_large_vocabularies_have_wider_ids(tmp_path):
     corpus = prepared(tmp_path)
     assert corpus.vocab.dtype == corpus.ids("train")[0].dtype == np.int16
     many = type(corpus.vocab)([*CONTROL_TOKENS, *(f"w{i}" for i in range(2**15))])
-    assert many.dtype == np.int32 and many.ids(["w32767"]).tolist() == [32770]
+    assert many.dtype == np.int32 and many.to_ids(["w32767"]).tolist() == [32770]
 
 
 def test_the_fingerprint_knows_the_vocabulary(tmp_path):

@@ -59,7 +59,7 @@ def test_kin(word, told):
 @pytest.fixture(scope="module")
 def chords(tmp_path_factory):
     from clara.data.corpus import Corpus
-    from data_prep.prepare import prepare_corpus
+    from data_prep.corpus_writer import prepare_corpus
     from data_prep.sources import find_pieces
 
     folder = tmp_path_factory.mktemp("chords")

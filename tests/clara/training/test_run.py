@@ -22,7 +22,7 @@ from clara.training.callbacks import HISTORY, STATE
 from clara.training.learner import OutOfDeviceMemory
 from clara.training.model_cards import CARD
 from clara.training.run import STARTED, default_batch_size, run_settings, train
-from data_prep.prepare import prepare_corpus
+from data_prep.corpus_writer import prepare_corpus
 from data_prep.sources import find_pieces
 
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD}
