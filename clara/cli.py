@@ -1,29 +1,37 @@
-"""What the command lines share: how they tell what they do, how they answer and how they fail.
+"""What all command lines share: help, exit statuses, JSON output and argument types.
 
-Every program says in its help what it does, then how it is called, its flags in groups, and examples that can be
-typed as they stand. Results go to stdout; progress, messages and errors to stderr. It leaves with status 0 when it did
-what was asked (of many files some may have been refused, which it tells), 2 for input that will not do (`ClaraError`, a
-flag out of its range, not one file that served) and 130 when Ctrl-C ended it; what was finished by then stands. A bug
-of ours leaves a traceback and status 1.
+Every program prints its results on stdout, and progress, messages and errors on stderr. Its exit status is
+
+- 0 if it did what was asked (of many files some may have been refused; the report says which);
+- 1 for a bug in Clara, with a traceback;
+- 2 for bad input: a `ClaraError`, an unknown flag or a flag out of range, in one line;
+- 130 if Ctrl-C interrupted it; everything finished by then is kept.
 """
 
 import argparse
 import contextlib
+import difflib
 import json
 import math
 import os
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from clara.errors import ClaraError
 
 BAD_INPUT, INTERRUPTED = 2, 130
-STATUS = (
-    f"exit status: 0 done, {BAD_INPUT} input that will not do, {INTERRUPTED} interrupted, and what was finished stands"
+EXIT_STATUS_HELP = (
+    f"exit status: 0 success, {BAD_INPUT} bad input, {INTERRUPTED} interrupted (what was finished is kept)"
 )
+INSTALLED_COMMAND = "clara "  # sys.argv[0] begins like this when the installed command runs a module's main
 
 
-def run(main):
-    """Call `main()` and leave with its status; a `ClaraError` is one line and status 2."""
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Call `main()` and exit with the status that it returns.
+
+    A `ClaraError` becomes one line on stderr and status 2.
+    """
     try:
         sys.exit(main())
     except ClaraError as e:
@@ -32,108 +40,148 @@ def run(main):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
 class Parser(argparse.ArgumentParser):
-    """The command line of a program, told by its module's docstring.
+    """A command-line parser whose help comes from the module's docstring.
+
+    Flags cannot be abbreviated, and an unknown flag is answered with the nearest known one.
 
     Parameters
     ----------
-    doc : whose first line is `what it does: how it is called`, and whose second paragraph says more
-    examples : lines that can be typed as they stand, each with a comment
+    doc : str
+        The module's docstring. Its first line is ``what it does: how to call it``; its second paragraph says more.
+    examples : str
+        Complete command lines, one a line, each with a comment.
+    prog : str, optional
+        How the program is called, such as ``clara train`` (default: ``sys.argv[0]`` if the installed command
+        ``clara`` started this program, else the call in the docstring).
     """
 
-    def __init__(self, doc, examples):
-        first, more = doc.strip().split("\n\n")[:2]
-        self.does, call = first.split(": ", 1)
+    def __init__(self, doc: str, examples: str, prog: str | None = None):
+        first_line, details = doc.strip().split("\n\n")[:2]
+        self.summary, call = first_line.split(": ", 1)
         words = call.split()
+        documented_prog = " ".join(words[: 3 if words[1] == "-m" else 2])
+        if prog is None and sys.argv[0].startswith(INSTALLED_COMMAND):
+            prog = sys.argv[0]
+        prog = prog or documented_prog
+        example_lines = [line.replace(documented_prog, prog) for line in examples.strip().splitlines()]
         super().__init__(
-            prog=" ".join(words[: 3 if words[1] == "-m" else 2]),
-            usage=f"{call} [flags]",
-            epilog="\n\n".join([more, "\n  ".join(["examples:", *examples.strip().splitlines()]), STATUS]),
-            formatter_class=_Help,
+            prog=prog,
+            usage=f"{call.replace(documented_prog, prog)} [flags]",
+            epilog="\n\n".join([details, "\n  ".join(["examples:", *example_lines]), EXIT_STATUS_HELP]),
+            formatter_class=_HelpFormatter,
+            allow_abbrev=False,
         )
 
-    def format_help(self):
-        """What the program does, then the rest."""
-        return f"{self.does}\n\n{super().format_help()}"
+    def format_help(self) -> str:
+        """Return the help text: what the program does, then usage, flags and examples."""
+        return f"{self.summary}\n\n{super().format_help()}"
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+        """Parse the command line; for an unknown flag, suggest the nearest known one."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._describe_unknown(unknown))
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and one line on stderr."""
+        self.exit(BAD_INPUT, f"error: {message} (flags: {self.prog} --help)\n")
+
+    def _describe_unknown(self, unknown: list[str]) -> str:
+        """Return a message about arguments that no flag takes."""
+        flags = [argument.split("=")[0] for argument in unknown if argument.startswith("-")]
+        if not flags:
+            return f"unexpected argument {unknown[0]}"
+        nearest = difflib.get_close_matches(flags[0], self._option_string_actions, n=1)
+        suggestion = f"; did you mean {nearest[0]}?" if nearest else ""
+        return f"unknown flag {flags[0]}{suggestion}"
 
 
-class _Help(argparse.HelpFormatter):
-    """Help with the defaults that say something, and examples left as they are."""
+class _HelpFormatter(argparse.HelpFormatter):
+    """Add defaults to the help of each flag, and keep the line breaks of the examples."""
 
     def _get_help_string(self, action):
-        silent = action.default is None or action.default is False or action.default in ("", [], argparse.SUPPRESS)
-        return action.help + " (default: %(default)s)" * bool(action.option_strings and not silent)
+        text = action.help or ""
+        no_default = action.default is None or action.default is False or action.default in ("", [], argparse.SUPPRESS)
+        if not action.option_strings or no_default or "(default" in text:
+            return text
+        return text.removesuffix(".") + " (default: %(default)s)" + "." * text.endswith(".")
 
     def _fill_text(self, text, width, indent):
-        return "\n\n".join(
-            part if part.startswith("examples:") else super(_Help, self)._fill_text(part, width, indent)
-            for part in text.split("\n\n")
-        )
+        paragraphs = [
+            paragraph
+            if paragraph.startswith("examples:")
+            else super(_HelpFormatter, self)._fill_text(paragraph, width, indent)
+            for paragraph in text.split("\n\n")
+        ]
+        return "\n\n".join(paragraphs)
 
 
-def add_json_flag(add_argument):
-    """Add --json, which `json_output` takes."""
-    add_argument(
-        "--json", action="store_true", help="one JSON object on stdout and nothing else; messages go to stderr"
-    )
+def add_json_flag(add_argument: Callable[..., Any]) -> None:
+    """Add the flag --json, whose value `json_output` takes."""
+    add_argument("--json", action="store_true", help="Print one JSON object on stdout; messages go to stderr.")
 
 
 @contextlib.contextmanager
-def json_output(wanted):
-    """Give a dict to fill, which is printed as JSON in the end where that is wanted.
+def json_output(wanted: bool) -> Iterator[dict]:
+    """Yield a dict to fill in, and print it as JSON at the end if wanted.
 
-    Until then whatever is printed goes to stderr. An empty dict is not printed, nor is one after an error.
+    Everything printed meanwhile goes to stderr. An empty dict is not printed, nor is one after an error.
 
     Parameters
     ----------
-    wanted : the flag --json
+    wanted : bool
+        The value of the flag --json.
 
     Yields
     ------
-    dict, of what JSON can hold and of numpy's numbers, arrays and paths; what is not finite becomes null
+    dict
+        May hold whatever JSON can hold, and numpy numbers, numpy arrays and paths. NaN and infinity become null.
     """
-    answer = {}
+    payload: dict = {}
     with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
-        yield answer
-    if wanted and answer:
-        print(json.dumps(_plain(answer), indent=1, allow_nan=False))
+        yield payload
+    if wanted and payload:
+        print(json.dumps(_to_json(payload), indent=1, allow_nan=False))
 
 
-def _plain(value):
-    """A value as JSON can hold it."""
+def _to_json(value):
+    """Convert a value to what JSON can hold."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _to_json(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [_to_json(v) for v in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _to_json(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 @contextlib.contextmanager
-def show_status(told):
-    """Show a word on the terminal while something takes its time that cannot be counted."""
-    shown = sys.stderr is not None and sys.stderr.isatty()
-    if shown:
-        print(f"{told} …", end="", file=sys.stderr, flush=True)
+def show_status(message: str) -> Iterator[None]:
+    """Show a message on the terminal during a step without a progress bar, then remove it."""
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    if on_terminal:
+        print(f"{message} …", end="", file=sys.stderr, flush=True)
     try:
         yield
     finally:
-        if shown:
-            print(f"\r{' ' * (len(told) + 2)}\r", end="", file=sys.stderr, flush=True)
+        if on_terminal:
+            print(f"\r{' ' * (len(message) + 2)}\r", end="", file=sys.stderr, flush=True)
 
 
-def number_range(text):
-    """An argparse type: a number above 0, or two with a colon between, X:Y, not falling; (X, Y), of one number twice the same."""
+def number_range(text: str) -> tuple[float, float]:
+    """Parse `X` or `X:Y` as (X, Y), with 0 < X <= Y; an argparse type."""
+    parts = text.split(":") if ":" in text else [text, text]
     try:
-        low, high = map(float, (text.split(":") * 2)[:2] if ":" not in text else text.split(":"))
+        low, high = map(float, parts)
     except ValueError:
         low = high = 0.0
     if not 0 < low <= high < float("inf"):
@@ -141,50 +189,37 @@ def number_range(text):
     return low, high
 
 
-def format_range(ends):
-    """What `number_range` made of it, as a number or as X:Y."""
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]:g}:{ends[1]:g}"
+def format_range(ends: tuple[float, float]) -> float | str:
+    """Return a range from `number_range` as a number, or as "X:Y" if its ends differ."""
+    low, high = ends
+    return low if low == high else f"{low:g}:{high:g}"
 
 
-def above(limit, kind=float):
-    """An argparse type: a finite number above `limit`."""
-    return _checked(kind, lambda x: limit < x < float("inf"), f"must be above {limit}")
+def above(limit: float, kind: type = float) -> Callable[[str], Any]:
+    """Return an argparse type: a finite number above `limit`."""
+    return _number_type(kind, lambda x: limit < x < float("inf"), f"must be above {limit}")
 
 
-def at_least(limit, kind=int):
-    """An argparse type: a finite number of at least `limit`."""
-    return _checked(kind, lambda x: limit <= x < float("inf"), f"must be at least {limit}")
+def at_least(limit: float, kind: type = int) -> Callable[[str], Any]:
+    """Return an argparse type: a finite number of at least `limit`."""
+    return _number_type(kind, lambda x: limit <= x < float("inf"), f"must be at least {limit}")
 
 
-def within(low, high, kind=float):
-    """An argparse type: a number from `low` to `high`."""
-    return _checked(kind, lambda x: low <= x <= high, f"must be from {low} to {high}")
+def within(low: float, high: float, kind: type = float) -> Callable[[str], Any]:
+    """Return an argparse type: a number from `low` to `high`, both included."""
+    return _number_type(kind, lambda x: low <= x <= high, f"must be from {low} to {high}")
 
 
-def _checked(kind, holds, told):
-    """An argparse type that says what the number must be."""
+def _number_type(kind, is_valid, requirement):
+    """Return an argparse type that checks a number and names the requirement in its error."""
 
     def parse(text):
         try:
             value = kind(text)
         except ValueError:
             value = None
-        if value is None or not holds(value):
-            raise argparse.ArgumentTypeError(f"{told}, not {text}")
+        if value is None or not is_valid(value):
+            raise argparse.ArgumentTypeError(f"{requirement}, not {text}")
         return value
 
     return parse
-
-
-def file_path(text):
-    """Return the path if it is not a folder; an argparse type. A missing file is left to its reader's message."""
-    if os.path.isdir(text):
-        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file")
-    return text
-
-
-def folder_path(text):
-    """Return the path if it is not a file; an argparse type. A missing folder is left to its reader's message."""
-    if os.path.isfile(text):
-        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
-    return text
