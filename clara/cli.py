@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
     Parameters
     ----------
     doc : str
-        The module's docstring. Its first line is ``what it does: how to call it``; its second paragraph says more.
+        The module's docstring: a line on what it does, ``Usage: ...`` with the call, and a paragraph of details.
     examples : str
         Complete command lines, one a line, each with a comment.
     prog : str, optional
@@ -62,8 +62,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, doc: str, examples: str, prog: str | None = None):
-        first_line, details = doc.strip().split("\n\n")[:2]
-        self.summary, call = first_line.split(": ", 1)
+        self.summary, usage, details = doc.strip().split("\n\n")[:3]
+        call = " ".join(usage.removeprefix("Usage: ").split())
         words = call.split()
         documented_prog = " ".join(words[: 3 if words[1] == "-m" else 2])
         if prog is None and sys.argv[0].startswith(INSTALLED_COMMAND):
@@ -223,3 +223,17 @@ def _number_type(kind, is_valid, requirement):
         return value
 
     return parse
+
+
+def file_path(text: str) -> str:
+    """Return the path if it is not a folder; an argparse type. The reader of a missing file reports it."""
+    if os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file")
+    return text
+
+
+def folder_path(text: str) -> str:
+    """Return the path if it is not a file; an argparse type. The reader of a missing folder reports it."""
+    if os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
+    return text

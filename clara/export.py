@@ -1,4 +1,6 @@
-"""Write a model as ONNX, for other runtimes, a browser's among them: python -m clara.export MODEL [--out FILE]
+"""Write a model as ONNX, for other runtimes, a browser's among them.
+
+Usage: python -m clara.export MODEL [--out FILE]
 
 Inputs: `ids` int64 (n, t), and for each layer i the state `h{i}`, `c{i}` float32 (1, n, units); zeros
 before the first word, which is xxbos. Outputs: `logits` float32 (n, t, vocab_sz) and the state after

@@ -1,4 +1,6 @@
-"""Compose new music: python generate.py [--prompt my.mid]
+"""Compose new music.
+
+Usage: python generate.py [--prompt my.mid]
 
 Leaves a folder under output/ with MIDI, sound, text and a picture of each piece, and
 index.html to listen to them.

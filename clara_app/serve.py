@@ -1,4 +1,6 @@
-"""Compose in the browser: python app.py
+"""Compose in the browser.
+
+Usage: python app.py
 
 Opens a page on this machine: a beginning or none, one button, and pieces ranked by the critic, to hear, see and take
 away. Nothing leaves the machine, and nobody else can call it unless --host says so.

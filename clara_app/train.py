@@ -1,4 +1,6 @@
-"""Train a music language model: python train.py --encoding notewise [--data FOLDER]
+"""Train a music language model.
+
+Usage: python train.py --encoding notewise [--data FOLDER]
 
 Uses the prepared data, or prepares music21's Bach when there is none; fine-tunes the
 weights under pretrained/ when they fit, or starts fresh with --from-scratch. Ctrl-C

@@ -1,4 +1,6 @@
-"""Index the notes of a corpus to find copied passages: python -m critic.copy_index CORPUS --out FILE
+"""Index the notes of a corpus to find copied passages.
+
+Usage: python -m critic.copy_index CORPUS --out FILE
 
 The score `longest_copied_run` looks a piece up in such a file, in any key. The pretrained models bring one along:
 notewise/notes.npz.

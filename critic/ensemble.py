@@ -1,4 +1,6 @@
-"""Blend voices into one critic or composer classifier: python -m critic.ensemble VOICE VOICE… --excerpts EXCERPTS --out FOLDER
+"""Blend voices into one critic or composer classifier.
+
+Usage: python -m critic.ensemble VOICE VOICE… --excerpts EXCERPTS --out FOLDER
 
 Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
 piano rolls (--rolls), one that reads what can be counted (--statistics), one that sees self-similarity (--similarity). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost

@@ -1,4 +1,6 @@
-"""Make excerpts to train a classifier on: python -m critic.excerpts CORPUS --out FOLDER (--models MODEL | --composers 12)
+"""Make excerpts to train a classifier on.
+
+Usage: python -m critic.excerpts CORPUS --out FOLDER (--models MODEL | --composers 12)
 
 For a critic, human excerpts of a corpus and generated ones, equal in length and in place: a generated excerpt
 goes on from some quarters of a human piece (or begins with nothing, where the human one is a beginning), half of them sampled as `generate.py` does

@@ -1,4 +1,6 @@
-"""Rank pieces and keep the best: python -m critic.ranking FILE_OR_FOLDER…
+"""Rank pieces and keep the best.
+
+Usage: python -m critic.ranking FILE_OR_FOLDER…
 
 Pieces are MIDI files, scores or texts. The command writes `ranking.csv` with one row for each piece, best first.
 Pieces with equal totals keep the order of their names. A file that cannot be scored is reported and skipped.

@@ -1,4 +1,6 @@
-"""Train a critic or a composer classifier: python -m critic.train EXCERPTS --pretrained MODEL --out FOLDER
+"""Train a critic or a composer classifier.
+
+Usage: python -m critic.train EXCERPTS --pretrained MODEL --out FOLDER
 
 The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
 learned, in a tenth of the time. With --rolls a net that reads piano rolls is learned from scratch, with --statistics one that

@@ -1,4 +1,6 @@
-"""Show what a collection of music holds before it is encoded: clara inspect SOURCE…
+"""Show what a collection of music holds before it is encoded.
+
+Usage: clara inspect SOURCE…
 
 It reports pieces, composers, pitch range, polyphony, time signatures, the distance of onsets from
 the grid, duplicates and refused files. The summary is printed; inspect.csv has a row per piece, and

@@ -1,4 +1,6 @@
-"""Encode collections of music as a corpus of text: clara prepare SOURCE… --out FOLDER
+"""Encode collections of music as a corpus of text.
+
+Usage: clara prepare SOURCE… --out FOLDER
 
 Each piece becomes a text in its own key. manifest.csv says what became of each file. Works, not
 files, are split into train, valid and test. A second run reads only what changed. Each file is

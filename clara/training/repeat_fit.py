@@ -1,4 +1,6 @@
-"""Fit a match model to a net that was trained without: python -m clara.training.repeat_fit MODEL CORPUS
+"""Fit a match model to a net that was trained without.
+
+Usage: python -m clara.training.repeat_fit MODEL CORPUS
 
 `train.py` does it by itself at the end of a training; this is for older runs, and for another corpus.
 """

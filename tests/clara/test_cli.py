@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -14,20 +15,14 @@ from examples import REPOSITORY
 
 from clara import cli
 from clara.errors import BadSetting
+from clara_app.__main__ import SUBCOMMANDS
 
-PROGRAMS = (
-    "app",
-    "generate",
-    "train",
-    "data_prep.prepare",
-    "data_prep.inspect",
-    "critic.copy_index",
-    "critic.ranking",
-    "critic.excerpts",
-    "critic.train",
-    "critic.ensemble",
-    "clara.export",
-    "clara.training.repeat_fit",
+ROOMS = ("clara", "clara_app", "critic", "data_prep")
+PROGRAMS = sorted(
+    ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+    for room in ROOMS
+    for path in (REPOSITORY / room).rglob("*.py")
+    if "cli.Parser(__doc__" in path.read_text(encoding="utf-8")
 )
 HEAVY = ("torch", "fastai", "pandas", "scipy", "numba", "music21", "symusic", "matplotlib", "onnx", "tqdm")
 
@@ -146,16 +141,8 @@ def test_argparse_tells_the_flag_and_the_range(capsys):
     assert "argument --bs: must be at least 1, not 0" in capsys.readouterr().err
 
 
-def test_every_program_is_here():
-    lines = [path for path in REPOSITORY.glob("*.py")] + [
-        path for room in ("clara", "critic", "data_prep", "web") for path in (REPOSITORY / room).rglob("*.py")
-    ]
-    found = {
-        ".".join(p.relative_to(REPOSITORY).with_suffix("").parts)
-        for p in lines
-        if "cli.run(" in p.read_text(encoding="utf-8")
-    }
-    assert found == set(PROGRAMS)
+def test_every_subcommand_is_a_program():
+    assert {module for module, _ in SUBCOMMANDS.values()} <= set(PROGRAMS)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -168,7 +155,7 @@ def test_help_imports_nothing_heavy(program):
     asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     first, *_, last = asked.stdout.splitlines()
     assert asked.stderr == "" and last == "[]"
-    assert first == importlib.import_module(program).__doc__.split(":")[0]
+    assert first == importlib.import_module(program).__doc__.splitlines()[0]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -180,7 +167,7 @@ def test_help_is_in_groups_and_tells_every_flag(program):
     for action in p._actions:
         assert action.help, action.dest
     assert "None" not in told and "False" not in told and str(cli.INTERRUPTED) in told
-    assert f"usage: python {'-m ' + program if '.' in program else program + '.py'} " in told
+    assert f"usage: {p.prog} " in told
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -189,7 +176,7 @@ def test_examples_parse(program, capsys):
     examples = [
         shlex.split(line, comments=True)
         for line in p.format_help().split("examples:")[1].splitlines()
-        if line.startswith("  python ")
+        if line.startswith(f"  {p.prog}")
     ]
     assert examples
     for words in examples:
@@ -200,14 +187,14 @@ def test_examples_parse(program, capsys):
     assert left.value.code == cli.BAD_INPUT and capsys.readouterr().out == ""
 
 
-def test_one_thing_has_one_name():
-    """The same flag takes the same and begins its help alike, up to a semicolon, in every program; so does what is no flag."""
+def test_a_flag_means_the_same_in_every_program():
+    """Its value is the same kind of thing, and its help begins with the same words; so for positional arguments."""
     seen = {}
     for program in PROGRAMS:
         for a in parser(program)._actions:
             name = f"{a.option_strings[-1]} {'FILE' * (a.metavar == 'FILE')}" if a.option_strings else a.metavar
-            what = a.metavar, a.nargs, a.help.split(";")[0], type(a).__name__
-            assert seen.setdefault(name, (what, program))[0] == what, f"{name} of {program} and {seen[name][1]}"
+            meaning = a.metavar, a.nargs, re.split(r"[,;.(]", a.help)[0].strip().lower(), type(a).__name__
+            assert seen.setdefault(name, (meaning, program))[0] == meaning, f"{name} of {program} and {seen[name][1]}"
 
 
 def test_numbers_are_checked_and_letters_say_what_they_are():
@@ -221,11 +208,59 @@ def test_numbers_are_checked_and_letters_say_what_they_are():
 
 
 def test_defaults_that_say_something_are_shown():
-    p = cli.Parser("Do it: python -m x\n\nAgain.", "python -m x  # it")
+    p = cli.Parser("Do it.\n\nUsage: python -m x\n\nAgain.", "python -m x  # it")
     for name, default in (("--a", 0), ("--b", None), ("--c", ""), ("--d", []), ("--e", 0.5)):
         p.add_argument(name, default=default, help="this")
     told = p.format_help()
     assert told.count("(default: ") == 2 and "(default: 0)" in told and "(default: 0.5)" in told
+
+
+def a_parser(**more):
+    p = cli.Parser("Do it.\n\nUsage: python -m x\n\nAgain.", "python -m x --temperature 1  # it", **more)
+    p.add_argument("--temperature", type=float, default=1.0, help="Sampling temperature.")
+    p.add_argument("--top", type=int, help="Number of pieces.")
+    return p
+
+
+def refused(p, argv, capsys):
+    """The one line on stderr with which a parser refuses a command line."""
+    with pytest.raises(SystemExit) as left:
+        p.parse_args(argv)
+    told = capsys.readouterr()
+    assert left.value.code == cli.BAD_INPUT and told.out == "" and told.err.count("\n") == 1
+    return told.err
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--temprature", "0.9"], "error: unknown flag --temprature; did you mean --temperature? "),
+        (["--temprature=0.9"], "error: unknown flag --temprature; did you mean --temperature? "),
+        (["--temp", "0.9"], "error: unknown flag --temp"),
+        (["--zzzz"], "error: unknown flag --zzzz (flags: python -m x --help)"),
+        (["song.mid"], "error: unexpected argument song.mid "),
+        (["--top", "many"], "error: argument --top: invalid int value: 'many' "),
+    ],
+)
+def test_a_bad_flag_is_one_line_that_names_the_nearest(argv, message, capsys):
+    assert refused(a_parser(), argv, capsys).startswith(message)
+
+
+def test_flags_are_not_abbreviated(capsys):
+    refused(a_parser(), ["--temp", "0.9"], capsys)
+
+
+def test_the_installed_command_is_named_in_help(monkeypatch):
+    assert a_parser().prog == "python -m x"
+    assert a_parser(prog="clara x").prog == "clara x"
+    monkeypatch.setattr(sys, "argv", ["clara make"])
+    told = a_parser().format_help()
+    assert "usage: clara make [flags]" in told and "  clara make --temperature 1" in told and "python" not in told
+
+
+def test_a_default_goes_before_the_period():
+    told = a_parser().format_help()
+    assert "Sampling temperature (default: 1.0)." in told and "Number of pieces.\n" in told
 
 
 def test_an_answer_is_json_alone(capsys):
