@@ -101,8 +101,8 @@ GROUPING = """
 import sys, tempfile
 from pathlib import Path
 import numpy as np
-from data_prep.fingerprints import FingerprintFile, write_fingerprints
-from data_prep.musical_works import assign_splits, group_works
+from clara.data.fingerprints import FingerprintFile, write_fingerprints
+from clara.data.musical_works import assign_splits, group_works
 n, runs = map(int, sys.argv[1:])
 random = np.random.default_rng(0)
 folder = tempfile.TemporaryDirectory()

@@ -28,8 +28,8 @@ def prepare(folder, out, n_pieces):
     import pandas as pd
 
     from clara.data.corpus import MANIFEST, read_manifest
-    from data_prep.corpus_writer import prepare_corpus
-    from data_prep.sources import find_pieces
+    from clara.data.corpus_writer import prepare_corpus
+    from clara.data.sources import find_pieces
 
     prepare_corpus(find_pieces([folder]), out, {"encoding": "notewise"}, about=f"Music from {folder}.")
     rows = read_manifest(out).query("reason == ''")

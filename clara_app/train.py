@@ -239,10 +239,10 @@ def _run_to_resume(args):
 def _prepared(data, encoding):
     """The folder of a prepared corpus; prepares music where it is not."""
     from clara.data.corpus import MANIFEST
-    from data_prep.corpus_writer import prepare_corpus
+    from clara.data.corpus_writer import prepare_corpus
+    from clara.data.sources import find_pieces
+    from clara.data.workers import WorkerSettings
     from data_prep.prepare import print_report
-    from data_prep.sources import find_pieces
-    from data_prep.workers import WorkerSettings
 
     grid = ENCODINGS[encoding]().steps_per_quarter
     folder = Path(data or f"data/{encoding}-{grid}")

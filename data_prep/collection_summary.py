@@ -8,11 +8,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from clara.data.musical_works import group_works
+from clara.data.onset_grid import SUGGESTED_MAX_GRID_ERROR
+from clara.data.sources import escape_undecodable
 from clara.encodings.base import RANGES
-from data_prep.musical_works import group_works
-from data_prep.onset_grid import SUGGESTED_MAX_GRID_ERROR
 from data_prep.piece_statistics import COMPARED_GRIDS, LOSSES
-from data_prep.sources import escape_undecodable
 
 MIN_GAIN = 0.02  # share of onsets that a finer grid must hold in addition; less than that is ornaments
 MAX_LISTED_VALUES = 10

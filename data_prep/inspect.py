@@ -71,9 +71,9 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args, answer):
     """Measure, write, report, and fill the answer of --json."""
     with cli.show_status("loading"):  # heavy imports come after --help
+        from clara.data.sources import escape_undecodable, find_pieces
         from data_prep.collection_summary import COLUMNS, build_table
         from data_prep.inspection_page import write_page
-        from data_prep.sources import escape_undecodable, find_pieces
     from clara.errors import NoData
     from clara.files import make_empty_folder, write_atomically
 
@@ -120,7 +120,7 @@ def _measure_all(pieces, args):
     """Return rows of `measure_piece` in any order, and whether Ctrl-C came."""
     from tqdm import tqdm
 
-    from data_prep import workers
+    from clara.data import workers
     from data_prep.piece_statistics import measure_piece
 
     task = partial(measure_piece, steps_per_quarter=args.steps_per_quarter, max_grid_error=args.max_grid_error)

@@ -1,7 +1,7 @@
 """Measure one piece of a collection before it is encoded.
 
 Notes are read on the grid of `GRID` steps per quarter; distances from grids are measured before
-rounding (see `data_prep.onset_grid`). Polyphony is the mean number of notes that sound while
+rounding (see `clara.data.onset_grid`). Polyphony is the mean number of notes that sound while
 anything sounds. A share is 0-1.
 """
 
@@ -10,14 +10,14 @@ from collections import Counter
 
 import numpy as np
 
+from clara.data.musical_works import FINGERPRINT_GRID, compute_fingerprint
+from clara.data.onset_grid import PERFORMED_MISFIT, check_onsets, grid_misfit, measure_grid_error
+from clara.data.sources import Piece, read_piece
 from clara.encodings.base import RANGES
 from clara.errors import ClaraError
 from clara.music.midi import describe_midi
 from clara.music.notes import COMMON_TIME, build_notes, quantize
 from clara.music.scores import TICKS_PER_QUARTER
-from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint
-from data_prep.onset_grid import PERFORMED_MISFIT, check_onsets, grid_misfit, measure_grid_error
-from data_prep.sources import Piece, read_piece
 
 GRID = FINGERPRINT_GRID
 COMPARED_GRIDS = (4, 12, 24)  # steps per quarter
@@ -30,7 +30,7 @@ def measure_piece(piece: Piece, steps_per_quarter: int = GRID, max_grid_error: f
 
     Parameters
     ----------
-    piece : data_prep.sources.Piece
+    piece : clara.data.sources.Piece
     steps_per_quarter, max_grid_error
         Refuse the piece if a larger share of its onsets lies off this grid (default: accept all).
 

@@ -130,10 +130,10 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args, answer):
     """Encode, report, and fill the answer of --json."""
     with cli.show_status("loading"):  # heavy imports come after --help
-        from data_prep.corpus_writer import prepare_corpus
-        from data_prep.piece_encoding import ReadSettings
-        from data_prep.sources import find_pieces
-        from data_prep.workers import WorkerSettings
+        from clara.data.corpus_writer import prepare_corpus
+        from clara.data.piece_encoding import ReadSettings
+        from clara.data.sources import find_pieces
+        from clara.data.workers import WorkerSettings
     from clara.errors import NoData
 
     encoding_settings = _encoding_settings(args)
@@ -187,7 +187,7 @@ def summarize_manifest(manifest, folder: str | Path) -> dict:
     Parameters
     ----------
     manifest : DataFrame
-        From `data_prep.corpus_writer.prepare_corpus`.
+        From `clara.data.corpus_writer.prepare_corpus`.
     folder : str or Path
         Folder of the corpus.
 
@@ -223,7 +223,7 @@ def print_report(manifest, folder: str | Path) -> None:
     Parameters
     ----------
     manifest : DataFrame
-        From `data_prep.corpus_writer.prepare_corpus`.
+        From `clara.data.corpus_writer.prepare_corpus`.
     folder : str or Path
         Folder of the corpus.
     """

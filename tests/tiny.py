@@ -9,13 +9,13 @@ import torch
 
 from clara import cli
 from clara.checkpoint import Checkpoint
+from clara.data.corpus_writer import prepare_corpus
+from clara.data.sources import find_pieces
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
 from clara.models import ARCHITECTURES
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes
-from data_prep.corpus_writer import prepare_corpus
-from data_prep.sources import find_pieces
 
 SIZES = {"emb_sz": 8, "n_hid": 12, "n_layers": 1}
 

@@ -23,7 +23,7 @@ def model_card(checkpoint):
 
 {data["pieces"]:,} pieces to train on, {data["quarters"]:,.0f} quarter notes, {data["tokens"]:,} tokens in their own \
 keys; each epoch reads every piece once, in another key. Valid and test are other works, \
-as far as the fingerprints of `data_prep.musical_works` tell versions of one work apart from strangers. Fingerprint of the data: `{data["fingerprint"]}`.
+as far as the fingerprints of `clara.data.musical_works` tell versions of one work apart from strangers. Fingerprint of the data: `{data["fingerprint"]}`.
 
 ## Figures
 

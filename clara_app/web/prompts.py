@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from clara.data.worker_pool import WorkerPool
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, NoNotes, TooLong
 from clara.music.notes import build_notes, crop
-from data_prep.worker_pool import WorkerPool
 
 ENDINGS = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
 MOST_BYTES, MOST_NOTES, MOST_QUARTERS = 4 << 20, 20_000, 4_000

@@ -83,8 +83,8 @@ def _more(pieces, extra_corpora, of, quarters, found, rng):
     """Excerpts of other corpora by the same composers, to learn from only; a work that `found` has, too, keeps its number, one that is held out there stays out."""
     import pandas as pd
 
-    from data_prep.fingerprints import load_fingerprints
-    from data_prep.musical_works import group_works
+    from clara.data.fingerprints import load_fingerprints
+    from clara.data.musical_works import group_works
 
     corpora = [pieces.corpus, *extra_corpora]
     for corpus in extra_corpora:

@@ -12,15 +12,16 @@ import tiny
 from examples import SOURCES, melody, midi_bytes, off, on, track
 
 from clara.cli import INTERRUPTED
+from clara.data import workers
+from clara.data.sources import Piece
 from clara.errors import CannotWrite, NoData
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes, transpose
 from clara.music.scores import corpus_paths, read_score
-from data_prep import collection_summary, inspect, inspection_page, workers
+from data_prep import collection_summary, inspect, inspection_page
 from data_prep.collection_summary import COLUMNS, build_table
 from data_prep.inspection_page import PLOTS
 from data_prep.piece_statistics import measure_piece
-from data_prep.sources import Piece
 
 
 @pytest.fixture

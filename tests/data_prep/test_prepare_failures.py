@@ -11,10 +11,11 @@ import pytest
 from examples import REPOSITORY, SOURCES, melody, midi_bytes, off, on, texts, track
 
 from clara import cli
+from clara.data import sources, workers
+from clara.data.sources import read_piece
 from clara.errors import CannotWrite, NoData
 from clara.music.midi import write_midi
-from data_prep import prepare, sources, workers
-from data_prep.sources import read_piece
+from data_prep import prepare
 
 
 def test_bad_files_are_named_and_the_others_go_on(music, encode_into, tmp_path, capsys):
@@ -129,4 +130,4 @@ def test_bad_input_on_the_command_line(tmp_path, arguments, told):
     )
     assert done.returncode == 2 and done.stdout == ""
     assert told in done.stderr and "Traceback" not in done.stderr
-    assert "usage" in done.stderr or done.stderr == told
+    assert done.stderr.count("\n") == 1

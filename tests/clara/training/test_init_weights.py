@@ -59,8 +59,8 @@ def test_kin(word, told):
 @pytest.fixture(scope="module")
 def chords(tmp_path_factory):
     from clara.data.corpus import Corpus
-    from data_prep.corpus_writer import prepare_corpus
-    from data_prep.sources import find_pieces
+    from clara.data.corpus_writer import prepare_corpus
+    from clara.data.sources import find_pieces
 
     folder = tmp_path_factory.mktemp("chords")
     prepare_corpus(

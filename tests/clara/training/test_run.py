@@ -10,6 +10,8 @@ import torch
 
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, weights_hash
 from clara.data.corpus import Corpus
+from clara.data.corpus_writer import prepare_corpus
+from clara.data.sources import find_pieces
 from clara.devices import choose_device
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoData
@@ -22,8 +24,6 @@ from clara.training.callbacks import HISTORY, STATE
 from clara.training.learner import OutOfDeviceMemory
 from clara.training.model_cards import CARD
 from clara.training.run import STARTED, default_batch_size, run_settings, train
-from data_prep.corpus_writer import prepare_corpus
-from data_prep.sources import find_pieces
 
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD}
 

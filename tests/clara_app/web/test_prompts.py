@@ -36,7 +36,7 @@ def test_what_is_no_music_is_named(name, data, error):
 
 def test_a_reader_that_dies_costs_itself_alone(monkeypatch):
     monkeypatch.setattr(prompts, "SECONDS", 0.0)
-    monkeypatch.setattr("data_prep.worker_pool.START_SECONDS", 0.0)
+    monkeypatch.setattr("clara.data.worker_pool.START_SECONDS", 0.0)
     with pytest.raises(BadMusicFile, match="x.mid: cannot be read .Timeout"):
         prompts.upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
 

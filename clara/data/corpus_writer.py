@@ -11,16 +11,16 @@ import pandas as pd
 from tqdm import tqdm
 
 from clara import cli, encodings
+from clara.data import workers
 from clara.data.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY, read_manifest
+from clara.data.fingerprints import FINGERPRINTS, FingerprintFile, load_fingerprints, write_fingerprints
+from clara.data.musical_works import group_works
+from clara.data.piece_encoding import ReadSettings, encode_piece, refused_row
+from clara.data.sources import Piece
+from clara.data.splits import assign_splits
+from clara.data.vocabulary import write_vocabulary
+from clara.data.workers import WorkerSettings
 from clara.files import make_folder, write_atomically
-from data_prep import workers
-from data_prep.fingerprints import FINGERPRINTS, FingerprintFile, load_fingerprints, write_fingerprints
-from data_prep.musical_works import group_works
-from data_prep.piece_encoding import ReadSettings, encode_piece, refused_row
-from data_prep.sources import Piece
-from data_prep.splits import assign_splits
-from data_prep.vocabulary import write_vocabulary
-from data_prep.workers import WorkerSettings
 
 
 def prepare_corpus(
@@ -37,7 +37,7 @@ def prepare_corpus(
 
     Parameters
     ----------
-    pieces : sequence of data_prep.sources.Piece
+    pieces : sequence of clara.data.sources.Piece
     folder : str or Path
         Folder to make, or to update from an earlier run.
     encoding_settings : dict

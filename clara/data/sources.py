@@ -3,7 +3,7 @@
 A source is a folder of MIDI files and scores at any depth (the first folder level names the
 composer), a single file, or `music21:composer` for the corpus that music21 installs. Each tune
 of an ABC file with several tunes is a piece, named by its number in the file. A work present
-as MIDI and as a score is two pieces here; `data_prep.musical_works` finds that they are one work.
+as MIDI and as a score is two pieces here; `clara.data.musical_works` finds that they are one work.
 """
 
 import re

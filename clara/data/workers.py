@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from clara.data.worker_pool import WorkerPool
 from clara.jit import load_all
-from data_prep.worker_pool import WorkerPool
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def process_pieces(pieces: Iterable, task: Callable, settings: WorkerSettings | 
     """
     settings = settings or WorkerSettings()
     if settings.cluster is not None:
-        from data_prep.cluster import process_on_ray  # Ray is optional
+        from clara.data.cluster import process_on_ray  # Ray is optional
 
         yield from process_on_ray(pieces, task, settings)
         return

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from examples import midi_bytes, off, on, track
 
+from clara.data.onset_grid import MIN_ONSETS, PERFORMED_MISFIT, check_grid, grid_misfit, measure_grid_error, read_onsets
+from clara.data.sources import find_pieces
 from clara.errors import NoNotes, OffGrid
 from clara.music.midi import describe_midi
-from data_prep.onset_grid import MIN_ONSETS, PERFORMED_MISFIT, check_grid, grid_misfit, measure_grid_error, read_onsets
-from data_prep.sources import find_pieces
 
 RNG = np.random.default_rng(5)
 BEATS = np.repeat(np.arange(50), 4)

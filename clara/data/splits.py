@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clara.data.corpus import SPLITS
-from data_prep.musical_works import fingerprint_digest
+from clara.data.musical_works import fingerprint_digest
 
 VALID_PERCENT, TEST_PERCENT = 5, 5
 
@@ -21,9 +21,9 @@ def assign_splits(fingerprints: Sequence[np.ndarray], works: np.ndarray) -> list
 
     Parameters
     ----------
-    fingerprints : sequence of n arrays from `data_prep.musical_works.compute_fingerprint`
+    fingerprints : sequence of n arrays from `clara.data.musical_works.compute_fingerprint`
     works : int array, shape (n,)
-        Work numbers from `data_prep.musical_works.group_works`.
+        Work numbers from `clara.data.musical_works.group_works`.
 
     Returns
     -------

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from data_prep import worker_pool
-from data_prep.workers import WorkerSettings, process_pieces
+from clara.data import worker_pool
+from clara.data.workers import WorkerSettings, process_pieces
 
 
 def double(piece):

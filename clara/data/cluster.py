@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+from clara.data.worker_pool import DIED, WorkerPool
 from clara.errors import BadSetting
-from data_prep.worker_pool import DIED, WorkerPool
 
 CHUNK_PIECES = 64  # pieces per Ray task: some tenths of a second, long beside Ray's own milliseconds
 TASKS_PER_CPU = 4  # tasks queued per CPU, so that no CPU waits for the driver
@@ -26,13 +26,13 @@ POLL_SECONDS = 10  # wait for results before looking at the cluster's size again
 
 
 def process_on_ray(pieces: Iterable, task: Callable, settings) -> Iterator[tuple]:
-    """Run `data_prep.workers.process_pieces` on all CPUs of a Ray cluster.
+    """Run `clara.data.workers.process_pieces` on all CPUs of a Ray cluster.
 
     Parameters
     ----------
     pieces, task
         As in `process_pieces`.
-    settings : data_prep.workers.WorkerSettings
+    settings : clara.data.workers.WorkerSettings
         With `cluster`: `ray` for the cluster of this machine (started for this run if there is
         none), or `ray://host:port` for another one.
 

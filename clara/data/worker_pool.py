@@ -100,7 +100,7 @@ class WorkerPool:
     def run(self, pieces: Iterable) -> Iterator[tuple]:
         """Yield `(piece, result, reason)` until every piece is done; the workers stay alive.
 
-        See `data_prep.workers.process_pieces` for what the three values mean.
+        See `clara.data.workers.process_pieces` for what the three values mean.
         """
         jobs = map(_Job, pieces)
         while True:

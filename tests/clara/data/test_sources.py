@@ -5,10 +5,10 @@ import os
 import pytest
 from examples import handwritten
 
+from clara.data.sources import Piece, find_pieces, read_piece
 from clara.errors import NoData
 from clara.music.midi import write_midi
 from clara.music.scores import read_score
-from data_prep.sources import Piece, find_pieces, read_piece
 
 
 @pytest.fixture

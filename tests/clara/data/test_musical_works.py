@@ -6,10 +6,10 @@ from examples import note_sequences
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clara.data import musical_works
+from clara.data.musical_works import compute_fingerprint, group_works
 from clara.music.midi import read_midi
 from clara.music.notes import build_notes, crop, transpose
-from data_prep import musical_works
-from data_prep.musical_works import compute_fingerprint, group_works
 
 
 def melody(seed, n=80, lowest=40):

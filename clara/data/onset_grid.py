@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clara.data.sources import Piece, read_piece
 from clara.errors import OffGrid
 from clara.music.midi import describe_midi
 from clara.music.scores import TICKS_PER_QUARTER
-from data_prep.sources import Piece, read_piece
 
 # Steps per quarter that are tried on scores: sixteenth triplets, 64ths, quintuplets, 32nd triplets, septuplets,
 # 128ths, nonuplets and 64th triplets. Coarser grids are left out: a tenth of their longer step
@@ -124,7 +124,7 @@ def read_onsets(piece: Piece) -> tuple[np.ndarray, int]:
 
     Parameters
     ----------
-    piece : data_prep.sources.Piece
+    piece : clara.data.sources.Piece
 
     Returns
     -------
@@ -149,7 +149,7 @@ def check_grid(piece: Piece, steps_per_quarter: int, max_grid_error: float) -> N
 
     Parameters
     ----------
-    piece : data_prep.sources.Piece
+    piece : clara.data.sources.Piece
     steps_per_quarter : int
         Grid that the piece would be rounded to.
     max_grid_error : float

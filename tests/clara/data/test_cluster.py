@@ -7,9 +7,10 @@ import psutil
 import pytest
 from examples import REPOSITORY, melody, texts
 
+from clara.data import cluster, workers
 from clara.errors import BadSetting
 from clara.music.midi import write_midi
-from data_prep import cluster, prepare, workers
+from data_prep import prepare
 
 
 def test_where_there_is_no_cluster(monkeypatch):

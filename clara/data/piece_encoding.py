@@ -4,13 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from clara.data import sources
+from clara.data.musical_works import FINGERPRINT_GRID, compute_fingerprint
+from clara.data.onset_grid import check_grid
+from clara.data.sources import Piece, escape_undecodable
 from clara.errors import ClaraError
 from clara.files import make_folder, write_atomically
 from clara.music.keys import transpose_to_key
-from data_prep import sources
-from data_prep.musical_works import FINGERPRINT_GRID, compute_fingerprint
-from data_prep.onset_grid import check_grid
-from data_prep.sources import Piece, escape_undecodable
 
 # manifest column: the losses that it adds up
 LOSS_COLUMNS = {

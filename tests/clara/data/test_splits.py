@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from examples import melody
 
-from data_prep.musical_works import compute_fingerprint, group_works
-from data_prep.splits import assign_splits
+from clara.data.musical_works import compute_fingerprint, group_works
+from clara.data.splits import assign_splits
 
 
 def fingerprints(*seeds):

@@ -8,11 +8,11 @@ import pytest
 import tiny
 
 from clara.data.corpus import Corpus
+from clara.data.corpus_writer import prepare_corpus
 from clara.data.dataloaders import SHIFTS, fitting_shifts
+from clara.data.sources import find_pieces
 from clara.encodings.vocab import CONTROL_TOKENS, transposition_tables
 from clara.errors import BadSetting, NoData
-from data_prep.corpus_writer import prepare_corpus
-from data_prep.sources import find_pieces
 
 
 def prepared(folder, name="chordwise", **more):

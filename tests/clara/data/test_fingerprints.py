@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from clara.data.fingerprints import FingerprintFile, write_fingerprints
 from clara.errors import CannotWrite
-from data_prep.fingerprints import FingerprintFile, write_fingerprints
 
 
 @pytest.mark.parametrize("names", [[], ["a/b"], ["bach/1", "bach/ü 2", "c"]])
