@@ -1,11 +1,10 @@
-"""Notes to sound, through symusic's synthesizer and a General MIDI soundfont.
+"""Notes to audio, through symusic's synthesizer and a General MIDI soundfont.
 
-The soundfont is the one that pretty_midi's wheel installs, TimGM6mb, unless another is
-named. symusic 0.5.9 gives every note the same loudness whatever its velocity, so notes of each velocity
-are rendered by themselves and weighed. Pieces are made equally loud, as far as none clips: scaled to the same peak they differed
-by 10 dB, the thinner ones being the louder.
+The default soundfont is TimGM6mb, which pretty_midi's wheel installs. symusic 0.5.9 ignores velocities when it
+renders, so the notes of each velocity are rendered separately and scaled. All pieces are made equally loud, as far as
+none clips: scaled to the same peak they differ by 10 dB, and the thin ones are the loudest.
 
-FLAC and MP3 are written by libsndfile, which soundfile's wheel holds.
+libsndfile, which comes with soundfile's wheel, writes FLAC and MP3.
 """
 
 import importlib.util
@@ -22,26 +21,29 @@ from clara.files import write_atomically
 from clara.music.accents import note_velocities
 from clara.music.instruments import INSTRUMENTS
 from clara.music.midi import to_symusic_score
-from clara.music.notes import select
+from clara.music.notes import NoteSequence, select
 from clara.rendering.soundfonts import fix_root_keys
 
-SAMPLE_RATE = 44_100
+SAMPLE_RATE = 44_100  # samples per second
+BLOCK_SAMPLES = SAMPLE_RATE // 10  # a block in which loudness is measured
 PEAK = 0.9  # of full scale, so that nothing clips
-LOUDNESS = 0.1  # root mean square where it sounds, of full scale: what most pieces reach below that peak
-SOUNDS = 0.1  # of the loudest tenth of a second, from which on one counts as sounding
+LOUDNESS = 0.1  # root mean square of the sounding blocks, of full scale; most pieces reach it below PEAK
+SOUNDING = 0.1  # a block counts as sounding if its root mean square is this share of the loudest block's
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
 AUDIO_FORMATS = tuple(MEDIA_TYPES)
-MP3_QUALITY = 0.4, 0.8  # of variable bit rates, 0 the best: of a file, and of what goes into a page, 48 kbit/s in mono
+# libsndfile's compression level for variable bit rates, 0 is the best quality.
+MP3_LEVEL = 0.4
+SMALL_MP3_LEVEL = 0.8  # about 48 kbit/s in mono
 
 
-def default_soundfont():
-    """The path of the soundfont that pretty_midi's wheel holds."""
+def default_soundfont() -> Path:
+    """Return the path of the soundfont that pretty_midi installs."""
     return Path(importlib.util.find_spec("pretty_midi").origin).parent / "TimGM6mb.sf2"
 
 
 @lru_cache(maxsize=2)
-def _synthesizer(soundfont):
-    """A synthesizer with its soundfont loaded."""
+def _load_synthesizer(soundfont):
+    """Return a synthesizer that plays a soundfont."""
     from symusic import Synthesizer
 
     try:
@@ -49,47 +51,51 @@ def _synthesizer(soundfont):
     except OSError as e:
         raise BadSetting(f"{soundfont}: no such soundfont ({e.strerror})") from e
     try:
-        data = fix_root_keys(data, sorted({i.program for i in INSTRUMENTS.values()}))
-        with tempfile.TemporaryDirectory() as folder:  # it takes a path, not bytes
-            mended = Path(folder, "in_tune.sf2")
-            mended.write_bytes(data)
-            return Synthesizer(str(mended), SAMPLE_RATE)
+        data = fix_root_keys(data, sorted({instrument.program for instrument in INSTRUMENTS.values()}))
+        with tempfile.TemporaryDirectory() as folder:  # the synthesizer takes a path, not bytes
+            fixed = Path(folder, "fixed.sf2")
+            fixed.write_bytes(data)
+            return Synthesizer(str(fixed), SAMPLE_RATE)
     except (BadSetting, RuntimeError, ValueError) as e:
         raise BadSetting(f"{soundfont}: {e}") from e
 
 
-def synthesize(notes, soundfont=None, flat=False):
-    """Render notes.
+def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: bool = False) -> np.ndarray:
+    """Render notes as sound.
 
     Parameters
     ----------
     notes : NoteSequence
-    soundfont : path of an .sf2 file, or None for the installed one
-    flat : no accents, see `clara.music.accents.note_velocities`
+    soundfont : path, optional
+        An .sf2 file (default: the one that pretty_midi installs).
+    flat : bool
+        Play without accents, see `clara.music.accents.note_velocities`.
 
     Returns
     -------
-    float32 array (n_samples, 2) at SAMPLE_RATE, as loud as any other piece, 0.9 at most
+    float32 array (n_samples, 2)
+        At SAMPLE_RATE, at most PEAK, as loud as any other piece.
 
     Raises
     ------
     BadSetting
-        If the soundfont is not there, or is none.
+        If the soundfont is missing or broken.
     """
     if not len(notes):
-        return np.zeros((SAMPLE_RATE // 10, 2), dtype=np.float32)  # not nothing, which is no FLAC and no MP3
-    sound = _rendered(notes, _synthesizer(str(soundfont or default_soundfont())), flat)
+        return np.zeros((BLOCK_SAMPLES, 2), dtype=np.float32)  # FLAC and MP3 cannot be empty
+    sound = _render(notes, _load_synthesizer(str(soundfont or default_soundfont())), flat)
     return (sound * _gain(sound)).astype(np.float32)
 
 
-def _rendered(notes, synthesizer, flat):
-    """Sound (n_samples, 2) of any loudness, velocities weighed by the square as soundfonts have it."""
-    struck = note_velocities(notes, flat)
-    layers = [
-        np.asarray(synthesizer.render(to_symusic_score(select(notes, struck == v), flat), stereo=True)).T
-        * np.float32((v / 127) ** 2)
-        for v in np.unique(struck)
-    ]
+def _render(notes, synthesizer, flat):
+    """Return the sound of notes, (n_samples, 2), before it is scaled."""
+    velocity = note_velocities(notes, flat)
+    layers = []
+    for value in np.unique(velocity):
+        score = to_symusic_score(select(notes, velocity == value), flat)
+        # Soundfonts scale the amplitude by the square of the velocity.
+        amplitude = np.float32((value / 127) ** 2)
+        layers.append(np.asarray(synthesizer.render(score, stereo=True)).T * amplitude)
     sound = max(layers, key=len)
     for layer in layers:
         if layer is not sound:
@@ -98,77 +104,96 @@ def _rendered(notes, synthesizer, flat):
 
 
 def _gain(sound):
-    """What makes sound (n_samples, 2) as loud as LOUDNESS, or less where it would pass PEAK."""
+    """Return the factor that makes a sound (n_samples, 2) as loud as LOUDNESS, or less to stay below PEAK."""
     peak = float(np.abs(sound).max()) if sound.size else 0.0
     if not peak:
         return 1.0
-    bounds = np.arange(0, len(sound), SAMPLE_RATE // 10)
-    power = np.add.reduceat((sound.astype(np.float64) ** 2).mean(1), bounds) / np.diff([*bounds, len(sound)])
-    return min(PEAK / peak, LOUDNESS / np.sqrt(power[power >= SOUNDS**2 * power.max()].mean()))
+    block_starts = np.arange(0, len(sound), BLOCK_SAMPLES)
+    block_lengths = np.diff([*block_starts, len(sound)])
+    power = np.add.reduceat((sound.astype(np.float64) ** 2).mean(1), block_starts) / block_lengths
+    sounding = power >= SOUNDING**2 * power.max()
+    return min(PEAK / peak, LOUDNESS / np.sqrt(power[sounding].mean()))
 
 
-def has_mp3():
-    """Whether this machine's libsndfile writes MP3; older ones that a distribution brings may not."""
+def has_mp3() -> bool:
+    """Return whether libsndfile writes MP3 on this machine; versions before 1.1 do not."""
     import soundfile
 
     return "MP3" in soundfile.available_formats()
 
 
-def encode_audio(sound, form, small=False):
-    """Sound as the bytes of a file.
+def encode_audio(sound: np.ndarray, audio_format: str, small: bool = False) -> bytes:
+    """Return the bytes of an audio file.
 
     Parameters
     ----------
-    sound : from `synthesize`
-    form : in FORMATS
-    small : of MP3, in mono and with fewer bits, for a page that holds many
-
-    Returns
-    -------
-    bytes
+    sound : float32 array (n_samples, 2)
+        From `synthesize`.
+    audio_format : str
+        In AUDIO_FORMATS.
+    small : bool
+        Write MP3 in mono with fewer bits, for a page that holds many pieces.
 
     Raises
     ------
     BadSetting
-        For another form, and for MP3 where libsndfile does not write it.
+        If the format is unknown, or if it is MP3 and libsndfile does not write it.
     """
-    _check_form(form)
-    if form == "wav":
-        return _wav(sound)
+    _check_format(audio_format)
+    if audio_format == "wav":
+        return _encode_wav(sound)
     import soundfile
 
-    buffer, told = io.BytesIO(), {"subtype": "PCM_16"}
-    if form == "mp3":
-        told = {"subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": MP3_QUALITY[small]}
-    soundfile.write(buffer, sound.mean(1) if small else sound, SAMPLE_RATE, format=form.upper(), **told)
-    return buffer.getvalue()
-
-
-def _check_form(form):
-    """Raise BadSetting for a form that cannot be written."""
-    if form not in AUDIO_FORMATS:
-        raise BadSetting(f"no audio of the form {form!r}; there are {', '.join(AUDIO_FORMATS)}")
-    if form == "mp3" and not has_mp3():
-        raise BadSetting("this machine's libsndfile writes no MP3; version 1.1 does, and soundfile's wheel holds it")
-
-
-def check_audio_settings(form, soundfont=None):
-    """Raise what `encode_audio` and `synthesize` would for a form and a soundfont, before work is put into the notes."""
-    _check_form(form)
-    _synthesizer(str(soundfont or default_soundfont()))
-
-
-def _wav(sound):
-    """A 16-bit WAV file."""
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as w:
-        w.setnchannels(sound.shape[1])
-        w.setsampwidth(2)
-        w.setframerate(SAMPLE_RATE)
-        w.writeframes((sound * 32767).astype("<i2").tobytes())
+    options = {"subtype": "PCM_16"}
+    if audio_format == "mp3":
+        level = SMALL_MP3_LEVEL if small else MP3_LEVEL
+        options = {"subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": level}
+    channels = sound.mean(1) if small else sound
+    soundfile.write(buffer, channels, SAMPLE_RATE, format=audio_format.upper(), **options)
     return buffer.getvalue()
 
 
-def write_wav(sound, path):
-    """Write sound from `synthesize` as 16-bit WAV; raises CannotWrite."""
+def _check_format(audio_format):
+    """Raise BadSetting for a format that cannot be written."""
+    if audio_format not in AUDIO_FORMATS:
+        raise BadSetting(f"unknown audio format {audio_format!r}; choose one of {', '.join(AUDIO_FORMATS)}")
+    if audio_format == "mp3" and not has_mp3():
+        raise BadSetting(
+            "libsndfile writes no MP3 on this machine; version 1.1 does, and soundfile's wheel brings it along"
+        )
+
+
+def check_audio_settings(audio_format: str, soundfont: str | Path | None = None) -> None:
+    """Check an audio format and a soundfont before any work is done.
+
+    Parameters
+    ----------
+    audio_format : str
+        In AUDIO_FORMATS.
+    soundfont : path, optional
+        An .sf2 file (default: the one that pretty_midi installs).
+
+    Raises
+    ------
+    BadSetting
+        As `encode_audio` and `synthesize` do.
+    """
+    _check_format(audio_format)
+    _load_synthesizer(str(soundfont or default_soundfont()))
+
+
+def _encode_wav(sound):
+    """Return a 16-bit WAV file."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(sound.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def write_wav(sound: np.ndarray, path: str | Path) -> None:
+    """Write a sound from `synthesize` as 16-bit WAV; raises CannotWrite."""
     write_atomically(path, encode_audio(sound, "wav"))

@@ -1,76 +1,87 @@
-"""A soundfont as symusic needs it to play in tune.
+"""Fix a soundfont so that symusic plays it in tune.
 
-A SoundFont 2 sample has a root key, the key at which it sounds as recorded, and a zone
-that uses the sample may name another. symusic 0.5.9 overlooks the zone's (its issue 55),
-so that the piano of TimGM6mb sounds one to three octaves too high, differently from key
-to key. Writing the zones' root keys into the samples, in memory, mends it.
+The root key of a SoundFont 2 sample is the key at which it sounds as recorded; a zone that uses the sample may override
+it. symusic 0.5.9 ignores the override (its issue 55), so the piano of TimGM6mb sounds one to three octaves too high.
+`fix_root_keys` writes the root keys of the zones into the samples, in memory.
 
-Layout and numbers: SoundFont Technical Specification 2.04, section 7 and 8.1.2.
+Layout and numbers: SoundFont Technical Specification 2.04, sections 7 and 8.1.2.
 """
 
 import struct
+from collections.abc import Iterable
 
 from clara.errors import BadSetting
 
-ROOT_KEY, SAMPLE, INSTRUMENT = 58, 53, 41  # generators
+ROOT_KEY, SAMPLE, INSTRUMENT = 58, 53, 41  # generator numbers
 TABLES = (b"phdr", b"pbag", b"pgen", b"inst", b"ibag", b"igen", b"shdr")
-PRESET_BYTES, INSTRUMENT_BYTES, SAMPLE_BYTES = 38, 22, 46  # one row of phdr, inst and shdr
-PRESET_BAG, INSTRUMENT_BAG, SAMPLE_ROOT = 24, 20, 40  # where in a row the first zone, or the root key, stands
-PROGRAM = 20
+PRESET_BYTES, INSTRUMENT_BYTES, SAMPLE_BYTES = 38, 22, 46  # size of a row of phdr, inst and shdr
+PRESET_PROGRAM = 20  # offset of program and bank in a row of phdr
+PRESET_BAG, INSTRUMENT_BAG = 24, 20  # offset of the first zone in a row of phdr and inst
+SAMPLE_ROOT_KEY = 40  # offset of the root key in a row of shdr
+BAG_BYTES = GENERATOR_BYTES = 4  # size of a row of pbag or ibag, and of pgen or igen
 
 
-def fix_root_keys(data, programs):
-    """Give samples the root keys that the zones of some programs name.
+def fix_root_keys(data: bytes, programs: Iterable[int]) -> bytes:
+    """Give samples the root keys that the zones of some programs set.
 
     Parameters
     ----------
-    data : bytes of an .sf2 file
-    programs : General MIDI programs (0-127) that must play in tune
+    data : bytes
+        The content of an .sf2 file.
+    programs : iterable of int
+        General MIDI programs (0-127) that must play in tune.
 
     Returns
     -------
-    bytes, the soundfont mended
+    bytes
+        The fixed soundfont.
 
     Raises
     ------
     BadSetting
-        If it is not a soundfont.
+        If the data is not a soundfont.
     """
-    mended = bytearray(data)
+    fixed = bytearray(data)
     try:
-        tables = {tag: _table(data, tag) for tag in TABLES}
+        tables = {tag: _find_table(data, tag) for tag in TABLES}
+        samples = tables[b"shdr"][0]
         for zone in _zones_of_programs(data, tables, programs):
             if SAMPLE in zone and ROOT_KEY in zone:
-                mended[tables[b"shdr"][0] + SAMPLE_BYTES * zone[SAMPLE] + SAMPLE_ROOT] = zone[ROOT_KEY]
+                fixed[samples + SAMPLE_BYTES * zone[SAMPLE] + SAMPLE_ROOT_KEY] = zone[ROOT_KEY]
     except (ValueError, struct.error, IndexError) as e:
-        raise BadSetting(f"not a soundfont of the SF2 kind ({e})") from e
-    return bytes(mended)
+        raise BadSetting(f"not an SF2 soundfont ({e})") from e
+    return bytes(fixed)
 
 
-def _table(data, tag):
-    """(offset, size in bytes) of a table of the preset data."""
-    at = data.index(tag, data.rindex(b"pdta"))
-    return at + 8, struct.unpack_from("<I", data, at + 4)[0]
+def _find_table(data, tag):
+    """Return (offset, size in bytes) of a table of the preset data."""
+    header = data.index(tag, data.rindex(b"pdta"))
+    return header + 8, struct.unpack_from("<I", data, header + 4)[0]
 
 
 def _zones_of_programs(data, tables, programs):
-    """The instrument zones that melodic presets of these programs use."""
-    at, size = tables[b"phdr"]
+    """Yield the instrument zones that the melodic presets of these programs use."""
+    presets, size = tables[b"phdr"]
     for preset in range(size // PRESET_BYTES - 1):
-        program, bank = struct.unpack_from("<HH", data, at + PRESET_BYTES * preset + PROGRAM)
+        row = presets + PRESET_BYTES * preset
+        program, bank = struct.unpack_from("<HH", data, row + PRESET_PROGRAM)
         if bank or program not in programs:
             continue
-        for zone in _zones(
-            data, at + PRESET_BYTES * preset + PRESET_BAG, PRESET_BYTES, tables[b"pbag"][0], tables[b"pgen"][0]
-        ):
+        for zone in _zones(data, row + PRESET_BAG, PRESET_BYTES, tables[b"pbag"][0], tables[b"pgen"][0]):
             if INSTRUMENT in zone:
-                row = tables[b"inst"][0] + INSTRUMENT_BYTES * zone[INSTRUMENT]
-                yield from _zones(data, row + INSTRUMENT_BAG, INSTRUMENT_BYTES, tables[b"ibag"][0], tables[b"igen"][0])
+                first_bag = tables[b"inst"][0] + INSTRUMENT_BYTES * zone[INSTRUMENT] + INSTRUMENT_BAG
+                yield from _zones(data, first_bag, INSTRUMENT_BYTES, tables[b"ibag"][0], tables[b"igen"][0])
 
 
-def _zones(data, first_bag_at, row_bytes, bags, generators):
-    """The generators (number: amount) of each zone of the preset or instrument in one row."""
-    first, last = (struct.unpack_from("<H", data, first_bag_at + i * row_bytes)[0] for i in (0, 1))
+def _zones(data, first_bag_offset, row_bytes, bags, generators):
+    """Yield the generators (number: amount) of each zone of a preset or instrument."""
+
+    def read_number(offset):
+        return struct.unpack_from("<H", data, offset)[0]
+
+    # A row names its first zone; the next row names the first zone after its last one. Zones name generators likewise.
+    first, last = read_number(first_bag_offset), read_number(first_bag_offset + row_bytes)
     for bag in range(first, last):
-        begin, end = (struct.unpack_from("<H", data, bags + 4 * (bag + i))[0] for i in (0, 1))
-        yield dict(struct.unpack_from("<HH", data, generators + 4 * g) for g in range(begin, end))
+        begin, end = read_number(bags + BAG_BYTES * bag), read_number(bags + BAG_BYTES * (bag + 1))
+        rows = range(begin, end)
+        yield dict(struct.unpack_from("<HH", data, generators + GENERATOR_BYTES * row) for row in rows)

@@ -1,0 +1,1 @@
+"""Data for the classifiers: excerpts of human, corrupted and generated music."""

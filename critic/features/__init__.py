@@ -1,0 +1,1 @@
+"""Features of music: descriptors, segments, and measures of sets of pieces."""

@@ -201,7 +201,7 @@ def test_a_small_mp3_is_mono_and_small():
 
 
 def test_a_form_that_there_is_not(monkeypatch):
-    with pytest.raises(BadSetting, match="'ogg'; there are wav, flac, mp3"):
+    with pytest.raises(BadSetting, match="'ogg'; choose one of wav, flac, mp3"):
         check_audio_settings("ogg")
     monkeypatch.setattr(audio, "has_mp3", lambda: False)
     with pytest.raises(BadSetting, match="no MP3"):
