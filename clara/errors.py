@@ -1,41 +1,41 @@
-"""The named errors of Clara: each says what was wrong, where, and what to do.
+"""The named errors of Clara: each message says what is wrong, where, and what to do.
 
-Everything that a person's input can cause derives from `ClaraError`, so that a
-script catches one class, prints one line and leaves with status 2, and a batch
-driver counts refusals by the class's name.
+Every error that a person's input can cause derives from `ClaraError`. A script catches this one
+class, prints one line and exits with status 2. A batch job counts refused files by the name of
+the class.
 """
 
 
 class ClaraError(Exception):
-    """Something about the input, a flag or a file; the message is for a person."""
+    """An error in the input, a flag or a file; the message is for a person."""
 
 
 class BadMusicFile(ClaraError):
-    """A file that cannot be read as music."""
+    """A file cannot be read as music."""
 
 
 class NoNotes(ClaraError):
-    """Music was asked for and there is not one note."""
+    """The music holds no notes."""
 
 
 class WrongEnsemble(ClaraError):
-    """The parts of a piece are not those that were asked for."""
+    """The parts of a piece are not those of the ensemble."""
 
 
 class TooLong(ClaraError):
-    """More notes, bytes or quarters than the caps allow."""
+    """The music exceeds the limits on notes, bytes or quarters."""
 
 
 class TooShort(ClaraError):
-    """Less music than can be judged."""
+    """There is too little music to judge."""
 
 
 class OffGrid(ClaraError):
-    """A piece too many of whose onsets lie off the grid that it would be rounded to."""
+    """Too many onsets of a piece lie off the grid that it would be rounded to."""
 
 
 class UnknownToken(ClaraError):
-    """A token that the encoding or the vocabulary does not have."""
+    """A token does not belong to the encoding or the vocabulary."""
 
 
 class CheckpointMismatch(ClaraError):
@@ -43,12 +43,12 @@ class CheckpointMismatch(ClaraError):
 
 
 class BadSetting(ClaraError):
-    """A flag or an argument out of its range."""
+    """A flag or an argument is out of its range."""
 
 
 class NoData(ClaraError):
-    """A source, folder or split without one usable piece."""
+    """A source, folder or split holds no usable piece."""
 
 
 class CannotWrite(ClaraError):
-    """An output folder or file that cannot be written."""
+    """An output folder or file cannot be written."""

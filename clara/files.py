@@ -1,4 +1,4 @@
-"""Files that are either all there or not changed."""
+"""Write files atomically and make folders."""
 
 import contextlib
 import os
@@ -8,55 +8,57 @@ from pathlib import Path
 from clara.errors import CannotWrite
 
 
-def write_atomically(path, data):
-    """Write a file in one move, so that a kill or a full disk leaves the old one.
+def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
+    """Write a file in one move, so that a kill or a full disk leaves the old file intact.
 
     Parameters
     ----------
-    path : where to; its folder must exist
-    data : bytes, or str to be written as UTF-8
+    path : path
+        The file; its folder must exist.
+    data : bytes or str
+        A str is written as UTF-8.
 
     Raises
     ------
     CannotWrite
-        Naming the path and the system's reason.
+        If the file cannot be written; the message gives the path and the system's reason.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(data.encode() if isinstance(data, str) else data)
-        part.replace(path)
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        temporary.replace(path)
     except OSError as e:
         with contextlib.suppress(OSError):
-            part.unlink()
+            temporary.unlink()
         raise CannotWrite(f"{path}: cannot be written ({e.strerror})") from e
 
 
-def make_folder(path):
-    """Make a folder with its parents and make sure that it can be written; returns its Path.
+def make_folder(path: str | os.PathLike) -> Path:
+    """Make a folder and its parents, check that it is writable, and return its path.
 
     Raises
     ------
     CannotWrite
-        Naming the path and the system's reason.
+        If that fails; the message gives the path and the reason.
     """
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise CannotWrite(f"{path}: not a folder that can be made ({e.strerror})") from e
+        raise CannotWrite(f"{path}: this folder cannot be made ({e.strerror})") from e
     if not os.access(path, os.W_OK):
         raise CannotWrite(f"{path}: no permission to write there")
     return path
 
 
-def make_empty_folder(path):
-    """`make_folder` for one that must hold nothing yet, so that nothing is overwritten; returns its Path.
+def make_empty_folder(path: str | os.PathLike) -> Path:
+    """Make a folder as `make_folder` does, refuse one that holds files, and return its path.
 
     Raises
     ------
     CannotWrite
-        Naming the path, and what stands in the way.
+        If the folder cannot be made or is not empty.
     """
     folder = make_folder(path)
     if any(folder.iterdir()):
@@ -64,8 +66,11 @@ def make_empty_folder(path):
     return folder
 
 
-def cache_folder():
-    """Clara's folder for what can be made again, by the XDG convention; a temporary one where that cannot be written."""
+def cache_folder() -> Path:
+    """Return the folder for data that can be computed again.
+
+    It is `clara` under $XDG_CACHE_HOME or ~/.cache, or a temporary folder where that is not writable.
+    """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "clara")
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

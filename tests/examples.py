@@ -113,3 +113,16 @@ def texts(folder):
         p.relative_to(folder).with_suffix("").as_posix(): (p.stat().st_mtime_ns, p.read_text())
         for p in folder.rglob("*.txt")
     }
+
+
+def musicxml(*parts, beats=4, names=()):
+    """Return a MusicXML score; each part is the inside of its first bar, and of more after </measure><measure>."""
+    names = names or [f"Part {i}" for i in range(len(parts))]
+    attributes = (
+        f"<attributes><divisions>1</divisions><time><beats>{beats}</beats><beat-type>4</beat-type></time></attributes>"
+    )
+    part_list = "".join(f'<score-part id="P{i}"><part-name>{name}</part-name></score-part>' for i, name in enumerate(names))
+    music = "".join(
+        f'<part id="P{i}"><measure number="1">{attributes}{bars}</measure></part>' for i, bars in enumerate(parts)
+    )
+    return f'<score-partwise version="4.0"><part-list>{part_list}</part-list>{music}</score-partwise>'

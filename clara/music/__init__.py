@@ -1,0 +1,1 @@
+"""The music itself: notes on a grid, readers and writers of files, keys and instruments."""

@@ -1,8 +1,7 @@
-"""Instruments: which word prefix, name and General MIDI program each has, and what plays what in a file.
+"""The instruments of the text, and which track of a file plays which part.
 
-The one table of programs and names. A track is piano (also harp, harpsichord, organ),
-solo (strings, winds, voice) or unknown; its name speaks before its program, as many
-files leave every program at 0.
+A track is piano (also harp, harpsichord, organ), solo (strings, winds, voice) or unknown. Its name
+counts more than its General MIDI program, because many files leave every program at 0.
 """
 
 import re
@@ -12,21 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from clara.errors import WrongEnsemble
-from clara.music.notes import rebuild_notes
+from clara.music.notes import NoteSequence, rebuild_notes
 
 PIANO, SOLO, UNKNOWN = "piano", "solo", "unknown"
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """What one prefix of the text stands for.
+    """An instrument that has a prefix in the text.
 
     Attributes
     ----------
-    prefix : of its words, letters alone
-    name : of its track
-    program : General MIDI, 0-127
-    lowest, highest : MIDI numbers that it plays
+    prefix : str
+        Letters that begin its tokens, such as `p` in `p40`.
+    name : str
+        Name of its track.
+    program : int
+        General MIDI program, 0-127.
+    lowest, highest : int
+        MIDI numbers of its range.
     """
 
     prefix: str
@@ -66,17 +69,20 @@ SOLO_NAMES = re.compile(
 )
 
 
-def track_role(name, program):
-    """Whether a track is piano, solo or unknown.
+def track_role(name: str, program: int) -> str:
+    """Return whether a track is piano, solo or unknown.
 
     Parameters
     ----------
-    name : of the track, any case
-    program : General MIDI, 0-127
+    name : str
+        Name of the track, in any case.
+    program : int
+        General MIDI program, 0-127. Program 0 alone says nothing, because files without programs
+        have it, too.
 
     Returns
     -------
-    PIANO, SOLO or UNKNOWN; program 0 alone says nothing, as files without programs have it too
+    PIANO, SOLO or UNKNOWN
     """
     name = re.sub(r"[_:\-\d]+", " ", name.lower())
     if PIANO_NAMES.search(name):
@@ -88,21 +94,27 @@ def track_role(name, program):
     return PIANO if program in PIANO_PROGRAMS - {0} else UNKNOWN
 
 
-def guess_program(name):
-    """The General MIDI program of a part by its name, for scores that tell none; 0 where the name is no string's."""
+def guess_program(name: str) -> int:
+    """Return the General MIDI program of a string part by its name, or 0; for scores without programs."""
     name = name.lower()
-    return next((p for word, p in (("cello", 42), ("viola", 41), ("violin", 40)) if word in name), 0)
+    for word, program in (("cello", 42), ("viola", 41), ("violin", 40)):
+        if word in name:
+            return program
+    return 0
 
 
-def assign_parts(tracks, ensemble, solo_track=None):
-    """The part of each track.
+def assign_parts(tracks, ensemble: str, solo_track=None) -> list[int]:
+    """Return the part that each track plays.
 
     Parameters
     ----------
-    tracks : list of (name, program, is_monophonic), a tuple per track with notes, in the file's order;
-        is_monophonic() tells whether it is a single line of notes
-    ensemble : name in `ENSEMBLES`
-    solo_track : number of the solo track among them, from 1, or its name; overrides the table
+    tracks : list of (name, program, check_monophonic)
+        The tracks with notes, in the file's order. `check_monophonic()` returns whether the track
+        is a single line of notes.
+    ensemble : str
+        A name in `ENSEMBLES`.
+    solo_track : int or str, optional
+        Number of the solo track, from 1, or its name; overrides the guess by names and programs.
 
     Returns
     -------
@@ -111,41 +123,44 @@ def assign_parts(tracks, ensemble, solo_track=None):
     Raises
     ------
     WrongEnsemble
-        Saying what is there instead.
+        If the tracks are not those of the ensemble; the message says what they are.
     """
     if ensemble == "piano":
         return [0] * len(tracks)
     if ensemble == "chamber":
-        solo = _solo(tracks) if solo_track is None else _named(tracks, solo_track)
+        solo = _guess_solo(tracks) if solo_track is None else _find_track(tracks, solo_track)
         return [int(i == solo) for i in range(len(tracks))]
-    return _by_program(tracks, [INSTRUMENTS[p] for p in ENSEMBLES[ensemble]])
+    return _assign_by_program(tracks, [INSTRUMENTS[prefix] for prefix in ENSEMBLES[ensemble]])
 
 
-def _named(tracks, solo_track):
-    """The index of the track that --solo-track means."""
+def _find_track(tracks, solo_track):
+    """Return the index of the track with a name or a number."""
     names = [name.strip().lower() for name, _, _ in tracks]
-    told = str(solo_track).strip().lower()
-    at = names.index(told) if told in names else int(told) - 1 if told.isdecimal() else -1
-    if not 0 <= at < len(tracks):
+    wanted = str(solo_track).strip().lower()
+    number = int(wanted) if wanted.isdecimal() else 0
+    index = names.index(wanted) if wanted in names else number - 1
+    if not 0 <= index < len(tracks):
         raise WrongEnsemble(
             f"no track {solo_track!r} among {len(tracks)}: {', '.join(n or '(no name)' for n in names)}"
         )
     if len(tracks) < 2:
         raise WrongEnsemble("no piano part beside the solo")
-    return at
+    return index
 
 
-def _solo(tracks):
-    """The index of the one solo track; the others are piano."""
+def _guess_solo(tracks):
+    """Return the index of the one solo track; the other tracks are piano."""
     roles = [track_role(name, program) for name, program, _ in tracks]
-    strange = [tracks[i] for i, r in enumerate(roles) if r == UNKNOWN and tracks[i][1]]
-    if strange:
-        raise WrongEnsemble(f"neither piano nor solo: {strange[0][0].strip() or '(no name)'}, program {strange[0][1]}")
-    solos = [i for i, r in enumerate(roles) if r == SOLO]
-    unknown = [i for i, r in enumerate(roles) if r == UNKNOWN]
-    if not solos and unknown:  # the one track that is not the piano's, or a first line above two staves
-        alone = len(unknown) == 1 and len(tracks) > 1
-        if (alone or unknown == list(range(len(tracks))) and len(tracks) == 3) and tracks[unknown[0]][2]():
+    for (name, program, _), role in zip(tracks, roles):
+        if role == UNKNOWN and program:
+            raise WrongEnsemble(f"neither piano nor solo: {name.strip() or '(no name)'}, program {program}")
+    solos = [i for i, role in enumerate(roles) if role == SOLO]
+    unknown = [i for i, role in enumerate(roles) if role == UNKNOWN]
+    if not solos and unknown:
+        is_only_unknown = len(unknown) == 1 and len(tracks) > 1
+        is_line_above_two_staves = len(unknown) == len(tracks) == 3
+        check_monophonic = tracks[unknown[0]][2]
+        if (is_only_unknown or is_line_above_two_staves) and check_monophonic():
             solos = unknown[:1]
     if len(solos) != 1:
         raise WrongEnsemble(f"{len(solos)} solo parts" if solos else "no solo part")
@@ -154,47 +169,56 @@ def _solo(tracks):
     return solos[0]
 
 
-def _by_program(tracks, instruments):
-    """Tracks of one program to the instruments of that program in turn; too many go to the last of them."""
-    free, last, parts = list(range(len(instruments))), {}, []
+def _assign_by_program(tracks, instruments):
+    """Return the parts of tracks by program: each takes the next free instrument of its program, or else the last."""
+    free = list(range(len(instruments)))
+    last_of_program, parts = {}, []
     for name, program, _ in tracks:
-        at = next((i for i in free if instruments[i].program == program), last.get(program))
-        if at is None:
+        matching = [i for i in free if instruments[i].program == program]
+        part = matching[0] if matching else last_of_program.get(program)
+        if part is None:
             raise WrongEnsemble(f"no part for {name.strip() or '(no name)'}, program {program}")
-        if at in free:
-            free.remove(at)
-        last[program] = at
-        parts.append(at)
+        if part in free:
+            free.remove(part)
+        last_of_program[program] = part
+        parts.append(part)
     if free:
         raise WrongEnsemble(f"no {instruments[free[0]].name.lower()} part")
     return parts
 
 
-def move_into_range(notes):
-    """Move a solo part by octaves into its instrument's range.
+def move_into_range(notes: NoteSequence) -> tuple[NoteSequence, Counter]:
+    """Move a solo part (prefix `v`) by octaves into the range of its instrument.
 
-    The part goes as a whole, as little as will do; notes that still lie outside go by
-    themselves.
+    The part moves as a whole, by as few octaves as possible. Notes that are still outside then move
+    one by one.
 
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `moved` (notes of parts moved as a whole), `folded` and what `build_notes` lost
+    losses : Counter
+        `moved` (notes of parts that moved as a whole), `folded` (notes that moved alone), and
+        `merged` and `cut` where notes met.
     """
     pitch, losses = notes.pitch.copy(), Counter()
-    for index, prefix in enumerate(notes.instruments):
-        of_part, player = notes.part == index, INSTRUMENTS[prefix]
-        if prefix != "v" or not of_part.any():
-            continue
-        low, high = pitch[of_part].min(), pitch[of_part].max()
-        up, down = -min(0, (low - player.lowest) // 12), -min(0, (player.highest - high) // 12)
-        whole = 12 * up if not down else -12 * down if not up else 0
-        pitch[of_part] += whole
-        beyond_low = np.maximum(0, -((pitch - player.lowest) // 12)) * of_part
-        beyond_high = np.maximum(0, -((player.highest - pitch) // 12)) * of_part
-        pitch += 12 * (beyond_low - beyond_high)
-        losses += Counter(moved=int(of_part.sum()) if whole else 0, folded=int(((beyond_low + beyond_high) > 0).sum()))
+    for part, prefix in enumerate(notes.instruments):
+        in_part = notes.part == part
+        if prefix == "v" and in_part.any():
+            pitch[in_part], part_losses = _fit_range(pitch[in_part], INSTRUMENTS[prefix])
+            losses += part_losses
     if not losses:
         return notes, losses
-    moved, mended = rebuild_notes(notes, notes.start, notes.end, pitch, notes.part)
-    return moved, losses + mended
+    moved, build_losses = rebuild_notes(notes, notes.start, notes.end, pitch, notes.part)
+    return moved, losses + build_losses
+
+
+def _fit_range(pitch, instrument):
+    """Return the pitches of a part moved into the range of its instrument, and what moved."""
+    octaves_up = max(0, -((int(pitch.min()) - instrument.lowest) // 12))
+    octaves_down = max(0, -((instrument.highest - int(pitch.max())) // 12))
+    shift = 0 if octaves_up and octaves_down else 12 * (octaves_up - octaves_down)
+    pitch = pitch + shift
+    notes_up = np.maximum(0, -((pitch - instrument.lowest) // 12))
+    notes_down = np.maximum(0, -((instrument.highest - pitch) // 12))
+    losses = Counter(moved=len(pitch) if shift else 0, folded=int(((notes_up + notes_down) > 0).sum()))
+    return pitch + 12 * (notes_up - notes_down), losses

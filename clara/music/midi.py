@@ -1,116 +1,126 @@
-"""MIDI files to `NoteSequence` and back, through symusic.
+"""MIDI files to `NoteSequence` and back, with symusic.
 
-Reading: format 0 and 1, any resolution, running status, several tracks. Drums are
-left out, controllers ignored; the sustain pedal lengthens notes only on request (a pedal
-in a track without notes is not seen). A note without an end lasts to the end of its track. One tempo stands for the piece:
-the one at which it lasts as long as with all its changes. Metre is read as told; what is no metre is
-taken for none.
+Reading: formats 0 and 1, any resolution, running status, several tracks. Drums are left out and
+controllers ignored. The sustain pedal lengthens notes only on request; a pedal in a track without
+notes is not seen. A note that never ends lasts to the end of its track. The piece gets one tempo:
+the one at which it lasts as long as with all its tempo changes. Impossible time signatures are
+ignored.
 
-Writing: one track per part, with name and program, at one tempo, rounded to whole
-microseconds per quarter as the format wants it, struck as `clara.music.accents` has it. What `write_midi` wrote, `read_midi`
-reads back note for note.
+Writing: one track per part with name and program, one tempo (rounded to whole microseconds per
+quarter, as the format demands), and velocities from `clara.music.accents`. `read_midi` reads back
+what `write_midi` wrote, note for note.
 """
 
 import os
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from symusic import Note, Score, Tempo, TimeSignature, Track
+from symusic.core import ScoreTick
 
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_atomically
 from clara.music.accents import note_velocities
 from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_into_range
-from clara.music.midi_scan import FAR, readable
-from clara.music.notes import COMMON_TIME, build_notes, quantize
+from clara.music.midi_scan import UNENDED_TICKS, repair_midi
+from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
 
 MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
-MAX_METRE = 64  # of numerator and denominator
-TICKS_PER_QUARTER = 480  # aimed at when writing; a multiple of the grid near it is taken
-LINE = 0.05  # share of notes that may sound into the next for a track to pass as a single line
+DEFAULT_MICROSECONDS_PER_QUARTER = 500_000  # of MIDI files without a tempo
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+TARGET_TICKS_PER_QUARTER = 480  # when writing; the nearest multiple of the grid below it is taken
+MAX_OVERLAP_SHARE = 0.05  # of the notes of a monophonic track may sound into the next note
 
 
-def read_midi(source, *, steps_per_quarter=12, sustain=False, ensemble="piano", solo_track=None):
+def read_midi(
+    source, *, steps_per_quarter=12, sustain=False, ensemble="piano", solo_track=None
+) -> tuple[NoteSequence, Counter]:
     """Read a MIDI file as notes on a grid.
 
     Parameters
     ----------
     source : path, or bytes of a MIDI file
-    steps_per_quarter : grid to round to
-    sustain : lengthen notes to the sustain pedal's release
-    ensemble : which parts to tell apart, a name in `clara.music.instruments.ENSEMBLES`; of piano, all are one
-    solo_track : the solo's track among those with notes, by number from 1 or by name
+    steps_per_quarter : int
+        The grid.
+    sustain : bool
+        Lengthen notes to the release of the sustain pedal.
+    ensemble : str
+        A name in `clara.music.instruments.ENSEMBLES`; with "piano" all tracks become one part.
+    solo_track : int or str, optional
+        The solo track among the tracks with notes: its number from 1, or its name.
 
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `drums` (left out), `unended` (given the track's end),
-        `merged` and `cut` (see `clara.music.notes.build_notes`), `moved` and `folded` (see
-        `clara.music.instruments.move_into_range`)
+    losses : Counter
+        `drums` (notes left out), `unended` (notes that last to the end of their track), `merged`
+        and `cut` (see `clara.music.notes.build_notes`), `moved` and `folded` (see
+        `clara.music.instruments.move_into_range`).
 
     Raises
     ------
     BadMusicFile
-        If it is not MIDI, empty, truncated or beyond what symusic parses.
+        If the file is not MIDI, empty, truncated or beyond what symusic parses.
     NoNotes
-        If there is no pitched note.
+        If it holds no pitched note.
     TooLong
-        If it exceeds MAX_BYTES, MAX_NOTES, MAX_QUARTERS or the caps of `clara.music.midi_scan`.
+        If it exceeds MAX_BYTES, MAX_NOTES, MAX_QUARTERS or the limits of `clara.music.midi_scan`.
     WrongEnsemble
-        If its tracks are not the ensemble's.
+        If its tracks are not those of the ensemble.
     """
     name, data = _read_bytes(source)
     score = _parse(data, name)
-    tracks = [t for t in score.tracks if len(t.notes)]
-    losses = Counter(drums=sum(len(t.notes) for t in tracks if t.is_drum))
-    tracks = [t for t in tracks if not t.is_drum]
+    tracks = [track for track in score.tracks if len(track.notes)]
+    losses = Counter(drums=sum(len(track.notes) for track in tracks if track.is_drum))
+    tracks = [track for track in tracks if not track.is_drum]
     if not tracks:
         raise NoNotes(f"{name}: no notes in it{' but drums' * (losses['drums'] > 0)}")
-    if sum(len(t.notes) for t in tracks) > MAX_NOTES:
+    if sum(len(track.notes) for track in tracks) > MAX_NOTES:
         raise TooLong(f"{name}: more than {MAX_NOTES:,} notes")
-    raw = [t.notes.numpy() for t in tracks]
-    part = _parts(tracks, raw, ensemble, solo_track, name)
-    start, end, pitch = _columns(raw)
-    unended = end - start >= FAR
+
+    columns = [track.notes.numpy() for track in tracks]
+    track_parts = _assign_parts(tracks, columns, ensemble, solo_track, name)
+    part = np.repeat(np.array(track_parts, dtype=np.int64), [len(c["time"]) for c in columns])
+    start, end, pitch = _note_columns(columns)
+    unended = end - start >= UNENDED_TICKS
     losses["unended"] = int(unended.sum())
-    end[unended] -= FAR
-    tpq, last = score.ticks_per_quarter, int(end.max())
-    if start.min() < 0 or last > MAX_QUARTERS * tpq:
+    end[unended] -= UNENDED_TICKS
+    ticks_per_quarter, last_tick = score.ticks_per_quarter, int(end.max())
+    if start.min() < 0 or last_tick > MAX_QUARTERS * ticks_per_quarter:
         raise TooLong(f"{name}: longer than {MAX_QUARTERS:,} quarters")
     if sustain:
-        for p in set(part.tolist()):
-            pedals = [
-                pedal
-                for t, c in zip(tracks, np.split(part, np.cumsum([len(c["time"]) for c in raw])[:-1]))
-                if c[0] == p
-                for pedal in t.pedals
-            ]
-            end[part == p] = _lengthen(end[part == p], pedals)
-    notes, mended = build_notes(
-        quantize(start, tpq, steps_per_quarter),
-        quantize(end, tpq, steps_per_quarter),
+        for index in set(track_parts):
+            pedals = [pedal for track, p in zip(tracks, track_parts) if p == index for pedal in track.pedals]
+            end[part == index] = _sustain(end[part == index], pedals)
+
+    notes, build_losses = build_notes(
+        quantize(start, ticks_per_quarter, steps_per_quarter),
+        quantize(end, ticks_per_quarter, steps_per_quarter),
         pitch,
         part,
         steps_per_quarter=steps_per_quarter,
-        qpm=_mean_qpm(score.tempos, int(end.max()), tpq),
-        time_signatures=_metre(score.time_signatures, tpq, steps_per_quarter, last),
+        qpm=_mean_qpm(score.tempos, int(end.max()), ticks_per_quarter),
+        time_signatures=_time_signatures(score, steps_per_quarter, last_tick),
         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
     )
-    notes, moved = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
-    return notes, +(losses + mended + moved)
+    notes, range_losses = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
+    return notes, +(losses + build_losses + range_losses)
 
 
 @dataclass(frozen=True, eq=False)
 class MidiDescription:
-    """What a MIDI file tells beyond its notes on a grid.
+    """Properties of a MIDI file that its notes on a grid do not show.
 
     Attributes
     ----------
-    onset_ticks : int64 array, shape (n,), in ticks, unrounded, in no order; drums left out
+    onset_ticks : int64 array, shape (n,)
+        Unrounded onsets in ticks, in no order, without drums.
     ticks_per_quarter : int
-    tracks : tuple of (name, General MIDI program) of the tracks with pitched notes
-    metre_told : whether it holds a time signature
+    tracks : tuple of (name, General MIDI program)
+        The tracks with pitched notes.
+    has_time_signature : bool
     """
 
     onset_ticks: np.ndarray
@@ -119,37 +129,34 @@ class MidiDescription:
     has_time_signature: bool
 
 
-def describe_midi(source):
-    """Read a MIDI file's onsets before rounding, its tracks, and whether it tells its metre.
+def describe_midi(source) -> MidiDescription:
+    """Read the unrounded onsets and the tracks of a MIDI file, and whether it has a time signature.
 
     Parameters
     ----------
     source : path, or bytes of a MIDI file
 
-    Returns
-    -------
-    MidiDescription
-
     Raises
     ------
     BadMusicFile, NoNotes, TooLong
-        As `read_midi` does, but for the number of notes and quarters, which are not looked at.
+        As `read_midi`; the numbers of notes and quarters are not checked.
     """
     name, data = _read_bytes(source)
     score = _parse(data, name)
-    tracks = [t for t in score.tracks if len(t.notes) and not t.is_drum]
+    tracks = [track for track in score.tracks if len(track.notes) and not track.is_drum]
     if not tracks:
         raise NoNotes(f"{name}: no notes in it")
+    onset_ticks, _, _ = _note_columns([track.notes.numpy() for track in tracks])
     return MidiDescription(
-        _columns([t.notes.numpy() for t in tracks])[0],
+        onset_ticks,
         score.ticks_per_quarter,
-        tuple((_track_name(t), t.program) for t in tracks),
+        tuple((_track_name(track), track.program) for track in tracks),
         len(score.time_signatures) > 0,
     )
 
 
 def _read_bytes(source):
-    """A name for messages, and the file's bytes."""
+    """Return a name for messages and the bytes of the file."""
     if isinstance(source, bytes):
         return "MIDI bytes", source
     try:
@@ -162,8 +169,8 @@ def _read_bytes(source):
 
 
 def _parse(data, name):
-    """The symusic score, with each key that never goes up ending FAR ticks after its track."""
-    data = readable(data, name)
+    """Return the symusic score; a key that is never released ends UNENDED_TICKS after its track."""
+    data = repair_midi(data, name)
     try:
         score = Score.from_midi(data)
     except (RuntimeError, ValueError) as e:
@@ -173,58 +180,59 @@ def _parse(data, name):
     return score
 
 
-def _columns(raw):
-    """start, end (ticks) and pitch of all notes, from symusic's columns of each track."""
+def _note_columns(columns):
+    """Concatenate symusic's columns of all tracks into start, end (ticks) and pitch."""
     start, duration, pitch = (
-        np.concatenate([c[name] for c in raw], dtype=np.int64) for name in ("time", "duration", "pitch")
+        np.concatenate([c[name] for c in columns], dtype=np.int64) for name in ("time", "duration", "pitch")
     )
     return start, start + duration, pitch
 
 
-def _parts(tracks, raw, ensemble, solo_track, name):
-    """The part of every note."""
-    sizes = [len(c["time"]) for c in raw]
-    if ensemble == "piano":
-        return np.zeros(sum(sizes), dtype=np.int64)
-    told = [(_track_name(t), t.program, lambda c=c: is_monophonic(*_columns([c])[:2])) for t, c in zip(tracks, raw)]
+def _assign_parts(tracks, columns, ensemble, solo_track, name):
+    """Return the part of each track."""
+
+    def check_monophonic(track_columns):
+        start, end, _ = _note_columns([track_columns])
+        return is_monophonic(start, end)
+
+    described = [
+        (_track_name(track), track.program, lambda c=c: check_monophonic(c)) for track, c in zip(tracks, columns)
+    ]
     try:
-        return np.repeat(assign_parts(told, ensemble, solo_track), sizes)
+        return assign_parts(described, ensemble, solo_track)
     except WrongEnsemble as e:
         raise WrongEnsemble(f"{name}: {e}") from e
 
 
 def _track_name(track):
-    """A track's name, as well as it can be read: symusic refuses what is not UTF-8."""
+    """Return the name of a track, or nothing if it is not UTF-8, which symusic refuses."""
     try:
         return track.name
     except UnicodeDecodeError:
         return ""
 
 
-def is_monophonic(start, end):
-    """Whether few notes sound into the next, by starts and ends of shape (n,)."""
+def is_monophonic(start: np.ndarray, end: np.ndarray) -> bool:
+    """Return whether few notes sound into the next one, by starts and ends of shape (n,)."""
+    if len(start) < 2:
+        return True
     order = np.argsort(start, kind="stable")
     start, end = start[order], end[order]
-    return (end[:-1] > start[1:]).mean() <= LINE if len(start) > 1 else True
+    return (end[:-1] > start[1:]).mean() <= MAX_OVERLAP_SHARE
 
 
-def _metre(signatures, ticks_per_quarter, steps_per_quarter, last_tick):
-    """The metre as `NoteSequence` keeps it; common time where the file says nothing."""
-    if not len(signatures):
-        return COMMON_TIME
-    metre = {0: COMMON_TIME[0][1:]}
-    for s in sorted(signatures, key=lambda s: s.time):
-        if 0 <= s.time <= last_tick and 1 <= s.numerator <= MAX_METRE and 1 <= s.denominator <= MAX_METRE:
-            metre[int(quantize(s.time, ticks_per_quarter, steps_per_quarter))] = (s.numerator, s.denominator)
-    kept = []
-    for step, fraction in sorted(metre.items()):
-        if not kept or kept[-1][1:] != fraction:
-            kept.append((step, *fraction))
-    return tuple(kept)
+def _time_signatures(score, steps_per_quarter, last_tick):
+    """Return the time signatures of a symusic score for a `NoteSequence`."""
+    changes = [
+        (s.time, s.numerator, s.denominator)
+        for s in sorted(score.time_signatures, key=lambda s: s.time)
+        if 0 <= s.time <= last_tick
+    ]
+    return quantize_time_signatures(changes, score.ticks_per_quarter, steps_per_quarter)
 
 
-def _lengthen(end, pedals):
-    """Move ends that fall under a pedal to its release; all in ticks."""
+def _sustain(end, pedals):
+    """Move note ends that fall under a pedal to its release; all in ticks."""
     if not pedals:
         return end
     down, up = np.array(sorted((p.time, p.time + p.duration) for p in pedals), dtype=np.int64).T
@@ -234,12 +242,12 @@ def _lengthen(end, pedals):
 
 
 def _mean_qpm(tempos, last_tick, ticks_per_quarter):
-    """The one tempo at which last_tick comes as late as under all tempos."""
+    """Return the one tempo at which last_tick comes as late as with all tempo changes."""
     if len(tempos) == 1 and tempos[0].time == 0:
         return 60e6 / tempos[0].mspq if tempos[0].mspq > 0 else 120.0
     columns = tempos.numpy()
     ticks = np.minimum(np.concatenate([[0], columns["time"], [last_tick]], dtype=np.int64), last_tick)
-    microseconds = np.concatenate([[500_000.0], columns["mspq"]])
+    microseconds = np.concatenate([[float(DEFAULT_MICROSECONDS_PER_QUARTER)], columns["mspq"]])
     if (np.diff(ticks) < 0).any():
         order = np.argsort(ticks[:-1], kind="stable")
         ticks[:-1], microseconds = ticks[:-1][order], microseconds[order]
@@ -248,14 +256,16 @@ def _mean_qpm(tempos, last_tick, ticks_per_quarter):
     return 60e6 / mean if mean > 0 else 120.0
 
 
-def write_midi(notes, path, flat=False):
-    """Write notes as a format 1 MIDI file, whole or not at all.
+def write_midi(notes: NoteSequence, path, flat: bool = False) -> None:
+    """Write notes as a MIDI file of format 1, atomically.
 
     Parameters
     ----------
     notes : NoteSequence
-    path : where to; its folder must exist
-    flat : no accents, see `clara.music.accents.note_velocities`
+    path : path
+        The file; its folder must exist.
+    flat : bool
+        Give all notes the same velocity (default: accents, see `clara.music.accents`).
 
     Raises
     ------
@@ -265,19 +275,20 @@ def write_midi(notes, path, flat=False):
     write_atomically(path, to_symusic_score(notes, flat).dumps_midi())
 
 
-def to_symusic_score(notes, flat=False):
-    """Notes as a symusic Score in ticks: one track per part, one tempo, the metre, accents unless it is flat."""
-    ticks_per_step = max(1, TICKS_PER_QUARTER // notes.steps_per_quarter)
-    score = Score(ticks_per_step * notes.steps_per_quarter)
+def to_symusic_score(notes: NoteSequence, flat: bool = False) -> ScoreTick:
+    """Convert notes to a symusic score in ticks, with one track per part; `flat` as in `write_midi`."""
+    ticks_per_step = max(1, TARGET_TICKS_PER_QUARTER // notes.steps_per_quarter)
+    # Any: symusic's stubs do not tell which of its classes these factories make
+    score: Any = Score(ticks_per_step * notes.steps_per_quarter)
     score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
     for step, numerator, denominator in notes.time_signatures:
         score.time_signatures.append(TimeSignature(max(0, step) * ticks_per_step, numerator, denominator))
-    for index in sorted(set(notes.part.tolist())):
-        player = INSTRUMENTS[notes.instruments[min(index, len(notes.instruments) - 1)]]
-        of_part = notes.part == index
-        track = Track(name=player.name, program=player.program)
-        columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, note_velocities(notes, flat))
-        for start, duration, pitch, velocity in zip(*(c[of_part].tolist() for c in columns)):
+    columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, note_velocities(notes, flat))
+    for part in sorted(set(notes.part.tolist())):
+        instrument = INSTRUMENTS[notes.instruments[min(part, len(notes.instruments) - 1)]]
+        track: Any = Track(name=instrument.name, program=instrument.program)
+        in_part = notes.part == part
+        for start, duration, pitch, velocity in zip(*(column[in_part].tolist() for column in columns)):
             track.notes.append(Note(start, duration, pitch, velocity))
         score.tracks.append(track)
     return score

@@ -1,18 +1,18 @@
-"""Music as columns: `NoteSequence`, the grid, and what mending costs.
+"""Music as columns of integers: `NoteSequence`, the grid, and functions that change notes.
 
 Conventions
 -----------
-- `start` and `duration` count grid steps; `pitch` is a MIDI number 0-127 (60 is
-  middle C); `part` is a small index (0 = piano, 1 = solo instrument).
-- Notes are sorted by (start, part, pitch). A duration is at least one step.
-  Within one part, notes of one pitch never overlap.
-- Rounding to the grid is to the nearest step, half up, and happens in
-  `quantize` alone.
-- The time_signatures is a tuple of (step, numerator, denominator), ascending, the first at step 0
-  (before it in music cropped inside a bar): from that step on, bars of numerator/denominator of a whole note. Like the tempo and the
-  instruments it goes with the notes and does not count when two sequences are compared.
-- Whatever drops, merges, shortens or moves notes returns a `collections.Counter`
-  of how many; counters add up.
+- `start` and `duration` are in grid steps. `pitch` is a MIDI number 0-127 (60 is middle C).
+  `part` is a small index (0 = piano, 1 = solo instrument).
+- Notes are sorted by (start, part, pitch). A duration is at least one step. Within one part,
+  notes of one pitch never overlap.
+- Times are rounded to the grid in `quantize` only: to the nearest step, half up.
+- `time_signatures` is a tuple of (step, numerator, denominator), ascending: from that step on,
+  bars last numerator/denominator of a whole note. The first entry is at step 0, or before it in
+  music that begins inside a bar. Tempo, time signatures and instruments do not count when two
+  sequences are compared.
+- A function that drops, merges, shortens or moves notes returns a `collections.Counter` of how
+  many. Counters add up.
 """
 
 from collections import Counter
@@ -25,31 +25,50 @@ from clara.jit import compiled, int64_1d_readonly
 LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
 COMMON_TIME = ((0, 4, 4),)
-START_BITS, LENGTH_BITS = (
-    26,
-    23,
-)  # in which steps are packed beside 14 of part and pitch; a piece of 50,000 quarters takes 23 at 96 steps
+MAX_SIGNATURE_NUMBER = 64  # of numerator and denominator of a time signature
+# One int64 holds a note: start, part (7 bits), pitch (7 bits) and length, all in steps.
+# A piece of 50,000 quarters at 96 steps per quarter needs 23 bits for its steps.
+START_BITS, LENGTH_BITS = 26, 23
 
 
 @dataclass(frozen=True, eq=False)
 class NoteSequence:
-    """Notes on a grid, as equal-length integer columns.
+    """Notes on a grid, as integer columns of equal length.
 
     Parameters
     ----------
-    start, duration : int64 arrays, shape (n,), in steps
-    pitch : int64 array, shape (n,), MIDI numbers 0-127
-    part : int64 array, shape (n,), 0 = piano, 1 = solo instrument
-    steps_per_quarter : grid steps in a quarter note, at least 1
-    qpm : quarter notes per minute
-    time_signatures : tuple of (step, numerator, denominator), see above
-    instruments : prefix of each part's instrument in `clara.music.instruments`, part 0 first
+    start, duration : int64 arrays, shape (n,)
+        In steps.
+    pitch : int64 array, shape (n,)
+        MIDI numbers 0-127.
+    part : int64 array, shape (n,)
+        0 = piano, 1 = solo instrument.
+    steps_per_quarter : int
+        Grid steps in a quarter note, at least 1.
+    qpm : float
+        Tempo in quarter notes per minute.
+    time_signatures : tuple of (step, numerator, denominator)
+        See the module's conventions.
+    instruments : tuple of str
+        Prefix of each part's instrument in `clara.music.instruments`, part 0 first.
 
     Raises
     ------
     ValueError
-        If the columns break the conventions above; `build_notes` builds a sequence
-        from columns that may.
+        If the columns break the conventions of this module. `build_notes` builds a sequence
+        from columns in any order that may overlap.
+
+    Examples
+    --------
+    A broken C major chord, one quarter long:
+
+    >>> notes = NoteSequence.from_notes([(0, 12, 60), (4, 8, 64), (8, 4, 67)])
+    >>> notes
+    NoteSequence(3 notes, 1 quarters at 120 qpm, 12 steps per quarter)
+    >>> notes.end.tolist(), notes.seconds
+    ([12, 12, 12], 0.5)
+    >>> transpose(notes, 2)[0].pitch.tolist()
+    [62, 66, 69]
     """
 
     start: np.ndarray
@@ -64,61 +83,89 @@ class NoteSequence:
     def __post_init__(self):
         for name in COLUMNS:
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
-        fault = _first_fault(self)
-        if fault:
-            raise ValueError(fault)
+        violation = _find_violation(self)
+        if violation:
+            raise ValueError(violation)
 
-    def __len__(self):
+    @classmethod
+    def from_notes(cls, notes, **settings) -> "NoteSequence":
+        """Build a sequence from a list of notes in any order.
+
+        Parameters
+        ----------
+        notes : iterable of (start, duration, pitch) or (start, duration, pitch, part)
+            Start and duration in steps, pitch as a MIDI number. The part is 0 if it is missing.
+        **settings
+            `steps_per_quarter`, `qpm`, `time_signatures` or `instruments`.
+
+        Returns
+        -------
+        NoteSequence
+
+        Raises
+        ------
+        ValueError
+            If a value is out of range or two notes of one pitch and part overlap.
+        """
+        rows = [(start, part, pitch, duration) for start, duration, pitch, part in map(_with_part, notes)]
+        start, part, pitch, duration = np.array(sorted(rows), dtype=np.int64).reshape(-1, 4).T
+        return cls(start, duration, pitch, part, **settings)
+
+    @classmethod
+    def _unchecked(cls, start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments):
+        """Build a sequence from int64 columns that are known to keep the conventions."""
+        names = (*COLUMNS, "steps_per_quarter", "qpm", "time_signatures", "instruments")
+        values = (start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments)
+        notes = object.__new__(cls)
+        for name, value in zip(names, values):
+            object.__setattr__(notes, name, value)
+        return notes
+
+    def __len__(self) -> int:
         return len(self.start)
 
     def __eq__(self, other):
         if not isinstance(other, NoteSequence):
             return NotImplemented
         return self.steps_per_quarter == other.steps_per_quarter and all(
-            np.array_equal(getattr(self, c), getattr(other, c)) for c in COLUMNS
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in COLUMNS
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"NoteSequence({len(self)} notes, {self.quarters:g} quarters at {self.qpm:g} qpm, "
             f"{self.steps_per_quarter} steps per quarter)"
         )
 
-    @classmethod
-    def _trusted(cls, start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments):
-        """The same without checks, for int64 columns that keep the conventions by how they were made."""
-        notes = object.__new__(cls)
-        for name, value in zip(
-            (*COLUMNS, "steps_per_quarter", "qpm", "time_signatures", "instruments"),
-            (start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments),
-        ):
-            object.__setattr__(notes, name, value)
-        return notes
-
     @property
-    def end(self):
-        """Steps at which the notes end, shape (n,)."""
+    def end(self) -> np.ndarray:
+        """Steps at which the notes end, int64 array of shape (n,)."""
         return self.start + self.duration
 
     @property
-    def n_steps(self):
-        """Steps from zero to the last note's end."""
+    def n_steps(self) -> int:
+        """Number of steps from step 0 to the end of the last note."""
         return int(self.end.max()) if len(self) else 0
 
     @property
-    def quarters(self):
-        """Quarter notes from zero to the last note's end."""
+    def quarters(self) -> float:
+        """Number of quarter notes from step 0 to the end of the last note."""
         return self.n_steps / self.steps_per_quarter
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Length in seconds at this tempo."""
         return self.quarters * 60 / self.qpm
 
 
-def _first_fault(notes):
-    """What breaks the conventions first, or None."""
-    columns = [getattr(notes, c) for c in COLUMNS]
+def _with_part(note):
+    """Return (start, duration, pitch, part) of a note that may lack its part."""
+    return tuple(note) if len(note) == 4 else (*note, 0)
+
+
+def _find_violation(notes):
+    """Return a description of the first convention that notes break, or None."""
+    columns = [getattr(notes, name) for name in COLUMNS]
     if any(c.ndim != 1 or len(c) != len(columns[0]) for c in columns):
         return f"columns must be flat and equally long, not of shapes {[c.shape for c in columns]}"
     if notes.steps_per_quarter < 1:
@@ -133,33 +180,29 @@ def _first_fault(notes):
         return "a pitch lies outside 0-127"
     if notes.part.min() < 0:
         return "a part is negative"
-    rank = _rank(notes.start, notes.part, notes.pitch)
-    if (np.diff(rank) < 0).any():
+    sort_key = (notes.start * 128 + notes.part) * 128 + notes.pitch
+    if (np.diff(sort_key) < 0).any():
         return "notes are not sorted by (start, part, pitch)"
-    if _overlaps(notes.start, notes.end, notes.pitch, notes.part)[1].any():
+    if _any_overlap(notes):
         return "two notes of one pitch and part overlap"
     return None
 
 
-def _rank(start, part, pitch):
-    """One integer per note that sorts by (start, part, pitch)."""
-    return (start * 128 + part) * 128 + pitch
+def _any_overlap(notes):
+    """Return whether a note runs into the next one of its part and pitch."""
+    tone = notes.part * 128 + notes.pitch
+    order = np.argsort(tone << 44 | notes.start)
+    tone, start, end = tone[order], notes.start[order], notes.end[order]
+    return ((tone[:-1] == tone[1:]) & (end[:-1] > start[1:])).any()
 
 
-def _overlaps(start, end, pitch, part):
-    """Order by (part, pitch, start), and whether each note there runs into the next."""
-    tone = part * 128 + pitch
-    order = np.argsort(tone << 44 | start)
-    tone, start, end = tone[order], start[order], end[order]
-    return order, (tone[:-1] == tone[1:]) & (end[:-1] > start[1:])
-
-
-def quantize(ticks, ticks_per_quarter, steps_per_quarter):
-    """Round times to the grid: nearest step, half up, in exact integers.
+def quantize(ticks, ticks_per_quarter: int, steps_per_quarter: int) -> np.ndarray:
+    """Round times to the grid: to the nearest step, half up, in exact integers.
 
     Parameters
     ----------
-    ticks : integer array of any shape, in ticks
+    ticks : integer array of any shape
+        Times in ticks.
     ticks_per_quarter, steps_per_quarter : int
 
     Returns
@@ -170,75 +213,121 @@ def quantize(ticks, ticks_per_quarter, steps_per_quarter):
     return (2 * ticks * steps_per_quarter + ticks_per_quarter) // (2 * ticks_per_quarter)
 
 
-def build_notes(start, end, pitch, part=0, *, steps_per_quarter=12, qpm=120.0, time_signatures=COMMON_TIME, instruments=("p", "v")):
-    """Build a `NoteSequence` from columns in any order that may overlap.
+def quantize_time_signatures(changes, ticks_per_quarter: int, steps_per_quarter: int) -> tuple:
+    """Round changes of the time signature to the grid.
 
-    A note shorter than a step gets one step. Notes of one part with equal start
-    and pitch become the longest of them. A note that runs into the next of its
-    pitch is cut there.
+    The result begins with common time at step 0 unless a change says otherwise. Impossible
+    signatures and changes to the signature that already holds are left out.
 
     Parameters
     ----------
-    start, end : int arrays, shape (n,), in steps
+    changes : iterable of (tick, numerator, denominator)
+        In ascending order of ticks; of changes in one step the last counts.
+    ticks_per_quarter, steps_per_quarter : int
+
+    Returns
+    -------
+    tuple of (step, numerator, denominator)
+    """
+    signature_at = {0: COMMON_TIME[0][1:]}
+    for tick, numerator, denominator in changes:
+        if 1 <= numerator <= MAX_SIGNATURE_NUMBER and 1 <= denominator <= MAX_SIGNATURE_NUMBER:
+            step = int(quantize(tick, ticks_per_quarter, steps_per_quarter))
+            signature_at[step] = (numerator, denominator)
+    kept = []
+    for step, signature in sorted(signature_at.items()):
+        if not kept or kept[-1][1:] != signature:
+            kept.append((step, *signature))
+    return tuple(kept)
+
+
+def build_notes(
+    start,
+    end,
+    pitch,
+    part: np.ndarray | int = 0,
+    *,
+    steps_per_quarter=12,
+    qpm=120.0,
+    time_signatures=COMMON_TIME,
+    instruments=("p", "v"),
+) -> tuple[NoteSequence, Counter]:
+    """Build a `NoteSequence` from columns in any order that may overlap.
+
+    A note shorter than a step gets one step. Of notes with equal part, start and pitch the
+    longest stays. A note that runs into the next one of its part and pitch is cut there.
+
+    Parameters
+    ----------
+    start, end : int arrays, shape (n,)
+        In steps.
     pitch : int array, shape (n,)
-    part : int array, shape (n,), or one int for all
-    steps_per_quarter, qpm, time_signatures, instruments : of the `NoteSequence`
+    part : int array, shape (n,), or one int for all notes
+    steps_per_quarter, qpm, time_signatures, instruments
+        As of `NoteSequence`.
 
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `merged` (notes gone into an equal one) and `cut`
+    losses : Counter
+        `merged` (notes that equal another one but for their length) and `cut`.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range or the columns differ in length.
     """
-    start, end, pitch = (np.asarray(c, dtype=np.int64) for c in (start, end, pitch))
+    start, end, pitch = (np.asarray(column, dtype=np.int64) for column in (start, end, pitch))
     part = np.full(start.shape, part) if np.ndim(part) == 0 else np.asarray(part, dtype=np.int64)
-    packed, packs = (
-        _pack(start, end, pitch, part) if len({c.shape for c in (start, end, pitch, part)}) == 1 else (None, False)
-    )
-    if not packs:
-        return NoteSequence(
-            start, np.maximum(end - start, 1), pitch, part, steps_per_quarter, qpm, time_signatures, instruments
-        ), Counter()  # says why
+    settings = (steps_per_quarter, qpm, time_signatures, instruments)
+    fits = start.shape == end.shape == pitch.shape == part.shape
+    if fits:
+        packed, fits = _pack(start, end, pitch, part)
+    if not fits:  # the checks of the class say why, or find nothing wrong with very long music
+        return NoteSequence(start, np.maximum(end - start, 1), pitch, part, *settings), Counter()
     packed.sort()
-    *columns, merged, cut = _mended(packed)
-    return NoteSequence._trusted(*columns, steps_per_quarter, qpm, time_signatures, instruments), Counter(merged=merged, cut=cut)
+    start, duration, pitch, part, n_merged, n_cut = _merge_and_cut(packed)
+    notes = NoteSequence._unchecked(start, duration, pitch, part, *settings)
+    return notes, Counter(merged=n_merged, cut=n_cut)
 
 
 @compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64_1d_readonly)
 def _pack(start, end, pitch, part):
-    """Notes as one integer each, which sorts by (start, part, pitch, length), and whether all can be ones of a NoteSequence."""
-    packed, packs = np.empty(len(start), dtype=np.int64), True
+    """Pack notes into one integer each that sorts by (start, part, pitch, length); also return whether all fit."""
+    packed, fits = np.empty(len(start), dtype=np.int64), True
     for i in range(len(start)):
         length = max(end[i] - start[i], 1)
-        packs &= (0 <= start[i]) & (start[i] + length < 1 << START_BITS) & (length < 1 << LENGTH_BITS)
-        packs &= (0 <= pitch[i] < 128) & (0 <= part[i] < 128)
+        fits &= (start[i] >= 0) & (start[i] + length < 1 << START_BITS) & (length < 1 << LENGTH_BITS)
+        fits &= (0 <= pitch[i] < 128) & (0 <= part[i] < 128)
         packed[i] = ((start[i] << 7 | part[i]) << 7 | pitch[i]) << LENGTH_BITS | length
-    return packed, packs
+    return packed, fits
 
 
 @compiled(int64_1d_readonly)
-def _mended(packed):
-    """start, duration, pitch and part of sorted packed notes, how many were merged and how many cut."""
+def _merge_and_cut(packed):
+    """Unpack sorted notes into start, duration, pitch and part; also return how many were merged and cut."""
     start, length, tone = np.empty_like(packed), np.empty_like(packed), np.empty_like(packed)
-    n, cut, n_tones = 0, 0, 0
+    n, n_cut, n_tones = 0, 0, 0
     for note in packed:
         n_tones = max(n_tones, (note >> LENGTH_BITS & 0x3FFF) + 1)
-    latest = np.full(n_tones, -1)  # note by tone
+    latest = np.full(n_tones, -1)  # the last note of each tone (part and pitch)
     for i in range(len(packed)):
         if i + 1 < len(packed) and packed[i] >> LENGTH_BITS == packed[i + 1] >> LENGTH_BITS:
-            continue  # of those with equal start and tone the longest comes last
-        start[n], tone[n] = packed[i] >> LENGTH_BITS + 14, packed[i] >> LENGTH_BITS & 0x3FFF
+            continue  # of notes with equal start and tone the longest comes last
+        start[n] = packed[i] >> LENGTH_BITS + 14
+        tone[n] = packed[i] >> LENGTH_BITS & 0x3FFF
         length[n] = packed[i] & (1 << LENGTH_BITS) - 1
         before = latest[tone[n]]
         if before >= 0 and start[before] + length[before] > start[n]:
             length[before] = start[n] - start[before]
-            cut += 1
+            n_cut += 1
         latest[tone[n]] = n
         n += 1
-    return start[:n], length[:n], tone[:n] & 127, tone[:n] >> 7, len(packed) - n, cut
+    return start[:n], length[:n], tone[:n] & 127, tone[:n] >> 7, len(packed) - n, n_cut
 
 
-def rebuild_notes(notes, start, end, pitch, part):
-    """`build_notes` with the grid, tempo, time_signatures and instruments of `notes`."""
+def rebuild_notes(notes, start, end, pitch, part) -> tuple[NoteSequence, Counter]:
+    """Call `build_notes` with the grid, tempo, time signatures and instruments of `notes`."""
     return build_notes(
         start,
         end,
@@ -251,63 +340,68 @@ def rebuild_notes(notes, start, end, pitch, part):
     )
 
 
-def transpose(notes, semitones):
-    """Move every pitch; notes that leave 0-127 are dropped.
+def transpose(notes: NoteSequence, semitones: int) -> tuple[NoteSequence, Counter]:
+    """Transpose all notes and drop those that leave 0-127.
 
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `dropped`
+    losses : Counter
+        `dropped`.
     """
     pitch = notes.pitch + semitones
-    keep = (pitch >= 0) & (pitch <= 127)
-    moved = replace(select(notes, keep), pitch=pitch[keep])
-    return moved, Counter(dropped=int((~keep).sum()))
+    in_range = (pitch >= 0) & (pitch <= 127)
+    transposed = replace(select(notes, in_range), pitch=pitch[in_range])
+    return transposed, Counter(dropped=int((~in_range).sum()))
 
 
-def fold_octaves(notes, lowest, highest):
-    """Bring pitches outside lowest..highest (MIDI numbers, inclusive) in by octaves.
+def fold_octaves(notes: NoteSequence, lowest: int, highest: int) -> tuple[NoteSequence, Counter]:
+    """Move notes outside a range into it by octaves.
+
+    Parameters
+    ----------
+    notes : NoteSequence
+    lowest, highest : int
+        MIDI numbers, inclusive.
 
     Returns
     -------
     notes : NoteSequence
-    losses : Counter with `folded`, and what `build_notes` lost where notes met
+    losses : Counter
+        `folded`, and `merged` and `cut` where notes met (see `build_notes`).
     """
     if not len(notes) or (notes.pitch.min() >= lowest and notes.pitch.max() <= highest):
         return notes, Counter()
-    below = np.maximum(0, -((notes.pitch - lowest) // 12))
-    above = np.maximum(0, -((highest - notes.pitch) // 12))
-    folded = int(((below > 0) | (above > 0)).sum())
-    pitch = notes.pitch + 12 * (below - above)
-    kept, losses = rebuild_notes(notes, notes.start, notes.end, pitch, notes.part)
-    return kept, losses + Counter(folded=folded)
+    octaves_up = np.maximum(0, -((notes.pitch - lowest) // 12))
+    octaves_down = np.maximum(0, -((highest - notes.pitch) // 12))
+    n_folded = int(((octaves_up > 0) | (octaves_down > 0)).sum())
+    pitch = notes.pitch + 12 * (octaves_up - octaves_down)
+    folded, losses = rebuild_notes(notes, notes.start, notes.end, pitch, notes.part)
+    return folded, losses + Counter(folded=n_folded)
 
 
-def crop(notes, first_step, last_step):
-    """The notes that sound in first_step..last_step, cut at both ends, moved to start at 0.
-
-    Returns
-    -------
-    NoteSequence
-    """
-    start, end = np.maximum(notes.start, first_step), np.minimum(notes.end, last_step)
+def crop(notes: NoteSequence, start_step: int, stop_step: int) -> NoteSequence:
+    """Return the notes that sound from `start_step` to `stop_step`, cut at both and moved to start at 0."""
+    start = np.maximum(notes.start, start_step)
+    end = np.minimum(notes.end, stop_step)
     inside = end > start
-    time_signatures = _crop_time_signatures(notes.time_signatures, first_step)
     return rebuild_notes(
-        replace(notes, time_signatures=time_signatures),
-        start[inside] - first_step,
-        end[inside] - first_step,
+        replace(notes, time_signatures=_crop_time_signatures(notes.time_signatures, start_step)),
+        start[inside] - start_step,
+        end[inside] - start_step,
         notes.pitch[inside],
         notes.part[inside],
     )[0]
 
 
-def _crop_time_signatures(time_signatures, first_step):
-    """The time_signatures as it is from first_step on; where that lies inside a bar, the bar begins before step 0."""
-    at = max(i for i, (step, _, _) in enumerate(time_signatures) if step <= max(0, first_step))
-    return tuple((step - first_step, n, d) for step, n, d in time_signatures[at:])
+def _crop_time_signatures(time_signatures, start_step):
+    """Return the time signatures from a step on; if it lies inside a bar, the first one begins before step 0."""
+    first = max(i for i, (step, _, _) in enumerate(time_signatures) if step <= max(0, start_step))
+    return tuple(
+        (step - start_step, numerator, denominator) for step, numerator, denominator in time_signatures[first:]
+    )
 
 
-def select(notes, keep):
-    """The notes where the boolean array `keep`, shape (n,), is true."""
-    return replace(notes, **{c: getattr(notes, c)[keep] for c in COLUMNS})
+def select(notes: NoteSequence, keep) -> NoteSequence:
+    """Return the notes where the boolean array `keep`, shape (n,), is true."""
+    return replace(notes, **{name: getattr(notes, name)[keep] for name in COLUMNS})

@@ -1,4 +1,4 @@
-"""How hard notes are struck."""
+"""Velocities by the place in the bar."""
 
 import numpy as np
 import pytest
@@ -6,19 +6,31 @@ from examples import note_sequences
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.music.accents import BEAT, BETWEEN, DOWNBEAT, FLAT, note_velocities
+from clara.music.accents import (
+    BEAT_VELOCITY,
+    DOWNBEAT_VELOCITY,
+    FLAT_VELOCITY,
+    OFFBEAT_VELOCITY,
+    note_velocities,
+)
 from clara.music.notes import build_notes, crop
 
-D, B, O = DOWNBEAT, BEAT, BETWEEN
+D, B, O = DOWNBEAT_VELOCITY, BEAT_VELOCITY, OFFBEAT_VELOCITY
 
 
-def steps(n, metre, steps_per_quarter=4):
+def steps(n, time_signatures, steps_per_quarter=4):
     """A note on every one of n steps."""
-    return build_notes(np.arange(n), np.arange(n) + 1, np.full(n, 60), time_signatures=metre, steps_per_quarter=steps_per_quarter)[0]
+    return build_notes(
+        np.arange(n),
+        np.arange(n) + 1,
+        np.full(n, 60),
+        time_signatures=time_signatures,
+        steps_per_quarter=steps_per_quarter,
+    )[0]
 
 
 @pytest.mark.parametrize(
-    "metre, told",
+    "time_signatures, expected",
     [
         (((0, 4, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
         (((0, 3, 4),), [D, O, O, O, B, O, O, O, B, O, O, O, D, O, O, O]),
@@ -30,22 +42,22 @@ def steps(n, metre, steps_per_quarter=4):
     ],
     ids=["4/4", "3/4", "2/2", "6/8", "3/8", "inside a bar", "changing"],
 )
-def test_by_the_place_in_the_bar(metre, told):
-    assert note_velocities(steps(len(told), metre)).tolist() == told
+def test_by_the_place_in_the_bar(time_signatures, expected):
+    assert note_velocities(steps(len(expected), time_signatures)).tolist() == expected
 
 
 @pytest.mark.parametrize("steps_per_quarter", [1, 3, 5, 7])
 def test_on_grids_that_a_beat_falls_between(steps_per_quarter):
-    """Of 7/16 on a coarse grid few beats fall on a step; those that do are told."""
+    """Of 7/16 on a coarse grid few beats fall on a step; those are accented."""
     n = 7 * 4 * steps_per_quarter
     place = np.arange(n) * 16 / (4 * steps_per_quarter)  # in sixteenths, exactly
-    told = np.where(place % 7 == 0, D, np.where(place % 1 == 0, B, O))
-    assert note_velocities(steps(n, ((0, 7, 16),), steps_per_quarter)).tolist() == told.tolist()
+    expected = np.where(place % 7 == 0, D, np.where(place % 1 == 0, B, O))
+    assert note_velocities(steps(n, ((0, 7, 16),), steps_per_quarter)).tolist() == expected.tolist()
 
 
 @given(note_sequences(parts=2))
 def test_flat_is_flat_and_accents_are_among_three(notes):
-    assert set(note_velocities(notes, flat=True).tolist()) <= {FLAT}
+    assert set(note_velocities(notes, flat=True).tolist()) <= {FLAT_VELOCITY}
     assert len(note_velocities(notes)) == len(notes) and set(note_velocities(notes).tolist()) <= {D, B, O}
 
 
@@ -54,6 +66,7 @@ def test_an_excerpt_keeps_its_accents(notes, first):
     kept = crop(notes, first, notes.n_steps)
     inside = notes.start >= first
     assert (
-        note_velocities(kept)[kept.start + first >= first][-inside.sum() :].tolist() == note_velocities(notes)[inside].tolist()
+        note_velocities(kept)[kept.start + first >= first][-inside.sum() :].tolist()
+        == note_velocities(notes)[inside].tolist()
         or not inside.any()
     )

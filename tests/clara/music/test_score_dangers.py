@@ -5,10 +5,10 @@ import zipfile
 import zlib
 
 import pytest
-from test_scores import musicxml
+from examples import musicxml
 
 from clara.errors import BadMusicFile, NoNotes, TooLong
-from clara.music import score_text as score_files
+from clara.music import score_text
 from clara.music.scores import read_score
 
 NOTE = "<note><pitch><step>{}</step><octave>4</octave></pitch><duration>1</duration></note>"
@@ -85,7 +85,7 @@ def test_the_usual_doctype_is_no_danger(write):
 
 
 def test_a_zip_bomb_costs_no_more_than_the_cap(tmp_path, monkeypatch):
-    monkeypatch.setattr(score_files, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(score_text, "MAX_BYTES", 1 << 20)
     path = mxl(tmp_path / "a.mxl", {"META-INF/container.xml": container("a.xml"), "a.xml": b" " * (50 << 20)})
     assert path.stat().st_size < 1 << 20
     began = time.perf_counter()
@@ -95,7 +95,7 @@ def test_a_zip_bomb_costs_no_more_than_the_cap(tmp_path, monkeypatch):
 
 
 def test_a_zip_that_lies_about_its_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(score_files, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(score_text, "MAX_BYTES", 1 << 20)
     path = mxl(tmp_path / "a.mxl", {"a.xml": b" " * (2 << 20)})
     told = (2 << 20).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(told, (99).to_bytes(4, "little")))
@@ -141,7 +141,7 @@ def test_an_mxl_without_a_score(tmp_path, members):
     [
         (musicxml("<a>" * 100_000 + "</a>" * 100_000), "nested deeper than 64"),
         (musicxml(NOTE.format("C") * 50_001), "more than 50,000 notes"),
-        (SCORE.replace("<beats>4", "<beats>9&#57;99999"), "a metre of '9999"),
+        (SCORE.replace("<beats>4", "<beats>9&#57;99999"), "a time signature of '9999"),
         (SCORE.replace("<duration>1<", "<duration>999999999<"), "longer than 50,000 quarters"),
         (SCORE.replace("<duration>1<", "<duration>1e999<"), "cannot read it .OverflowError"),
         (SCORE.replace("<divisions>1<", "<divisions>0<"), "cannot read it .ZeroDivisionError"),
@@ -163,9 +163,9 @@ def test_a_number_that_is_no_length(write):
 @pytest.mark.parametrize(
     "name, text, reason",
     [
-        ("a.krn", KERN.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
-        ("a.abc", ABC.replace("4/4", "9999999/4"), "a metre of '9999999/4'"),
-        ("a.abc", ABC + "[M:9999999/4] C D|", "a metre of '9999999/4'"),
+        ("a.krn", KERN.replace("4/4", "9999999/4"), "a time signature of '9999999/4'"),
+        ("a.abc", ABC.replace("4/4", "9999999/4"), "a time signature of '9999999/4'"),
+        ("a.abc", ABC + "[M:9999999/4] C D|", "a time signature of '9999999/4'"),
         ("a.krn", "**kern\n" + "4c\n" * 50_001 + "*-\n", "more than 50,000 notes"),
         ("a.abc", ABC + "CDEF" * 12_501, "more than 50,000 notes"),
         ("a.abc", ABC + "C99999999|", "a length of 99999999"),
@@ -180,12 +180,12 @@ def test_text_out_of_bounds(write, name, text, reason):
 
 
 def test_a_file_beyond_the_cap(write, monkeypatch):
-    monkeypatch.setattr(score_files, "MAX_BYTES", 100)
+    monkeypatch.setattr(score_text, "MAX_BYTES", 100)
     with pytest.raises(TooLong, match="a.abc: larger than"):
         read_score(write("a.abc", ABC * 3))
 
 
-@pytest.mark.parametrize("suffix", sorted(score_files.SCORE_SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(score_text.SCORE_SUFFIXES))
 def test_contents_of_another_kind(write, suffix):
     others = {
         "<": SCORE,
@@ -197,7 +197,7 @@ def test_contents_of_another_kind(write, suffix):
         "\0": bytes(1000),
         "ÿ": b"\xff" * 1000,
     }
-    own = {"musicxml": "<", "humdrum": "*", "abc": "X"}[score_files.SCORE_SUFFIXES[suffix]]
+    own = {"musicxml": "<", "humdrum": "*", "abc": "X"}[score_text.SCORE_SUFFIXES[suffix]]
     for first, content in others.items():
         if first != own:
             with pytest.raises(BadMusicFile, match=f"a{suffix}: "):

@@ -4,7 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from examples import rows
+from examples import musicxml, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,19 +13,6 @@ from clara.music.midi import read_midi
 from clara.music.scores import TICKS_PER_QUARTER, corpus_paths, read_score
 
 ABC = "X:1\nM:4/4\nL:1/4\nK:C\n"
-
-
-def musicxml(*parts, beats=4, names=()):
-    """A MusicXML score of parts, each the inside of its first bar and perhaps of others after </measure><measure>."""
-    names = names or [f"Part {i}" for i in range(len(parts))]
-    attributes = (
-        f"<attributes><divisions>1</divisions><time><beats>{beats}</beats><beat-type>4</beat-type></time></attributes>"
-    )
-    told = "".join(f'<score-part id="P{i}"><part-name>{name}</part-name></score-part>' for i, name in enumerate(names))
-    music = "".join(
-        f'<part id="P{i}"><measure number="1">{attributes}{bars}</measure></part>' for i, bars in enumerate(parts)
-    )
-    return f'<score-partwise version="4.0"><part-list>{told}</part-list>{music}</score-partwise>'
 
 
 def note(name, duration=1, inside="", before="", ties=()):
@@ -45,7 +32,7 @@ def rest(duration):
 
 CHORD, GRACE, BAR = "<chord/>", "<grace/>", '</measure><measure number="2">'
 CLARINET = "<attributes><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose></attributes>"
-BASS = "<attributes><transpose><diatonic>0</diatonic><chromatic>0</chromatic><octave-change>-1</octave-change></transpose></attributes>"
+BASS = "<attributes><transpose><diatonic>0</diatonic><chromatic>0</chromatic><octave-change>-1</octave-change></transpose></attributes>"  # noqa: E501
 
 
 @pytest.fixture
@@ -267,7 +254,10 @@ def test_midi_and_musicxml_of_one_piece_are_the_same_notes(tmp_path, name):
     )
     of_score, of_midi = read_score(written)[0], read_midi(played)[0]
     assert of_score == of_midi and len(of_score) > 100
-    assert of_score.time_signatures[0][1:] == of_midi.time_signatures[0][1:] and of_score.time_signatures[1:] == of_midi.time_signatures[1:]
+    assert (
+        of_score.time_signatures[0][1:] == of_midi.time_signatures[0][1:]
+        and of_score.time_signatures[1:] == of_midi.time_signatures[1:]
+    )
     assert of_score.qpm == pytest.approx(of_midi.qpm)
 
 
