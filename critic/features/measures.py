@@ -1,86 +1,109 @@
-"""Measures of music, and how far two sets of pieces are apart in each.
+"""Measures of a piece, and the distance of two sets of pieces in each measure.
 
-Numbers of a piece are defined as in MusPy (Dong et al. 2020), whose functions the tests compare with; the distance of
-two sets is that of MGEval (Yang and Lerch 2020): of all pairs within the reference and all pairs across, the
-overlapping area and the KL divergence of the two densities of their distances.
+The measures are those of MusPy [1]_, and the tests compare them with it. Two sets are compared as in MGEval [2]_: of
+the distances of all pairs within the reference and of all pairs across the sets, by the overlapping area and the KL
+divergence of their densities.
+
+References
+----------
+.. [1] Dong et al., "MusPy: A Toolkit for Symbolic Music Generation", 2020.
+.. [2] Yang and Lerch, "On the evaluation of generative models in music", 2020.
 """
+
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from clara.music.keys import scale_pitch_classes
+from clara.music.notes import NoteSequence
 
 BEATS_PER_BAR = 4
-LONGEST = 8  # quarters, in histograms of lengths and gaps
-BINS = 512  # of the distances between pieces
-MOST_REPEATED = 0.5  # of the bars
+MAX_QUARTERS = 8  # in histograms of durations and gaps; longer ones count as the longest
+BINS_PER_QUARTER = 6
+N_BINS = 512  # of the distances between pieces
+MAX_REPEATED_SHARE = 0.5  # of the bars; a piece that repeats one bar more often is degenerate
 
 
-def pitch_class_entropy(notes):
-    """Entropy of the pitch classes of the notes, in bits."""
+def pitch_class_entropy(notes: NoteSequence) -> float:
+    """Return the entropy of the pitch classes, in bits."""
     share = np.bincount(notes.pitch % 12, minlength=12) / len(notes)
-    return -(share[share > 0] * np.log2(share[share > 0])).sum()
+    share = share[share > 0]
+    return -(share * np.log2(share)).sum()
 
 
-def scale_consistency(notes):
-    """Largest share of notes in one major or minor scale (natural: the seven notes of a major key)."""
+def scale_consistency(notes: NoteSequence) -> float:
+    """Return the largest share of notes in one major or natural minor scale."""
     share = np.bincount(notes.pitch % 12, minlength=12) / len(notes)
-    return max(share[[p % 12 for p in scale_pitch_classes(tonic, True)]].sum() for tonic in range(12))
+    scales = [[pitch % 12 for pitch in scale_pitch_classes(tonic, True)] for tonic in range(12)]
+    return max(share[scale].sum() for scale in scales)
 
 
-def polyphony(notes):
-    """Mean number of notes that sound, where any does."""
+def polyphony(notes: NoteSequence) -> float:
+    """Return the mean number of sounding notes over the steps in which any sounds."""
     change = np.zeros(notes.end.max() + 1, dtype=np.int64)
     np.add.at(change, notes.start, 1)
     np.add.at(change, notes.end, -1)
-    sounding = change.cumsum()[:-1]
-    return sounding.sum() / (sounding > 0).sum()
+    n_sounding = change.cumsum()[:-1]
+    return n_sounding.sum() / (n_sounding > 0).sum()
 
 
-def empty_beat_rate(notes):
-    """Share of beats of a quarter in which nothing sounds."""
+def empty_beat_rate(notes: NoteSequence) -> float:
+    """Return the share of quarters in which nothing sounds; a note counts in the quarter where it ends, too."""
     change = np.zeros(notes.end.max() // notes.steps_per_quarter + 2, dtype=np.int64)
     np.add.at(change, notes.start // notes.steps_per_quarter, 1)
     np.add.at(change, notes.end // notes.steps_per_quarter + 1, -1)
     return (change.cumsum()[:-1] == 0).mean()
 
 
-def groove_consistency(notes):
-    """How alike the onsets of neighbouring bars of four quarters are: one minus the share of steps where they differ."""
-    length = BEATS_PER_BAR * notes.steps_per_quarter
-    bars = np.zeros((notes.end.max() // length + 1, length), dtype=bool)
-    bars[notes.start // length, notes.start % length] = True
-    return 1 - (bars[:-1] != bars[1:]).sum() / (length * max(1, len(bars) - 1))
+def groove_consistency(notes: NoteSequence) -> float:
+    """Return 1 minus the share of steps in which the onsets of neighbouring bars of four quarters differ."""
+    bar_steps = BEATS_PER_BAR * notes.steps_per_quarter
+    bars = np.zeros((notes.end.max() // bar_steps + 1, bar_steps), dtype=bool)
+    bars[notes.start // bar_steps, notes.start % bar_steps] = True
+    return 1 - (bars[:-1] != bars[1:]).sum() / (bar_steps * max(1, len(bars) - 1))
 
 
-def note_density(notes):
-    """Notes per quarter."""
+def note_density(notes: NoteSequence) -> float:
+    """Return the number of notes per quarter."""
     return len(notes) / (notes.end.max() / notes.steps_per_quarter)
 
 
-def lengths(notes):
-    """Shares of the notes' lengths in sixths of a quarter, (48,); longer ones with the longest."""
-    return frequencies(notes.duration * 6 // notes.steps_per_quarter, 6 * LONGEST)
+def lengths(notes: NoteSequence) -> np.ndarray:
+    """Return the relative frequencies of the durations in sixths of a quarter, (48,)."""
+    bins = notes.duration * BINS_PER_QUARTER // notes.steps_per_quarter
+    return frequencies(bins, BINS_PER_QUARTER * MAX_QUARTERS)
 
 
-def pitches(notes):
-    """Shares of the pitches, (128,)."""
+def pitches(notes: NoteSequence) -> np.ndarray:
+    """Return the relative frequencies of the pitches, (128,)."""
     return frequencies(notes.pitch, 128)
 
 
-def gaps(notes):
-    """Shares of the gaps between onsets in sixths of a quarter, (48,); longer ones with the longest."""
-    gap = np.diff(np.unique(notes.start)) * 6 // notes.steps_per_quarter
-    return frequencies(gap, 6 * LONGEST)
+def gaps(notes: NoteSequence) -> np.ndarray:
+    """Return the relative frequencies of the gaps between onsets in sixths of a quarter, (48,)."""
+    bins = np.diff(np.unique(notes.start)) * BINS_PER_QUARTER // notes.steps_per_quarter
+    return frequencies(bins, BINS_PER_QUARTER * MAX_QUARTERS)
 
 
-def frequencies(values, n):
-    """Share of each of the whole numbers 0 to n - 1, (n,); larger and smaller ones count with the nearest."""
+def frequencies(values: np.ndarray, n: int) -> np.ndarray:
+    """Return the relative frequency of each integer from 0 to n - 1; values beyond count as the nearest of them.
+
+    Parameters
+    ----------
+    values : int array
+    n : int
+
+    Returns
+    -------
+    float64 array (n,)
+    """
     return np.bincount(np.minimum(np.maximum(values, 0), n - 1), minlength=n) / max(1, len(values))
 
 
 MEASURES = {
-    f.__name__: f
-    for f in (
+    measure.__name__: measure
+    for measure in (
         pitch_class_entropy,
         scale_consistency,
         polyphony,
@@ -94,72 +117,104 @@ MEASURES = {
 }
 
 
-def measure_pieces(pieces):
-    """Of some pieces each measure.
+def measure_pieces(pieces: Sequence[NoteSequence]) -> dict[str, np.ndarray]:
+    """Return every measure of every piece.
 
     Parameters
     ----------
-    pieces : list of n NoteSequence, none silent
+    pieces : sequence of n NoteSequence
+        None is empty.
 
     Returns
     -------
-    dict of float64 arrays (n, width) by name; width 1 for numbers
+    dict of str to float64 array (n, width)
+        By name of the measure; the width is 1 for a number.
     """
-    return {name: np.stack([np.atleast_1d(f(p)) for p in pieces]).astype(np.float64) for name, f in MEASURES.items()}
+    values = {}
+    for name, measure in MEASURES.items():
+        values[name] = np.stack([np.atleast_1d(measure(piece)) for piece in pieces]).astype(np.float64)
+    return values
 
 
 class Reference:
-    """One measure of a set that others are compared with.
+    """One measure of a set of pieces, to compare other sets with.
 
     Parameters
     ----------
-    values : float64 (n, width) of `measure_pieces`, n at least 3
+    values : float64 array (n, width)
+        From `measure_pieces`, n at least 3.
     """
 
-    def __init__(self, values):
+    def __init__(self, values: np.ndarray) -> None:
         self.values = values
         within = _distances(values, values)[np.triu_indices(len(values), 1)]
-        spread = max(within.std(), 1e-9)
-        self.top, self.bandwidth = within.max() + 4 * spread, spread * len(within) ** -0.2  # Scott's rule
-        self.within = self._density(self._counts(within))
+        deviation = max(within.std(), 1e-9)
+        self.max_distance = within.max() + 4 * deviation
+        self.bandwidth = deviation * len(within) ** -0.2  # Scott's rule
+        self.within = self._density(self._count(within))
 
-    def counts(self, values):
-        """Histogram of the distances of other pieces to those of the reference, int64 (BINS,); histograms of parts add up."""
-        return self._counts(_distances(values, self.values).ravel())
+    def counts(self, values: np.ndarray) -> np.ndarray:
+        """Return the histogram of the distances between other pieces and the reference.
 
-    def compare(self, counts):
-        """Overlapping area (1: the same) and KL divergence in nats (0: the same) of the densities within and across."""
+        Parameters
+        ----------
+        values : float64 array (n, width)
+
+        Returns
+        -------
+        int64 array (N_BINS,)
+            Histograms of several sets may be added.
+        """
+        return self._count(_distances(values, self.values).ravel())
+
+    def compare(self, counts: np.ndarray) -> tuple[float, float]:
+        """Compare a histogram of `counts` with the distances within the reference.
+
+        Parameters
+        ----------
+        counts : int64 array (N_BINS,)
+
+        Returns
+        -------
+        overlap : float
+            Overlapping area of the densities; 1 if they are equal.
+        divergence : float
+            KL divergence in nats; 0 if they are equal.
+        """
         across = self._density(counts)
-        least = 1e-9 / BINS
-        return float(np.minimum(self.within, across).sum()), float(
-            (self.within * np.log((self.within + least) / (across + least))).sum()
-        )
+        epsilon = 1e-9 / N_BINS
+        overlap = np.minimum(self.within, across).sum()
+        divergence = (self.within * np.log((self.within + epsilon) / (across + epsilon))).sum()
+        return float(overlap), float(divergence)
 
-    def _counts(self, distances):
-        return np.bincount(np.minimum(distances / self.top * BINS, BINS - 1).astype(np.int64), minlength=BINS)
+    def _count(self, distances):
+        """Return the histogram of distances."""
+        bins = np.minimum(distances / self.max_distance * N_BINS, N_BINS - 1)
+        return np.bincount(bins.astype(np.int64), minlength=N_BINS)
 
     def _density(self, counts):
+        """Return the kernel density of a histogram; it sums to 1."""
         from scipy.ndimage import gaussian_filter1d
 
-        smooth = gaussian_filter1d(counts.astype(np.float64), self.bandwidth / self.top * BINS, mode="reflect")
+        sigma_bins = self.bandwidth / self.max_distance * N_BINS
+        smooth = gaussian_filter1d(counts.astype(np.float64), sigma_bins, mode="reflect")
         return smooth / smooth.sum()
 
 
 def _distances(left, right):
-    """Euclidean, (n_left, n_right)."""
+    """Return Euclidean distances, (n_left, n_right)."""
     from scipy.spatial.distance import cdist
 
     return cdist(left, right)
 
 
-def is_degenerate(notes):
-    """Is it of one pitch, or one bar again and again for more than half of its bars?"""
+def is_degenerate(notes: NoteSequence) -> bool:
+    """Return whether a piece has a single pitch, or the same bar in more than half of its bars."""
     if len(np.unique(notes.pitch)) <= 1:
         return True
-    length = BEATS_PER_BAR * notes.steps_per_quarter
-    bars = {}
-    for bar in range(notes.end.max() // length + 1):
-        here = notes.start // length == bar
-        content = (notes.start[here] % length).tobytes() + notes.pitch[here].tobytes()
-        bars[content] = bars.get(content, 0) + 1
-    return max(bars.values()) > max(1, MOST_REPEATED * sum(bars.values()))
+    bar_steps = BEATS_PER_BAR * notes.steps_per_quarter
+    bars = Counter()
+    for bar in range(notes.end.max() // bar_steps + 1):
+        in_bar = notes.start // bar_steps == bar
+        bars[(notes.start[in_bar] % bar_steps).tobytes() + notes.pitch[in_bar].tobytes()] += 1
+    return max(bars.values()) > max(1, MAX_REPEATED_SHARE * bars.total())

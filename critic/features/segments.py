@@ -1,57 +1,75 @@
-"""A piece in stretches of some quarters, half over one another, and how much of each window lies in each."""
+"""Overlapping segments of a piece, and the share of each window that lies in each segment."""
 
 import numpy as np
 
-from clara.music.notes import crop
+from clara.music.notes import NoteSequence, crop
 
-SEGMENT_QUARTERS = 32  # quarters that are judged together
-STEPS_PER_QUARTER = 12  # of a quarter, that lengths and places are counted in
+SEGMENT_QUARTERS = 32  # what the descriptor MLP and the self-similarity CNN read at a time
+STEPS_PER_QUARTER = 12  # the grid of the features
 
 
-def split_into_segments(notes, n_steps, quarters=SEGMENT_QUARTERS):
-    """A piece in parts of some quarters, at least half over one another, the last up to the end; all of it where it is no longer.
+def split_into_segments(
+    notes: NoteSequence, n_steps: int, quarters: int = SEGMENT_QUARTERS
+) -> list[tuple[int, NoteSequence]]:
+    """Split a piece into segments that overlap by at least half; the last one reaches the end.
 
     Parameters
     ----------
     notes : NoteSequence
-    n_steps : length
-    quarters : of a part
+    n_steps : int
+        Length of the piece.
+    quarters : int
+        Length of a segment. A shorter piece is one segment.
 
     Returns
     -------
-    list of (first quarter, NoteSequence); silent parts are left out, unless all are
+    list of (first quarter, NoteSequence)
+        Without silent segments, unless all are silent.
     """
     length = n_steps / notes.steps_per_quarter
-    n = 1 + int(np.ceil(max(0, length - quarters) / (quarters / 2)))
-    firsts = [0] if n == 1 else np.floor(np.linspace(0, length - quarters, n)).astype(int).tolist()
-    parts = (
-        [(at, crop(notes, at * notes.steps_per_quarter, (at + quarters) * notes.steps_per_quarter)) for at in firsts]
-        if n > 1
-        else [(0, notes)]
-    )
-    return [(at, part) for at, part in parts if len(part)] or [(0, notes)]
+    n_segments = 1 + int(np.ceil(max(0, length - quarters) / (quarters / 2)))
+    if n_segments == 1:
+        return [(0, notes)]
+    segments = []
+    for first in np.floor(np.linspace(0, length - quarters, n_segments)).astype(int).tolist():
+        segment = crop(notes, first * notes.steps_per_quarter, (first + quarters) * notes.steps_per_quarter)
+        if len(segment):
+            segments.append((first, segment))
+    return segments or [(0, notes)]
 
 
-def segments_and_weights(notes, n_steps, window_quarters):
-    """A piece in stretches, and how much of each window is in each.
+def segments_and_weights(
+    notes: NoteSequence, n_steps: int, window_quarters: float
+) -> tuple[list[NoteSequence], np.ndarray]:
+    """Return the segments of a piece and the weight of each segment in each window.
 
     Parameters
     ----------
-    notes : NoteSequence, not empty
-    n_steps : length
-    window_quarters : length of a window; a rest, if shorter than half a window, joins the last
+    notes : NoteSequence
+        Not empty.
+    n_steps : int
+        Length of the piece.
+    window_quarters : float
+        Length of a window. A remainder shorter than half a window belongs to the last one.
 
     Returns
     -------
-    parts : list of n_stretches NoteSequence
-    cover : float32 (n_windows, n_stretches), how much each stretch counts in each window; rows add up to 1
+    segments : list of n_segments NoteSequence
+    weights : float32 array (n_windows, n_segments)
+        In proportion to the time that window and segment share; each row sums to 1.
     """
     length = n_steps / notes.steps_per_quarter
-    parts = split_into_segments(notes, n_steps)
-    begin = window_quarters * np.arange(max(1, round(length / window_quarters)))
-    end = np.r_[begin[1:], length]
-    first = np.array([at for at, _ in parts], dtype=float)
-    cover = (np.minimum(end[:, None], first + SEGMENT_QUARTERS) - np.maximum(begin[:, None], first)).clip(0)
-    alone = cover.sum(1) == 0  # a window in silence goes with the nearest stretch
-    cover[alone, np.abs(first + SEGMENT_QUARTERS / 2 - (begin + end)[alone, None] / 2).argmin(1)] = 1
-    return [part for _, part in parts], (cover / cover.sum(1, keepdims=True)).astype(np.float32)
+    segments = split_into_segments(notes, n_steps)
+    window_begin = window_quarters * np.arange(max(1, round(length / window_quarters)))
+    window_end = np.r_[window_begin[1:], length]
+    segment_begin = np.array([first for first, _ in segments], dtype=float)
+    segment_end = segment_begin + SEGMENT_QUARTERS
+    shared = np.minimum(window_end[:, None], segment_end) - np.maximum(window_begin[:, None], segment_begin)
+    shared = shared.clip(0)
+    # A window in silence belongs to the nearest segment.
+    silent = shared.sum(1) == 0
+    window_middle = (window_begin + window_end)[silent, None] / 2
+    nearest = np.abs(segment_begin + SEGMENT_QUARTERS / 2 - window_middle).argmin(1)
+    shared[silent, nearest] = 1
+    weights = shared / shared.sum(1, keepdims=True)
+    return [segment for _, segment in segments], weights.astype(np.float32)

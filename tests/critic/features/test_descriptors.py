@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clara.music.notes import build_notes, crop, rebuild_notes, transpose
-from critic.features import descriptors as statistics
-from critic.features.descriptors import BAR, GROUPS, N_DESCRIPTORS, extract_descriptors
+from critic.features.descriptor_kernels import BAR, LEAP, N_KEYS, count_repeats, count_sounding, scatter, self_overlap
+from critic.features.descriptors import GROUPS, N_DESCRIPTORS, SegmentNotes, _line, extract_descriptors
 from critic.features.segments import STEPS_PER_QUARTER
 from critic.nets.descriptors import LEAST_DEVIATION, Standard
 
 
 def group(name, notes):
-    return np.ravel(GROUPS[name](statistics._Music(notes)))
+    return np.ravel(GROUPS[name](SegmentNotes(notes)))
 
 
 def brief(n_notes=60):
@@ -35,7 +35,7 @@ def test_all_music_is_told_in_as_many_finite_numbers(n_notes, seed):
 @given(brief(), st.integers(-12, 12))
 def test_another_key_changes_nothing_but_how_high(notes, shift):
     moved = transpose(notes, shift)[0]
-    for name in ("lines", "rhythm", "bars", "returns"):
+    for name in ("outer voices", "rhythm", "bars", "repetition"):
         told, again = group(name, notes), group(name, moved)
         if name == "bars":  # whose mean, least and greatest height are among them
             height = slice(16, 20)
@@ -52,7 +52,7 @@ def test_a_finer_grid_tells_the_same(notes, grid):
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.integers(1, 5))
 def test_what_comes_again_is_what_a_counter_says(line, n):
     at, found = np.arange(len(line)) * 5, np.zeros((1, 3))
-    statistics._again(statistics._scattered(np.array([line])), at, np.array([n]), found)
+    count_repeats(scatter(np.array([line])), at, np.array([n]), found)
     runs = [tuple(line[i : i + n]) for i in range(len(line) - n + 1)]
     if not runs:
         assert found.tolist() == [[1, 0, 0]]
@@ -69,23 +69,23 @@ def test_overlap_is_a_cosine_of_what_could_be(places, lag):
     both = sum(p + lag in places for p in here)
     found = np.zeros(1)
     for unit in (1, 128):
-        statistics._overlaps(where * unit, unit, np.array([lag]), found)
+        self_overlap(where * unit, unit, np.array([lag]), found)
         assert found[0] == pytest.approx(both / np.sqrt(len(here) * len(there)) if here and there else 0)
 
 
 @given(brief(40))
 def test_what_sounds_is_what_a_roll_says(notes):
-    music = statistics._Music(notes)
-    roll = np.zeros((int(music.end.max()), statistics.KEYS), dtype=bool)
+    music = SegmentNotes(notes)
+    roll = np.zeros((int(music.end.max()), N_KEYS), dtype=bool)
     for start, end, key in zip(music.start, music.end, music.key):
         roll[start:end, key] = True
     (lowest, sounding, reach), apart, clash = (
-        np.zeros((3, len(music.at)), dtype=np.int64),
-        np.zeros(statistics.KEYS, dtype=np.int64),
+        np.zeros((3, len(music.onset_times)), dtype=np.int64),
+        np.zeros(N_KEYS, dtype=np.int64),
         np.zeros(12, dtype=np.int64),
     )
-    statistics._sounding(music.at, music.onset, music.end, music.key, lowest, sounding, reach, apart, clash)
-    keys = [np.flatnonzero(roll[at]) for at in music.at]
+    count_sounding(music.onset_times, music.onset_of_note, music.end, music.key, lowest, sounding, reach, apart, clash)
+    keys = [np.flatnonzero(roll[at]) for at in music.onset_times]
     assert [(k[0], len(k), k[-1] - k[0]) for k in keys] == list(zip(lowest, sounding, reach))
     assert Counter(np.concatenate([np.diff(k) for k in keys]).tolist()) == {
         d: n for d, n in enumerate(apart.tolist()) if n
@@ -96,12 +96,12 @@ def test_what_sounds_is_what_a_roll_says(notes):
 @given(st.lists(st.tuples(st.integers(30, 90), st.integers(1, 20)), min_size=3, max_size=40))
 def test_a_line_is_told_by_its_intervals(line):
     pitch, at = np.array([p for p, _ in line]), np.cumsum([gap for _, gap in line])
-    told, moves, gaps = statistics._line(pitch, at), np.diff(pitch), np.diff(at)
+    told, moves, gaps = _line(pitch, at), np.diff(pitch), np.diff(at)
     assert told[:49] == pytest.approx(np.bincount(moves.clip(-24, 24) + 24, minlength=49) / len(moves))
     assert told[49:62] == pytest.approx(
         np.bincount(np.abs(np.diff(moves)).clip(0, 12), minlength=13) / (len(moves) - 1)
     )
-    after = [abs(b) for a, b in pairwise(moves) if abs(a) >= statistics.LEAP]
+    after = [abs(b) for a, b in pairwise(moves) if abs(a) >= LEAP]
     assert told[62:] == pytest.approx(
         [
             np.mean(moves[1:] * moves[:-1] < 0),
@@ -114,7 +114,7 @@ def test_a_line_is_told_by_its_intervals(line):
             np.mean(gaps[1:] == gaps[:-1]),
         ]
     )
-    assert statistics._line(pitch[:2], at[:2]).tolist() == [0] * 70
+    assert _line(pitch[:2], at[:2]).tolist() == [0] * 70
 
 
 def test_a_tune_that_comes_again_in_any_key_is_heard():
@@ -153,7 +153,7 @@ def test_a_tune_that_comes_again_in_any_key_is_heard():
         "shapes in time",
     ]
     differ = {
-        which: dict(zip(names, group("returns", notes)[:132].reshape(11, 4, 3)[:, -1, 0]))
+        which: dict(zip(names, group("repetition", notes)[:132].reshape(11, 4, 3)[:, -1, 0]))
         for which, notes in (("same", same), ("moved", moved), ("new", new))
     }
     for name in names:
@@ -165,7 +165,7 @@ def test_a_tune_that_comes_again_in_any_key_is_heard():
 
 def test_chords_intervals_and_rests_are_counted():
     notes = build_notes([0, 0, 0, 24, 24, 48], [12, 12, 12, 36, 36, 60], [60, 64, 67, 60, 67, 62])[0]
-    together, rhythm = group("together", notes), group("rhythm", notes)
+    together, rhythm = group("simultaneous notes", notes), group("rhythm", notes)
     assert together[:25].nonzero()[0].tolist() == [3, 4, 7] and together[:25].sum() == pytest.approx(1)
     assert together[98:108] == pytest.approx([1 / 3] * 3 + [0] * 7)  # one, two, three notes at a time
     assert rhythm[-2:] == pytest.approx([2 / 5, 2 / 5])  # two quarters of five are silent, and two rests
