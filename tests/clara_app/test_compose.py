@@ -19,7 +19,7 @@ from clara.encodings.notewise import Notewise
 from clara.generator import Generator
 from clara.music.midi import read_midi, write_midi
 from clara.rendering.audio import default_soundfont
-from clara.repeats.model import LENGTHS, RepeatModel
+from clara.repeats.model import CALIBRATION_SHAPE, RepeatModel
 from clara_app import compose as generate
 
 QUICK = ["--no-audio", "--no-pictures", "--rank-by", "none", "-n", 2, "--quarters", 2]
@@ -186,7 +186,7 @@ def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_p
 def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys):
     started = tiny.checkpoint()
     for intercept in (1.0, 2.0):
-        started.info["match"] = RepeatModel(np.tile([0.8, intercept], (2, len(LENGTHS), 1))).told
+        started.info["repeats"] = RepeatModel(np.tile([0.8, intercept], (*CALIBRATION_SHAPE[:-1], 1))).to_dict()
         started.save(tmp_path / "model")
         for match in (1, 0):
             out = tmp_path / f"{intercept} {match}"

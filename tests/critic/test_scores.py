@@ -77,7 +77,7 @@ def test_likelihood_is_that_of_the_generator(judges):
 
 def test_likelihood_knows_what_the_generator_plays_again(judges, tmp_path):
     """With a match model that is sure of every match, what says everything twice costs less than by the net alone."""
-    from clara.repeats.model import LENGTHS, RepeatModel
+    from clara.repeats.model import CALIBRATION_SHAPE, RepeatModel
 
     checkpoint, pieces = (
         tiny.checkpoint(),
@@ -92,7 +92,7 @@ def test_likelihood_knows_what_the_generator_plays_again(judges, tmp_path):
             for p in PIECES[2:]
         ],
     )
-    checkpoint.info["match"] = RepeatModel(np.tile([1.0, 3.0], (2, len(LENGTHS), 1))).told
+    checkpoint.info["repeats"] = RepeatModel(np.tile([1.0, 3.0], (*CALIBRATION_SHAPE[:-1], 1))).to_dict()
     checkpoint.save(tmp_path / "notewise")
     with_matches = parse_ranking("likelihood", scores.ScoringModels("notewise", tmp_path))(pieces)[1]
     assert (with_matches > parse_ranking("likelihood", judges)(pieces)[1] + 0.5).all()
