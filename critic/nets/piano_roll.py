@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from clara.devices import multiplies_bfloat16
+from clara.devices import has_fast_bfloat16
 
 LOWEST, KEYS = 21, 88
 SIZES = {"widths": [24, 48, 96, 128]}  # channels of the convolutions
@@ -92,7 +92,7 @@ class PianoRollNet(nn.Module):
     def fuse(self):
         """Once learning is over, have the convolutions do what the norms after them do, and in bfloat16 where the processor multiplies it."""
         self.convolutions = nn.ModuleList(fuse_conv_bn_eval(*pair) for pair in zip(self.convolutions, self.norms))
-        if multiplies_bfloat16():
+        if has_fast_bfloat16():
             self.convolutions.bfloat16()
         self.norms = nn.ModuleList(nn.Identity() for _ in self.norms)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from clara.devices import multiplies_bfloat16
+from clara.devices import has_fast_bfloat16
 from clara.models import get_architecture
 from critic.features.descriptors import N_DESCRIPTORS
 from critic.nets.descriptors import Standard
@@ -239,7 +239,7 @@ class _Read(nn.Module):
     def __init__(self, arch, tensors, all_layers=False):
         super().__init__()
         self.reader = get_architecture(arch).InferenceModel(tensors | _unused(tensors))
-        self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and multiplies_bfloat16() else torch.float32
+        self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and has_fast_bfloat16() else torch.float32
         self.reader.to(self.dtype)
         self.all_layers = all_layers
 
