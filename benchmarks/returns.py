@@ -65,11 +65,12 @@ def main():
     from clara.generator import Generator
     from clara.repeats.model import Repeats
     from clara.sampling.settings import spread_temperatures
-    from clara_app import compose as generate
+    from clara_app.compose_request import default_settings
+    from clara_app.defaults import MAX_TEMPERATURE
 
     torch.set_num_threads(1)
-    corpus, generator, asked = Corpus.load(args.corpus), Generator.load(args.model), generate.parser().parse_args([])
-    (model, forms), settings = generator.repeats, generate.settings_of(asked)
+    corpus, generator = Corpus.load(args.corpus), Generator.load(args.model)
+    (model, forms), settings = generator.repeats, default_settings()
     rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
     for told, match, heard in (
         (", match 0", 0.0, model),
@@ -78,7 +79,7 @@ def main():
     ):
 
         def free(seeds, match=match):
-            return spread_temperatures(replace(settings, repeat_strength=match), asked.temperature[1], seeds)
+            return spread_temperatures(replace(settings, repeat_strength=match), MAX_TEMPERATURE, seeds)
 
         generator.repeats = Repeats(heard, forms)
         composed = [

@@ -16,7 +16,8 @@ from clara.errors import BadSetting, NoData
 from clara.generator import Generator
 from clara.models import ARCHITECTURES
 from clara.music.notes import build_notes, transpose
-from clara_app import compose as generate
+from clara_app.compose_request import default_settings
+from clara_app.defaults import MAX_TEMPERATURE, MIN_TEMPERATURE
 from critic import Critic, excerpts
 from critic import ensemble as blend
 from critic import train as command
@@ -24,7 +25,15 @@ from critic.data import composers, human_vs_generated
 from critic.data.composers import composer_excerpts
 from critic.data.corruptions import CORRUPTIONS
 from critic.data.human_vs_generated import CONTINUATIONS_PER_PROMPT, USUAL_TEMPERATURES, human_and_generated_excerpts
-from critic.data.table import EXCERPTS_FILE, OPENING_SHARE, COLUMNS, ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, read_excerpts
+from critic.data.table import (
+    COLUMNS,
+    ENDING_QUARTERS,
+    EXCERPTS_FILE,
+    OPENING_SHARE,
+    PROMPT_QUARTERS,
+    SEAM_QUARTERS,
+    read_excerpts,
+)
 from critic.evaluation import accuracies, auc, evaluate
 from critic.features.descriptors import N_DESCRIPTORS
 from critic.nets.piano_roll import collate_rolls
@@ -153,12 +162,12 @@ def test_settings_are_spread(made):
 
 
 def test_half_are_sampled_as_generate_does():
-    asked, rng = generate.parser().parse_args([]), np.random.default_rng(0)
-    lowest, highest = asked.temperature
-    assert (USUAL_TEMPERATURES[0], USUAL_TEMPERATURES[-1]) == asked.temperature
+    rng = np.random.default_rng(0)
+    lowest, highest = USUAL_TEMPERATURES[0], USUAL_TEMPERATURES[-1]
+    assert (lowest, highest) == (MIN_TEMPERATURE, MAX_TEMPERATURE)
     made = [human_vs_generated._settings(rng) for _ in range(400)]
     usual = [
-        lowest <= s.temperature <= highest and s == replace(generate.settings_of(asked), temperature=s.temperature)
+        lowest <= s.temperature <= highest and s == replace(default_settings(), temperature=s.temperature)
         for s in made
     ]
     assert 0.5 < np.mean(usual) < 0.65  # some of the others are so by chance
