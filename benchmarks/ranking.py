@@ -58,7 +58,7 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
             ]
         )
 
-    for i, at in pieces.places("test", quarters, 20 * n_batches, rng):
+    for i, at in pieces.sample_places("test", quarters, 20 * n_batches, rng):
         if len(found) == n_batches:
             break
         prompt = crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step) if at >= PROMPT_QUARTERS else ()
@@ -77,7 +77,7 @@ def human_excerpts(corpus, n, quarters, seed):
     pieces, rng, step = CorpusPieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
     return [
         crop(pieces.notes(i), (at + SEAM_QUARTERS) * step, (at + SEAM_QUARTERS + quarters) * step)
-        for i, at in pieces.places("test", quarters, n, rng)
+        for i, at in pieces.sample_places("test", quarters, n, rng)
     ]
 
 

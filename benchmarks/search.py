@@ -41,7 +41,7 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
     from critic.data.table import ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
 
     pieces, step, n_batches = CorpusPieces(corpus), corpus.encoding.steps_per_quarter, 0
-    for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
+    for i, at in pieces.sample_places("test", args.quarters, 20 * args.batches, rng):
         prompt = (
             crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step)
             if at >= PROMPT_QUARTERS and not args.free
