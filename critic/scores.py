@@ -60,34 +60,34 @@ class ScoringModels:
 
     @cached_property
     def critic(self):
-        """The Critic."""
+        """Load the critic."""
         return Critic.load(self.critic_folder)
 
     @cached_property
     def composer_classifier(self):
-        """The ComposerClassifier."""
+        """Load the composer classifier."""
         return ComposerClassifier.load(self.folder / f"composer-{self.encoding}")
 
     @cached_property
     def checkpoint(self):
-        """The generator's Checkpoint."""
+        """Load the checkpoint of the generator."""
         from clara.checkpoint import Checkpoint
 
         return Checkpoint.load(self.folder / self.encoding)
 
     @cached_property
     def inference_model(self):
-        """The generator, ready for inference."""
+        """Build the generator for inference."""
         return self.checkpoint.inference_model()
 
     @cached_property
     def repeats(self):
-        """The generator's repeat model and its table of transpositions, or None."""
+        """Load the repeat model of the generator and its table of transpositions, or None."""
         return self.checkpoint.repeats()
 
     @cached_property
     def note_index(self):
-        """The NoteIndex of the music that the generators were trained on."""
+        """Load the NoteIndex of the music that the generators were trained on."""
         from critic.copy_index import NoteIndex
 
         return NoteIndex.load(self.folder / "notewise" / "notes.npz")

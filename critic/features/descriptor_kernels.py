@@ -63,9 +63,13 @@ def describe_line(pitch, times, result):
     ----------
     pitch, times : int64 (n,)
     result : float64 (N_LINE_DESCRIPTORS,)
-        The relative frequencies of the intervals; those of the changes between neighbouring intervals; then the share
-        of turns, the share of repeated notes, the mean interval, the range, the standard deviation, the mean interval
-        after a leap, and the shares of intervals and of gaps that equal the one before.
+        In this order:
+
+        - the relative frequencies of the intervals, and of the changes between neighbouring intervals;
+        - the share of turns and of repeated notes;
+        - the mean interval, the range and the standard deviation of the pitch;
+        - the mean interval after a leap;
+        - the share of intervals, and of gaps, that equal the one before.
     """
     n, first = len(pitch) - 1, N_INTERVALS + N_INTERVAL_CHANGES
     after_leaps, n_leaps, total, mean = 0, 0, 0, pitch.mean()

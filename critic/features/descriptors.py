@@ -77,12 +77,12 @@ class SegmentNotes:
 
     @cached_property
     def onset_of_note(self) -> np.ndarray:
-        """The index of each note's onset, int64 (n,)."""
+        """Compute the index of each note's onset, int64 (n,)."""
         return np.repeat(np.arange(len(self.onset_times)), self.n_struck)
 
     @cached_property
     def chord_hashes(self) -> tuple[np.ndarray, np.ndarray]:
-        """A hash of each onset's pitches, and one of its intervals above the lowest pitch, int64 (n_onsets,) each."""
+        """Hash each onset's pitches, and its intervals above the lowest pitch, int64 (n_onsets,) each."""
         above_bass = self.pitch - np.repeat(self.bottom, self.n_struck)
         pitches = np.add.reduceat(scatter(self.pitch), self.first_note)
         intervals = np.add.reduceat(scatter(above_bass), self.first_note)

@@ -63,7 +63,9 @@ def test_music_is_more_human_than_noise(critic, chorales):
 def test_wild_samples_score_below_tame_ones(critic, encoding):
     generator = Generator.load(ROOT / encoding)
     tame, wild = (
-        critic.score([s.notes for s in generator.generate(12, 24, settings=SamplingSettings(temperature=t), seed=1)]).mean()
+        critic.score(
+            [s.notes for s in generator.generate(12, 24, settings=SamplingSettings(temperature=t), seed=1)]
+        ).mean()
         for t in (0.9, 1.6)
     )
     assert tame > wild
