@@ -176,7 +176,7 @@ def guard_rows(critic, table, quarters):
 def composer_rows(folder, classifier, table):
     """Accuracies by excerpt and by piece; the confusion matrix of pieces is drawn."""
     from clara.rendering.plots import plot_confusion
-    from critic.evaluation import accuracy_by_excerpt_and_piece, mean_log_probs
+    from critic.evaluation import excerpt_and_piece_accuracy, mean_log_probs
 
     def row(works, some, figures):
         return {
@@ -201,7 +201,7 @@ def composer_rows(folder, classifier, table):
         ("all", np.ones(len(test), dtype=bool)),
         ("unread by the generator", (test["settings"] == "unseen").to_numpy()),
     ):
-        rows.append(row(what, test[some], accuracy_by_excerpt_and_piece(told[some], truth[some], test["piece"][some])))
+        rows.append(row(what, test[some], excerpt_and_piece_accuracy(told[some], truth[some], test["piece"][some])))
     right = next(r["piece_accuracy"] for r in rows if r["works"] == "all")
     _, first, of = np.unique(test["piece"], return_index=True, return_inverse=True)
     many = np.zeros((len(classifier.classes),) * 2, dtype=int)

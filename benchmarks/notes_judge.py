@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from critic.nets.self_similarity import COLUMN, COLUMNS, self_similarity_matrices
+from critic.nets.self_similarity import COLUMN_STEPS, N_COLUMNS, self_similarity_matrices
 
 LOWEST, KEYS, LONGEST, WIDEST, MOST = 21, 88, 48, 24, 8
 SIZES = (KEYS, LONGEST + 1, 12, MOST + 1, MOST + 1, 2 * WIDEST + 1, LONGEST + 1)  # of what is told of a note
@@ -53,7 +53,8 @@ def told_of(notes):
 
 class NotesNet(nn.Module):
     """What is told of notes, embedded and added up, through dilated convolutions with residuals, and self-similarity through strided ones; mean and largest of
-    both, two linear layers."""
+    both, two linear layers.
+    """
 
     def __init__(self):
         super().__init__()
@@ -90,8 +91,8 @@ def alike(told, n_notes):
     """Pictures of self-similarity of what is told."""
     some = []
     for notes, n in zip(told.cpu().numpy(), n_notes.tolist()):
-        at = notes[:n, -1] - notes[0, -1] // COLUMN * COLUMN
-        some.append(np.stack([at // COLUMN, at % COLUMN, notes[:n, 0]], 1)[at < COLUMNS * COLUMN])
+        at = notes[:n, -1] - notes[0, -1] // COLUMN_STEPS * COLUMN_STEPS
+        some.append(np.stack([at // COLUMN_STEPS, at % COLUMN_STEPS, notes[:n, 0]], 1)[at < N_COLUMNS * COLUMN_STEPS])
     return self_similarity_matrices(some, told.device)
 
 
@@ -164,7 +165,7 @@ def batches(told, bs, rng):
 
 def train(pieces, labels, valid, valid_labels, quarters, epochs, bs, lr, seed, device):
     """The net of the epoch whose running mean of the weights is best on valid."""
-    from critic.training.common import running_mean
+    from critic.training.callbacks import running_mean
 
     torch.manual_seed(seed)
     rng, net, told = np.random.default_rng(seed), NotesNet().to(device), [told_of(p) for p in pieces]
@@ -224,8 +225,7 @@ def main():
     from clara import encodings
     from clara.devices import choose_device
     from clara.files import make_empty_folder
-    from critic.classifier import HUMAN
-    from critic.data.table import read_excerpts
+    from critic.data.table import HUMAN, read_excerpts
     from critic.evaluation import auc
 
     torch.set_num_threads(args.threads)

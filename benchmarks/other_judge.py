@@ -45,7 +45,7 @@ class Trees:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         from critic.features.descriptors import extract_descriptors
-        from critic.training.descriptors import random_crop
+        from critic.members.descriptors import random_crop
 
         rng = np.random.default_rng(seed)
         some = [
@@ -127,8 +127,7 @@ def main():
 
     from clara import encodings
     from clara.files import make_empty_folder
-    from critic.classifier import HUMAN
-    from critic.data.table import read_excerpts
+    from critic.data.table import HUMAN, read_excerpts
     from critic.evaluation import auc
 
     torch.set_num_threads(args.threads)

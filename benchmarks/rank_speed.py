@@ -30,8 +30,8 @@ def fastai(critic, texts, bs):
         rnn_cbs,
     )
 
-    text = critic.voices[0][0] if critic.voices else critic  # the voice that reads text
-    sizes = {k: text.sizes[k] for k in ("emb_sz", "n_hid", "n_layers")} | {"pad_token": critic.vocab.pad_id}
+    text = critic.members[0][0]  # the member that reads text
+    sizes = {k: text.net_settings["sizes"][k] for k in ("emb_sz", "n_hid", "n_layers")} | {"pad_token": critic.vocab.pad_id}
     model = get_text_classifier(
         AWD_LSTM, len(critic.vocab), 2, seq_len=72, config=awd_lstm_clas_config | sizes, drop_mult=1.0
     )

@@ -11,7 +11,6 @@ random, the mean of DRAWS draws, are to the human excerpts. Intervals are of 95 
 
 import argparse
 import time
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -58,7 +57,7 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
             ]
         )
 
-    for i, at in pieces.sample_places("test", quarters, 20 * n_batches, rng):
+    for i, at in pieces.places("test", quarters, 20 * n_batches, rng):
         if len(found) == n_batches:
             break
         prompt = crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step) if at >= PROMPT_QUARTERS else ()
@@ -70,14 +69,14 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
 
 
 def human_excerpts(corpus, n, quarters, seed):
-    """n human excerpts of some quarters, of test works, as NoteSequence."""
+    """N human excerpts of some quarters, of test works, as NoteSequence."""
     from clara.music.notes import crop
     from critic.data.table import SEAM_QUARTERS, CorpusPieces
 
     pieces, rng, step = CorpusPieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
     return [
         crop(pieces.notes(i), (at + SEAM_QUARTERS) * step, (at + SEAM_QUARTERS + quarters) * step)
-        for i, at in pieces.sample_places("test", quarters, n, rng)
+        for i, at in pieces.places("test", quarters, n, rng)
     ]
 
 
@@ -95,19 +94,8 @@ def named(judge):
         return f"notes and self-similarity, convolutions, from scratch (AUC {judge.auc:.2f})"
     if isinstance(judge, OtherJudge):
         return f"WaveNet of text, convolutions along notes, trees of statistics (AUC {judge.auc:.2f})"
-    from critic.classifier import READ_NOTES
-
     auc = judge.info["figures"]["test"]["auc"]
-    if judge.kind == "blend":
-        return f"blend of {', '.join(v.kind if v.kind in READ_NOTES else 'text' for v, _ in judge.voices)}, as the critic (AUC {auc:.2f})"
-    if judge.kind == "statistics":
-        return f"statistics (AUC {auc:.2f})"
-    if judge.kind == "rolls":
-        return f"piano rolls, convolutions, from scratch (AUC {auc:.2f})"
-    if judge.kind == "similarity":
-        return f"self-similarity, convolutions, from scratch (AUC {auc:.2f})"
-    begun = judge.kind if judge.info["training"]["arguments"]["pretrained"] else "from scratch"
-    return f"{judge.encoding.name} {judge.arch}, {begun} (AUC {auc:.2f})"
+    return f"{judge.model.describe()} (AUC {auc:.2f})"
 
 
 def judge_rows(name, judge, composed, best, human, rng):
@@ -193,9 +181,7 @@ def parser():
     p.add_argument("--batches", type=int, default=48)
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
     p.add_argument(
-        "--temperature",
-        type=cli.number_range,
-        help="X or X:Y, as generate.py takes it; without it as it has it by itself",
+        "--temperature", type=cli.number_range, help="X or X:Y, as generate.py takes it; without it as it has it by itself"
     )
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
@@ -215,8 +201,7 @@ def main():
     from clara.data.corpus import Corpus
     from clara.generator import Generator
     from clara.sampling.settings import spread_temperatures
-    from clara_app.compose_request import default_settings
-    from clara_app.defaults import MAX_TEMPERATURE, MIN_TEMPERATURE
+    from clara_app import compose as generate
     from critic.classifier import Critic
     from critic.defaults import default_ranking
     from critic.features.measures import is_degenerate
@@ -225,10 +210,11 @@ def main():
 
     torch.set_num_threads(args.threads)
     corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
-    human = human_excerpts(corpus, args.human, args.quarters, args.seed)
+    human, asked = human_excerpts(corpus, args.human, args.quarters, args.seed), generate.parser().parse_args([])
     by = args.by or default_ranking(not args.free)
-    lowest, highest = args.temperature or (MIN_TEMPERATURE, MAX_TEMPERATURE)
-    settings = partial(spread_temperatures, replace(default_settings(), temperature=lowest), highest)
+    if args.temperature:
+        asked.temperature = args.temperature
+    settings = partial(spread_temperatures, generate.settings_of(asked), asked.temperature[1])
     composed = batches(
         Generator.load(args.model),
         corpus,
@@ -268,7 +254,7 @@ def main():
         "human": len(human),
         "by": by,
         "free": args.free,
-        "temperature": cli.format_range((lowest, highest)),
+        "temperature": cli.format_range(asked.temperature),
         "collapsed": shares,
         "minutes": round((time.perf_counter() - began) / 60, 1),
     }

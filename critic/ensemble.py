@@ -1,146 +1,197 @@
-"""Blend voices into one critic or composer classifier.
+"""Combine members into one critic or composer classifier.
 
-Usage: python -m critic.ensemble VOICE VOICE… --excerpts EXCERPTS --out FOLDER
+Usage: python -m critic.ensemble MEMBER MEMBER… --excerpts EXCERPTS --out FOLDER
 
-Voices are what `critic.train` left, of the same text, classes and windows: a net on a language model's encoder, one that reads
-piano rolls (--rolls), one that reads what can be counted (--statistics), one that sees self-similarity (--similarity). What the blend says is the weighted sum of their log-probabilities; the weights, none below zero, are those that cost
-least on valid, so that the sum is calibrated, too. With --least none is below that, with --even all have one weight, so that who is surest has most to say and none is all but left out. A voice that shares a model's encoder goes on sharing it. Voices that err in different places make the
-steadier judge together.
+Members are folders that `critic.train` wrote, with the same encoding, classes and windows. The ensemble sums their
+log-probabilities by weight. The weights are those with the lowest loss on the valid excerpts, and none is negative, so
+the sum is calibrated. With --equal-weights all members have equal weight, so the most confident one dominates. A member
+that shares the encoder of a model continues to share it. Members that make different errors are steadier together.
 """
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clara import cli
 
+if TYPE_CHECKING:  # heavy imports wait for --help
+    from critic.members.base import Member
+    from critic.members.ensemble import Ensemble
+
 EXAMPLES = """
-python -m critic.ensemble runs/voice-text runs/voice-rolls runs/voice-statistics runs/voice-similarity --excerpts runs/excerpts --out runs/critic
+python -m critic.ensemble runs/text runs/piano-roll runs/descriptors --excerpts runs/excerpts --out runs/critic
 """
+WEIGHT_DIGITS = 4
 
 
-def blend(voices, table, split="valid", even=False, least=0.0):
-    """Weigh voices by what costs least.
+def fit_ensemble(
+    members: Sequence["Member"],
+    table,
+    split: str = "valid",
+    *,
+    equal_weights: bool = False,
+    min_weight: float = 0.0,
+) -> "Ensemble":
+    """Combine members with the weights that have the lowest loss, each class counting alike.
 
     Parameters
     ----------
-    voices : list of Critic, or of ComposerClassifier; text first
-    table : of `critic.excerpts.read_excerpts`
-    split : that is weighed by
-    even : whether all have one weight
-    least : that a voice may weigh
-
-    Returns
-    -------
-    Critic or ComposerClassifier
+    members : sequence of Member
+        Those that read text come first.
+    table : DataFrame
+        From `critic.data.table.read_excerpts`.
+    split : str
+        Split of the table to fit the weights on.
+    equal_weights : bool
+        Whether all members have the same weight.
+    min_weight : float
+        Smallest weight of a member.
 
     Raises
     ------
     BadSetting
-        If they cannot be blended.
+        If the members differ in their encoding, classes or windows.
+    """
+    from critic.members.ensemble import Ensemble
+
+    settings = Ensemble([(member, 1.0) for member in members]).settings  # raises before anything is read
+    table = table[table["split"] == split].reset_index(drop=True)
+    log_probs = [member.window_log_probs(table["tokens"].tolist()) for member in members]
+    n_windows = [len(windows) for windows in log_probs[0]]
+    labels = np.repeat([settings.classes.index(label) for label in table["label"]], n_windows)
+    stacked = np.stack([np.concatenate(of_member) for of_member in log_probs]).astype(np.float64)
+    if equal_weights:
+        weights = np.repeat(fit_weights(stacked.sum(0, keepdims=True), labels, 1 / len(members)), len(members))
+    else:
+        weights = fit_weights(stacked, labels, max(min_weight, 1 / len(members)), min_weight)
+    return Ensemble([(member, round(float(weight), WEIGHT_DIGITS)) for member, weight in zip(members, weights)])
+
+
+def fit_weights(log_probs: np.ndarray, labels: np.ndarray, start: float, min_weight: float = 0.0) -> np.ndarray:
+    """Return the weights of log-probabilities whose normalized sum has the lowest cross-entropy.
+
+    Parameters
+    ----------
+    log_probs : float64 array (n_members, n_windows, n_classes)
+    labels : int array (n_windows,)
+    start : float
+        Weight that the search starts from.
+    min_weight : float
+
+    Returns
+    -------
+    float array (n_members,)
     """
     from scipy.optimize import minimize
 
-    type(voices[0]).blended([(voice, 1.0) for voice in voices])  # raises before anything is read
-    table = table[table["split"] == split].reset_index(drop=True)
-    window_log_probs = [voice.window_log_probs(table["tokens"].tolist()) for voice in voices]
-    labels = np.repeat(
-        [voices[0].classes.index(label) for label in table["label"]], [len(c) for c in window_log_probs[0]]
-    )
-    told = np.stack([np.concatenate(c) for c in window_log_probs]).astype(np.float64)  # (voices, windows, classes)
-    if even:
-        told = told.sum(0, keepdims=True)
-    many = np.bincount(labels, minlength=told.shape[2])
-    weight = (1 / many.clip(1))[labels] / len(np.unique(labels))
+    rows = np.arange(len(labels))
+    counts = np.bincount(labels, minlength=log_probs.shape[2])
+    row_weight = (1 / counts.clip(1))[labels] / len(np.unique(labels))  # each class counts alike
 
-    def cost(w):
-        logits = np.tensordot(w, told, 1)
-        logp = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        apart = told[:, np.arange(len(labels)), labels] - (np.exp(logp)[None] * told).sum(2)
-        return -(weight * logp[np.arange(len(labels)), labels]).sum(), -(apart * weight).sum(1)
+    def loss_and_gradient(weights):
+        logits = np.tensordot(weights, log_probs, 1)
+        normalized = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        expected = (np.exp(normalized)[None] * log_probs).sum(2)
+        gradient = -((log_probs[:, rows, labels] - expected) * row_weight).sum(1)
+        return -(row_weight * normalized[rows, labels]).sum(), gradient
 
-    found = minimize(
-        cost,
-        np.full(len(told), max(least, 1 / len(voices))),
+    n_members = len(log_probs)
+    return minimize(
+        loss_and_gradient,
+        np.full(n_members, start),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(least, None)] * len(told),
-    )
-    weights = np.broadcast_to(found.x, len(voices))
-    return type(voices[0]).blended([(voice, round(float(w), 4)) for voice, w in zip(voices, weights)])
+        bounds=[(min_weight, None)] * n_members,
+    ).x
 
 
-def parser():
-    """The command line."""
+def parser() -> cli.Parser:
+    """Return the parser of the command line."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
-    music("voices", nargs="+", metavar="VOICE", help="folders that critic.train wrote; those that read text first")
+    music(
+        "members",
+        nargs="+",
+        metavar="MEMBER",
+        help="Folders that critic.train wrote; members that read text come first.",
+    )
     music(
         "--excerpts",
         required=True,
         metavar="EXCERPTS",
-        help="folder that critic.excerpts wrote; its valid split weighs",
+        help="Folder that critic.excerpts wrote; the weights are fitted on its valid split.",
     )
-    how = p.add_argument_group("weights").add_mutually_exclusive_group().add_argument
-    how("--even", action="store_true", help="all voices have one weight")
-    how("--least", type=cli.at_least(0, float), default=0.0, metavar="X", help="that a voice weighs at least")
     music(
-        "--most",
+        "--max-excerpts",
         type=cli.at_least(2),
         metavar="N",
-        help="of the excerpts of a split; to weigh by and to tell figures of, without it all",
+        help="Largest number of excerpts of a split to fit and evaluate on (default: all).",
     )
+    weights = p.add_argument_group("weights").add_mutually_exclusive_group().add_argument
+    weights("--equal-weights", action="store_true", help="Give all members the same weight.")
+    weights("--min-weight", type=cli.at_least(0, float), default=0.0, metavar="X", help="Smallest weight of a member.")
     run = p.add_argument_group("run").add_argument
-    run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
-    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; for the nets")
+    run("--out", required=True, metavar="FOLDER", help="Folder to write; it must be new or empty.")
+    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="Number of CPU threads.")
     return p
 
 
-def main(argv=None):
-    """Parse, weigh, report."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line."""
     args = parser().parse_args(argv)
     with cli.show_status("loading"):
         import torch  # heavy imports wait for --help
 
         from critic.evaluation import evaluate
-        from critic.training.text import HUMAN
     from clara.checkpoint import versions
+    from clara.errors import BadSetting
     from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
-    from critic.classifier import ComposerClassifier, Critic
+    from critic.classifier import load_classifier, make_classifier
     from critic.data.table import read_excerpts
+    from critic.members.base import Member
     from critic.training.model_cards import classifier_card
 
+    start = time.perf_counter()
     torch.set_num_threads(args.threads)
-    table, made = read_excerpts(args.excerpts)
-    if args.most:
-        table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.most)
-    kind = Critic if HUMAN in set(table["label"]) else ComposerClassifier
-    voices, began = [kind.load(folder) for folder in args.voices], time.perf_counter()
-    out, blended = make_empty_folder(args.out), blend(voices, table, even=args.even, least=args.least)
-    blended.info = {
+    table, excerpts_info = read_excerpts(args.excerpts)
+    if args.max_excerpts:
+        table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.max_excerpts)
+    members = [load_classifier(folder).model for folder in args.members]
+    for folder, member in zip(args.members, members):
+        if not isinstance(member, Member):
+            raise BadSetting(f"{folder}: an ensemble, and only single members can be combined; name its member folders")
+    out = make_empty_folder(args.out)
+    ensemble = fit_ensemble(members, table, equal_weights=args.equal_weights, min_weight=args.min_weight)
+    classifier = make_classifier(ensemble)
+    ensemble.info = {
         "training": {
             "arguments": vars(args),
             "command": " ".join(["python", "-m", "critic.ensemble", *map(str, sys.argv[1:])]),
-            "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")},
+            "excerpts": {key: excerpts_info[key] for key in ("fingerprint", "about", "seed")},
             "date": time.strftime("%Y-%m-%d"),
-            "minutes": round((time.perf_counter() - began) / 60, 1),
+            "minutes": round((time.perf_counter() - start) / 60, 1),
         },
         "versions": versions(),
-        "figures": {s: evaluate(blended, table, s) for s in ("valid", "test")},
+        "figures": {split: evaluate(classifier, table, split) for split in ("valid", "test")},
     }
-    blended.save(Path(out))
-    write_atomically(Path(out) / CARD, classifier_card(blended))
-    print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.voices, blended.voices)))
-    print(
-        "; ".join(
-            f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
-            for split, told in blended.info["figures"].items()
-        )
-    )
+    classifier.save(out)
+    write_atomically(Path(out) / CARD, classifier_card(classifier))
+    print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.members, ensemble.members)))
+    print(format_figures(ensemble.info["figures"]))
     return 0
+
+
+def format_figures(figures: dict[str, dict[str, float]]) -> str:
+    """Return the figures of each split on one line."""
+    return "; ".join(
+        f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in by_name.items())
+        for split, by_name in figures.items()
+    )
 
 
 if __name__ == "__main__":

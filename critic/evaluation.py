@@ -1,67 +1,85 @@
-"""TODO."""
+"""Evaluate classifiers on held-out excerpts."""
 
 import numpy as np
+from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
-from critic.classifier import GENERATED, HUMAN, Critic, normalize_log_probs
+from critic.classifier import Classifier
+from critic.data.table import GENERATED, HUMAN
+from critic.members.ensemble import normalize_log_probs
 
 
-def evaluate(classifier, table, split="test"):
-    """How well a classifier does on held-out excerpts.
+def evaluate(classifier: Classifier, table, split: str = "test") -> dict[str, float]:
+    """Return how well a classifier does on the excerpts of a split.
 
     Parameters
     ----------
     classifier : Critic or ComposerClassifier
-    table : of `read_excerpts`
-    split : its name
+    table : DataFrame
+        From `critic.data.table.read_excerpts`.
+    split : str
 
     Returns
     -------
-    dict: of a critic `auc` and `accuracy`; of a composer classifier `accuracy` and `balanced_accuracy`, by excerpt and by piece
+    dict
+        For a critic `auc` and `accuracy`; for a composer classifier `accuracy` and `balanced_accuracy`, each by
+        excerpt and by piece.
     """
     table = table[table["split"] == split].reset_index(drop=True)
-    told = classifier.log_probs(table["tokens"].tolist())
-    truth = np.array([classifier.classes.index(label) for label in table["label"]])
-    if isinstance(classifier, Critic):
-        odds = told[:, classifier.classes.index(HUMAN)] - told[:, classifier.classes.index(GENERATED)]
-        human = table["label"].to_numpy() == HUMAN
-        return {
-            "auc": round(auc(odds[human], odds[~human]), 4),
-            "accuracy": round(float((told.argmax(1) == truth).mean()), 4),
-        }
-    return accuracy_by_excerpt_and_piece(told, truth, table["piece"])
-
-
-def accuracy_by_excerpt_and_piece(told, truth, piece):
-    """`accuracies` of excerpts, and of pieces, which are judged by the mean of theirs: log-probabilities (n, n_classes), classes (n,) and pieces (n,) of excerpts."""
-    _, first, of = np.unique(piece, return_index=True, return_inverse=True)
-    whole = mean_log_probs(told, of)
+    log_probs = classifier.log_probs(table["tokens"].tolist())
+    labels = np.array([classifier.classes.index(label) for label in table["label"]])
+    if not classifier.model.settings.is_critic:
+        return excerpt_and_piece_accuracy(log_probs, labels, table["piece"])
+    human = classifier.classes.index(HUMAN)
+    odds = log_probs[:, human] - log_probs[:, classifier.classes.index(GENERATED)]
     return {
-        f"{what}_{k}": v
-        for what, found in (("excerpt", accuracies(told, truth)), ("piece", accuracies(whole, truth[first])))
-        for k, v in found.items()
+        "auc": round(float(roc_auc_score(labels == human, odds)), 4),
+        "accuracy": round(float(accuracy_score(labels, log_probs.argmax(1))), 4),
     }
 
 
-def mean_log_probs(told, of):
-    """Of each group the mean log-probabilities of its rows (n, n_classes), normalised, float (n_groups, n_classes); `of` are groups (n,), from 0."""
-    total = np.zeros((of.max() + 1, told.shape[1]))
-    np.add.at(total, of, told)
-    return normalize_log_probs(total / np.bincount(of)[:, None])
+def excerpt_and_piece_accuracy(log_probs: np.ndarray, labels: np.ndarray, piece) -> dict[str, float]:
+    """Return `accuracies` of excerpts, and of pieces, each classified by the mean over its excerpts.
+
+    Parameters
+    ----------
+    log_probs : float array (n, n_classes)
+    labels : int array (n,)
+    piece : array (n,)
+        The piece of each excerpt.
+    """
+    _, first, group = np.unique(piece, return_index=True, return_inverse=True)
+    by_excerpt = accuracies(log_probs, labels)
+    by_piece = accuracies(mean_log_probs(log_probs, group), labels[first])
+    return {f"excerpt_{name}": value for name, value in by_excerpt.items()} | {
+        f"piece_{name}": value for name, value in by_piece.items()
+    }
 
 
-def auc(above, below):
-    """The chance that one of `above` is larger than one of `below`; ties count half."""
-    ranks = np.argsort(np.argsort(np.r_[above, below], kind="stable"), kind="stable")
-    values = np.r_[above, below]
-    _, back, many = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = np.bincount(back, weights=ranks)[back] / many[back] + 1
-    return float((ranks[: len(above)].sum() - len(above) * (len(above) + 1) / 2) / (len(above) * len(below)))
+def mean_log_probs(log_probs: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return the normalized mean log-probabilities of groups of rows, float (n_groups, n_classes).
+
+    Parameters
+    ----------
+    log_probs : float array (n, n_classes)
+    group : int array (n,)
+        From 0.
+    """
+    total = np.zeros((group.max() + 1, log_probs.shape[1]))
+    np.add.at(total, group, log_probs)
+    return normalize_log_probs(total / np.bincount(group)[:, None])
 
 
-def accuracies(told, truth):
-    """Share of rows whose likeliest class is right, plain and as the mean over classes."""
-    right = told.argmax(1) == truth
+def auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Return the area under the ROC curve: the probability that a positive score is higher than a negative one."""
+    labels = np.repeat([1, 0], [len(positive), len(negative)])
+    return float(roc_auc_score(labels, np.concatenate([positive, negative])))
+
+
+def accuracies(log_probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the accuracy, and the balanced accuracy, its mean over the classes that occur."""
+    predicted = log_probs.argmax(1)
+    recall = recall_score(labels, predicted, labels=np.unique(labels), average="macro")
     return {
-        "accuracy": round(float(right.mean()), 4),
-        "balanced_accuracy": round(float(np.mean([right[truth == c].mean() for c in np.unique(truth)])), 4),
+        "accuracy": round(float(accuracy_score(labels, predicted)), 4),
+        "balanced_accuracy": round(float(recall), 4),
     }

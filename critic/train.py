@@ -1,329 +1,408 @@
-"""Train a critic or a composer classifier.
+"""Train a member of a critic or of a composer classifier.
 
-Usage: python -m critic.train EXCERPTS --pretrained MODEL --out FOLDER
+Usage: python -m critic.train EXCERPTS --out FOLDER
 
-The encoder of a language model is fine-tuned with a new head; with --frozen it stays as it is and the head alone is
-learned, in a tenth of the time. With --rolls a net that reads piano rolls is learned from scratch, with --statistics one that
-reads what can be counted, with --similarity one that sees where music is like itself: more voices for `critic.ensemble`. With --frozen and --statistics the head reads both. With --start a critic learns on, of a newer generator, say. Of excerpts by
-human and generator comes a critic, of excerpts by composer a composer classifier, with --frozen settled by cross-validation (see `critic.training.cross_validation`). Where the whole net learns, its best epoch is in the folder as soon as there is one. See `critic.training.text` for how.
+Excerpts by human and generator make a critic, excerpts by composer a composer classifier. --member selects what is
+trained: the text member fine-tunes the encoder of a language model with a new head, or trains heads alone with
+--freeze-encoder, in a tenth of the time; the others are trained from scratch. Composer classifiers on a frozen encoder
+are trained with cross-validation. --start continues the training of a member, for example on excerpts of a newer
+generator. Except with --freeze-encoder, the folder holds the best epoch so far as soon as there is one. Members are
+combined with critic.ensemble.
 """
 
 import sys
 import time
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from clara import cli
 
+if TYPE_CHECKING:  # heavy imports wait for --help
+    from critic.members.base import ClassifierSettings, Member
+    from critic.members.text import TextNetSettings
+    from critic.training.settings import TrainSettings
+
 EXAMPLES = """
-python -m critic.train runs/excerpts --pretrained runs/mine --frozen --share --out runs/voice-text
-python -m critic.train runs/excerpts --rolls --out runs/voice-rolls
-python -m critic.train runs/excerpts --statistics --out runs/voice-statistics
-python -m critic.train runs/excerpts --similarity --out runs/voice-similarity
-python -m critic.train runs/newer --start runs/voice-text --epochs 2 --lr 1e-3 --out runs/voice-text-2  # learn on, from other excerpts
+python -m critic.train runs/excerpts --pretrained runs/mine --freeze-encoder --share-encoder --out runs/text
+python -m critic.train runs/excerpts --member piano_roll --out runs/piano-roll
+python -m critic.train runs/excerpts --member descriptors --out runs/descriptors
+python -m critic.train runs/excerpts --member self_similarity --out runs/self-similarity
+python -m critic.train runs/newer --start runs/text --epochs 2 --lr 1e-3 --out runs/text-2  # continue on other excerpts
 python -m critic.train runs/excerpts --from-scratch --arch wavenet --split judge --out runs/judge  # a second opinion
-python -m critic.train runs/composers --pretrained runs/mine --frozen --statistics --out runs/composer  # whom is it like?
+python -m critic.train runs/composers --pretrained runs/mine --freeze-encoder --add-descriptors --out runs/composer
 """
-FROM_SCRATCH = {
-    "awd_lstm": {"emb_sz": 256, "n_hid": 512, "n_layers": 2},
-    "wavenet": {"emb_sz": 128, "n_hid": 128, "n_layers": 10},
-}
+MEMBER_TYPES = ("text", "piano_roll", "descriptors", "self_similarity")
+ARCHITECTURE_NAMES = ("awd_lstm", "lstm", "wavenet")
+SIZE_FLAGS = ("emb_sz", "n_hid", "n_layers")
+WINDOW_QUARTERS = 8.0  # of a critic; a composer classifier judges whole excerpts
+FOLDS = 5
 
 
-def parser():
-    """The command line."""
+def parser() -> cli.Parser:
+    """Return the parser of the command line."""
     p = cli.Parser(__doc__, EXAMPLES)
-    music = p.add_argument_group("music").add_argument
-    music("excerpts", metavar="EXCERPTS", help="folder that critic.excerpts wrote")
-    music(
-        "--split", default="train", choices=["train", "judge"], help="works to learn from; judge: for a second opinion"
-    )
-    music(
-        "--window",
-        type=cli.above(0),
-        metavar="X",
-        help="quarter notes that are judged together; without it 8, of composers as many as an excerpt has",
-    )
-    music(
-        "--around",
-        type=cli.at_least(0),
-        default=0,
-        metavar="N",
-        help="windows before and after; that a text's window is judged by, too, where all of the net learns",
-    )
-    net = p.add_argument_group("net")
-    start = net.add_mutually_exclusive_group().add_argument
-    start("--pretrained", metavar="MODEL", help="run folder or shipped model; its weights are the start")
-    start("--from-scratch", action="store_true", help="start from no weights")
-    start("--rolls", action="store_true", help="read piano rolls and no text, starting from no weights")
-    start("--similarity", action="store_true", help="see self-similarity and no text, starting from no weights")
-    net.add_argument(
-        "--statistics",
-        action="store_true",
-        help="read what can be counted; alone, starting from no weights, or with --frozen",
-    )
-    net.add_argument(
-        "--start",
-        metavar="FOLDER",
-        help="critic whose weights are the start, alone one that reads text and was tuned, with --rolls one of those; to hear newer generators, too",
-    )
-    net.add_argument("--arch", choices=list(FROM_SCRATCH), help="kind of net; with --from-scratch, without it awd_lstm")
-    for size, told in (
-        ("--emb-sz", "width of the embedding"),
-        ("--n-hid", "LSTM units, or channels"),
-        ("--n-layers", "LSTM layers, or convolutions"),
-    ):
-        net.add_argument(
-            size,
-            type=cli.at_least(1),
-            metavar="N",
-            help=f"{told}; with --from-scratch, without them 256/512/2, 128/128/10 of a wavenet",
-        )
-    net.add_argument(
-        "--frozen", action="store_true", help="keep the encoder, learn a head alone on what all its layers tell"
-    )
-    net.add_argument(
-        "--folds",
-        type=cli.at_least(1),
-        metavar="N",
-        help="of composers, with --frozen: settle by cross-validation how long to learn and how rare composers count, then learn from train and valid; 1 to learn from train and choose by valid, without it 5",
-    )
-    net.add_argument(
-        "--share",
-        action="store_true",
-        help="with --frozen, name the encoder's folder and do not store its weights again",
-    )
-    net.add_argument("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="dropout, of the head")
-    net.add_argument(
-        "--drop-mult", type=cli.within(0, 3), default=0.3, metavar="X", help="scales all dropouts; those of the encoder"
-    )
-    fit = p.add_argument_group("training").add_argument
-    fit(
-        "--epochs",
-        type=cli.at_least(1),
-        metavar="N",
-        help="passes over the music; each in other keys, without it 4, 8 with --rolls or --similarity, 15 with --statistics",
-    )
-    fit(
-        "--lr",
-        type=cli.above(0),
-        metavar="X",
-        help="highest rate; without it 2e-3, 1e-3 with --frozen, 3e-3 with --rolls",
-    )
-    fit(
-        "--bs",
-        type=cli.at_least(2),
-        metavar="N",
-        help="how many are read side by side; excerpts, without it 32, 64 with --rolls or --similarity, 512 with --statistics",
-    )
+    _add_music_flags(p.add_argument_group("music").add_argument)
+    _add_net_flags(p.add_argument_group("network").add_argument)
+    _add_training_flags(p.add_argument_group("training").add_argument)
     run = p.add_argument_group("run").add_argument
-    run("--out", required=True, metavar="FOLDER", help="folder to write; new or empty")
+    run("--out", required=True, metavar="FOLDER", help="Folder to write; it must be new or empty.")
     run(
         "--seed",
         type=cli.at_least(0),
         default=0,
         metavar="N",
-        help="of what is left to chance; the head, order, keys and dropout",
+        help="Random seed of weights, order, transposition and dropout.",
     )
     run(
         "--device",
         default="auto",
         metavar="DEVICE",
-        help="what computes; auto, cpu, cuda, cuda:1; what can be counted is learned on the CPU",
+        help="Device to train on: auto, cpu, cuda or cuda:1; descriptors are always trained on the CPU.",
     )
-    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="CPU threads; more may change the last digits")
+    run(
+        "--threads",
+        type=cli.at_least(1),
+        default=1,
+        metavar="N",
+        help="Number of CPU threads; more may change the last digits.",
+    )
     return p
 
 
-def main(argv=None):
-    """Parse, learn, report."""
+def _add_music_flags(add):
+    """Add the flags that select what is learned."""
+    add("excerpts", metavar="EXCERPTS", help="Folder that critic.excerpts wrote.")
+    add(
+        "--split",
+        default="train",
+        choices=["train", "judge"],
+        help="Works to learn from; judge is kept for a second opinion.",
+    )
+    add(
+        "--window-quarters",
+        type=cli.above(0),
+        metavar="X",
+        help="Length in quarter notes of the windows to classify (default: 8; the whole excerpt for composers).",
+    )
+
+
+def _add_net_flags(add):
+    """Add the flags of the network."""
+    add("--member", default="text", choices=MEMBER_TYPES, help="Type of member to train.")
+    add("--pretrained", metavar="MODEL", help="Run folder or shipped model whose encoder the text member starts from.")
+    add("--from-scratch", action="store_true", help="Start the text member from random weights.")
+    add(
+        "--start",
+        metavar="FOLDER",
+        help="Member whose training continues; a text member with a frozen encoder cannot continue.",
+    )
+    add(
+        "--arch",
+        choices=ARCHITECTURE_NAMES,
+        help="Architecture of a text member from scratch (default: awd_lstm).",
+    )
+    for flag, meaning in (
+        ("--emb-sz", "Width of the embedding"),
+        ("--n-hid", "Number of LSTM units or channels"),
+        ("--n-layers", "Number of LSTM layers or convolutions"),
+    ):
+        add(
+            flag,
+            type=cli.at_least(1),
+            metavar="N",
+            help=f"{meaning} of a text member from scratch (default: 256/512/2; 128/128/10 for wavenet).",
+        )
+    add(
+        "--context-windows",
+        type=cli.at_least(0),
+        default=0,
+        metavar="N",
+        help="Windows before and after that a fine-tuned text member classifies each window by as well.",
+    )
+    add(
+        "--freeze-encoder",
+        action="store_true",
+        help="Keep the encoder as it is, and train heads on the outputs of all its layers.",
+    )
+    add("--add-descriptors", action="store_true", help="Let the heads on a frozen encoder read descriptors as well.")
+    add(
+        "--share-encoder",
+        action="store_true",
+        help="Refer to the folder of the frozen encoder and do not store its weights again.",
+    )
+    add(
+        "--folds",
+        type=cli.at_least(1),
+        metavar="N",
+        help="Folds of the cross-validation for composers on a frozen encoder; with 1, the valid split decides "
+        f"(default: {FOLDS}).",
+    )
+    add("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="Dropout of a fine-tuned member's head.")
+    add(
+        "--drop-mult",
+        type=cli.within(0, 3),
+        default=0.3,
+        metavar="X",
+        help="Factor for all dropouts of a fine-tuned encoder.",
+    )
+
+
+def _add_training_flags(add):
+    """Add the flags of the training loop."""
+    add(
+        "--epochs",
+        type=cli.at_least(1),
+        metavar="N",
+        help="Passes over the excerpts (default: 4; 8 for piano_roll and self_similarity, 15 for descriptors and for "
+        "heads on a frozen encoder).",
+    )
+    add(
+        "--lr",
+        type=cli.above(0),
+        metavar="X",
+        help="Highest learning rate (default: 2e-3; 1e-3 with --freeze-encoder, 3e-3 for piano_roll).",
+    )
+    add(
+        "--bs",
+        type=cli.at_least(2),
+        metavar="N",
+        help="Excerpts in a batch (default: 32; 64 for piano_roll and self_similarity, 512 for descriptors; 512 "
+        "windows with --freeze-encoder).",
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line."""
     p = parser()
     args = p.parse_args(argv)
-    refused = _refused(args)
-    if refused:
-        p.error(refused)
+    conflict = _find_conflict(args)
+    if conflict:
+        p.error(conflict)
     with cli.show_status("loading"):
         import torch  # heavy imports wait for --help
 
         from critic.evaluation import evaluate
-    from clara.devices import choose_device
     from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
+    from critic.classifier import make_classifier
     from critic.data.table import read_excerpts
+    from critic.ensemble import format_figures
     from critic.training.model_cards import classifier_card
 
     torch.set_num_threads(args.threads)
-    device, _, _ = choose_device(args.device)
-    table, made = read_excerpts(args.excerpts)
-    args.folds = _folds(args, table)
-    begun = _begun(args, table, made)
-    start = _start(args, table, made, begun)
-    out, began = make_empty_folder(args.out), time.perf_counter()
-    keep = partial(_keep, args, made, begun, began)
-    classifier, found = _learned(args, table, made, start, begun, device, keep)
-    classifier.net.to(device)
-    keep(
-        classifier,
-        figures=found | {s: evaluate(classifier, table, s) for s in ("valid", "test") if s == "test" or not found},
-    )
-    write_atomically(Path(out) / CARD, classifier_card(classifier))
-    print(
-        f"{out}: "
-        + "; ".join(
-            f"{split} " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
-            for split, told in classifier.info["figures"].items()
-        )
-    )
+    table, excerpts_info = read_excerpts(args.excerpts)
+    job = _plan(args, table, excerpts_info)
+    make_empty_folder(args.out)
+    member, figures = _train(job)
+    classifier = make_classifier(member)
+    for split in ("valid", "test"):
+        if split == "test" or not figures:
+            figures[split] = evaluate(classifier, table, split)
+    job.keep(member, figures)
+    write_atomically(Path(args.out) / CARD, classifier_card(classifier))
+    print(f"{args.out}: {format_figures(figures)}")
     return 0
 
 
-def _refused(args):
-    """Why these arguments do not go together, or None."""
-    no = {
-        "one of --pretrained, --from-scratch, --rolls, --statistics, --similarity, --start is required": not (
-            args.pretrained or args.from_scratch or args.rolls or args.statistics or args.similarity or args.start
-        ),
-        "--statistics stands alone or goes with --frozen": args.statistics
-        and (args.from_scratch or args.rolls or args.similarity or args.pretrained and not args.frozen),
-        "--frozen keeps what --pretrained names": args.frozen and not args.pretrained,
-        "--share is for an encoder that stays as it is: --frozen": args.share and not args.frozen,
-        "--start stands alone or goes with --rolls": args.start
-        and (args.pretrained or args.from_scratch or args.statistics or args.similarity or args.frozen),
-        "--around goes with a net that reads text and learns as a whole, and is what it was where that has a --start": args.around
-        and (args.frozen or not (args.pretrained or args.from_scratch)),
-        "--folds goes with --frozen": args.folds and not args.frozen,
-        "--arch goes with --from-scratch": args.arch and not args.from_scratch,
-        "sizes go with --from-scratch": _sizes(args) and not args.from_scratch,
+def _find_conflict(args):
+    """Return why the flags do not fit together, or None."""
+    is_text = args.member == "text"
+    text_flags = {
+        "--pretrained": args.pretrained,
+        "--from-scratch": args.from_scratch,
+        "--freeze-encoder": args.freeze_encoder,
+        "--context-windows": args.context_windows,
     }
-    return next((why for why, holds in no.items() if holds), None)
-
-
-def _folds(args, table):
-    """How many folds settle the learning, 1 where valid does: 5 for composers on an encoder as it is, unless --folds says; raises BadSetting where it may not."""
-    from clara.errors import BadSetting
-    from critic.training.cross_validation import FOLDS
-    from critic.training.text import HUMAN
-
-    may = args.frozen and args.split == "train" and HUMAN not in set(table["label"])
-    if args.folds and args.folds > 1 and not may:
-        raise BadSetting("--folds is for composers and --split train; else valid decides")
-    return (args.folds or FOLDS) if may else 1
+    for flag, used in text_flags.items():
+        if used and not is_text:
+            return f"{flag} needs --member text"
+    starts = [name for name in ("pretrained", "from_scratch", "start") if getattr(args, name)]
+    if is_text and len(starts) != 1:
+        return "the text member needs one of --pretrained, --from-scratch and --start"
+    if args.start and not is_text and args.member != "piano_roll":
+        return f"--start is not possible with --member {args.member}"
+    conflicts = {
+        "--freeze-encoder needs --pretrained": args.freeze_encoder and not args.pretrained,
+        "--add-descriptors needs --freeze-encoder": args.add_descriptors and not args.freeze_encoder,
+        "--share-encoder needs --freeze-encoder": args.share_encoder and not args.freeze_encoder,
+        "--folds needs --freeze-encoder": args.folds and not args.freeze_encoder,
+        "--context-windows does not go with --freeze-encoder or --start": args.context_windows
+        and (args.freeze_encoder or args.start),
+        "--arch needs --from-scratch": args.arch and not args.from_scratch,
+        "--emb-sz, --n-hid and --n-layers need --from-scratch": _sizes(args) and not args.from_scratch,
+    }
+    return next((message for message, holds in conflicts.items() if holds), None)
 
 
 def _sizes(args):
-    """The sizes that were asked for."""
-    return {k: getattr(args, k) for k in ("emb_sz", "n_hid", "n_layers") if getattr(args, k)}
+    """Return the sizes that were given as flags."""
+    return {name: getattr(args, name) for name in SIZE_FLAGS if getattr(args, name)}
 
 
-def _begun(args, table, made):
-    """The classifier that learning goes on from, or None; of rolls `train_rolls` says what it must be."""
-    from clara import encodings
-    from clara.errors import BadSetting
-    from critic.classifier import ComposerClassifier, Critic
-    from critic.training.common import classes_of
-    from critic.training.text import HUMAN
+@dataclass(frozen=True)
+class _Job:
+    """A training run.
 
-    if not args.start:
-        return None
-    begun = (Critic if HUMAN in set(table["label"]) else ComposerClassifier).load(args.start)
-    if not args.rolls and (begun.kind, begun.classes, begun.encoding.settings) != (
-        "tuned",
-        classes_of(table),
-        encodings.make_encoding(made["encoding"]).settings,
-    ):
-        raise BadSetting(
-            f"{args.start}: to go on from, a net must read the text of the excerpts, be tuned as a whole and tell the same classes; for one that reads rolls there is --rolls --start"
-        )
-    return begun
+    Attributes
+    ----------
+    args : the command line
+    table, excerpts_info : the excerpts, and how they were made
+    settings : ClassifierSettings
+    training : TrainSettings
+    start : Member to continue from, or None
+    net : TextNetSettings, or None for other members
+    folds : int, 1 for no cross-validation
+    started : float, time of the start
+    """
+
+    args: Any
+    table: Any
+    excerpts_info: dict
+    settings: "ClassifierSettings"
+    training: "TrainSettings"
+    start: "Member | None"
+    net: "TextNetSettings | None"
+    folds: int
+    started: float
+
+    def keep(self, member: "Member", figures: dict | None = None) -> None:
+        """Write a member and how it was made, with its figures once training is done."""
+        from clara.checkpoint import versions
+
+        info = {
+            "arguments": vars(self.args),
+            "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
+            "excerpts": {key: self.excerpts_info[key] for key in ("fingerprint", "about", "seed")},
+            "date": time.strftime("%Y-%m-%d"),
+            "minutes": round((time.perf_counter() - self.started) / 60, 1),
+        }
+        if self.start:
+            info["before"] = self.start.info["training"]
+        member.info = {"training": info, "versions": versions()}
+        if figures is not None:
+            member.info["figures"] = figures
+        if self.args.share_encoder:
+            from clara.shipped_models import find_model
+
+            member.encoder_folder = find_model(self.args.pretrained)  # type: ignore[attr-defined]
+        member.save(self.args.out)
 
 
-def _start(args, table, made, begun):
-    """What the net is before it learns: encoding, vocabulary, architecture, sizes, weights or None, of a critic's start with its head."""
-    from clara import encodings
-    from clara.checkpoint import Checkpoint
-    from clara.encodings.vocab import Vocab
-    from clara.models import get_architecture
+def _plan(args, table, excerpts_info):
+    """Return the _Job of a command line; raise a ClaraError if something does not fit."""
+    from clara.encodings import make_encoding
+    from critic.classifier import load_classifier
+    from critic.data.table import HUMAN
+    from critic.members import MEMBERS
+    from critic.members.base import ClassifierSettings
 
-    encoding = encodings.make_encoding(made["encoding"])
-    if args.pretrained or begun and not args.rolls:
-        model = Checkpoint.load(args.pretrained) if args.pretrained else begun
-        arch, sizes, vocab, tensors = (
-            model.arch,
-            get_architecture(model.arch).DEFAULTS | model.sizes,
-            model.vocab,
-            {k: v.float() for k, v in model.tensors.items()},
-        )
+    started = time.perf_counter()
+    is_critic = HUMAN in set(table["label"])
+    folds = _choose_folds(args, is_critic)
+    start = load_classifier(args.start).model if args.start else None
+    if args.window_quarters:
+        window_quarters = args.window_quarters
+    elif start:
+        window_quarters = start.settings.window_quarters
     else:
-        arch, tensors = args.arch or "awd_lstm", None
-        sizes = get_architecture(arch).DEFAULTS | FROM_SCRATCH[arch] | _sizes(args)
-        vocab = Vocab.from_encoding(
-            encoding, [w for words in table["tokens"][table["split"] == args.split] for w in words]
-        )
-    return encoding, vocab, arch, {k: v * args.drop_mult if k.endswith("_p") else v for k, v in sizes.items()}, tensors
+        window_quarters = WINDOW_QUARTERS if is_critic else excerpts_info["quarters"]
+    encoding = make_encoding(excerpts_info["encoding"])
+    net, vocab = _choose_net(args, table, encoding, start)
+    settings = ClassifierSettings(encoding, vocab, _classes(table), window_quarters)
+    if start and args.member == "text":
+        _check_start(args.start, start, settings)
+    kind = MEMBERS[args.member]
+    defaults = kind.HEAD_TRAINING if args.freeze_encoder else kind.TRAINING
+    given = {name: getattr(args, name) for name in ("epochs", "lr", "bs") if getattr(args, name)}
+    training = replace(defaults, **given, split=args.split, seed=args.seed, device=args.device)
+    return _Job(args, table, excerpts_info, settings, training, start, net, folds, started)
 
 
-def _keep(args, made, begun, began, classifier, **figures):
-    """Write a classifier and how it was made; its `figures`, too, once it is done."""
-    from clara.checkpoint import versions
-
-    training = {
-        "arguments": vars(args),
-        "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
-        "excerpts": {k: made[k] for k in ("fingerprint", "about", "seed")},
-        "date": time.strftime("%Y-%m-%d"),
-        "minutes": round((time.perf_counter() - began) / 60, 1),
-    }
-    classifier.info = {
-        "training": training | ({"before": begun.info["training"]} if begun else {}),
-        "versions": versions(),
-        **figures,
-    }
-    classifier.save(Path(args.out), args.pretrained if args.share else None)
+def _classes(table):
+    """Return the classes of a table of excerpts, in the order of a classifier's columns."""
+    return tuple(sorted(set(table["label"])))
 
 
-def _learned(args, table, made, start, begun, device, keep):
-    """The classifier of the kind that was asked for, and its figures by cross-validation, {} where it chose by valid."""
-    from critic.training.common import WINDOW
-    from critic.training.descriptors import train_statistics
-    from critic.training.piano_roll import train_rolls
-    from critic.training.self_similarity import train_similarity
-    from critic.training.text import HUMAN, train
+def _choose_folds(args, is_critic):
+    """Return the number of folds; raise BadSetting if there can be none."""
+    from clara.errors import BadSetting
 
-    quarters = args.window or (
-        begun.window_quarters if begun else WINDOW if HUMAN in set(table["label"]) else made["quarters"]
-    )
-    how = {"quarters": quarters, "seed": args.seed} | ({"lr": args.lr} if args.lr else {})
-    passes = {k: v for k, v in {"epochs": args.epochs, "bs": args.bs}.items() if v}
-    if args.frozen:
-        return _frozen(args, table, start, how | {"counts": args.statistics, "device": device})
-    how["train_split"] = args.split
-    if args.rolls:
-        return train_rolls(table, *start[:2], start=begun, device=device, keep=keep, **passes, **how), {}
-    if args.statistics:
-        return train_statistics(table, *start[:2], **passes, **how), {}
-    if args.similarity:
-        return train_similarity(table, *start[:2], device=device, keep=keep, **passes, **how), {}
-    return train(
-        table,
-        *start,
-        around=begun.around if begun else args.around,
+    possible = args.freeze_encoder and args.split == "train" and not is_critic
+    if args.folds and args.folds > 1 and not possible:
+        raise BadSetting("--folds is for composers and --split train; otherwise the valid split decides")
+    return (args.folds or FOLDS) if possible else 1
+
+
+def _choose_net(args, table, encoding, start):
+    """Return the TextNetSettings, or None for other members, and the vocabulary."""
+    from clara.checkpoint import Checkpoint
+    from clara.models import get_architecture
+    from clara.shipped_models import find_model
+    from critic.members.text import TextNetSettings
+
+    if args.member != "text":
+        return None, _vocab_of_excerpts(args, table, encoding)
+    if args.pretrained:
+        model = Checkpoint.load(find_model(args.pretrained))
+        vocab = model.vocab
+        sizes = get_architecture(model.arch).DEFAULTS | model.sizes
+        net = TextNetSettings(model.arch, sizes, {name: v.float() for name, v in model.tensors.items()})
+    elif start:
+        vocab = start.settings.vocab
+        net = TextNetSettings.from_member(start)
+    else:
+        vocab = _vocab_of_excerpts(args, table, encoding)
+        net = TextNetSettings(args.arch or ARCHITECTURE_NAMES[0], _sizes(args)).with_default_sizes()
+    return replace(
+        net,
+        sizes={name: v * args.drop_mult if name.endswith("_p") else v for name, v in net.sizes.items()},
+        freeze_encoder=args.freeze_encoder,
+        add_descriptors=args.add_descriptors,
+        context_windows=args.context_windows or net.context_windows,
         dropout=args.dropout,
-        device=device,
-        keep=keep,
-        **passes,
-        **how,
-    ), {}
+    ), vocab
 
 
-def _frozen(args, table, start, how):
-    """`_learned` of heads on an encoder as it is."""
-    from critic.training.cross_validation import train_folded
-    from critic.training.text import train_frozen
+def _vocab_of_excerpts(args, table, encoding):
+    """Return the vocabulary of the excerpts that are learned from."""
+    from clara.encodings.vocab import Vocab
 
-    if args.folds == 1:
-        return train_frozen(table, *start, train_split=args.split, **how), {}
-    classifier, found = train_folded(table, *start, folds=args.folds, **how)
-    return classifier, {"cross-validation": found}
+    texts = table["tokens"][table["split"] == args.split]
+    return Vocab.from_encoding(encoding, [token for tokens in texts for token in tokens])
+
+
+def _check_start(folder, start, settings):
+    """Raise BadSetting if a text member's training cannot continue with these settings."""
+    from clara.errors import BadSetting
+
+    fine_tuned = start.type == "text" and not start.net_settings["freeze_encoder"]
+    same_classes = start.settings.classes == settings.classes
+    same_encoding = start.settings.encoding.settings == settings.encoding.settings
+    if not (fine_tuned and same_classes and same_encoding):
+        raise BadSetting(
+            f"{folder}: training can only continue from a fine-tuned text member of the same encoding and classes; "
+            "use --member piano_roll for a piano-roll member"
+        )
+
+
+def _train(job):
+    """Return the trained member, and its figures by cross-validation; these are empty without folds."""
+    from critic.members import MEMBERS
+
+    if job.folds > 1:
+        from critic.training.cross_validation import train_with_folds
+
+        member, figures = train_with_folds(job.table, job.settings, job.net, job.training, folds=job.folds)
+        return member, {"cross-validation": figures}
+    options = {}
+    if job.net:
+        options["net"] = job.net
+    elif job.start:
+        options["start"] = job.start
+    if not job.args.freeze_encoder:
+        options["on_improvement"] = job.keep
+    return MEMBERS[job.args.member].train(job.table, job.settings, job.training, **options), {}
 
 
 if __name__ == "__main__":

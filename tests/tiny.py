@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
 from clara.models import ARCHITECTURES
 from clara.music.midi import write_midi
-from clara.music.notes import build_notes
+from clara.music.notes import build_notes, crop
 
 SIZES = {"emb_sz": 8, "n_hid": 12, "n_layers": 1}
 
@@ -79,89 +80,77 @@ def untrained(encoding, notes):
     return Checkpoint("awd_lstm", SIZES, encoding, vocab, weights(vocab_sz=len(vocab)), {})
 
 
-def classifier(classes=("generated", "human"), window_quarters=2.0, seed=0, encoding=None):
-    """A critic, or a composer classifier, that was never trained."""
-    from critic import ComposerClassifier, Critic
-    from critic.nets.text import new_net, to_tensors
+MEMBER_NETS = {
+    "text": {"arch": "awd_lstm", "sizes": SIZES, "freeze_encoder": False, "context_windows": 0},
+    "piano_roll": {"widths": [4, 6, 8, 8]},
+    "descriptors": {"hidden": 8, "n_heads": 2},
+    "self_similarity": {"widths": [4, 6, 8]},
+}
+
+
+def member(member_type="text", classes=("generated", "human"), window_quarters=2.0, seed=0, encoding=None):
+    """A member of an ensemble that was never trained."""
+    from critic.members import MEMBERS
+    from critic.members.base import ClassifierSettings
 
     base = checkpoint(encoding, seed)
+    settings = ClassifierSettings(base.encoding, base.vocab, tuple(classes), window_quarters)
     torch.manual_seed(seed)
-    net = new_net("awd_lstm", ARCHITECTURES["awd_lstm"].DEFAULTS | SIZES, base.tensors, base.vocab, len(classes))
-    kind = Critic if "human" in classes else ComposerClassifier
-    return kind(
-        "awd_lstm",
-        SIZES,
-        base.encoding,
-        base.vocab,
-        to_tensors(net),
-        list(classes),
-        window_quarters,
-        0.5,
-        info={"training": {}, "versions": {}, "figures": {}},
-    )
+    tensors = {f"head.{k}": v for k, v in _member_head(member_type, settings, base).items()}
+    if member_type == "text":
+        tensors |= base.tensors
+    info = {"training": {}, "versions": {}, "figures": {}}
+    return MEMBERS[member_type](settings, tensors, dict(MEMBER_NETS[member_type]), 0.5, info)
 
 
-def roll_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
-    """A critic or composer classifier that reads piano rolls and was never trained."""
-    from critic.classifier import new_classifier
-    from critic.nets.piano_roll import PianoRollNet
-
-    torch.manual_seed(seed)
-    sizes, encoding = {"widths": [4, 6, 8, 8]}, checkpoint().encoding
-    net = PianoRollNet(len(classes), encoding.steps_per_quarter, window_quarters, **sizes)
-    return new_classifier(
-        "rolls",
-        sizes,
-        encoding,
-        Vocab.from_encoding(encoding),
-        {f"head.{k}": v for k, v in net.state_dict().items()},
-        list(classes),
-        window_quarters,
-        0.5,
-        "rolls",
-    )
-
-
-def statistics_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
-    """A critic or composer classifier that reads what can be counted and was never trained."""
-    from critic.classifier import new_classifier
+def _member_head(member_type, settings, base):
+    """Random weights of a member's network, without an encoder."""
     from critic.nets.descriptors import DescriptorNet
-
-    torch.manual_seed(seed)
-    sizes, encoding = {"hidden": 8, "n_heads": 2}, checkpoint().encoding
-    net = DescriptorNet(len(classes), **sizes)
-    return new_classifier(
-        "statistics",
-        sizes,
-        encoding,
-        Vocab.from_encoding(encoding),
-        {f"head.{k}": v for k, v in net.state_dict().items()},
-        list(classes),
-        window_quarters,
-        0.5,
-        "statistics",
-    )
-
-
-def similarity_classifier(classes=("generated", "human"), window_quarters=2.0, seed=0):
-    """A critic or composer classifier that sees self-similarity and was never trained."""
-    from critic.classifier import new_classifier
+    from critic.nets.piano_roll import PianoRollNet
     from critic.nets.self_similarity import SelfSimilarityNet
+    from critic.nets.text import training_net
 
-    torch.manual_seed(seed)
-    sizes, encoding = {"widths": [4, 6, 8]}, checkpoint().encoding
-    net = SelfSimilarityNet(len(classes), **sizes)
-    return new_classifier(
-        "similarity",
-        sizes,
-        encoding,
-        Vocab.from_encoding(encoding),
-        {f"head.{k}": v for k, v in net.state_dict().items()},
-        list(classes),
-        window_quarters,
-        0.5,
-        "similarity",
-    )
+    n_classes, net = len(settings.classes), MEMBER_NETS[member_type]
+    if member_type == "text":
+        sizes = ARCHITECTURES["awd_lstm"].DEFAULTS | SIZES
+        return training_net("awd_lstm", sizes, settings.vocab, n_classes, tensors=base.tensors).head.state_dict()
+    if member_type == "piano_roll":
+        grid = settings.encoding.steps_per_quarter
+        return PianoRollNet(n_classes, grid, settings.window_quarters, **net).state_dict()
+    return {"descriptors": DescriptorNet, "self_similarity": SelfSimilarityNet}[member_type](
+        n_classes, **net
+    ).state_dict()
+
+
+def classifier(member_type="text", **options):
+    """A critic, or a composer classifier, of a single member that was never trained."""
+    from critic.classifier import make_classifier
+
+    return make_classifier(member(member_type, **options))
+
+
+def figure(seed, n_notes=160):
+    """Six notes of a rhythm of their own, again and again."""
+    rng = np.random.default_rng(seed)
+    gaps = np.tile(rng.integers(2, 8, 6), n_notes // 6)
+    end = gaps.cumsum()
+    return build_notes(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]
+
+
+def excerpts(n_of_split, quarters=8):
+    """A table of excerpts as `critic.data.table.read_excerpts` returns it: human ones are figures, others random."""
+    from critic.data.table import COLUMNS
+
+    rows, encoding = [], Notewise()
+    for split, n in n_of_split.items():
+        for i in range(n):
+            for label, compose in (("human", figure), ("generated", tune)):
+                seed = 1000 * len(rows) + i
+                notes = crop(compose(seed, n_notes=160), 0, quarters * 12)
+                tokens = encoding.encode(notes)[0]
+                row = (label, split, len(rows), "nobody", f"{split}/{label}/{i}", 0, "", tokens)
+                rows.append(dict(zip(COLUMNS, row)))
+    return pd.DataFrame(rows)
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
@@ -231,11 +220,3 @@ def answer(main, argv, capsys):
     capsys.readouterr()
     status = leave(main, [*argv, "--json"])
     return status, json.loads(capsys.readouterr().out, parse_constant=refuse)
-
-
-def riff(seed, n_notes=160):
-    """Six random notes in a random rhythm, repeated."""
-    rng = np.random.default_rng(seed)
-    gaps = np.tile(rng.integers(2, 8, 6), n_notes // 6)
-    end = gaps.cumsum()
-    return build_notes(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]

@@ -1,44 +1,30 @@
-"""The encodings: ways to write music as text, by name.
+"""The ways to spell music as text, by name.
 
-An encoding is a subclass of `clara.encodings.base.Encoding`. To add one, write a module here and add its
-class to `ENCODINGS`; the contract tests in `tests/clara/encodings` then test it, too.
+An encoding has `name`, `settings`, `words`, `steps_per_quarter`, and
+`encode(notes) -> (words, losses)`, `decode(words) -> (notes, losses)`,
+`transpose_token(word, semitones) -> word or None`. A new one is a module here and
+an entry in `ENCODINGS`; `tests/test_encodings.py` then tests it by itself.
 """
 
-from clara.encodings.base import Encoding
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Chamber, Notewise, Quartet
 from clara.errors import BadSetting
 
-__all__ = ["ENCODINGS", "Encoding", "make_encoding"]
-
-ENCODINGS: dict[str, type[Encoding]] = {
-    encoding.name: encoding for encoding in (Notewise, Chamber, Quartet, Chordwise, Melodywise, Framewise)
-}
+ENCODINGS = {kind.name: kind for kind in (Notewise, Chamber, Quartet, Chordwise, Melodywise, Framewise)}
 
 
-def make_encoding(settings: dict) -> Encoding:
-    """Build an encoding from its settings.
-
-    Parameters
-    ----------
-    settings : dict
-        The name of the encoding under "encoding", and arguments of its class; `Encoding.settings`
-        returns it, and a model's config.json holds it.
+def make_encoding(settings):
+    """Build an encoding from its `settings` (a dict as stored in a run folder).
 
     Raises
     ------
     BadSetting
-        If there is no encoding of that name, or its class refuses an argument.
-
-    Examples
-    --------
-    >>> make_encoding({"encoding": "notewise", "steps_per_quarter": 4}).tokens[-1]
-    'wait8'
+        If there is no encoding of that name.
     """
-    arguments = dict(settings)
-    name = arguments.pop("encoding")
+    settings = dict(settings)
+    name = settings.pop("encoding")
     if name not in ENCODINGS:
         raise BadSetting(f"no encoding {name!r}; there are: {', '.join(ENCODINGS)}")
-    return ENCODINGS[name](**arguments)
+    return ENCODINGS[name](**settings)

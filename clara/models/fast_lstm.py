@@ -42,7 +42,7 @@ class FusedLSTM(nn.LSTM):
 def _has_bfloat16_lstm():
     """Return whether torch has a bfloat16 LSTM for this processor."""
     try:
-        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        with torch.random.fork_rng([]), torch.autocast("cpu", torch.bfloat16), torch.no_grad():
             nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
     except RuntimeError:
         return False
@@ -52,7 +52,7 @@ def _has_bfloat16_lstm():
 class FusedAWDLSTM(AWD_LSTM):
     """fastai's AWD-LSTM with fused layers."""
 
-    def _one_rnn(self, n_in, n_out, bidir, weight_p, l):  # noqa: E741 - fastai's name
+    def _one_rnn(self, n_in, n_out, bidir, weight_p, l):
         return WeightDropout(FusedLSTM(n_in, n_out, batch_first=True), weight_p)
 
 

@@ -1,4 +1,4 @@
-"""Pieces that the page keeps in memory between requests, limited in number and age."""
+"""What the page keeps between two requests: in memory, for a while, and never more than so much."""
 
 import secrets
 import threading
@@ -8,79 +8,67 @@ from dataclasses import dataclass, field
 
 from clara.music.notes import NoteSequence
 
-MAX_PIECES = 2000
-MAX_AGE_SECONDS = 6 * 3600.0
+PIECES, SECONDS = 2000, 6 * 3600.0
 
 
 @dataclass
 class Piece:
-    """A prompt or a composed piece.
+    """A prompt or a candidate.
 
     Attributes
     ----------
-    notes : NoteSequence
-        The notes, with the prompt.
+    notes : NoteSequence, prompt included
     title : str
-    prompt_quarters : float
-        Length of the prompt in quarter notes.
-    window_log_odds : list of float
-        The critic's log-odds of each window of the composed part.
-    window_quarters : float
-        Length of a window in quarter notes.
-    last_used : float
-        Time of the last use, in seconds of the monotonic clock.
+    prompt_quarters : how much of it was given
+    curve : the critic's log-odds of each window of what is composed, list of float
+    window_quarters : length of a window
+    made : time, seconds
     """
 
     notes: NoteSequence
     title: str
     prompt_quarters: float = 0.0
-    window_log_odds: list[float] = field(default_factory=list)
+    curve: list = field(default_factory=list)
     window_quarters: float = 8.0
-    last_used: float = field(default_factory=time.monotonic)
+    made: float = field(default_factory=time.monotonic)
 
 
-class PieceStore:
-    """Pieces by random ids that nobody can guess; the least recently used go first.
+class Shelf:
+    """Pieces by names that nobody guesses; the oldest go first.
 
     Parameters
     ----------
-    max_pieces : int
-    max_age_seconds : float
-        How long a piece is kept after its last use.
+    most : pieces
+    seconds : that a piece is kept after it was last asked for
     """
 
-    def __init__(self, max_pieces: int = MAX_PIECES, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
-        self.max_pieces = max_pieces
-        self.max_age_seconds = max_age_seconds
-        self._pieces: OrderedDict[str, Piece] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, most=PIECES, seconds=SECONDS):
+        self.most, self.seconds = most, seconds
+        self._pieces, self._lock = OrderedDict(), threading.Lock()
 
-    def add(self, piece: Piece) -> str:
-        """Keep a piece and return its id."""
-        piece_id = secrets.token_urlsafe(12)
+    def put(self, piece):
+        """Keep a piece; returns its name."""
+        name = secrets.token_urlsafe(12)
         with self._lock:
-            self._pieces[piece_id] = piece
-            self._drop_old()
-        return piece_id
+            self._pieces[name] = piece
+            self._clear()
+        return name
 
-    def get(self, piece_id: str) -> Piece | None:
-        """Return the piece with this id, or None if it is not here any more."""
+    def get(self, name):
+        """The Piece of a name, or None where there is none any more."""
         with self._lock:
-            self._drop_old()
-            piece = self._pieces.get(piece_id)
+            self._clear()
+            piece = self._pieces.get(name)
             if piece:
-                piece.last_used = time.monotonic()
-                self._pieces.move_to_end(piece_id)
+                piece.made = time.monotonic()
+                self._pieces.move_to_end(name)
             return piece
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self._pieces)
 
-    def _drop_old(self):
-        """Drop the pieces that are too many or too old."""
-        oldest_allowed = time.monotonic() - self.max_age_seconds
-        while self._pieces:
-            least_recent = next(iter(self._pieces.values()))
-            if len(self._pieces) <= self.max_pieces and least_recent.last_used >= oldest_allowed:
-                return
+    def _clear(self):
+        """Let go what is too old or too much."""
+        limit = time.monotonic() - self.seconds
+        while self._pieces and (len(self._pieces) > self.most or next(iter(self._pieces.values())).made < limit):
             self._pieces.popitem(last=False)

@@ -1,0 +1,1 @@
+"""The networks of the ensemble members, and how music becomes their input."""

@@ -1,53 +1,60 @@
-"""A net that reads what can be counted in music (`critic.features.descriptors`), stretch by stretch, to logits.
+"""The descriptor MLP: hand-crafted features of each segment to logits.
 
-A piece is counted in stretches of 32 quarters, half over one another (`critic.features.segments`); a window's logits are the mean of those of the stretches that it lies in. It
-hears, among the rest, that motifs, chords and rhythms come again.
+A piece is split into overlapping segments of 32 quarters (`critic.features.segments`). The network classifies the
+descriptors of each segment (`critic.features.descriptors`). The logits of a window are the weighted mean over the
+segments that overlap it.
 """
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from clara.music.notes import NoteSequence
 from critic.features.descriptors import N_DESCRIPTORS, extract_descriptors
 from critic.features.segments import segments_and_weights
+from critic.nets.heads import AveragedHeads
 
-SIZES = {"hidden": 128, "n_heads": 3}  # units of a layer; heads, which learn apart and are averaged
 INPUT_DROPOUT, DROPOUT = 0.1, 0.4
-FURTHEST = 6.0  # deviations from the mean, beyond which a number is cut off
-LEAST_DEVIATION = 1e-3  # so that it survives half precision, too
+MAX_DEVIATIONS = 6.0  # standard deviations from the mean at which a descriptor is clipped
+MIN_DEVIATION = 1e-3  # half precision still holds it
 
 
-class Standard(nn.Module):
-    """Numbers as deviations from their mean, none of them far."""
+class Standardize(nn.Module):
+    """Subtract the mean of each descriptor, divide by its standard deviation, and clip outliers.
+
+    The buffers `middle` and `deviation` keep these names because stored weights have them.
+    """
 
     def __init__(self):
         super().__init__()
         self.register_buffer("middle", torch.zeros(N_DESCRIPTORS))
         self.register_buffer("deviation", torch.ones(N_DESCRIPTORS))
 
-    def fit(self, told):
-        """Take mean and deviation from numbers (n, N_NUMBERS)."""
-        self.middle.copy_(told.mean(0))
-        self.deviation.copy_(told.std(0).clamp(min=LEAST_DEVIATION))
+    def fit(self, descriptors: Tensor) -> None:
+        """Estimate means and deviations from descriptors, float32 (n, N_DESCRIPTORS)."""
+        self.middle.copy_(descriptors.mean(0))
+        self.deviation.copy_(descriptors.std(0).clamp(min=MIN_DEVIATION))
 
-    def forward(self, told):
-        """Of float32 (n, N_NUMBERS) the same, standardised."""
-        return ((told - self.middle) / self.deviation).clamp(-FURTHEST, FURTHEST)
+    def forward(self, descriptors: Tensor) -> Tensor:
+        """Return standardized descriptors, float32 (n, N_DESCRIPTORS)."""
+        return ((descriptors - self.middle) / self.deviation).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
 
 
 class DescriptorNet(nn.Module):
-    """The mean of some heads of three linear layers on standardised numbers.
+    """The mean of several heads of three linear layers on standardized descriptors.
 
     Parameters
     ----------
     n_classes : int
-    hidden, n_heads : as in `SIZES`
+    hidden : int
+        Units of each hidden layer.
+    n_heads : int
     """
 
-    def __init__(self, n_classes, hidden=SIZES["hidden"], n_heads=SIZES["n_heads"]):
+    def __init__(self, n_classes: int, hidden: int = 128, n_heads: int = 3):
         super().__init__()
-        self.standard = Standard()
-        self.heads = nn.ModuleList(
+        self.standard = Standardize()
+        self.heads = AveragedHeads(
             nn.Sequential(
                 nn.Dropout(INPUT_DROPOUT),
                 nn.Linear(N_DESCRIPTORS, hidden),
@@ -61,39 +68,46 @@ class DescriptorNet(nn.Module):
             for _ in range(n_heads)
         )
 
-    def forward(self, told, cover):
-        """Logits of each window.
+    def forward(self, descriptors: Tensor, segment_weights: Tensor) -> Tensor:
+        """Return the logits of each window.
 
         Parameters
         ----------
-        told : float32 tensor (n_stretches, N_NUMBERS)
-        cover : float32 tensor (m, n_stretches), how much each stretch counts in each window; rows add up to 1
+        descriptors : float32 tensor (n_segments, N_DESCRIPTORS)
+        segment_weights : float32 tensor (n_windows, n_segments)
+            Weight of each segment in each window; rows sum to 1.
 
         Returns
         -------
-        float32 tensor (m, n_classes)
+        float32 tensor (n_windows, n_classes)
         """
-        return cover @ self.judged(self.standard(told))
-
-    def judged(self, standardised):
-        """The heads' mean logits, float32 (n, n_classes)."""
-        return torch.stack([head(standardised) for head in self.heads]).mean(0)
+        return segment_weights @ self.heads(self.standard(descriptors))
 
 
-def counted(notes, n_steps, window_quarters):
-    """A piece as the net reads it: float32 (n_stretches, N_NUMBERS), and how much of each window is in each stretch, float32 (n_windows, n_stretches); parameters as `critic.features.segments.segments_and_weights`."""
-    parts, cover = segments_and_weights(notes, n_steps, window_quarters)
-    return np.stack([extract_descriptors(part) for part in parts]), cover
+def segment_descriptors(notes: NoteSequence, n_steps: int, window_quarters: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the descriptors of each segment of a piece, and the weights of the segments in each window.
+
+    Parameters
+    ----------
+    notes, n_steps, window_quarters
+        As in `critic.features.segments.segments_and_weights`.
+
+    Returns
+    -------
+    descriptors : float32 array (n_segments, N_DESCRIPTORS)
+    segment_weights : float32 array (n_windows, n_segments)
+    """
+    segments, weights = segments_and_weights(notes, n_steps, window_quarters)
+    return np.stack([extract_descriptors(segment) for segment in segments]), weights
 
 
-def counted_by_window(notes, n_steps, window_quarters):
-    """What is told of each window, float32 (n_windows, N_NUMBERS): the mean of its stretches; parameters as `counted`."""
-    told, cover = counted(notes, n_steps, window_quarters)
-    return cover @ told
+def window_descriptors(notes: NoteSequence, n_steps: int, window_quarters: float) -> np.ndarray:
+    """Return the descriptors of each window, float32 (n_windows, N_DESCRIPTORS), the mean over its segments."""
+    descriptors, weights = segment_descriptors(notes, n_steps, window_quarters)
+    return weights @ descriptors
 
 
-def collate_statistics(pieces):
-    """Pieces, list of n (told, cover), as one batch for `DescriptorNet.forward`."""
-    return torch.from_numpy(np.concatenate([told for told, _ in pieces])), torch.block_diag(
-        *(torch.from_numpy(cover) for _, cover in pieces)
-    )
+def collate_descriptors(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+    """Join pieces, as `segment_descriptors` returns them, into one batch for `DescriptorNet.forward`."""
+    descriptors = torch.from_numpy(np.concatenate([piece for piece, _ in pieces]))
+    return descriptors, torch.block_diag(*(torch.from_numpy(weights) for _, weights in pieces))

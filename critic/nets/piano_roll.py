@@ -1,52 +1,55 @@
-"""A net that reads piano rolls: onsets and sounding keys through convolutions, pooled around each window, to logits.
+"""The piano-roll CNN: onsets and sounding keys through convolutions, pooled around each window, to logits.
 
-It hears what a language model's encoder does not: how hands lie, what sounds together over a bar, patterns in any key. Nothing of a
-language model is in it, so that what it thinks of generated music errs in other places than an encoder's head does, and the
-mean of both is nearer to the truth (see `critic.ensemble`).
+It sees what a text model misses: the reach of the hands, harmony over a bar, and patterns in any key. It shares
+nothing with the language model, so its errors differ from those of the text member.
 
-A window is judged by what sounds in it and up to twelve quarters before and after, 32 quarters in all, or in the window itself where that is as long.
-Strides make the net hear the same music otherwise a semitone higher; what it judges, it hears in two keys, and says the mean, which errs less.
+A window is classified by its own music and up to twelve quarters before and after it, 32 quarters in all. Because of
+the strides, the network responds differently to the same music one semitone higher. It therefore judges a piece in
+two keys and returns the mean.
 """
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from clara.devices import has_fast_bfloat16
+from clara.devices import multiplies_bfloat16
+from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH, NoteSequence
 
-LOWEST, KEYS = 21, 88
-SIZES = {"widths": [24, 48, 96, 128]}  # channels of the convolutions
-SPAN = 32  # quarters, that a window is judged by
-COLUMN = 2  # quarters, of the last layer's columns
+N_KEYS = HIGHEST_PIANO_PITCH - LOWEST_PIANO_PITCH + 1
+WIDTHS = (24, 48, 96, 128)  # channels of the convolutions
+CONTEXT_QUARTERS = 32  # music that a window is classified by
+COLUMN_QUARTERS = 2  # length of a column of the last layer
 HIDDEN, DROPOUT = 64, 0.4
-HEARD = (-1, 1)  # semitones, that a piece is moved by to be judged
+TRANSPOSITIONS = (-1, 1)  # semitones; the keys in which a piece is judged
 
 
 class PianoRollNet(nn.Module):
-    """Four strided convolutions over keys and time, mean and largest around each window, two linear layers.
+    """Four strided convolutions over keys and time, mean and maximum around each window, two linear layers.
 
     Parameters
     ----------
     n_classes : int
-    steps_per_quarter : of the rolls, a multiple of 4
-    window_quarters : length of a window
-    widths : channels of the convolutions
+    steps_per_quarter : int
+        Grid of the piano rolls, a multiple of 4.
+    window_quarters : float
+    widths : sequence of int
+        Channels of the convolutions.
     """
 
-    def __init__(self, n_classes, steps_per_quarter, window_quarters, widths=SIZES["widths"]):
+    def __init__(self, n_classes: int, steps_per_quarter: int, window_quarters: float, widths=WIDTHS):
         super().__init__()
-        fine = steps_per_quarter // 4  # the first layer leaves four columns a quarter
         self.steps_per_quarter, self.window_quarters = steps_per_quarter, window_quarters
-        shapes = [
-            ((6, 2 * fine), (2, fine), (2, fine // 2)),
+        steps_per_column = steps_per_quarter // 4  # the first layer leaves four columns a quarter
+        shapes = [  # kernel, stride and padding, each over keys and time
+            ((6, 2 * steps_per_column), (2, steps_per_column), (2, steps_per_column // 2)),
             ((5, 5), (2, 2), (2, 2)),
             ((5, 5), (2, 2), (2, 2)),
             ((3, 3), (2, 2), (1, 1)),
         ]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, width, *shape, bias=False) for before, width, shape in zip((2, *widths), widths, shapes)
+            nn.Conv2d(n_in, n_out, *shape, bias=False) for n_in, n_out, shape in zip((2, *widths), widths, shapes)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
         self.head = nn.Sequential(
@@ -57,110 +60,121 @@ class PianoRollNet(nn.Module):
             nn.Linear(HIDDEN, n_classes),
         )
 
-    def forward(self, rolls, n_steps):
-        """Logits of each window; once learning is over the mean of two keys.
+    def forward(self, rolls: Tensor, n_steps: list[int]) -> Tensor:
+        """Return the logits of each window; in eval mode their mean over two keys.
 
         Parameters
         ----------
-        rolls : tensor (n, 2, KEYS, t) of zeros and ones of any type, silent after each piece's end
-        n_steps : list of n int, how long each piece is
+        rolls : tensor (n, 2, N_KEYS, t) of zeros and ones
+            Silent after the end of each piece.
+        n_steps : list of n int
+            Length of each piece.
 
         Returns
         -------
-        float32 tensor (m, n_classes), of the windows of the first piece, then the second and so on
+        float32 tensor (n_windows, n_classes), the windows of the first piece, then of the second, and so on
         """
         dtype = self.convolutions[0].weight.dtype
         if self.training:
             return self._logits(rolls.to(dtype), n_steps)
-        return torch.stack([self._logits(_moved(rolls, shift).to(dtype), n_steps) for shift in HEARD]).mean(0)
+        logits = [self._logits(_transpose(rolls, semitones).to(dtype), n_steps) for semitones in TRANSPOSITIONS]
+        return torch.stack(logits).mean(0)
 
     def _logits(self, rolls, n_steps):
-        """As `forward`, of the rolls as they are."""
-        x, length = rolls, torch.tensor(n_steps, device=rolls.device)
+        """Return the logits of each window in the key of the rolls."""
+        x = rolls
+        n_columns = torch.tensor(n_steps, device=rolls.device)
         for convolution, norm in zip(self.convolutions, self.norms):
             x = norm(convolution(x))
             kernel, stride, pad = convolution.kernel_size[1], convolution.stride[1], convolution.padding[1]
-            length = (length + 2 * pad - kernel) // stride + 1
-            if min(n_steps) < rolls.shape[3]:  # what lies after a piece's end must not tell how long its neighbours are
-                x *= (torch.arange(x.shape[3], device=x.device) < length[:, None])[:, None, None]
+            n_columns = (n_columns + 2 * pad - kernel) // stride + 1
+            if min(n_steps) < rolls.shape[3]:  # columns after a piece's end must not depend on the rest of the batch
+                x *= (torch.arange(x.shape[3], device=x.device) < n_columns[:, None])[:, None, None]
             torch.relu_(x)
-        piece, inside = self._windows(n_steps, length, x.shape[3])
-        mean, largest = x.mean(2).float()[piece], x.amax(2).float()[piece]  # (m, width, columns)
-        told = [(mean * inside).sum(2) / inside.sum(2), largest.masked_fill(~inside, -torch.inf).amax(2)]
-        return self.head(torch.cat(told, 1))
+        piece, inside = self._window_masks(n_steps, n_columns, x.shape[3])
+        mean = x.mean(2).float()[piece]  # (n_windows, width, columns)
+        maximum = x.amax(2).float()[piece]
+        pooled_mean = (mean * inside).sum(2) / inside.sum(2)
+        pooled_maximum = maximum.masked_fill(~inside, -torch.inf).amax(2)
+        return self.head(torch.cat([pooled_mean, pooled_maximum], 1))
 
-    def fuse(self):
-        """Once learning is over, have the convolutions do what the norms after them do, and in bfloat16 where the processor multiplies it."""
+    def fuse(self) -> None:
+        """Fold the batch norms into the convolutions, for inference; use bfloat16 where the processor multiplies it."""
         self.convolutions = nn.ModuleList(fuse_conv_bn_eval(*pair) for pair in zip(self.convolutions, self.norms))
-        if has_fast_bfloat16():
+        if multiplies_bfloat16():
             self.convolutions.bfloat16()
         self.norms = nn.ModuleList(nn.Identity() for _ in self.norms)
 
-    def _windows(self, n_steps, length, n_columns):
-        """The piece of each window (m,), and which of the last layer's columns it is judged by, bool (m, 1, n_columns); length is in columns, of each piece."""
-        spans = [(i, *span) for i, steps in enumerate(n_steps) for span in self.spans(steps)]
-        piece, begin, end = torch.tensor(spans, device=length.device).T
-        end = torch.maximum(begin + 1, torch.minimum(end, length[piece]))
-        column = torch.arange(n_columns, device=length.device)
-        return piece, ((column >= begin[:, None]) & (column < end[:, None]))[:, None]
+    def _window_masks(self, n_steps, n_columns, most_columns):
+        """Return the piece of each window, (n_windows,), and its columns, a bool mask (n_windows, 1, most_columns)."""
+        spans = [(i, *span) for i, steps in enumerate(n_steps) for span in self.window_columns(steps)]
+        piece, first, end = torch.tensor(spans, device=n_columns.device).T
+        end = torch.maximum(first + 1, torch.minimum(end, n_columns[piece]))
+        column = torch.arange(most_columns, device=n_columns.device)
+        return piece, ((column >= first[:, None]) & (column < end[:, None]))[:, None]
 
-    def spans(self, n_steps):
-        """The columns that each window of a piece is judged by, list of (first, end)."""
-        around = max(0, (SPAN - self.window_quarters) / 2)
-        quarters = n_steps / self.steps_per_quarter
-        n = max(1, round(quarters / self.window_quarters))
-        ends = [*(self.window_quarters * (k + 1) for k in range(n - 1)), quarters]
-        return [
-            (int(max(0, self.window_quarters * k - around) // COLUMN), int(-(-min(end + around, quarters) // COLUMN)))
-            for k, end in enumerate(ends)
-        ]
+    def window_columns(self, n_steps: int) -> list[tuple[int, int]]:
+        """Return the range of columns, (first, end), that each window of a piece is classified by."""
+        return window_columns(n_steps, self.steps_per_quarter, self.window_quarters)
 
 
-def _moved(rolls, shift):
-    """Rolls (n, 2, KEYS, t) some semitones higher; what leaves the keyboard is lost."""
-    return F.pad(rolls, (0, 0, shift, -shift)).contiguous(memory_format=torch.channels_last)
+def window_columns(n_steps: int, steps_per_quarter: int, window_quarters: float) -> list[tuple[int, int]]:
+    """Return the range of columns, (first, end), that each window is classified by.
 
-
-def roll(notes, n_steps):
-    """Onsets and sounding keys.
-
-    Parameters
-    ----------
-    notes : NoteSequence; what lies outside a piano's keys moves by octaves
-    n_steps : length
-
-    Returns
-    -------
-    uint8 (2, KEYS, n_steps)
+    A remainder shorter than half a window joins the last window.
     """
-    told = np.zeros((2, KEYS, n_steps + 1), dtype=np.int8)
-    here = notes.start < n_steps
-    start, end, key = notes.start[here], np.minimum(notes.end[here], n_steps), notes.pitch[here] - LOWEST
-    key = np.where(key < 0, key % 12, np.where(key >= KEYS, KEYS - 12 + (key - KEYS) % 12, key))
-    told[0, key, start] = 1
-    np.add.at(told[1], (key, start), 1)
-    np.add.at(told[1], (key, end), -1)
-    told[1] = np.cumsum(told[1], axis=1) > 0
-    return told[:, :, :n_steps].astype(np.uint8)
+    context = max(0, (CONTEXT_QUARTERS - window_quarters) / 2)
+    quarters = n_steps / steps_per_quarter
+    n_windows = max(1, round(quarters / window_quarters))
+    ends = [*(window_quarters * (i + 1) for i in range(n_windows - 1)), quarters]
+    spans = []
+    for i, end in enumerate(ends):
+        first_quarter = max(0, window_quarters * i - context)
+        end_quarter = min(end + context, quarters)
+        spans.append((int(first_quarter // COLUMN_QUARTERS), int(-(-end_quarter // COLUMN_QUARTERS))))
+    return spans
 
 
-def collate_rolls(pieces, shift=None):
-    """Pieces as a batch.
+def _transpose(rolls, semitones):
+    """Move rolls (n, 2, N_KEYS, t) up; notes that leave the keyboard are lost."""
+    return F.pad(rolls, (0, 0, semitones, -semitones)).contiguous(memory_format=torch.channels_last)
+
+
+def piano_roll(notes: NoteSequence, n_steps: int) -> np.ndarray:
+    """Return onsets and sounding keys, uint8 (2, N_KEYS, n_steps); other pitches move into the keyboard by octaves."""
+    roll = np.zeros((2, N_KEYS, n_steps + 1), dtype=np.int8)
+    inside = notes.start < n_steps
+    start = notes.start[inside]
+    end = np.minimum(notes.end[inside], n_steps)
+    key = notes.pitch[inside] - LOWEST_PIANO_PITCH
+    key = np.where(key < 0, key % 12, np.where(key >= N_KEYS, N_KEYS - 12 + (key - N_KEYS) % 12, key))
+    roll[0, key, start] = 1
+    np.add.at(roll[1], (key, start), 1)
+    np.add.at(roll[1], (key, end), -1)
+    roll[1] = np.cumsum(roll[1], axis=1) > 0
+    return roll[:, :, :n_steps].astype(np.uint8)
+
+
+def collate_piano_rolls(
+    pieces: list[tuple[NoteSequence, int]], semitones: np.ndarray | None = None
+) -> tuple[Tensor, list[int]]:
+    """Draw pieces as one batch for `PianoRollNet.forward`.
 
     Parameters
     ----------
     pieces : list of n (NoteSequence, n_steps)
-    shift : int array (n,), semitones that each is moved by, or None; what leaves the keyboard is lost
+    semitones : int array (n,), optional
+        Transposition of each piece; notes that leave the keyboard are lost.
 
     Returns
     -------
-    rolls : uint8 tensor (n, 2, KEYS, longest), channels last
+    rolls : uint8 tensor (n, 2, N_KEYS, longest), channels last
     n_steps : list of int
     """
     n_steps = [steps for _, steps in pieces]
-    told = np.zeros((len(pieces), 2, KEYS, max(n_steps)), dtype=np.uint8)
+    rolls = np.zeros((len(pieces), 2, N_KEYS, max(n_steps)), dtype=np.uint8)
     for i, (notes, steps) in enumerate(pieces):
-        one = roll(notes, steps)
-        up = 0 if shift is None else int(shift[i])
-        told[i, :, max(0, up) : KEYS + min(0, up), :steps] = one[:, max(0, -up) : KEYS - max(0, up)]
-    return torch.from_numpy(told).contiguous(memory_format=torch.channels_last), n_steps
+        roll = piano_roll(notes, steps)
+        up = 0 if semitones is None else int(semitones[i])
+        rolls[i, :, max(0, up) : N_KEYS + min(0, up), :steps] = roll[:, max(0, -up) : N_KEYS - max(0, up)]
+    return torch.from_numpy(rolls).contiguous(memory_format=torch.channels_last), n_steps

@@ -1,45 +1,47 @@
-"""The net of a classifier: a language model's encoder, what it heard pooled by windows, and a small head.
+"""The text classifier: the encoder of a language model, pooling by windows, and a small head.
 
-The encoder reads a piece once from its beginning; each window of some quarters is summed up in three numbers for each of
-its outputs, so that a window is judged by what it holds and what came before. A net of one of two kinds: `tuned`, the encoder
-fine-tuned, of its last layer the mean, the largest and the last output (concat pooling, Howard and Ruder 2018), the former two over some windows around, if it so learned; and
-`frozen`, the encoder as the language model left it, of all its layers the mean, the deviation and the largest output, and, if it so
-learned, what can be counted (`critic.features.descriptors`) beside them. The head has two linear layers.
+The encoder reads a piece once from its beginning. The outputs in each window are pooled, so a window is classified by
+its own music and by what came before it. There are two networks:
+
+- `TextNet`: the encoder is fine-tuned. The mean, the maximum and the last output of its last layer are pooled.
+- `FrozenTextNet`: the encoder stays as the language model left it. The mean, the standard deviation and the maximum of
+  all its layers are pooled; descriptors (`critic.features.descriptors`) may stand beside them.
 """
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from clara.devices import has_fast_bfloat16
+from clara.devices import multiplies_bfloat16
 from clara.models import get_architecture
 from critic.features.descriptors import N_DESCRIPTORS
-from critic.nets.descriptors import Standard
+from critic.nets.descriptors import MAX_DEVIATIONS, Standardize
+from critic.nets.heads import AveragedHeads, HalfDropout
+from critic.nets.pooling import NO_WINDOW, concat_pool, moment_pool
 
-KINDS = ("tuned", "frozen")
 HIDDEN = 64  # units of a head
-HEADS = 8  # of a frozen net, which learn apart and are averaged
-FURTHEST = 6.0  # deviations from the mean, beyond which a frozen net's numbers are cut off
-NOWHERE = -1  # the window of words that belong to none
+N_HEADS = 8  # of a FrozenTextNet
 
 
-class Net(nn.Module):
+class TextNet(nn.Module):
     """Encoder, pooling by windows, head.
 
     Parameters
     ----------
-    encode : module that gives outputs (n, t, width) for ids int64 (n, t)
-    width : of its outputs
+    encode : module
+        Maps ids (n, t) to outputs (n, t, width).
+    width : int
     n_classes : int
-    dropout : before each linear layer of the head
-    around : windows before and after, whose outputs a window is judged by, too
+    dropout : float
+        Dropout before each linear layer of the head.
+    context_windows : int
+        Windows before and after that a window is classified by as well.
     """
 
-    def __init__(self, encode, width, n_classes, dropout=0.3, around=0):
+    def __init__(self, encode: nn.Module, width: int, n_classes: int, dropout: float = 0.3, context_windows: int = 0):
         super().__init__()
-        self.encode, self.around = encode, around
+        self.encode, self.context_windows = encode, context_windows
         self.head = nn.Sequential(
             nn.BatchNorm1d(3 * width),
             nn.Dropout(dropout),
@@ -50,272 +52,237 @@ class Net(nn.Module):
             nn.Linear(HIDDEN, n_classes),
         )
 
-    def forward(self, ids, window):
-        """Logits of each window.
+    def forward(self, ids: Tensor, window: Tensor) -> Tensor:
+        """Return the logits of each window.
 
         Parameters
         ----------
-        ids : int64 tensor (n, t), padded at the end
-        window : int64 tensor (n, t), the window of each word, from 0; NOWHERE for none
+        ids : int64 tensor (n, t)
+            Padded at the end.
+        window : int64 tensor (n, t)
+            Window of each token, from 0; NO_WINDOW for padding.
 
         Returns
         -------
-        float32 tensor (m, n_classes), of the windows of the first piece, then the second and so on
+        float32 tensor (n_windows, n_classes), the windows of the first piece, then of the second, and so on
         """
-        return self.head(pool(self.encode(ids).float(), window, self.around))
+        return self.head(concat_pool(self.encode(ids).float(), window, self.context_windows))
 
 
-class _HalfDropout(nn.Module):
-    """nn.Dropout of one half, at the price of one random bit a number: on a CPU most of the time that a frozen net's heads take to learn went into its random floats."""
+class FrozenTextNet(nn.Module):
+    """A frozen encoder, pooling by windows, and the mean of several heads on standardized features.
 
-    def forward(self, x):
-        if not self.training:
-            return x
-        drawn = torch.empty(-(-x.numel() // 64), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
-        bits = drawn[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
-        return x * bits.flatten()[: x.numel()].view(x.shape) * 2
-
-
-class FrozenNet(nn.Module):
-    """An encoder that stays as it is, pooling by windows, the mean of some heads on standardised numbers; called as `Net`.
-
-    With `counts` it is called with what can be counted in each window, too, float32 (m, N_NUMBERS).
+    Parameters
+    ----------
+    encode : module
+        Maps ids (n, t) to outputs (n, t, width).
+    width : int
+    n_classes : int
+    add_descriptors : bool
+        Whether the heads read the descriptors of each window as well.
+    n_heads : int
     """
 
-    def __init__(self, encode, width, n_classes, counts=False, heads=HEADS):
+    def __init__(
+        self, encode: nn.Module, width: int, n_classes: int, add_descriptors: bool = False, n_heads: int = N_HEADS
+    ):
         super().__init__()
         self.encode, self.width = encode, 3 * width
         self.standard = nn.BatchNorm1d(self.width, affine=False)
-        self.counts = Standard() if counts else None
-        self.heads = nn.ModuleList(
-            nn.Sequential(
-                _HalfDropout(),
-                nn.Linear(self.width + N_DESCRIPTORS * counts, HIDDEN),
-                nn.ReLU(),
-                _HalfDropout(),
-                nn.Linear(HIDDEN, n_classes),
-            )
-            for _ in range(heads)
-        )
+        self.counts = Standardize() if add_descriptors else None  # of the descriptors; stored weights have this name
+        self.heads = text_heads(self.width + N_DESCRIPTORS * add_descriptors, n_classes, n_heads)
 
-    def summaries(self, ids, window, counts=None):
-        """What is told of each window, float32 (m, 3 * width) or with the counts beside it; parameters as `Net.forward`."""
-        flat, place, count = _placed(self.encode(ids).float(), window)
-        mean, mean_of_squares = (_mean(x, place, count) for x in (flat, flat**2))
-        there = (count > 0)[:-1].nonzero()[:, 0]
-        deviation = (mean_of_squares - mean**2).clamp(min=0).sqrt()
-        return torch.cat(
-            [
-                *(x[there] for x in (mean, deviation, _largest(flat, place, count))),
-                *([] if counts is None else [counts]),
-            ],
-            1,
-        )
+    def forward(self, ids: Tensor, window: Tensor, descriptors: Tensor | None = None) -> Tensor:
+        """Return the logits of each window.
 
-    def forward(self, ids, window, counts=None):
-        """As `Net.forward`."""
-        return self.judged(self.standardised(self.summaries(ids, window, counts)))
+        Parameters
+        ----------
+        ids, window
+            As in `TextNet.forward`.
+        descriptors : float32 tensor (n_windows, N_DESCRIPTORS), optional
+            Needed if the network reads descriptors.
+        """
+        return self.heads(self.standardize(self.features(ids, window, descriptors)))
 
-    def fit(self, summaries):
-        """Take means and deviations from summaries (m, …)."""
-        self.standard.running_mean.copy_(summaries[:, : self.width].mean(0))
-        self.standard.running_var.copy_(summaries[:, : self.width].var(0))
+    def features(self, ids: Tensor, window: Tensor, descriptors: Tensor | None = None) -> Tensor:
+        """Return the features of each window, float32 (n_windows, n_features); parameters as `forward`."""
+        pooled = moment_pool(self.encode(ids).float(), window)
+        return pooled if descriptors is None else torch.cat([pooled, descriptors], 1)
+
+    def fit_standardization(self, features: Tensor) -> None:
+        """Estimate means and deviations from features (n_windows, n_features)."""
+        self.standard.running_mean.copy_(features[:, : self.width].mean(0))
+        self.standard.running_var.copy_(features[:, : self.width].var(0))
         if self.counts is not None:
-            self.counts.fit(summaries[:, self.width :])
+            self.counts.fit(features[:, self.width :])
 
-    def standardised(self, summaries):
-        """What the heads read, of the shape of the summaries."""
-        text = self.standard(summaries[:, : self.width]).clamp(-FURTHEST, FURTHEST)
-        return text if self.counts is None else torch.cat([text, self.counts(summaries[:, self.width :])], 1)
-
-    def judged(self, standardised):
-        """The heads' mean logits, float32 (m, n_classes)."""
-        return torch.stack([head(standardised) for head in self.heads]).mean(0)
+    def standardize(self, features: Tensor) -> Tensor:
+        """Return standardized features (n_windows, n_features), which the heads read."""
+        text = self.standard(features[:, : self.width]).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
+        return text if self.counts is None else torch.cat([text, self.counts(features[:, self.width :])], 1)
 
 
-def pool(outputs, window, around=0):
-    """Mean and largest output of each window and of some around it, and its last, (m, 3 * width); windows piece by piece, none of them empty."""
-    flat, place, count = _placed(outputs, window)
-    last = torch.zeros_like(count, dtype=torch.long).scatter_reduce_(
-        0, place, torch.arange(len(flat), device=flat.device), "amax", include_self=False
-    )
-    there = (count > 0)[:-1].nonzero()[:, 0]
-    mean, largest = _mean(flat, place, count)[:-1], _largest(flat, place, count)[:-1]
-    if around:
-        mean, largest = _with_neighbours(mean, largest, count[:-1], len(outputs), around)
-    return torch.cat([mean[there], largest[there], flat[last[there]]], 1)
-
-
-def _with_neighbours(mean, largest, count, n, around):
-    """Means and largest outputs of windows, both (n * most, width) of which `count` words are, as those of a window and so many before and after."""
-
-    def by_piece(x):
-        return x.reshape(n, -1, x.shape[1]).transpose(1, 2)  # (n, width, most)
-
-    def added(x):
-        return F.avg_pool1d(by_piece(x), 2 * around + 1, 1, around) * (2 * around + 1)
-
-    spread = added(mean * count[:, None]) / added(count[:, None]).clamp(min=1)
-    highest = F.max_pool1d(by_piece(largest.masked_fill(count[:, None] == 0, -torch.inf)), 2 * around + 1, 1, around)
-    return tuple(x.transpose(1, 2).flatten(0, 1) for x in (spread, highest))
-
-
-def _placed(outputs, window):
-    """Outputs (n * t, width), the place of each, and how many each place has; the last place is of no window."""
-    n, t, width = outputs.shape
-    most = int(window.max()) + 1
-    place = torch.where(window < 0, n * most, torch.arange(n, device=window.device)[:, None] * most + window).flatten()
-    return outputs.reshape(n * t, width), place, torch.bincount(place, minlength=n * most + 1).float()
-
-
-def _mean(flat, place, count):
-    return flat.new_zeros(len(count), flat.shape[1]).index_add_(0, place, flat) / count.clamp(min=1)[:, None]
-
-
-def _largest(flat, place, count):
-    return flat.new_zeros(len(count), flat.shape[1]).scatter_reduce_(
-        0, place[:, None].expand(-1, flat.shape[1]), flat, "amax", include_self=False
+def text_heads(n_features: int, n_classes: int, n_heads: int = N_HEADS) -> AveragedHeads:
+    """Build heads of random weights for the features of a `FrozenTextNet`."""
+    return AveragedHeads(
+        nn.Sequential(
+            HalfDropout(), nn.Linear(n_features, HIDDEN), nn.ReLU(), HalfDropout(), nn.Linear(HIDDEN, n_classes)
+        )
+        for _ in range(n_heads)
     )
 
 
-def windows_of(encoding, words, quarters):
-    """The window that each word of a piece is in, int array (n_words,): a rest, if shorter than half a window, joins the last.
+class TrainingEncoder(nn.Module):
+    """The network of an architecture as an encoder with dropout and gradients."""
 
-    Parameters
-    ----------
-    encoding : of `clara.encodings`
-    words : list of str, without control words
-    quarters : length of a window
+    def __init__(self, arch: str, model: nn.Module):
+        super().__init__()
+        self.arch, self.model = arch, model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the output of the last hidden layer, (n, t, width)."""
+        return get_architecture(self.arch).hidden_states(self.model, ids)
+
+
+class InferenceEncoder(nn.Module):
+    """The inference model of an architecture as an encoder, without dropout or gradients.
+
+    LSTM layers compute in bfloat16 where the processor multiplies it.
     """
-    steps = np.array(encoding.token_steps(words), dtype=np.int64)
-    length = quarters * encoding.steps_per_quarter
-    begin = np.cumsum(steps) - steps
-    return np.minimum(begin // length, max(0, round(steps.sum() / length) - 1)).astype(np.int64)
+
+    def __init__(self, arch: str, tensors: dict[str, Tensor], all_layers: bool = False):
+        super().__init__()
+        self.reader = get_architecture(arch).InferenceModel(tensors | _output_bias(tensors))
+        is_lstm = hasattr(self.reader, "rnns")
+        self.dtype = torch.bfloat16 if is_lstm and multiplies_bfloat16() else torch.float32
+        self.reader.to(self.dtype)
+        self.all_layers = all_layers
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the outputs of the last hidden layer, or of all layers, (n, t, width)."""
+        state = self.reader.initial_state(len(ids))
+        if self.dtype != torch.float32:
+            state = [tuple(s.to(self.dtype) for s in layer) for layer in state]
+        return self.reader.layer_outputs(ids, state) if self.all_layers else self.reader.hidden(ids, state)[0]
 
 
-def collate(pieces, pad):
-    """Pieces as a batch.
+def collate_text(pieces: list[tuple], pad_id: int) -> tuple[Tensor, ...]:
+    """Pad pieces to one batch.
 
     Parameters
     ----------
-    pieces : list of (ids, window), int arrays (n_words,), or of (ids, window, counts), float32 (n_windows, N_NUMBERS)
-    pad : id
+    pieces : list of n (ids, window) or (ids, window, descriptors)
+        int arrays (n_tokens,), and float32 (n_windows, N_DESCRIPTORS).
+    pad_id : int
 
     Returns
     -------
     ids, window : int64 tensors (n, longest)
-    counts : float32 tensor (m, N_NUMBERS), where the pieces have them
+    descriptors : float32 tensor (n_windows, N_DESCRIPTORS), if the pieces have them
     """
-    ids, window, *counts = zip(*pieces)
-    return (
-        pad_sequence(
-            [torch.from_numpy(np.asarray(i, dtype=np.int64)) for i in ids], batch_first=True, padding_value=pad
-        ),
-        pad_sequence([torch.from_numpy(w) for w in window], batch_first=True, padding_value=NOWHERE),
-        *(torch.from_numpy(np.concatenate(c)) for c in counts),
+    ids, window, *descriptors = zip(*pieces)
+    padded_ids = pad_sequence(
+        [torch.from_numpy(np.asarray(i, dtype=np.int64)) for i in ids], batch_first=True, padding_value=pad_id
     )
+    padded_window = pad_sequence([torch.from_numpy(w) for w in window], batch_first=True, padding_value=NO_WINDOW)
+    return padded_ids, padded_window, *(torch.from_numpy(np.concatenate(d)) for d in descriptors)
 
 
-def where(net, batch):
-    """What a net is called with, its tensors where the net is."""
-    device = next(net.parameters()).device
-    return [part.to(device) if isinstance(part, torch.Tensor) else part for part in batch]
-
-
-class _Trained(nn.Module):
-    """An architecture's net as an encoder with dropout."""
-
-    def __init__(self, arch, model):
-        super().__init__()
-        self.arch, self.model = arch, model
-
-    def forward(self, ids):
-        return get_architecture(self.arch).hidden_states(self.model, ids)
-
-
-class _Read(nn.Module):
-    """An architecture's reader as an encoder: no dropout, no gradients; LSTM layers in bfloat16 where the processor multiplies it."""
-
-    def __init__(self, arch, tensors, all_layers=False):
-        super().__init__()
-        self.reader = get_architecture(arch).InferenceModel(tensors | _unused(tensors))
-        self.dtype = torch.bfloat16 if hasattr(self.reader, "rnns") and has_fast_bfloat16() else torch.float32
-        self.reader.to(self.dtype)
-        self.all_layers = all_layers
-
-    def forward(self, ids):
-        start = self.reader.initial_state(len(ids))
-        if self.dtype != torch.float32:
-            start = [tuple(s.to(self.dtype) for s in layer) for layer in start]
-        return self.reader.layer_outputs(ids, start) if self.all_layers else self.reader.hidden(ids, start)[0]
-
-
-def new_net(arch, sizes, tensors, vocab, n_classes, dropout=0.3, around=0):
-    """A net to train.
+def training_net(
+    arch: str,
+    sizes: dict,
+    vocab,
+    n_classes: int,
+    *,
+    tensors: dict[str, Tensor] | None = None,
+    dropout: float = 0.3,
+    context_windows: int = 0,
+) -> TextNet:
+    """Build a TextNet to train.
 
     Parameters
     ----------
-    arch, sizes : of the encoder, with its dropouts
-    tensors : its weights by name, with or without a head's, or None to begin by chance
+    arch : str
+        Architecture of the encoder.
+    sizes : dict
+        Its sizes and dropout probabilities.
     vocab : Vocab
     n_classes : int
-    dropout, around : of `Net`
+    tensors : dict, optional
+        Weights of the encoder, with or without those of a head, by name. Without them the network starts from random
+        weights.
+    dropout, context_windows
+        As in `TextNet`.
     """
     module = get_architecture(arch)
     model = module.build(sizes, len(vocab), vocab.pad_id)
     if tensors:
-        module.load_tensors(model, _unused(tensors) | tensors)
-    encode = _Trained(arch, model)
+        module.load_tensors(model, _output_bias(tensors) | tensors)
+    encode = TrainingEncoder(arch, model)
     with torch.no_grad():
         width = encode(torch.zeros(1, 1, dtype=torch.long)).shape[-1]
-    net = Net(encode, width, n_classes, dropout, around)
-    if tensors and head_of(tensors):
-        net.head.load_state_dict(head_of(tensors))
+    net = TextNet(encode, width, n_classes, dropout, context_windows)
+    if tensors and head_tensors(tensors):
+        net.head.load_state_dict(head_tensors(tensors))
     return net
 
 
-def _unused(tensors):
-    """What a language model has and a classifier does not store, as a loader wants it."""
+def inference_net(
+    arch: str, tensors: dict[str, Tensor], n_classes: int, *, freeze_encoder: bool = False, context_windows: int = 0
+) -> TextNet | FrozenTextNet:
+    """Build a network for inference from stored weights: `head.…` of the head, all others of the encoder."""
+    encode, width = _inference_encoder(arch, tensors, all_layers=freeze_encoder)
+    head = head_tensors(tensors)
+    if freeze_encoder:
+        n_heads = len({name.split(".")[1] for name in head if name.startswith("heads.")})
+        net = FrozenTextNet(encode, width, n_classes, "counts.middle" in head, n_heads)
+        encoder = {name: v for name, v in net.state_dict().items() if name.startswith("encode.")}
+        net.load_state_dict(head | encoder)
+    else:
+        net = TextNet(encode, width, n_classes, context_windows=context_windows)
+        net.head.load_state_dict(head)
+    return net.eval().requires_grad_(False)
+
+
+def frozen_training_net(
+    arch: str, tensors: dict[str, Tensor], n_classes: int, add_descriptors: bool = False
+) -> FrozenTextNet:
+    """Build a FrozenTextNet with new heads to train on an encoder's weights."""
+    encode, width = _inference_encoder(arch, tensors, all_layers=True)
+    net = FrozenTextNet(encode, width, n_classes, add_descriptors).eval().requires_grad_(False)
+    net.heads.requires_grad_(True)
+    return net
+
+
+def _inference_encoder(arch, tensors, all_layers):
+    """Return an InferenceEncoder and the width of its outputs."""
+    encoder = {name: v for name, v in tensors.items() if not name.startswith("head.")}
+    encode = InferenceEncoder(arch, encoder, all_layers)
+    with torch.inference_mode():
+        return encode, encode(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
+
+
+def _output_bias(tensors):
+    """Return the output bias of a language model, which its loader wants and a classifier does not store."""
     return {"output.bias": torch.zeros(len(tensors["embedding.weight"]))}
 
 
-def head_of(tensors):
-    """A head's weights by their names there, in float32, of weights by name; empty where they are of an encoder alone."""
+def head_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights named `head.…` without that prefix, in float32; empty if there are none."""
     return {
-        k.removeprefix("head."): v if v.dtype == torch.long else v.float()
-        for k, v in tensors.items()
-        if k.startswith("head.")
+        name.removeprefix("head."): v if v.dtype == torch.long else v.float()
+        for name, v in tensors.items()
+        if name.startswith("head.")
     }
 
 
-def to_tensors(net):
-    """All weights on the CPU by name: the encoder's as on a generator's disk, the others' as `head.…`; of a frozen net the others' alone."""
-    if isinstance(net, FrozenNet):
-        return {
-            f"head.{k}": v.detach().cpu().clone() for k, v in net.state_dict().items() if not k.startswith("encode.")
-        }
-    encoder = get_architecture(net.encode.arch).to_tensors(net.encode.model)
-    return encoder | {f"head.{k}": v.detach().cpu().clone() for k, v in net.head.state_dict().items()}
-
-
-def from_tensors(arch, tensors, n_classes, kind="tuned", counts=False, around=0):
-    """A net that judges, of weights by name: of the head `head.…`, all others the encoder's; without a head a frozen net to train, with counts or not."""
-    head = head_of(tensors)
-    encoder = _Read(arch, {k: v for k, v in tensors.items() if not k.startswith("head.")}, kind == "frozen")
-    with torch.inference_mode():
-        width = encoder(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
-    if kind == "frozen":
-        net = FrozenNet(
-            encoder,
-            width,
-            n_classes,
-            counts or "counts.middle" in head,
-            len({k.split(".")[1] for k in head if k.startswith("heads.")}) or HEADS,
-        )
+def stored_tensors(net: TextNet | FrozenTextNet) -> dict[str, Tensor]:
+    """Return the weights of a network on the CPU by their stored names; of a frozen encoder the head's alone."""
+    if isinstance(net, FrozenTextNet):
+        head = {name: v for name, v in net.state_dict().items() if not name.startswith("encode.")}
+        encoder = {}
     else:
-        net = Net(encoder, width, n_classes, around=around)
-    if head and kind == "frozen":
-        net.load_state_dict(head | {k: v for k, v in net.state_dict().items() if k.startswith("encode.")})
-    elif head:
-        net.head.load_state_dict(head)
-    return net.eval().requires_grad_(False)
+        head = net.head.state_dict()
+        encoder = get_architecture(net.encode.arch).to_tensors(net.encode.model)
+    tensors = encoder | {f"head.{name}": v for name, v in head.items()}
+    return {name: v.detach().cpu().clone() for name, v in tensors.items()}

@@ -1,199 +1,306 @@
-"""A composer classifier on a frozen encoder, whose learning is settled by cross-validation.
+"""Train a composer classifier on a frozen encoder, with cross-validation.
 
-Of most composers there are so few works that those of valid alone tell nothing sure. Works of train and valid are dealt into folds, each composer's
-evenly; the heads of each fold learn from the other folds and judge their own. What all pieces, so judged, cost decides how long heads learn, how
-sure they are, and how far a composer's share of the music goes into the answer (logit adjustment after training, Menon et al. 2021); half of
-the cost is the mean over pieces, half that over composers. Then heads learn from all. Excerpts of the split `more` are drawn half as often, and never judged.
+Most composers left so few works that the validation works alone decide nothing. The works of train and valid are dealt
+into folds, each composer's evenly. Heads learn from all folds but one and classify that one. The cost of these
+out-of-fold answers decides three things: how long heads learn, at which temperature, and how much of the logarithm of
+a composer's share of the music is taken from the logit (logit adjustment after training, Menon et al. 2021). Half of
+the cost is the mean over pieces, half the mean over composers. Then heads learn from all works.
+
+Excerpts of the split `extra` are drawn half as often as the others and never judged.
 """
 
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from fastai.callback.core import CancelFitException
+from torch import Tensor
 
-from clara.devices import choose_device
 from clara.errors import BadSetting
-from critic.classifier import FROZEN, new_classifier
 from critic.data.composers import EXTRA_SPLIT
-from critic.evaluation import accuracy_by_excerpt_and_piece, mean_log_probs
-from critic.nets.text import from_tensors, to_tensors
-from critic.training.common import class_weights, classes_of
-from critic.training.text import TELL, Excerpts, learning, summaries
+from critic.evaluation import excerpt_and_piece_accuracy, mean_log_probs
+from critic.members.base import ClassifierSettings
+from critic.members.text import TextExcerpts, TextMember, TextNetSettings, extract_features
+from critic.nets.text import FrozenTextNet, frozen_training_net, stored_tensors, text_heads
+from critic.training.batches import HeadLoader
+from critic.training.callbacks import ValidationLogits, class_weights
+from critic.training.learner import classifier_learner
+from critic.training.settings import TrainSettings
 
 FOLDS = 5
-JUDGED = ("train", "valid")  # splits
-PATIENCE = 2 * TELL  # steps without progress, after which no more is learned
-ADJUSTMENTS = np.linspace(0, 1, 21)  # of the logarithm of a composer's share, what may be taken from its logit
-TEMPERATURES = np.geomspace(0.25, 8, 61)  # that logits may be divided by
+JUDGED_SPLITS = ("train", "valid")
+NO_FOLD = -1  # of excerpts whose work is not judged; every head learns from them
+PATIENCE = 2  # epochs without progress after which training stops
+ADJUSTMENTS = np.linspace(0, 1, 21)  # shares of the logarithm of a composer's share that are tried
+TEMPERATURES = np.geomspace(0.25, 8, 61)  # that are tried
 
 
-def train_folded(
+def train_with_folds(
     table,
-    encoding,
-    vocab,
-    arch,
-    sizes,
-    tensors,
+    settings: ClassifierSettings,
+    net_settings: TextNetSettings,
+    training: TrainSettings = TextMember.HEAD_TRAINING,
     *,
-    folds=FOLDS,
-    quarters,
-    counts=False,
-    lr=1e-3,
-    seed=0,
-    device="cpu",
-    tell=print,
-):
-    """Learn heads that tell composers apart.
+    folds: int = FOLDS,
+    log: Callable[[str], None] = print,
+) -> tuple[TextMember, dict[str, float]]:
+    """Train heads that tell composers apart.
 
     Parameters
     ----------
-    table : of `critic.excerpts.read_excerpts`, of composers; train, valid and more are learned from
-    encoding, vocab : of the text
-    arch, sizes, tensors : the encoder
-    folds : how many, at least 2
-    quarters : of a window
-    counts : whether the heads read what can be counted, too
-    lr : of the heads
-    seed : of the folds, the heads and their draws
-    device : of the encoder, as `clara.devices.choose_device` takes it
-    tell : function(str) for progress
+    table : DataFrame
+        Excerpts of composers, from `critic.data.table.read_excerpts`; train, valid and extra are learned from.
+    settings : ClassifierSettings
+    net_settings : TextNetSettings
+        With the weights of the encoder.
+    training : TrainSettings
+        `epochs` is the most that heads may learn.
+    folds : int
+        At least 2.
+    log : function(str)
 
     Returns
     -------
-    classifier : ComposerClassifier
-    figures : dict, accuracies by excerpt and by piece of train and valid, each judged by heads that had not met its work
+    member : TextMember
+    figures : dict
+        Out-of-fold accuracies by excerpt and by piece.
 
     Raises
     ------
     BadSetting
-        If nobody has two works to deal.
+        If no composer has two works to deal.
     """
-    torch.manual_seed(seed)
-    classes = classes_of(table)
-    learn = Excerpts(table[table["split"].isin((*JUDGED, EXTRA_SPLIT))], encoding, vocab, classes, quarters, counts)
-    judged = learn.table["split"].isin(JUDGED).to_numpy()
-    fold = folds_of(learn.table["work"].to_numpy(), learn.label, judged, folds, np.random.default_rng(seed))
-    if len(np.unique(fold[judged])) < 2:
-        raise BadSetting("cross-validation needs a composer with two works in train and valid; --folds 1 goes without")
-    net = from_tensors(arch, tensors, len(classes), FROZEN, counts).to(choose_device(device)[0])
-    told, labels, excerpt = summaries(net, learn)
-    net.cpu().fit(told)
-    windows = _Windows(net.standardised(told), labels, excerpt.numpy(), judged[excerpt], fold[excerpt])
-    share = windows.share(len(classes))
-    best = None
-    for step, logits in _out_of_fold(net.heads, windows, lr, seed):
-        look = _look(step, logits[windows.judged], share, learn, windows.excerpt[windows.judged])
-        tell(
-            f"step {step}  cost {look.cost:.4f}  adjusted by {look.adjusted:.2f}  temperature {look.temperature:.2f}  "
-            + "  ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in look.figures.items())
-        )
-        best = look if best is None or look.cost < best.cost else best
-        if step - best.step >= PATIENCE:
-            break
-    for step, _ in windows.learned(
-        net.heads, np.ones(len(labels), dtype=bool), len(classes), np.random.default_rng(seed), lr
-    ):
-        if step == best.step:
-            break
+    net_settings = net_settings.with_default_sizes()
+    torch.manual_seed(training.seed)
+    data = _read_windows(table, settings, net_settings, training, folds)
+    best = _select_epoch(data, training, log)
+    n_heads = len(data.net.heads)
+    heads = _train_heads(data, [drawn_rows(data.judged)] * n_heads, training, best.epoch)
     with torch.no_grad():
-        for head in net.heads:
-            head[-1].bias -= torch.from_numpy(best.adjusted * share).float()
-    return new_classifier(
-        arch, sizes, encoding, vocab, tensors | to_tensors(net), classes, quarters, best.temperature, FROZEN
-    ), best.figures
-
-
-def folds_of(work, label, judged, folds, rng):
-    """The fold of each excerpt, int64 (n,), of its work, its class, and whether it is judged, all (n,).
-
-    Works stay whole, and those of a class are dealt evenly; what is not judged is in the fold of its work, and in none, -1, where no excerpt of that is judged.
-    """
-    fold = np.full(len(work), -1)
-    for c in np.unique(label):
-        for i, one in enumerate(rng.permutation(np.unique(work[(label == c) & judged]))):
-            fold[(work == one) & (label == c)] = i % folds
-    return fold
+        for head in heads:
+            head[-1].bias -= torch.from_numpy(best.adjustment * data.log_share).float()
+    data.net.heads = heads
+    tensors = (net_settings.tensors or {}) | stored_tensors(data.net)
+    return TextMember(settings, tensors, net_settings.to_config(), best.temperature), best.figures
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """What is learned from: `told` float32 tensor (m, …), `labels` int64 tensor (m,), and as arrays (m,) the excerpt, whether it is judged, and its fold."""
+    """What the heads learn from.
 
-    told: torch.Tensor
-    labels: torch.Tensor
+    Attributes
+    ----------
+    net : FrozenTextNet, with heads of random weights
+    excerpts : TextExcerpts
+    features : float32 tensor (n_windows, n_features), standardized
+    labels : int64 tensor (n_windows,)
+    excerpt, judged, fold : arrays (n_windows,), the excerpt of each window, whether it is judged, and its fold
+    """
+
+    net: FrozenTextNet
+    excerpts: TextExcerpts
+    features: Tensor
+    labels: Tensor
     excerpt: np.ndarray
     judged: np.ndarray
     fold: np.ndarray
 
-    def share(self, n_classes):
-        """The logarithm of each class's share of what is drawn, (n_classes,)."""
-        many = np.bincount(self.labels[self._drawn(slice(None))].numpy(), minlength=n_classes).clip(1)
-        return np.log(many / many.sum())
+    @property
+    def n_classes(self):
+        """Number of composers."""
+        return len(self.excerpts.settings.classes)
 
-    def learned(self, heads, some, n_classes, rng, lr):
-        """`learning` from some of them, a mask (m,)."""
-        rows = self._drawn(some)
-        return learning(heads, self.told, self.labels, class_weights(self.labels[rows], n_classes), rng, lr, rows)
-
-    def _drawn(self, some):
-        """Rows of some, those that are judged twice."""
-        return np.repeat(np.arange(len(self.judged))[some], 1 + self.judged[some])
+    @property
+    def log_share(self):
+        """Logarithm of each composer's share of the windows that are drawn, (n_classes,)."""
+        return log_shares(self.labels[torch.from_numpy(drawn_rows(self.judged))].numpy(), self.n_classes)
 
 
-def _out_of_fold(heads, windows, lr, seed):
-    """Each `TELL` steps (step, logits of all windows float32 (m, n_classes)), by copies of the heads that learned from the other folds; NaN of those in none."""
-    folds = np.unique(windows.fold[windows.judged])
-    n_classes = heads[0][-1].out_features
-    copies = [deepcopy(heads) for _ in folds]
-    learners = [
-        windows.learned(some, windows.fold != f, n_classes, np.random.default_rng([seed, f]), lr)
-        for f, some in zip(folds, copies)
-    ]
-    for looks in zip(*learners):
-        logits = torch.full((len(windows.told), n_classes), torch.nan)
-        with torch.no_grad():
-            for f, some in zip(folds, copies):
-                own = torch.from_numpy(windows.fold == f)
-                logits[own] = torch.stack([head(windows.told[own]) for head in some]).mean(0)
-        yield looks[0][0], logits
+def _read_windows(table, settings, net_settings, training, folds):
+    """Return the _Windows of a table."""
+    table = table[table["split"].isin((*JUDGED_SPLITS, EXTRA_SPLIT))]
+    excerpts = TextExcerpts(table, settings, add_descriptors=net_settings.add_descriptors)
+    judged = excerpts.table["split"].isin(JUDGED_SPLITS).to_numpy()
+    rng = np.random.default_rng(training.seed)
+    fold = assign_folds(excerpts.table["work"].to_numpy(), excerpts.labels, judged, folds, rng)
+    if len(np.unique(fold[judged])) < 2:
+        raise BadSetting("cross-validation needs a composer with two works in train and valid; use --folds 1 instead")
+    net = frozen_training_net(
+        net_settings.arch, net_settings.tensors, len(settings.classes), net_settings.add_descriptors
+    )
+    features = extract_features(net, excerpts, training.device)
+    net.cpu().fit_standardization(features.values)
+    owner = features.excerpt
+    return _Windows(net, excerpts, net.standardize(features.values), features.labels, owner, judged[owner], fold[owner])
+
+
+def assign_folds(
+    work: np.ndarray, label: np.ndarray, judged: np.ndarray, folds: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Deal works into folds, those of each class evenly.
+
+    Parameters
+    ----------
+    work, label, judged : arrays (n,)
+        Work and class of each excerpt, and whether it is judged.
+    folds : int
+    rng : numpy random generator
+
+    Returns
+    -------
+    int array (n,)
+        The fold of each excerpt's work; NO_FOLD where no excerpt of the work is judged.
+    """
+    fold = np.full(len(work), NO_FOLD)
+    for c in np.unique(label):
+        works = rng.permutation(np.unique(work[(label == c) & judged]))
+        for i, one_work in enumerate(works):
+            fold[(work == one_work) & (label == c)] = i % folds
+    return fold
+
+
+def drawn_rows(judged: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """Return the rows of a mask (n,), those that are judged twice, so that they are drawn twice as often."""
+    mask = np.ones(len(judged), dtype=bool) if mask is None else mask
+    return np.repeat(np.flatnonzero(mask), 1 + judged[mask])
+
+
+def log_shares(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the logarithm of each class's share of labels (n,), float (n_classes,)."""
+    counts = np.bincount(labels, minlength=n_classes).clip(1)
+    return np.log(counts / counts.sum())
+
+
+def _select_epoch(data, training, log):
+    """Train a set of heads for each fold, and return the EpochResult of the epoch with the lowest cost."""
+    folds = np.unique(data.fold[data.judged])
+    n_heads = len(data.net.heads)
+    rows = [drawn_rows(data.judged, data.fold != fold) for fold in folds for _ in range(n_heads)]
+    selector = SelectEpoch(data, folds, log)
+    _train_heads(data, rows, training, training.epochs, [selector])
+    return selector.best
+
+
+def _train_heads(data, rows_of_heads, training, epochs, cbs=()):
+    """Train heads that draw from rows of their own, and return them."""
+    heads = text_heads(data.features.shape[1], data.n_classes, len(rows_of_heads))
+    drawn = data.labels[torch.from_numpy(drawn_rows(data.judged))]
+    learn = classifier_learner(
+        heads,
+        HeadLoader(data.features, data.labels, rows_of_heads, training.bs, training.batches_per_epoch, training.seed),
+        [],
+        replace(training, device="cpu"),  # small batches are faster there
+        cbs=cbs,
+        class_weights=class_weights(drawn, data.n_classes),
+    )
+    with learn.no_bar():
+        learn.fit(epochs, training.lr)
+    return heads.eval()
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What heads would be worth that learned for so many steps, at the temperature and the adjustment that cost least."""
+class EpochResult:
+    """What heads are worth after an epoch, at the temperature and the adjustment with the lowest cost.
 
-    step: int
+    Attributes
+    ----------
+    epoch : int
+    cost : float
+    temperature : float
+        The logits are divided by it.
+    adjustment : float
+        Share of the logarithm of a composer's share that is taken from the logit.
+    figures : dict
+        Accuracies by excerpt and by piece.
+    """
+
+    epoch: int
     cost: float
     temperature: float
-    adjusted: float
-    figures: dict
+    adjustment: float
+    figures: dict[str, float]
 
 
-def _look(step, logits, share, learn, excerpt):
-    """A `_Look` at out-of-fold logits of windows, of which `excerpt` (m,) tells the excerpt, with the logarithm of each class's share (n_classes,)."""
-    rows, of = np.unique(excerpt, return_inverse=True)
-    told = mean_log_probs(logits.log_softmax(1).numpy(), of)
-    piece, label = learn.table["piece"].to_numpy()[rows], learn.label[rows]
-    _, first, of = np.unique(piece, return_index=True, return_inverse=True)
-    whole, truth = mean_log_probs(told, of), label[first]
-    cost, adjusted, temperature = min(
-        (_cost(whole - a * share, t, truth), a, t) for a in ADJUSTMENTS for t in TEMPERATURES
+class SelectEpoch(ValidationLogits):
+    """Classify each fold with the heads that did not learn from it, and keep the epoch with the lowest cost.
+
+    Parameters
+    ----------
+    data : _Windows
+    folds : int array (n_folds,)
+        The heads of the learner belong to these folds, as many to each.
+    log : function(str)
+
+    Attributes
+    ----------
+    best : EpochResult
+    """
+
+    def __init__(self, data, folds, log):
+        self.data, self.folds, self.write_line = data, folds, log
+        self.best = None
+
+    def after_validate(self):
+        """Judge the epoch; stop training if there was no progress."""
+        logits = self._out_of_fold_logits()
+        judged = self.data.judged
+        result = judge_epoch(
+            self.epoch + 1, logits[judged], self.data.log_share, self.data.excerpts, self.data.excerpt[judged]
+        )
+        figures = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in result.figures.items())
+        self.write_line(
+            f"epoch {result.epoch}  train {self.train_loss:.4f}  cost {result.cost:.4f}  "
+            f"adjustment {result.adjustment:.2f}  temperature {result.temperature:.2f}  {figures}"
+        )
+        if self.best is None or result.cost < self.best.cost:
+            self.best = result
+        elif result.epoch - self.best.epoch >= PATIENCE:
+            raise CancelFitException
+
+    def _out_of_fold_logits(self):
+        """Return the logits of all windows, float32 (n_windows, n_classes); NaN where a window is in no fold."""
+        logits = torch.full((len(self.data.features), self.data.n_classes), torch.nan)
+        n_heads = len(self.model) // len(self.folds)
+        for i, fold in enumerate(self.folds):
+            rows = torch.from_numpy(self.data.fold == fold)
+            heads = self.model[i * n_heads : (i + 1) * n_heads]
+            logits[rows] = heads(self.data.features[rows])
+        return logits
+
+
+def judge_epoch(
+    epoch: int, logits: Tensor, log_share: np.ndarray, excerpts: TextExcerpts, excerpt: np.ndarray
+) -> EpochResult:
+    """Find the adjustment and the temperature with the lowest cost.
+
+    Parameters
+    ----------
+    epoch : int
+    logits : float32 tensor (n_windows, n_classes)
+        Out-of-fold logits of judged windows.
+    log_share : float array (n_classes,)
+        Logarithm of each composer's share of the music.
+    excerpts : TextExcerpts
+    excerpt : int array (n_windows,)
+        The excerpt of each window.
+    """
+    rows, group = np.unique(excerpt, return_inverse=True)
+    by_excerpt = mean_log_probs(logits.log_softmax(1).numpy(), group)
+    piece, labels = excerpts.table["piece"].to_numpy()[rows], excerpts.labels[rows]
+    _, first, group = np.unique(piece, return_index=True, return_inverse=True)
+    by_piece = mean_log_probs(by_excerpt, group)
+    cost, adjustment, temperature = min(
+        (_cost((by_piece - adjustment * log_share) / temperature, labels[first]), adjustment, temperature)
+        for adjustment in ADJUSTMENTS
+        for temperature in TEMPERATURES
     )
-    return _Look(
-        step,
-        cost,
-        float(temperature),
-        float(adjusted),
-        accuracy_by_excerpt_and_piece(told - adjusted * share, label, piece),
-    )
+    figures = excerpt_and_piece_accuracy(by_excerpt - adjustment * log_share, labels, piece)
+    return EpochResult(epoch, cost, float(temperature), float(adjustment), figures)
 
 
-def _cost(logits, temperature, truth):
-    """Half the mean nats over pieces, half the mean over classes: logits (n, n_classes) of pieces and their classes (n,)."""
-    told = logits / temperature
-    nats = np.logaddexp.reduce(told, axis=1) - told[np.arange(len(truth)), truth]
-    return (
-        float(nats.mean() + (np.bincount(truth, weights=nats) / np.bincount(truth).clip(1))[np.unique(truth)].mean())
-        / 2
-    )
+def _cost(logits, labels):
+    """Return half the mean loss over pieces plus half the mean over classes, in nats, for logits (n, n_classes)."""
+    losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
+    by_class = (np.bincount(labels, weights=losses) / np.bincount(labels).clip(1))[np.unique(labels)]
+    return float(losses.mean() + by_class.mean()) / 2

@@ -1,85 +1,76 @@
-"""Cards in Markdown for critics and composer classifiers."""
+"""Model cards in Markdown for critics and composer classifiers."""
 
-from critic.classifier import HUMAN
+from critic.classifier import Classifier
+from critic.members.base import Member
+from critic.members.ensemble import Ensemble
+
+CRITIC_LIMITS = (
+    "The odds assume a batch that is half human, and the kind of music and the generator of the training excerpts. "
+    "The critic does not recognize good music, only what differs from a generator's. Music unlike any that it was "
+    "trained on may mislead it either way."
+)
+COMPOSER_LIMITS = "It assigns every piece to one of its composers, whoever wrote it."
 
 
-def classifier_card(classifier):
-    """A card: what it tells apart, data and licences, figures, how it was made."""
-    training = classifier.info["training"]
-    rows = "\n".join(
-        f"| {split}: {k.replace('_', ' ')} | {v} |"
-        for split, found in classifier.info["figures"].items()
-        for k, v in found.items()
-    )
-    is_critic = HUMAN in classifier.classes
-    names = (
-        "human music from generated"
-        if is_critic
-        else f"{len(classifier.classes)} composers apart: {', '.join(classifier.classes)}"
-    )
-    warning = (
-        (
-            "Its odds are those of a batch that is half human, and of the kind of music and of generator that it was trained on. It does not know "
-            "good music, only what is unlike a generator's; a piece that it has never heard the like of may fool it either way."
-        )
-        if is_critic
-        else ("It puts every piece under one of its composers, whoever wrote it.")
-    )
-    return f"""# {"A critic" if is_critic else "A composer classifier"} of {classifier.encoding.name} text
+def classifier_card(classifier: Classifier) -> str:
+    """Return a card: the classes, the data with its licences, the figures, the commands and the limits."""
+    info, is_critic = classifier.info, classifier.model.settings.is_critic
+    training = info["training"]
+    title = "A critic" if is_critic else "A composer classifier"
+    if is_critic:
+        task = "Tells human music from generated music"
+    else:
+        task = f"Tells {len(classifier.classes)} composers apart: {', '.join(classifier.classes)}"
+    description = classifier.model.describe()
+    return f"""# {title} for {classifier.encoding.name} text
 
-Tells {names}. {_net(classifier)}; a judgement for every {classifier.window_quarters:g} quarter notes, calibrated.
+{task}. It is {description}. It classifies every {classifier.window_quarters:g} quarter notes, calibrated.
 
 ## Data
 
 {training["excerpts"]["about"] or "Not described."}
 
-Excerpts as `python -m critic.excerpts` makes them, equal in length and place; no work is on two sides of the split. Fingerprint of the data: `{training["excerpts"]["fingerprint"]}`.
+The excerpts are those of `python -m critic.excerpts`, equal in length and place; no work is in two splits.
+Fingerprint of the corpus: `{training["excerpts"]["fingerprint"]}`.
 
 ## Figures
 
-| what | value |
+| figure | value |
 |---|---|
-{rows}
+{_figure_rows(info["figures"])}
 
 ## Made by
 
-{_made(classifier)}
+{_commands(classifier.model)}
 
-## Use
+## Limits
 
-{warning}
+{CRITIC_LIMITS if is_critic else COMPOSER_LIMITS}
 """
 
 
-def _net(classifier):
-    """What it is made of, as the beginning of a sentence."""
-    if classifier.kind == "blend":
-        return "A blend of voices: " + "; ".join(
-            f"{weight:g} of {_net(voice)[0].lower()}{_net(voice)[1:]}" for voice, weight in classifier.voices
-        )
-    if classifier.kind == "rolls":
-        return f"A net of convolutions that reads piano rolls, {'/'.join(str(w) for w in classifier.sizes['widths'])}, from scratch"
-    if classifier.kind == "statistics":
-        return f"{classifier.sizes['n_heads']} small nets of {classifier.sizes['hidden']} units that read what can be counted, averaged"
-    if classifier.kind == "similarity":
-        return f"A net of convolutions that sees where music is like itself, {'/'.join(str(w) for w in classifier.sizes['widths'])}, from scratch"
-    head = "a small head that reads what can be counted, too" if classifier.counts else "a small head"
-    first = _trainings(classifier)[0]
-    begun = (
-        "The encoder of a language model" if first["arguments"]["pretrained"] else "A net that reads text from scratch"
+def _figure_rows(figures):
+    """Return a table row for each figure of each split."""
+    return "\n".join(
+        f"| {split}: {name.replace('_', ' ')} | {value} |"
+        for split, by_name in figures.items()
+        for name, value in by_name.items()
     )
-    return f"{begun}, {classifier.arch} {'/'.join(str(v) for k, v in classifier.sizes.items() if not k.endswith('_p'))}, and {head}"
 
 
-def _trainings(classifier):
-    """How one that is no blend was made, step by step: of one that went on from another, the other's first."""
-    steps = [classifier.info["training"]]
+def _commands(model: Member | Ensemble) -> str:
+    """Return the commands that made a model, its members' first."""
+    steps = []
+    if isinstance(model, Ensemble):
+        for member, _ in model.members:
+            steps += training_steps(member.info)
+    steps += training_steps(model.info)
+    return "\n\n".join(f"`{step['command']}`, {step['minutes']:g} minutes, {step['date']}." for step in steps)
+
+
+def training_steps(info: dict) -> list[dict]:
+    """Return how a model was made, step by step: if it continued from another, the other's steps come first."""
+    steps = [info["training"]]
     while "before" in steps[0]:
         steps.insert(0, steps[0]["before"])
     return steps
-
-
-def _made(classifier):
-    """Its commands, and those of its voices before."""
-    makings = [step for each in (*(v for v, _ in classifier.voices), classifier) for step in _trainings(each)]
-    return "\n\n".join(f"`{m['command']}`, {m['minutes']:g} minutes, {m['date']}." for m in makings)

@@ -1,0 +1,296 @@
+"""What the members of an ensemble have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from clara.checkpoint import VOCAB, WEIGHTS
+from clara.encodings import make_encoding
+from clara.encodings.vocab import Vocab
+from clara.files import make_folder, write_atomically
+from clara.music.notes import NoteSequence
+from critic.data.table import HUMAN
+from critic.members.storage import info_of, read_vocab, require_files, write_config
+
+MIN_QUARTERS = 8.0  # shortest piece that can be scored, if a window is not shorter still
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """What a classifier reads, and which classes it tells apart.
+
+    Attributes
+    ----------
+    encoding : Encoding
+    vocab : Vocab
+    classes : tuple of str
+        The columns of its log-probabilities.
+    window_quarters : float
+        Length of a window; each window gets log-probabilities of its own.
+    """
+
+    encoding: Any
+    vocab: Vocab
+    classes: tuple[str, ...]
+    window_quarters: float
+
+    @property
+    def is_critic(self) -> bool:
+        """Whether the classes are human and generated, not composers."""
+        return HUMAN in self.classes
+
+    @property
+    def min_quarters(self) -> float:
+        """Length of the shortest piece that can be scored."""
+        return min(MIN_QUARTERS, self.window_quarters)
+
+    def to_config(self) -> dict:
+        """Return the entries of `config.json`."""
+        return {
+            "encoding": self.encoding.settings,
+            "classes": list(self.classes),
+            "window_quarters": self.window_quarters,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, vocab: Vocab) -> "ClassifierSettings":
+        """Build settings from `config.json`."""
+        return cls(make_encoding(config["encoding"]), vocab, tuple(config["classes"]), config["window_quarters"])
+
+
+class Member(ABC):
+    """A network with the features that it reads, its training and its folder.
+
+    Parameters
+    ----------
+    settings : ClassifierSettings
+    tensors : dict of str to Tensor
+        Weights by their stored names.
+    net_settings : dict
+        What `build_net` needs to build the network; stored as `net` in `config.json`.
+    temperature : float
+        The logits are divided by it; this calibrates them (Guo et al. 2017).
+    info : dict, optional
+        `training`, `versions` and `figures`, for `config.json` and the model card.
+
+    Attributes
+    ----------
+    net : nn.Module
+        The network, ready for inference.
+    """
+
+    type: ClassVar[str]  #: name in `MEMBERS`, in `config.json` and after `--member`
+    title: ClassVar[str]  #: what it is, in a few words
+    reads_text: ClassVar[bool] = False  #: whether its weights depend on the vocabulary
+    max_batch_size: ClassVar[int]  #: largest batch in units of `size`, padding included; it bounds memory
+
+    def __init__(
+        self,
+        settings: ClassifierSettings,
+        tensors: dict[str, Tensor],
+        net_settings: dict,
+        temperature: float = 1.0,
+        info: dict | None = None,
+    ):
+        self.settings, self.tensors, self.net_settings = settings, tensors, net_settings
+        self.temperature, self.info = temperature, info or {}
+        self.net = self.build_net()
+
+    @abstractmethod
+    def build_net(self) -> nn.Module:
+        """Return the network with its weights, ready for inference."""
+
+    @abstractmethod
+    def prepare(self, tokens: list[str]) -> tuple:
+        """Return the features of one piece, given as tokens without control tokens."""
+
+    @abstractmethod
+    def size(self, piece: tuple) -> int:
+        """Return the size of a prepared piece in a batch."""
+
+    @abstractmethod
+    def n_windows(self, piece: tuple) -> int:
+        """Return the number of windows of a prepared piece."""
+
+    @abstractmethod
+    def collate(self, pieces: list[tuple]) -> tuple:
+        """Join prepared pieces into the arguments of the network."""
+
+    @classmethod
+    @abstractmethod
+    def train(cls, table, settings: ClassifierSettings, training=None, **options) -> "Member":
+        """Train a member on excerpts.
+
+        Parameters
+        ----------
+        table : DataFrame
+            From `critic.data.table.read_excerpts`.
+        settings : ClassifierSettings
+        training : TrainSettings, optional
+            Default: the member's `TRAINING`.
+        **options
+            `start` (a member to continue from), `log`, `on_improvement`; more for some members.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return a phrase for the model card."""
+
+    @property
+    def members(self) -> list[tuple["Member", float]]:
+        """The member itself with weight 1, as an `Ensemble` has them."""
+        return [(self, 1.0)]
+
+    def notes_and_steps(self, tokens: list[str]) -> tuple[NoteSequence, int]:
+        """Decode tokens into notes and the length of the piece in steps."""
+        encoding = self.settings.encoding
+        return encoding.decode(tokens)[0], sum(encoding.token_steps(tokens))
+
+    def load_head(self, net: nn.Module) -> nn.Module:
+        """Load the weights into a network without an encoder, and make it ready for inference."""
+        weights = {
+            name.removeprefix("head."): v.float() if v.is_floating_point() else v for name, v in self.tensors.items()
+        }
+        net.load_state_dict(weights)
+        return net.eval().requires_grad_(False)
+
+    def window_log_probs(self, texts: list[list[str]]) -> list[np.ndarray]:
+        """Return the log-probabilities of each window, a list of float32 arrays (n_windows, n_classes).
+
+        Parameters
+        ----------
+        texts : list of list of str
+            Pieces as tokens without control tokens, none of them silent.
+        """
+        return score_members([self], texts)[0]
+
+    def batches(self, texts: list[list[str]]) -> Iterator[tuple[list[int], list[tuple]]]:
+        """Yield batches of pieces of similar size, large ones first: their indices and the prepared pieces."""
+        prepared = [self.prepare(tokens) for tokens in texts]
+        by_size = sorted(range(len(prepared)), key=lambda i: self.size(prepared[i]))
+        while by_size:
+            n = max(1, self.max_batch_size // self.size(prepared[by_size[-1]]))
+            rows = by_size[-n:]
+            del by_size[-n:]
+            yield rows, [prepared[i] for i in rows]
+
+    @torch.inference_mode()
+    def score_batch(self, pieces: list[tuple]) -> list[np.ndarray]:
+        """Return the log-probabilities (n_windows, n_classes) of each prepared piece."""
+        logits = self.net(*to_device(self.net, self.collate(pieces)))
+        log_probs = (logits / self.temperature).log_softmax(1).cpu().numpy()
+        return np.split(log_probs, np.cumsum([self.n_windows(piece) for piece in pieces])[:-1])
+
+    @classmethod
+    def best_model(
+        cls, settings: ClassifierSettings, net_settings: dict, valid_labels, log, on_improvement=None, encoder=None
+    ):
+        """Return a `BestModel` that makes members of this class.
+
+        Parameters
+        ----------
+        settings, net_settings
+            Of the member.
+        valid_labels : int array or tensor (n,)
+            Classes of the validation excerpts; composers count alike in the loss.
+        log, on_improvement
+            As in `train`.
+        encoder : dict of str to Tensor, optional
+            Weights of a frozen encoder, which the trained network does not hold.
+        """
+        from critic.training.callbacks import BestModel, class_weights  # fastai is slow to import
+
+        weights = None
+        if not settings.is_critic:
+            weights = class_weights(torch.as_tensor(valid_labels), len(settings.classes))
+        return BestModel(
+            lambda tensors, temperature: cls(settings, (encoder or {}) | tensors, net_settings, temperature),
+            weights,
+            log,
+            on_improvement,
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write `config.json`, `model.safetensors` in half precision, and `vocab.txt`.
+
+        Raises
+        ------
+        CannotWrite
+        """
+        folder = make_folder(folder)
+        stored = {
+            name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in self.tensors_to_store().items()
+        }
+        self.settings.vocab.save(folder / VOCAB)
+        write_atomically(folder / WEIGHTS, save(stored))
+        write_config(folder, self.to_config(folder))
+
+    def tensors_to_store(self) -> dict[str, Tensor]:
+        """Return the weights that belong into the folder."""
+        return self.tensors
+
+    def to_config(self, folder: Path) -> dict:
+        """Return the content of `config.json` in a folder."""
+        return {
+            "type": self.type,
+            "net": self.net_settings,
+            **self.settings.to_config(),
+            "temperature": self.temperature,
+            "n_parameters": sum(v.numel() for v in self.tensors.values()),
+            **self.info,
+        }
+
+    @classmethod
+    def load(cls, folder: Path, config: dict) -> "Member":
+        """Read the folder of a member; `critic.members.storage.load_folder` turns errors into CheckpointMismatch."""
+        require_files(folder, WEIGHTS, VOCAB)
+        settings = ClassifierSettings.from_config(config, read_vocab(folder / VOCAB))
+        tensors = load((folder / WEIGHTS).read_bytes())
+        return cls(settings, tensors, config["net"], config["temperature"], info_of(config))
+
+
+def to_device(net: nn.Module, batch: tuple) -> list:
+    """Move the tensors of a batch to the device of a network."""
+    device = next(net.parameters()).device
+    return [part.to(device) if isinstance(part, Tensor) else part for part in batch]
+
+
+def score_members(members: list[Member], texts: list[list[str]]) -> list[list[np.ndarray]]:
+    """Score pieces by several members at once.
+
+    Each batch is scored on one thread while the next are prepared. The number of threads changes neither the batches
+    nor the results.
+
+    Parameters
+    ----------
+    members : list of Member
+    texts : list of list of str
+        Pieces as tokens.
+
+    Returns
+    -------
+    list, for each member, of float32 arrays (n_windows, n_classes), one for each piece
+    """
+    threads = torch.get_num_threads()
+    results = [[None] * len(texts) for _ in members]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            jobs = [
+                (result, rows, pool.submit(member.score_batch, batch))
+                for member, result in zip(members, results)
+                for rows, batch in member.batches(texts)
+            ]
+            for result, rows, job in jobs:
+                for i, log_probs in zip(rows, job.result()):
+                    result[i] = log_probs
+    finally:
+        torch.set_num_threads(threads)
+    return results

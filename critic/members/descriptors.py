@@ -1,0 +1,109 @@
+"""The member that reads descriptors, hand-crafted features of the music, with small MLPs trained from scratch.
+
+The training reads each excerpt whole and a part of it, since pieces may be shorter than the excerpts.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from clara.music.notes import NoteSequence, crop
+from critic.features.descriptors import extract_descriptors
+from critic.members.base import MIN_QUARTERS, ClassifierSettings, Member
+from critic.nets.descriptors import DescriptorNet, collate_descriptors, segment_descriptors
+from critic.training.settings import TrainSettings
+
+
+class DescriptorMember(Member):
+    """Averaged MLPs on hand-crafted features."""
+
+    type = "descriptors"
+    title = "MLPs on hand-crafted features"
+    max_batch_size = 2**12  # segments
+    TRAINING = TrainSettings(epochs=15, lr=2e-3, bs=512, weight_decay=0.1)
+
+    def build_net(self) -> DescriptorNet:
+        """Return the network with its weights, ready for inference."""
+        return self.load_head(DescriptorNet(len(self.settings.classes), **self.net_settings))
+
+    def prepare(self, tokens: list[str]) -> tuple:
+        """Return the descriptors of each segment, and the weights of the segments in each window."""
+        return segment_descriptors(*self.notes_and_steps(tokens), self.settings.window_quarters)
+
+    def size(self, piece: tuple) -> int:
+        """Return the number of segments."""
+        return len(piece[0])
+
+    def n_windows(self, piece: tuple) -> int:
+        """Return the number of windows of a prepared piece."""
+        return len(piece[1])
+
+    def collate(self, pieces: list[tuple]) -> tuple:
+        """Join prepared pieces into the arguments of the network."""
+        return collate_descriptors(pieces)
+
+    def describe(self) -> str:
+        """Return a phrase for the model card."""
+        hidden, n_heads = self.net_settings["hidden"], self.net_settings["n_heads"]
+        return f"the mean of {n_heads} MLPs with {hidden} hidden units on descriptors of the music"
+
+    @classmethod
+    def train(
+        cls,
+        table,
+        settings: ClassifierSettings,
+        training: TrainSettings | None = None,
+        *,
+        log=print,
+        on_improvement=None,
+    ) -> "DescriptorMember":
+        """Train on excerpts and return the best epoch, calibrated; parameters as `Member.train`."""
+        from critic.training.batches import HeadLoader  # fastai is slow to import and only training needs it
+        from critic.training.callbacks import class_weights
+        from critic.training.learner import classifier_learner, head_only_tensors, train_best
+
+        training = training or cls.TRAINING
+        torch.manual_seed(training.seed)
+        rng = np.random.default_rng(training.seed)
+        features, labels = _excerpt_descriptors(table[table["split"] == training.split], settings, rng)
+        valid_features, valid_labels = _excerpt_descriptors(table[table["split"] == "valid"], settings)
+        n_classes = len(settings.classes)
+        net_settings = {"hidden": 128, "n_heads": 3}
+        net = DescriptorNet(n_classes, **net_settings)
+        net.standard.fit(features)
+        weights = None if settings.is_critic else class_weights(labels, n_classes)
+        best = cls.best_model(settings, net_settings, valid_labels, log, on_improvement)
+        bs = min(training.bs, len(features))
+        rows = [np.arange(len(features))] * net_settings["n_heads"]
+        learn = classifier_learner(
+            net.heads,
+            HeadLoader(net.standard(features), labels, rows, bs, len(features) // bs, training.seed),
+            [(net.standard(valid_features), valid_labels)],
+            training,
+            class_weights=weights,
+        )
+        return train_best(learn, training, best, lambda _: head_only_tensors(net))
+
+
+def _excerpt_descriptors(table, settings, rng=None) -> tuple[Tensor, Tensor]:
+    """Return descriptors of excerpts, float32 (n, N_DESCRIPTORS), and labels; with rng a part of each as well."""
+    features, labels = [], []
+    progress = tqdm(table["tokens"], "extracting descriptors", leave=False, disable=None, unit=" excerpts")
+    for tokens, label in zip(progress, table["label"]):
+        notes = settings.encoding.decode(tokens)[0]
+        parts = [notes] if rng is None else [notes, random_crop(notes, rng)]
+        for part in parts:
+            if len(part):
+                features.append(extract_descriptors(part))
+                labels.append(settings.classes.index(label))
+    return torch.from_numpy(np.stack(features)), torch.tensor(labels)
+
+
+def random_crop(notes: NoteSequence, rng: np.random.Generator) -> NoteSequence:
+    """Return a random part of an excerpt, whole quarters and at least eight of them."""
+    steps = notes.steps_per_quarter
+    quarters = int(notes.end.max(initial=0)) // steps
+    length = int(rng.integers(min(int(MIN_QUARTERS), quarters), quarters + 1))
+    first = int(rng.integers(quarters - length + 1))
+    return crop(notes, first * steps, (first + length) * steps)

@@ -1,0 +1,96 @@
+"""The weighted sum of several members."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clara.checkpoint import CONFIG
+from clara.errors import BadSetting, CheckpointMismatch
+from clara.files import make_folder
+from critic.members import MEMBERS
+from critic.members.base import ClassifierSettings, Member, score_members
+from critic.members.storage import info_of, load_folder, write_config
+
+
+class Ensemble:
+    """Members whose log-probabilities are summed by weight and normalized.
+
+    Parameters
+    ----------
+    members : list of (Member, float)
+        Each with its weight; members that read text come first.
+    info : dict, optional
+        `training`, `versions` and `figures`.
+
+    Raises
+    ------
+    BadSetting
+        If there are no members, or if they differ in their encoding, classes or windows.
+    """
+
+    type = "ensemble"
+
+    def __init__(self, members: list[tuple[Member, float]], info: dict | None = None):
+        if not members:
+            raise BadSetting("an ensemble needs at least one member")
+        self.members, self.info = list(members), info or {}
+        self.settings: ClassifierSettings = self.members[0][0].settings
+        for member, _ in self.members:
+            if not _match(member, self.settings):
+                raise BadSetting(
+                    "members that differ in their encoding, classes or windows cannot form an ensemble; "
+                    "members that read text come first"
+                )
+
+    def window_log_probs(self, texts: list[list[str]]) -> list[np.ndarray]:
+        """Return the log-probabilities of each window; parameters as `Member.window_log_probs`."""
+        results = score_members([member for member, _ in self.members], texts)
+        weights = [np.float32(weight) for _, weight in self.members]
+        return [
+            normalize_log_probs(sum(weight * log_probs for weight, log_probs in zip(weights, of_piece)))
+            for of_piece in zip(*results)
+        ]
+
+    def describe(self) -> str:
+        """Return a phrase for the model card."""
+        return "an ensemble: " + "; ".join(f"{weight:g} × {member.describe()}" for member, weight in self.members)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `config.json` and a folder for each member.
+
+        Raises
+        ------
+        CannotWrite
+        """
+        folder = make_folder(folder)
+        entries = []
+        for i, (member, weight) in enumerate(self.members, start=1):
+            name = f"{i}-{member.type.replace('_', '-')}"
+            member.save(folder / name)
+            entries.append({"folder": name, "weight": weight})
+        write_config(folder, {"type": self.type, **self.settings.to_config(), "members": entries, **self.info})
+
+    @classmethod
+    def load(cls, folder: Path, config: dict) -> "Ensemble":
+        """Read the folder of an ensemble."""
+        entries = config["members"]
+        if not isinstance(entries, list):
+            raise CheckpointMismatch(f"{folder / CONFIG}: members must be a list")
+        members = [(load_folder(folder / entry["folder"], MEMBERS), entry["weight"]) for entry in entries]
+        return cls(members, info_of(config))
+
+
+def _match(member, settings):
+    """Return whether a member can stand beside the first one, which has these settings."""
+    own = member.settings
+    same = (own.encoding.settings, own.classes, own.window_quarters) == (
+        settings.encoding.settings,
+        settings.classes,
+        settings.window_quarters,
+    )
+    return same and (not member.reads_text or own.vocab == settings.vocab)
+
+
+def normalize_log_probs(log_weights: np.ndarray) -> np.ndarray:
+    """Scale logarithms of unnormalized probabilities (n, n_classes) to log-probabilities of the same type."""
+    return log_weights - np.logaddexp.reduce(log_weights, axis=1, keepdims=True)
