@@ -17,15 +17,15 @@ import record
 
 from clara.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
+from clara.repeats.candidates import score_pieces
 from clara.repeats.finder import TranspositionTable
-from clara.repeats.model import read
 
 
 def measure(checkpoint, corpus, split, without):
     """A row for one split, and one without some pieces where it holds any of them."""
     ids, quarters = corpus.ids(split), corpus.quarters(split)
     told, match = (
-        read(
+        score_pieces(
             checkpoint.inference_model(),
             ids,
             TranspositionTable(checkpoint.vocab, checkpoint.encoding),
@@ -33,7 +33,7 @@ def measure(checkpoint, corpus, split, without):
         ),
         checkpoint.repeat_model(),
     )
-    nats = np.array([[-t.target.sum(), match.nats(t).sum() if match else np.nan] for t in told])  # (pieces, 2)
+    nats = np.array([[-t.next_log_prob.sum(), match.nats(t).sum() if match else np.nan] for t in told])  # (pieces, 2)
     words, kept = np.array([len(i) for i in ids]), ~corpus.rows(split)["piece"].isin(without).to_numpy()
     rows = [row_of(split, nats, quarters, words)]
     if not kept.all():
@@ -51,7 +51,7 @@ def row_of(what, nats, quarters, words):
         "words": int(words.sum()),
         **{
             f"nats_per_{what}{how}": round(float(cost / over.sum()), 4)
-            for how, cost in zip(("", "_with_match"), nats.sum(0))
+            for how, cost in zip(("", "_with_repeats"), nats.sum(0))
             if np.isfinite(cost)
             for what, over in (("quarter", quarters), ("word", words))
         },

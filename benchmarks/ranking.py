@@ -11,6 +11,7 @@ random, the mean of DRAWS draws, are to the human excerpts. Intervals are of 95 
 
 import argparse
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -57,7 +58,7 @@ def batches(generator, corpus, n_batches, n, quarters, seed, settings, threads, 
             ]
         )
 
-    for i, at in pieces.places("test", quarters, 20 * n_batches, rng):
+    for i, at in pieces.sample_places("test", quarters, 20 * n_batches, rng):
         if len(found) == n_batches:
             break
         prompt = crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step) if at >= PROMPT_QUARTERS else ()
@@ -76,7 +77,7 @@ def human_excerpts(corpus, n, quarters, seed):
     pieces, rng, step = CorpusPieces(corpus), np.random.default_rng(seed), corpus.encoding.steps_per_quarter
     return [
         crop(pieces.notes(i), (at + SEAM_QUARTERS) * step, (at + SEAM_QUARTERS + quarters) * step)
-        for i, at in pieces.places("test", quarters, n, rng)
+        for i, at in pieces.sample_places("test", quarters, n, rng)
     ]
 
 
@@ -181,7 +182,9 @@ def parser():
     p.add_argument("--batches", type=int, default=48)
     p.add_argument("--free", action="store_true", help="pieces from nothing, not from a prompt")
     p.add_argument(
-        "--temperature", type=cli.number_range, help="X or X:Y, as generate.py takes it; without it as it has it by itself"
+        "--temperature",
+        type=cli.number_range,
+        help="X or X:Y, as generate.py takes it; without it as it has it by itself",
     )
     p.add_argument("-n", type=int, default=64)
     p.add_argument("--top", type=int, default=8)
@@ -201,7 +204,8 @@ def main():
     from clara.data.corpus import Corpus
     from clara.generator import Generator
     from clara.sampling.settings import spread_temperatures
-    from clara_app import compose as generate
+    from clara_app.compose_request import default_settings
+    from clara_app.defaults import MAX_TEMPERATURE, MIN_TEMPERATURE
     from critic.classifier import Critic
     from critic.defaults import default_ranking
     from critic.features.measures import is_degenerate
@@ -210,11 +214,10 @@ def main():
 
     torch.set_num_threads(args.threads)
     corpus, rng, began = Corpus.load(args.corpus), np.random.default_rng(args.seed), time.perf_counter()
-    human, asked = human_excerpts(corpus, args.human, args.quarters, args.seed), generate.parser().parse_args([])
+    human = human_excerpts(corpus, args.human, args.quarters, args.seed)
     by = args.by or default_ranking(not args.free)
-    if args.temperature:
-        asked.temperature = args.temperature
-    settings = partial(spread_temperatures, generate.settings_of(asked), asked.temperature[1])
+    lowest, highest = args.temperature or (MIN_TEMPERATURE, MAX_TEMPERATURE)
+    settings = partial(spread_temperatures, replace(default_settings(), temperature=lowest), highest)
     composed = batches(
         Generator.load(args.model),
         corpus,
@@ -254,7 +257,7 @@ def main():
         "human": len(human),
         "by": by,
         "free": args.free,
-        "temperature": cli.format_range(asked.temperature),
+        "temperature": cli.format_range((lowest, highest)),
         "collapsed": shares,
         "minutes": round((time.perf_counter() - began) / 60, 1),
     }

@@ -1,4 +1,4 @@
-"""Keep a benchmark's result beside it, with what it hangs on."""
+"""Save a benchmark's result with the machine, versions, commit, command and settings."""
 
 import json
 import os
@@ -10,50 +10,54 @@ from pathlib import Path
 
 from clara.checkpoint import versions
 
-HERE = Path(__file__).resolve().parent
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = REPOSITORY / "benchmarks" / "results"
 
 
-def save(name, rows, **settings):
-    """Write `benchmarks/<name>.json`: rows, settings, command, commit, machine, versions.
+def save(name: str, rows: list[dict], **settings) -> None:
+    """Write `benchmarks/results/<name>.json`.
 
     Parameters
     ----------
-    name : of the benchmark
-    rows : list of dict, what was measured
-    settings : how
+    name : str
+        Name of the result file, without suffix.
+    rows : list of dict
+        What was measured; `benchmarks/page_content.py` names the columns.
+    **settings
+        How it was measured.
     """
-    command = ["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_named, sys.argv[1:])]
-    told = {
+    arguments = [_shorten_path(argument) for argument in sys.argv[1:]]
+    result = {
         "rows": rows,
         "settings": settings,
-        "command": " ".join(command),
-        "commit": _commit(),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
+        "commit": _describe_commit(),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": {"processor": _processor(), "cores": os.cpu_count()},
+        "machine": {"processor": _processor_name(), "cores": os.cpu_count()},
         "versions": versions(),
     }
-    (HERE / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _commit():
-    """The commit, marked where a measured file differs from it; empty outside a repository."""
-    commit = _git("rev-parse", "HEAD")
-    return commit + " with changes" * bool(_git("status", "--porcelain", "--", ".", ":!benchmarks/*.json"))
+def _describe_commit():
+    """Return the commit, marked if a file differs from it; empty outside a repository."""
+    changed = _run_git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    return _run_git("rev-parse", "HEAD") + (" with changes" if changed else "")
 
 
-def _git(*words):
-    """What git says about this repository, or nothing."""
-    asked = subprocess.run(["git", *words], cwd=HERE.parent, capture_output=True, text=True, check=False)
-    return asked.stdout.strip()
+def _run_git(*arguments):
+    """Return what git prints about this repository; empty if it fails."""
+    done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
-def _named(word):
-    """A word of the command line; a path by its last part, as each machine has its own."""
-    return Path(word).name if Path(word).is_absolute() else word
+def _shorten_path(argument):
+    """Return the last part of an absolute path, because folders differ between machines."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
-def _processor():
-    """The processor's name where the system tells it."""
+def _processor_name():
+    """Return the processor's name, from Linux if possible."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

@@ -21,18 +21,18 @@ BATCH = 64
 
 def returns(what, pieces, corpus, forms):
     """What comes again in some pieces, as a row."""
-    from clara.repeats.finder import AGO, LENGTH, MOVED, RepeatFinder
-    from clara.repeats.outer_voices import VoiceRepeatFinder
+    from clara.repeats.finder import DISTANCE, LENGTH, TRANSPOSED, find_repeats
+    from clara.repeats.outer_voices import find_voice_runs
 
     rows = []
     for piece in pieces:
         words = corpus.encoding.encode(piece)[0]
         clock = np.cumsum(corpus.encoding.token_steps(words)) / corpus.encoding.steps_per_quarter
         ids = corpus.vocab.to_ids(words)
-        found, (run, elsewhere) = RepeatFinder.matches(forms, ids), VoiceRepeatFinder.runs(forms.voices, ids)
-        long, moved = found[:, LENGTH] >= LEAST, found[:, MOVED] == 1
-        near = clock - clock[np.arange(len(words)) - found[:, AGO]] <= NEAR
-        circles = (long & (found[:, LENGTH] >= found[:, AGO])).mean() > CIRCLES
+        found, (run, elsewhere) = find_repeats(forms, ids), find_voice_runs(forms.voices, ids)
+        long, moved = found[:, LENGTH] >= LEAST, found[:, TRANSPOSED] == 1
+        near = clock - clock[np.arange(len(words)) - found[:, DISTANCE]] <= NEAR
+        circles = (long & (found[:, LENGTH] >= found[:, DISTANCE])).mean() > CIRCLES
         voices = [((run >= LEAST_NOTES) & (elsewhere == key)).sum() for key in (0, 1)]
         rows.append(
             [len(words), (long & ~moved).sum(), (long & moved).sum(), (long & near).sum(), len(run), *voices, circles]
@@ -63,23 +63,25 @@ def main():
 
     from clara.data.corpus import Corpus
     from clara.generator import Generator
+    from clara.repeats.model import Repeats
     from clara.sampling.settings import spread_temperatures
-    from clara_app import compose as generate
+    from clara_app.compose_request import default_settings
+    from clara_app.defaults import MAX_TEMPERATURE
 
     torch.set_num_threads(1)
-    corpus, generator, asked = Corpus.load(args.corpus), Generator.load(args.model), generate.parser().parse_args([])
-    (model, forms), settings = generator.repeats, generate.settings_of(asked)
+    corpus, generator = Corpus.load(args.corpus), Generator.load(args.model)
+    (model, forms), settings = generator.repeats, default_settings()
     rows = [returns("human", human_excerpts(corpus, args.batches * BATCH, args.quarters, args.seed), corpus, forms)]
     for told, match, heard in (
         (", match 0", 0.0, model),
-        (", words alone", 1.0, replace(model, voice_lines=None)),
+        (", words alone", 1.0, replace(model, voice_calibration=None)),
         (", words and voices", 1.0, model),
     ):
 
         def free(seeds, match=match):
-            return spread_temperatures(replace(settings, repeat_strength=match), asked.temperature[1], seeds)
+            return spread_temperatures(replace(settings, repeat_strength=match), MAX_TEMPERATURE, seeds)
 
-        generator.repeats = heard, forms
+        generator.repeats = Repeats(heard, forms)
         composed = [
             p
             for batch in batches(generator, corpus, args.batches, BATCH, args.quarters, args.seed, free, 1, free=True)

@@ -41,7 +41,7 @@ def composed_both_ways(args, generator, corpus, settings, rate, rng):
     from critic.data.table import ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
 
     pieces, step, n_batches = CorpusPieces(corpus), corpus.encoding.steps_per_quarter, 0
-    for i, at in pieces.places("test", args.quarters, 20 * args.batches, rng):
+    for i, at in pieces.sample_places("test", args.quarters, 20 * args.batches, rng):
         prompt = (
             crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step)
             if at >= PROMPT_QUARTERS and not args.free
@@ -175,17 +175,17 @@ def main():
     from clara.generator import Generator
     from clara.sampling.search import SearchSettings
     from clara.sampling.settings import spread_temperatures
-    from clara_app import compose as generate
+    from clara_app.compose_request import default_settings
+    from clara_app.defaults import MAX_TEMPERATURE
     from critic.classifier import Critic
     from critic.defaults import default_ranking
     from critic.ranking import rank_pieces, total_scores
     from critic.scores import ScoringModels, parse_ranking
 
     torch.set_num_threads(args.threads)
-    rng, began, asked, corpus = (
+    rng, began, corpus = (
         np.random.default_rng(args.seed),
         time.perf_counter(),
-        generate.parser().parse_args([]),
         Corpus.load(args.corpus),
     )
     human = ranking.human_excerpts(corpus, args.human, args.quarters, args.seed)
@@ -202,7 +202,7 @@ def main():
         args,
         Generator.load(args.model),
         corpus,
-        partial(spread_temperatures, generate.settings_of(asked), asked.temperature[1]),
+        partial(spread_temperatures, default_settings(), MAX_TEMPERATURE),
         partial(total_scores, scores=scores),
         rng,
     ):

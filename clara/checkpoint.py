@@ -1,9 +1,8 @@
 """A trained model on disk: a run folder with nothing pickled in it.
 
-`model.safetensors` holds each weight once, in half precision; `vocab.txt` a word per
-line; `config.json` the architecture, its sizes, the encoding, how it was trained and
-its figures. Loading checks that these agree, names the two that do not, and never
-guesses.
+`model.safetensors` holds each weight once, in half precision. `vocab.txt` has one token per line. `config.json` has
+the architecture, its sizes, the encoding, how it was trained and its figures. Loading checks that these agree, names
+the two that do not, and never guesses.
 """
 
 import contextlib
@@ -13,72 +12,89 @@ import json
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from clara import encodings
+from clara.encodings.base import Encoding
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
-from clara.models import get_architecture
+from clara.models import InferenceModel, get_architecture
 from clara.repeats.finder import TranspositionTable
-from clara.repeats.model import RepeatModel
+from clara.repeats.model import RepeatModel, Repeats
+from clara.shipped_models import find_model
 
 WEIGHTS, VOCAB, CONFIG = "model.safetensors", "vocab.txt", "config.json"
 FORMAT = 1
+INFO_KEYS = ("training", "versions", "figures", "repeats")
 
 
 @dataclass
 class Checkpoint:
-    """A model and all that is needed to use it.
+    """A model and everything needed to use it.
 
     Attributes
     ----------
-    arch : name of the architecture
-    sizes : dict, the architecture's `DEFAULTS` as they were chosen
-    encoding : the encoding of its text
+    arch : str
+        Name of the architecture, see `clara.models.ARCHITECTURES`.
+    sizes : dict
+        Values for the architecture's `DEFAULTS`.
+    encoding : Encoding
     vocab : Vocab
-    tensors : dict of weights by name, on the CPU
-    info : dict with `training`, `versions`, `figures` and, where one was fitted, `match`, as in config.json
+    tensors : dict of str to Tensor
+        Weights by their stored names, on the CPU.
+    info : dict
+        `training`, `versions`, `figures` and, if a repeat model was fitted, `repeats`, as in config.json.
+
+    Examples
+    --------
+    >>> checkpoint = Checkpoint.load("notewise")
+    >>> checkpoint.arch, len(checkpoint.vocab)
+    ('awd_lstm', 203)
     """
 
     arch: str
-    sizes: dict
-    encoding: object
+    sizes: dict[str, Any]
+    encoding: Encoding
     vocab: Vocab
-    tensors: dict
-    info: dict = field(default_factory=dict)
+    tensors: dict[str, torch.Tensor]
+    info: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def n_parameters(self):
-        """Numbers in all weights."""
+    def n_parameters(self) -> int:
+        """Number of parameters."""
         return sum(t.numel() for t in self.tensors.values())
 
-    def inference_model(self):
-        """The net to read and compose with, float32 on the CPU."""
+    def inference_model(self) -> InferenceModel:
+        """Return the network to score and compose with, in float32 on the CPU."""
         return get_architecture(self.arch).InferenceModel(self.tensors)
 
-    def repeat_model(self):
-        """The clara.repeats.model.RepeatModel that was fitted to it, or None."""
-        return RepeatModel.of(self.info["match"]) if "match" in self.info else None
+    def repeat_model(self) -> RepeatModel | None:
+        """Return the repeat model, or None if none was fitted."""
+        return RepeatModel.from_dict(self.info["repeats"]) if "repeats" in self.info else None
 
-    def repeats(self):
-        """Its MatchModel and the clara.repeats.finder.TranspositionTable of its words, or None."""
-        match = self.repeat_model()
-        return match and (match, TranspositionTable(self.vocab, self.encoding, voices=match.voice_lines is not None))
+    def repeats(self) -> Repeats | None:
+        """Return the repeat model with the transposition table of the vocabulary, or None if none was fitted."""
+        model = self.repeat_model()
+        if model is None:
+            return None
+        with_voices = model.voice_calibration is not None
+        return Repeats(model, TranspositionTable(self.vocab, self.encoding, with_voices))
 
-    def save(self, folder, precision=torch.float16):
-        """Write the folder's three files, each whole.
+    def save(self, folder: str | Path, precision: torch.dtype = torch.float16) -> None:
+        """Write the folder's three files, each atomically.
 
         Raises
         ------
         CannotWrite
             If the folder cannot be written.
         """
-        folder = make_folder(folder)
-        stored = {k: v.to(precision).contiguous() for k, v in self.tensors.items()}
+        path = make_folder(folder)
+        stored = {name: tensor.to(precision).contiguous() for name, tensor in self.tensors.items()}
         config = {
             "format": FORMAT,
             "arch": self.arch,
@@ -89,98 +105,146 @@ class Checkpoint:
             "precision": str(precision).removeprefix("torch."),
             **self.info,
         }
-        self.vocab.save(folder / VOCAB)
-        write_atomically(folder / WEIGHTS, save(stored))
-        write_atomically(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        self.vocab.save(path / VOCAB)
+        write_atomically(path / WEIGHTS, save(stored))
+        write_atomically(path / CONFIG, json.dumps(config, indent=1) + "\n")
 
     @classmethod
-    def load(cls, folder):
-        """Read a folder and check that its parts agree.
+    def load(cls, model: str | Path) -> "Checkpoint":
+        """Read a model and check that its parts agree.
+
+        Parameters
+        ----------
+        model : str or Path
+            A run folder or the name of a shipped model.
 
         Raises
         ------
+        MissingModel
+            If there is no such folder and no shipped model of this name.
         CheckpointMismatch
-            Naming the file that is missing or broken, or the two that do not agree.
+            If a file is missing or broken, or two files do not agree.
         """
-        folder = Path(folder)
-        missing = [n for n in (WEIGHTS, VOCAB, CONFIG) if not (folder / n).is_file()]
-        if missing:
-            raise CheckpointMismatch(f"{folder}: not a model's folder, {', '.join(missing)} missing")
+        folder = find_model(model)
+        _require_files(folder, (WEIGHTS, VOCAB, CONFIG))
+        config = _read_config(folder)
+        if config.get("format") != FORMAT:
+            raise CheckpointMismatch(
+                f"{folder / CONFIG}: format {config.get('format')!r}, this version of Clara reads {FORMAT}"
+            )
         try:
-            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             tensors = load((folder / WEIGHTS).read_bytes())
-        except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as e:
-            raise CheckpointMismatch(f"{folder}: a broken {CONFIG} or {WEIGHTS} ({e})") from e
-        told = config.get("format") if isinstance(config, dict) else None
-        if told != FORMAT:
-            raise CheckpointMismatch(f"{folder / CONFIG}: format {told!r}, this version of Clara reads {FORMAT}")
+        except SafetensorError as e:
+            raise CheckpointMismatch(f"{folder / WEIGHTS}: a broken file of weights ({e}); copy it again") from e
         try:
             vocab = Vocab.load(folder / VOCAB)
         except (CheckpointMismatch, UnicodeDecodeError) as e:
             raise CheckpointMismatch(f"{folder / VOCAB}: {e}") from e
         try:
             encoding = encodings.make_encoding(config["encoding"])
-            info = {k: config[k] for k in ("training", "versions", "figures", "match") if k in config}
+            info = {key: config[key] for key in INFO_KEYS if key in config}
             checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
             checkpoint._check(folder, config)
             checkpoint.repeat_model()
-        except (BadSetting, KeyError, TypeError) as e:
+        except (AttributeError, BadSetting, KeyError, TypeError) as e:
             raise CheckpointMismatch(f"{folder / CONFIG}: {type(e).__name__} {e}") from e
         return checkpoint
 
     def _check(self, folder, config):
         """Raise CheckpointMismatch for the first two parts that disagree."""
-        if len(self.vocab) != config["vocab_sz"]:
-            raise CheckpointMismatch(
-                f"{folder}: {VOCAB} holds {len(self.vocab)} words, {CONFIG} says {config['vocab_sz']}"
-            )
-        if not _spelled_by(self.vocab, self.encoding):
-            raise CheckpointMismatch(f"{folder}: the words of {VOCAB} are not those of the encoding in {CONFIG}")
-        rows = self.tensors["embedding.weight"].shape[0] if "embedding.weight" in self.tensors else None
-        if rows != len(self.vocab):
-            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is made for {rows} words, {VOCAB} holds {len(self.vocab)}")
-        wanted = get_architecture(self.arch).shapes(self.sizes, len(self.vocab))
-        found = {n: tuple(t.shape) for n, t in self.tensors.items()}
-        if wanted != found:
-            name = next(n for n in sorted(wanted.keys() | found.keys()) if wanted.get(n) != found.get(n))
-            raise CheckpointMismatch(
-                f"{folder}: {name} has shape {found.get(name)} in {WEIGHTS} and {wanted.get(name)} by {CONFIG}"
-            )
+        n_tokens = len(self.vocab)
+        if n_tokens != config["vocab_sz"]:
+            raise CheckpointMismatch(f"{folder}: {VOCAB} has {n_tokens} tokens, {CONFIG} says {config['vocab_sz']}")
+        if not _is_vocab_of(self.encoding, self.vocab):
+            raise CheckpointMismatch(f"{folder}: the tokens in {VOCAB} are not those of the encoding in {CONFIG}")
+        n_rows = self.tensors["embedding.weight"].shape[0] if "embedding.weight" in self.tensors else None
+        if n_rows != n_tokens:
+            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is for {n_rows} tokens, {VOCAB} has {n_tokens}")
+        n_layers = self.sizes.get("n_layers", 0)
+        if n_layers > len(self.tensors):  # before `shapes` lists the weights of so many layers
+            raise CheckpointMismatch(f"{folder}: {WEIGHTS} has too few weights for the {n_layers} layers in {CONFIG}")
+        expected = get_architecture(self.arch).shapes(self.sizes, n_tokens)
+        actual = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        for name in sorted(expected.keys() | actual.keys()):
+            if expected.get(name) != actual.get(name):
+                raise CheckpointMismatch(
+                    f"{folder}: {name} has shape {actual.get(name)} in {WEIGHTS} and {expected.get(name)} by {CONFIG}"
+                )
 
 
-def _spelled_by(vocab, encoding):
-    """Whether a vocabulary is the encoding's, or for an open one, holds nothing else."""
+def _require_files(folder, names):
+    """Raise CheckpointMismatch if a folder lacks some files."""
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointMismatch(
+            f"{folder}: not a model folder, {', '.join(missing)} missing; copy the whole folder of a training run"
+        )
+
+
+def _read_config(folder):
+    """Return the contents of a folder's config.json; raise CheckpointMismatch if it is missing or broken."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise CheckpointMismatch(f"{folder / CONFIG}: missing or broken ({e})") from e
+    if not isinstance(config, dict):
+        raise CheckpointMismatch(f"{folder / CONFIG}: not a JSON object")
+    return config
+
+
+def _is_vocab_of(encoding, vocab):
+    """Return whether a vocabulary is the encoding's; that of an open vocabulary may hold any tokens it can parse."""
     if not encoding.open_vocabulary:
         return vocab == Vocab.from_encoding(encoding)
+    seen_tokens = [token for token in vocab.tokens if token not in CONTROL_TOKENS]
     try:
-        seen = [w for w in vocab.tokens if w not in CONTROL_TOKENS]
-        for word in seen:
-            encoding.tone_range(word)  # which knows its words
+        for token in seen_tokens:
+            encoding.tone_range(token)
     except KeyError:
         return False
-    return vocab == Vocab.from_encoding(encoding, seen)
+    return vocab == Vocab.from_encoding(encoding, seen_tokens)
 
 
-def weights_hash(folder):
-    """The start of the hash of a folder's weights, to tell models apart; raises CheckpointMismatch."""
-    if not (Path(folder) / WEIGHTS).is_file():
-        raise CheckpointMismatch(f"{folder}: not a model's folder, {WEIGHTS} missing")
-    return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()[:16]
+def weights_hash(model: str | Path) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a model's weights.
+
+    Parameters
+    ----------
+    model : str or Path
+        A run folder or the name of a shipped model.
+
+    Raises
+    ------
+    MissingModel
+        If there is no such folder and no shipped model of this name.
+    CheckpointMismatch
+        If the folder has no weights.
+    """
+    folder = find_model(model)
+    _require_files(folder, [WEIGHTS])
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 
-def repeats_hash(folder):
-    """The start of the hash of how matches count in a folder, or None where it has no match model; raises as `Checkpoint.load` for a broken `CONFIG`."""
-    try:
-        told = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8")).get("match")
-    except (OSError, ValueError, AttributeError) as e:
-        raise CheckpointMismatch(f"{folder}: a missing or broken {CONFIG} ({e})") from e
-    return told and hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+def repeats_hash(model: str | Path) -> str | None:
+    """Return the first 16 hex digits of the SHA-256 of a model's repeat model, or None if it has none.
+
+    Raises
+    ------
+    MissingModel
+        If there is no such folder and no shipped model of this name.
+    CheckpointMismatch
+        If config.json is missing or broken.
+    """
+    repeats = _read_config(find_model(model)).get("repeats")
+    if not repeats:
+        return None
+    return hashlib.sha256(json.dumps(repeats, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def versions():
-    """Versions of Python and of the libraries that a result hangs on; music21 may be missing where a net is only trained."""
-    found = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that affect results, as far as they are installed."""
+    installed = {"python": platform.python_version()}
     for name in ("torch", "fastai", "numpy", "symusic", "music21"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed

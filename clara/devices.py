@@ -1,50 +1,57 @@
-"""What to compute on, and in which numbers."""
+"""Choose the device and the number format to compute with."""
+
+from typing import NamedTuple
 
 import torch
 
 from clara.errors import BadSetting
 
 
-def choose_device(device, precision="auto"):
-    """What to compute on.
+class ComputeDevice(NamedTuple):
+    """A device, whether to multiply in bfloat16 on it, and a description for people."""
+
+    device: torch.device
+    bfloat16: bool
+    description: str
+
+
+def choose_device(name: str | torch.device = "auto", precision: str = "auto") -> ComputeDevice:
+    """Return the device to compute on.
 
     Parameters
     ----------
-    device : auto, or a torch device's name
-    precision : auto, bf16 or float32
-
-    Returns
-    -------
-    device : torch.device
-    bf16 : bool
-    told : str, for the person who waits
+    name : str or torch.device
+        A device's name as torch has it, or "auto": a CUDA GPU if there is one, else the CPU.
+    precision : {"auto", "bf16", "float32"}
+        "auto" is bf16 where it is faster.
 
     Raises
     ------
     BadSetting
         If there is no such device.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(device)
+        device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as e:
-        raise BadSetting(f"--device {device}: not to be had here ({str(e).splitlines()[0][:100]})") from e
-    bf16 = multiplies_bfloat16(device) if precision == "auto" else precision == "bf16"
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device.type}, {torch.get_num_threads()} threads"
-    )
-    return device, bf16, f"on {name}, {'bf16' if bf16 else 'float32'}"
+        reason = str(e).splitlines()[0][:100]
+        raise BadSetting(f"--device {name}: not available on this machine ({reason})") from e
+    bfloat16 = has_fast_bfloat16(device) if precision == "auto" else precision == "bf16"
+    if device.type == "cuda":
+        label = torch.cuda.get_device_name(device)
+    else:
+        label = f"{device.type}, {torch.get_num_threads()} threads"
+    return ComputeDevice(device, bfloat16, f"on {label}, {'bf16' if bfloat16 else 'float32'}")
 
 
-def multiplies_bfloat16(device="cpu"):
-    """Whether products in bfloat16 are quicker there than in float32; older versions of torch do not tell of a CPU."""
+def has_fast_bfloat16(device: str | torch.device = "cpu") -> bool:
+    """Return whether the device multiplies matrices faster in bfloat16 than in float32."""
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported()
-    return kind == "cpu" and any(
-        getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
+    if kind != "cpu":
+        return False
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # missing in older versions of torch
+    return any(getattr(torch.cpu, check, bool)() for check in checks)

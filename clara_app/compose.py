@@ -2,595 +2,508 @@
 
 Usage: python generate.py [--prompt my.mid]
 
-Leaves a folder under output/ with MIDI, sound, text and a picture of each piece, and
-index.html to listen to them.
+Writes a folder under output/ with MIDI, audio, text and a picture of each piece, and index.html to listen to them.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import time
-from argparse import BooleanOptionalAction
+from argparse import ArgumentTypeError, BooleanOptionalAction
 from pathlib import Path
+from threading import Event
 
 from clara import cli
-from clara.shipped_models import shipped_models_folder
-from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT, default_ranking
+from clara_app import defaults
+from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
 
-SHIPPED = shipped_models_folder()
-COMPOSER = "notewise-large"  # of what is shipped
-BATCH_SIZE = 256  # pieces at a time
-PRECISIONS = ("auto", "int8", "float32")
-SETTINGS = (
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "random_freq",
-    "repetition_penalty",
-    "repetition_quarters",
-    "repeat_strength",
-)
-ASKED = ("key", "range", "max_notes", "cadence", "fixed_melody", "fixed_melody_part", "fill", "candidates")
-NO_RANKING = NO_AUDIO = "none"
-AUDIO_FORMATS = ("wav", "flac", "mp3", NO_AUDIO)
-SEARCH_VERSION = 6  # the way of searching; another may find other pieces by the same seed
-INSTALLED_MUSIC = "music21:"  # of --mix-human without a folder
-REPLAYED = (
-    "model",
-    "adapter",
-    "prompt",
-    "prompt_quarters",
-    "n",
-    "top",
-    "rank_by",
-    "critic",
-    "search",
-    "candidates_per_beam",
-    "quarters",
-    "seed",
-    "qpm",
-    "precision",
-    "flat",
-    "soundfont",
-    "mix_human",
-    *SETTINGS,
-    *ASKED,
-)
 EXAMPLES = """
-python generate.py --prompt my.mid --prompt-quarters 32     # go on from your own music
-python generate.py -n 256 --top 4 --key "E minor" --seed 7  # four of 256 in a key, and the same again tomorrow
+python generate.py --prompt my.mid --prompt-quarters 32     # continue your own music
+python generate.py -n 256 --top 4 --key "E minor" --seed 7  # the best four of 256 in a key, the same each time
 python generate.py --json --out here                        # for a program: the ranking on stdout
 """
-LATER = {
-    "adapter": None,
-    "precision": "float32",
-    "key": None,
-    "range": [],
-    "max_notes": None,
-    "cadence": False,
-    "fixed_melody": None,
-    "fixed_melody_part": None,
-    "fill": None,
-    "candidates": 64,
-    "top": None,
-    "rank_by": NO_RANKING,
-    "critic": None,
-    "search": False,
-    "candidates_per_beam": 1,
-    "search_version": None,
-    "repeats": None,
-    "flat": True,
-    "soundfont": None,
-    "mix_human": None,
-}  # unknown to older runs
 
 
-def parser():
-    """The command line."""
+def parser() -> cli.Parser:
+    """Return the command line's parser."""
     p = cli.Parser(__doc__, EXAMPLES)
-    music = p.add_argument_group("music").add_argument
-    music("-n", type=cli.at_least(1), default=64, metavar="N", help="how many; pieces to choose from")
-    music("--top", type=cli.at_least(1), default=8, metavar="N", help="how many are the best; they are kept")
-    music(
+    _add_music_flags(p.add_argument_group("music").add_argument)
+    _add_ranking_flags(p.add_argument_group("ranking and search").add_argument)
+    _add_sampling_flags(p.add_argument_group("sampling").add_argument)
+    _add_constraint_flags(p.add_argument_group("constraints").add_argument)
+    _add_output_flags(p.add_argument_group("audio and page").add_argument)
+    _add_run_flags(p.add_argument_group("run").add_argument)
+    return p
+
+
+def _add_music_flags(add):
+    add(
+        "-n",
+        type=cli.at_least(1),
+        default=defaults.DEFAULT_N,
+        metavar="N",
+        help="Number of pieces to compose, of which the best are kept.",
+    )
+    add("--top", type=cli.at_least(1), default=defaults.DEFAULT_TOP, metavar="N", help="Number of best pieces to keep.")
+    add(
+        "--quarters",
+        type=cli.above(0),
+        default=defaults.DEFAULT_QUARTERS,
+        metavar="X",
+        help="Length of the composed music in quarter notes, after the prompt.",
+    )
+    add(
+        "--prompt",
+        type=cli.file_path,
+        metavar="FILE",
+        help="Music to continue: a MIDI file, a score, a text, or a piece from music21 such as music21:bach/bwv66.6.",
+    )
+    add(
+        "--prompt-quarters",
+        type=cli.above(0),
+        metavar="X",
+        help="Use only the first X quarter notes of the prompt (default: all of it).",
+    )
+    add(
+        "--fill",
+        type=_quarter_range,
+        metavar="FROM:TO",
+        help="Compose the prompt anew between these quarter notes, and keep what comes before and after.",
+    )
+    add(
+        "--fill-candidates",
+        type=cli.at_least(1),
+        default=defaults.DEFAULT_FILL_CANDIDATES,
+        metavar="N",
+        help="Number of fillings to compose for --fill; the most likely are kept.",
+    )
+    add(
+        "--qpm",
+        type=cli.within(10, 400),
+        metavar="X",
+        help="Tempo in quarter notes per minute (default: that of the prompt, or 110).",
+    )
+
+
+def _add_ranking_flags(add):
+    add(
         "--rank-by",
         metavar="SCORES",
-        help="what makes them best; critic, composer:NAME, novelty, likelihood, longest_copied_run, note_density, rest_ratio, a sum as critic - 0.1 longest_copied_run, or none; "
-        f"without it {DEFAULT_RANKING}, after a prompt {DEFAULT_RANKING_AFTER_PROMPT}",
+        help="Score or weighted sum of scores to rank by; critic, composer:NAME, novelty, likelihood, longest_copied_run, "
+        "note_density, rest_ratio, a sum such as 'critic - 0.1 longest_copied_run', or none to keep the "
+        f"pieces as they come (default: '{DEFAULT_RANKING}', with a prompt '{DEFAULT_RANKING_AFTER_PROMPT}').",
     )
-    music(
+    add(
         "--critic",
+        type=cli.folder_path,
         metavar="FOLDER",
-        help="another critic than the one that comes with Clara, as critic.train leaves it",
+        help="Folder of another critic, as critic.train writes it (default: the pretrained critic).",
     )
-    music(
+    add(
         "--search",
         action=BooleanOptionalAction,
-        help="compose in blocks and go on only from the best of them, each piece from a beginning of its own; without either so where there is something to choose",
+        help="Compose in blocks and continue only the best candidates; each kept piece has an opening of its own "
+        "(default: on if there is a ranking and -n is above --top).",
     )
-    music(
+    add(
         "--candidates-per-beam",
         type=cli.at_least(1),
-        default=2,
+        default=defaults.DEFAULT_CANDIDATES_PER_BEAM,
         metavar="N",
-        help="texts that a search writes for each of -n in each block; 1 is quicker; with more, pieces are harder to tell from human music",
+        help="Number of candidates that a search writes in each block for each of the -n beams; more sound more "
+        "human and take longer.",
     )
-    music("--quarters", type=cli.above(0), default=64.0, metavar="X", help="length in quarter notes; after the prompt")
-    music("--prompt", metavar="FILE", help="music to go on from: MIDI, a text, or music21:bach/bwv66.6")
-    music("--prompt-quarters", type=cli.above(0), metavar="X", help="take only the prompt's first X quarter notes")
-    music("--qpm", type=cli.within(10, 400), metavar="X", help="tempo; without it the prompt's, or 110")
-    freedom = p.add_argument_group("freedom").add_argument
-    freedom(
+
+
+def _add_sampling_flags(add):
+    add(
         "--temperature",
         type=cli.number_range,
-        default="0.85:1.1",
+        default=f"{defaults.MIN_TEMPERATURE}:{defaults.MAX_TEMPERATURE}",
         metavar="X[:Y]",
-        help="0.8 is tame, 1.2 is wild; from X to Y each piece has one of its own, and what ranks them chooses",
+        help="Sampling temperature; lower is more predictable; a range X:Y spreads the pieces over it.",
     )
-    freedom("--top-k", type=cli.at_least(0), default=0, metavar="K", help="only the K likeliest words; 0 for all")
-    freedom(
+    add(
+        "--top-k",
+        type=cli.at_least(0),
+        default=0,
+        metavar="K",
+        help="Sample only from the K most likely tokens; 0 for all.",
+    )
+    add(
         "--top-p",
         type=cli.within(1e-6, 1),
-        default=0.98,
+        default=defaults.TOP_P,
         metavar="P",
-        help="only the likeliest words that together have probability P",
+        help="Sample only from the most likely tokens whose probabilities add up to P; 1 for all.",
     )
-    freedom(
+    add(
         "--min-p",
         type=cli.within(0, 1),
         default=0.0,
         metavar="P",
-        help="only words at least P times as likely as the likeliest",
+        help="Sample only from tokens at least P times as likely as the most likely one; 0 for all.",
     )
-    freedom(
+    add(
         "--random-freq",
         type=cli.within(0, 1),
         default=1.0,
         metavar="F",
-        help="how often to draw instead of taking the likeliest word; Clara's own rule: 0.5 with --top-k 3",
+        help="Share of tokens to sample; the others are the most likely token. The original Clara used 0.5 with "
+        "--top-k 3.",
     )
-    freedom(
+    add(
         "--repetition-penalty",
         type=cli.at_least(1, float),
         default=1.0,
         metavar="X",
-        help="by how much notes that came lately lose odds; 1 for none",
+        help="Factor by which recent notes lose odds; 1 for no penalty.",
     )
-    freedom("--repetition-quarters", type=cli.above(0), default=4.0, metavar="X", help="how long ago is lately")
-    freedom(
+    add(
+        "--repetition-quarters",
+        type=cli.above(0),
+        default=4.0,
+        metavar="X",
+        help="How far back --repetition-penalty looks, in quarter notes.",
+    )
+    add(
         "--repeat-strength",
         type=cli.at_least(0, float),
         default=1.0,
         metavar="X",
-        help="how much of a piece comes again later in it, in the same key or another; 1 as in music, 0 as the net alone has it",
+        help="Weight of the repeat model, which makes passages return in the same or another key; 1 as fitted to "
+        "human music, 0 for the network alone.",
     )
-    freedom(
+    add(
         "--seed",
         type=cli.at_least(0),
         metavar="N",
-        help="of what is left to chance; each next piece takes the next, without it by the clock",
+        help="Random seed; piece i uses seed + i (default: from the clock).",
     )
-    asked = p.add_argument_group("what the notes must keep to").add_argument
-    asked("--key", metavar="KEY", help="a scale, major or harmonic minor: C, F# major, Bb minor, Am")
-    asked("--range", nargs="+", default=[], metavar="[PART:]LOW-HIGH", help="pitches, as C2-C6 or v:G3-A7 for one part")
-    asked("--max-notes", type=cli.at_least(1), metavar="K", help="that sound at once")
-    asked("--fixed-melody", metavar="FILE", help="a tune to compose around: it stands as it is, and gives the length")
-    asked(
+
+
+def _add_constraint_flags(add):
+    add("--key", metavar="KEY", help="Stay in a major or harmonic minor scale: C, F# major, Bb minor, Am.")
+    add(
+        "--range",
+        nargs="+",
+        default=[],
+        metavar="[PART:]LOW-HIGH",
+        help="Pitch range, such as C2-C6, or v:G3-A7 for one part.",
+    )
+    add("--max-notes", type=cli.at_least(1), metavar="K", help="Largest number of notes that sound at once.")
+    add("--cadence", action="store_true", help="Prefer the tonic chord at the end.")
+    add(
+        "--fixed-melody",
+        type=cli.file_path,
+        metavar="FILE",
+        help="Melody to compose an accompaniment for; it stays as it is and sets the length.",
+    )
+    add(
         "--fixed-melody-part",
         metavar="PART",
-        help="who plays it: p for the piano, v for a solo; without it the solo where there is one",
+        help="Part that plays the fixed melody: p for the piano, v for the solo (default: the solo if there is one).",
     )
-    asked("--cadence", action="store_true", help="prefer the tonic chord at the close")
-    asked(
-        "--fill", metavar="FROM:TO", help="compose these quarters of the prompt anew, between what stands around them"
-    )
-    asked(
-        "--candidates",
-        type=cli.at_least(1),
-        default=64,
-        metavar="N",
-        help="fillings of which the -n likeliest are kept",
-    )
-    sound = p.add_argument_group("sound and page").add_argument
-    sound("--soundfont", metavar="FILE.SF2", help="another than the one that pretty_midi installs")
-    sound("--flat", action="store_true", help="every note alike, no accents on beats")
-    sound(
+
+
+def _add_output_flags(add):
+    add(
         "--audio",
-        choices=AUDIO_FORMATS,
+        choices=defaults.AUDIO_FORMATS,
         default="wav",
-        help="form of the audio files beside the page; of none the page is silent, too",
+        help="Format of the audio files; none also leaves the page without audio.",
     )
-    sound("--no-audio", dest="audio", action="store_const", const=NO_AUDIO, help="the same as --audio none")
-    sound(
+    add("--no-audio", dest="audio", action="store_const", const=defaults.NO_AUDIO, help="The same as --audio none.")
+    add(
+        "--soundfont",
+        type=cli.file_path,
+        metavar="FILE.SF2",
+        help="Soundfont to render with (default: the one that pretty_midi installs).",
+    )
+    add("--flat", action="store_true", help="Play all notes equally loud, without accents on the beats.")
+    add(
         "--mix-human",
         nargs="?",
-        const=INSTALLED_MUSIC,
+        type=cli.folder_path,
+        const=defaults.INSTALLED_MUSIC,
         metavar="FOLDER",
-        help="a blind test: as many human excerpts, from a folder of MIDI or of what music21 installs; all flat",
+        help="Make the page a blind test with as many human excerpts, from a folder of MIDI files (without FOLDER: "
+        "from music21); all are played flat.",
     )
-    run = p.add_argument_group("run").add_argument
-    run(
+    add("--no-pictures", action="store_true", help="Write no PNG pictures of the piano rolls.")
+
+
+def _add_run_flags(add):
+    add(
         "--model",
         metavar="MODEL",
-        help=f"run folder or shipped model; it composes, without it pretrained/{COMPOSER} or the one that --adapter was trained for",
+        help="Run folder, or name of a shipped model "
+        f"(default: {defaults.DEFAULT_MODEL}, or the model that --adapter was trained for).",
     )
-    run("--adapter", metavar="FILE", help="a style file that train.py --adapter made from this model")
-    run("--out", metavar="FOLDER", help="folder to write; new or empty, without it output/<time>")
-    run(
+    add(
+        "--adapter",
+        type=cli.file_path,
+        metavar="FILE",
+        help="Adapter file that train.py --adapter wrote for this model.",
+    )
+    add("--out", metavar="FOLDER", help="Folder to write, new or empty (default: output/ and the time).")
+    add(
         "--threads",
         type=cli.at_least(1),
         default=os.cpu_count() or 1,
         metavar="N",
-        help="CPU threads; each composes its share of the pieces",
+        help="Number of CPU threads; each composes its share of the pieces.",
     )
-    run(
+    add(
         "--precision",
         default="auto",
-        choices=PRECISIONS,
-        help="of the net's numbers; auto takes what this machine was found to be faster with",
+        choices=defaults.PRECISIONS,
+        help="Number format of the network's weights; auto measures which one is faster on this machine.",
     )
-    run("--no-pictures", action="store_true", help="no piano rolls as PNG")
-    run("--replay", metavar="RUN.JSON", help="make the pieces of an earlier run again")
-    cli.add_json_flag(run)
-    return p
+    add(
+        "--replay",
+        type=cli.file_path,
+        metavar="RUN.JSON",
+        help="Compose the pieces of an earlier run again, from its run.json.",
+    )
+    cli.add_json_flag(add)
 
 
-def settings_of(args):
-    """How freely to sample, as `clara.sampling.settings.SamplingSettings`; of temperatures the lowest."""
-    from clara.sampling.settings import SamplingSettings
+def _quarter_range(text):
+    """Return FROM:TO as two numbers; an argparse type."""
+    try:
+        start, end = map(float, text.split(":"))
+    except ValueError:
+        raise ArgumentTypeError(f"must be two numbers of quarter notes, FROM:TO, not {text}") from None
+    return start, end
 
-    return SamplingSettings(**{k: args.temperature[0] if k == "temperature" else getattr(args, k) for k in SETTINGS})
 
-
-def main(argv=None):
-    """Parse, compose, write, report."""
+def main(argv: list[str] | None = None) -> int:
+    """Compose, rank, write and report; return the exit status."""
     args = parser().parse_args(argv)
-    args.rank_by = args.rank_by or default_ranking(args.prompt)
     with cli.json_output(args.json) as answer:
         return _run(args, answer)
 
 
 def _run(args, answer):
-    """Compose, write, report; fills the answer in."""
+    """Compose, rank, write and report; fill in the answer."""
     began = time.perf_counter()
     with cli.show_status("loading"):
-        import torch  # heavy imports wait for --help
+        import torch  # heavy imports wait, so that --help is quick
 
-        from clara.encodings.prompts import read_prompt
-        from clara.generator import Generator
-    from tqdm import tqdm
-
-    from clara.files import make_empty_folder
-    from clara.rendering.output_folder import RenderSettings, write_playlist
-
-    if args.replay:
-        _replay(args)
-    torch.set_num_threads(1)  # texts are shared among threads instead
-    if args.seed is None:
-        args.seed = int(time.time()) % 1_000_000
-    args.model = args.model or _shipped(args.adapter)
-    generator = Generator.load(args.model, args.adapter, args.precision)
-    args.precision = generator.precision
-    asked = _asked(args, generator)
-    if args.fill:
-        _gap(args)
-    prompt = None
-    if args.prompt:
-        prompt, losses = read_prompt(args.prompt, generator.encoding, args.prompt_quarters)
-        losses += generator.tokenize(prompt)[1]
-        print(
-            f"prompt: {len(prompt)} notes, {prompt.quarters:g} quarters"
-            + "".join(f", {n} {what}" for what, n in losses.items())
-        )
-    settings = settings_of(args)
-    judge = _judge(args, generator)
-    _settle_search(args, judge)
-    _settle_sound(args)
-    humans = _humans(args, generator)
-    out = make_empty_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
+        from clara.files import make_empty_folder
+        from clara_app.composer import Composer
+    torch.set_num_threads(1)  # the composer's own threads share the pieces
+    request, playback = _read_request(args)
+    composer = Composer(
+        request.model, request.adapter, request.precision, request.critic, args.threads, scoring_threads=args.threads
+    )
+    prepared = composer.prepare(request)
+    _report_prompt(prepared)
+    _check_playback(request, playback, args.audio)
+    humans = _choose_human_excerpts(request, playback, composer)
+    folder = make_empty_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     loaded = time.perf_counter()
-    samples, interrupted = (_fill if args.fill else _compose)(generator, args, prompt, settings, asked, judge)
-    composed = time.perf_counter()
-    words = sum(len(s.tokens) - s.prompt_tokens for s in samples)
-    torch.set_num_threads(args.threads)  # composing is over, a judge may have all
-    n, (samples, scores) = len(samples), _best(samples, args, judge)
+    with stop_on_interrupt() as stop, _ProgressBars() as bars:
+        result = composer.compose(prepared, bars.update, stop)
+    if prepared.ranking and result.pieces and not any(piece.scores for piece in result.pieces):
+        print("not ranked: the pieces are silent or too short to be scored", file=sys.stderr)
     ranked = time.perf_counter()
-    humans = humans[: len(samples)]
-    with tqdm(total=len(samples) + len(humans), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
-        rows = write_playlist(
-            samples,
-            out,
-            _record(args, settings),
-            scores,
-            RenderSettings(
-                None if args.audio == NO_AUDIO else args.audio, args.soundfont, args.flat, not args.no_pictures
-            ),
-            humans,
-            _scored(humans, judge),
-            bar.update,
-        )
+    rows = _write(args, folder, composer, prepared, playback, result, humans[: len(result.pieces)])
     answer |= {
-        "folder": out,
-        "page": out / "index.html",
-        "composed": n,
-        "interrupted": interrupted,
-        "seed": args.seed,
+        "folder": folder,
+        "page": folder / "index.html",
+        "composed": result.n_composed,
+        "interrupted": result.interrupted,
+        "seed": request.seed,
         "pieces": rows,
     }
-    how = (
-        f"a search with {args.n * args.candidates_per_beam} texts"
-        if args.search
-        else f"{words / (composed - loaded):,.0f} words/s"
+    _report(request, result, loaded - began, time.perf_counter() - ranked, folder)
+    return cli.INTERRUPTED if result.interrupted else 0
+
+
+def _read_request(args):
+    """Return the request and the playback settings, from the flags or from --replay."""
+    from dataclasses import replace
+
+    from clara_app.replay import PlaybackSettings, read_run
+
+    if args.replay:
+        request, playback = read_run(args.replay)
+        # a soundfont that is named now takes precedence, since the earlier one may be gone
+        return request, replace(playback, soundfont=args.soundfont or playback.soundfont)
+    # accents on the beats of common time would give away a human waltz in a blind test
+    playback = PlaybackSettings(args.flat or bool(args.mix_human), args.soundfont, args.mix_human)
+    return request_from_flags(args), playback
+
+
+def request_from_flags(args):
+    """Return the ComposeRequest that parsed flags describe."""
+    from clara.sampling.settings import SamplingSettings
+    from clara_app.compose_request import ComposeRequest, MusicalConstraints
+    from clara_app.composer import model_for_adapter
+
+    min_temperature, max_temperature = args.temperature
+    settings = SamplingSettings(
+        temperature=min_temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        min_p=args.min_p,
+        random_freq=args.random_freq,
+        repetition_penalty=args.repetition_penalty,
+        repetition_quarters=args.repetition_quarters,
+        repeat_strength=args.repeat_strength,
     )
-    print(
-        f"{n} pieces, {words:,} words; loaded in {loaded - began:.1f} s, composed in {composed - loaded:.1f} s ({how}), ranked in {ranked - composed:.1f} s, written in "
-        f"{time.perf_counter() - ranked:.1f} s\nlisten: {out / 'index.html'}"
+    constraints = MusicalConstraints(
+        key=args.key,
+        ranges=tuple(args.range),
+        max_notes=args.max_notes,
+        cadence=args.cadence,
+        fixed_melody=args.fixed_melody,
+        fixed_melody_part=args.fixed_melody_part,
     )
-    if interrupted:
-        print(
-            f"interrupted: {n} pieces of searches that had ended"
-            if args.search
-            else f"interrupted: {n} of {args.n} pieces were finished",
-            file=sys.stderr,
-        )
-        return cli.INTERRUPTED
-    return 0
-
-
-def _compose(generator, args, prompt, settings, asked, judge):
-    """The pieces, some at a time, and whether Ctrl-C ended it before all were finished."""
-    from functools import partial
-    from threading import Event
-
-    from tqdm import tqdm
-
-    from clara.sampling.search import SearchSettings
-    from clara.sampling.settings import spread_temperatures
-
-    stop, samples = Event(), []
-    compose = (
-        partial(generator.search, partial(_rate, judge, args.threads), search_settings=SearchSettings(top=args.top))
-        if args.search
-        else generator.generate
+    return ComposeRequest(
+        model=args.model or model_for_adapter(args.adapter),
+        adapter=args.adapter,
+        precision=args.precision,
+        n=args.n,
+        top=args.top,
+        quarters=args.quarters,
+        prompt=args.prompt,
+        prompt_quarters=args.prompt_quarters,
+        qpm=args.qpm,
+        seed=int(time.time()) % 1_000_000 if args.seed is None else args.seed,
+        settings=settings,
+        max_temperature=max_temperature,
+        constraints=constraints,
+        rank_by=args.rank_by,
+        critic=args.critic,
+        search=args.search,
+        candidates_per_beam=args.candidates_per_beam,
+        fill=args.fill,
+        fill_candidates=args.fill_candidates,
     )
-    steps = (
-        asked["fixed_melody"].n_steps
-        if asked["fixed_melody"]
-        else round(args.quarters * generator.encoding.steps_per_quarter)
-    )
-    batches, each = range(0, args.n, BATCH_SIZE), args.candidates_per_beam if args.search else 1
-    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
-    try:
-        with tqdm(total=steps * len(batches), unit=" steps", disable=None, desc="composing", leave=False) as bar:
-            for i, first in enumerate(batches):
-                n, seed = each * min(BATCH_SIZE, args.n - first), args.seed + each * first
-                samples += compose(
-                    n,
-                    args.quarters,
-                    prompt,
-                    spread_temperatures(settings, args.temperature[1], range(seed, seed + n)),
-                    seed,
-                    args.qpm,
-                    **asked,
-                    threads=args.threads,
-                    stop=stop,
-                    on_step=lambda left, i=i: bar.update((i + 1) * steps - left - bar.n),
-                )
-                if stop.is_set():
-                    break
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return samples, stop.is_set()
 
 
-def _shipped(style):
-    """The shipped model that composes: the one that a style was found for where there is one."""
-    from clara.adapter import Adapter
-    from clara.checkpoint import weights_hash
-
-    base = Adapter.load(style).info.get("base") if style else None
-    found = (
-        file.parent
-        for file in sorted(SHIPPED.glob("*/model.safetensors"))
-        if base and weights_hash(file.parent) == base
-    )
-    return str(next(found, SHIPPED / COMPOSER))
+def _report_prompt(prepared):
+    if prepared.prompt is not None:
+        losses = "".join(f", {n} {kind}" for kind, n in prepared.prompt_losses.items())
+        print(f"prompt: {len(prepared.prompt)} notes, {prepared.prompt.quarters:g} quarters{losses}")
 
 
-def _settle_search(args, judge):
-    """Whether to search, where it was not said; raises BadSetting where --search has nothing to go by."""
-    from clara.errors import BadSetting
-
-    if args.search is None:
-        args.search = judge is not None and not args.fill and args.n > args.top
-    if args.search and (judge is None or args.fill):
-        raise BadSetting("--search needs scores to rank by (--rank-by), and not with --fill")
-
-
-def _settle_sound(args):
-    """Raise BadSetting for sound that cannot be had; a blind test is flat, as accents in four would give a waltz away."""
+def _check_playback(request, playback, audio):
+    """Raise BadSetting if the page or its audio cannot be made."""
     from clara.errors import BadSetting
     from clara.rendering.audio import check_audio_settings
 
-    if args.mix_human and (args.prompt or args.fixed_melody):
+    if playback.mix_human and (request.prompt or request.constraints.fixed_melody):
         raise BadSetting(
-            "--mix-human goes with neither --prompt nor --fixed-melody, which the composed pieces would be known by"
+            "--mix-human excludes --prompt and --fixed-melody, by which listeners would recognize the composed pieces"
         )
-    args.flat = args.flat or bool(args.mix_human)
-    if args.audio != NO_AUDIO:
-        check_audio_settings(args.audio, args.soundfont)
+    if audio != defaults.NO_AUDIO:
+        check_audio_settings(audio, playback.soundfont)
 
 
-def _humans(args, generator):
-    """The excerpts that --mix-human asks for."""
-    if not args.mix_human:
+def _choose_human_excerpts(request, playback, composer):
+    """Return the excerpts for a blind test; an empty list without --mix-human."""
+    if not playback.mix_human:
         return []
     from clara.rendering.blind_test import human_excerpts
 
-    wanted = min(args.n, args.top)
-    found, passed_over = human_excerpts(generator, args.mix_human, wanted, args.quarters, args.qpm, args.seed)
-    print(
-        f"human excerpts: {len(found)} of {wanted}"
-        + "".join(f", {n} passed over ({why})" for why, n in passed_over.items())
+    n = min(request.n, request.top)
+    excerpts, skipped = human_excerpts(
+        composer.generator, playback.mix_human, n, request.quarters, request.qpm, request.seed
     )
-    return found
+    reasons = "".join(f", {count} skipped ({reason})" for reason, count in skipped.items())
+    print(f"human excerpts: {len(excerpts)} of {n}{reasons}")
+    return excerpts
 
 
-def _scored(humans, judge):
-    """Of each excerpt its scores by name."""
-    from critic.ranking import rank_pieces
-
-    return rank_pieces([e.notes for e in humans], judge)[1] if humans and judge else [{}] * len(humans)
-
-
-def _rate(judge, threads, pieces):
-    """What a search goes by; composing waits for it, so that a judge may have all threads."""
-    import torch
-
-    from critic.ranking import total_scores
-
-    torch.set_num_threads(threads)
-    told = total_scores(pieces, judge)
-    torch.set_num_threads(1)
-    return told
-
-
-def _judge(args, generator):
-    """What ranks, as `critic.scores.parse_ranking` gives it, or None."""
-    if args.rank_by == NO_RANKING:
-        return None
-    from critic.scores import ScoringModels, parse_ranking
-
-    judges = ScoringModels(
-        "chordwise" if generator.encoding.name == "chordwise" else "notewise", critic_folder=args.critic
-    )
-    if args.critic:
-        judges.critic  # noqa: B018 - a folder that is none is refused before composing
-    return parse_ranking(args.rank_by, judges)
-
-
-def _best(samples, args, judge):
-    """The best samples, best first, and of each its scores by name; of fillings, and where nothing judges, the first."""
-    if judge is None or args.fill:
-        return samples[: args.top], [{}] * min(len(samples), args.top)
-    from tqdm import tqdm
-
-    from critic.ranking import rank_pieces
-
-    with tqdm(total=len(samples), unit=" pieces", disable=None, desc="judging", leave=False) as bar:
-        order, scores = rank_pieces([s.composed() for s in samples], judge, bar.update)
-    if not any(scores):
-        print("not ranked: too short to be judged, or silent", file=sys.stderr)
-    return [samples[i] for i in order[: args.top]], [scores[i] for i in order[: args.top]]
-
-
-def _fill(generator, args, prompt, settings, asked, _):
-    """The likeliest fillings, and False, as Ctrl-C leaves none."""
-    found = generator.fill(
-        prompt, *_gap(args), max(args.n, args.candidates), settings, args.seed, asked["constraints"], args.threads
-    )
-    return [sample for sample, _ in found[: args.n]], False
-
-
-def _gap(args):
-    """--fill in quarters, from and to."""
-    from clara.errors import BadSetting
-
-    if not args.prompt or args.fixed_melody or args.cadence:
-        raise BadSetting("--fill needs a --prompt to fill, and goes with neither --fixed-melody nor --cadence")
-    try:
-        start, end = map(float, args.fill.split(":"))
-    except ValueError:
-        raise BadSetting(f"--fill {args.fill}: not two numbers of quarters, FROM:TO") from None
-    return start, end
-
-
-def _asked(args, generator):
-    """What the notes must keep to, as `Generator.generate` takes it."""
+def _write(args, folder, composer, prepared, playback, result, humans):
+    """Write the output folder; return the rows of ranking.csv."""
     from dataclasses import replace
 
-    from clara.encodings.prompts import read_fixed_melody
-    from clara.music.keys import parse_key, scale_pitch_classes
-    from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS
+    from tqdm import tqdm
 
-    key = parse_key(args.key) if args.key else None
-    constraints = replace(
-        DEFAULT_CONSTRAINTS,
-        pitch_classes=scale_pitch_classes(*key) if key else None,
-        ranges=_ranges(args.range, generator.encoding),
-        max_notes=args.max_notes,
-    )
-    fixed_melody = (
-        read_fixed_melody(args.fixed_melody, generator.encoding, args.fixed_melody_part)[0]
-        if args.fixed_melody
-        else None
-    )
-    generator.grammar(constraints, fixed_melody)  # refuses what nothing can keep to
-    return {"constraints": constraints, "cadence": args.cadence, "key": key, "fixed_melody": fixed_melody}
+    from clara.rendering.output_folder import RenderSettings, write_playlist
+    from clara_app.replay import run_record
 
-
-def _ranges(told, encoding):
-    """--range as `Constraints` takes it."""
-    from clara.errors import BadSetting
-    from clara.music.keys import parse_pitch
-
-    ranges, parts = {}, range(len(encoding.prefixes))
-    for one in told:
-        part, _, pitches = one.rpartition(":")
-        low, dash, high = pitches.partition("-")
-        if not dash or part not in ("", *encoding.prefixes):
-            raise BadSetting(
-                f"--range {one}: neither LOW-HIGH nor PART:LOW-HIGH with a part of {', '.join(encoding.prefixes)}"
-            )
-        for i in [encoding.prefixes.index(part)] if part else parts:
-            ranges[i] = parse_pitch(low), parse_pitch(high)
-    return ranges
-
-
-def _replay(args):
-    """Put the settings of an earlier run.json into args."""
-    import json
-
-    from clara.checkpoint import repeats_hash, weights_hash
-    from clara.errors import BadSetting, CheckpointMismatch
-
-    try:
-        run = LATER | json.loads(Path(args.replay).read_text(encoding="utf-8"))
-        settings = (
-            {name: getattr(args, name) for name in SETTINGS} | {"repeat_strength": 0.0} | run["settings"]
-        )  # unknown to older runs, too
-        given = args.soundfont  # the earlier one may be gone, or another be wanted
-        for name in REPLAYED:
-            setattr(args, name, settings[name] if name in SETTINGS else run[name])
-        args.temperature = cli.number_range(str(settings["temperature"]) if "temperature" in run["settings"] else "1")
-        args.soundfont = given or args.soundfont
-        weights = run["weights"]
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise BadSetting(f"--replay {args.replay}: not the run.json of an earlier run ({e})") from e
-    if args.search and run["search_version"] != SEARCH_VERSION:
-        raise BadSetting(
-            f"--replay {args.replay}: an earlier Clara searched otherwise; this one cannot make its pieces again"
+    # precision "auto" became the faster one, which a replay must use
+    request = replace(prepared.request, precision=composer.generator.precision)
+    audio_format = None if args.audio == defaults.NO_AUDIO else args.audio
+    with tqdm(total=len(result.pieces) + len(humans), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
+        return write_playlist(
+            [piece.sample for piece in result.pieces],
+            folder,
+            run_record(request, playback),
+            [piece.scores for piece in result.pieces],
+            RenderSettings(audio_format, playback.soundfont, playback.flat, not args.no_pictures),
+            humans,
+            composer.score([excerpt.notes for excerpt in humans], prepared),
+            bar.update,
         )
-    if weights_hash(args.model) != weights:
-        raise CheckpointMismatch(f"--replay {args.replay}: made with weights {weights}, {args.model} holds others now")
-    if args.repeat_strength and run["repeats"] != repeats_hash(args.model):
-        raise CheckpointMismatch(f"--replay {args.replay}: made when matches counted otherwise in {args.model}")
 
 
-def _record(args, settings):
-    """What run.json keeps."""
-    from dataclasses import asdict
+def _report(request, result, load_seconds, write_seconds, folder):
+    """Print what was composed and how long it took."""
+    if request.search:
+        how = f"a search with {request.n * request.candidates_per_beam} candidates"
+    else:
+        how = f"{result.n_tokens / result.compose_seconds:,.0f} tokens/s"
+    print(
+        f"{result.n_composed} pieces, {result.n_tokens:,} tokens; loaded in {load_seconds:.1f} s, "
+        f"composed in {result.compose_seconds:.1f} s ({how}), ranked in {result.rank_seconds:.1f} s, "
+        f"written in {write_seconds:.1f} s\nlisten: {folder / 'index.html'}"
+    )
+    if result.interrupted:
+        if request.search:
+            finished = f"{result.n_composed} pieces of the searches that had ended"
+        else:
+            finished = f"{result.n_composed} of {request.n} pieces were finished"
+        print(f"interrupted: {finished}", file=sys.stderr)
 
-    from clara.checkpoint import repeats_hash, versions, weights_hash
 
-    return {name: getattr(args, name) for name in REPLAYED if name not in SETTINGS} | {
-        "settings": asdict(settings) | {"temperature": cli.format_range(args.temperature)},
-        "weights": weights_hash(args.model),
-        "repeats": repeats_hash(args.model),
-        "versions": versions(),
-        "command": " ".join(sys.argv),
-        "search_version": SEARCH_VERSION,
-    }
+@contextlib.contextmanager
+def stop_on_interrupt():
+    """Yield an Event that the first Ctrl-C sets; a second Ctrl-C interrupts as usual."""
+    stop = Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(*_):
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _ProgressBars:
+    """A progress bar for each stage, shown on a terminal only."""
+
+    def __init__(self):
+        self.stage = None
+        self.bar = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()
+
+    def update(self, stage, share):
+        """Show that this share of a stage is done, from 0 to 1."""
+        from tqdm import tqdm
+
+        if stage != self.stage:
+            self.__exit__()
+            self.stage = stage
+            self.bar = tqdm(total=100, unit=" %", disable=None, desc=stage, leave=False)
+        self.bar.update(int(100 * share) - self.bar.n)
 
 
 if __name__ == "__main__":

@@ -2,47 +2,56 @@
 
 Usage: python app.py
 
-Opens a page on this machine: a beginning or none, one button, and pieces ranked by the critic, to hear, see and take
-away. Nothing leaves the machine, and nobody else can call it unless --host says so.
+Opens a page on this machine: choose a prompt or none, press one button, and listen to pieces that the critic ranked.
+Nothing leaves the machine, and no other machine can reach the page unless --host allows it.
 """
 
 import os
 
 from clara import cli
 
+LOCAL_ADDRESS = "127.0.0.1"
+ALL_ADDRESSES = "0.0.0.0"
+SHUTDOWN_SECONDS = 3
 EXAMPLES = """
-python app.py --port 8000                                     # opens a tab
-python app.py --add runs/mine --no-browser                  # with a model of your own, for a tab that is open
-python app.py --host 0.0.0.0 --name studio.local --at-once 2  # for others in the house
+python app.py --port 8000                                      # opens a tab
+python app.py --add-model runs/mine --no-browser               # offer a model of your own, open no tab
+python app.py --host 0.0.0.0 --name studio.local --jobs 2   # for others in the house
 """
 
 
-def parser():
-    """The command line."""
+def parser() -> cli.Parser:
+    """Return the command line's parser."""
     p = cli.Parser(__doc__, EXAMPLES)
     music = p.add_argument_group("music").add_argument
     music(
-        "--add",
+        "--add-model",
         nargs="+",
+        type=cli.folder_path,
         default=[],
-        metavar="MODEL",
-        help="run folders to offer beside the models that come with Clara; they compose",
+        metavar="FOLDER",
+        help="Run folders of models to offer beside the shipped ones.",
     )
-    music("--soundfont", metavar="FILE.SF2", help="another than the one that pretty_midi installs")
+    music(
+        "--soundfont",
+        type=cli.file_path,
+        metavar="FILE.SF2",
+        help="Soundfont to render with (default: the one that pretty_midi installs).",
+    )
     server = p.add_argument_group("server").add_argument
     server(
         "--host",
-        default="127.0.0.1",
+        default=LOCAL_ADDRESS,
         metavar="ADDRESS",
-        help="where it listens; 0.0.0.0 lets others call it, under the names of --name",
+        help="Address to listen at; 0.0.0.0 lets other machines connect, under the names in --name.",
     )
-    server("--name", nargs="+", default=[], metavar="NAME", help="host names under which others call it")
+    server("--name", nargs="+", default=[], metavar="NAME", help="Host names under which other machines connect.")
     server(
         "--port",
         type=cli.within(0, 65535, int),
         default=7860,
         metavar="N",
-        help="where it listens; 0 for one that is free",
+        help="Port to listen at; 0 for any free port.",
     )
     run = p.add_argument_group("run").add_argument
     run(
@@ -50,21 +59,21 @@ def parser():
         type=cli.at_least(1),
         default=os.cpu_count() or 1,
         metavar="N",
-        help="CPU threads; each composes its share of the pieces",
+        help="Number of CPU threads; each composes its share of the pieces.",
     )
     run(
-        "--at-once",
+        "--jobs",
         type=cli.at_least(1),
         default=1,
         metavar="N",
-        help="people composed for side by side; the others wait",
+        help="Number of requests to compose for at the same time; the others wait.",
     )
-    run("--no-browser", action="store_true", help="do not open a tab")
+    run("--no-browser", action="store_true", help="Do not open a tab.")
     return p
 
 
-def main(argv=None):
-    """Parse, serve."""
+def main(argv: list[str] | None = None) -> int:
+    """Serve the page until Ctrl-C; return the exit status."""
     args = parser().parse_args(argv)
     import torch
 
@@ -75,24 +84,20 @@ def main(argv=None):
 
         from clara_app.web.server import make_app
     except ImportError as e:
-        raise BadSetting(f'the page needs {e.name}: pip install -e ".[app]" -c constraints.txt') from e
-    torch.set_num_threads(1)  # texts are shared among threads instead
-    app = make_app(
-        args.add,
-        hosts=("127.0.0.1", "localhost", *args.name, *[args.host] * (args.host != "0.0.0.0")),
-        threads=args.threads,
-        at_once=args.at_once,
-        soundfont=args.soundfont,
-    )
-    server = _Server(
-        uvicorn.Config(app, args.host, args.port, log_level="warning", timeout_graceful_shutdown=3), not args.no_browser
-    )
+        raise BadSetting(f"the page needs {e.name}: pip install {e.name}") from e
+    torch.set_num_threads(1)  # the composer's own threads share the pieces
+    hosts = [LOCAL_ADDRESS, "localhost", *args.name]
+    if args.host != ALL_ADDRESSES:
+        hosts.append(args.host)
+    app = make_app(args.add_model, hosts=hosts, threads=args.threads, n_workers=args.jobs, soundfont=args.soundfont)
+    config = uvicorn.Config(app, args.host, args.port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
+    server = _make_server(config, open_browser=not args.no_browser)
     server.run()
     return 0 if server.started else cli.BAD_INPUT
 
 
-def _Server(config, browser):
-    """A server that says where it is once it is there."""
+def _make_server(config, open_browser):
+    """Return a server that prints its address once it listens."""
     import webbrowser
 
     import uvicorn
@@ -100,14 +105,13 @@ def _Server(config, browser):
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):
             await super().startup(sockets)
-            if self.started:
-                port = self.servers[0].sockets[0].getsockname()[1]
-                print(
-                    f"Clara is at http://{'localhost' if config.host in ('127.0.0.1', '0.0.0.0') else config.host}:{port} (Ctrl-C ends it)",
-                    flush=True,
-                )
-                if browser:
-                    webbrowser.open(f"http://localhost:{port}")
+            if not self.started:
+                return
+            port = self.servers[0].sockets[0].getsockname()[1]
+            host = "localhost" if config.host in (LOCAL_ADDRESS, ALL_ADDRESSES) else config.host
+            print(f"Clara is at http://{host}:{port} (stop with Ctrl-C)", flush=True)
+            if open_browser:
+                webbrowser.open(f"http://localhost:{port}")
 
     return Server(config)
 

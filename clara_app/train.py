@@ -253,7 +253,11 @@ def _prepared(data, encoding):
     out = Path("data", f"{folder.resolve().name}-{encoding}-{grid}") if data else folder
     print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
     manifest, interrupted = prepare_corpus(
-        pieces, out, {"encoding": encoding}, about=f"Music from {source}.", worker_settings=WorkerSettings(os.cpu_count())
+        pieces,
+        out,
+        {"encoding": encoding},
+        about=f"Music from {source}.",
+        worker_settings=WorkerSettings(os.cpu_count()),
     )
     print_report(manifest, out)
     if interrupted:

@@ -182,13 +182,13 @@ class Likelihood(Score):
     def _nats(self, ids, pad_id):
         """Return the negative log-likelihood of each text, (n,)."""
         from clara.models.likelihood import nats_per_piece
-        from clara.repeats.model import read
+        from clara.repeats.candidates import score_pieces
 
         if self.models.repeats is None:
             return nats_per_piece(self.models.inference_model, ids, pad_id).numpy()
         repeat_model, transpositions = self.models.repeats
-        readings = read(self.models.inference_model, ids, transpositions, pad_id)
-        return np.array([repeat_model.nats(reading).sum() for reading in readings])
+        scored_pieces = score_pieces(self.models.inference_model, ids, transpositions, pad_id)
+        return np.array([repeat_model.nats(piece).sum() for piece in scored_pieces])
 
 
 class LongestCopiedRun(Score):

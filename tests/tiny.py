@@ -220,3 +220,11 @@ def answer(main, argv, capsys):
     capsys.readouterr()
     status = leave(main, [*argv, "--json"])
     return status, json.loads(capsys.readouterr().out, parse_constant=refuse)
+
+
+def riff(seed, n_notes=160):
+    """Six random notes in a random rhythm, repeated."""
+    rng = np.random.default_rng(seed)
+    gaps = np.tile(rng.integers(2, 8, 6), n_notes // 6)
+    end = gaps.cumsum()
+    return build_notes(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]

@@ -65,7 +65,7 @@ def prepare_corpus(
     BadSetting
         If the cluster cannot be reached.
     """
-    folder = make_folder(folder)
+    folder = Path(make_folder(folder))
     encoding = encodings.make_encoding(encoding_settings)
     read_settings = read_settings or ReadSettings()
     settings = {"encoding": encoding.settings, "about": about, "max_vocab": max_vocab, **asdict(read_settings)}

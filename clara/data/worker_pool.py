@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 PIECES_AHEAD = 4  # pieces queued at a worker, so that it never waits for the driver
@@ -41,7 +42,7 @@ class _Job:
 class _Worker:
     """A process, the driver's end of its pipe, and its queue; it works on the first job."""
 
-    process: multiprocessing.process.BaseProcess
+    process: BaseProcess
     pipe: Connection
     deadline: float  # of the first job, on the monotonic clock
     jobs: deque = field(default_factory=deque)

@@ -1,30 +1,44 @@
-"""The ways to spell music as text, by name.
+"""The encodings: ways to write music as text, by name.
 
-An encoding has `name`, `settings`, `words`, `steps_per_quarter`, and
-`encode(notes) -> (words, losses)`, `decode(words) -> (notes, losses)`,
-`transpose_token(word, semitones) -> word or None`. A new one is a module here and
-an entry in `ENCODINGS`; `tests/test_encodings.py` then tests it by itself.
+An encoding is a subclass of `clara.encodings.base.Encoding`. To add one, write a module here and add its
+class to `ENCODINGS`; the contract tests in `tests/clara/encodings` then test it, too.
 """
 
+from clara.encodings.base import Encoding
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Chamber, Notewise, Quartet
 from clara.errors import BadSetting
 
-ENCODINGS = {kind.name: kind for kind in (Notewise, Chamber, Quartet, Chordwise, Melodywise, Framewise)}
+__all__ = ["ENCODINGS", "Encoding", "make_encoding"]
+
+ENCODINGS: dict[str, type[Encoding]] = {
+    encoding.name: encoding for encoding in (Notewise, Chamber, Quartet, Chordwise, Melodywise, Framewise)
+}
 
 
-def make_encoding(settings):
-    """Build an encoding from its `settings` (a dict as stored in a run folder).
+def make_encoding(settings: dict) -> Encoding:
+    """Build an encoding from its settings.
+
+    Parameters
+    ----------
+    settings : dict
+        The name of the encoding under "encoding", and arguments of its class; `Encoding.settings`
+        returns it, and a model's config.json holds it.
 
     Raises
     ------
     BadSetting
-        If there is no encoding of that name.
+        If there is no encoding of that name, or its class refuses an argument.
+
+    Examples
+    --------
+    >>> make_encoding({"encoding": "notewise", "steps_per_quarter": 4}).tokens[-1]
+    'wait8'
     """
-    settings = dict(settings)
-    name = settings.pop("encoding")
+    arguments = dict(settings)
+    name = arguments.pop("encoding")
     if name not in ENCODINGS:
         raise BadSetting(f"no encoding {name!r}; there are: {', '.join(ENCODINGS)}")
-    return ENCODINGS[name](**settings)
+    return ENCODINGS[name](**arguments)

@@ -1,10 +1,11 @@
-"""What encodings that name keys share: the grid, the range, the parts and their tones.
+"""The base class of all encodings: the grid, the range, the parts and their tones.
 
-A tone is one key of one part, numbered in the order in which a step writes them: the
-last part first (the solo before the piano), low keys before high ones.
+A tone is one key of one part. Tones are numbered in the order in which a step writes them: the last
+part first (the solo before the piano), low keys before high ones.
 """
 
 import re
+from collections import Counter
 from functools import cached_property
 
 import numpy as np
@@ -12,46 +13,69 @@ import numpy as np
 from clara.errors import BadSetting, UnknownToken
 from clara.jit import compiled, int64_1d_readonly, uint8_1d_readonly
 from clara.music.instruments import ENSEMBLES
-from clara.music.notes import LOWEST_PIANO_PITCH, fold_octaves
+from clara.music.notes import LOWEST_PIANO_PITCH, NoteSequence, fold_octaves
 
-# keys: (lowest, highest) MIDI number. 62 and 38 are Clara's large and small range.
+# Number of keys: (lowest, highest) MIDI number. 62 and 38 are the large and small range of Payne's Clara (2018).
 RANGES = {88: (21, 108), 62: (33, 94), 38: (45, 82)}
 
 
 class Encoding:
-    """The settings of an encoding that names keys, and its tones.
+    """A way to write notes as tokens, and to read tokens as notes.
+
+    A subclass defines `name`, `tokens`, `encode`, `decode`, `transpose_token` and `token_steps`, and
+    with an open vocabulary also `tone_range`, `token_parts` and `nearest_tokens`.
 
     Parameters
     ----------
-    steps_per_quarter : grid of the notes taken and given (12 or 4 as a rule)
-    n_keys : 88, 62 or 38; notes outside are folded in by octaves and counted
-    prefixes : one word prefix per part, part 0 first; keys of `clara.music.instruments.INSTRUMENTS`
+    steps_per_quarter : int
+        The grid of the notes.
+    n_keys : int
+        88, 62 or 38. Notes outside the range are moved into it by octaves and counted.
+    prefixes : sequence of str, optional
+        The token prefix of each part, part 0 first; keys of `clara.music.instruments.INSTRUMENTS`
+        (default: `default_prefixes`).
+
+    Attributes
+    ----------
+    name : str
+        Name in the registry `clara.encodings.ENCODINGS`.
+    tokens : sequence of str
+        All tokens, without the control tokens. With an open vocabulary only those that every
+        vocabulary holds.
+    open_vocabulary : bool
+        Whether the vocabulary also holds the tokens that occur in a corpus.
+    grammar : str
+        Name of the grammar in `clara.sampling.grammars` that knows which token may follow which.
 
     Raises
     ------
     BadSetting
-        For a grid, a range or prefixes that cannot be.
+        If the grid, the range or the prefixes are impossible.
     """
 
     name = ""
-    open_vocabulary = False  # True where `words` are only those that every vocabulary holds
-    plain_prefixes = ("p",)  # where none are given
+    grammar = "pairwise"
+    open_vocabulary = False
+    default_prefixes = ("p",)
+    tokens: tuple | list = ()
 
     def __init__(self, steps_per_quarter=12, n_keys=88, prefixes=None):
-        prefixes = self.plain_prefixes if prefixes is None else tuple(prefixes)
+        prefixes = self.default_prefixes if prefixes is None else tuple(prefixes)
         if n_keys not in RANGES:
             raise BadSetting(f"n_keys must be one of {sorted(RANGES)}, not {n_keys}")
         if steps_per_quarter < 1:
             raise BadSetting(f"steps_per_quarter must be at least 1, not {steps_per_quarter}")
         if not prefixes or len(set(prefixes)) < len(prefixes) or not all(re.fullmatch("[a-z]+", p) for p in prefixes):
             raise BadSetting(f"prefixes must be distinct and of small letters, not {prefixes}")
-        self.steps_per_quarter, self.n_keys, self.prefixes = steps_per_quarter, n_keys, prefixes
+        self.steps_per_quarter = steps_per_quarter
+        self.n_keys = n_keys
+        self.prefixes = prefixes
         self.lowest, self.highest = RANGES[n_keys]
         self.n_tones = len(prefixes) * n_keys
 
     @property
-    def settings(self):
-        """What `clara.encodings.make_encoding` needs to build this encoding again."""
+    def settings(self) -> dict:
+        """The settings from which `clara.encodings.make_encoding` builds this encoding again."""
         return {
             "encoding": self.name,
             "steps_per_quarter": self.steps_per_quarter,
@@ -60,46 +84,146 @@ class Encoding:
         }
 
     @property
-    def ensemble(self):
-        """The ensemble whose parts these prefixes are, a name in `clara.music.instruments.ENSEMBLES`."""
+    def ensemble(self) -> str:
+        """The ensemble with these prefixes, a name in `clara.music.instruments.ENSEMBLES`."""
         return next((name for name, prefixes in ENSEMBLES.items() if prefixes == self.prefixes), "piano")
 
-    @cached_property
-    def tone_names(self):
-        """`p40` and the like by tone."""
-        return [
-            f"{prefix}{midi - LOWEST_PIANO_PITCH + 1}"
-            for prefix in reversed(self.prefixes)
-            for midi in range(self.lowest, self.highest + 1)
-        ]
+    @property
+    def instruments(self) -> tuple:
+        """The prefixes for a `NoteSequence`, where the piano alone has room for a solo."""
+        return ("p", "v") if self.prefixes == ("p",) else self.prefixes
 
-    @cached_property
-    def _tone_of(self):
-        return {name: tone for tone, name in enumerate(self.tone_names)}
+    # What a subclass defines
 
-    # Of closed vocabularies: a word's code is its place in `words`.
+    def encode(self, notes: NoteSequence) -> tuple[list[str], Counter]:
+        """Encode notes as tokens.
 
-    @cached_property
-    def _word_array(self):
-        return np.array(self.tokens, dtype=object)
+        Parameters
+        ----------
+        notes : NoteSequence
+            On the grid of this encoding.
 
-    @cached_property
-    def _letters(self):
-        """Every word with a space before it, in one row of bytes, and where each begins, shape (n_words + 1,)."""
-        spelled = [f" {word}".encode("ascii") for word in self.tokens]
-        return np.frombuffer(b"".join(spelled), dtype=np.uint8), np.cumsum([0, *map(len, spelled)])
+        Returns
+        -------
+        tokens : list of str
+        losses : Counter
+            What the tokens do not hold. All encodings count `folded`, `merged` and `cut` where notes
+            were moved into the range.
 
-    @cached_property
-    def _code_of(self):
-        return {word: code for code, word in enumerate(self.tokens)}
+        Raises
+        ------
+        BadSetting
+            If the grid differs or a part has no prefix.
+        """
+        raise NotImplementedError
 
-    def fold_to_range(self, notes):
-        """Fold notes into the range.
+    def encode_text(self, notes: NoteSequence) -> tuple[str, int, Counter]:
+        """Encode notes as one text; some encodings do this faster than `encode`.
+
+        Returns
+        -------
+        text : str
+            The tokens of `encode`, separated by spaces.
+        n_tokens : int
+        losses : Counter
+            As of `encode`.
+        """
+        tokens, losses = self.encode(notes)
+        return " ".join(tokens), len(tokens), losses
+
+    def decode(self, tokens, qpm: float = 120.0) -> tuple[NoteSequence, Counter]:
+        """Decode tokens as notes; tokens that make no sense are repaired or left out, and counted.
+
+        Parameters
+        ----------
+        tokens : list of str, or one str of tokens separated by spaces
+            Control tokens are skipped.
+        qpm : float
+            The tempo of the notes.
 
         Returns
         -------
         notes : NoteSequence
         losses : Counter
+            What was repaired or left out.
+
+        Raises
+        ------
+        UnknownToken
+            If a token is not one of this encoding; the message names it and its position.
+        """
+        raise NotImplementedError
+
+    def transpose_token(self, token: str, semitones: int) -> str | None:
+        """Return the token for the same event `semitones` higher, or None if a key is out of range."""
+        raise NotImplementedError
+
+    def token_steps(self, tokens) -> list[int]:
+        """Return the number of grid steps by which each token advances the time; 0 for control tokens."""
+        raise NotImplementedError
+
+    def tone_range(self, token: str) -> tuple[int, int] | None:
+        """Return the lowest and highest key of a token, from 0, or None for a rest. For open vocabularies."""
+        raise NotImplementedError
+
+    def token_parts(self, token: str) -> list[str]:
+        """Split a token into its parts; embeddings of unseen tokens begin as their mean. For open vocabularies."""
+        raise NotImplementedError
+
+    def nearest_tokens(self, tokens, known) -> list[str]:
+        """Return for each token the nearest of the known tokens. For open vocabularies."""
+        raise NotImplementedError
+
+    # What the grammar "pairwise" asks; see `clara.sampling.grammars`
+
+    def onset_tones(self, token: str) -> list[int]:
+        """Return the tones that a token starts."""
+        raise NotImplementedError
+
+    def may_follow(self, token: str, previous: str | None) -> bool:
+        """Return whether a token may come after the previous one, or first if that is None."""
+        raise NotImplementedError
+
+    # What subclasses use
+
+    @cached_property
+    def tone_names(self) -> list[str]:
+        """The name of each tone, such as `p40`."""
+        return [
+            f"{prefix}{pitch - LOWEST_PIANO_PITCH + 1}"
+            for prefix in reversed(self.prefixes)
+            for pitch in range(self.lowest, self.highest + 1)
+        ]
+
+    @cached_property
+    def _tone_of(self):
+        """The tone of each name."""
+        return {name: tone for tone, name in enumerate(self.tone_names)}
+
+    # In a closed vocabulary, the code of a token is its position in `tokens`.
+
+    @cached_property
+    def _token_array(self):
+        return np.array(self.tokens, dtype=object)
+
+    @cached_property
+    def _token_bytes(self):
+        """All tokens in one row of bytes, each after a space, and where each begins, shape (n_tokens + 1,)."""
+        spaced = [f" {token}".encode("ascii") for token in self.tokens]
+        return np.frombuffer(b"".join(spaced), dtype=np.uint8), np.cumsum([0, *map(len, spaced)])
+
+    @cached_property
+    def _code_of(self):
+        return {token: code for code, token in enumerate(self.tokens)}
+
+    def fold_to_range(self, notes: NoteSequence) -> tuple[NoteSequence, Counter]:
+        """Check grid and parts, and move notes outside the range into it by octaves.
+
+        Returns
+        -------
+        notes : NoteSequence
+        losses : Counter
+            See `clara.music.notes.fold_octaves`.
 
         Raises
         ------
@@ -114,96 +238,49 @@ class Encoding:
             raise BadSetting(f"part {notes.part.max()} has no prefix among {self.prefixes}")
         return fold_octaves(notes, self.lowest, self.highest)
 
-    def to_tones(self, notes):
-        """The tone of each fitted note, shape (n,)."""
+    def to_tones(self, notes: NoteSequence) -> np.ndarray:
+        """Return the tone of each note in range, int64 array of shape (n,)."""
         return (len(self.prefixes) - 1 - notes.part) * self.n_keys + notes.pitch - self.lowest
 
-    def pitch_and_part(self, tones):
-        """MIDI numbers and parts of an int array of tones."""
+    def pitch_and_part(self, tones) -> tuple:
+        """Return the MIDI numbers and the parts of tones, two int arrays."""
         return tones % self.n_keys + self.lowest, len(self.prefixes) - 1 - tones // self.n_keys
 
-    def transpose_tone(self, tone, semitones):
-        """The tone `semitones` higher, or None where no key is there."""
+    def transpose_tone(self, tone: int, semitones: int) -> int | None:
+        """Return the tone `semitones` higher, or None if it is out of range."""
         return tone + semitones if 0 <= tone % self.n_keys + semitones < self.n_keys else None
 
-    def encode(self, notes):
-        """Write notes as words.
+    def parse_tokens(self, tokens, parse) -> list:
+        """Parse each token but control tokens.
 
         Parameters
         ----------
-        notes : NoteSequence on this encoding's grid
-
-        Returns
-        -------
-        words : list of str
-        losses : Counter of what the words do not hold; of all encodings `folded`, `merged`
-            and `cut` where keys were folded
-
-        Raises
-        ------
-        BadSetting
-            If the grid differs or a part has no prefix.
-        """
-        raise NotImplementedError
-
-    def encode_text(self, notes):
-        """Write notes as a text, faster than `encode` where it can be.
-
-        Returns
-        -------
-        text : str of the words of `encode`, between spaces
-        n_words : int
-        losses : Counter as of `encode`
-        """
-        words, losses = self.encode(notes)
-        return " ".join(words), len(words), losses
-
-    def decode(self, words, qpm=120.0):
-        """Read words back as notes; what makes no sense is mended and counted.
-
-        Parameters
-        ----------
-        words : list of str, or one str of words between spaces; control words are skipped
-        qpm : tempo of the notes
-
-        Returns
-        -------
-        notes : NoteSequence
-        losses : Counter of what was mended
+        tokens : list of str, or one str of tokens separated by spaces
+        parse : function
+            Parses one token; raises KeyError with the token if it is invalid.
 
         Raises
         ------
         UnknownToken
-            Naming the first word that is not of this encoding, and its position.
+            If a token is invalid; the message names it and its position.
         """
-        raise NotImplementedError
-
-    def parse_tokens(self, words, parse):
-        """What `parse` makes of each word but control words, a list; its KeyError becomes an UnknownToken.
-
-        Parameters
-        ----------
-        words : list of str, or one str of words between spaces
-        parse : function of a word, raising KeyError with the word where it is none
-        """
-        words = split_tokens(words)
+        tokens = split_tokens(tokens)
         try:
-            return [parse(w) for w in words]
+            return [parse(token) for token in tokens]
         except KeyError as e:
             raise UnknownToken(
-                f"token {words.index(e.args[0]) + 1} of the text, {e.args[0]!r}, is not {self.name} with "
+                f"token {tokens.index(e.args[0]) + 1} of the text, {e.args[0]!r}, is not {self.name} with "
                 f"{self.n_keys} keys at {self.steps_per_quarter} steps per quarter"
             ) from None
 
-    @property
-    def instruments(self):
-        """The prefixes as a `NoteSequence` keeps them; the piano alone has room for a solo."""
-        return ("p", "v") if self.prefixes == ("p",) else self.prefixes
+    def parse_codes(self, tokens) -> np.ndarray:
+        """Return the code of each token but control tokens, int64 array; for closed vocabularies."""
+        return np.array(self.parse_tokens(tokens, self._code_of.__getitem__), dtype=np.int64)
 
 
 @compiled(int64_1d_readonly, uint8_1d_readonly, int64_1d_readonly)
-def spell(codes, letters, begins):
-    """The letters of words in a row, uint8: of word n those from begins[n] to begins[n + 1]."""
+def join_tokens(codes, letters, begins):
+    """Return the letters of tokens in a row, uint8; token n has the letters from begins[n] to begins[n + 1]."""
     size = 0
     for code in codes:
         size += begins[code + 1] - begins[code]
@@ -215,11 +292,12 @@ def spell(codes, letters, begins):
     return text
 
 
-def split_tokens(words):
-    """A text, str or list of words, as a list of words without control words."""
-    return [w for w in (words.split() if isinstance(words, str) else words) if not w.startswith("xx")]
+def split_tokens(tokens) -> list[str]:
+    """Return a text, or a list of tokens, as a list of tokens without control tokens."""
+    tokens = tokens.split() if isinstance(tokens, str) else tokens
+    return [token for token in tokens if not token.startswith("xx")]
 
 
-def run_starts(values):
-    """Where runs of equal values begin, int array."""
+def run_starts(values: np.ndarray) -> np.ndarray:
+    """Return the positions where runs of equal values begin, int array."""
     return np.flatnonzero(np.diff(values, prepend=values[0] - 1)) if len(values) else np.zeros(0, dtype=int)

@@ -1,13 +1,12 @@
-"""Notewise text: every key pressed and released, with waits between, lossless.
+"""Notewise text: a token for each key pressed and each key released, with waits between; lossless.
 
-`p40` presses piano key 40 (keys count from A0 = 1 to C8 = 88), `endp40` releases
-it, `wait7` lets seven steps pass. With a solo part, `v40` and `endv40` are its
-keys. Inside one step come all ends, then all starts; in each, the solo before
-the piano, low keys before high ones. A silence longer than the longest wait
-(two quarters) takes several waits, the longest first.
+`p40` presses piano key 40 (keys count from A0 = 1 to C8 = 88), `endp40` releases it, and `wait7` lets
+seven steps pass. The keys of a solo part are `v40` and `endv40`. Within one step, all releases come
+before all presses; among each, the solo comes before the piano and low keys before high ones. A
+silence longer than the longest wait (two quarters) takes several waits, the longest first.
 
-It does not write dynamics, tempo, metre or pedal. After the notewise encoding of
-Payne's Clara (2018), which named its ranges by their number of keys.
+The text holds no dynamics, tempo, time signatures or pedal. After the notewise encoding of Payne's
+Clara (2018), which named its ranges by their number of keys.
 """
 
 from collections import Counter
@@ -15,71 +14,84 @@ from functools import cached_property
 
 import numpy as np
 
-from clara.encodings.base import Encoding, spell
+from clara.encodings.base import Encoding, join_tokens
 from clara.jit import compiled, int64, int64_1d_readonly
 from clara.music.notes import build_notes
 
-LONGEST_WAIT_QUARTERS = 2
+MAX_WAIT_QUARTERS = 2
 
 
 class Notewise(Encoding):
-    """Notes to start-and-end words and back; parameters as `Encoding`."""
+    """Notes as presses, releases and waits; parameters as of `Encoding`.
 
-    name = "notewise"
+    Examples
+    --------
+    >>> from clara.music.notes import NoteSequence
+    >>> encoding = Notewise()
+    >>> tokens, losses = encoding.encode(NoteSequence.from_notes([(0, 12, 60), (12, 6, 64)]))
+    >>> tokens
+    ['p40', 'wait12', 'endp40', 'p44', 'wait6', 'endp44']
+    >>> encoding.decode(tokens)[0].pitch.tolist()
+    [60, 64]
+    """
+
+    name = grammar = "notewise"
 
     def __init__(self, steps_per_quarter=12, n_keys=88, prefixes=None):
         super().__init__(steps_per_quarter, n_keys, prefixes)
-        self.longest_wait = LONGEST_WAIT_QUARTERS * steps_per_quarter
+        self.longest_wait = MAX_WAIT_QUARTERS * steps_per_quarter
 
-    # Codes number the words: ends of all tones, starts of all tones, waits. Within
-    # ends and starts they ascend in the order in which a step writes them.
+    # The codes of tokens: releases of all tones, presses of all tones, waits. Releases and presses ascend in the
+    # order in which a step writes them.
 
     @cached_property
     def tokens(self):
-        """All words in the order of their codes."""
+        """All tokens in the order of their codes."""
         waits = [f"wait{n}" for n in range(1, self.longest_wait + 1)]
         return [f"end{name}" for name in self.tone_names] + self.tone_names + waits
 
     def encode(self, notes):
-        """As `Encoding.encode`."""
+        """Encode notes as tokens; see `Encoding.encode`."""
         notes, losses = self.fold_to_range(notes)
-        return self._word_array[self._encode_codes(notes)].tolist(), losses
+        return self._token_array[self._encode_codes(notes)].tolist(), losses
 
     def encode_text(self, notes):
-        """As `Encoding.text`."""
+        """Encode notes as one text; see `Encoding.encode_text`."""
         notes, losses = self.fold_to_range(notes)
         codes = self._encode_codes(notes)
-        return spell(codes, *self._letters)[1:].tobytes().decode("ascii"), len(codes), losses
+        letters, begins = self._token_bytes
+        return join_tokens(codes, letters, begins)[1:].tobytes().decode("ascii"), len(codes), losses
 
     def _encode_codes(self, notes):
-        """Codes of fitted notes, shape (n_words,)."""
-        tone = self.to_tones(notes)
-        bits = (2 * self.n_tones).bit_length()
-        rank = _ranked(notes.start, notes.duration, tone, self.n_tones, bits)
-        rank.sort()
-        return _with_waits(rank, bits, 2 * self.n_tones, self.longest_wait)
+        """Return the codes of notes in range, int64 array (n_tokens,)."""
+        n_code_bits = (2 * self.n_tones).bit_length()
+        events = _pack_events(notes.start, notes.duration, self.to_tones(notes), self.n_tones, n_code_bits)
+        events.sort()
+        return _add_waits(events, n_code_bits, 2 * self.n_tones, self.longest_wait)
 
-    def decode(self, words, qpm=120.0):
-        """As `Encoding.decode`.
+    def decode(self, tokens, qpm=120.0):
+        """Decode tokens as notes; see `Encoding.decode`.
 
-        Of losses there are `stray_end` (an end of what does not sound), `restruck` (a start
-        of what sounds, which ends it), `unended` (held to the end of the text) and `empty`
-        (ended in the step it started).
+        The losses are `stray_end` (a release of a key that is up), `restruck` (a press of a key
+        that is down, which ends its note), `unended` (a key that is down at the end of the text)
+        and `empty` (a note released in the step of its press).
         """
-        codes = self._codes(words)
+        codes = self.parse_codes(tokens)
         is_wait = codes >= 2 * self.n_tones
-        steps = np.where(is_wait, codes - 2 * self.n_tones + 1, 0).cumsum()
-        time, code = steps[~is_wait], codes[~is_wait]
+        clock = np.where(is_wait, codes - 2 * self.n_tones + 1, 0).cumsum()
+        last_step = int(clock[-1]) if len(clock) else 0
+        time, code = clock[~is_wait], codes[~is_wait]
         tone, is_start = code % self.n_tones, code >= self.n_tones
-        last = int(steps[-1]) if len(steps) else 0
+
+        # Order the events by tone. A note lasts from a press to the next event of its tone.
         order = np.argsort(tone, kind="stable")
         time, tone, is_start = time[order], tone[order], is_start[order]
-        same = np.zeros(len(tone), dtype=bool)  # the next event is of the same tone
-        same[:-1] = np.diff(tone) == 0
-        after_start = np.zeros(len(tone), dtype=bool)
-        after_start[1:] = is_start[:-1] & same[:-1]
-        end = np.where(same, np.roll(time, -1), last)
-        unended = is_start & ~same
+        has_next = np.zeros(len(tone), dtype=bool)
+        has_next[:-1] = np.diff(tone) == 0
+        follows_start = np.zeros(len(tone), dtype=bool)
+        follows_start[1:] = is_start[:-1] & has_next[:-1]
+        end = np.where(has_next, np.roll(time, -1), last_step)
+        unended = is_start & ~has_next
         keep = is_start & ((end > time) | unended)
         notes, _ = build_notes(
             time[keep],
@@ -90,68 +102,66 @@ class Notewise(Encoding):
             instruments=self.instruments,
         )
         losses = Counter(
-            stray_end=int((~is_start & ~after_start).sum()),
-            restruck=int((is_start & after_start).sum()),
+            stray_end=int((~is_start & ~follows_start).sum()),
+            restruck=int((is_start & follows_start).sum()),
             unended=int(unended.sum()),
             empty=int((is_start & ~keep).sum()),
         )
         return notes, +losses
 
-    def _codes(self, words):
-        """Codes of words, control words left out, shape (n,)."""
-        return np.array(self.parse_tokens(words, self._code_of.__getitem__), dtype=np.int64)
-
-    def transpose_token(self, word, semitones):
-        """The word for the same event `semitones` higher, or None where no key is there."""
-        code = self._code_of[word]
+    def transpose_token(self, token, semitones):
+        """Return the token for the same event `semitones` higher, or None if the key is out of range."""
+        code = self._code_of[token]
         if code >= 2 * self.n_tones:
-            return word
+            return token
         key = code % self.n_keys + semitones
         return self.tokens[code + semitones] if 0 <= key < self.n_keys else None
 
-    def token_steps(self, words):
-        """Steps that each word lets pass, as a list of int."""
-        return [int(w[4:]) if w.startswith("wait") else 0 for w in words]
+    def token_steps(self, tokens):
+        """Return the number of steps by which each token advances the time."""
+        return [int(token[4:]) if token.startswith("wait") else 0 for token in tokens]
 
 
 @compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64, int64)
-def _ranked(start, duration, tone, n_tones, bits):
-    """The ends and the starts of notes as one integer each: the step above `bits` bits of code."""
-    rank = np.empty(2 * len(start), dtype=np.int64)
+def _pack_events(start, duration, tone, n_tones, n_code_bits):
+    """Return presses and releases as one integer each: the step above the bits of the code."""
+    events = np.empty(2 * len(start), dtype=np.int64)
     for i in range(len(start)):
-        rank[2 * i] = start[i] << bits | (n_tones + tone[i])
-        rank[2 * i + 1] = (start[i] + duration[i]) << bits | tone[i]
-    return rank
+        events[2 * i] = start[i] << n_code_bits | (n_tones + tone[i])
+        events[2 * i + 1] = (start[i] + duration[i]) << n_code_bits | tone[i]
+    return events
 
 
 @compiled(int64_1d_readonly, int64, int64, int64)
-def _with_waits(rank, bits, first_wait, longest):
-    """Codes of events, ranked by step above `bits` bits of code, with waits between; waits of 1 to `longest` steps count from first_wait."""
-    n, step = len(rank), 0
-    for r in rank:
-        n, step = n + ((r >> bits) - step + longest - 1) // longest, r >> bits
+def _add_waits(events, n_code_bits, first_wait_code, longest_wait):
+    """Return the codes of sorted, packed events with waits of 1 to `longest_wait` steps between them."""
+    n, step = len(events), 0
+    for event in events:
+        n += ((event >> n_code_bits) - step + longest_wait - 1) // longest_wait
+        step = event >> n_code_bits
     codes = np.empty(n, dtype=np.int64)
     at, step = 0, 0
-    for r in rank:
-        pause, step = (r >> bits) - step, r >> bits
+    for event in events:
+        pause = (event >> n_code_bits) - step
+        step = event >> n_code_bits
         while pause > 0:
-            codes[at] = first_wait - 1 + min(pause, longest)
-            pause -= longest
+            codes[at] = first_wait_code - 1 + min(pause, longest_wait)
+            pause -= longest_wait
             at += 1
-        codes[at] = r & (1 << bits) - 1
+        codes[at] = event & (1 << n_code_bits) - 1
         at += 1
     return codes
 
 
 class Chamber(Notewise):
-    """Notewise for piano and one solo instrument, whose words are `v40` and `endv40`."""
+    """Notewise for piano and one solo instrument, with tokens such as `v40` and `endv40`."""
 
     name = "chamber"
-    plain_prefixes = ("p", "v")
+    default_prefixes = ("p", "v")
 
 
 class Quartet(Notewise):
-    """Notewise for a string quartet: `va` and `vb` the violins, `w` the viola, `c` the cello."""
+    """Notewise for a string quartet: `va` and `vb` are the violins, `w` the viola, `c` the cello."""
 
     name = "quartet"
-    plain_prefixes = ("va", "vb", "w", "c")
+    default_prefixes = ("va", "vb", "w", "c")

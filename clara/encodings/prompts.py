@@ -1,69 +1,73 @@
-"""TODO."""
+"""Read music to continue, or a melody to keep, on the grid and in the range of an encoding."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from clara.encodings.base import Encoding
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
-from clara.music.midi import read_midi
-from clara.music.notes import crop, rebuild_notes
-from clara.music.score_text import SCORE_SUFFIXES
+from clara.music.notes import NoteSequence, crop, rebuild_notes
+from clara.music.read import read_music_and_losses
 
-MUSIC21 = "music21:"
-
-
-DEFAULT_QPM = 110.0
+DEFAULT_QPM = 110.0  # tempo of composed music, and of texts, which hold none
 
 
-def read_prompt(source, encoding, quarters=None):
-    """Read music to go on from, on an encoding's grid and in its range.
+def read_prompt(source, encoding: Encoding, quarters: float | None = None) -> tuple[NoteSequence, Counter]:
+    """Read music to continue.
 
     Parameters
     ----------
-    source : a MIDI file, a score, a text of the encoding, or music21:NAME from music21's corpus
-    encoding : of the model
-    quarters : take only the first so many quarter notes, or None for all
+    source : path, or str
+        A text of the encoding (.txt), or anything that `clara.music.read.read_music` reads.
+    encoding : Encoding
+    quarters : float, optional
+        Number of quarter notes to take from the beginning (default: all).
 
     Returns
     -------
     notes : NoteSequence
-    losses : Counter of what reading and fitting it lost
+        On the grid and in the range of the encoding.
+    losses : Counter
+        What reading and moving into the range lost.
 
     Raises
     ------
-    BadMusicFile, NoNotes, UnknownToken
-        As its reader finds it.
+    BadMusicFile
+        If the file cannot be read.
+    NoNotes
+        If there is no note in it, or none in the quarters taken.
+    UnknownToken
+        If a text holds a token that is not one of the encoding.
+    TooLong, WrongEnsemble
+        As `clara.music.read.read_music`.
     """
-    steps_per_quarter = encoding.steps_per_quarter
-    in_corpus = str(source).startswith(MUSIC21)
-    if in_corpus or Path(source).suffix.lower() in SCORE_SUFFIXES:
-        from clara.music.scores import read_score
-
-        name = str(source)[len(MUSIC21) :] if in_corpus else source
-        notes, losses = read_score(name, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
-    elif Path(source).suffix.lower() == ".txt":
+    if Path(source).suffix.lower() == ".txt":
         try:
-            notes, losses = encoding.decode(_text(source), qpm=DEFAULT_QPM)
+            notes, losses = encoding.decode(_read_text(source), qpm=DEFAULT_QPM)
         except UnknownToken as e:
             raise UnknownToken(f"{source}: {e}") from e
     else:
-        notes, losses = read_midi(source, steps_per_quarter=steps_per_quarter, ensemble=encoding.ensemble)
+        notes, losses = read_music_and_losses(source, encoding.steps_per_quarter, ensemble=encoding.ensemble)
     if quarters is not None:
-        notes = crop(notes, 0, round(quarters * steps_per_quarter))
+        notes = crop(notes, 0, round(quarters * encoding.steps_per_quarter))
     if not len(notes):
         raise NoNotes(f"{source}: no notes in it" + (f" before quarter {quarters:g}" if quarters else ""))
-    notes, folded = encoding.fold_to_range(notes)
-    return notes, losses + folded
+    notes, range_losses = encoding.fold_to_range(notes)
+    return notes, losses + range_losses
 
 
-def read_fixed_melody(source, encoding, part=None):
-    """Read a tune to be held while the rest is composed.
+def read_fixed_melody(source, encoding: Encoding, part: str | None = None) -> tuple[NoteSequence, Counter]:
+    """Read a melody that stays while the rest is composed.
 
     Parameters
     ----------
-    source : as for `read_prompt`, the instruments all taken together
-    encoding : of the model
-    part : one of its prefixes, which plays the tune; the solo's where it is None and there is one
+    source : path, or str
+        As of `read_prompt`; all instruments are taken together.
+    encoding : Encoding
+    part : str, optional
+        The prefix of the part that plays the melody (default: the solo, if there is one, or else the
+        piano).
 
     Returns
     -------
@@ -72,20 +76,22 @@ def read_fixed_melody(source, encoding, part=None):
 
     Raises
     ------
-    As `read_prompt`, and BadSetting for a part that the encoding does not have.
+    BadSetting
+        If the encoding has no such part.
+    BadMusicFile, NoNotes, UnknownToken, TooLong
+        As `read_prompt`.
     """
     if part is not None and part not in encoding.prefixes:
         raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
     notes, losses = read_prompt(source, Notewise(encoding.steps_per_quarter, encoding.n_keys))
-    player = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
-    line, merged = rebuild_notes(
-        replace(notes, instruments=encoding.instruments), notes.start, notes.end, notes.pitch, player
-    )
-    return line, losses + merged
+    part_index = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
+    template = replace(notes, instruments=encoding.instruments)
+    melody, build_losses = rebuild_notes(template, notes.start, notes.end, notes.pitch, part_index)
+    return melody, losses + build_losses
 
 
-def _text(path):
-    """The words of a text file."""
+def _read_text(path):
+    """Return the text of a file."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:

@@ -5,7 +5,7 @@ tests in `tests/clara/models/test_models.py` then cover it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
@@ -27,24 +27,30 @@ class InferenceModel(Protocol):
 
     def initial_state(self, bs: int) -> Any:
         """Return the state before the first token, for `bs` sequences."""
+        ...
 
     def __call__(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return logits (bs, seq_len, vocab_sz) for ids (bs, seq_len), and the state after the last token.
 
         A call with a single token per sequence may overwrite the state that it is given.
         """
+        ...
 
     def hidden(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return the input of the output layer, (bs, seq_len, emb_sz), and the state after the last token."""
+        ...
 
     def layer_outputs(self, ids: Tensor, state: Any) -> Tensor:
         """Return features for a classifier, (bs, seq_len, n_features)."""
+        ...
 
     def take(self, state: Any, rows: Tensor) -> Any:
         """Return the state of the sequences `rows`, an int64 tensor (n,) that may repeat a sequence."""
+        ...
 
     def join(self, states: list) -> Any:
         """Return one state with the sequences of several states."""
+        ...
 
 
 class Architecture(Protocol):
@@ -60,21 +66,27 @@ class Architecture(Protocol):
         It maps ids (bs, seq_len) to a tuple: logits (bs, seq_len, vocab_sz), the output of the last hidden layer, and
         the same after dropout. It carries its state from call to call until `reset()`.
         """
+        ...
 
     def groups(self, model: nn.Module) -> list[list[nn.Parameter]]:
         """Return the parameter groups for discriminative learning rates, the lowest layers first."""
+        ...
 
     def shapes(self, sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of every stored weight, by name."""
+        ...
 
     def to_tensors(self, model: nn.Module) -> dict[str, Tensor]:
         """Return every weight of a network once, on the CPU, by its stored name."""
+        ...
 
     def load_tensors(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         """Copy weights by their stored names into a network."""
+        ...
 
     def hidden_states(self, model: nn.Module, ids: Tensor) -> Tensor:
         """Return the output of the last hidden layer for ids read from the start, to train a classifier on."""
+        ...
 
 
 ARCHITECTURES = {"awd_lstm": awd_lstm, "lstm": lstm, "wavenet": wavenet}
@@ -90,4 +102,4 @@ def get_architecture(name: str) -> Architecture:
     """
     if name not in ARCHITECTURES:
         raise BadSetting(f"no architecture {name!r}; there are: {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
+    return cast(Architecture, ARCHITECTURES[name])  # modules implement the protocol

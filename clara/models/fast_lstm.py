@@ -52,7 +52,7 @@ def _has_bfloat16_lstm():
 class FusedAWDLSTM(AWD_LSTM):
     """fastai's AWD-LSTM with fused layers."""
 
-    def _one_rnn(self, n_in, n_out, bidir, weight_p, l):
+    def _one_rnn(self, n_in, n_out, bidir, weight_p, l):  # noqa: E741 - fastai's name
         return WeightDropout(FusedLSTM(n_in, n_out, batch_first=True), weight_p)
 
 

@@ -53,7 +53,7 @@ def compute_log_probs(
     list of n float64 arrays (length of the piece - 1, k)
         In nats.
     """
-    log_probs = [None] * len(pieces)
+    log_probs: list = [None] * len(pieces)
     by_length = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
     for at in range(0, len(pieces), bs):
         rows = by_length[at : at + bs]

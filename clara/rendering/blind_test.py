@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from clara.encodings.prompts import DEFAULT_QPM, MUSIC21, read_prompt
+from clara.encodings.prompts import DEFAULT_QPM, read_prompt
 from clara.errors import ClaraError, NoData, TooShort
 from clara.music.notes import NoteSequence, crop
+from clara.music.read import MUSIC21_PREFIX
 
-MUSIC21_CORPUS = MUSIC21  # in place of a folder: the pieces that music21 installs
+MUSIC21_CORPUS = MUSIC21_PREFIX  # in place of a folder: the pieces that music21 installs
 SUFFIXES = (".mid", ".midi")
 # Piano music in music21's corpus; parsing each takes one to three seconds.
 MUSIC21_PIECES = {
@@ -103,7 +104,7 @@ def human_excerpts(
 def _list_sources(source):
     """Return (argument of `read_prompt`, title) for each piece."""
     if source == MUSIC21_CORPUS:
-        return [(MUSIC21 + name, title) for name, title in MUSIC21_PIECES.items()]
+        return [(MUSIC21_PREFIX + name, title) for name, title in MUSIC21_PIECES.items()]
     paths = sorted(path for path in Path(source).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     return [(path, str(path.relative_to(source).with_suffix(""))) for path in paths]
 

@@ -1,179 +1,214 @@
-"""Where a text has said before what it says now, in the same key or another.
+"""Find where the end of a text repeats an earlier passage, in the same key or transposed.
 
-Of a text that is written word by word: the longest run of words that ends with the newest and stood earlier, and the
-word that followed there, moved by as much, no further back than FURTHEST words. Among runs of one length those in the same key come first, then the latest.
+The longest run of tokens that ends with the newest token and also stands earlier in the text is its *repeat*. The token
+that followed the earlier passage, transposed by as much, is the candidate for the next token. Among runs of equal
+length, one in the same key comes first, then the latest. `clara.repeats.outer_voices` does the same for melodies.
 """
 
 import numpy as np
 
-from clara.encodings.vocab import CONTROL_TOKENS
+from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.jit import compiled, int32_2d, int64_1d, int64_2d, int64_3d, uint8_1d
 from clara.repeats.outer_voices import VoiceRepeatFinder, VoiceTokens
 
-WORDS_AHEAD = 1024  # room for as many more words at a time
-NAMED, LENGTH, MOVED, AGO = range(4)  # what is told of a match
+TOKEN, LENGTH, TRANSPOSED, DISTANCE = range(4)  # columns of a repeat, see `find_repeats`
+INITIAL_ROOM = 1024  # tokens that a text can grow by before its arrays are enlarged
+MAX_LOOKBACK = 2**15  # tokens, half an hour of music or more; bounds the time that a token takes
+NO_SHIFT = 1000  # semitones; marks a run in which no token has a pitch
 
 
 class TranspositionTable:
-    """The words of a vocabulary as forms that move: words of one form are the same music in other keys.
+    """Which tokens of a vocabulary are transpositions of each other.
+
+    Two tokens have the same *shape* if one is the other in another key. A token's *height* is its distance from the
+    lowest token of its shape, in semitones.
 
     Parameters
     ----------
-    vocab : clara.encodings.vocab.Vocab
-    encoding : whose `transpose_token` knows the music
-    voices : whether to follow outer voices, too, where the words tell them
+    vocab : Vocab
+    encoding : Encoding
+        The encoding of the vocabulary, with `transpose_token`.
+    with_voices : bool
+        Whether to follow outer voices, too, if the encoding has tokens for single notes.
 
     Attributes
     ----------
-    form, tone : int64 arrays (vocab_sz,); how far a word lies above the lowest of its form, in semitones
-    moves : uint8 array (vocab_sz,), 0 for words such as waits that are the same in every key
-    word_at : int64 array (n_forms, n_tones), the id of a form at a tone; -1 where the vocabulary has none
-    voices : clara.repeats.outer_voices.Voices of its words, or None
+    shape, height : int64 arrays (vocab_sz,)
+    has_pitch : uint8 array (vocab_sz,)
+        0 for tokens that are the same in every key, such as waits.
+    token_at : int64 array (n_shapes, n_heights)
+        Id of the token with a shape and a height; -1 if the vocabulary has none.
+    voices : VoiceTokens or None
     """
 
-    def __init__(self, vocab, encoding, voices=True):
-        self.form, self.tone = np.zeros((2, len(vocab)), dtype=np.int64)
-        self.moves, names = np.zeros(len(vocab), dtype=np.uint8), {}
-        for i, word in enumerate(vocab.tokens):
-            if word not in CONTROL_TOKENS and any(encoding.transpose_token(word, s) != word for s in (-1, 1)):
-                self.moves[i], self.tone[i] = 1, _room_below(word, encoding)
-                word = encoding.transpose_token(word, -int(self.tone[i]))
-            self.form[i] = names.setdefault(word, len(names))
-        self.word_at = np.full((len(names), self.tone.max() + 1), -1, dtype=np.int64)
-        self.word_at[self.form, self.tone] = np.arange(len(vocab))
-        self.voices = VoiceTokens.of(vocab, encoding) if voices else None
+    def __init__(self, vocab: Vocab, encoding, with_voices: bool = True):
+        self.shape = np.zeros(len(vocab), dtype=np.int64)
+        self.height = np.zeros(len(vocab), dtype=np.int64)
+        self.has_pitch = np.zeros(len(vocab), dtype=np.uint8)
+        shape_of = {}
+        for i, token in enumerate(vocab.tokens):
+            lowest = token
+            if token not in CONTROL_TOKENS and any(encoding.transpose_token(token, s) != token for s in (-1, 1)):
+                self.has_pitch[i] = 1
+                self.height[i] = _height(token, encoding)
+                lowest = encoding.transpose_token(token, -int(self.height[i]))
+            self.shape[i] = shape_of.setdefault(lowest, len(shape_of))
+        self.token_at = np.full((len(shape_of), self.height.max() + 1), -1, dtype=np.int64)
+        self.token_at[self.shape, self.height] = np.arange(len(vocab))
+        self.voices = VoiceTokens.from_encoding(vocab, encoding) if with_voices else None
 
 
-def _room_below(word, encoding):
-    """By how many semitones a word can be moved down, by bisection."""
-    least, most = 0, encoding.n_keys
-    while most - least > 1:
-        middle = (least + most) // 2
-        least, most = (middle, most) if encoding.transpose_token(word, -middle) is not None else (least, middle)
-    return least
+def _height(token, encoding):
+    """Return by how many semitones a token can be transposed down, by bisection."""
+    possible, impossible = 0, encoding.n_keys
+    while impossible - possible > 1:
+        middle = (possible + impossible) // 2
+        if encoding.transpose_token(token, -middle) is not None:
+            possible = middle
+        else:
+            impossible = middle
+    return possible
 
 
 class RepeatFinder:
-    """Texts that are written side by side, and where each has been before.
+    """The repeats of texts that are written side by side, token by token.
 
     Parameters
     ----------
-    forms : Forms
-    pasts : list of int arrays, what some texts hold already
-    rows : int64 array (n,), which of them each of the n texts goes on from
+    table : TranspositionTable
+    pasts : list of int arrays
+        Token ids of the texts so far.
+    rows : int64 array (n,)
+        For each of the n texts to write, which of `pasts` it continues.
 
     Attributes
     ----------
-    found : int64 array (n, 4), as `matches` tells, of the newest word of each
-    voices : clara.repeats.outer_voices.VoiceMemory of the texts, or None
+    repeats : int64 array (n, 4)
+        The repeat at the newest token of each text, with columns as in `find_repeats`.
+    voices : VoiceRepeatFinder or None
+        The same for the outer voices.
     """
 
-    def __init__(self, forms, pasts, rows):
-        self.forms, room = forms, max(map(len, pasts)) + WORDS_AHEAD
-        self.words, self.run, self.shift = np.zeros((3, len(pasts), room), dtype=np.int32)
-        self.n_words, self.found = np.zeros(len(pasts), dtype=np.int64), np.full((len(pasts), 4), -1, dtype=np.int64)
+    def __init__(self, table: TranspositionTable, pasts: list[np.ndarray], rows: np.ndarray):
+        n, room = len(pasts), max(map(len, pasts)) + INITIAL_ROOM
+        self.table = table
+        self.tokens, self.run_lengths, self.run_shifts = np.zeros((3, n, room), dtype=np.int32)
+        self.n_tokens = np.zeros(n, dtype=np.int64)
+        self.repeats = np.full((n, 4), -1, dtype=np.int64)
+        self.voices = None
         for i, past in enumerate(pasts):
             if len(past):
-                one = slice(i, i + 1)
-                self.found[i] = self._go_on(np.asarray(past)[None], one)[0, -1]
-        self.voices = None
+                self.repeats[i] = self._append(np.asarray(past)[None], slice(i, i + 1))[0, -1]
         self.take(rows)
-        self.voices = forms.voices and VoiceRepeatFinder(forms.voices, pasts, rows)
+        if table.voices:
+            self.voices = VoiceRepeatFinder(table.voices, pasts, rows)
 
-    def follow(self, ids):
-        """Add words: int64 array (n,), one for each text."""
-        if self.n_words.max(initial=0) == self.words.shape[1]:
-            self.words, self.run, self.shift = (
-                np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.words, self.run, self.shift)
-            )
-        self.found = self._go_on(ids[:, None], slice(None))[:, 0]
+    def append(self, ids: np.ndarray) -> None:
+        """Append one token to each text: int64 array (n,)."""
+        if self.n_tokens.max(initial=0) == self.tokens.shape[1]:
+            self._double_room()
+        self.repeats = self._append(ids[:, None], slice(None))[:, 0]
         if self.voices:
-            self.voices.follow(ids)
+            self.voices.append(ids)
 
-    def take(self, rows):
-        """Go on with some of the texts."""
-        self.words, self.run, self.shift, self.n_words, self.found = (
-            a[rows] for a in (self.words, self.run, self.shift, self.n_words, self.found)
+    def take(self, rows: np.ndarray) -> None:
+        """Keep only the texts `rows`, an int64 array that may name a text more than once."""
+        self.tokens, self.run_lengths, self.run_shifts = (
+            a[rows] for a in (self.tokens, self.run_lengths, self.run_shifts)
         )
+        self.n_tokens, self.repeats = self.n_tokens[rows], self.repeats[rows]
         if self.voices:
             self.voices.take(rows)
 
-    def _go_on(self, ids, texts):
-        """Add words, int64 (n, m), to some texts; what is found after each, int64 (n, m, 4)."""
-        ids, found = np.ascontiguousarray(ids, dtype=np.int64), np.zeros((*ids.shape, 4), dtype=np.int64)
-        _follow(
-            ids,
-            self.words[texts],
-            self.run[texts],
-            self.shift[texts],
-            self.n_words[texts],
-            self.forms.form,
-            self.forms.tone,
-            self.forms.moves,
-            self.forms.word_at,
-            found,
+    def _double_room(self):
+        """Make room for twice as many tokens."""
+        self.tokens, self.run_lengths, self.run_shifts = (
+            np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.tokens, self.run_lengths, self.run_shifts)
         )
-        return found
 
-    @classmethod
-    def matches(cls, forms, ids):
-        """What a text has found after each of its words.
+    def _append(self, ids, texts):
+        """Append ids (n, m) to the texts of a slice and return their repeats after each token, int64 (n, m, 4)."""
+        ids = np.ascontiguousarray(ids, dtype=np.int64)
+        repeats = np.zeros((*ids.shape, 4), dtype=np.int64)
+        _append_tokens(
+            ids,
+            self.tokens[texts],
+            self.run_lengths[texts],
+            self.run_shifts[texts],
+            self.n_tokens[texts],
+            self.table.shape,
+            self.table.height,
+            self.table.has_pitch,
+            self.table.token_at,
+            repeats,
+        )
+        return repeats
 
-        Parameters
-        ----------
-        forms : Forms
-        ids : int array (m,)
 
-        Returns
-        -------
-        int64 array (m, 4): the word that followed then, -1 where there is none or the run is no shorter than its way back (what comes
-        round and round); the run's length in words, 0 where there is no run; 1 where it is in another key, or 0; and the way back, in words
-        """
-        memory = cls(forms, [np.zeros(0, dtype=np.int64)], np.zeros(1, dtype=np.int64))
-        memory.words, memory.run, memory.shift = np.zeros((3, 1, len(ids)), dtype=np.int32)
-        return memory._go_on(np.asarray(ids)[None], slice(None))[0]
+def find_repeats(table: TranspositionTable, ids: np.ndarray) -> np.ndarray:
+    """Return the repeat at each token of a text.
 
+    Parameters
+    ----------
+    table : TranspositionTable
+    ids : int array (m,)
 
-FAR = 1000  # no shift: of a run of words that do not move
-FURTHEST = (
-    2**15
-)  # words back, half an hour or more: what is longer takes time in proportion to its length, and not to its square
+    Returns
+    -------
+    int64 array (m, 4)
+        Columns: `TOKEN`, the candidate for the next token; `LENGTH` of the repeat in tokens, 0 if there is none;
+        `TRANSPOSED`, 1 if the earlier passage is in another key, else 0; `DISTANCE` back to it in tokens. The candidate
+        is -1 if there is no repeat, if the vocabulary lacks the token, or if the repeat overlaps the earlier passage: a
+        figure that repeats itself over and over is left to the model.
+    """
+    finder = RepeatFinder(table, [np.zeros(0, dtype=np.int64)], np.zeros(1, dtype=np.int64))
+    finder.tokens, finder.run_lengths, finder.run_shifts = np.zeros((3, 1, len(ids)), dtype=np.int32)
+    return finder._append(np.asarray(ids)[None], slice(None))[0]
 
 
 @compiled(int64_2d, int32_2d, int32_2d, int32_2d, int64_1d, int64_1d, int64_1d, uint8_1d, int64_2d, int64_3d)
-def _follow(ids, words, run, shift, n_words, form, tone, moves, word_at, found):
-    """As `RepeatFinder._go_on`. run[i], shift[i]: of the run that ends with word i as the text ends now."""
+def _append_tokens(ids, tokens, run_lengths, run_shifts, n_tokens, shape, height, has_pitch, token_at, repeats):
+    """Append tokens to texts and find their repeats; see `RepeatFinder._append`.
+
+    run_lengths[row, i] is the length of the longest run that ends with token i of a text and equals the end of the
+    text, and run_shifts[row, i] its transposition in semitones.
+    """
     for row in range(len(ids)):
-        text, runs, shifts = words[row], run[row], shift[row]
-        for at in range(ids.shape[1]):
-            word, n, best, place = ids[row, at], n_words[row], 0, -1
-            its_form, its_tone, still = form[word], tone[word], not moves[word]
-            for i in range(n - 1, max(0, n - FURTHEST) - 1, -1):
+        text, lengths, shifts = tokens[row], run_lengths[row], run_shifts[row]
+        for k in range(ids.shape[1]):
+            new, n = ids[row, k], n_tokens[row]
+            new_shape, new_height, new_has_pitch = shape[new], height[new], has_pitch[new]
+            best_score, best = 0, -1
+            for i in range(n - 1, max(0, n - MAX_LOOKBACK) - 1, -1):
                 earlier = text[i]
-                if form[earlier] != its_form:
-                    runs[i] = 0
+                if shape[earlier] != new_shape:
+                    lengths[i] = 0
                     continue
-                length, by = (runs[i - 1], shifts[i - 1]) if i and runs[i - 1] else (0, FAR)
-                if still:
+                length, shift = (lengths[i - 1], shifts[i - 1]) if i and lengths[i - 1] else (0, NO_SHIFT)
+                if not new_has_pitch:
                     length += 1
-                elif by == FAR or by == its_tone - tone[earlier]:
-                    length, by = length + 1, its_tone - tone[earlier]
-                else:  # another key begins here; the words before that do not move go with it
-                    length, by = 1, its_tone - tone[earlier]
-                    while length <= i and not moves[text[i - length]] and text[i - length] == text[n - length]:
+                elif shift == NO_SHIFT or shift == new_height - height[earlier]:
+                    length, shift = length + 1, new_height - height[earlier]
+                else:  # a run in another key starts here; tokens without pitch before it belong to it
+                    length, shift = 1, new_height - height[earlier]
+                    while length <= i and not has_pitch[text[i - length]] and text[i - length] == text[n - length]:
                         length += 1
-                runs[i], shifts[i] = length, by
-                if 2 * length + (by == 0 or by == FAR) > best:
-                    best, place = 2 * length + (by == 0 or by == FAR), i
-            text[n] = word
-            n_words[row] = n + 1
-            follower = -1
-            if place >= 0:
-                by = 0 if shifts[place] == FAR else shifts[place]
-                found[row, at, 1], found[row, at, 2], found[row, at, 3] = runs[place], by != 0, n - place
-                if runs[place] < n - place:
-                    follower = text[place + 1]
-                    if moves[follower]:
-                        there = tone[follower] + by
-                        follower = word_at[form[follower], there] if 0 <= there < word_at.shape[1] else -1
-            found[row, at, 0] = follower
+                lengths[i], shifts[i] = length, shift
+                score = 2 * length + (shift == 0 or shift == NO_SHIFT)
+                if score > best_score:
+                    best_score, best = score, i
+            text[n] = new
+            n_tokens[row] = n + 1
+            candidate = -1
+            if best >= 0:
+                shift = 0 if shifts[best] == NO_SHIFT else shifts[best]
+                distance = n - best
+                repeats[row, k, LENGTH], repeats[row, k, TRANSPOSED] = lengths[best], shift != 0
+                repeats[row, k, DISTANCE] = distance
+                if lengths[best] < distance:
+                    candidate = text[best + 1]
+                    if has_pitch[candidate]:
+                        transposed = height[candidate] + shift
+                        in_range = 0 <= transposed < token_at.shape[1]
+                        candidate = token_at[shape[candidate], transposed] if in_range else -1
+            repeats[row, k, TOKEN] = candidate

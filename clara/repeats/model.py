@@ -1,291 +1,262 @@
-"""A match model: what a piece has held already comes again, as likely as it does in music.
+"""A repeat model: how likely a piece goes on as it did before, fitted to music.
 
-A recurrent net forgets the bars that a piece comes back to. `clara.repeats.finder` finds where a text has said before what it
-says now, `clara.repeats.outer_voices` where its highest and its lowest voice have gone before as they go now; here is how much the word that followed then is worth: its odds, as
-the net has them, are put on a straight line,
-log odds = slope x log odds + height, that was fitted to held-out pieces for each length of match, in the same key and in
-another. All other words share what is left. First come the words, then the higher voice, then the lower, each with the odds that are left to it. Matches that reach back
-to where they are repeated from are left to the net, else what is composed turns in circles.
+A recurrent network forgets bars that a piece comes back to. `clara.repeats.finder` finds where a text repeats an
+earlier passage, and `clara.repeats.outer_voices` where its highest and lowest voice do. Each names a candidate for the
+next token. The repeat model replaces the network's odds of the candidate by calibrated ones::
 
-Sources: the match model of the compressor PAQ (Mahoney 2005), which predicts what followed the longest match and learns what that is worth;
-Platt (1999) for the line; Grave, Joulin and Usunier (2017) for the use of a memory beside a recurrent net.
+    log odds = slope * (log odds of the network) + intercept
+
+Slope and intercept are fitted to held-out pieces, one pair for each range of repeat lengths, in the same key and in
+another. All other tokens share the rest of the probability in proportion. The candidate of the tokens comes first, then
+that of the higher voice, then that of the lower, each with the odds it has by then. A repeat that overlaps the earlier
+passage is left to the network, or composed music would turn in circles.
+
+References
+----------
+Mahoney (2005): the match model of the compressor PAQ predicts what followed the longest match, and learns how often
+that is right. Platt (1999): calibration of log odds by a line. Grave, Joulin and Usunier (2017): a memory beside a
+recurrent network.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from clara.errors import BadSetting
 from clara.jit import compiled, float32_2d, float64_1d, float64_2d, int64_1d, uint8_2d
-from clara.models.likelihood import compute_log_probs
-from clara.repeats.finder import LENGTH, MOVED, NAMED, RepeatFinder
-from clara.repeats.outer_voices import VOICES, WAITS, VoiceRepeatFinder
+from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS, ScoredPiece, name_candidates
+from clara.repeats.finder import RepeatFinder, TranspositionTable
+from clara.repeats.outer_voices import N_VOICES
 
-LENGTHS = (
-    4,
-    6,
-    8,
-    12,
-    16,
-    24,
-    32,
-    48,
-    64,
-    128,
-)  # in words, of the shortest match that each line is for; shorter ones tell the net nothing
-VOICE_LENGTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 48)  # in notes
-_OF_WORDS, _OF_NOTES = np.array(LENGTHS), np.array(VOICE_LENGTHS)
-WORDS, OF_VOICES = (2, len(LENGTHS), 2), (VOICES, 2, 2, len(VOICE_LENGTHS), 2)  # shapes of lines
-SURE = 1e-6  # log odds are bounded as though nothing were surer
-PRIOR = np.array([2.0, 0.5])  # precisions of slope and height about 1 and 0: without data a match changes nothing
-NEWTON_STEPS = 50
+CALIBRATION_SHAPE = (2, len(MIN_TOKENS), 2)  # transposed or not, bin, (slope, intercept)
+VOICE_CALIBRATION_SHAPE = (N_VOICES, 2, 2, len(MIN_NOTES), 2)  # voice, waits or not, then the same
+IDENTITY = np.array([1.0, 0.0])  # slope and intercept that change nothing
+LOG_ODDS_EPS = 1e-6  # probabilities are clipped to at least this and at most 1 minus this
+PRIOR_PRECISION = np.array([2.0, 0.5])  # of slope and intercept around IDENTITY: without data, nothing changes
+MAX_NEWTON_STEPS = 50
 
 
 @dataclass(frozen=True)
 class RepeatModel:
-    """What matches are worth.
+    """Calibrated odds of the candidates that repeats name.
 
     Attributes
     ----------
-    lines : float64 array (2, len(LENGTHS), 2): slope and height by length, of matches in the same key and of those in another
-    voice_lines : float64 array (VOICES, 2, 2, len(VOICE_LENGTHS), 2) or None, as `lines`: by voice, whether the word strikes or waits, key and length
+    calibration : float64 array, `CALIBRATION_SHAPE`
+        Slope and intercept for repeats of tokens: in the same key and transposed, by length.
+    voice_calibration : float64 array, `VOICE_CALIBRATION_SHAPE`, or None
+        The same for repeats of the outer voices: by voice, and whether the candidate starts a note or waits for it.
     """
 
-    lines: np.ndarray
-    voice_lines: np.ndarray = None
+    calibration: np.ndarray
+    voice_calibration: np.ndarray | None = None
 
     @classmethod
-    def of(cls, told):
-        """From what `told` gave; raises BadSetting where it is nothing of the kind."""
-        try:
-            voices = told.get("voices")
-            lines = _checked(told, LENGTHS, WORDS)
-            return cls(lines, None if voices is None else _checked(voices, VOICE_LENGTHS, OF_VOICES))
-        except (AttributeError, KeyError, TypeError, ValueError) as e:
-            raise BadSetting(f"match: not the lines of a match model ({e})") from e
+    def from_dict(cls, settings: Mapping[str, Any]) -> "RepeatModel":
+        """Return the model that `to_dict` described.
 
-    @property
-    def told(self):
-        """For config.json."""
-        told = {"lengths": list(LENGTHS), "lines": np.round(self.lines, 4).tolist()}
-        return (
-            told
-            if self.voice_lines is None
-            else told | {"voices": {"lengths": list(VOICE_LENGTHS), "lines": np.round(self.voice_lines, 4).tolist()}}
-        )
+        Raises
+        ------
+        BadSetting
+            If the settings do not describe a repeat model.
+        """
+        try:
+            calibration = _checked(settings["min_tokens"], MIN_TOKENS, settings["calibration"], CALIBRATION_SHAPE)
+            if "voice_calibration" not in settings:
+                return cls(calibration)
+            voice_calibration = _checked(
+                settings["min_notes"], MIN_NOTES, settings["voice_calibration"], VOICE_CALIBRATION_SHAPE
+            )
+        except (KeyError, TypeError, ValueError) as e:
+            raise BadSetting(f"repeats: not a repeat model ({type(e).__name__} {e})") from e
+        return cls(calibration, voice_calibration)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as it is stored in config.json."""
+        settings = {"min_tokens": list(MIN_TOKENS), "calibration": np.round(self.calibration, 4).tolist()}
+        if self.voice_calibration is not None:
+            settings["min_notes"] = list(MIN_NOTES)
+            settings["voice_calibration"] = np.round(self.voice_calibration, 4).tolist()
+        return settings
 
     @cached_property
-    def _kinds(self):
-        """Lines (n, 2) of words and of each voice."""
-        voices = () if self.voice_lines is None else self.voice_lines
-        return [lines.reshape(-1, 2) for lines in (self.lines, *voices)]
+    def _calibrations(self):
+        """Slope and intercept by bin, (n_bins, 2), for repeats of tokens and of each voice."""
+        voices = () if self.voice_calibration is None else self.voice_calibration
+        return [calibration.reshape(-1, 2) for calibration in (self.calibration, *voices)]
 
-    def bend(self, logits, allowed, memory, strengths, temperatures):
-        """Give the words that followed then their odds, in place.
+    def adjust_logits(
+        self,
+        logits: np.ndarray,
+        allowed: np.ndarray,
+        finder: RepeatFinder,
+        strengths: np.ndarray,
+        temperatures: np.ndarray,
+    ) -> None:
+        """Give the candidates of each text their calibrated odds, in place.
 
         Parameters
         ----------
         logits : float32 array (n, vocab_sz)
         allowed : uint8 array (n, vocab_sz)
-        memory : clara.repeats.finder.Memory of n texts
-        strengths : float64 array (n,); 1 for the odds that were fitted, 0 for those of the net, between and beyond in proportion
-        temperatures : float64 array (n,), by which the logits will be divided; they are for the net's own words, and the odds of a match stay
-            what they are in music
+            1 for tokens that may come next.
+        finder : RepeatFinder
+            Of the n texts.
+        strengths : float64 array (n,)
+            1 for the calibrated odds, 0 for those of the network, in proportion between and beyond.
+        temperatures : float64 array (n,)
+            What the logits will be divided by. It affects the network's tokens, not the odds of candidates.
         """
         strengths, temperatures = np.ascontiguousarray(strengths), np.ascontiguousarray(temperatures)
-        for lines, (named, line) in zip(self._kinds, _lines(memory.found, memory.voices and memory.voices.found)):
-            if line.max() >= 0:
-                _bend(logits, allowed, named, line, lines, strengths, temperatures)
+        voice_repeats = finder.voices.repeats if finder.voices else None
+        for calibration, (tokens, bins) in zip(self._calibrations, name_candidates(finder.repeats, voice_repeats)):
+            if bins.max() >= 0:
+                _adjust_logits(logits, allowed, tokens, bins, calibration, strengths, temperatures)
 
-    def nats(self, told):
-        """The cost of each word of a piece that was read: float64 (n,), of what `read` gave of it."""
-        return self._costs([told])[0]
-
-    def _costs(self, pieces, fitted=None):
-        """As `nats`, of some pieces; where `fitted` is a list, lines are fitted to them first, kind by kind, and added to it."""
-        costs = [told.target for told in pieces]
-        odds = [[named.log for named in told.named] for told in pieces]
-        for k, lines in zip(range(len(pieces[0].named)), self._kinds):
-            if fitted is not None:
-                lines = _fit([(o[k], told.named[k]) for o, told in zip(odds, pieces)], len(lines))
-                fitted.append(lines)
-            for i, told in enumerate(pieces):
-                costs[i], odds[i] = _after(costs[i], odds[i], told.named, k, lines)
-        return [-cost for cost in costs]
+    def nats(self, piece: ScoredPiece) -> np.ndarray:
+        """Return the negative log-probability of each token of a piece, float64 (n,)."""
+        log_probs = _LogProbs.from_piece(piece)
+        for kind, calibration in zip(range(len(piece.candidates)), self._calibrations):
+            log_probs = log_probs.calibrated(piece.candidates, kind, calibration)
+        return -log_probs.next_token
 
     @classmethod
-    def fit(cls, pieces):
-        """The lines that make some pieces cheapest, by Newton's method; of lengths that hardly come they stay near what changes nothing.
+    def fit(cls, pieces: Sequence[ScoredPiece]) -> "RepeatModel":
+        """Return the calibration with the lowest cost of some pieces.
+
+        Bins with little data stay near `IDENTITY`.
 
         Parameters
         ----------
-        pieces : list of what `read` gave, of music that the net did not learn from
+        pieces : list of ScoredPiece
+            Music that the network was not trained on.
         """
-        plain, fitted = (
-            cls(
-                np.tile([1.0, 0.0], (*WORDS[:-1], 1)),
-                voice_lines=np.tile([1.0, 0.0], (*OF_VOICES[:-1], 1)) if len(pieces[0].named) > 1 else None,
-            ),
-            [],
-        )
-        plain._costs(pieces, fitted)
-        return cls(
-            fitted[0].reshape(WORDS), voice_lines=np.stack(fitted[1:]).reshape(OF_VOICES) if fitted[1:] else None
-        )
+        log_probs = [_LogProbs.from_piece(piece) for piece in pieces]
+        calibrations = []
+        for kind in range(len(pieces[0].candidates)):
+            shape = CALIBRATION_SHAPE if kind == 0 else VOICE_CALIBRATION_SHAPE[1:]
+            candidates = [piece.candidates[kind] for piece in pieces]
+            calibration = _fit_bins([p.candidates[kind] for p in log_probs], candidates, int(np.prod(shape[:-1])))
+            calibrations.append(calibration.reshape(shape))
+            log_probs = [p.calibrated(piece.candidates, kind, calibration) for p, piece in zip(log_probs, pieces)]
+        token_calibration, *voice_calibrations = calibrations
+        return cls(token_calibration, np.stack(voice_calibrations) if voice_calibrations else None)
 
 
-def _checked(told, lengths, shape):
-    """Lines from what config.json says of words or of voices; raises BadSetting, and others for what has no such parts."""
-    lines = np.array(told["lines"], dtype=np.float64)
-    if tuple(told["lengths"]) != lengths or lines.shape != shape or not np.isfinite(lines).all():
-        raise BadSetting(f"match: {lines.shape} numbers for lengths {told['lengths']}, not {shape} for {lengths}")
-    return lines
+class Repeats(NamedTuple):
+    """What is needed to follow the repeats of a model's texts."""
+
+    model: RepeatModel
+    table: TranspositionTable
 
 
-@dataclass(frozen=True)
-class Named:
-    """What matches of one kind name, at each place of a piece but the last.
-
-    Attributes
-    ----------
-    word : int64 array (n,)
-    log : float64 array (n,), its log probability by the net
-    hit : bool array (n,), whether it is what follows
-    line : int64 array (n,), which line it is for; -1 where there is no match, or one that is too short
-    """
-
-    word: np.ndarray
-    log: np.ndarray
-    hit: np.ndarray
-    line: np.ndarray
+def _checked(bins, expected_bins, calibration, shape):
+    """Return a calibration as an array; raise ValueError if it has other bins or another shape."""
+    calibration = np.array(calibration, dtype=np.float64)
+    if tuple(bins) != expected_bins or calibration.shape != shape or not np.isfinite(calibration).all():
+        raise ValueError(f"{calibration.shape} numbers for lengths {bins}, not {shape} for {expected_bins}")
+    return calibration
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a net makes of a piece and of its matches, at each place but the last.
+class _LogProbs:
+    """Log-probabilities at each position of a piece: of the next token, and of each kind of candidate."""
 
-    Attributes
-    ----------
-    target : float64 array (n,), log probability of the word that follows
-    named : tuple of Named, of words and, where there are any, of each voice
-    """
+    next_token: np.ndarray
+    candidates: list[np.ndarray]
 
-    target: np.ndarray
-    named: tuple
+    @classmethod
+    def from_piece(cls, piece):
+        """Return the log-probabilities by the network."""
+        return cls(piece.next_log_prob, [candidates.log_prob for candidates in piece.candidates])
 
-
-def read(reader, pieces, forms, pad_id):
-    """Read some pieces once.
-
-    Parameters
-    ----------
-    reader : a `InferenceModel` of `clara.models`
-    pieces : list of int arrays, each xxbos … xxeos
-    forms : clara.repeats.finder.TranspositionTable of the vocabulary
-    pad_id : a word that is never a target
-
-    Returns
-    -------
-    list of Told
-    """
-    found = [
-        _lines(
-            RepeatFinder.matches(forms, ids[:-1]),
-            VoiceRepeatFinder.matches(forms.voices, ids[:-1]) if forms.voices else None,
+    def calibrated(self, candidates, kind, calibration):
+        """Return the log-probabilities after the candidates of one kind have their calibrated odds."""
+        own, own_log_prob = candidates[kind], self.candidates[kind]
+        has_repeat = own.bin >= 0
+        slope, intercept = calibration[np.maximum(own.bin, 0)].T
+        odds = np.where(has_repeat, slope * _log_odds(own_log_prob) + intercept, 0.0)
+        new_log_prob = np.where(has_repeat, -np.logaddexp(0, -odds), own_log_prob)
+        others_change = -np.log1p(-np.exp(np.minimum(own_log_prob, -LOG_ODDS_EPS))) - np.logaddexp(0, odds)
+        others_change = np.where(has_repeat, others_change, 0.0)  # of the log-probability of all other tokens
+        return _LogProbs(
+            np.where(has_repeat & own.is_next, new_log_prob, self.next_token + others_change),
+            [
+                np.where(has_repeat & (other.token == own.token), new_log_prob, log_prob + others_change)
+                for other, log_prob in zip(candidates, self.candidates)
+            ],
         )
-        for ids in pieces
-    ]
-    asked = [
-        np.stack([ids[1:], *(np.maximum(word, 0) for word, _ in kinds)], axis=1) for ids, kinds in zip(pieces, found)
-    ]
-    return [
-        Told(
-            logs[:, 0],
-            tuple(Named(word, log, word == ids[1:], line) for (word, line), log in zip(kinds, logs[:, 1:].T)),
-        )
-        for ids, kinds, logs in zip(pieces, found, compute_log_probs(reader, pieces, asked, pad_id))
-    ]
 
 
-def _lines(words, voices):
-    """What is named and by which line, int64 (n,) each: of words, as `RepeatFinder.matches` tells, int64 (n, 4), and of each voice, as `VoiceRepeatFinder.matches`, (n, VOICES, 4) or None."""
-    kinds = [(words, _OF_WORDS, words[:, MOVED])]
-    if voices is not None:
-        kinds += [(voices[:, i], _OF_NOTES, 2 * voices[:, i, WAITS] + voices[:, i, MOVED]) for i in range(VOICES)]
-    told = []
-    for found, lengths, group in kinds:
-        at, named = lengths.searchsorted(found[:, LENGTH], side="right") - 1, np.ascontiguousarray(found[:, NAMED])
-        told.append((named, np.where((named >= 0) & (at >= 0), group * len(lengths) + at, -1)))
-    return told
-
-
-def _log_odds(logs):
-    """Of log probabilities."""
-    bounded = np.clip(logs, np.log(SURE), -SURE)
+def _log_odds(log_probs):
+    """Return the log odds of log-probabilities, bounded."""
+    bounded = np.clip(log_probs, np.log(LOG_ODDS_EPS), -LOG_ODDS_EPS)
     return bounded - np.log1p(-np.exp(bounded))
 
 
-def _after(target, logs, named, k, lines):
-    """Log probabilities, (n,) each, of what follows and of what is named by each kind, once the words of kind k have the odds of their lines."""
-    matched, (slope, height) = named[k].line >= 0, lines[np.maximum(named[k].line, 0)].T
-    odds = np.where(matched, slope * _log_odds(logs[k]) + height, 0.0)
-    now = np.where(matched, -np.logaddexp(0, -odds), logs[k])
-    others = np.where(
-        matched, -np.log1p(-np.exp(np.minimum(logs[k], -SURE))) - np.logaddexp(0, odds), 0.0
-    )  # what is added to all others
-    return (
-        np.where(matched & named[k].hit, now, target + others),
-        [np.where(matched & (other.word == named[k].word), now, log + others) for other, log in zip(named, logs)],
-    )
+def _fit_bins(log_probs, candidates, n_bins):
+    """Return slope and intercept for each bin, (n_bins, 2).
+
+    Parameters
+    ----------
+    log_probs : list of float64 arrays (n,)
+        Log-probabilities of the candidates of each piece.
+    candidates : list of RepeatCandidates
+        Of each piece.
+    """
+    bins = np.concatenate([c.bin for c in candidates])
+    is_next = np.concatenate([c.is_next for c in candidates])
+    odds = np.concatenate([_log_odds(p) for p in log_probs])
+    return np.stack([_fit_line(odds[bins == i], is_next[bins == i]) for i in range(n_bins)])
 
 
-def _fit(pieces, n):
-    """Lines (n, 2), of (log probabilities (n,), Named) of each piece."""
-    line, hit, odds = (
-        np.concatenate(a) for a in zip(*((named.line, named.hit, _log_odds(logs)) for logs, named in pieces))
-    )
-    return np.stack([_fitted(odds[line == i], hit[line == i]) for i in range(n)])
+def _fit_line(odds, is_next):
+    """Return slope and intercept of the calibrated log odds with the highest posterior probability.
 
-
-def _fitted(odds, hit):
-    """Slope and height of the line by which some words come as often as told: Newton's method, each step halved until it leads down."""
-    line, features = np.array([1.0, 0.0]), np.stack([odds, np.ones_like(odds)], axis=1)
+    Newton's method; each step is halved until it lowers the cost.
+    """
+    line, features = IDENTITY, np.stack([odds, np.ones_like(odds)], axis=1)
+    sign = np.where(is_next, -1, 1)
 
     def cost(line):
-        return (
-            np.logaddexp(0, np.where(hit, -1, 1) * (features @ line)).sum()
-            + (PRIOR * (line - [1.0, 0.0]) ** 2).sum() / 2
-        )
+        prior = (PRIOR_PRECISION * (line - IDENTITY) ** 2).sum() / 2
+        return np.logaddexp(0, sign * (features @ line)).sum() + prior
 
-    for _ in range(NEWTON_STEPS):
-        chance = 1 / (1 + np.exp(-features @ line))
-        slope = features.T @ (hit - chance) - PRIOR * (line - [1.0, 0.0])
-        curvature = (features.T * (chance * (1 - chance))) @ features + np.diag(PRIOR)
-        step, now = np.linalg.solve(curvature, slope), cost(line)
-        while cost(line + step) > now and np.abs(step).max() > SURE:
+    for _ in range(MAX_NEWTON_STEPS):
+        probability = 1 / (1 + np.exp(-features @ line))
+        gradient = features.T @ (is_next - probability) - PRIOR_PRECISION * (line - IDENTITY)
+        curvature = (features.T * (probability * (1 - probability))) @ features + np.diag(PRIOR_PRECISION)
+        step, current_cost = np.linalg.solve(curvature, gradient), cost(line)
+        while cost(line + step) > current_cost and np.abs(step).max() > LOG_ODDS_EPS:
             step = step / 2
-        if np.abs(step).max() <= SURE:
+        if np.abs(step).max() <= LOG_ODDS_EPS:
             break
         line = line + step
     return line
 
 
 @compiled(float32_2d, uint8_2d, int64_1d, int64_1d, float64_2d, float64_1d, float64_1d)
-def _bend(logits, allowed, named, line, lines, strengths, temperatures):
-    """As `RepeatModel.bend`, of one kind: the word that is named in each row, and which line it is for, or -1."""
+def _adjust_logits(logits, allowed, tokens, bins, calibration, strengths, temperatures):
+    """Adjust logits for candidates of one kind; see `RepeatModel.adjust_logits`.
+
+    tokens, bins (n,): the candidate of each text and its bin of the calibration, or -1.
+    """
     for row in range(len(logits)):
-        name, at = named[row], line[row]
-        if at < 0 or strengths[row] == 0 or not allowed[row, name]:
+        candidate, bin_ = tokens[row], bins[row]
+        if bin_ < 0 or strengths[row] == 0 or not allowed[row, candidate]:
             continue
-        most, others = -np.inf, 0.0
-        for word in range(logits.shape[1]):
-            if allowed[row, word] and word != name and logits[row, word] > most:
-                most = logits[row, word]
-        for word in range(logits.shape[1]):
-            if allowed[row, word] and word != name:
-                others += np.exp((logits[row, word] - most) / temperatures[row])
-        odds = (logits[row, name] - most) / temperatures[row] - np.log(others)
+        highest, others = -np.inf, 0.0
+        for token in range(logits.shape[1]):
+            if allowed[row, token] and token != candidate and logits[row, token] > highest:
+                highest = logits[row, token]
+        for token in range(logits.shape[1]):
+            if allowed[row, token] and token != candidate:
+                others += np.exp((logits[row, token] - highest) / temperatures[row])
+        odds = (logits[row, candidate] - highest) / temperatures[row] - np.log(others)
         if np.isfinite(odds):
-            slope, height = lines[at]
-            logits[row, name] += temperatures[row] * strengths[row] * ((slope - 1) * odds + height)
+            slope, intercept = calibration[bin_]
+            change = (slope - 1) * odds + intercept
+            logits[row, candidate] += temperatures[row] * strengths[row] * change

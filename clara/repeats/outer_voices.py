@@ -1,179 +1,206 @@
-"""Where the outer voices of a text have gone before as they go now, in the same key or another.
+"""Find where an outer voice of a text repeats an earlier passage, in the same key or transposed.
 
-A tune comes back over another accompaniment, or step by step as a sequence; the words between are others then, and `clara.repeats.finder` finds no run. So each outer
-voice, the highest and the lowest key of any time, is a line of its own: its notes are those that are struck with nothing beyond them sounding. Of the newest notes
-of a voice, the longest run with the intervals and the gaps of an earlier one, no further back than FURTHEST notes; and the note that followed there, moved by
-as much, is what the voice may do next, in its time. Among runs of one length those in the same key come first, then the latest.
+A melody may return over another accompaniment, or step by step as a sequence. The tokens between its notes differ then,
+and `clara.repeats.finder` finds no run. So the highest and the lowest voice are each followed as a line of notes: those
+that start while no note beyond them sounds. The longest run of notes with the intervals and time gaps of an earlier one
+is the voice's *repeat*. The note that followed the earlier passage, transposed by as much, is due at its time. Among
+runs of equal length, one in the same key comes first, then the latest.
+
+A *tone* is the number of a key of an instrument: see `pitch_and_part` of the encoding.
 """
 
 import numpy as np
 
+from clara.encodings.base import Encoding
 from clara.encodings.notewise import Notewise
+from clara.encodings.vocab import Vocab
 from clara.jit import compiled, int32_4d, int64, int64_1d, int64_2d, int64_3d, int64_4d, uint8_1d, uint8_2d
 
-VOICES = 2  # the highest, the lowest
-NAMED, LENGTH, MOVED, WAITS = range(4)  # what is told of a voice
-NOTES_AHEAD = 256  # room for as many more notes at a time
+N_VOICES = 2  # the highest, the lowest
+TOKEN, LENGTH, TRANSPOSED, IS_WAIT = range(4)  # columns of a voice's repeat, see `find_voice_repeats`
+INITIAL_ROOM = 256  # notes that a voice can grow by before its arrays are enlarged
+MAX_LOOKBACK = 2**13  # notes
+
+N_FIELDS = 8  # numbers kept of each note of a voice:
+TIME, TONE = 0, 1  # start in steps, and tone
+RUN_LENGTH, RUN_SHIFT = 2, 3  # of the run that ends here and equals the end of the voice now: notes, semitones
+REPEAT_LENGTH, REPEAT_TRANSPOSED = 4, 5  # of the longest repeat when this note was the newest; 0 notes if none
+DUE_TIME, DUE_TONE = 6, 7  # of the note that this repeat makes due; time -1 if there is none
 
 
 class VoiceTokens:
-    """What the words of a notewise vocabulary do to voices.
+    """What the tokens of a notewise vocabulary do to voices.
 
     Parameters
     ----------
-    vocab : clara.encodings.vocab.Vocab
-    encoding : clara.encodings.notewise.Notewise or its kin
+    vocab : Vocab
+    encoding : Notewise
+        Or an encoding derived from it.
 
     Attributes
     ----------
-    tone : int64 array (vocab_sz,), which a word strikes or releases; -1 of others
-    strikes : uint8 array (vocab_sz,)
-    steps : int64 array (vocab_sz,), which a word waits; 0 of others
-    pitch : int64 array (n_tones,), MIDI numbers
-    ascending : int64 array (n_tones,), tones from low to high
-    start_word : int64 array (n_tones,), ids
-    wait_word : int64 array (longest wait + 1,), ids by steps; -1 at 0
-    n_keys : of each part, whose tones follow each other
+    tone : int64 array (vocab_sz,)
+        Tone that a token starts or ends; -1 for other tokens.
+    is_start : uint8 array (vocab_sz,)
+        1 for tokens that start a note.
+    steps : int64 array (vocab_sz,)
+        Steps that a token waits; 0 for other tokens.
+    pitch : int64 array (n_tones,)
+        MIDI number of each tone.
+    ascending : int64 array (n_tones,)
+        Tones from low to high.
+    start_token : int64 array (n_tones,)
+        Id of the token that starts each tone.
+    wait_token : int64 array (longest wait + 1,)
+        Id of the token that waits so many steps; -1 for 0 steps.
+    n_keys : int
+        Number of tones of each part; those of one part are consecutive.
     """
 
-    def __init__(self, vocab, encoding):
-        ids, n = np.array([vocab.id_of[word] for word in encoding.tokens]), encoding.n_tones  # ends, starts, waits
-        self.tone, self.steps = np.full(len(vocab), -1), np.zeros(len(vocab), dtype=np.int64)
-        self.tone[ids[: 2 * n]] = np.tile(np.arange(n), 2)
-        self.steps[ids[2 * n :]] = np.arange(1, encoding.longest_wait + 1)
-        self.strikes = np.zeros(len(vocab), dtype=np.uint8)
-        self.strikes[ids[n : 2 * n]] = 1
-        self.pitch = encoding.pitch_and_part(np.arange(n))[0]
+    def __init__(self, vocab: Vocab, encoding: Notewise):
+        n_tones = encoding.n_tones
+        ids = np.array([vocab.id_of[token] for token in encoding.tokens])
+        end_token, self.start_token, wait_token = np.split(ids, (n_tones, 2 * n_tones))
+        self.wait_token = np.r_[-1, wait_token]
+        self.tone = np.full(len(vocab), -1)
+        self.tone[end_token] = self.tone[self.start_token] = np.arange(n_tones)
+        self.steps = np.zeros(len(vocab), dtype=np.int64)
+        self.steps[wait_token] = np.arange(1, encoding.longest_wait + 1)
+        self.is_start = np.zeros(len(vocab), dtype=np.uint8)
+        self.is_start[self.start_token] = 1
+        self.pitch = encoding.pitch_and_part(np.arange(n_tones))[0]
         self.ascending = np.argsort(self.pitch, kind="stable")
-        self.start_word, self.wait_word, self.n_keys = ids[n : 2 * n], np.r_[-1, ids[2 * n :]], encoding.n_keys
+        self.n_keys = encoding.n_keys
 
     @classmethod
-    def of(cls, vocab, encoding):
-        """Those of a vocabulary, or None where its words are no keys that are struck and released."""
+    def from_encoding(cls, vocab: Vocab, encoding: Encoding) -> "VoiceTokens | None":
+        """Return the table for a vocabulary, or None if its encoding has no tokens that start and end notes."""
         return cls(vocab, encoding) if isinstance(encoding, Notewise) else None
 
 
 class VoiceRepeatFinder:
-    """The outer voices of texts that are written side by side, and where each has gone before.
+    """The repeats of the outer voices of texts that are written side by side, token by token.
 
     Parameters
     ----------
-    voices : Voices
-    pasts : list of int arrays, what some texts hold already
-    rows : int64 array (n,), which of them each of the n texts goes on from
+    voice_tokens : VoiceTokens
+    pasts : list of int arrays
+        Token ids of the texts so far.
+    rows : int64 array (n,)
+        For each of the n texts to write, which of `pasts` it continues.
 
     Attributes
     ----------
-    found : int64 array (n, VOICES, 4), as `matches` tells, of the newest word of each
+    repeats : int64 array (n, N_VOICES, 4)
+        The repeat of each voice at the newest token of each text, with columns as in `find_voice_repeats`.
     """
 
-    def __init__(self, voices, pasts, rows):
-        n, room = len(pasts), max(map(len, pasts)) // 2 + NOTES_AHEAD  # a note takes a word, and one to wait
-        self.voices, self.held, self.struck = (
-            voices,
-            np.zeros((n, len(voices.pitch)), dtype=np.uint8),
-            np.zeros(n, dtype=np.uint8),
-        )
-        self.clock, self.lines, self.n_notes = (
-            np.zeros(n, dtype=np.int64),
-            np.zeros((n, VOICES, FIELDS, room), dtype=np.int32),
-            np.zeros((n, VOICES), dtype=np.int64),
-        )
-        self.gone, self.found = np.zeros((n, VOICES), dtype=np.int64), np.full((n, VOICES, 4), -1, dtype=np.int64)
+    def __init__(self, voice_tokens: VoiceTokens, pasts: list[np.ndarray], rows: np.ndarray):
+        n = len(pasts)
+        room = max(map(len, pasts)) // 2 + INITIAL_ROOM  # a note takes one token, and one to wait
+        self.voice_tokens = voice_tokens
+        self.sounding = np.zeros((n, len(voice_tokens.pitch)), dtype=np.uint8)  # 1: sounds, 2: started in this step
+        self.any_started = np.zeros(n, dtype=np.uint8)  # whether a note started in this step
+        self.clock = np.zeros(n, dtype=np.int64)  # steps so far
+        self.notes = np.zeros((n, N_VOICES, N_FIELDS, room), dtype=np.int32)
+        self.n_notes = np.zeros((n, N_VOICES), dtype=np.int64)
+        self.settled = np.zeros((n, N_VOICES), dtype=np.int64)  # notes of a voice when its due note was settled
+        self.repeats = np.full((n, N_VOICES, 4), -1, dtype=np.int64)
         for i, past in enumerate(pasts):
             if len(past):
-                one = slice(i, i + 1)
-                self.found[i] = self._go_on(np.asarray(past)[None], one)[0, -1]
+                self.repeats[i] = self._append(np.asarray(past)[None], slice(i, i + 1))[0, -1]
         self.take(rows)
 
-    def follow(self, ids):
-        """Add words: int64 array (n,), one for each text."""
-        if self.n_notes.max(initial=0) == self.lines.shape[3]:
-            self.lines = np.pad(self.lines, ((0, 0), (0, 0), (0, 0), (0, NOTES_AHEAD)))
-        self.found = self._go_on(ids[:, None], slice(None))[:, 0]
+    def append(self, ids: np.ndarray) -> None:
+        """Append one token to each text: int64 array (n,)."""
+        if self.n_notes.max(initial=0) == self.notes.shape[3]:
+            more = np.zeros((*self.notes.shape[:3], INITIAL_ROOM), dtype=np.int32)
+            self.notes = np.concatenate([self.notes, more], axis=3)
+        self.repeats = self._append(ids[:, None], slice(None))[:, 0]
 
-    def take(self, rows):
-        """Go on with some of the texts."""
-        self.held, self.struck, self.clock, self.lines, self.n_notes, self.gone, self.found = (
-            a[rows] for a in (self.held, self.struck, self.clock, self.lines, self.n_notes, self.gone, self.found)
-        )
+    def take(self, rows: np.ndarray) -> None:
+        """Keep only the texts `rows`, an int64 array that may name a text more than once."""
+        self.sounding, self.any_started, self.clock = self.sounding[rows], self.any_started[rows], self.clock[rows]
+        self.notes, self.n_notes = self.notes[rows], self.n_notes[rows]
+        self.settled, self.repeats = self.settled[rows], self.repeats[rows]
 
-    def _go_on(self, ids, texts):
-        """Add words, int64 (n, m), to some texts; what is found after each, int64 (n, m, VOICES, 4)."""
-        ids, v = np.ascontiguousarray(ids, dtype=np.int64), self.voices
-        clocks, newest, before = (
-            np.zeros(ids.shape, dtype=np.int64),
-            np.zeros((*ids.shape, VOICES), dtype=np.int64),
-            self.n_notes[texts].copy(),
-        )
-        found = np.full((*ids.shape, VOICES, 4), -1, dtype=np.int64)
-        _hear(
+    def _append(self, ids, texts):
+        """Append ids (n, m) to the texts of a slice; return repeats after each token, int64 (n, m, N_VOICES, 4)."""
+        ids = np.ascontiguousarray(ids, dtype=np.int64)
+        clock_after = np.zeros(ids.shape, dtype=np.int64)
+        n_notes_after = np.zeros((*ids.shape, N_VOICES), dtype=np.int64)
+        n_notes_before = self.n_notes[texts].copy()
+        repeats = np.full((*ids.shape, N_VOICES, 4), -1, dtype=np.int64)
+        _collect_notes(
             ids,
-            self.held[texts],
-            self.struck[texts],
+            self.sounding[texts],
+            self.any_started[texts],
             self.clock[texts],
-            self.lines[texts],
+            self.notes[texts],
             self.n_notes[texts],
-            v.tone,
-            v.strikes,
-            v.steps,
-            v.ascending,
-            clocks,
-            newest,
+            self.voice_tokens.tone,
+            self.voice_tokens.is_start,
+            self.voice_tokens.steps,
+            self.voice_tokens.ascending,
+            clock_after,
+            n_notes_after,
         )
-        _look_back(self.lines[texts], before, self.n_notes[texts], v.pitch, v.n_keys)
-        _look_ahead(
+        _find_runs(
+            self.notes[texts], n_notes_before, self.n_notes[texts], self.voice_tokens.pitch, self.voice_tokens.n_keys
+        )
+        _name_due_tokens(
             ids,
-            clocks,
-            newest,
-            self.lines[texts],
-            self.gone[texts],
-            v.tone,
-            v.strikes,
-            v.steps,
-            v.pitch,
-            v.start_word,
-            v.wait_word,
-            found,
+            clock_after,
+            n_notes_after,
+            self.notes[texts],
+            self.settled[texts],
+            self.voice_tokens.tone,
+            self.voice_tokens.is_start,
+            self.voice_tokens.steps,
+            self.voice_tokens.pitch,
+            self.voice_tokens.start_token,
+            self.voice_tokens.wait_token,
+            repeats,
         )
-        return found
-
-    @classmethod
-    def matches(cls, voices, ids):
-        """What the voices of a text may do after each of its words.
-
-        Parameters
-        ----------
-        voices : Voices
-        ids : int array (m,)
-
-        Returns
-        -------
-        int64 array (m, VOICES, 4): the word that strikes the note that followed then, when it is time, or waits until then; -1 where none followed, its time is
-        over or another note has taken its place, where the run is no shorter than its way back (what comes round and round), and for the lowest voice where the highest
-        names the same word; the run's length in notes; 1 where it is in another key, or 0; and 1 where the word waits, or 0
-        """
-        memory = cls(voices, [np.zeros(0, dtype=np.int64)], np.zeros(1, dtype=np.int64))
-        memory.lines = np.zeros((1, VOICES, FIELDS, len(ids) // 2 + 1), dtype=np.int32)
-        return memory._go_on(np.asarray(ids)[None], slice(None))[0]
-
-    @classmethod
-    def runs(cls, voices, ids):
-        """What each note of both voices of a text ends, int64 array (2, n): the longest run in notes, and 1 where that is in another key, or 0."""
-        memory = cls(voices, [np.asarray(ids)], np.zeros(1, dtype=np.int64))
-        return np.concatenate(
-            [line[[LONGEST, ELSEWHERE], :n] for line, n in zip(memory.lines[0], memory.n_notes[0])], axis=1
-        ).astype(np.int64)
+        return repeats
 
 
-FURTHEST = 2**13  # notes back
-FIELDS = 8  # of each note:
-TIME, TONE, RUN, SHIFT = range(
-    4
-)  # in steps; and of the run that ends with it as the voice ends now, its length in notes, in semitones
-LONGEST, ELSEWHERE, AT, DUE = range(
-    4, 8
-)  # of the longest run that it ended itself, whether in another key; when another note is due, in steps, -1 for never, and its tone
+def find_voice_repeats(voice_tokens: VoiceTokens, ids: np.ndarray) -> np.ndarray:
+    """Return the repeat of each outer voice at each token of a text.
+
+    Parameters
+    ----------
+    voice_tokens : VoiceTokens
+    ids : int array (m,)
+
+    Returns
+    -------
+    int64 array (m, N_VOICES, 4)
+        Columns: `TOKEN`, the candidate for the next token, which starts the due note or waits for it; `LENGTH` of the
+        repeat in notes; `TRANSPOSED`, 1 if the earlier passage is in another key, else 0; `IS_WAIT`, 1 if the candidate
+        waits, else 0. The candidate is -1 if no note is due, if it has come or another note has taken its place, and
+        for the lowest voice if the highest has the same candidate. No note is due if the repeat overlaps the earlier
+        passage.
+    """
+    finder = VoiceRepeatFinder(voice_tokens, [np.zeros(0, dtype=np.int64)], np.zeros(1, dtype=np.int64))
+    finder.notes = np.zeros((1, N_VOICES, N_FIELDS, len(ids) // 2 + 1), dtype=np.int32)
+    return finder._append(np.asarray(ids)[None], slice(None))[0]
+
+
+def find_voice_runs(voice_tokens: VoiceTokens, ids: np.ndarray) -> np.ndarray:
+    """Return the longest repeat at each note of both outer voices of a text.
+
+    Returns
+    -------
+    int64 array (2, n)
+        Length of the repeat in notes, and 1 if the earlier passage is in another key, else 0.
+    """
+    finder = VoiceRepeatFinder(voice_tokens, [np.asarray(ids)], np.zeros(1, dtype=np.int64))
+    runs = [
+        notes[[REPEAT_LENGTH, REPEAT_TRANSPOSED], :n_notes]
+        for notes, n_notes in zip(finder.notes[0], finder.n_notes[0])
+    ]
+    return np.concatenate(runs, axis=1).astype(np.int64)
 
 
 @compiled(
@@ -190,60 +217,70 @@ LONGEST, ELSEWHERE, AT, DUE = range(
     int64_2d,
     int64_3d,
 )
-def _hear(ids, held, struck, clock, lines, n_notes, tones, strikes, steps, ascending, clocks, newest):
-    """Find the notes of voices, as a step is over: their TIME and TONE. held: 1 of tones that sound, 2 of those struck in this step. After each word, into clocks
-    (n, m) the steps gone, into newest (n, m, VOICES) how many notes each voice has."""
+def _collect_notes(
+    ids, sounding, any_started, clock, notes, n_notes, tone_of, is_start, steps, ascending, clock_after, n_notes_after
+):
+    """Add the notes of both voices, with `TIME` and `TONE`, whenever a step is over.
+
+    Writes the steps so far after each token into clock_after (n, m), and the number of notes of each voice into
+    n_notes_after (n, m, N_VOICES).
+    """
     for row in range(len(ids)):
-        for at in range(ids.shape[1]):
-            word = ids[row, at]
-            if tones[word] >= 0:
-                held[row, tones[word]] = 2 * strikes[word]
-                struck[row] |= strikes[word]
-            elif steps[word] and struck[row]:
-                for voice in range(VOICES):
+        for k in range(ids.shape[1]):
+            token = ids[row, k]
+            if tone_of[token] >= 0:
+                sounding[row, tone_of[token]] = 2 * is_start[token]
+                any_started[row] |= is_start[token]
+            elif steps[token] and any_started[row]:
+                for voice in range(N_VOICES):
                     n, tone = n_notes[row, voice], 0
                     for i in range(len(ascending)):
                         tone = ascending[i if voice else len(ascending) - 1 - i]
-                        if held[row, tone]:
+                        if sounding[row, tone]:
                             break
-                    if held[row, tone] == 2:
-                        lines[row, voice, TIME, n], lines[row, voice, TONE, n] = clock[row], tone
+                    if sounding[row, tone] == 2:
+                        notes[row, voice, TIME, n], notes[row, voice, TONE, n] = clock[row], tone
                         n_notes[row, voice] = n + 1
                 for tone in range(len(ascending)):
-                    held[row, tone] = min(held[row, tone], 1)
-                struck[row] = 0
-            clock[row] += steps[word]
-            clocks[row, at] = clock[row]
-            newest[row, at] = n_notes[row]
+                    sounding[row, tone] = min(sounding[row, tone], 1)
+                any_started[row] = 0
+            clock[row] += steps[token]
+            clock_after[row, k] = clock[row]
+            n_notes_after[row, k] = n_notes[row]
 
 
 @compiled(int32_4d, int64_2d, int64_2d, int64_1d, int64)
-def _look_back(lines, before, n_notes, pitch, n_keys):
-    """Find the runs that new notes end, and what is due by the longest: all other fields."""
-    for row in range(len(lines)):
-        for voice in range(VOICES):
-            line = lines[row, voice]
-            time, tones, run, shift = line[TIME], line[TONE], line[RUN], line[SHIFT]
-            for n in range(before[row, voice], n_notes[row, voice]):
-                best, place = 0, -1
-                for i in range(n - 1, max(0, n - FURTHEST) - 1, -1):
-                    by = pitch[tones[n]] - pitch[tones[i]]
-                    goes_on = (
+def _find_runs(notes, n_notes_before, n_notes, pitch, n_keys):
+    """Find the runs that new notes end, and the note that the longest makes due: fill all other fields."""
+    for row in range(len(notes)):
+        for voice in range(N_VOICES):
+            voice_notes = notes[row, voice]
+            time, tone = voice_notes[TIME], voice_notes[TONE]
+            length, shift = voice_notes[RUN_LENGTH], voice_notes[RUN_SHIFT]
+            for n in range(n_notes_before[row, voice], n_notes[row, voice]):
+                best_score, best = 0, -1
+                for i in range(n - 1, max(0, n - MAX_LOOKBACK) - 1, -1):
+                    interval = pitch[tone[n]] - pitch[tone[i]]
+                    continues = (
                         i > 0
-                        and run[i - 1] > 0
-                        and shift[i - 1] == by
+                        and length[i - 1] > 0
+                        and shift[i - 1] == interval
                         and time[i] - time[i - 1] == time[n] - time[n - 1]
                     )
-                    run[i] = run[i - 1] + 1 if goes_on else 1
-                    shift[i] = by
-                    if 2 * run[i] + (by == 0) > best:
-                        best, place = 2 * run[i] + (by == 0), i
-                line[LONGEST, n], line[ELSEWHERE, n], line[AT, n] = 0, 0, -1
-                if place >= 0:
-                    line[LONGEST, n], line[ELSEWHERE, n] = run[place], shift[place] != 0
-                    there = tones[place + 1] + shift[place]
-                    if run[place] < n - place and there // n_keys == tones[place + 1] // n_keys:
-                        line[AT, n], line[DUE, n] = time[n] + time[place + 1] - time[place], there
+                    length[i] = length[i - 1] + 1 if continues else 1
+                    shift[i] = interval
+                    score = 2 * length[i] + (interval == 0)
+                    if score > best_score:
+                        best_score, best = score, i
+                voice_notes[REPEAT_LENGTH, n], voice_notes[REPEAT_TRANSPOSED, n] = 0, 0
+                voice_notes[DUE_TIME, n] = -1
+                if best >= 0:
+                    voice_notes[REPEAT_LENGTH, n], voice_notes[REPEAT_TRANSPOSED, n] = length[best], shift[best] != 0
+                    due_tone = tone[best + 1] + shift[best]
+                    same_part = due_tone // n_keys == tone[best + 1] // n_keys
+                    if length[best] < n - best and same_part:
+                        voice_notes[DUE_TIME, n] = time[n] + time[best + 1] - time[best]
+                        voice_notes[DUE_TONE, n] = due_tone
 
 
 @compiled(
@@ -260,25 +297,45 @@ def _look_back(lines, before, n_notes, pitch, n_keys):
     int64_1d,
     int64_4d,
 )
-def _look_ahead(ids, clocks, newest, lines, gone, tones, strikes, steps, pitch, start_word, wait_word, found):
-    """What is due, as words, into found (n, m, VOICES, 4). gone: how many notes a voice had when what was due then came, or another in its place."""
+def _name_due_tokens(
+    ids,
+    clock_after,
+    n_notes_after,
+    notes,
+    settled,
+    tone_of,
+    is_start,
+    steps,
+    pitch,
+    start_token,
+    wait_token,
+    repeats,
+):
+    """Write the candidates for the next token into repeats (n, m, N_VOICES, 4).
+
+    settled[row, voice] is the number of notes that a voice had when its due note came, was late, or was replaced by
+    another note at or beyond it.
+    """
     for row in range(len(ids)):
-        for at in range(ids.shape[1]):
-            word = ids[row, at]
-            for voice in range(VOICES):
-                n, told = newest[row, at, voice], found[row, at, voice]
-                if not n or gone[row, voice] == n:
+        for k in range(ids.shape[1]):
+            token = ids[row, k]
+            for voice in range(N_VOICES):
+                n, repeat = n_notes_after[row, k, voice], repeats[row, k, voice]
+                if not n or settled[row, voice] == n:
                     continue
-                line = lines[row, voice, :, n - 1]
-                away = line[AT] - clocks[row, at]
-                beyond = strikes[word] and (pitch[tones[word]] - pitch[line[DUE]]) * (1 - 2 * voice) >= 0
-                if line[AT] < 0 or away < 0 or beyond:
-                    gone[row, voice] = n
+                newest = notes[row, voice, :, n - 1]
+                due_tone = newest[DUE_TONE]
+                steps_left = newest[DUE_TIME] - clock_after[row, k]
+                direction = 1 - 2 * voice  # outward: up for the highest voice, down for the lowest
+                at_or_beyond = is_start[token] and (pitch[tone_of[token]] - pitch[due_tone]) * direction >= 0
+                if newest[DUE_TIME] < 0 or steps_left < 0 or at_or_beyond:
+                    settled[row, voice] = n
                     continue
-                told[LENGTH], told[MOVED], told[WAITS] = line[LONGEST], line[ELSEWHERE], away > 0
-                if away == 0:
-                    told[NAMED] = start_word[line[DUE]]
-                elif not steps[word] and away < len(wait_word):
-                    told[NAMED] = wait_word[away]
-                if voice and told[NAMED] == found[row, at, 0, NAMED]:
-                    told[NAMED] = -1
+                repeat[LENGTH], repeat[TRANSPOSED] = newest[REPEAT_LENGTH], newest[REPEAT_TRANSPOSED]
+                repeat[IS_WAIT] = steps_left > 0
+                if steps_left == 0:
+                    repeat[TOKEN] = start_token[due_tone]
+                elif not steps[token] and steps_left < len(wait_token):
+                    repeat[TOKEN] = wait_token[steps_left]
+                if voice and repeat[TOKEN] == repeats[row, k, 0, TOKEN]:
+                    repeat[TOKEN] = -1

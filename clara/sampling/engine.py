@@ -76,7 +76,7 @@ def sample(
     seeds : list of n ints
     steps_per_quarter : of the grid
     cadence : clara.sampling.logit_biases.Cadence, or None
-    matching : clara.repeats.model.RepeatModel and clara.repeats.finder.TranspositionTable, or None
+    repeats : clara.repeats.model.Repeats or None
     threads : at most; each takes its share of the texts
     on_step : function(steps left in the slowest sample), called now and then
     stop : threading.Event that ends it early, or None
@@ -294,8 +294,9 @@ class _Texts:
         self.rows, self.going, self.n_written = np.arange(self.n), np.ones(self.n, dtype=bool), 0
         self.cadence = cadence
         self.recent = Recent(grammar.struck, table, steps_per_quarter) if (table[:, 5] > 1).any() else None
-        self.match, forms = repeats if repeats and table[:, 7].any() else (None, None)
-        self.memory = self.match and RepeatFinder(forms, start.pasts, rows)
+        follow_repeats = repeats is not None and table[:, 7].any()
+        self.repeat_model = repeats.model if follow_repeats else None
+        self.repeat_finder = RepeatFinder(repeats.table, start.pasts, rows) if follow_repeats else None
 
     def write(self, stepper, logits, on_step, stop):
         """Until all have ended."""
@@ -310,8 +311,8 @@ class _Texts:
         while True:
             mask = self.grammar.allowed(self.written)
             self.grammar.bend(logits, mask, self.written)
-            if self.match:
-                self.match.bend(logits, mask, self.memory, self.table[:, 7], self.table[:, 0])
+            if self.repeat_model:
+                self.repeat_model.adjust_logits(logits, mask, self.repeat_finder, self.table[:, 7], self.table[:, 0])
             ids = choose(logits, mask, self.table, self.draws.next(), self._bias())
             self._note(ids)
             over = self.going & ((ids == self.grammar.eos) | (self.written["left"] <= self.least_left))
@@ -345,8 +346,8 @@ class _Texts:
         self.written = self.grammar.update(self.written, ids)
         if self.recent:
             self.recent.follow(self.words, self.clocks, self.n_written, clock)
-        if self.memory:
-            self.memory.follow(ids)
+        if self.repeat_finder:
+            self.repeat_finder.append(ids)
 
     def _end(self, over, stepper):
         """Keep the texts that have ended, and where those are that were left off."""
@@ -372,5 +373,5 @@ class _Texts:
         self.draws.take(rows)
         if self.recent:
             self.recent.take(rows)
-        if self.memory:
-            self.memory.take(rows)
+        if self.repeat_finder:
+            self.repeat_finder.take(rows)

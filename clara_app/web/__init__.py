@@ -1,3 +1,6 @@
-"""The page in the browser: `server` (requests), `jobs` (who is composed for, and when), `composing` (from a wish to ranked pieces),
-`prompts` (music from strangers), `shelf` (what is kept, and for how long), `rendering` (a piece as MIDI, sound, score, picture).
+"""The page in the browser, and its server.
+
+`server` answers requests, `requests` checks them, `prompts` reads the user's music, `jobs` queues the work,
+`composing` composes and describes the candidates, `piece_store` keeps pieces for a while, and `rendering` turns a piece
+into a file.
 """

@@ -1,4 +1,4 @@
-"""What the page keeps between two requests: in memory, for a while, and never more than so much."""
+"""Pieces that the page keeps in memory between requests, limited in number and age."""
 
 import secrets
 import threading
@@ -8,67 +8,79 @@ from dataclasses import dataclass, field
 
 from clara.music.notes import NoteSequence
 
-PIECES, SECONDS = 2000, 6 * 3600.0
+MAX_PIECES = 2000
+MAX_AGE_SECONDS = 6 * 3600.0
 
 
 @dataclass
 class Piece:
-    """A prompt or a candidate.
+    """A prompt or a composed piece.
 
     Attributes
     ----------
-    notes : NoteSequence, prompt included
+    notes : NoteSequence
+        The notes, with the prompt.
     title : str
-    prompt_quarters : how much of it was given
-    curve : the critic's log-odds of each window of what is composed, list of float
-    window_quarters : length of a window
-    made : time, seconds
+    prompt_quarters : float
+        Length of the prompt in quarter notes.
+    window_log_odds : list of float
+        The critic's log-odds of each window of the composed part.
+    window_quarters : float
+        Length of a window in quarter notes.
+    last_used : float
+        Time of the last use, in seconds of the monotonic clock.
     """
 
     notes: NoteSequence
     title: str
     prompt_quarters: float = 0.0
-    curve: list = field(default_factory=list)
+    window_log_odds: list[float] = field(default_factory=list)
     window_quarters: float = 8.0
-    made: float = field(default_factory=time.monotonic)
+    last_used: float = field(default_factory=time.monotonic)
 
 
-class Shelf:
-    """Pieces by names that nobody guesses; the oldest go first.
+class PieceStore:
+    """Pieces by random ids that nobody can guess; the least recently used go first.
 
     Parameters
     ----------
-    most : pieces
-    seconds : that a piece is kept after it was last asked for
+    max_pieces : int
+    max_age_seconds : float
+        How long a piece is kept after its last use.
     """
 
-    def __init__(self, most=PIECES, seconds=SECONDS):
-        self.most, self.seconds = most, seconds
-        self._pieces, self._lock = OrderedDict(), threading.Lock()
+    def __init__(self, max_pieces: int = MAX_PIECES, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
+        self.max_pieces = max_pieces
+        self.max_age_seconds = max_age_seconds
+        self._pieces: OrderedDict[str, Piece] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def put(self, piece):
-        """Keep a piece; returns its name."""
-        name = secrets.token_urlsafe(12)
+    def add(self, piece: Piece) -> str:
+        """Keep a piece and return its id."""
+        piece_id = secrets.token_urlsafe(12)
         with self._lock:
-            self._pieces[name] = piece
-            self._clear()
-        return name
+            self._pieces[piece_id] = piece
+            self._drop_old()
+        return piece_id
 
-    def get(self, name):
-        """The Piece of a name, or None where there is none any more."""
+    def get(self, piece_id: str) -> Piece | None:
+        """Return the piece with this id, or None if it is not here any more."""
         with self._lock:
-            self._clear()
-            piece = self._pieces.get(name)
+            self._drop_old()
+            piece = self._pieces.get(piece_id)
             if piece:
-                piece.made = time.monotonic()
-                self._pieces.move_to_end(name)
+                piece.last_used = time.monotonic()
+                self._pieces.move_to_end(piece_id)
             return piece
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._pieces)
 
-    def _clear(self):
-        """Let go what is too old or too much."""
-        limit = time.monotonic() - self.seconds
-        while self._pieces and (len(self._pieces) > self.most or next(iter(self._pieces.values())).made < limit):
+    def _drop_old(self):
+        """Drop the pieces that are too many or too old."""
+        oldest_allowed = time.monotonic() - self.max_age_seconds
+        while self._pieces:
+            least_recent = next(iter(self._pieces.values()))
+            if len(self._pieces) <= self.max_pieces and least_recent.last_used >= oldest_allowed:
+                return
             self._pieces.popitem(last=False)

@@ -1,133 +1,163 @@
-"""Music from strangers, and a few beginnings that everyone has.
+"""Prompts of the page: uploaded files, notes played on its keyboard, and examples.
 
-What is uploaded is read in a process of its own, with limits of size, time and memory, so that a broken or a hostile file costs
-itself alone. The name that it came with is never opened; only its ending says how to read it.
+An uploaded file is read in a process of its own, with limits on size, time and memory, so that a broken or hostile file
+harms nothing else. Its name is never opened as a path; only the suffix says how to read it.
 """
 
 import math
 import tempfile
+from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from clara.data.worker_pool import WorkerPool
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.errors import BadMusicFile, NoNotes, TooLong
-from clara.music.notes import build_notes, crop
+from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
+from clara.music.notes import NoteSequence, build_notes, crop
 
-ENDINGS = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
-MOST_BYTES, MOST_NOTES, MOST_QUARTERS = 4 << 20, 20_000, 4_000
-SECONDS, MEMORY_MB = 30.0, 1024
-GRID = 12  # steps per quarter of what is kept
+SUFFIXES = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
+MAX_BYTES = 4 << 20
+MAX_NOTES = 20_000
+MAX_QUARTERS = 4_000
+READ_SECONDS = 30.0
+READ_MEMORY_MB = 1024
+STEPS_PER_QUARTER = 12  # grid of the prompts that the page keeps
+LOWEST_KEY, HIGHEST_KEY = 21, 108  # MIDI pitches of a piano
+
+
+class Example(NamedTuple):
+    """A prompt that the page offers: its title, its name in music21's corpus, and its length in quarter notes."""
+
+    title: str
+    source: str
+    quarters: int
+
+
 EXAMPLES = {
-    "chorale": ("Bach, a chorale (BWV 66.6)", "bach/bwv66.6", 16),
-    "prelude": ("Bach, the first prelude (BWV 846)", "bach/bwv846", 16),
-    "sonata": ("Mozart, Sonata in C (K 545)", "mozart/k545/movement1_exposition", 16),
-    "mazurka": ("Chopin, Mazurka in C sharp minor (op. 6 no. 2)", "chopin/mazurka06-2", 24),
-    "rag": ("Joplin, Maple Leaf Rag", "joplin/maple_leaf_rag", 16),
+    "chorale": Example("Bach, a chorale (BWV 66.6)", "bach/bwv66.6", 16),
+    "prelude": Example("Bach, the first prelude (BWV 846)", "bach/bwv846", 16),
+    "sonata": Example("Mozart, Sonata in C (K 545)", "mozart/k545/movement1_exposition", 16),
+    "mazurka": Example("Chopin, Mazurka in C sharp minor (op. 6 no. 2)", "chopin/mazurka06-2", 24),
+    "rag": Example("Joplin, Maple Leaf Rag", "joplin/maple_leaf_rag", 16),
 }
 
 
-def _read(path, ensemble_of):
-    """A file as notes, or the error that it is; run in another process."""
-    from clara.errors import ClaraError
-
-    try:
-        return read_prompt(path, ensemble_of)
-    except ClaraError as e:
-        return e
-
-
-def upload(name, data, encoding=None):
-    """Read what somebody sent.
+def read_upload(name: str, data: bytes, encoding=None) -> tuple[NoteSequence, Counter]:
+    """Read an uploaded file.
 
     Parameters
     ----------
-    name : what the file is called, of which only the ending counts
+    name : str
+        Name of the file; only its suffix is used.
     data : bytes
-    encoding : in whose grid, range and parts; piano at 12 steps where it is None
+    encoding : optional
+        Encoding whose grid, range and parts the notes are fitted to (default: notewise with 12 steps per quarter).
 
     Returns
     -------
     notes : NoteSequence
     losses : Counter
+        What reading and fitting lost, by kind.
 
     Raises
     ------
     BadMusicFile, TooLong, NoNotes
-        With the name as it was told.
+        With the name of the upload.
     """
-    ending = Path(name).suffix.lower()
-    if ending not in ENDINGS:
-        raise BadMusicFile(f"{name}: not a kind of music that is read here: {', '.join(ENDINGS)}")
-    if len(data) > MOST_BYTES:
-        raise TooLong(f"{name}: larger than {MOST_BYTES >> 20} MiB")
-    with tempfile.TemporaryDirectory(prefix="clara-") as folder:
-        path = Path(folder, "music" + ending)
-        path.write_bytes(data)
-        pool = WorkerPool(partial(_read, ensemble_of=encoding or Notewise(GRID)), 1, SECONDS, MEMORY_MB, "spawn")
-        try:
-            _, found, reason = next(iter(pool.run([path])))
-        finally:
-            pool.stop()
-        if isinstance(found, Exception):
-            raise type(found)(str(found).replace(str(path), name))
-    if reason:
-        raise BadMusicFile(f"{name}: cannot be read ({reason})")
-    notes, losses = found
-    if len(notes) > MOST_NOTES or notes.quarters > MOST_QUARTERS:
+    suffix = Path(name).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadMusicFile(f"{name}: not a music file that Clara reads; choose one of {', '.join(SUFFIXES)}")
+    if len(data) > MAX_BYTES:
+        raise TooLong(f"{name}: larger than {MAX_BYTES >> 20} MiB")
+    notes, losses = _read_in_process(name, suffix, data, encoding or Notewise(STEPS_PER_QUARTER))
+    if len(notes) > MAX_NOTES or notes.quarters > MAX_QUARTERS:
         raise TooLong(
-            f"{name}: {len(notes):,} notes in {notes.quarters:g} quarters, more than {MOST_NOTES:,} or {MOST_QUARTERS:,}"
+            f"{name}: {len(notes):,} notes in {notes.quarters:g} quarters; at most {MAX_NOTES:,} notes and "
+            f"{MAX_QUARTERS:,} quarters are allowed"
         )
     return notes, losses
 
 
+def _read_in_process(name, suffix, data, encoding):
+    """Read music in a worker process that ends afterwards."""
+    with tempfile.TemporaryDirectory(prefix="clara-") as folder:
+        path = Path(folder, "music" + suffix)
+        path.write_bytes(data)
+        pool = WorkerPool(partial(_read_or_error, encoding=encoding), 1, READ_SECONDS, READ_MEMORY_MB, "spawn")
+        try:
+            _, result, failure = next(iter(pool.run([path])))
+        finally:
+            pool.stop()
+        if isinstance(result, Exception):
+            raise type(result)(str(result).replace(str(path), name))
+    if failure:
+        raise BadMusicFile(f"{name}: cannot be read ({failure})")
+    return result
+
+
+def _read_or_error(path, encoding):
+    """Return the notes and losses of a file, or the error; a worker process can send either."""
+    try:
+        return read_prompt(path, encoding)
+    except ClaraError as e:
+        return e
+
+
 @lru_cache(maxsize=len(EXAMPLES))
-def example(name):
-    """One of EXAMPLES as notes; raises BadMusicFile where there is none of that name."""
+def load_example(name: str) -> NoteSequence:
+    """Return the beginning of one of `EXAMPLES`; raise BadMusicFile for another name."""
     if name not in EXAMPLES:
-        raise BadMusicFile(f"no example {name!r}; there are {', '.join(EXAMPLES)}")
-    _, source, quarters = EXAMPLES[name]
-    return crop(read_prompt(f"music21:{source}", Notewise(GRID))[0], 0, quarters * GRID)
+        raise BadMusicFile(f"no example {name!r}; choose one of {', '.join(EXAMPLES)}")
+    example = EXAMPLES[name]
+    notes, _ = read_prompt(f"music21:{example.source}", Notewise(STEPS_PER_QUARTER))
+    return crop(notes, 0, example.quarters * STEPS_PER_QUARTER)
 
 
-def played(strokes, qpm):
-    """What somebody played on the page's keyboard, on the grid.
+def quantize_key_presses(key_presses: object, qpm: float) -> NoteSequence:
+    """Return the notes played on the page's keyboard, rounded to the grid; the first one starts at step 0.
 
     Parameters
     ----------
-    strokes : list of [pitch, start, end], MIDI number and seconds
-    qpm : tempo that it was played at
-
-    Returns
-    -------
-    NoteSequence, which begins with its first note
+    key_presses : list of [pitch, start, end]
+        MIDI pitch, and times in seconds.
+    qpm : float
+        Tempo at which they were played, in quarter notes per minute.
 
     Raises
     ------
     NoNotes, TooLong, BadMusicFile
-        For nothing, too much, or what no keyboard sends.
+        For no notes, too many, or values that no keyboard sends.
     """
-    if strokes is None or strokes == []:
+    if key_presses is None or key_presses == []:
         raise NoNotes("nothing was played")
-    if not isinstance(strokes, list):
-        raise BadMusicFile("not a list of pitch, start and end")
-    if len(strokes) > MOST_NOTES:
-        raise TooLong(f"{len(strokes):,} notes, more than {MOST_NOTES:,}")
-    try:
-        pitch, start, end = np.array(strokes, dtype=np.float64).T
-    except (ValueError, TypeError) as e:
-        raise BadMusicFile("not a list of pitch, start and end") from e
-    if not (
-        np.isfinite([pitch, start, end]).all() and (pitch >= 21).all() and (pitch <= 108).all() and (start <= end).all()
-    ):
-        raise BadMusicFile("pitches lie on a piano (21 to 108), and no note ends before it begins")
+    pitch, start, end = _parse_key_presses(key_presses)
     start, end = start - start.min(), end - start.min()
-    if not (math.isfinite(qpm) and end.max() * qpm / 60 <= MOST_QUARTERS):
-        raise TooLong(f"longer than {MOST_QUARTERS:,} quarters")
-    steps = [np.floor(at * qpm / 60 * GRID + 0.5).astype(np.int64) for at in (start, end)]
-    return build_notes(steps[0], np.maximum(steps[1], steps[0] + 1), pitch.astype(np.int64), steps_per_quarter=GRID, qpm=qpm)[
-        0
-    ]
+    if not (math.isfinite(qpm) and end.max() * qpm / 60 <= MAX_QUARTERS):
+        raise TooLong(f"longer than {MAX_QUARTERS:,} quarters")
+    start_steps, end_steps = (
+        np.floor(seconds * qpm / 60 * STEPS_PER_QUARTER + 0.5).astype(np.int64) for seconds in (start, end)
+    )
+    end_steps = np.maximum(end_steps, start_steps + 1)
+    return build_notes(start_steps, end_steps, pitch.astype(np.int64), steps_per_quarter=STEPS_PER_QUARTER, qpm=qpm)[0]
+
+
+def _parse_key_presses(key_presses):
+    """Return arrays of pitches, starts and ends."""
+    if not isinstance(key_presses, list):
+        raise BadMusicFile("the key presses must be a list of [pitch, start, end]")
+    if len(key_presses) > MAX_NOTES:
+        raise TooLong(f"{len(key_presses):,} notes, more than {MAX_NOTES:,}")
+    try:
+        pitch, start, end = np.array(key_presses, dtype=np.float64).T
+    except (ValueError, TypeError) as e:
+        raise BadMusicFile("the key presses must be a list of [pitch, start, end]") from e
+    on_piano = (pitch >= LOWEST_KEY).all() and (pitch <= HIGHEST_KEY).all()
+    if not (np.isfinite([pitch, start, end]).all() and on_piano and (start <= end).all()):
+        raise BadMusicFile(
+            f"pitches must be from {LOWEST_KEY} to {HIGHEST_KEY}, and a note must not end before it starts"
+        )
+    return pitch, start, end

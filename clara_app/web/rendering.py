@@ -1,10 +1,12 @@
-"""A piece as files: MIDI, WAV, MusicXML, a picture, pages of a score."""
+"""Render a piece as a file: MIDI, WAV, MusicXML, a picture, or pages of sheet music."""
 
 import io
+from pathlib import Path
 
 from clara.errors import BadSetting
+from clara_app.web.piece_store import Piece
 
-KINDS = {
+MEDIA_TYPES = {
     "mid": "audio/midi",
     "wav": "audio/wav",
     "musicxml": "application/vnd.recordare.musicxml+xml",
@@ -13,49 +15,61 @@ KINDS = {
 }
 
 
-def render(piece, kind, soundfont=None):
-    """A piece as a file.
+def render(piece: Piece, kind: str, soundfont: str | Path | None = None) -> list[bytes]:
+    """Render a piece.
 
     Parameters
     ----------
-    piece : clara_app.web.piece_store.Piece
-    kind : one of KINDS
-    soundfont : path, or None for the installed one
+    piece : Piece
+    kind : str
+        One of `MEDIA_TYPES`.
+    soundfont : path, optional
+        Default: the one that pretty_midi installs.
 
     Returns
     -------
-    list of bytes, one for each page where it is `svg`, else one
+    list of bytes
+        One file for each page of sheet music (`svg`), otherwise one file.
 
     Raises
     ------
-    BadSetting, NoNotes
-        For another kind, and a score of nothing.
+    BadSetting
+        If the kind is unknown.
+    NoNotes
+        If sheet music is asked for and there are no notes.
     """
-    made = {"mid": _midi, "wav": _wav, "musicxml": _musicxml, "png": _png, "svg": _svg}
-    if kind not in made:
-        raise BadSetting(f"no {kind!r}; there are {', '.join(KINDS)}")
-    return made[kind](piece, soundfont)
+    if kind == "mid":
+        return [_to_midi(piece)]
+    if kind == "wav":
+        return [_to_wav(piece, soundfont)]
+    if kind == "musicxml":
+        return [_to_musicxml(piece)]
+    if kind == "png":
+        return [_to_png(piece)]
+    if kind == "svg":
+        return _to_svg_pages(piece)
+    raise BadSetting(f"unknown kind of file {kind!r}; choose one of {', '.join(MEDIA_TYPES)}")
 
 
-def _midi(piece, _):
+def _to_midi(piece):
     from clara.music.midi import to_symusic_score
 
-    return [to_symusic_score(piece.notes).dumps_midi()]
+    return to_symusic_score(piece.notes).dumps_midi()
 
 
-def _wav(piece, soundfont):
+def _to_wav(piece, soundfont):
     from clara.rendering.audio import encode_audio, synthesize
 
-    return [encode_audio(synthesize(piece.notes, soundfont), "wav")]
+    return encode_audio(synthesize(piece.notes, soundfont), "wav")
 
 
-def _musicxml(piece, _):
+def _to_musicxml(piece):
     from clara.rendering.engraving import to_musicxml
 
-    return [to_musicxml(piece.notes, piece.title).encode()]
+    return to_musicxml(piece.notes, piece.title).encode()
 
 
-def _png(piece, _):
+def _to_png(piece):
     from clara.rendering.plots import plot_piano_roll
 
     picture = io.BytesIO()
@@ -63,14 +77,14 @@ def _png(piece, _):
         piece.notes,
         prompt_quarters=piece.prompt_quarters,
         title=piece.title,
-        window_log_odds=piece.curve or None,
+        window_log_odds=piece.window_log_odds or None,
         first_window_quarter=piece.prompt_quarters,
         window_quarters=piece.window_quarters,
     ).savefig(picture)
-    return [picture.getvalue()]
+    return picture.getvalue()
 
 
-def _svg(piece, _):
+def _to_svg_pages(piece):
     from clara.rendering.engraving import to_svgs
 
     return [page.encode() for page in to_svgs(piece.notes, piece.title)]

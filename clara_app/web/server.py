@@ -1,12 +1,13 @@
-"""Requests to the page and what they get. Starlette, on this machine alone unless told otherwise.
+"""The page's server, made with Starlette; only this machine can reach it by default.
 
-Nothing that is asked for is ever a path: files of the page are read once when it starts, pieces have names that nobody guesses.
+No request names a path: static files come from one folder, and pieces have random ids that nobody can guess.
 """
 
 import asyncio
 import json
-import re
+import tempfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Lock
@@ -14,25 +15,85 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from clara.errors import BadSetting, ClaraError, TooLong
+from clara_app.composer import Composer
 from clara_app.web import prompts
-from clara_app.web.composing import Composer, describe
-from clara_app.web.jobs import Busy, Jobs
-from clara_app.web.piece_store import Piece, Shelf
-from clara_app.web.rendering import KINDS, render
-from clara_app.web.requests import Wish, models
+from clara_app.web.composing import compose_candidates, notes_payload, warm_up
+from clara_app.web.jobs import JobQueue, QueueFull
+from clara_app.web.piece_store import Piece, PieceStore
+from clara_app.web.rendering import MEDIA_TYPES, render
+from clara_app.web.requests import QPM_RANGE, offered_models, parse_request
 
 STATIC = Path(__file__).resolve().parent / "static"
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-POLICY = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-MOST_BODY = 1 << 20  # bytes of JSON
-RENDERED = 16  # files kept, of some megabytes
-PREFERRED = "notewise"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+MAX_JSON_BYTES = 1 << 20
+MAX_TITLE = 200  # characters
+MAX_RENDERED = 64  # files to keep, each of some megabytes
+PREFERRED_MODEL = "notewise"
+PROGRESS_STEP = 0.01  # smallest progress that is sent
+ERROR_STATUS = {QueueFull: 503, TooLong: 413, ClaraError: 400}
+
+
+class RenderedFiles:
+    """Files that were rendered recently, in a temporary folder, so that Starlette can serve parts of them.
+
+    Parameters
+    ----------
+    store : PieceStore
+    soundfont : path, optional
+    """
+
+    def __init__(self, store: PieceStore, soundfont: str | Path | None = None) -> None:
+        self.store = store
+        self.soundfont = soundfont
+        self.folder = tempfile.TemporaryDirectory(prefix="clara-page-")
+        self._paths: OrderedDict[tuple[str, str], list[Path]] = OrderedDict()
+        self._lock = Lock()
+        self._render_lock = Lock()  # music21 and verovio must not run in several threads
+
+    def get(self, piece_id: str, kind: str) -> list[Path] | None:
+        """Return the files of a piece, one for each page; None if the piece is not here any more."""
+        piece = self.store.get(piece_id)
+        if piece is None:
+            return None
+        key = (piece_id, kind)
+        with self._lock:
+            if key in self._paths:
+                self._paths.move_to_end(key)
+                return self._paths[key]
+        with self._render_lock:
+            pages = render(piece, kind, self.soundfont)
+            paths = [Path(self.folder.name, f"{piece_id}-{number}.{kind}") for number in range(1, len(pages) + 1)]
+            for path, data in zip(paths, pages):
+                path.write_bytes(data)
+        with self._lock:
+            self._paths[key] = paths
+            self._drop_old()
+        return paths
+
+    def _drop_old(self):
+        while len(self._paths) > MAX_RENDERED:
+            _, paths = self._paths.popitem(last=False)
+            for path in paths:
+                path.unlink(missing_ok=True)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def close(self) -> None:
+        """Remove the files."""
+        self.folder.cleanup()
 
 
 class Page:
@@ -40,261 +101,253 @@ class Page:
 
     Parameters
     ----------
-    folders : of models of one's own
-    threads : of composing
-    at_once : jobs side by side
-    soundfont : path, or None
+    folders : sequence of path
+        Run folders of models to offer beside the shipped ones.
+    threads : int
+        Number of threads that compose.
+    n_workers : int
+        Number of requests to compose for at the same time.
+    soundfont : path, optional
     """
 
-    def __init__(self, folders=(), threads=1, at_once=1, soundfont=None):
-        self.models = models(folders)
-        self.composers = {name: Composer(folder, threads) for name, (_, folder) in self.models.items()}
-        self.shelf, self.jobs, self.soundfont = Shelf(), Jobs(at_once), soundfont
-        self.rendered, self.lock, self.rendering = OrderedDict(), Lock(), Lock()
-        self.files = {p.name: (p.read_bytes(), TYPES[p.suffix]) for p in STATIC.iterdir() if p.suffix in TYPES}
+    def __init__(
+        self,
+        folders: Sequence[str | Path] = (),
+        threads: int = 1,
+        n_workers: int = 1,
+        soundfont: str | Path | None = None,
+    ) -> None:
+        self.models = offered_models(folders)
+        self.composers = {name: Composer(str(folder), threads=threads) for name, (_, folder) in self.models.items()}
+        self.store = PieceStore()
+        self.jobs = JobQueue(n_workers)
+        self.files = RenderedFiles(self.store, soundfont)
 
-    def file_of(self, name, kind):
-        """A piece as a file, a list of its pages, or None; what was rendered lately is kept."""
-        piece = self.shelf.get(name)
-        if piece is None:
-            return None
-        with self.lock:
-            if (name, kind) in self.rendered:
-                self.rendered.move_to_end((name, kind))
-                return self.rendered[name, kind]
-        with self.rendering:  # music21 and verovio are not made for threads
-            data = render(piece, kind, self.soundfont)
-        with self.lock:
-            self.rendered[name, kind] = data
-            while len(self.rendered) > RENDERED:
-                self.rendered.popitem(last=False)
-        return data
+    @property
+    def preferred_model(self) -> str:
+        """The name of the model that is selected at first."""
+        return PREFERRED_MODEL if PREFERRED_MODEL in self.models else next(iter(self.models))
 
-    def compose(self, wish, job, tell):
-        """One wish, in a thread of the queue."""
-        before = self.shelf.get(wish.prompt) if wish.prompt else None
-        if wish.prompt and before is None:
-            raise BadSetting("that prompt is no longer here; choose it again")
-        composer = self.composers[wish.model]
-        tell({"state": "composing"})
-        steps = _Steps(tell)
-        title = f"Clara, after {before.title}" if before else "Clara"
-        for candidates in composer.candidates(wish, before.notes if before else None, title, steps, job.stop):
-            tell({"candidates": [self._shown(c) for c in candidates]})
+    def composer_names(self) -> list[str]:
+        """Return the composers that a piece may resemble; an empty list until a model is loaded."""
+        for composer in self.composers.values():
+            if composer.is_loaded:
+                return list(composer.scoring_models.composer_classifier.classes)
+        return []
 
-    def _shown(self, candidate):
-        """A candidate as the page draws it; from now on it is on the shelf."""
+    def compose(self, request, job, send):
+        """Compose for a request, in a thread of the queue."""
+        composer = self.composers[request.compose.model]
+        send({"state": "composing"})
+        last_share = 0.0
+
+        def on_progress(share):
+            nonlocal last_share
+            if share - last_share >= PROGRESS_STEP:
+                last_share = share
+                send({"progress": round(share, 3)})
+
+        for candidates in compose_candidates(composer, request.compose, request.title, on_progress, job.stop):
+            send({"candidates": [self._keep_candidate(candidate) for candidate in candidates]})
+
+    def _keep_candidate(self, candidate):
+        """Store a candidate; return it as the page draws it."""
         piece = candidate.piece
         return {
-            "id": self.shelf.put(piece),
+            "id": self.store.add(piece),
             "total": candidate.total,
             "scores": candidate.scores,
-            "told": candidate.told,
-            "words": candidate.words,
+            "descriptions": candidate.descriptions,
+            "text": candidate.text,
             "seed": candidate.seed,
             "prompt_quarters": piece.prompt_quarters,
-            "curve": piece.curve,
+            "window_log_odds": piece.window_log_odds,
             "window_quarters": piece.window_quarters,
             "instruments": list(piece.notes.instruments),
-            **describe(piece.notes),
+            **notes_payload(piece.notes),
         }
 
-    def keep(self, notes, title, losses=None):
-        """A prompt on the shelf, as the page draws it."""
+    def keep_prompt(self, notes, title, losses=None):
+        """Store a prompt; return it as the page draws it."""
         return {
-            "id": self.shelf.put(Piece(notes, title)),
+            "id": self.store.add(Piece(notes, title)),
             "title": title,
             "losses": dict(losses or {}),
-            **describe(notes),
+            **notes_payload(notes),
         }
 
-
-class _Steps:
-    """Tells progress, but not too often."""
-
-    def __init__(self, tell):
-        self.tell, self.told = tell, 0.0
-
-    def __call__(self, share):
-        if share - self.told >= 0.01:
-            self.told = share
-            self.tell({"progress": round(share, 3)})
+    def close(self):
+        """Stop the jobs and remove the rendered files."""
+        self.jobs.close()
+        self.files.close()
 
 
-def _failing(handler):
-    """A route whose errors are told as JSON."""
-
-    async def answer(request):
-        try:
-            return await handler(request)
-        except Busy as e:
-            return JSONResponse({"error": str(e)}, 503)
-        except TooLong as e:
-            return JSONResponse({"error": str(e)}, 413)
-        except ClaraError as e:
-            return JSONResponse({"error": str(e)}, 400)
-
-    return answer
-
-
-async def _body(request, most):
-    """The body, as long as it is no longer than so many bytes."""
+async def _read_body(request, max_bytes):
+    """Return the body; raise TooLong once it exceeds the limit, since Starlette has none."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > most:
-            raise TooLong(f"more than {most >> 20} MiB")
+        if len(data) > max_bytes:
+            raise TooLong(f"more than {max_bytes >> 20} MiB")
     return bytes(data)
 
 
-async def _json(request):
+async def _read_json(request):
     try:
-        return json.loads(await _body(request, MOST_BODY))
+        return json.loads(await _read_body(request, MAX_JSON_BYTES))
     except ValueError as e:
-        raise BadSetting("not JSON") from e
+        raise BadSetting("the request is not JSON") from e
 
 
-def _range(told, size):
-    """The first and the last byte that a Range header asks for; None for all, as for what is more than one range or none."""
-    asked = re.fullmatch(r"bytes=(\d{1,18})-(\d{0,18})", told)
-    first, last = (int(asked[1]), min(int(asked[2] or size), size - 1)) if asked else (None, None)
-    return (first, last) if asked and first <= last else (None, None)
+def _respond_to_error(_, error):
+    """Return the message of a ClaraError as JSON."""
+    status = next(code for kind, code in ERROR_STATUS.items() if isinstance(error, kind))
+    return JSONResponse({"error": str(error)}, status)
 
 
-def _routes(page):
-    async def file(request):
-        found = page.files.get(request.path_params.get("name", "index.html"))
-        return Response(found[0], media_type=found[1]) if found else Response("not here", 404)
-
-    async def about(request):
-        composers = await run_in_threadpool(
-            lambda: {name: c.composers for name, c in page.composers.items() if "judges" in vars(c)}
-        )
-        return JSONResponse(
-            {
-                "models": [{"name": n, "title": t} for n, (t, _) in page.models.items()],
-                "preferred": PREFERRED if PREFERRED in page.models else next(iter(page.models)),
-                "examples": [{"name": n, "title": t} for n, (t, *_) in prompts.EXAMPLES.items()],
-                "composers": next(iter(composers.values()), []),
-                "endings": prompts.ENDINGS,
-            }
-        )
-
-    async def upload(request):
-        name = unquote(request.headers.get("x-file-name", ""))[:200]
-        data = await _body(request, prompts.MOST_BYTES)
-        notes, losses = await run_in_threadpool(prompts.upload, name, data)
-        return JSONResponse(page.keep(notes, Path(name).stem or "music", losses))
-
-    async def example(request):
-        name = request.path_params["name"]
-        notes = await run_in_threadpool(prompts.example, name)
-        return JSONResponse(page.keep(notes, prompts.EXAMPLES[name][0]))
-
-    async def played(request):
-        told = await _json(request)
-        qpm = told.get("qpm") if isinstance(told, dict) else None
-        if not isinstance(qpm, (int, float)) or not 10 <= qpm <= 400:
-            raise BadSetting("qpm must be from 10 to 400")
-        return JSONResponse(page.keep(prompts.played(told.get("strokes"), qpm), "what you played"))
-
-    async def compose(request):
-        wish = Wish.of(await _json(request), page.models)
-        job = page.jobs.submit(lambda job, tell: page.compose(wish, job, tell))
-
-        async def lines():
-            async for event in page.jobs.events(job):
-                yield json.dumps(event) + "\n"
-
-        return StreamingResponse(lines(), media_type="application/x-ndjson")
-
-    async def piece(request):
-        kind = request.path_params["kind"]
-        if kind not in KINDS:
-            return Response("not here", 404)
-        pages = await run_in_threadpool(page.file_of, request.path_params["name"], kind)
-        number = request.path_params.get("page", 1)
-        if pages is None or not 1 <= number <= len(pages):
-            return JSONResponse({"error": "that piece is no longer here"}, 404)
-        data, headers = (
-            pages[number - 1],
-            {"cache-control": "private, max-age=3600", "accept-ranges": "bytes", "x-pages": str(len(pages))},
-        )
-        first, last = _range(request.headers.get("range", ""), len(data))
-        if first is None:
-            return Response(data, media_type=KINDS[kind], headers=headers)
-        headers["content-range"] = f"bytes {first}-{last}/{len(data)}"
-        return Response(data[first : last + 1], 206, headers, KINDS[kind])
-
-    return [
-        Route("/", file),
-        Route("/static/{name}", file),
-        Route("/about", about),
-        Route("/prompts/upload", _failing(upload), methods=["POST"]),
-        Route("/prompts/played", _failing(played), methods=["POST"]),
-        Route("/prompts/example/{name}", _failing(example), methods=["POST"]),
-        Route("/compose", _failing(compose), methods=["POST"]),
-        Route("/pieces/{name}.{kind}", _failing(piece)),
-        Route("/pieces/{name}/{page:int}.{kind}", _failing(piece)),
-    ]
+async def _get_index(_):
+    return FileResponse(STATIC / "index.html")
 
 
-class _Guard:
-    """Headers that keep a page to itself, and no requests from other sites."""
+async def _get_about(request):
+    page = request.app.state.page
+    return JSONResponse(
+        {
+            "models": [{"name": name, "title": title} for name, (title, _) in page.models.items()],
+            "preferred": page.preferred_model,
+            "examples": [{"name": name, "title": example.title} for name, example in prompts.EXAMPLES.items()],
+            "composers": await run_in_threadpool(page.composer_names),
+            "suffixes": prompts.SUFFIXES,
+        }
+    )
+
+
+async def _post_upload(request):
+    name = unquote(request.headers.get("x-file-name", ""))[:MAX_TITLE]
+    data = await _read_body(request, prompts.MAX_BYTES)
+    notes, losses = await run_in_threadpool(prompts.read_upload, name, data)
+    return JSONResponse(request.app.state.page.keep_prompt(notes, Path(name).stem or "music", losses))
+
+
+async def _post_example(request):
+    name = request.path_params["name"]
+    notes = await run_in_threadpool(prompts.load_example, name)
+    return JSONResponse(request.app.state.page.keep_prompt(notes, prompts.EXAMPLES[name].title))
+
+
+async def _post_key_presses(request):
+    payload = await _read_json(request)
+    qpm = payload.get("qpm") if isinstance(payload, dict) else None
+    if not isinstance(qpm, (int, float)) or not QPM_RANGE[0] <= qpm <= QPM_RANGE[1]:
+        raise BadSetting(f"qpm must be from {QPM_RANGE[0]} to {QPM_RANGE[1]}")
+    notes = prompts.quantize_key_presses(payload.get("key_presses"), qpm)
+    return JSONResponse(request.app.state.page.keep_prompt(notes, "what you played"))
+
+
+async def _post_compose(request):
+    page = request.app.state.page
+    page_request = parse_request(await _read_json(request), page.models, page.store.get)
+    job = page.jobs.submit(lambda job, send: page.compose(page_request, job, send))
+
+    async def event_lines():
+        async for event in page.jobs.events(job):
+            yield json.dumps(event) + "\n"
+
+    return StreamingResponse(event_lines(), media_type="application/x-ndjson")
+
+
+async def _get_piece(request):
+    kind = request.path_params["kind"]
+    if kind not in MEDIA_TYPES:
+        raise HTTPException(404)
+    paths = await run_in_threadpool(request.app.state.page.files.get, request.path_params["id"], kind)
+    number = request.path_params.get("page", 1)
+    if paths is None or not 1 <= number <= len(paths):
+        return JSONResponse({"error": "that piece is no longer here"}, 404)
+    headers = {"cache-control": "private, max-age=3600", "x-pages": str(len(paths))}
+    return FileResponse(paths[number - 1], headers=headers, media_type=MEDIA_TYPES[kind])
+
+
+ROUTES = [
+    Route("/", _get_index),
+    Route("/about", _get_about),
+    Route("/prompts/upload", _post_upload, methods=["POST"]),
+    Route("/prompts/played", _post_key_presses, methods=["POST"]),
+    Route("/prompts/example/{name}", _post_example, methods=["POST"]),
+    Route("/compose", _post_compose, methods=["POST"]),
+    Route("/pieces/{id}.{kind}", _get_piece),
+    Route("/pieces/{id}/{page:int}.{kind}", _get_piece),
+    Mount("/static", StaticFiles(directory=STATIC)),
+]
+
+
+class SecurityMiddleware:
+    """Refuse requests from other sites, and tell browsers to load nothing from elsewhere."""
 
     def __init__(self, app):
         self.app = app
 
     async def __call__(self, scope, receive, send):
+        """Handle a request, as ASGI defines it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin", b"").split(b"//")[-1]
-        if scope["method"] == "POST" and origin and origin != headers.get(b"host"):
-            return await Response("not from another site", 403)(scope, receive, send)
+        headers = Headers(scope=scope)
+        origin = headers.get("origin", "").split("//")[-1]
+        if scope["method"] == "POST" and origin and origin != headers.get("host"):
+            return await PlainTextResponse("not from another site", 403)(scope, receive, send)
 
-        async def guarded(message):
+        async def send_with_headers(message):
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
+                response_headers = MutableHeaders(scope=message)
+                response_headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+                response_headers["x-content-type-options"] = "nosniff"
+                response_headers["referrer-policy"] = "no-referrer"
             await send(message)
 
-        return await self.app(scope, receive, guarded)
+        return await self.app(scope, receive, send_with_headers)
 
 
-def make_app(folders=(), *, hosts=("127.0.0.1", "localhost"), threads=1, at_once=1, soundfont=None, warm=True):
-    """The application.
+def make_app(
+    folders: Sequence[str | Path] = (),
+    *,
+    hosts: Sequence[str] = ("127.0.0.1", "localhost"),
+    threads: int = 1,
+    n_workers: int = 1,
+    soundfont: str | Path | None = None,
+    warm: bool = True,
+) -> Starlette:
+    """Return the application.
 
     Parameters
     ----------
-    folders : run folders of models to offer beside those that come with Clara
-    hosts : names under which it may be called
-    threads : of composing
-    at_once : wishes composed side by side
-    soundfont : path, or None for the installed one
-    warm : load the preferred model at once
-
-    Returns
-    -------
-    Starlette
+    folders : sequence of path
+        Run folders of models to offer beside the shipped ones.
+    hosts : sequence of str
+        Host names that requests may use.
+    threads : int
+        Number of threads that compose.
+    n_workers : int
+        Number of requests to compose for at the same time.
+    soundfont : path, optional
+        Default: the one that pretty_midi installs.
+    warm : bool
+        Whether to load the preferred model at the start.
     """
-    page = Page(folders, threads, at_once, soundfont)
+    page = Page(folders, threads, n_workers, soundfont)
 
     @asynccontextmanager
-    async def lifespan(app):
+    async def lifespan(_):
         if warm:
-            loading = asyncio.get_running_loop().run_in_executor(page.jobs.pool, page.composers[PREFERRED].warm)
+            composer = page.composers[page.preferred_model]
+            loading = asyncio.get_running_loop().run_in_executor(page.jobs.pool, warm_up, composer)
             loading.add_done_callback(lambda done: done.exception())
         yield
-        page.jobs.close()
+        page.close()
 
     app = Starlette(
-        routes=_routes(page),
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)), Middleware(_Guard)],
+        routes=ROUTES,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)), Middleware(SecurityMiddleware)],
+        exception_handlers=dict.fromkeys(ERROR_STATUS, _respond_to_error),
         lifespan=lifespan,
     )
     app.state.page = page

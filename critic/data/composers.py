@@ -1,118 +1,172 @@
-"""TODO."""
+"""Excerpts by composer, to train a composer classifier on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from clara.errors import BadSetting
-from critic.data.table import COLUMNS, MIN_SOUNDING_SHARE, CorpusPieces
+from clara.music.notes import crop
+from critic.data.table import COLUMNS, CorpusPieces
 
-EXTRA_SPLIT = "extra"  # split of what is learned from only, and excerpts there at most
-
-
+EXTRA_SPLIT = "extra"  # excerpts to learn from and never to evaluate with
 MAX_EXTRA_OF_PIECE = 14
-
-
 MAX_EXTRA_OF_COMPOSER = 900
+UNNAMED = ("anonymous", "traditional")  # composers that are none
 
 
-def composer_excerpts(corpus, n_composers, quarters, test=0.2, valid=0.1, seed=0, on_composer=None, extra_corpora=()):
-    """Excerpts of the composers with most works, end to end; each composer's works are split.
+@dataclass(frozen=True)
+class ComposerExcerptSettings:
+    """Which excerpts a composer classifier is trained on.
 
-    Works that the corpus holds out are test works here too.
+    Attributes
+    ----------
+    n_composers : int
+        The composers with the most works in the corpus.
+    quarters : int
+        Length of an excerpt.
+    test_share, valid_share : float
+        Share of each composer's works.
+    seed : int
+        Random seed of the split, and of the choice of extra excerpts.
+    """
+
+    n_composers: int
+    quarters: int = 32
+    test_share: float = 0.2
+    valid_share: float = 0.1
+    seed: int = 0
+
+
+def composer_excerpts(
+    corpus, settings: ComposerExcerptSettings, extra_corpora: Sequence = (), on_composer: Callable | None = None
+):
+    """Return consecutive excerpts of the composers with the most works, split by work.
+
+    Works that the corpus holds out are test works here, too.
 
     Parameters
     ----------
     corpus : clara.data.corpus.Corpus
-    n_composers : int
-    quarters : length of each excerpt
-    test, valid : shares of the works of each composer
-    seed : of the split, and of which excerpts of `more` are taken
-    on_composer : function(), called after each composer
-    extra_corpora : list of Corpus of the same encoding, of whose music by the same composers come excerpts of the split `more`, if they are of no work of valid or test
+    settings : ComposerExcerptSettings
+    extra_corpora : sequence of Corpus
+        Other music by the same composers, in the same encoding. Its excerpts have the split `extra`; works that are in
+        valid or test are left out.
+    on_composer : function(), optional
+        Called after each composer.
 
     Returns
     -------
-    DataFrame, `COLUMNS`; `settings` is "unseen" for pieces that no generator was trained on
+    DataFrame
+        With `critic.data.table.COLUMNS`; `settings` is "unseen" for pieces that no generator was trained on.
 
     Raises
     ------
     BadSetting
-        If a corpus of `more` is of another encoding.
+        If an extra corpus has another encoding.
     NoData
-        If corpora have no fingerprints to tell works by.
+        If a corpus has no fingerprints, which identify works.
     """
     import pandas as pd
 
-    pieces, rng, rows = CorpusPieces(corpus), np.random.default_rng(seed), []
-    table = pieces.rows[pieces.rows["quarters"] >= quarters]
-    named = table[~table["composer"].isin(("anonymous", "traditional"))]
-    most = named.groupby("composer")["work"].nunique().sort_values(ascending=False, kind="stable").index[:n_composers]
-    for composer in most:
-        of_composer = table[table["composer"] == composer]
-        held = sorted(set(of_composer["work"][of_composer["split"] != "train"]))
-        works = rng.permutation(sorted(set(of_composer["work"]) - set(held))).tolist()
-        n_works = len(held) + len(works)
-        n_more = max(1, round(test * n_works) - len(held))
-        split = dict.fromkeys(held + works[:n_more], "test") | dict.fromkeys(
-            works[n_more : n_more + max(1, round(valid * n_works))], "valid"
-        )
-        for i, told in of_composer.iterrows():
-            pieces.split[i] = split.get(told["work"], "train")
-            rows += _end_to_end(pieces, i, quarters, "unseen" if told["split"] != "train" else "")
+    pieces = CorpusPieces(corpus)
+    rng = np.random.default_rng(settings.seed)
+    long_enough = pieces.manifest[pieces.manifest["quarters"] >= settings.quarters]
+    composers = _composers_with_most_works(long_enough, settings.n_composers)
+    rows = []
+    for composer in composers:
+        of_composer = long_enough[long_enough["composer"] == composer]
+        split_of_work = _split_works(of_composer, settings, rng)
+        for piece, row in of_composer.iterrows():
+            pieces.splits[piece] = split_of_work.get(row["work"], "train")
+            is_unseen = row["split"] != "train"
+            rows += _consecutive_rows(pieces, piece, settings.quarters, "unseen" if is_unseen else "")
         if on_composer:
             on_composer()
-    found = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
     if extra_corpora:
-        found = pd.concat([found, _more(pieces, extra_corpora, list(most), quarters, found, rng)], ignore_index=True)
-    return found
+        extra = _extra_excerpts(pieces, extra_corpora, composers, settings.quarters, table, rng)
+        table = pd.concat([table, extra], ignore_index=True)
+    return table
 
 
-def _end_to_end(pieces, i, quarters, settings=""):
-    """Rows of all excerpts of a piece, labelled by composer, that are not mostly silence at their end."""
-    from clara.music.notes import crop
+def _composers_with_most_works(manifest, n_composers):
+    """Return the names of the composers with the most works, most first."""
+    named = manifest[~manifest["composer"].isin(UNNAMED)]
+    n_works = named.groupby("composer")["work"].nunique()
+    return n_works.sort_values(ascending=False, kind="stable").index[:n_composers].tolist()
 
-    step, rows = pieces.corpus.encoding.steps_per_quarter, []
-    for at in range(0, int(pieces.rows["quarters"][i]) - quarters + 1, quarters):
-        here = crop(pieces.notes(i), at * step, (at + quarters) * step)
-        if len(here):
-            row, left = pieces.row(pieces.rows["composer"][i], i, at, here, settings)
-            rows += [row] if left >= MIN_SOUNDING_SHARE * quarters else []
+
+def _split_works(of_composer, settings, rng):
+    """Return the split of each test and valid work of a composer; all other works are for training."""
+    held_out = sorted(set(of_composer["work"][of_composer["split"] != "train"]))
+    works = rng.permutation(sorted(set(of_composer["work"]) - set(held_out))).tolist()
+    n_works = len(held_out) + len(works)
+    n_test = max(1, round(settings.test_share * n_works) - len(held_out))
+    n_valid = max(1, round(settings.valid_share * n_works))
+    test = held_out + works[:n_test]
+    valid = works[n_test : n_test + n_valid]
+    return dict.fromkeys(test, "test") | dict.fromkeys(valid, "valid")
+
+
+def _consecutive_rows(pieces, piece, quarters, settings=""):
+    """Return the rows of all excerpts of a piece, end to end, labelled by composer."""
+    steps_per_quarter = pieces.corpus.encoding.steps_per_quarter
+    composer = pieces.manifest["composer"][piece]
+    rows = []
+    for first in range(0, int(pieces.manifest["quarters"][piece]) - quarters + 1, quarters):
+        notes = crop(pieces.notes(piece), first * steps_per_quarter, (first + quarters) * steps_per_quarter)
+        row = pieces.make_row(composer, piece, first, notes, quarters, settings) if len(notes) else None
+        if row is not None:
+            rows.append(row)
     return rows
 
 
-def _more(pieces, extra_corpora, of, quarters, found, rng):
-    """Excerpts of other corpora by the same composers, to learn from only; a work that `found` has, too, keeps its number, one that is held out there stays out."""
+def _extra_excerpts(pieces, extra_corpora, composers, quarters, table, rng):
+    """Return a limited number of excerpts of other corpora by the same composers.
+
+    A work that is in the table keeps its number. It is left out if it is in valid or test there.
+    """
     import pandas as pd
 
+    works, extra_works = _group_works(pieces.corpus, extra_corpora)
+    rows_of_pieces = table.drop_duplicates("piece").set_index("piece")
+    row_of_work = {
+        work: rows_of_pieces.loc[name]
+        for work, name in zip(works, pieces.manifest["piece"])
+        if name in rows_of_pieces.index
+    }
+    first_new_work = int(pieces.manifest["work"].max()) + 1
+    tables = []
+    for corpus, works_of_corpus in zip(extra_corpora, extra_works):
+        extra = CorpusPieces(corpus, pieces.vocab)
+        rows = []
+        for piece in np.flatnonzero(extra.manifest["composer"].isin(composers)):
+            work = works_of_corpus[piece]
+            known = row_of_work.get(work)
+            if known is not None and known["split"] != "train":
+                continue
+            extra.manifest.loc[piece, "work"] = first_new_work + work if known is None else known["work"]
+            extra.splits[piece] = EXTRA_SPLIT
+            of_piece = _consecutive_rows(extra, piece, quarters)
+            chosen = sorted(rng.permutation(len(of_piece))[:MAX_EXTRA_OF_PIECE])
+            rows += [of_piece[i] for i in chosen]
+        tables.append(pd.DataFrame(rows, columns=COLUMNS))
+    shuffled = pd.concat(tables).sample(frac=1, random_state=int(rng.integers(2**31)))
+    return shuffled.groupby("label").head(MAX_EXTRA_OF_COMPOSER).sort_index()
+
+
+def _group_works(corpus, extra_corpora):
+    """Return the work of each piece of a corpus, and those of each extra corpus, numbered in common."""
     from clara.data.fingerprints import load_fingerprints
     from clara.data.musical_works import group_works
 
-    corpora = [pieces.corpus, *extra_corpora]
-    for corpus in extra_corpora:
-        if corpus.encoding.settings != pieces.corpus.encoding.settings:
-            raise BadSetting(f"{corpus.folder} and {pieces.corpus.folder} are of different encodings")
-    work = np.split(
-        group_works(
-            [runs for corpus in corpora for runs in load_fingerprints(corpus.folder, corpus.manifest["piece"])]
-        ),
-        np.cumsum([len(c.manifest) for c in corpora])[:-1],
-    )
-    judged = found.drop_duplicates("piece").set_index("piece")
-    known = {w: judged.loc[piece] for w, piece in zip(work[0].tolist(), pieces.rows["piece"]) if piece in judged.index}
-    fresh, tables = int(pieces.rows["work"].max()) + 1, []
-    for corpus, own in zip(extra_corpora, work[1:]):
-        here, rows = CorpusPieces(corpus, pieces.vocab), []
-        for i in np.flatnonzero(here.rows["composer"].isin(of)):
-            same = known.get(own[i])
-            if same is None or same["split"] == "train":
-                here.rows.loc[i, "work"] = fresh + own[i] if same is None else same["work"]
-                here.split[i] = EXTRA_SPLIT
-                some = _end_to_end(here, i, quarters)
-                rows += [some[k] for k in sorted(rng.permutation(len(some))[:MAX_EXTRA_OF_PIECE])]
-        tables.append(pd.DataFrame(rows, columns=COLUMNS))
-    return (
-        pd.concat(tables)
-        .sample(frac=1, random_state=int(rng.integers(2**31)))
-        .groupby("label")
-        .head(MAX_EXTRA_OF_COMPOSER)
-        .sort_index()
-    )
+    for extra in extra_corpora:
+        if extra.encoding.settings != corpus.encoding.settings:
+            raise BadSetting(f"{extra.folder} and {corpus.folder} have different encodings")
+    fingerprints = []
+    for one in (corpus, *extra_corpora):
+        fingerprints += load_fingerprints(one.folder, one.manifest["piece"])
+    ends = np.cumsum([len(one.manifest) for one in (corpus, *extra_corpora)])
+    works, *extra_works = np.split(group_works(fingerprints), ends[:-1])
+    return works.tolist(), extra_works

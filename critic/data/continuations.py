@@ -1,98 +1,118 @@
-"""Continuations of many prompts by some models, in processes of their own and on a GPU where there is one.
+"""Compose continuations of many prompts with several models, in parallel processes, on a GPU if there is one.
 
-What comes of a task hangs neither on the number of processes nor on what is composed beside it.
+The result of a task depends neither on the number of processes nor on what is composed in the same batch.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 from clara.jit import load_all
+from clara.music.notes import NoteSequence
 
-TOGETHER = 32  # prompts at most whose continuations are composed in one batch
+MAX_BATCH_PROMPTS = 32
 
 
 @dataclass(frozen=True)
 class ContinuationTask:
-    """Continuations of one prompt.
+    """Continuations of one prompt by one model.
 
     Attributes
     ----------
-    model : index of the model that composes
-    prompt : NoteSequence, or None to begin with nothing
-    settings : list of clara.sampling.settings.Settings, one for each continuation
-    seed : of the first; the others take the numbers after it
+    model : int
+        Index of the model that composes.
+    prompt : NoteSequence or None
+        None to begin with nothing.
+    settings : list of clara.sampling.settings.SamplingSettings
+        One for each continuation.
+    seed : int
+        Random seed of the first continuation; the others use the numbers after it.
     """
 
     model: int
-    prompt: object
+    prompt: NoteSequence | None
     settings: list
     seed: int
 
 
-def compose_continuations(models, tasks, quarters, workers=1, device="cpu", on_step=None):
-    """What comes of each task; processes begin at once, before anything is asked of the iterator.
+def compose_continuations(
+    models: Sequence[str | Path],
+    tasks: Sequence[ContinuationTask],
+    quarters: float,
+    workers: int = 1,
+    device: str = "cpu",
+    on_step: Callable | None = None,
+) -> Iterator[list[NoteSequence]]:
+    """Compose the continuations of each task.
+
+    The processes start at once, before the first result is asked for.
 
     Parameters
     ----------
-    models : folders of models
-    tasks : list of Task
-    quarters : length of what is composed
-    workers : processes; 1 to compose in this one
-    device : as torch takes it
-    on_step : function(tasks done since the last call)
+    models : sequence of path
+        Folders of the models.
+    tasks : sequence of ContinuationTask
+    quarters : float
+        Length of what is composed.
+    workers : int
+        Number of processes; 1 composes in this process.
+    device : str
+        As torch takes it.
+    on_step : function(int), optional
+        Called with the number of tasks done since the last call.
 
-    Yields
-    ------
-    list of NoteSequence, prompts included, in the order of the tasks
+    Returns
+    -------
+    iterator of list of NoteSequence
+        The continuations of each task, prompts included, in the order of the tasks.
     """
-    together = max(1, min(TOGETHER, -(-len(tasks) // (workers * len(models)))))
-    of_model = [[i for i, task in enumerate(tasks) if task.model == model] for model in range(len(models))]
-    batches = sorted(
-        (mine[at : at + together] for mine in of_model for at in range(0, len(mine), together)),
-        key=lambda batch: batch[0],
-    )
-    return _in_order(
-        batches,
-        _side_by_side(models, [[tasks[i] for i in batch] for batch in batches], quarters, workers, device),
-        on_step,
-    )
+    batch_size = max(1, min(MAX_BATCH_PROMPTS, -(-len(tasks) // (workers * len(models)))))
+    batches = []
+    for model in range(len(models)):
+        indices = [i for i, task in enumerate(tasks) if task.model == model]
+        batches += [indices[first : first + batch_size] for first in range(0, len(indices), batch_size)]
+    batches.sort(key=lambda batch: batch[0])
+    tasks_of_batches = [[tasks[i] for i in batch] for batch in batches]
+    return _in_order(batches, _compose_batches(models, tasks_of_batches, quarters, workers, device), on_step)
 
 
-def _in_order(batches, composed, on_step):
-    """What comes of each task: of batches, sorted by their first task, what comes of them."""
-    ready, first = {}, 0
-    for batch, pieces in zip(batches, composed):
-        ready |= dict(zip(batch, pieces))
-        while first in ready:
-            yield ready.pop(first)
-            first += 1
+def _in_order(batches, results, on_step):
+    """Yield the result of each task in order; `batches` are lists of task indices, sorted by their first."""
+    waiting = {}
+    next_task = 0
+    for batch, pieces in zip(batches, results):
+        waiting |= dict(zip(batch, pieces))
+        while next_task in waiting:
+            yield waiting.pop(next_task)
+            next_task += 1
         if on_step:
             on_step(len(batch))
 
 
-def _side_by_side(models, batches, quarters, workers, device):
-    """What comes of each batch of tasks of one model, an iterator."""
+def _compose_batches(models, batches, quarters, workers, device):
+    """Return an iterator over the results of batches of tasks; all tasks of a batch have the same model."""
     compose = partial(_compose, quarters)
     if workers == 1:
-        _load(models, device)
+        _load_generators(models, device)
         return map(compose, batches)
-    import clara.generator  # noqa: F401 - with all that it compiles, which is loaded once for all workers
+    import clara.generator  # noqa: F401 - all functions that it compiles are loaded once, before the processes fork
 
     load_all()
-    context = get_context(None if device == "cpu" else "spawn")  # a GPU that was taken up is lost to what forks
-    pool = ProcessPoolExecutor(workers, context, _load, (models, device))
-    composed = pool.map(compose, batches)
-    pool.shutdown(wait=False)  # when all are done
-    return composed
+    context = get_context(None if device == "cpu" else "spawn")  # a forked process cannot use a GPU that is in use
+    pool = ProcessPoolExecutor(workers, context, _load_generators, (models, device))
+    results = pool.map(compose, batches)
+    pool.shutdown(wait=False)  # it ends when all batches are done
+    return results
 
 
 _generators = []  # of this process
 
 
-def _load(models, device):
-    """Take up composing with these models, on one thread."""
+def _load_generators(models, device):
+    """Load the models into this process, which composes on one thread."""
     import torch
 
     from clara.generator import Generator
@@ -102,9 +122,13 @@ def _load(models, device):
 
 
 def _compose(quarters, tasks):
-    """Tasks of one model."""
-    prompts, settings, seeds = zip(
-        *((task.prompt, how, task.seed + i) for task in tasks for i, how in enumerate(task.settings))
-    )
-    pieces = iter(_generators[tasks[0].model].continue_each(prompts, quarters, list(settings), seeds))
+    """Return the continuations of each task of one batch."""
+    prompts, settings, seeds = [], [], []
+    for task in tasks:
+        for i, of_continuation in enumerate(task.settings):
+            prompts.append(task.prompt)
+            settings.append(of_continuation)
+            seeds.append(task.seed + i)
+    generator = _generators[tasks[0].model]
+    pieces = iter(generator.continue_each(prompts, quarters, settings, seeds))
     return [[next(pieces).notes for _ in task.settings] for task in tasks]

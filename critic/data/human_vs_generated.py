@@ -1,12 +1,19 @@
-"""TODO."""
+"""Excerpts of human, corrupted and generated music, to train a critic on.
+
+A generated excerpt continues a prompt from a human piece, or begins with nothing where the human excerpt is the
+opening of a piece. Prompt and seam are cut off, so that both classes are alike in length and place. Half of them are
+sampled with the default settings of composing, half with random ones.
+"""
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from clara.errors import BadSetting
+from clara.music.notes import crop
 from critic.data.continuations import ContinuationTask, compose_continuations
 from critic.data.corruptions import CORRUPTIONS
 from critic.data.table import (
@@ -14,150 +21,208 @@ from critic.data.table import (
     ENDING_QUARTERS,
     GENERATED,
     HUMAN,
-    MIN_SOUNDING_SHARE,
     PROMPT_QUARTERS,
     SEAM_QUARTERS,
     CorpusPieces,
 )
 
-CONTINUATIONS_PER_PROMPT = 8  # continuations of a prompt
-
-
-RANDOM_FREQS = (1.0, 1.0, 1.0, 0.5)
-
-
-TEMPERATURES = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5)
-
-
-TOP_PS = (0.9, 0.95, 0.98, 1.0)
-
-
-REPEAT_STRENGTHS = (1.0, 1.0, 0.0)  # of the half over a spread; else 1
-
-
-USUAL_SHARE = 0.5  # share of what is composed that is sampled as generate.py does
-
-
+CONTINUATIONS_PER_PROMPT = 8
+CORRUPTED_SHARE = 0.25  # of the class that is not human
+USUAL_SHARE = 0.5  # of the generated excerpts use the settings that composing uses by default
 USUAL_TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.1)
-
-
 USUAL_TOP_P = 0.98
+# Settings of the other generated excerpts, from predictable to wild; a value that occurs twice is drawn more often.
+TEMPERATURES = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5)
+TOP_PS = (0.9, 0.95, 0.98, 1.0)
+RANDOM_FREQS = (1.0, 1.0, 1.0, 0.5)
+REPEAT_STRENGTHS = (1.0, 1.0, 0.0)
 
 
-CORRUPTED_SHARE = 0.25  # share of the class that is not human: human excerpts, damaged
+@dataclass(frozen=True)
+class CriticExcerptSettings:
+    """Which excerpts a critic is trained on.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Number of excerpts of each class by split, rounded up to whole prompts.
+    quarters : int
+        Length of an excerpt.
+    seed : int
+        Random seed of places, prompts, settings and notes.
+    """
+
+    counts: dict
+    quarters: int = 32
+    seed: int = 0
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts that are continued."""
+        return sum(n_prompts_of(n_excerpts_of(count)) for count in self.counts.values())
 
 
-def human_and_generated_excerpts(models, corpus, n, quarters, seed=0, workers=1, device="cpu", on_step=None):
-    """Excerpts of both classes.
+def n_excerpts_of(count: int) -> int:
+    """Return a number of excerpts rounded up to whole prompts."""
+    return -(-count // CONTINUATIONS_PER_PROMPT) * CONTINUATIONS_PER_PROMPT
+
+
+def n_prompts_of(n_excerpts: int) -> int:
+    """Return the number of prompts to continue for a number of excerpts that are not human."""
+    return round((1 - CORRUPTED_SHARE) * n_excerpts / CONTINUATIONS_PER_PROMPT)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """An excerpt of the corpus, as it is or corrupted."""
+
+    label: str
+    piece: int
+    from_quarter: int
+    notes: object = None  # the corrupted notes, or None for the human ones
+    settings: str = ""
+
+
+def human_and_generated_excerpts(
+    models: Sequence[str | Path],
+    corpus,
+    settings: CriticExcerptSettings,
+    workers: int = 1,
+    device: str = "cpu",
+    on_step: Callable | None = None,
+):
+    """Return excerpts of both classes.
 
     Parameters
     ----------
-    models : folders of one or more models of the corpus's encoding and of one vocabulary; each composes for its share of the prompts
+    models : sequence of path
+        Folders of models with the corpus's encoding and one vocabulary. They take turns at the prompts.
     corpus : clara.data.corpus.Corpus
-    n : {split: how many of each class}, made up to whole prompts
-    quarters : length of each
-    seed : of what is left to chance
-    workers : processes, each of which composes for prompts of its own; what comes of it is the same for any number
-    device : what they compose with, as torch takes it
-    on_step : function(prompts done since the last call)
+    settings : CriticExcerptSettings
+    workers : int
+        Number of processes that compose; the result does not depend on it.
+    device : str
+        Device to compose on, as torch takes it.
+    on_step : function(int), optional
+        Called with the number of prompts done since the last call.
 
     Returns
     -------
-    DataFrame, `COLUMNS`; of several models `settings` names the one
+    DataFrame
+        With `critic.data.table.COLUMNS`. If there are several models, `settings` names the one that composed.
 
     Raises
     ------
     BadSetting
-        If the models are of another encoding, or differ in their words.
+        If the models have another encoding, or different vocabularies.
     """
     import pandas as pd
 
-    from clara.music.notes import crop
+    pieces = CorpusPieces(corpus, _shared_vocab(models, corpus))
+    cuts, places, tasks = _plan(pieces, settings, len(models))
+    composed_quarters = SEAM_QUARTERS + settings.quarters + ENDING_QUARTERS
+    # Other processes compose while this one cuts the human excerpts.
+    continuations = compose_continuations(models, tasks, composed_quarters, workers, device, on_step)
+    rows = [_cut_row(pieces, cut, settings.quarters) for cut in cuts]
+    rows += _generated_rows(pieces, places, tasks, continuations, models, settings.quarters)
+    return pd.DataFrame([row for row in rows if row is not None], columns=COLUMNS)
 
-    pieces, rng, step = (
-        CorpusPieces(corpus, _shared_vocab(models, corpus)),
-        np.random.default_rng(seed),
-        corpus.encoding.steps_per_quarter,
-    )
 
-    def there(i, at):
-        return crop(pieces.notes(i), (at + SEAM_QUARTERS) * step, (at + SEAM_QUARTERS + quarters) * step)
+def _plan(pieces, settings, n_models):
+    """Return the excerpts to cut, and the places and tasks of the continuations."""
+    rng = np.random.default_rng(settings.seed)
+    quarters = settings.quarters
+    steps_per_quarter = pieces.corpus.encoding.steps_per_quarter
+    cuts, places, tasks = [], [], []
+    for split, count in settings.counts.items():
+        n_excerpts = n_excerpts_of(count)
+        n_prompts = n_prompts_of(n_excerpts)
+        n_corrupted = n_excerpts - CONTINUATIONS_PER_PROMPT * n_prompts
+        for piece, first in pieces.sample_places(split, quarters, n_excerpts, rng):
+            cuts.append(_Cut(HUMAN, piece, first))
+        for piece, first in pieces.sample_places(split, quarters, n_corrupted, rng):
+            name = str(rng.choice(list(CORRUPTIONS)))
+            notes = _human_notes(pieces, piece, first, quarters)
+            if len(notes):
+                # Notes that moved past the end of the excerpt would give the answer.
+                notes = crop(CORRUPTIONS[name](notes, rng), 0, quarters * steps_per_quarter)
+            cuts.append(_Cut(GENERATED, piece, first, notes, json.dumps({"corruption": name})))
+        for piece, first in pieces.sample_places(split, quarters, n_prompts, rng):
+            sampling = [_random_settings(rng) for _ in range(CONTINUATIONS_PER_PROMPT)]
+            prompt = _prompt(pieces, piece, first)
+            places.append((piece, first))
+            tasks.append(ContinuationTask(len(tasks) % n_models, prompt, sampling, int(rng.integers(2**31))))
+    return cuts, places, tasks
 
-    cut, tasks, places = [], [], []
-    for split, many in n.items():
-        many = -(-many // CONTINUATIONS_PER_PROMPT) * CONTINUATIONS_PER_PROMPT
-        cut += [(HUMAN, i, at, None, "") for i, at in pieces.places(split, quarters, many, rng)]
-        n_prompts = round((1 - CORRUPTED_SHARE) * many / CONTINUATIONS_PER_PROMPT)
-        for i, at in pieces.places(split, quarters, many - CONTINUATIONS_PER_PROMPT * n_prompts, rng):
-            way, here = str(rng.choice(list(CORRUPTIONS))), there(i, at)
-            damaged = (
-                crop(CORRUPTIONS[way](here, rng), 0, quarters * step) if len(here) else here
-            )  # what moved past the end would tell
-            cut.append((GENERATED, i, at, damaged, json.dumps({"corruption": way})))
-        for i, at in pieces.places(split, quarters, n_prompts, rng):
-            settings = [_settings(rng) for _ in range(CONTINUATIONS_PER_PROMPT)]
-            prompt = crop(pieces.notes(i), (at - PROMPT_QUARTERS) * step, at * step) if at else None
-            places.append((i, at))
-            tasks.append(
-                ContinuationTask(
-                    len(tasks) % len(models),
-                    prompt if prompt is not None and len(prompt) else None,
-                    settings,
-                    int(rng.integers(2**31)),
-                )
-            )
-    composing = compose_continuations(
-        models, tasks, SEAM_QUARTERS + quarters + ENDING_QUARTERS, workers, device, on_step
-    )  # and meanwhile
-    rows = [
-        pieces.row(label, i, at, there(i, at) if notes is None else notes, told) for label, i, at, notes, told in cut
-    ]
-    for (i, at), task, composed in zip(places, tasks, composing):
-        by, first = (
-            {"model": Path(models[task.model]).name} if len(models) > 1 else {},
-            (PROMPT_QUARTERS if task.prompt is not None else 0) + SEAM_QUARTERS,
-        )
-        rows += [
-            pieces.row(
-                GENERATED, i, at, crop(notes, first * step, (first + quarters) * step), json.dumps(_told(how) | by)
-            )
-            for notes, how in zip(composed, task.settings)
-        ]
-    return pd.DataFrame([row for row, left in rows if left >= MIN_SOUNDING_SHARE * quarters], columns=COLUMNS)
+
+def _human_notes(pieces, piece, from_quarter, quarters):
+    """Return the notes of a human excerpt, from after the seam."""
+    steps_per_quarter = pieces.corpus.encoding.steps_per_quarter
+    first = from_quarter + SEAM_QUARTERS
+    return crop(pieces.notes(piece), first * steps_per_quarter, (first + quarters) * steps_per_quarter)
+
+
+def _prompt(pieces, piece, from_quarter):
+    """Return the music before an excerpt; None at the beginning of a piece, and where nothing sounds."""
+    if not from_quarter:
+        return None
+    steps_per_quarter = pieces.corpus.encoding.steps_per_quarter
+    first = from_quarter - PROMPT_QUARTERS
+    prompt = crop(pieces.notes(piece), first * steps_per_quarter, from_quarter * steps_per_quarter)
+    return prompt if len(prompt) else None
+
+
+def _cut_row(pieces, cut, quarters):
+    """Return the row of an excerpt of the corpus, or None."""
+    notes = _human_notes(pieces, cut.piece, cut.from_quarter, quarters) if cut.notes is None else cut.notes
+    return pieces.make_row(cut.label, cut.piece, cut.from_quarter, notes, quarters, cut.settings)
+
+
+def _generated_rows(pieces, places, tasks, continuations, models, quarters) -> Iterator[dict | None]:
+    """Yield the row of each generated excerpt, or None."""
+    steps_per_quarter = pieces.corpus.encoding.steps_per_quarter
+    for (piece, from_quarter), task, composed in zip(places, tasks, continuations):
+        model = {"model": Path(models[task.model]).name} if len(models) > 1 else {}
+        first = SEAM_QUARTERS + (PROMPT_QUARTERS if task.prompt is not None else 0)
+        for notes, sampling in zip(composed, task.settings):
+            excerpt = crop(notes, first * steps_per_quarter, (first + quarters) * steps_per_quarter)
+            settings = json.dumps(_unusual_settings(sampling) | model)
+            yield pieces.make_row(GENERATED, piece, from_quarter, excerpt, quarters, settings)
 
 
 def _shared_vocab(models, corpus):
-    """The vocabulary of all the models; raises BadSetting where there is no such thing."""
+    """Return the vocabulary of all models; raises BadSetting if they do not share the corpus's encoding and one."""
     from clara.checkpoint import Checkpoint
 
-    found = [Checkpoint.load(folder) for folder in models]
-    for folder, model in zip(models, found):
-        if model.encoding.settings != corpus.encoding.settings:
-            raise BadSetting(f"{folder} and {corpus.folder} are of different encodings")
-        if model.vocab.tokens != found[0].vocab.tokens:
-            raise BadSetting(f"{folder} and {models[0]} know different words")
-    return found[0].vocab
+    checkpoints = [Checkpoint.load(folder) for folder in models]
+    vocab = checkpoints[0].vocab
+    for folder, checkpoint in zip(models, checkpoints):
+        if checkpoint.encoding.settings != corpus.encoding.settings:
+            raise BadSetting(f"{folder} and {corpus.folder} have different encodings")
+        if checkpoint.vocab.tokens != vocab.tokens:
+            raise BadSetting(f"{folder} and {models[0]} have different vocabularies")
+    return vocab
 
 
-def _settings(rng):
-    """How one excerpt is sampled."""
+def _random_settings(rng):
+    """Draw the sampling settings of one excerpt."""
     from clara.sampling.settings import SamplingSettings
 
     if rng.random() < USUAL_SHARE:
         return SamplingSettings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
-    freq = float(rng.choice(RANDOM_FREQS))
+    random_freq = float(rng.choice(RANDOM_FREQS))
     return SamplingSettings(
         temperature=float(rng.choice(TEMPERATURES)),
         top_p=float(rng.choice(TOP_PS)),
-        random_freq=freq,
-        top_k=0 if freq == 1 else 3,
+        random_freq=random_freq,
+        top_k=0 if random_freq == 1 else 3,
         repeat_strength=float(rng.choice(REPEAT_STRENGTHS)),
     )
 
 
-def _told(settings):
-    """What of some settings is not as usual."""
+def _unusual_settings(settings):
+    """Return the sampling settings that differ from the defaults."""
     from clara.sampling.settings import SamplingSettings
 
-    usual = asdict(SamplingSettings())
-    return {k: v for k, v in asdict(settings).items() if v != usual[k]}
+    defaults = asdict(SamplingSettings())
+    return {name: value for name, value in asdict(settings).items() if value != defaults[name]}

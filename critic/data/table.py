@@ -1,110 +1,177 @@
-"""TODO."""
+"""Tables of excerpts: their columns, how excerpts are taken from a corpus, and how a table is read.
+
+A folder of excerpts holds `excerpts.csv`, with one row for each excerpt, and `excerpts.json`, which says how the table
+was made.
+
+==============  ====================================================================================================
+column          content
+==============  ====================================================================================================
+label           class: human or generated, or the composer
+split           train, judge, valid, test or extra, see `critic.excerpts`
+work            number of the musical work; versions of a work share it
+composer        composer of the piece
+piece           name of the piece in the corpus
+from_quarter    position of the excerpt in its piece
+settings        JSON with the sampling settings or the corruption of a generated excerpt, or empty
+tokens          text of the excerpt, tokens separated by spaces
+==============  ====================================================================================================
+"""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from clara.encodings.vocab import tokenize
 from clara.errors import NoData
+from clara.music.notes import NoteSequence
 
-HUMAN, GENERATED = "human", "generated"  # labels of a critic's excerpts
-
+HUMAN, GENERATED = "human", "generated"  # the classes of a critic
 EXCERPTS_FILE = "excerpts.csv"
-
-
 SETTINGS_FILE = "excerpts.json"
-
-
 COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "tokens"]
+PROMPT_QUARTERS = 16  # music before an excerpt that the generator continues
+SEAM_QUARTERS = 4  # cut off after the prompt, so that the seam does not give the answer
+ENDING_QUARTERS = 4  # composed beyond an excerpt and cut off, as a model may prepare its ending there
+OPENING_SHARE = 0.2  # of the excerpts are at the beginning of their piece
+JUDGE_SHARE = 0.3  # of the training works are kept for independent judges
+JUDGE_SEED = 0  # the works for judges are the same whatever the seed of the excerpts
+MIN_SOUNDING_SHARE = 0.5  # of an excerpt must be left when the silence at its end is cut off
 
 
-SEAM_QUARTERS = 4
+def read_excerpts(folder: str | Path):
+    """Read a folder of excerpts.
 
+    Parameters
+    ----------
+    folder : path
 
-PROMPT_QUARTERS = 16  # quarters: of a prompt, cut off after it, cut off at the end
-
-
-ENDING_QUARTERS = 4
-
-
-OPENING_SHARE = 0.2  # share of excerpts that begin with their piece
-
-
-JUDGE_SHARE = (
-    0.3  # share of the training works that is kept for a second opinion; the same works whatever else is left to chance
-)
-
-
-JUDGE_SEED = 0
-
-
-MIN_SOUNDING_SHARE = 0.5  # of an excerpt's quarters must be left when silence at its end is gone
-
-
-def read_excerpts(folder):
-    """The table of a folder, with `words` as lists, and how it was made.
+    Returns
+    -------
+    table : DataFrame
+        With COLUMNS; `tokens` holds lists of str.
+    info : dict
+        How the table was made: `encoding`, `fingerprint` and `about` of the corpus, `quarters`, `seed`, `arguments`.
 
     Raises
     ------
     NoData
-        If there are none.
+        If a file is missing.
     """
     import pandas as pd  # heavy imports wait for --help
 
     folder = Path(folder)
-    missing = [n for n in (EXCERPTS_FILE, SETTINGS_FILE) if not (folder / n).is_file()]
+    missing = [name for name in (EXCERPTS_FILE, SETTINGS_FILE) if not (folder / name).is_file()]
     if missing:
-        raise NoData(f"{folder}: no {' and no '.join(missing)}; make them with python -m critic.excerpts")
+        raise NoData(f"{folder}: no {' and no '.join(missing)}; make excerpts with python -m critic.excerpts")
     table = pd.read_csv(folder / EXCERPTS_FILE, keep_default_na=False)
-    return table.assign(tokens=table["tokens"].str.split()), json.loads(
-        (folder / SETTINGS_FILE).read_text(encoding="utf-8")
-    )
+    info = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    return table.assign(tokens=table["tokens"].str.split()), info
 
 
 class CorpusPieces:
-    """The pieces of a corpus as notes, which split of a classifier each belongs to, and the vocabulary that excerpts are spelled in."""
+    """The pieces of a corpus as notes, with the split that each belongs to.
 
-    def __init__(self, corpus, vocab=None):
+    Parameters
+    ----------
+    corpus : clara.data.corpus.Corpus
+    vocab : Vocab, optional
+        Vocabulary of the excerpts (default: that of the corpus).
+
+    Attributes
+    ----------
+    corpus, vocab
+    manifest : DataFrame
+        One row for each piece.
+    splits : list of str
+        The split of each piece; some training works belong to the split `judge`.
+    """
+
+    def __init__(self, corpus, vocab=None) -> None:
+        self.corpus = corpus
         self.vocab = vocab or corpus.vocab
-        self.corpus, self.rows = corpus, corpus.manifest.reset_index(drop=True)
-        rng = np.random.default_rng(JUDGE_SEED)
-        works = np.unique(self.rows["work"][self.rows["split"] == "train"])
-        others = set(rng.permutation(works)[: round(JUDGE_SHARE * len(works))].tolist())
-        self.split = [
-            "judge" if s == "train" and w in others else s for s, w in zip(self.rows["split"], self.rows["work"])
-        ]
+        self.manifest = corpus.manifest.reset_index(drop=True)
+        is_train = self.manifest["split"] == "train"
+        works = np.unique(self.manifest["work"][is_train])
+        n_judge = round(JUDGE_SHARE * len(works))
+        judge_works = np.random.default_rng(JUDGE_SEED).permutation(works)[:n_judge]
+        is_judge = is_train & self.manifest["work"].isin(judge_works)
+        self.splits = self.manifest["split"].mask(is_judge, "judge").tolist()
         self._notes = {}
 
-    def notes(self, i):
-        """Piece i as notes."""
-        if i not in self._notes:
-            self._notes[i] = self.corpus.encoding.decode(self.corpus.tokens(self.rows["piece"][i]))[0]
-        return self._notes[i]
+    def notes(self, piece: int) -> NoteSequence:
+        """Return a piece by its row in the manifest."""
+        if piece not in self._notes:
+            tokens = self.corpus.tokens(self.manifest["piece"][piece])
+            self._notes[piece] = self.corpus.encoding.decode(tokens)[0]
+        return self._notes[piece]
 
-    def places(self, split, quarters, n, rng):
-        """N pairs of a piece of a split, longer ones oftener, and the quarter where an excerpt may begin; 0 or past a prompt."""
-        enough = [
-            i for i, s in enumerate(self.split) if s == split and self.rows["quarters"][i] >= SEAM_QUARTERS + quarters
-        ]
-        if not enough:
-            raise NoData(
-                f"{self.corpus.folder}: no piece of the {split} split lasts {SEAM_QUARTERS + quarters} quarters"
-            )
-        room = np.array([self.rows["quarters"][i] for i in enough])
-        for i in rng.choice(enough, n, p=np.sqrt(room) / np.sqrt(room).sum()):
-            last = int(self.rows["quarters"][i] - SEAM_QUARTERS - quarters)
-            begins = last < PROMPT_QUARTERS or rng.random() < OPENING_SHARE
-            yield int(i), 0 if begins else int(rng.integers(PROMPT_QUARTERS, last + 1))
+    def sample_places(self, split: str, quarters: int, n: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
+        """Draw places for excerpts; longer pieces are drawn more often.
 
-    def row(self, label, i, at, notes, settings=""):
-        """A row of the table, or None where there is too little left."""
+        Parameters
+        ----------
+        split : str
+        quarters : int
+            Length of an excerpt.
+        n : int
+            Number of places.
+        rng : numpy Generator
+            The caller may draw from it between the places.
+
+        Yields
+        ------
+        piece : int
+        first_quarter : int
+            0, or at least PROMPT_QUARTERS.
+
+        Raises
+        ------
+        NoData
+            If no piece of the split is long enough.
+        """
+        length = self.manifest["quarters"]
+        min_length = SEAM_QUARTERS + quarters
+        pieces = [i for i, of_piece in enumerate(self.splits) if of_piece == split and length[i] >= min_length]
+        if not pieces:
+            raise NoData(f"{self.corpus.folder}: no piece of the {split} split lasts {min_length} quarters")
+        weight = np.sqrt(np.array([length[i] for i in pieces]))
+        for piece in rng.choice(pieces, n, p=weight / weight.sum()):
+            last = int(length[piece] - min_length)
+            is_opening = last < PROMPT_QUARTERS or rng.random() < OPENING_SHARE
+            yield int(piece), 0 if is_opening else int(rng.integers(PROMPT_QUARTERS, last + 1))
+
+    def make_row(
+        self, label: str, piece: int, from_quarter: int, notes: NoteSequence, quarters: int, settings: str = ""
+    ) -> dict | None:
+        """Return a row of the table, or None if the excerpt is mostly silence at its end.
+
+        Parameters
+        ----------
+        label : str
+        piece : int
+            Row in the manifest.
+        from_quarter : int
+        notes : NoteSequence
+            The excerpt.
+        quarters : int
+            Length of an excerpt.
+        settings : str
+            JSON, or empty.
+        """
         encoding = self.corpus.encoding
-        words = tokenize(notes, encoding, self.vocab)[0]
-        told = self.rows.iloc[i]
-        return dict(
-            zip(
-                COLUMNS,
-                (label, self.split[i], told["work"], told["composer"], told["piece"], at, settings, " ".join(words)),
-            )
-        ), sum(encoding.token_steps(words)) / encoding.steps_per_quarter
+        tokens = tokenize(notes, encoding, self.vocab)[0]
+        if sum(encoding.token_steps(tokens)) < MIN_SOUNDING_SHARE * quarters * encoding.steps_per_quarter:
+            return None
+        row = self.manifest.iloc[piece]
+        return {
+            "label": label,
+            "split": self.splits[piece],
+            "work": row["work"],
+            "composer": row["composer"],
+            "piece": row["piece"],
+            "from_quarter": from_quarter,
+            "settings": settings,
+            "tokens": " ".join(tokens),
+        }

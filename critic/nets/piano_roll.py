@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from clara.devices import multiplies_bfloat16
+from clara.devices import has_fast_bfloat16
 from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH, NoteSequence
 
 N_KEYS = HIGHEST_PIANO_PITCH - LOWEST_PIANO_PITCH + 1
@@ -101,7 +101,7 @@ class PianoRollNet(nn.Module):
     def fuse(self) -> None:
         """Fold the batch norms into the convolutions, for inference; use bfloat16 where the processor multiplies it."""
         self.convolutions = nn.ModuleList(fuse_conv_bn_eval(*pair) for pair in zip(self.convolutions, self.norms))
-        if multiplies_bfloat16():
+        if has_fast_bfloat16():
             self.convolutions.bfloat16()
         self.norms = nn.ModuleList(nn.Identity() for _ in self.norms)
 

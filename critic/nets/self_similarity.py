@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from clara.devices import multiplies_bfloat16
+from clara.devices import has_fast_bfloat16
 from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH, NoteSequence
 from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER, segments_and_weights
 
@@ -72,7 +72,7 @@ class SelfSimilarityNet(nn.Module):
         """Fold the batch norms into the convolutions, for inference; use bfloat16 where the processor multiplies it."""
         pairs = zip(self.convolutions[::3], self.convolutions[1::3])
         self.convolutions = nn.Sequential(*(layer for pair in pairs for layer in (fuse_conv_bn_eval(*pair), nn.ReLU())))
-        if multiplies_bfloat16():
+        if has_fast_bfloat16():
             self.convolutions.bfloat16()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from clara.devices import multiplies_bfloat16
+from clara.devices import has_fast_bfloat16
 from clara.models import get_architecture
 from critic.features.descriptors import N_DESCRIPTORS
 from critic.nets.descriptors import MAX_DEVIATIONS, Standardize
@@ -154,7 +154,7 @@ class InferenceEncoder(nn.Module):
         super().__init__()
         self.reader = get_architecture(arch).InferenceModel(tensors | _output_bias(tensors))
         is_lstm = hasattr(self.reader, "rnns")
-        self.dtype = torch.bfloat16 if is_lstm and multiplies_bfloat16() else torch.float32
+        self.dtype = torch.bfloat16 if is_lstm and has_fast_bfloat16() else torch.float32
         self.reader.to(self.dtype)
         self.all_layers = all_layers
 

@@ -18,6 +18,7 @@ from clara.models.likelihood import nats_per_quarter
 from clara.training.adapter_tuning import ADAPTER_FILE, HISTORY, tune
 from clara_app import compose as generate
 from clara_app import train
+from clara_app.composer import model_for_adapter
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +119,9 @@ def test_composing_with_an_adapter_can_be_replayed(made, base, tmp_path):
 def test_without_a_model_the_base_of_the_adapter_is_found(made, tmp_path, monkeypatch):
     for seed, name in enumerate(("a", "notewise-large")):
         tiny.checkpoint(seed=seed).save(tmp_path / "pretrained" / name)
-    monkeypatch.setattr(generate, "SHIPPED", tmp_path / "pretrained")
-    assert generate._shipped(None) == str(tmp_path / "pretrained" / "notewise-large")
-    assert generate._shipped(made / ADAPTER_FILE) == str(tmp_path / "pretrained" / "a")
+    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: tmp_path / "pretrained")
+    assert model_for_adapter(None) == "notewise-large"
+    assert model_for_adapter(made / ADAPTER_FILE) == "a"
     shutil.rmtree(tmp_path / "pretrained" / "a")
     argv = [
         "--adapter",

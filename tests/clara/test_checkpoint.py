@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, repeats_hash, versions, weights_hash
 from clara.encodings.notewise import Notewise
 from clara.errors import CannotWrite, CheckpointMismatch
+from clara.shipped_models import MissingModel, shipped_models_folder
 
 
 @pytest.fixture
@@ -90,8 +91,14 @@ def test_missing_file(folder, name):
         Checkpoint.load(folder)
 
 
+def test_a_shipped_model_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Checkpoint.load("notewise").encoding.name == "notewise"
+    assert weights_hash("notewise") == weights_hash(shipped_models_folder() / "notewise")
+
+
 def test_missing_folder(tmp_path):
-    with pytest.raises(CheckpointMismatch, match="nowhere"):
+    with pytest.raises(MissingModel, match="nowhere.*notewise"):
         Checkpoint.load(tmp_path / "nowhere")
 
 
@@ -102,6 +109,11 @@ BREAKS = {
     "another word": (lambda f: change_words(f, lambda w: [*w[:-1], "wait999"]), [VOCAB, CONFIG]),
     "another encoding": (lambda f: change_config(f, encoding=Notewise(4, 88).settings), [VOCAB, CONFIG]),
     "weights of another width": (lambda f: change_config(f, sizes=tiny.SIZES | {"emb_sz": 9}), [WEIGHTS, CONFIG]),
+    "weights of a billion layers": (
+        lambda f: change_config(f, sizes=tiny.SIZES | {"n_layers": 10**9}),
+        [WEIGHTS, CONFIG],
+    ),
+    "sizes that are no dict": (lambda f: change_config(f, sizes=[8]), [CONFIG]),
     "weights of more layers": (lambda f: change_config(f, sizes=tiny.SIZES | {"n_layers": 2}), [WEIGHTS, CONFIG]),
     "no embedding": (lambda f: drop_weight(f, "embedding.weight"), [WEIGHTS, VOCAB]),
     "no bias": (lambda f: drop_weight(f, "output.bias"), [WEIGHTS, CONFIG]),
@@ -161,7 +173,7 @@ def test_a_hash_of_what_is_no_config(tmp_path):
         (tmp_path / CONFIG).write_text(broken)
         with pytest.raises(CheckpointMismatch, match=CONFIG):
             repeats_hash(tmp_path)
-    (tmp_path / CONFIG).write_text(json.dumps({"match": {"lines": 1}}))
+    (tmp_path / CONFIG).write_text(json.dumps({"repeats": {"calibration": 1}}))
     assert len(repeats_hash(tmp_path)) == 16
 
 

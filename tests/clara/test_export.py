@@ -1,4 +1,4 @@
-"""The ONNX file says what the model says."""
+"""An exported model gives the logits of the model, in another runtime."""
 
 import json
 
@@ -17,12 +17,12 @@ def test_another_runtime_gives_the_same(arch, tmp_path):
     checkpoint = tiny.checkpoint(arch=arch, n_layers=2)
     export.export(checkpoint, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    reader, ids = checkpoint.inference_model(), torch.randint(0, len(checkpoint.vocab), (3, 11))
-    state = reader.initial_state(3)
+    network, ids = checkpoint.inference_model(), torch.randint(0, len(checkpoint.vocab), (3, 11))
+    state = network.initial_state(3)
     for part in (ids[:, :6], ids[:, 6:7], ids[:, 7:]):  # the state goes on
         feeds = {f"{s}{i}": layer[k].numpy() for i, layer in enumerate(state) for k, s in enumerate("hc")}
         logits, *states = session.run(None, {"ids": part.numpy()} | feeds)
-        expected, state = reader(part, state)
+        expected, state = network(part, state)
         torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-5, rtol=1e-4)
         for told, layer in zip(zip(states[::2], states[1::2]), state):
             for ours, theirs in zip(told, layer):
@@ -38,10 +38,16 @@ def test_the_command(tmp_path, capsys):
     tiny.checkpoint().save(tmp_path)
     export.main([str(tmp_path)])
     assert (tmp_path / "model.onnx").stat().st_size > 1000 and "model.onnx" in capsys.readouterr().out
-    assert Checkpoint.load(tmp_path)  # which it does not disturb
+    assert Checkpoint.load(tmp_path)  # the file beside its own does no harm
 
 
-def test_no_lstm_no_file(tmp_path):
+def test_a_shipped_model_is_written_to_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert export.main(["notewise"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["notewise.onnx"]
+
+
+def test_only_lstm_networks(tmp_path):
     from clara.errors import BadSetting
 
     with pytest.raises(BadSetting, match="wavenet"):

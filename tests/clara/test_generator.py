@@ -11,12 +11,13 @@ from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.errors import BadMusicFile, BadSetting, CheckpointMismatch, NoNotes, UnknownToken
+from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.midi import write_midi
 from clara.music.notes import COMMON_TIME, crop
 from clara.sampling.settings import SamplingSettings
+from clara.shipped_models import MissingModel
 
 ENCODING = Notewise()
 
@@ -131,7 +132,7 @@ def test_a_prompt_on_another_grid(generator):
 
 
 def test_no_model(tmp_path):
-    with pytest.raises(CheckpointMismatch, match="nowhere"):
+    with pytest.raises(MissingModel, match="nowhere.*notewise"):
         Generator.load(tmp_path / "nowhere")
 
 

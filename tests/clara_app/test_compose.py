@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,11 @@ from clara.encodings.notewise import Notewise
 from clara.generator import Generator
 from clara.music.midi import read_midi, write_midi
 from clara.rendering.audio import default_soundfont
-from clara.repeats.model import LENGTHS, RepeatModel
+from clara.repeats.model import CALIBRATION_SHAPE, RepeatModel
+from clara.sampling.settings import SamplingSettings, spread_temperatures
 from clara_app import compose as generate
+from clara_app import defaults
+from clara_app.compose_request import default_settings
 
 QUICK = ["--no-audio", "--no-pictures", "--rank-by", "none", "-n", 2, "--quarters", 2]
 
@@ -149,44 +153,42 @@ def test_replay_makes_the_same_pieces(model, prompt, tmp_path, more):
 
 
 def test_replay_keeps_how_it_is_played(model, tmp_path):
-    """Runs from before there were accents were flat, and are so again."""
     font = tmp_path / "my.sf2"
     font.write_bytes(default_soundfont().read_bytes())
     flags = ["--model", model, "--seed", 3, *QUICK, "--quarters", 8]
     assert tiny.leave(generate.main, [*flags, "--flat", "--soundfont", font, "--out", tmp_path / "flat"]) == 0
-    run = json.loads((tmp_path / "flat" / "run.json").read_text())
+    run_json = tmp_path / "flat" / "run.json"
+    run = json.loads(run_json.read_text())
     assert (run["flat"], run["soundfont"], run["mix_human"]) == (True, str(font), None)
-    (tmp_path / "older.json").write_text(
-        json.dumps({k: v for k, v in run.items() if k not in ("flat", "soundfont", "mix_human")})
-    )
-    for name, source in (("same", tmp_path / "flat" / "run.json"), ("older", tmp_path / "older.json")):
-        assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
-        assert (tmp_path / name / "01.mid").read_bytes() == (tmp_path / "flat" / "01.mid").read_bytes()
+    assert tiny.leave(generate.main, ["--replay", run_json, "--no-audio", "--out", tmp_path / "same"]) == 0
+    assert (tmp_path / "same" / "01.mid").read_bytes() == (tmp_path / "flat" / "01.mid").read_bytes()
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "accents"]) == 0
     assert (tmp_path / "accents" / "01.mid").read_bytes() != (tmp_path / "flat" / "01.mid").read_bytes()
     assert texts(tmp_path / "accents") == texts(tmp_path / "flat")
 
 
-def test_a_run_from_before_there_were_matches_is_made_again_without(model, tmp_path):
-    assert (
-        tiny.leave(generate.main, ["--model", model, "--repeat-strength", 0.5, *QUICK, "--out", tmp_path / "first"])
-        == 0
-    )
+def test_replay_keeps_the_repeat_strength(model, tmp_path):
+    flags = ["--model", model, "--repeat-strength", 0.5, *QUICK]
+    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "first"]) == 0
+    run_json = tmp_path / "first" / "run.json"
+    assert tiny.leave(generate.main, ["--replay", run_json, "--no-audio", "--out", tmp_path / "same"]) == 0
+    assert json.loads((tmp_path / "same" / "run.json").read_text())["settings"]["repeat_strength"] == 0.5
+
+
+@pytest.mark.parametrize("missing", ["flat", "top", "candidates_per_beam", "repeats", "settings.repeat_strength"])
+def test_a_run_with_a_missing_value_is_refused(model, tmp_path, capsys, missing):
+    assert tiny.leave(generate.main, ["--model", model, *QUICK, "--out", tmp_path / "first"]) == 0
     run = json.loads((tmp_path / "first" / "run.json").read_text())
-    older = run | {"settings": {k: v for k, v in run["settings"].items() if k != "repeat_strength"}}
-    (tmp_path / "older.json").write_text(json.dumps(older))
-    for name, source, match in (
-        ("same", tmp_path / "first" / "run.json", 0.5),
-        ("older", tmp_path / "older.json", 0.0),
-    ):
-        assert tiny.leave(generate.main, ["--replay", source, "--no-audio", "--out", tmp_path / name]) == 0
-        assert json.loads((tmp_path / name / "run.json").read_text())["settings"]["repeat_strength"] == match
+    group, _, name = missing.rpartition(".")
+    del (run[group] if group else run)[name]
+    (tmp_path / "older.json").write_text(json.dumps(run))
+    assert name in refused(capsys, "--replay", tmp_path / "older.json", "--out", tmp_path / "none")
 
 
 def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys):
     started = tiny.checkpoint()
     for intercept in (1.0, 2.0):
-        started.info["match"] = RepeatModel(np.tile([0.8, intercept], (2, len(LENGTHS), 1))).told
+        started.info["repeats"] = RepeatModel(np.tile([0.8, intercept], (*CALIBRATION_SHAPE[:-1], 1))).to_dict()
         started.save(tmp_path / "model")
         for match in (1, 0):
             out = tmp_path / f"{intercept} {match}"
@@ -203,7 +205,7 @@ def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys)
                 )
                 == 0
             )
-    assert "matches counted otherwise" in refused(
+    assert "another repeat model" in refused(
         capsys, "--replay", tmp_path / "1.0 1" / "run.json", "--out", tmp_path / "none"
     )
     assert (
@@ -254,7 +256,7 @@ def test_forms_of_audio(model, tmp_path, flags, suffixes):
     "flags, told",
     [
         (["--soundfont", "nowhere.sf2"], "nowhere.sf2"),
-        (["--soundfont", __file__], "not a soundfont"),
+        (["--soundfont", __file__], "not an SF2 soundfont"),
         (["--audio", "ogg"], "ogg"),
         (["--mix-human", "nowhere"], "nowhere"),
         (["--mix-human", ".", "--fixed-melody", "a.mid"], "--fixed-melody"),
@@ -296,9 +298,12 @@ def test_a_blind_test(model, humans, tmp_path, judged, capsys):
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
     assert "human excerpts: 3 of 3" in capsys.readouterr().out
     page = (tmp_path / "out" / "index.html").read_text()
-    assert page.count('data-by="human"') == page.count('data-by="machine"') == 3 and page.count("data-critic=") == 6
+    assert (
+        page.count('data-author="human"') == page.count('data-author="machine"') == 3
+        and page.count("data-critic=") == 6
+    )
     assert len(pd.read_csv(tmp_path / "out" / "ranking.csv")) == 3
-    critic, told = tiny.classifier(), [float(x) for x in re.findall(r'data-by="human" data-critic="(\S+?)"', page)]
+    critic, told = tiny.classifier(), [float(x) for x in re.findall(r'data-author="human" data-critic="(\S+?)"', page)]
     found = [read_midi(tmp_path / "out" / "human" / f"0{n}.mid")[0] for n in (1, 2, 3)]
     assert sorted(told) == pytest.approx(sorted(critic.score(found).tolist()), abs=1e-3)
     assert all(notes.quarters <= 8 and notes.qpm == pytest.approx(110, abs=0.01) for notes in found)
@@ -331,7 +336,7 @@ def test_fewer_humans_than_machines(model, humans, tmp_path, capsys):
         "--no-pictures",
     ]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
-    assert "human excerpts: 4 of 6, 1 passed over (BadMusicFile)" in capsys.readouterr().out
+    assert "human excerpts: 4 of 6, 1 skipped (BadMusicFile)" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "human").glob("*.mp3"))) == 4
 
 
@@ -339,8 +344,8 @@ def test_run_json_tells_all_that_made_it(model, tmp_path):
     tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--seed", 3, *QUICK])
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (run["seed"], run["n"], run["quarters"], run["model"]) == (3, 2, 2.0, str(model))
-    assert run["settings"].keys() == set(generate.SETTINGS)
-    assert run.keys() >= {"weights", "versions", "command", "precision", "key", "range", "max_notes", "cadence"}
+    assert run["settings"].keys() == {f.name for f in fields(SamplingSettings)}
+    assert run.keys() >= {"weights", "versions", "command", "precision", "key", "ranges", "max_notes", "cadence"}
     assert run["precision"] in ("int8", "float32")  # what auto came to
 
 
@@ -388,7 +393,7 @@ def interrupt_the_third(monkeypatch, way, together):
             os.kill(os.getpid(), signal.SIGINT)
         return whole(self, *args, **kwargs)
 
-    monkeypatch.setattr(generate, "BATCH_SIZE", together)
+    monkeypatch.setattr("clara_app.composer.BATCH_SIZE", together)
     monkeypatch.setattr(Generator, way, interrupted)
 
 
@@ -408,7 +413,7 @@ def test_ctrl_c_in_a_search_leaves_those_that_had_ended(model, tmp_path, monkeyp
     interrupt_the_third(monkeypatch, "search", 4)
     flags = ["--model", model, "--seed", 1, "--no-audio", "--quarters", 8, "-n", 16, "--top", 2]
     assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
-    assert "4 pieces of searches that had ended" in capsys.readouterr().err
+    assert "4 pieces of the searches that had ended" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("*.mid"))) == 2
 
 
@@ -477,7 +482,7 @@ def test_a_gap_filled(model, tmp_path):
         tmp_path / "tune.mid",
         "--fill",
         "4:6",
-        "--candidates",
+        "--fill-candidates",
         5,
         "--seed",
         1,
@@ -603,16 +608,16 @@ def test_forms_and_sources_are_those_of_the_modules():
     from clara.rendering import blind_test as blind
 
     assert (
-        generate.AUDIO_FORMATS == (*audio.AUDIO_FORMATS, generate.NO_AUDIO)
-        and generate.INSTALLED_MUSIC == blind.MUSIC21_CORPUS
-    )
+        *audio.AUDIO_FORMATS,
+        defaults.NO_AUDIO,
+    ) == defaults.AUDIO_FORMATS and defaults.INSTALLED_MUSIC == blind.MUSIC21_CORPUS
 
 
 def test_precisions_are_those_of_the_steppers():
     """They are told twice, as --help must not import what computes."""
     from clara.sampling import steppers
 
-    assert generate.PRECISIONS == steppers.PRECISIONS
+    assert defaults.PRECISIONS == steppers.PRECISIONS
 
 
 @pytest.fixture
@@ -685,10 +690,8 @@ def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
 
 def generate_settings(seed):
     """Those of the command line without flags."""
-    from clara.sampling.settings import spread_temperatures
 
-    args = generate.parser().parse_args([])
-    return spread_temperatures(generate.settings_of(args), args.temperature[1], [seed])[0]
+    return spread_temperatures(default_settings(), defaults.MAX_TEMPERATURE, [seed])[0]
 
 
 def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):

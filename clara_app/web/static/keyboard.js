@@ -1,81 +1,147 @@
-// A piano keyboard to play a beginning on: mouse, touch, or the letters of the computer's keyboard.
-const LETTERS = "awsedftgyhujkolp", WHITE = new Set([0, 2, 4, 5, 7, 9, 11]), KEYS = 17;
+// A piano keyboard to play a prompt on, with mouse, touch or the letters of the computer's keyboard.
+const LETTERS = "awsedftgyhujkolp"; // one letter for each semitone
+const N_KEYS = 17;
+const WHITE_PITCH_CLASSES = new Set([0, 2, 4, 5, 7, 9, 11]);
+const PITCH_NAMES = ["C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B"];
+const BLACK_KEY_WIDTH = 0.6; // of a white key
+const MIN_LOWEST_PITCH = 24;
+const MAX_LOWEST_PITCH = 84;
+const METRONOME_PITCH = 96;
+const METRONOME_LEVEL = 0.05;
 
 export class Keyboard {
+  // onChange is called with the key presses, a list of [pitch, start, end] in seconds.
   constructor(root, onChange) {
-    this.root = root; this.onChange = onChange; this.lowest = 60; this.strokes = []; this.down = new Map(); this.began = null;
+    this.root = root;
+    this.onChange = onChange;
+    this.lowestPitch = 60;
+    this.keyPresses = [];
+    this.pressed = new Map(); // {pitch: {start, tone}}
+    this.startTime = null;
     this.draw();
-    addEventListener("keydown", e => this.letter(e, true));
-    addEventListener("keyup", e => this.letter(e, false));
-    addEventListener("blur", () => [...this.down.keys()].forEach(p => this.release(p)));
+    addEventListener("keydown", event => this.handleLetter(event, true));
+    addEventListener("keyup", event => this.handleLetter(event, false));
+    addEventListener("blur", () => this.releaseAll());
   }
+
   draw() {
-    const whites = [...Array(KEYS).keys()].filter(i => WHITE.has(i % 12));
-    let before = 0;
-    this.root.replaceChildren(...[...Array(KEYS).keys()].map(i => {
-      const key = document.createElement("button"), pitch = this.lowest + i, white = WHITE.has(i % 12);
-      key.type = "button"; key.className = white ? "white" : "black"; key.dataset.pitch = pitch;
-      key.textContent = LETTERS[i] ? LETTERS[i].toUpperCase() : "";
-      key.setAttribute("aria-label", ["C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B"][i % 12] + (Math.floor(pitch / 12) - 1));
-      if (white) before++;
-      else { key.style.left = `${(before - 0.3) / whites.length * 100}%`; key.style.width = `${0.6 / whites.length * 100}%`; }
-      key.addEventListener("pointerdown", e => { key.setPointerCapture(e.pointerId); this.press(pitch); });
-      for (const end of ["pointerup", "pointercancel"]) key.addEventListener(end, () => this.release(pitch));
-      key.addEventListener("keydown", e => { if ((e.key === " " || e.key === "Enter") && !e.repeat) { e.preventDefault(); this.press(pitch); } });
-      key.addEventListener("keyup", e => { if (e.key === " " || e.key === "Enter") { e.preventDefault(); this.release(pitch); } });
+    const indices = [...Array(N_KEYS).keys()];
+    const nWhite = indices.filter(i => WHITE_PITCH_CLASSES.has(i % 12)).length;
+    let nWhiteBefore = 0;
+    const keys = indices.map(i => {
+      const key = this.makeKey(i);
+      if (key.className === "white") {
+        nWhiteBefore++;
+      } else {
+        key.style.left = `${(nWhiteBefore - BLACK_KEY_WIDTH / 2) / nWhite * 100}%`;
+        key.style.width = `${BLACK_KEY_WIDTH / nWhite * 100}%`;
+      }
       return key;
-    }));
+    });
+    this.root.replaceChildren(...keys);
   }
-  move(semitones) {
-    this.lowest = Math.min(84, Math.max(24, this.lowest + semitones));
+
+  makeKey(i) {
+    const pitch = this.lowestPitch + i;
+    const key = document.createElement("button");
+    key.type = "button";
+    key.className = WHITE_PITCH_CLASSES.has(i % 12) ? "white" : "black";
+    key.dataset.pitch = pitch;
+    key.textContent = LETTERS[i] ? LETTERS[i].toUpperCase() : "";
+    key.setAttribute("aria-label", PITCH_NAMES[i % 12] + (Math.floor(pitch / 12) - 1));
+    key.addEventListener("pointerdown", event => {
+      key.setPointerCapture(event.pointerId);
+      this.press(pitch);
+    });
+    for (const kind of ["pointerup", "pointercancel"]) key.addEventListener(kind, () => this.release(pitch));
+    key.addEventListener("keydown", event => {
+      if (!isActivation(event) || event.repeat) return;
+      event.preventDefault();
+      this.press(pitch);
+    });
+    key.addEventListener("keyup", event => {
+      if (!isActivation(event)) return;
+      event.preventDefault();
+      this.release(pitch);
+    });
+    return key;
+  }
+
+  shift(semitones) {
+    this.lowestPitch = Math.min(MAX_LOWEST_PITCH, Math.max(MIN_LOWEST_PITCH, this.lowestPitch + semitones));
     this.draw();
   }
-  letter(event, pressed) {
+
+  handleLetter(event, isDown) {
     if (this.root.closest("[hidden]") || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (/^(input|select|textarea)$/i.test(event.target.tagName) && event.target.type !== "radio") return;
     const i = LETTERS.indexOf(event.key.toLowerCase());
     if (i < 0 || event.key.length !== 1) return;
-    pressed ? this.press(this.lowest + i) : this.release(this.lowest + i);
+    if (isDown) this.press(this.lowestPitch + i);
+    else this.release(this.lowestPitch + i);
   }
+
   press(pitch) {
-    if (this.down.has(pitch)) return;
-    this.sound ??= new AudioContext();
-    this.sound.resume();
+    if (this.pressed.has(pitch)) return;
+    this.audio ??= new AudioContext();
+    this.audio.resume();
     const now = performance.now() / 1000;
-    this.began ??= now;
-    this.down.set(pitch, { at: now - this.began, voice: voice(this.sound, pitch) });
+    this.startTime ??= now;
+    this.pressed.set(pitch, { start: now - this.startTime, tone: playTone(this.audio, pitch) });
     this.root.querySelector(`[data-pitch="${pitch}"]`)?.classList.add("down");
   }
+
   release(pitch) {
-    const held = this.down.get(pitch);
-    if (!held) return;
-    this.down.delete(pitch);
-    held.voice.stop();
+    const press = this.pressed.get(pitch);
+    if (!press) return;
+    this.pressed.delete(pitch);
+    press.tone.stop();
     this.root.querySelector(`[data-pitch="${pitch}"]`)?.classList.remove("down");
-    this.strokes.push([pitch, held.at, performance.now() / 1000 - this.began]);
-    this.onChange(this.strokes);
+    this.keyPresses.push([pitch, press.start, performance.now() / 1000 - this.startTime]);
+    this.onChange(this.keyPresses);
   }
+
+  releaseAll() {
+    for (const pitch of [...this.pressed.keys()]) this.release(pitch);
+  }
+
   clear() {
-    [...this.down.keys()].forEach(p => this.release(p));
-    this.strokes = []; this.began = null;
-    this.onChange(this.strokes);
+    this.releaseAll();
+    this.keyPresses = [];
+    this.startTime = null;
+    this.onChange(this.keyPresses);
   }
-  click(qpm) { // a metronome, until it is called again without a tempo
-    clearInterval(this.ticking);
+
+  // Tick at a tempo in quarter notes per minute; 0 stops.
+  setMetronome(qpm) {
+    clearInterval(this.metronome);
     if (!qpm) return;
-    this.sound ??= new AudioContext();
-    this.ticking = setInterval(() => voice(this.sound, 96, 0.05).stop(0.03), 60000 / qpm);
+    this.audio ??= new AudioContext();
+    const tick = () => playTone(this.audio, METRONOME_PITCH, METRONOME_LEVEL).stop(0.03);
+    this.metronome = setInterval(tick, 60000 / qpm);
   }
 }
 
-function voice(sound, pitch, level = 0.2) {
-  const tone = sound.createOscillator(), gain = sound.createGain(), now = sound.currentTime;
-  tone.type = "triangle";
-  tone.frequency.value = 440 * 2 ** ((pitch - 69) / 12);
+function isActivation(event) {
+  return event.key === " " || event.key === "Enter";
+}
+
+function playTone(audio, pitch, level = 0.2) {
+  const oscillator = audio.createOscillator();
+  const gain = audio.createGain();
+  const now = audio.currentTime;
+  oscillator.type = "triangle";
+  oscillator.frequency.value = 440 * 2 ** ((pitch - 69) / 12);
   gain.gain.setValueAtTime(0, now);
   gain.gain.linearRampToValueAtTime(level, now + 0.005);
   gain.gain.exponentialRampToValueAtTime(level / 20, now + 2.5);
-  tone.connect(gain).connect(sound.destination);
-  tone.start();
-  return { stop(after = 0.05) { gain.gain.cancelScheduledValues(sound.currentTime); gain.gain.setTargetAtTime(0, sound.currentTime, after); tone.stop(sound.currentTime + 0.4); } };
+  oscillator.connect(gain).connect(audio.destination);
+  oscillator.start();
+  return {
+    stop(decaySeconds = 0.05) {
+      gain.gain.cancelScheduledValues(audio.currentTime);
+      gain.gain.setTargetAtTime(0, audio.currentTime, decaySeconds);
+      oscillator.stop(audio.currentTime + 0.4);
+    },
+  };
 }

@@ -1,122 +1,182 @@
-// The form, the stream of candidates, and each candidate's article.
+// The form, the stream of events from the server, and an article for each candidate.
 import { drawRoll } from "/static/roll.js";
 import { Keyboard } from "/static/keyboard.js";
 
-const $ = id => document.getElementById(id);
-const KEPT = 8, KEYS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
-const TEMPERATURE = [0.7, 0.975, 1.25], TOP_P = [0.9, 0.98, 1];
-let prompt = null, running = null, pieces = [];
+const byId = id => document.getElementById(id);
+const N_SHOWN = 8;
+const MAX_PROMPT_QUARTERS = 512;
+const UPLOAD_PROMPT_QUARTERS = 32;
+const COMPOSER_RETRY_MS = 1000;
+const KEYS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
+// Values at the left end, the middle and the right end of the slider; the server has the same.
+const TEMPERATURE = [0.7, 0.975, 1.25];
+const TOP_P = [0.9, 0.98, 1];
+const ADVANCED_SETTINGS = ["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
-async function ask(path, body, headers = {}) {
-  const answer = await fetch(path, { method: body === undefined ? "GET" : "POST", body, headers });
-  const told = await answer.json().catch(() => ({ error: `no answer (${answer.status})` }));
-  if (!answer.ok) throw new Error(told.error);
-  return told;
+let prompt = null;
+let running = null; // AbortController of the request that is being composed for
+let pieces = []; // candidates, best first
+
+async function fetchJson(path, body, headers = {}) {
+  const response = await fetch(path, { method: body === undefined ? "GET" : "POST", body, headers });
+  const payload = await response.json().catch(() => ({ error: `no answer (${response.status})` }));
+  if (!response.ok) throw new Error(payload.error);
+  return payload;
 }
 
-function say(text, bad = false) {
-  $("status").textContent = text;
-  $("status").classList.toggle("bad", bad);
+function showStatus(text, isError = false) {
+  byId("status").textContent = text;
+  byId("status").classList.toggle("bad", isError);
 }
 
-function option(select, value, text) {
-  const node = new Option(text, value);
-  select.append(node);
-  return node;
+const showError = error => showStatus(error.message, true);
+
+function addOption(select, value, text) {
+  const option = new Option(text, value);
+  select.append(option);
+  return option;
 }
 
-async function begin() {
-  const about = await ask("/about");
-  for (const m of about.models) option($("model"), m.name, m.title).selected = m.name === about.preferred;
-  for (const e of about.examples) option($("example"), e.name, e.title);
-  for (const k of KEYS) for (const mode of ["major", "minor"]) option($("key"), `${k} ${mode}`, `${k} ${mode}`);
-  offerComposers(about.composers);
-  slide();
+async function fillForm() {
+  const about = await fetchJson("/about");
+  for (const model of about.models) {
+    addOption(byId("model"), model.name, model.title).selected = model.name === about.preferred;
+  }
+  for (const example of about.examples) addOption(byId("example"), example.name, example.title);
+  for (const key of KEYS) {
+    for (const mode of ["major", "minor"]) addOption(byId("key"), `${key} ${mode}`, `${key} ${mode}`);
+  }
+  addComposers(about.composers);
+  showSliderValues();
 }
 
-function offerComposers(names) {
-  if ($("composer").options.length > 1) return;
-  for (const name of names) option($("composer"), name, name[0].toUpperCase() + name.slice(1));
-  if (!names.length) setTimeout(async () => offerComposers((await ask("/about")).composers), 1000);
+function addComposers(names) {
+  if (byId("composer").options.length > 1) return;
+  for (const name of names) addOption(byId("composer"), name, name[0].toUpperCase() + name.slice(1));
+  // the server knows the composers once a model is loaded
+  if (!names.length) setTimeout(async () => addComposers((await fetchJson("/about")).composers), COMPOSER_RETRY_MS);
 }
 
-function between(at, values) {
-  const [low, middle, high] = values;
-  return at <= 50 ? low + (middle - low) * at / 50 : middle + (high - middle) * (at - 50) / 50;
+function interpolate(position, [low, middle, high]) {
+  if (position <= 50) return low + (middle - low) * position / 50;
+  return middle + (high - middle) * (position - 50) / 50;
 }
 
-function slide() {
-  $("temperature").placeholder = between(+$("freedom").value, TEMPERATURE).toFixed(2);
-  $("top_p").placeholder = between(+$("freedom").value, TOP_P).toFixed(2);
+function showSliderValues() {
+  const position = +byId("randomness").value;
+  byId("temperature").placeholder = interpolate(position, TEMPERATURE).toFixed(2);
+  byId("top_p").placeholder = interpolate(position, TOP_P).toFixed(2);
 }
 
-// --- the beginning
+// --- the prompt
 
-function chosenFrom() { return new FormData($("wish")).get("from"); }
-
-function showFrom() {
-  const from = document.querySelector("[name=from]:checked").value;
-  for (const part of document.querySelectorAll("[data-from]")) part.hidden = part.dataset.from !== from;
-  if (from !== "play") { keyboard.click(0); $("click").checked = false; }
-  setPrompt(null);
-  loads++;
-  if (from === "example") loadExample();
-  if (from === "piece") setPrompt(continued);
-}
-
-let loads = 0;
-async function load(promise, first) {
-  const mine = ++loads; // what was asked for last counts, whatever comes last
-  say("reading …");
-  try {
-    const found = await promise;
-    if (mine !== loads) return;
-    setPrompt(found, first);
-    const lost = Object.entries(found.losses).map(([what, n]) => `${n} ${what.replaceAll("_", " ")}`).join(", ");
-    say(lost ? `read; ${lost}` : "");
-  } catch (error) { if (mine === loads) { setPrompt(null); say(error.message, true); } }
-}
-
-const loadExample = () => load(ask(`/prompts/example/${$("example").value}`, ""));
-const loadFile = file => load(file.arrayBuffer().then(data => ask("/prompts/upload", data, { "X-File-Name": encodeURIComponent(file.name) })), 32);
-const loadPlayed = () => load(ask("/prompts/played", JSON.stringify({ strokes: keyboard.strokes, qpm: +$("tempo").value })));
-
+let nLoads = 0;
+let continuedPiece = null;
 let promptPlayer = null;
-function setPrompt(found, first) {
-  prompt = found;
+
+function changeSource() {
+  const source = document.querySelector("[name=source]:checked").value;
+  for (const part of document.querySelectorAll("[data-source]")) part.hidden = part.dataset.source !== source;
+  if (source !== "play") {
+    keyboard.setMetronome(0);
+    byId("metronome").checked = false;
+  }
+  setPrompt(null);
+  nLoads++;
+  if (source === "example") loadExample();
+  if (source === "piece") setPrompt(continuedPiece);
+}
+
+async function loadPrompt(promise, defaultQuarters) {
+  const thisLoad = ++nLoads; // the latest request counts, whichever response comes last
+  showStatus("reading …");
+  try {
+    const loaded = await promise;
+    if (thisLoad !== nLoads) return;
+    setPrompt(loaded, defaultQuarters);
+    const losses = Object.entries(loaded.losses).map(([kind, n]) => `${n} ${kind.replaceAll("_", " ")}`).join(", ");
+    showStatus(losses ? `read; lost: ${losses}` : "");
+  } catch (error) {
+    if (thisLoad !== nLoads) return;
+    setPrompt(null);
+    showError(error);
+  }
+}
+
+function loadExample() {
+  loadPrompt(fetchJson(`/prompts/example/${byId("example").value}`, ""));
+}
+
+function loadFile(file) {
+  const headers = { "X-File-Name": encodeURIComponent(file.name) };
+  const upload = file.arrayBuffer().then(data => fetchJson("/prompts/upload", data, headers));
+  loadPrompt(upload, UPLOAD_PROMPT_QUARTERS);
+}
+
+function loadPlayed() {
+  const body = JSON.stringify({ key_presses: keyboard.keyPresses, qpm: +byId("tempo").value });
+  loadPrompt(fetchJson("/prompts/played", body));
+}
+
+function setPrompt(piece, defaultQuarters) {
+  prompt = piece;
   promptPlayer?.pause();
-  promptPlayer = null;
-  $("prompt").hidden = !found;
-  if (!found) return;
-  drawRoll($("prompt-roll"), { ...found, curve: [], prompt_quarters: found.quarters }, 3);
-  const all = Math.max(1, Math.ceil(found.quarters));
-  $("prompt-quarters").max = Math.min(512, all);
-  $("prompt-quarters").value = Math.min(first ?? all, all, 512);
-  $("prompt-told").textContent = `of ${all} quarter notes`;
+  endPromptPlayer();
+  byId("prompt").hidden = !piece;
+  if (!piece) return;
+  drawRoll(byId("prompt-roll"), { ...piece, window_log_odds: [], prompt_quarters: piece.quarters }, 3);
+  const quarters = Math.max(1, Math.ceil(piece.quarters));
+  byId("prompt-quarters").max = Math.min(MAX_PROMPT_QUARTERS, quarters);
+  byId("prompt-quarters").value = Math.min(defaultQuarters ?? quarters, quarters, MAX_PROMPT_QUARTERS);
+  byId("prompt-length").textContent = `of ${quarters} quarter notes`;
 }
 
-async function listen() {
-  if (promptPlayer) { promptPlayer.pause(); promptPlayer = null; $("prompt-play").textContent = "Listen"; return; }
-  promptPlayer = new Audio(await soundOf(prompt.id));
-  promptPlayer.addEventListener("ended", () => { promptPlayer = null; $("prompt-play").textContent = "Listen"; });
+async function togglePromptPlayer() {
+  if (promptPlayer) {
+    promptPlayer.pause();
+    endPromptPlayer();
+    return;
+  }
+  promptPlayer = new Audio(await fetchAudioUrl(prompt.id));
+  promptPlayer.addEventListener("ended", endPromptPlayer);
   await promptPlayer.play();
-  $("prompt-play").textContent = "Stop";
+  byId("prompt-play").textContent = "Stop";
 }
 
-async function soundOf(id) {
-  const answer = await fetch(`/pieces/${id}.wav`);
-  if (!answer.ok) throw new Error("that piece is no longer here");
-  return URL.createObjectURL(await answer.blob());
+function endPromptPlayer() {
+  promptPlayer = null;
+  byId("prompt-play").textContent = "Listen";
+}
+
+async function fetchAudioUrl(pieceId) {
+  const response = await fetch(`/pieces/${pieceId}.wav`);
+  if (!response.ok) throw new Error("that piece is no longer here");
+  return URL.createObjectURL(await response.blob());
 }
 
 // --- composing
 
-function wish() {
-  const number = id => $(id).value === "" ? null : +$(id).value;
-  const advanced = Object.fromEntries(["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"].map(id => [id, number(id)]).filter(([, v]) => v !== null));
-  return { model: $("model").value, quarters: +$("quarters").value, candidates: +$("candidates").value, freedom: +$("freedom").value, advanced,
-    key: $("key").value, composer: $("composer").value, prompt: prompt?.id ?? null, prompt_quarters: prompt ? number("prompt-quarters") : null,
-    seed: number("seed") ?? Math.floor(Math.random() * 1e6), qpm: number("qpm"), search: $("search").checked, cadence: $("cadence").checked };
+function readForm() {
+  const number = id => byId(id).value === "" ? null : +byId(id).value;
+  const advanced = {};
+  for (const name of ADVANCED_SETTINGS) {
+    if (number(name) !== null) advanced[name] = number(name);
+  }
+  return {
+    model: byId("model").value,
+    quarters: +byId("quarters").value,
+    candidates: +byId("candidates").value,
+    randomness: +byId("randomness").value,
+    advanced,
+    key: byId("key").value,
+    composer: byId("composer").value,
+    prompt: prompt?.id ?? null,
+    prompt_quarters: prompt ? number("prompt-quarters") : null,
+    seed: number("seed") ?? Math.floor(Math.random() * 1e6),
+    qpm: number("qpm"),
+    search: byId("search").checked,
+    cadence: byId("cadence").checked,
+  };
 }
 
 async function compose(event) {
@@ -124,143 +184,194 @@ async function compose(event) {
   if (running) return;
   running = new AbortController();
   pieces = [];
-  $("pieces").replaceChildren();
-  $("go").disabled = true; $("stop").hidden = false; $("progress").hidden = false; $("progress").value = 0;
-  const began = performance.now();
-  say("asking …");
+  byId("pieces").replaceChildren();
+  byId("progress").value = 0;
+  showRunning(true);
+  const startTime = performance.now();
+  showStatus("sending …");
   try {
-    const asked = wish();
-    const answer = await fetch("/compose", { method: "POST", body: JSON.stringify(asked), signal: running.signal });
-    if (!answer.ok) throw new Error((await answer.json()).error);
-    for await (const told of lines(answer.body)) hear(told, asked, began);
+    const request = readForm();
+    const response = await fetch("/compose", { method: "POST", body: JSON.stringify(request), signal: running.signal });
+    if (!response.ok) throw new Error((await response.json()).error);
+    for await (const message of readJsonLines(response.body)) handleMessage(message, request, startTime);
   } catch (error) {
-    say(error.name === "AbortError" ? "stopped" : error.message, error.name !== "AbortError");
+    if (error.name === "AbortError") showStatus("stopped");
+    else showError(error);
   }
   running = null;
-  $("go").disabled = false; $("stop").hidden = true; $("progress").hidden = true;
+  showRunning(false);
 }
 
-async function* lines(stream) {
+function showRunning(isRunning) {
+  byId("compose").disabled = isRunning;
+  byId("stop").hidden = !isRunning;
+  byId("progress").hidden = !isRunning;
+}
+
+async function* readJsonLines(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
-    const parts = (rest + value).split("\n");
-    rest = parts.pop();
-    for (const part of parts) yield JSON.parse(part);
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) yield JSON.parse(line);
   }
 }
 
-function hear(told, asked, began) {
-  const seconds = () => ((performance.now() - began) / 1000).toFixed(1);
-  if (told.error) throw new Error(told.error);
-  if (told.place) say(`${told.place} before you …`);
-  if (told.state) say("composing …");
-  if (told.progress !== undefined) $("progress").value = told.progress;
-  if (told.candidates) {
-    pieces.push(...told.candidates);
+function handleMessage(message, request, startTime) {
+  const seconds = ((performance.now() - startTime) / 1000).toFixed(1);
+  if (message.error) throw new Error(message.error);
+  if (message.position) showStatus(`${message.position} before you …`);
+  if (message.state) showStatus("composing …");
+  if (message.progress !== undefined) byId("progress").value = message.progress;
+  if (message.candidates) {
+    pieces.push(...message.candidates);
     pieces.sort((a, b) => (b.total ?? -Infinity) - (a.total ?? -Infinity) || a.seed - b.seed);
-    show();
-    say(`${pieces.length} of ${asked.candidates} composed in ${seconds()} s; here are the best ${Math.min(KEPT, pieces.length)}`);
+    showPieces();
+    const nShown = Math.min(N_SHOWN, pieces.length);
+    showStatus(`${pieces.length} of ${request.candidates} composed in ${seconds} s; these are the best ${nShown}`);
   }
-  if (told.done) say(`${pieces.length} composed and ranked in ${seconds()} s${told.stopped ? ", stopped early" : ""}; here are the best ${Math.min(KEPT, pieces.length)}`);
+  if (message.done) {
+    const stopped = message.stopped ? ", stopped early" : "";
+    const nShown = Math.min(N_SHOWN, pieces.length);
+    showStatus(`${pieces.length} composed and ranked in ${seconds} s${stopped}; these are the best ${nShown}`);
+  }
 }
 
-// Articles that stay keep their place in the document's memory, so that what plays goes on playing.
-function show() {
-  const best = pieces.slice(0, KEPT);
-  const there = new Map([...$("pieces").children].map(a => [a.dataset.id, a]));
-  const articles = best.map(piece => there.get(piece.id) ?? article(piece));
-  const playing = [...there.values()].find(a => !a.querySelector("audio").paused);
+// Articles that stay are kept as elements of the document, so that a playing one goes on playing.
+function showPieces() {
+  const best = pieces.slice(0, N_SHOWN);
+  const present = new Map([...byId("pieces").children].map(article => [article.dataset.id, article]));
+  const articles = best.map(piece => present.get(piece.id) ?? makeArticle(piece));
+  const playing = [...present.values()].find(article => !article.querySelector("audio").paused);
   if (playing && !articles.includes(playing)) articles.push(playing);
-  articles.forEach((a, i) => { a.querySelector("h2").textContent = i < best.length ? `${i + 1}` : "still playing"; });
-  let at = $("pieces").firstElementChild;
-  for (const a of [...$("pieces").children]) if (!articles.includes(a)) { if (a === at) at = at.nextElementSibling; a.remove(); }
-  if (playing) order(articles, playing); else $("pieces").replaceChildren(...articles);
-  for (const a of articles) a.draw?.();
+  articles.forEach((article, i) => {
+    article.querySelector("h2").textContent = i < best.length ? `${i + 1}` : "still playing";
+  });
+  for (const article of [...byId("pieces").children]) {
+    if (!articles.includes(article)) article.remove();
+  }
+  if (playing) orderAround(articles, playing);
+  else byId("pieces").replaceChildren(...articles);
+  for (const article of articles) article.draw?.();
 }
 
-function order(articles, fixed) { // moving a player in the document would silence it, so the others move around it
-  const at = articles.indexOf(fixed);
-  for (const a of articles.slice(0, at)) $("pieces").insertBefore(a, fixed);
-  for (const a of articles.slice(at + 1)) $("pieces").append(a);
+// Moving a player within the document would silence it, so the others move around it.
+function orderAround(articles, playing) {
+  const position = articles.indexOf(playing);
+  for (const article of articles.slice(0, position)) byId("pieces").insertBefore(article, playing);
+  for (const article of articles.slice(position + 1)) byId("pieces").append(article);
 }
 
-function article(piece) {
-  const node = $("piece").content.cloneNode(true).firstElementChild, find = s => node.querySelector(s);
-  node.dataset.id = piece.id;
-  const odds = piece.scores.critic;
-  find(".odds").textContent = odds === undefined ? "not judged" : `ranked by ${piece.total.toFixed(2)} · log-odds human ${odds.toFixed(2)}`;
-  find(".told").append(...piece.told.map(t => Object.assign(document.createElement("li"), { textContent: t })));
-  for (const a of node.querySelectorAll(".downloads a")) { a.href = `/pieces/${piece.id}.${a.dataset.kind}`; a.download = `clara-${piece.seed}.${a.dataset.kind}`; }
+function makeArticle(piece) {
+  const article = byId("piece").content.cloneNode(true).firstElementChild;
+  const find = selector => article.querySelector(selector);
+  article.dataset.id = piece.id;
+  find(".scores").textContent = describeRank(piece);
+  for (const text of piece.descriptions) {
+    find(".descriptions").append(Object.assign(document.createElement("li"), { textContent: text }));
+  }
+  for (const link of article.querySelectorAll(".downloads a")) {
+    link.href = `/pieces/${piece.id}.${link.dataset.kind}`;
+    link.download = `clara-${piece.seed}.${link.dataset.kind}`;
+  }
   const audio = find("audio");
   audio.src = `/pieces/${piece.id}.wav`;
   audio.setAttribute("aria-label", "Player");
-  node.draw = () => { node.draw = null; follow(audio, piece, drawRoll(find(".roll"), piece)); };
-  find(".continue").addEventListener("click", () => goOn(piece, audio));
-  find(".sheet").addEventListener("click", event => sheet(event.currentTarget, find(".score"), piece).catch(error => say(error.message, true)));
-  return node;
+  article.draw = () => {
+    article.draw = null;
+    movePlayhead(audio, piece, drawRoll(find(".roll"), piece));
+  };
+  find(".continue").addEventListener("click", () => continuePiece(piece, audio));
+  find(".show-score").addEventListener("click", event => {
+    toggleScore(event.currentTarget, find(".score"), piece).catch(showError);
+  });
+  return article;
 }
 
-function follow(audio, piece, move) {
+function describeRank(piece) {
+  const logOdds = piece.scores.critic;
+  if (logOdds === undefined) return "not scored";
+  return `total ${piece.total.toFixed(2)} · critic ${logOdds.toFixed(2)}`;
+}
+
+function movePlayhead(audio, piece, move) {
   const step = () => {
     move(audio.currentTime * piece.qpm / 60);
     if (!audio.paused) requestAnimationFrame(step);
   };
   audio.addEventListener("play", () => {
-    for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
+    for (const other of document.querySelectorAll("audio")) {
+      if (other !== audio) other.pause();
+    }
     step();
   });
   audio.addEventListener("seeked", step);
   audio.addEventListener("ended", () => move(null));
 }
 
-let continued = null;
-function goOn(piece, audio) {
-  const at = audio.currentTime * piece.qpm / 60, within = at > piece.prompt_quarters + 1 && at < piece.quarters - 1;
-  continued = { ...piece, losses: {} };
-  const rank = pieces.indexOf(piece) + 1;
-  $("from-piece").hidden = false;
-  $("from-piece").querySelector("span").textContent = `Clara's piece ${rank}`;
-  document.querySelector("[name=from][value=piece]").checked = true;
+function continuePiece(piece, audio) {
+  const position = audio.currentTime * piece.qpm / 60;
+  const isInside = position > piece.prompt_quarters + 1 && position < piece.quarters - 1;
+  continuedPiece = { ...piece, losses: {} };
+  byId("source-piece").hidden = false;
+  byId("source-piece").querySelector("span").textContent = `Clara's piece ${pieces.indexOf(piece) + 1}`;
+  document.querySelector("[name=source][value=piece]").checked = true;
   audio.pause();
-  showFrom();
-  if (within) $("prompt-quarters").value = Math.round(at);
-  say("Press Compose to go on from it.");
-  $("go").focus();
-  $("wish").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  changeSource();
+  if (isInside) byId("prompt-quarters").value = Math.round(position);
+  showStatus("Press Compose to continue this piece.");
+  byId("compose").focus();
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  byId("request").scrollIntoView({ behavior });
 }
 
-async function sheet(button, where, piece) {
-  const open = where.hidden;
-  where.hidden = !open;
+async function toggleScore(button, container, piece) {
+  const open = container.hidden;
+  container.hidden = !open;
   button.setAttribute("aria-expanded", open);
-  if (!open || where.children.length) return;
-  where.textContent = "engraving …";
-  const first = await fetch(`/pieces/${piece.id}/1.svg`);
-  if (!first.ok) { where.textContent = (await first.json()).error; return; }
-  const pages = [...Array(+first.headers.get("x-pages")).keys()].map(i => i + 1);
-  where.replaceChildren(...pages.map(n => Object.assign(new Image(), { src: `/pieces/${piece.id}/${n}.svg`, alt: `Sheet music, page ${n} of ${pages.length}`, loading: "lazy" })));
+  if (!open || container.children.length) return;
+  container.textContent = "engraving …";
+  const response = await fetch(`/pieces/${piece.id}/1.svg`);
+  if (!response.ok) {
+    container.textContent = (await response.json()).error;
+    return;
+  }
+  const nPages = +response.headers.get("x-pages");
+  const images = [...Array(nPages).keys()].map(i => Object.assign(new Image(), {
+    src: `/pieces/${piece.id}/${i + 1}.svg`,
+    alt: `Sheet music, page ${i + 1} of ${nPages}`,
+    loading: "lazy",
+  }));
+  container.replaceChildren(...images);
 }
 
-const keyboard = new Keyboard($("keyboard"), strokes => { $("use").disabled = !strokes.length; });
-$("use").disabled = true;
-for (const radio of document.querySelectorAll("[name=from]")) radio.addEventListener("change", showFrom);
-$("example").addEventListener("change", loadExample);
-$("file").addEventListener("change", () => $("file").files[0] && loadFile($("file").files[0]));
-for (const kind of ["dragover", "dragleave", "drop"]) $("drop").addEventListener(kind, event => {
-  event.preventDefault();
-  $("drop").classList.toggle("over", kind === "dragover");
-  if (kind === "drop" && event.dataTransfer.files[0]) loadFile(event.dataTransfer.files[0]);
+const keyboard = new Keyboard(byId("keyboard"), keyPresses => { byId("use-keys").disabled = !keyPresses.length; });
+byId("use-keys").disabled = true;
+for (const radio of document.querySelectorAll("[name=source]")) radio.addEventListener("change", changeSource);
+byId("example").addEventListener("change", loadExample);
+byId("file").addEventListener("change", () => byId("file").files[0] && loadFile(byId("file").files[0]));
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  byId("drop").addEventListener(kind, event => {
+    event.preventDefault();
+    byId("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files[0]) loadFile(event.dataTransfer.files[0]);
+  });
+}
+byId("use-keys").addEventListener("click", loadPlayed);
+byId("clear-keys").addEventListener("click", () => {
+  keyboard.clear();
+  setPrompt(null);
 });
-$("use").addEventListener("click", loadPlayed);
-$("again").addEventListener("click", () => { keyboard.clear(); setPrompt(null); });
-$("octave-down").addEventListener("click", () => keyboard.move(-12));
-$("octave-up").addEventListener("click", () => keyboard.move(12));
-$("click").addEventListener("change", () => keyboard.click($("click").checked ? +$("tempo").value : 0));
-$("prompt-play").addEventListener("click", () => listen().catch(error => say(error.message, true)));
-$("freedom").addEventListener("input", slide);
-$("wish").addEventListener("submit", compose);
-$("stop").addEventListener("click", () => running?.abort());
-begin().catch(error => say(error.message, true));
+byId("octave-down").addEventListener("click", () => keyboard.shift(-12));
+byId("octave-up").addEventListener("click", () => keyboard.shift(12));
+byId("metronome").addEventListener("change", () => {
+  keyboard.setMetronome(byId("metronome").checked ? +byId("tempo").value : 0);
+});
+byId("prompt-play").addEventListener("click", () => togglePromptPlayer().catch(showError));
+byId("randomness").addEventListener("input", showSliderValues);
+byId("request").addEventListener("submit", compose);
+byId("stop").addEventListener("click", () => running?.abort());
+fillForm().catch(showError);

@@ -99,7 +99,9 @@ def test_the_nearest_chord(word, known, nearest):
 
 
 def test_the_nearest_chord_with_holds_holds_what_was_held():
-    assert Chordwise(holds=True).nearest_tokens(["~p28+p40"], ["p28+p40", "~p28+p41", "~p28+p52", "~p28+~p40"]) == ["p28+p40"]
+    assert Chordwise(holds=True).nearest_tokens(["~p28+p40"], ["p28+p40", "~p28+p41", "~p28+p52", "~p28+~p40"]) == [
+        "p28+p40"
+    ]
 
 
 def test_many_are_looked_up_at_once():

@@ -16,7 +16,9 @@ METRES = ["4/4", "3/4", "2/4", "2/2", "6/8", "9/8", "12/8", "5/4", "7/8", "3/8",
 
 def line(*rows_, time_signatures=((0, 4, 4),)):
     start, duration, pitch = zip(*rows_)
-    return build_notes(start, [s + d for s, d in zip(start, duration)], pitch, steps_per_quarter=4, time_signatures=time_signatures)[0]
+    return build_notes(
+        start, [s + d for s, d in zip(start, duration)], pitch, steps_per_quarter=4, time_signatures=time_signatures
+    )[0]
 
 
 def test_by_hand():

@@ -153,3 +153,12 @@ def test_select_keeps_grid_and_tempo():
 
 def test_columns_become_int64():
     assert NoteSequence(*np.ones((4, 1), dtype=np.int8)).start.dtype == np.int64
+
+
+def test_from_notes_sorts_and_checks():
+    notes = NoteSequence.from_notes([(12, 6, 64), (0, 12, 72, 1), (0, 12, 60)], steps_per_quarter=6, qpm=90)
+    assert rows(notes) == [(0, 12, 60), (0, 12, 72), (12, 6, 64)] and notes.part.tolist() == [0, 1, 0]
+    assert (notes.steps_per_quarter, notes.qpm) == (6, 90)
+    assert len(NoteSequence.from_notes([])) == 0
+    with pytest.raises(ValueError, match="overlap"):
+        NoteSequence.from_notes([(0, 12, 60), (6, 12, 60)])

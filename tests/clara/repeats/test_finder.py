@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from clara import encodings
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
-from clara.repeats.finder import FURTHEST, WORDS_AHEAD, RepeatFinder, TranspositionTable
+from clara.repeats.finder import INITIAL_ROOM, MAX_LOOKBACK, RepeatFinder, TranspositionTable, find_repeats
 
 ENCODING = Notewise(12, 88)
 VOCAB = Vocab.from_encoding(ENCODING)
-FORMS = TranspositionTable(VOCAB, ENCODING)
+TABLE = TranspositionTable(VOCAB, ENCODING)
 NONE = (-1, 0, 0, 0)
 
 
@@ -37,7 +37,7 @@ def naive(words):
 
 
 def found(words):
-    return [tuple(row) for row in RepeatFinder.matches(FORMS, VOCAB.to_ids(words)).tolist()]
+    return [tuple(row) for row in find_repeats(TABLE, VOCAB.to_ids(words)).tolist()]
 
 
 few_words = st.lists(
@@ -81,57 +81,57 @@ def test_a_key_that_is_not_on_the_piano_is_not_named():
 def test_words_of_one_form_are_one_music(told):
     encoding = encodings.make_encoding(told)
     vocab = Vocab.from_encoding(encoding)
-    forms = TranspositionTable(vocab, encoding)
-    assert (forms.word_at[forms.form, forms.tone] == np.arange(len(vocab))).all()
+    table = TranspositionTable(vocab, encoding)
+    assert (table.token_at[table.shape, table.height] == np.arange(len(vocab))).all()
     for i, word in enumerate(vocab.tokens):
         if word in CONTROL_TOKENS:
-            assert not forms.moves[i]
+            assert not table.has_pitch[i]
             continue
         up = encoding.transpose_token(word, 2)
         if up == word:
-            assert not forms.moves[i]
+            assert not table.has_pitch[i]
         elif up in vocab.id_of:
             j = vocab.id_of[up]
-            assert (forms.form[j], forms.tone[j]) == (forms.form[i], forms.tone[i] + 2)
+            assert (table.shape[j], table.height[j]) == (table.shape[i], table.height[i] + 2)
 
 
 def test_texts_side_by_side_and_word_by_word_find_the_same():
     rng = np.random.default_rng(0)
     ids = VOCAB.to_ids(["p40", "p42", "wait6", "endp40", "endp42"])[rng.integers(5, size=(3, 60))]
-    memory = RepeatFinder(FORMS, [ids[0, :20], ids[1, :20], ids[2, :20]], np.array([0, 1, 2]))
+    finder = RepeatFinder(TABLE, [ids[0, :20], ids[1, :20], ids[2, :20]], np.array([0, 1, 2]))
     for at in range(20, 60):
         if at == 40:
-            memory.take(np.array([2, 0]))
+            finder.take(np.array([2, 0]))
             ids = ids[[2, 0]]
-        memory.follow(ids[:, at])
-        for row, text in zip(memory.found.tolist(), ids):
-            assert row == RepeatFinder.matches(FORMS, text[: at + 1])[-1].tolist()
+        finder.append(ids[:, at])
+        for row, text in zip(finder.repeats.tolist(), ids):
+            assert row == find_repeats(TABLE, text[: at + 1])[-1].tolist()
 
 
 def test_texts_go_on_from_pasts_of_several_lengths_and_longer_than_the_room():
     rng = np.random.default_rng(1)
     words = VOCAB.to_ids(["p40", "p42", "wait6", "endp40", "endp42"])
     long, short = words[rng.integers(5, size=50)], words[rng.integers(5, size=7)]
-    memory, texts = RepeatFinder(FORMS, [long, short], np.array([1, 0, 1])), [short, long, short]
-    for _ in range(WORDS_AHEAD + 3):
+    finder, texts = RepeatFinder(TABLE, [long, short], np.array([1, 0, 1])), [short, long, short]
+    for _ in range(INITIAL_ROOM + 3):
         more = words[rng.integers(5, size=3)]
-        memory.follow(more)
+        finder.append(more)
         texts = [np.append(t, m) for t, m in zip(texts, more)]
-    assert [row.tolist() for row in memory.found] == [RepeatFinder.matches(FORMS, t)[-1].tolist() for t in texts]
+    assert [row.tolist() for row in finder.repeats] == [find_repeats(TABLE, t)[-1].tolist() for t in texts]
 
 
 @pytest.mark.parametrize("further", [-20, 1])
 def test_what_is_too_far_back_is_forgotten(further):
     tune = VOCAB.to_ids(["p40", "wait6", "endp40", "p44", "wait6", "endp44", "p47"])
     between = (
-        np.arange(FURTHEST + further - len(tune)) % 2 + VOCAB.id_of["wait1"]
+        np.arange(MAX_LOOKBACK + further - len(tune)) % 2 + VOCAB.id_of["wait1"]
     )  # two kinds of waits, in which nothing of the tune stands
-    told = RepeatFinder.matches(FORMS, np.concatenate([tune, between, tune]))[-2]
+    told = find_repeats(TABLE, np.concatenate([tune, between, tune]))[-2]
     assert (told[1] == 6) == (further < 0)
 
 
 def test_an_empty_past_has_found_nothing():
-    assert RepeatFinder(FORMS, [np.zeros(0, dtype=np.int64)], np.zeros(2, dtype=np.int64)).found[:, 0].tolist() == [
+    assert RepeatFinder(TABLE, [np.zeros(0, dtype=np.int64)], np.zeros(2, dtype=np.int64)).repeats[:, 0].tolist() == [
         -1,
         -1,
     ]

@@ -15,18 +15,19 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.notes import build_notes
-from clara.repeats.finder import RepeatFinder, TranspositionTable
-from clara.repeats.model import LENGTHS, OF_VOICES, VOICE_LENGTHS, Named, RepeatModel, Told, read
+from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS, RepeatCandidates, ScoredPiece, score_pieces
+from clara.repeats.finder import RepeatFinder, TranspositionTable, find_repeats
+from clara.repeats.model import VOICE_CALIBRATION_SHAPE, RepeatModel
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SamplingSettings
 
 ENCODING = Notewise()
 VOCAB = Vocab.from_encoding(ENCODING)
-FORMS = TranspositionTable(VOCAB, ENCODING)
+TABLE = TranspositionTable(VOCAB, ENCODING)
 PAD = VOCAB.pad_id
-PLAIN = RepeatModel(np.tile([1.0, 0.0], (2, len(LENGTHS), 1)))
-STRONG = RepeatModel(np.tile([0.5, 6.0], (2, len(LENGTHS), 1)))
-SINGING = replace(STRONG, voice_lines=np.tile([0.7, 4.0], (*OF_VOICES[:-1], 1)))
+PLAIN = RepeatModel(np.tile([1.0, 0.0], (2, len(MIN_TOKENS), 1)))
+STRONG = RepeatModel(np.tile([0.5, 6.0], (2, len(MIN_TOKENS), 1)))
+SINGING = replace(STRONG, voice_calibration=np.tile([0.7, 4.0], (*VOICE_CALIBRATION_SHAPE[:-1], 1)))
 
 
 def piece(notes):
@@ -39,17 +40,17 @@ def reader():
 
 
 def bent(model, ids, logits, allowed=None, strength=1.0, temperature=1.0):
-    """Logits float32 (vocab_sz,) as `bend` leaves them after a text."""
+    """Logits float32 (vocab_sz,) as `adjust_logits` leaves them after a text."""
     logits = logits[None].astype(np.float32).copy()
-    memory = RepeatFinder(FORMS, [ids], np.zeros(1, dtype=np.int64))
-    model.bend(
+    finder = RepeatFinder(TABLE, [ids], np.zeros(1, dtype=np.int64))
+    model.adjust_logits(
         logits,
         np.ones(logits.shape, dtype=np.uint8) if allowed is None else allowed[None],
-        memory,
+        finder,
         np.array([strength]),
         np.array([temperature]),
     )
-    return logits[0].astype(np.float64), int(memory.found[0, 0])
+    return logits[0].astype(np.float64), int(finder.repeats[0, 0])
 
 
 def log_odds(logits, word):
@@ -107,14 +108,14 @@ def test_where_nothing_else_is_allowed_or_the_net_fails_nothing_changes():
 
 
 def test_by_length_and_key_as_the_lines_say():
-    lines = np.arange(2 * len(LENGTHS) * 2, dtype=np.float64).reshape(2, len(LENGTHS), 2) / 10
+    lines = np.arange(2 * len(MIN_TOKENS) * 2, dtype=np.float64).reshape(2, len(MIN_TOKENS), 2) / 10
     tune = np.concatenate([piece(tiny.tune(3, 20))[1:-1]])
     moved = VOCAB.to_ids([ENCODING.transpose_token(w, 2) for w in VOCAB.to_tokens(tune)])
     for key, again in enumerate((tune, moved)):
         for length in (4, 5, 6, 12, 40):
             text = np.concatenate([tune, VOCAB.to_ids(["p1", "wait24", "endp1", "p88"]), again[:length]])
-            told = RepeatFinder.matches(FORMS, text)[-1]
-            slope, height = lines[key, np.searchsorted(LENGTHS, told[1], side="right") - 1]
+            told = find_repeats(TABLE, text)[-1]
+            slope, height = lines[key, np.searchsorted(MIN_TOKENS, told[1], side="right") - 1]
             after, named = bent(RepeatModel(lines), text, LOGITS)
             assert told[:3].tolist() == [named, told[1], key]
             assert log_odds(after, named) == pytest.approx(slope * log_odds(LOGITS, named) + height, abs=1e-4)
@@ -133,13 +134,13 @@ def sung(seed, n=20):
 
 @pytest.mark.parametrize("model", [STRONG, SINGING], ids=["words", "voices too"])
 def test_the_cost_is_that_of_the_odds_at_each_place(model, reader):
-    """Against `bend`, which composing goes by: two implementations of one model."""
+    """Against `adjust_logits`, which composing goes by: two implementations of one model."""
     ids, tunes = piece(tiny.ostinato(20)), piece(sung(2, 15)[0])
     ids = np.concatenate([ids[:40], piece(tiny.tune(1, 8))[1:-1], ids[1:30], tunes[1:200], tunes[60:120], ids[-1:]])
-    told = read(reader, [ids], FORMS, PAD)[0]
-    for named in told.named[: len(model._kinds)]:
-        matched = named.line >= 0
-        assert matched.sum() > 10 and (named.hit & matched).any() and (~named.hit & matched).any()
+    told = score_pieces(reader, [ids], TABLE, PAD)[0]
+    for named in told.candidates[: len(model._calibrations)]:
+        matched = named.bin >= 0
+        assert matched.sum() > 10 and (named.is_next & matched).any() and (~named.is_next & matched).any()
     with torch.no_grad():
         logits = reader(torch.from_numpy(ids[None, :-1]), reader.initial_state(1))[0][0].numpy()
     expected = []
@@ -151,52 +152,56 @@ def test_the_cost_is_that_of_the_odds_at_each_place(model, reader):
 
 def test_lines_that_change_nothing_cost_what_the_net_costs(reader):
     pieces = [piece(tiny.ostinato(50)), piece(tiny.tune(2))]
-    told = read(reader, pieces, FORMS, PAD)
+    told = score_pieces(reader, pieces, TABLE, PAD)
     assert [PLAIN.nats(t).sum() for t in told] == pytest.approx(nats_per_piece(reader, pieces, PAD).tolist(), rel=1e-5)
 
 
 def drawn(lines, n=4000, seed=0):
     """Places where the named word comes as often as some lines say."""
     rng = np.random.default_rng(seed)
-    length, moved, odds = rng.integers(-1, len(LENGTHS), n), rng.integers(0, 2, n), rng.normal(size=n) * 2
+    length, moved, odds = rng.integers(-1, len(MIN_TOKENS), n), rng.integers(0, 2, n), rng.normal(size=n) * 2
     slope, height = lines[moved, np.maximum(length, 0)].T
     hit = rng.random(n) < 1 / (1 + np.exp(-(slope * odds + height)))
     named = -np.logaddexp(0, -odds)
     others = np.log1p(-np.exp(named)) - np.log(50)
-    return Told(
+    return ScoredPiece(
         np.where(hit, named, others),
-        (Named(np.zeros(n, dtype=np.int64), named, hit, np.where(length >= 0, moved * len(LENGTHS) + length, -1)),),
+        (
+            RepeatCandidates(
+                np.zeros(n, dtype=np.int64), named, hit, np.where(length >= 0, moved * len(MIN_TOKENS) + length, -1)
+            ),
+        ),
     )
 
 
 def test_the_fit_finds_the_lines_that_words_came_by():
-    lines = np.stack([np.linspace(1, 0.3, len(LENGTHS)), np.linspace(-0.5, 3, len(LENGTHS))], axis=1)
+    lines = np.stack([np.linspace(1, 0.3, len(MIN_TOKENS)), np.linspace(-0.5, 3, len(MIN_TOKENS))], axis=1)
     lines = np.stack([lines, lines * [1.2, 0.5]])
     fitted = RepeatModel.fit([drawn(lines, 40_000, seed) for seed in range(3)])
-    assert np.abs(fitted.lines - lines).max() < 0.2
+    assert np.abs(fitted.calibration - lines).max() < 0.2
     held_out = drawn(lines, 40_000, 9)
     assert RepeatModel(lines).nats(held_out).mean() <= fitted.nats(held_out).mean() + 1e-3 < PLAIN.nats(held_out).mean()
 
 
 def test_without_a_match_to_fit_to_nothing_changes():
-    told = drawn(PLAIN.lines, 5)
-    none = Told(told.target, (replace(told.named[0], line=np.full(5, -1)),))
-    assert (RepeatModel.fit([none]).lines == PLAIN.lines).all()
+    told = drawn(PLAIN.calibration, 5)
+    none = ScoredPiece(told.next_log_prob, (replace(told.candidates[0], bin=np.full(5, -1)),))
+    assert (RepeatModel.fit([none]).calibration == PLAIN.calibration).all()
 
 
 def test_words_that_always_come_do_not_run_away():
-    told = drawn(PLAIN.lines, 3000)
-    always = Told(told.named[0].log, (replace(told.named[0], hit=np.ones(3000, dtype=bool)),))
-    lines = RepeatModel.fit([always]).lines
+    told = drawn(PLAIN.calibration, 3000)
+    always = ScoredPiece(told.candidates[0].log_prob, (replace(told.candidates[0], is_next=np.ones(3000, dtype=bool)),))
+    lines = RepeatModel.fit([always]).calibration
     assert np.isfinite(lines).all() and np.abs(lines).max() < 20
 
 
 def test_a_voice_gets_the_odds_of_its_line_after_those_of_words():
     notes, tune = sung(3, 15)
     ids = piece(notes)[:-1]  # its last quarter is over, the ninth note is due
-    memory = RepeatFinder(FORMS, [ids], np.zeros(1, dtype=np.int64))
-    named, length, moved, waits = memory.voices.found[0, 0].tolist()
-    assert (VOCAB.tokens[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and memory.found[
+    finder = RepeatFinder(TABLE, [ids], np.zeros(1, dtype=np.int64))
+    named, length, moved, waits = finder.voices.repeats[0, 0].tolist()
+    assert (VOCAB.tokens[named], length, moved, waits) == (f"p{tune[8] + 7 - 20}", 8, 1, 0) and finder.repeats[
         0, 0
     ] != named
     after, _ = bent(SINGING, ids, LOGITS)
@@ -206,25 +211,25 @@ def test_a_voice_gets_the_odds_of_its_line_after_those_of_words():
 
 def test_the_fit_is_the_cheapest_for_voices_too(reader):
     """Against lines on either side of each that has enough to go by."""
-    told = read(reader, [piece(sung(seed, 15)[0]) for seed in range(20)], FORMS, PAD)
+    told = score_pieces(reader, [piece(sung(seed, 15)[0]) for seed in range(20)], TABLE, PAD)
     fitted = RepeatModel.fit(told)
 
     def cost(model):
         return sum(model.nats(t).sum() for t in told)
 
     least, n = cost(fitted), 0
-    assert least < cost(replace(fitted, voice_lines=None))
+    assert least < cost(replace(fitted, voice_calibration=None))
     for voice, kind, length in ((0, 1, 0), (0, 1, 2), (1, 0, 0)):
         for by in (-0.3, 0.3):
-            lines = fitted.voice_lines.copy()
+            lines = fitted.voice_calibration.copy()
             lines[voice, 0, kind, length, 1] += by
-            n += cost(replace(fitted, voice_lines=lines)) > least - 0.2
+            n += cost(replace(fitted, voice_calibration=lines)) > least - 0.2
     assert n == 6
 
 
-def with_match(model=STRONG):
+def with_repeats(model=STRONG):
     checkpoint = tiny.checkpoint()
-    checkpoint.info["match"] = model.told
+    checkpoint.info["repeats"] = model.to_dict()
     return checkpoint
 
 
@@ -246,7 +251,7 @@ def goes_on_as(sample, tune):
 
 def test_composing_goes_on_as_it_did_before():
     prompt, rest = comes_again(5)
-    generator = Generator(with_match())
+    generator = Generator(with_repeats())
     plain, again = (generator.generate(4, 16, prompt, SamplingSettings(repeat_strength=m), seed=3) for m in (0.0, 1.0))
     assert np.mean([goes_on_as(s, rest) for s in again]) > 10
     assert np.mean([goes_on_as(s, rest) for s in plain]) < 2
@@ -254,7 +259,7 @@ def test_composing_goes_on_as_it_did_before():
 
 
 def test_each_piece_of_a_batch_has_a_strength_of_its_own():
-    generator, prompt = Generator(with_match()), comes_again(5)[0]
+    generator, prompt = Generator(with_repeats()), comes_again(5)[0]
     settings = [SamplingSettings(repeat_strength=m) for m in (0.0, 1.0, 0.0)]
     batch = generator.generate(3, 8, prompt, settings, seed=3)
     assert [b.tokens for b in batch] == [
@@ -263,7 +268,7 @@ def test_each_piece_of_a_batch_has_a_strength_of_its_own():
 
 
 def test_streams_and_continuations_are_the_same_pieces():
-    generator, prompt = Generator(with_match()), comes_again(9)[0]
+    generator, prompt = Generator(with_repeats()), comes_again(9)[0]
     sample = generator.generate(1, 8, prompt, seed=4)[0]
     told = sorted(
         (s, p)
@@ -279,7 +284,7 @@ def test_streams_and_continuations_are_the_same_pieces():
 
 def test_a_search_remembers_across_its_blocks():
     prompt, rest = comes_again(7)
-    found = Generator(with_match()).search(
+    found = Generator(with_repeats()).search(
         lambda pieces: np.zeros(len(pieces)),
         2,
         4,
@@ -291,11 +296,13 @@ def test_a_search_remembers_across_its_blocks():
 
 
 def test_a_folder_keeps_it(tmp_path):
-    with_match().save(tmp_path / "run")
-    assert np.array_equal(Checkpoint.load(tmp_path / "run").repeat_model().lines, STRONG.lines)
-    assert Checkpoint.load(tmp_path / "run").info["match"]["lengths"] == list(LENGTHS)
-    with_match(SINGING).save(tmp_path / "voices")
-    assert np.array_equal(Checkpoint.load(tmp_path / "voices").repeat_model().voice_lines, SINGING.voice_lines)
+    with_repeats().save(tmp_path / "run")
+    assert np.array_equal(Checkpoint.load(tmp_path / "run").repeat_model().calibration, STRONG.calibration)
+    assert Checkpoint.load(tmp_path / "run").info["repeats"]["min_tokens"] == list(MIN_TOKENS)
+    with_repeats(SINGING).save(tmp_path / "voices")
+    assert np.array_equal(
+        Checkpoint.load(tmp_path / "voices").repeat_model().voice_calibration, SINGING.voice_calibration
+    )
     tiny.checkpoint().save(tmp_path / "without")
     assert Checkpoint.load(tmp_path / "without").repeat_model() is None
 
@@ -305,29 +312,25 @@ def test_a_folder_keeps_it(tmp_path):
     [
         {},
         7,
-        {"lengths": [4], "lines": [[1, 0]]},
-        {"lengths": list(LENGTHS), "lines": "none"},
-        PLAIN.told | {"lengths": list(LENGTHS[:-1])},
-        PLAIN.told | {"lines": (PLAIN.lines * np.nan).tolist()},
-        *(
-            PLAIN.told | {"voices": voices}
-            for voices in (
-                3,
-                {},
-                SINGING.told["voices"] | {"lengths": list(VOICE_LENGTHS[1:])},
-                SINGING.told["voices"] | {"lines": [[1.0, 0.0]]},
-            )
-        ),
+        {"min_tokens": [4], "calibration": [[1, 0]]},
+        {"min_tokens": list(MIN_TOKENS), "calibration": "none"},
+        PLAIN.to_dict() | {"min_tokens": list(MIN_TOKENS[:-1])},
+        PLAIN.to_dict() | {"min_tokens": 3},
+        PLAIN.to_dict() | {"calibration": (PLAIN.calibration * np.nan).tolist()},
+        PLAIN.to_dict() | {"voice_calibration": 3},
+        PLAIN.to_dict() | {"voice_calibration": None, "min_notes": list(MIN_NOTES)},
+        SINGING.to_dict() | {"min_notes": list(MIN_NOTES[1:])},
+        SINGING.to_dict() | {"voice_calibration": [[1.0, 0.0]]},
     ],
 )
-def test_what_is_no_match_model_is_refused_with_the_file(told, tmp_path):
+def test_what_is_not_a_repeat_model_is_refused_with_the_file(told, tmp_path):
     tiny.checkpoint().save(tmp_path)
     config = json.loads((tmp_path / CONFIG).read_text())
-    (tmp_path / CONFIG).write_text(json.dumps(config | {"match": told}))
+    (tmp_path / CONFIG).write_text(json.dumps(config | {"repeats": told}))
     with pytest.raises(CheckpointMismatch, match=CONFIG):
         Checkpoint.load(tmp_path)
 
 
 def test_lines_are_checked():
-    with pytest.raises(BadSetting, match="match"):
-        RepeatModel.of({"lengths": list(LENGTHS)})
+    with pytest.raises(BadSetting, match="repeat model"):
+        RepeatModel.from_dict({"lengths": list(MIN_TOKENS)})

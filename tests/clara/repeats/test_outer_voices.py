@@ -10,19 +10,21 @@ from clara.encodings.notewise import Chamber, Notewise
 from clara.encodings.vocab import Vocab
 from clara.music.notes import build_notes
 from clara.repeats.outer_voices import (
-    FURTHEST,
+    INITIAL_ROOM,
+    IS_WAIT,
     LENGTH,
-    MOVED,
-    NAMED,
-    NOTES_AHEAD,
-    WAITS,
+    MAX_LOOKBACK,
+    TOKEN,
+    TRANSPOSED,
     VoiceRepeatFinder,
     VoiceTokens,
+    find_voice_repeats,
+    find_voice_runs,
 )
 
 ENCODING = Notewise(12, 88)
 VOCAB = Vocab.from_encoding(ENCODING)
-HEARD = VoiceTokens.of(VOCAB, ENCODING)
+HEARD = VoiceTokens.from_encoding(VOCAB, ENCODING)
 NOTHING = [-1, -1, -1, -1]
 
 
@@ -83,7 +85,7 @@ def naive(words):
             else None
         )
         told[voice] = [VOCAB.id_of.get(named, -1), length, int(not same), int(at > clock)]
-    if told[1][NAMED] == told[0][NAMED]:
+    if told[1][TOKEN] == told[0][TOKEN]:
         told[1] = [-1, *told[1][1:]]
     return told
 
@@ -102,7 +104,7 @@ def test_every_place_as_by_the_definition(drawn):
     gaps, lengths, pitches = zip(*drawn)
     starts = np.cumsum((0, *gaps))[: len(gaps)]
     words = words_of(starts, lengths, pitches)
-    found = VoiceRepeatFinder.matches(HEARD, VOCAB.to_ids(words)).tolist()
+    found = find_voice_repeats(HEARD, VOCAB.to_ids(words)).tolist()
     for n in range(1, len(words) + 1):
         assert found[n - 1] == naive(words[:n]), words[:n]
 
@@ -121,10 +123,10 @@ def test_a_tune_is_followed_over_another_accompaniment_and_in_another_key(by):
     first, other = rng.integers(36, 55, (2, 14))
     again = [p + by for p in TUNE[:4]]
     words = words_of(*zip(*two_hands(TUNE, first), *two_hands(again, other[:8], 84)))
-    top = VoiceRepeatFinder.matches(HEARD, VOCAB.to_ids(words))[-1, 0]
+    top = find_voice_repeats(HEARD, VOCAB.to_ids(words))[-1, 0]
     assert top.tolist() == [VOCAB.id_of[f"p{TUNE[4] + by - 20}"], 4, int(by > 0), 0]
     before = words[: len(words) - words[::-1].index("wait6") - 1]  # half of the last note is still to come
-    waiting = VoiceRepeatFinder.matches(HEARD, VOCAB.to_ids(before))[-1, 0]
+    waiting = find_voice_repeats(HEARD, VOCAB.to_ids(before))[-1, 0]
     assert waiting.tolist() == [VOCAB.id_of["wait6"], 4, int(by > 0), 1]
 
 
@@ -134,13 +136,13 @@ def test_what_was_due_is_gone_when_it_came_or_another_took_its_place():
         *zip(*two_hands(TUNE, rng.integers(36, 55, 14)), *two_hands(TUNE[:4], rng.integers(36, 55, 8), 84))
     )
     for more, named in ((["p30"], "p54"), (["p54"], None), (["p60"], None), (["wait1"], None)):
-        told = VoiceRepeatFinder.matches(HEARD, VOCAB.to_ids(words + more))[-1, 0]
-        assert told[NAMED] == (VOCAB.id_of[named] if named else -1)
+        told = find_voice_repeats(HEARD, VOCAB.to_ids(words + more))[-1, 0]
+        assert told[TOKEN] == (VOCAB.id_of[named] if named else -1)
 
 
 def test_what_comes_round_and_round_is_let_be():
     words = words_of(np.arange(40) * 6, [6] * 40, [60, 62, 64, 65] * 10)
-    assert (VoiceRepeatFinder.matches(HEARD, VOCAB.to_ids(words))[40:, :, NAMED] == -1).all()
+    assert (find_voice_repeats(HEARD, VOCAB.to_ids(words))[40:, :, TOKEN] == -1).all()
 
 
 def test_texts_side_by_side_and_word_by_word_find_the_same():
@@ -149,40 +151,40 @@ def test_texts_side_by_side_and_word_by_word_find_the_same():
         VOCAB.to_ids(words_of(np.cumsum(rng.integers(1, 3, 40)) * 6, [6] * 40, rng.choice([60, 62, 64, 67], 40)))[:100]
         for _ in range(3)
     ]
-    memory = VoiceRepeatFinder(HEARD, [t[:20] for t in texts], np.array([0, 1, 2]))
+    finder = VoiceRepeatFinder(HEARD, [t[:20] for t in texts], np.array([0, 1, 2]))
     for at in range(20, 100):
         if at == 40:
-            memory.take(np.array([2, 0]))
+            finder.take(np.array([2, 0]))
             texts = [texts[2], texts[0]]
-        memory.follow(np.array([t[at] for t in texts]))
-        for found, text in zip(memory.found, texts):
-            assert found.tolist() == VoiceRepeatFinder.matches(HEARD, text[: at + 1])[-1].tolist()
+        finder.append(np.array([t[at] for t in texts]))
+        for found, text in zip(finder.repeats, texts):
+            assert found.tolist() == find_voice_repeats(HEARD, text[: at + 1])[-1].tolist()
 
 
 def test_texts_grow_beyond_the_room():
-    n = NOTES_AHEAD + 20
+    n = INITIAL_ROOM + 20
     rng = np.random.default_rng(1)
     text = VOCAB.to_ids(words_of(np.arange(n) * 6, [6] * n, rng.choice([60, 62, 64, 67], n)))
-    memory = VoiceRepeatFinder(HEARD, [text[:0]], np.zeros(1, dtype=np.int64))
+    finder = VoiceRepeatFinder(HEARD, [text[:0]], np.zeros(1, dtype=np.int64))
     for word in text:
-        memory.follow(np.array([word]))
+        finder.append(np.array([word]))
     assert (
-        memory.lines.shape[3] > NOTES_AHEAD
-        and memory.found[0].tolist() == VoiceRepeatFinder.matches(HEARD, text)[-1].tolist()
+        finder.notes.shape[3] > INITIAL_ROOM
+        and finder.repeats[0].tolist() == find_voice_repeats(HEARD, text)[-1].tolist()
     )
 
 
 @pytest.mark.parametrize("further", [-8, 1])
 def test_what_is_too_far_back_is_forgotten(further):
-    n = FURTHEST + further - len(TUNE)
+    n = MAX_LOOKBACK + further - len(TUNE)
     pitch = [*TUNE, *(np.arange(n) % 2 * 30 + 40), *TUNE[:4]]  # two keys in turn, in which nothing of the tune comes
     words = words_of(np.arange(len(pitch)) * 3, [3] * len(pitch), pitch)
-    assert (VoiceRepeatFinder.matches(HEARD, VOCAB.to_ids(words))[-1, 0, LENGTH] == 4) == (further < 0)
+    assert (find_voice_repeats(HEARD, VOCAB.to_ids(words))[-1, 0, LENGTH] == 4) == (further < 0)
 
 
 def test_runs_are_told_of_each_note_of_both_voices():
     words = words_of(*zip(*two_hands(TUNE, [40] * 14), *two_hands([p + 5 for p in TUNE], [43, 47] * 7, 84)))
-    length, moved = VoiceRepeatFinder.runs(HEARD, VOCAB.to_ids([*words, "wait1"]))
+    length, moved = find_voice_runs(HEARD, VOCAB.to_ids([*words, "wait1"]))
     assert (
         length[len(TUNE) : 2 * len(TUNE)].tolist() == [1, 2, 3, 4, 5, 6, 7]
         and moved[len(TUNE) + 1 : 2 * len(TUNE)].all()
@@ -193,25 +195,25 @@ def test_runs_are_told_of_each_note_of_both_voices():
 def test_a_solo_is_a_voice_beside_the_piano():
     encoding = Chamber()
     vocab = Vocab.from_encoding(encoding)
-    voices = VoiceTokens.of(vocab, encoding)
+    voices = VoiceTokens.from_encoding(vocab, encoding)
     tune = [f"v{p - 20}" for p in TUNE]
     rng = np.random.default_rng(3)
     words = []
     for word in (*tune, *tune[:3]):
         low = rng.integers(10, 30)
         words += [word, f"p{low}", "wait12", f"end{word}", f"endp{low}"]
-    top = VoiceRepeatFinder.matches(voices, vocab.to_ids(words))[-1, 0]
-    assert vocab.tokens[top[NAMED]] == tune[3] and top[MOVED] == 0 and top[WAITS] == 0
+    top = find_voice_repeats(voices, vocab.to_ids(words))[-1, 0]
+    assert vocab.tokens[top[TOKEN]] == tune[3] and top[TRANSPOSED] == 0 and top[IS_WAIT] == 0
 
 
 def test_words_that_are_no_keys_struck_and_released_have_no_voices():
     for name in ("chordwise", "melodywise"):
         encoding = encodings.make_encoding({"encoding": name})
-        assert VoiceTokens.of(Vocab.from_encoding(encoding), encoding) is None
+        assert VoiceTokens.from_encoding(Vocab.from_encoding(encoding), encoding) is None
 
 
 def test_what_is_struck_and_released_in_one_step_is_no_note():
     assert (
-        VoiceRepeatFinder.matches(HEARD, VOCAB.to_ids(["p40", "endp40", "wait6", "p40", "wait6"])).tolist()
+        find_voice_repeats(HEARD, VOCAB.to_ids(["p40", "endp40", "wait6", "p40", "wait6"])).tolist()
         == [[NOTHING] * 2] * 5
     )

@@ -19,7 +19,7 @@ from clara.music.notes import crop
 from clara.sampling.grammars.base import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SamplingSettings
-from clara_app import compose as generate
+from clara_app import compose
 
 ENCODINGS = {
     "notewise": Notewise(),
@@ -230,39 +230,38 @@ def model(tmp_path, monkeypatch):
     return tmp_path / "model"
 
 
+QUICK = ["--quarters", 8, "--seed", 2, "--no-audio", "--no-pictures"]
+
+
+def count_candidates(monkeypatch):
+    """Return a list that records (number of candidates, seed, number of settings) of each search."""
+    searches = []
+    search = Generator.search
+
+    def recorded(self, rate, n, **options):
+        n_candidates = n * options["search_settings"].candidates_per_beam
+        searches.append((n_candidates, options["seed"], len(options["settings"])))
+        return search(self, rate, n, **options)
+
+    monkeypatch.setattr(Generator, "search", recorded)
+    return searches
+
+
 def test_the_command_line(model, tmp_path, capsys):
-    argv = [
-        "--model",
-        model,
-        "-n",
-        12,
-        "--top",
-        4,
-        "--search",
-        "--quarters",
-        28,
-        "--seed",
-        2,
-        "--no-audio",
-        "--no-pictures",
-    ]
-    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "one"]) == 0
-    assert (
-        tiny.leave(
-            generate.main,
-            ["--replay", tmp_path / "one" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "two"],
-        )
-        == 0
-    )
+    argv = ["--model", model, "-n", 12, "--top", 4, "--search", *QUICK, "--quarters", 28]
+    assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "one"]) == 0
+    run_json = tmp_path / "one" / "run.json"
+    replay = ["--replay", run_json, "--no-audio", "--no-pictures", "--out", tmp_path / "two"]
+    assert tiny.leave(compose.main, replay) == 0
     one, two = ([p.read_text() for p in sorted((tmp_path / name).glob("*.txt"))] for name in ("one", "two"))
     assert one == two and len(one) == 4
-    assert tiny.leave(generate.main, [*argv, "--rank-by", "none", "--out", tmp_path / "three"]) == 2
-    assert "--search needs scores to rank by" in capsys.readouterr().err
-    told = json.loads((tmp_path / "one" / "run.json").read_text())
-    for searched in (None, told["search_version"] - 1):
-        (tmp_path / "earlier.json").write_text(json.dumps(told | {"search_version": searched}))
-        assert tiny.leave(generate.main, ["--replay", tmp_path / "earlier.json", "--out", tmp_path / "four"]) == 2
-        assert "searched otherwise" in capsys.readouterr().err
+    assert tiny.leave(compose.main, [*argv, "--rank-by", "none", "--out", tmp_path / "three"]) == 2
+    assert "--search) needs scores to rank by" in capsys.readouterr().err
+    run = json.loads(run_json.read_text())
+    for version in (None, run["search_version"] - 1):
+        (tmp_path / "earlier.json").write_text(json.dumps(run | {"search_version": version}))
+        assert tiny.leave(compose.main, ["--replay", tmp_path / "earlier.json", "--out", tmp_path / "four"]) == 2
+        assert f"search version {version}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -275,99 +274,35 @@ def test_the_command_line(model, tmp_path, capsys):
         (["--top", 11], True),
     ],
 )
-def test_where_there_is_something_to_choose_it_searches_by_itself(flags, searched, model, tmp_path, capsys):
-    argv = [
-        "--model",
-        model,
-        "-n",
-        12,
-        "--quarters",
-        8,
-        "--seed",
-        2,
-        "--no-audio",
-        "--no-pictures",
-        "--out",
-        tmp_path / "out",
-        *flags,
-    ]
-    assert tiny.leave(generate.main, argv) == 0
+def test_it_searches_by_default_if_there_is_something_to_choose(flags, searched, model, tmp_path, capsys):
+    argv = ["--model", model, "-n", 12, *QUICK, "--out", tmp_path / "out", *flags]
+    assert tiny.leave(compose.main, argv) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["search"] is searched
-    assert ("a search with 24 texts" in capsys.readouterr().out) is searched
+    assert ("a search with 24 candidates" in capsys.readouterr().out) is searched
 
 
-@pytest.mark.parametrize("drafts, n_texts", [(1, 12), (3, 36)])
-def test_drafts_are_so_many_texts_for_each(drafts, n_texts, model, tmp_path, capsys, monkeypatch):
-    """And so again from run.json; runs of before there were drafts had one."""
-    asked, of = [], Generator.search
-    monkeypatch.setattr(
-        Generator,
-        "search",
-        lambda self, rate, n, *args, **kwargs: asked.append(n) or of(self, rate, n, *args, **kwargs),
-    )
-    flags = ["--no-audio", "--no-pictures"]
-    assert (
-        tiny.leave(
-            generate.main,
-            [
-                "--model",
-                model,
-                "-n",
-                12,
-                "--top",
-                2,
-                "--candidates-per-beam",
-                drafts,
-                "--quarters",
-                8,
-                *flags,
-                "--out",
-                tmp_path / "out",
-            ],
-        )
-        == 0
-    )
-    assert f"a search with {n_texts} texts" in capsys.readouterr().out and asked == [n_texts]
-    told = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert told["candidates_per_beam"] == drafts
-    del told["candidates_per_beam"]
-    for run in (tmp_path / "out" / "run.json", tmp_path / "before.json"):
-        (tmp_path / "before.json").write_text(json.dumps(told))
-        assert tiny.leave(generate.main, ["--replay", run, *flags, "--out", tmp_path / f"again-{run.stem}"]) == 0
-    assert asked == [n_texts, n_texts, 12]
+@pytest.mark.parametrize("candidates_per_beam, n_candidates", [(1, 12), (3, 36)])
+def test_candidates_per_beam(candidates_per_beam, n_candidates, model, tmp_path, capsys, monkeypatch):
+    """A replay writes as many."""
+    searches = count_candidates(monkeypatch)
+    argv = ["--model", model, "-n", 12, "--top", 2, "--candidates-per-beam", candidates_per_beam, *QUICK]
+    assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "out"]) == 0
+    assert f"a search with {n_candidates} candidates" in capsys.readouterr().out
+    run_json = tmp_path / "out" / "run.json"
+    assert json.loads(run_json.read_text())["candidates_per_beam"] == candidates_per_beam
+    replay = ["--replay", run_json, "--no-audio", "--no-pictures", "--out", tmp_path / "again"]
+    assert tiny.leave(compose.main, replay) == 0
+    assert searches == [(n_candidates, 2, n_candidates)] * 2
 
 
-def test_of_many_each_batch_has_texts_of_its_own(model, tmp_path, monkeypatch):
-    asked, of = [], Generator.search
-    monkeypatch.setattr(generate, "BATCH_SIZE", 8)
-
-    def search(self, rate, n, quarters, prompt, settings, seed, *args, **kwargs):
-        asked.append((n, seed, len(settings)))
-        return of(self, rate, n, quarters, prompt, settings, seed, *args, **kwargs)
-
-    monkeypatch.setattr(Generator, "search", search)
-    argv = [
-        "--model",
-        model,
-        "-n",
-        12,
-        "--top",
-        2,
-        "--candidates-per-beam",
-        3,
-        "--quarters",
-        8,
-        "--seed",
-        5,
-        "--no-audio",
-        "--no-pictures",
-        "--out",
-        tmp_path / "out",
-    ]
-    assert tiny.leave(generate.main, argv) == 0
-    assert asked == [(24, 5, 24), (12, 29, 12)]
+def test_each_batch_has_seeds_of_its_own(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("clara_app.composer.BATCH_SIZE", 8)
+    searches = count_candidates(monkeypatch)
+    argv = ["--model", model, "-n", 12, "--top", 2, "--candidates-per-beam", 3, *QUICK, "--seed", 5]
+    assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "out"]) == 0
+    assert searches == [(24, 5, 24), (12, 29, 12)]
 
 
-def test_drafts_are_at_least_one(model, tmp_path, capsys):
-    assert tiny.leave(generate.main, ["--model", model, "--candidates-per-beam", 0, "--out", tmp_path / "out"]) == 2
+def test_there_is_at_least_one_candidate_per_beam(model, tmp_path, capsys):
+    assert tiny.leave(compose.main, ["--model", model, "--candidates-per-beam", 0, "--out", tmp_path / "out"]) == 2
     assert "--candidates-per-beam" in capsys.readouterr().err and not (tmp_path / "out").exists()

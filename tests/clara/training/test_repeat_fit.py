@@ -6,8 +6,8 @@ import tiny
 from clara.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
 from clara.encodings.notewise import Notewise
+from clara.repeats.candidates import score_pieces
 from clara.repeats.finder import TranspositionTable
-from clara.repeats.model import read
 from clara.training import repeat_fit as match_fit
 
 
@@ -37,15 +37,15 @@ def test_the_command_fits_one_to_a_run(run_and_corpus, capsys):
     assert tiny.leave(match_fit.main, [run, corpus]) == 0
     checkpoint, loaded = Checkpoint.load(run), Corpus.load(corpus)
     assert (run / "model.safetensors").read_bytes() == weights
-    told = read(
+    pieces = score_pieces(
         checkpoint.inference_model(),
         loaded.ids("test"),
         TranspositionTable(checkpoint.vocab, checkpoint.encoding),
         checkpoint.vocab.pad_id,
     )
-    found = sum(checkpoint.repeat_model().nats(t).sum() for t in told) / loaded.quarters("test").sum()
-    assert checkpoint.info["figures"]["test_nats_per_quarter_with_match"] == pytest.approx(found, abs=1e-3)
-    assert "with match" in (run / "README.md").read_text() and "with match" in capsys.readouterr().out
+    found = sum(checkpoint.repeat_model().nats(t).sum() for t in pieces) / loaded.quarters("test").sum()
+    assert checkpoint.info["figures"]["test_nats_per_quarter_with_repeats"] == pytest.approx(found, abs=1e-3)
+    assert "with repeats" in (run / "README.md").read_text() and "with repeats" in capsys.readouterr().out
 
 
 def test_the_command_refuses_another_vocabulary(tmp_path, run_and_corpus):

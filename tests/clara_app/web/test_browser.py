@@ -81,7 +81,7 @@ def until(holds):
 def compose(page, candidates="8"):
     page.select_option("#quarters", "16")
     page.select_option("#candidates", candidates)
-    page.click("#go")
+    page.click("#compose")
     page.wait_for_selector("#stop", state="hidden")
     assert "bad" not in (page.get_attribute("#status", "class") or ""), page.inner_text("#status")
     return page.locator("article")
@@ -89,7 +89,7 @@ def compose(page, candidates="8"):
 
 def totals(page):
     """What the pieces are ranked by, from the page's top."""
-    return [float(t.split()[2]) for t in page.locator(".odds").all_inner_texts()]
+    return [float(t.split()[1]) for t in page.locator(".scores").all_inner_texts()]
 
 
 def test_upload_compose_play_take_away(page, tmp_path):
@@ -98,23 +98,24 @@ def test_upload_compose_play_take_away(page, tmp_path):
     page.check("[value=file]")
     page.set_input_files("#file", tmp_path / "mine.mid")
     page.wait_for_selector("#prompt svg")
-    assert page.locator("#prompt-roll .given").count() == len(notes)
+    assert page.locator("#prompt-roll .prompt").count() == len(notes)
     page.fill("#prompt-quarters", "8")
     pieces = compose(page)
     assert pieces.count() == 8 and totals(page) == sorted(totals(page), reverse=True)
     first = pieces.first
-    assert first.locator(".given").count() == (notes.start < 96).sum() and first.locator(".part0").count() > 0
+    assert first.locator(".prompt").count() == (notes.start < 96).sum() and first.locator(".part0").count() > 0
     assert (
-        "of 100 that a human wrote it" in first.locator(".told").inner_text() and first.locator("polyline").count() == 1
+        "probability that a human wrote it" in first.locator(".descriptions").inner_text()
+        and first.locator("polyline").count() == 1
     )
     first.locator("audio").evaluate("a => a.play()")
     until(lambda: first.locator("audio").evaluate("a => a.currentTime") > 0.3)
-    assert first.locator(".head").get_attribute("visibility") == "visible"
+    assert first.locator(".playhead").get_attribute("visibility") == "visible"
     with page.expect_download() as download:
         first.get_by_text("MIDI", exact=True).click()
     download.value.save_as(tmp_path / "got.mid")
     got, _ = read_midi(tmp_path / "got.mid")
-    assert len(got) == first.locator(".given").count() + first.locator(".part0").count()
+    assert len(got) == first.locator(".prompt").count() + first.locator(".part0").count()
     for kind in ("WAV", "MusicXML", "PNG"):
         with page.expect_download() as download:
             first.get_by_text(kind, exact=True).click()
@@ -133,9 +134,9 @@ def test_what_was_asked_for_last_is_taken(page):
     page.check("[value=example]")  # the chorale is the first
     page.select_option("#example", "prelude")
     page.wait_for_selector("#prompt svg")
-    few = page.locator("#prompt-roll .given").count()
+    few = page.locator("#prompt-roll .prompt").count()
     page.wait_for_timeout(3000)
-    assert page.locator("#prompt-roll .given").count() == few
+    assert page.locator("#prompt-roll .prompt").count() == few
 
 
 def test_continue_from_here(page):
@@ -143,7 +144,7 @@ def test_continue_from_here(page):
     page.locator(".continue").first.click()
     assert page.is_checked("[value=piece]") and page.locator("#prompt-roll rect:not(.black)").count() > 0
     pieces = compose(page)
-    assert pieces.first.locator(".given").count() > 0
+    assert pieces.first.locator(".prompt").count() > 0
 
 
 def test_a_wrong_file_is_told_and_the_page_goes_on(page, tmp_path):
@@ -164,13 +165,13 @@ def test_with_the_keyboard_alone(page):
         page.keyboard.down(key)
         page.wait_for_timeout(150)
         page.keyboard.up(key)
-    page.focus("#use")
+    page.focus("#use-keys")
     page.keyboard.press("Enter")
     page.wait_for_selector("#prompt svg")
     assert page.locator("#prompt-roll rect:not(.black)").count() == 3
     page.select_option("#quarters", "16")
     page.select_option("#candidates", "8")
-    page.focus("#go")
+    page.focus("#compose")
     page.keyboard.press("Enter")
     page.wait_for_selector("article:nth-child(8)")
 
@@ -180,7 +181,7 @@ def test_two_at_once(browser, address):
     for page in pages:
         page.select_option("#quarters", "16")
         page.select_option("#candidates", "32")
-        page.click("#go")
+        page.click("#compose")
     for page in pages:
         page.wait_for_selector("#stop", state="hidden")
         assert page.locator("article").count() == 8 and not page.faults
@@ -192,7 +193,7 @@ def test_two_at_once(browser, address):
 def test_stopping_leaves_the_page_ready(page):
     page.select_option("#quarters", "128")
     page.select_option("#candidates", "128")
-    page.click("#go")
+    page.click("#compose")
     page.wait_for_selector("article")
     page.click("#stop")
     page.wait_for_selector("#stop", state="hidden")

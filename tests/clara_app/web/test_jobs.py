@@ -6,39 +6,39 @@ import threading
 import pytest
 
 from clara.errors import BadSetting
-from clara_app.web.jobs import Busy, Jobs
+from clara_app.web.jobs import JobQueue, QueueFull
 
 
 def run(coroutine):
     return asyncio.run(asyncio.wait_for(coroutine, 20))
 
 
-async def told(jobs, job):
+async def read_events(jobs, job):
     return [event async for event in jobs.events(job)]
 
 
-def test_events_come_as_they_are_told():
+def test_events_come_in_the_order_in_which_they_are_sent():
     async def main():
-        jobs = Jobs()
-        found = await told(jobs, jobs.submit(lambda job, tell: [tell({"n": i}) for i in range(3)]))
+        jobs = JobQueue()
+        events = await read_events(jobs, jobs.submit(lambda job, send: [send({"n": i}) for i in range(3)]))
         jobs.close()
-        return found
+        return events
 
-    assert run(main()) == [{"place": 0}, {"n": 0}, {"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
+    assert run(main()) == [{"position": 0}, {"n": 0}, {"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
 
 
 def test_an_error_of_ours_is_told_and_the_next_job_runs():
-    def bad(job, tell):
+    def bad(job, send):
         raise BadSetting("no such thing")
 
-    def broken(job, tell):
+    def broken(job, send):
         raise ZeroDivisionError
 
     async def main():
-        jobs = Jobs()
-        found = [await told(jobs, jobs.submit(work)) for work in (bad, broken, lambda job, tell: None)]
+        jobs = JobQueue()
+        events = [await read_events(jobs, jobs.submit(work)) for work in (bad, broken, lambda job, send: None)]
         jobs.close()
-        return [events[-1] for events in found]
+        return [events[-1] for events in events]
 
     ours, theirs, fine = run(main())
     assert ours == {"error": "no such thing"} and "ZeroDivisionError" in theirs["error"] and fine["done"]
@@ -47,18 +47,18 @@ def test_an_error_of_ours_is_told_and_the_next_job_runs():
 def test_one_after_another():
     running, most, gate = [], [], threading.Event()
 
-    def work(job, tell):
+    def work(job, send):
         running.append(job)
         most.append(len(running))
         gate.wait(5)
         running.remove(job)
 
     async def main():
-        jobs = Jobs(at_once=1)
+        jobs = JobQueue(n_workers=1)
         all_of_them = [jobs.submit(work) for _ in range(3)]
-        places = [jobs.place(j) for j in all_of_them]
+        places = [jobs.position(j) for j in all_of_them]
         gate.set()
-        await asyncio.gather(*(told(jobs, j) for j in all_of_them))
+        await asyncio.gather(*(read_events(jobs, j) for j in all_of_them))
         jobs.close()
         return places, len(jobs.jobs)
 
@@ -69,13 +69,13 @@ def test_too_many_are_sent_away():
     gate = threading.Event()
 
     async def main():
-        jobs = Jobs(at_once=1, waiting=2)
-        waiting = [jobs.submit(lambda job, tell: gate.wait(5)) for _ in range(3)]
-        with pytest.raises(Busy, match="3 others"):
-            jobs.submit(lambda job, tell: None)
+        jobs = JobQueue(n_workers=1, max_waiting=2)
+        waiting = [jobs.submit(lambda job, send: gate.wait(5)) for _ in range(3)]
+        with pytest.raises(QueueFull, match="3 others"):
+            jobs.submit(lambda job, send: None)
         gate.set()
-        await asyncio.gather(*(told(jobs, j) for j in waiting))
-        await told(jobs, jobs.submit(lambda job, tell: None))
+        await asyncio.gather(*(read_events(jobs, j) for j in waiting))
+        await read_events(jobs, jobs.submit(lambda job, send: None))
         jobs.close()
 
     run(main())
@@ -83,10 +83,10 @@ def test_too_many_are_sent_away():
 
 def test_a_job_stops_when_its_reader_leaves():
     async def main():
-        jobs = Jobs()
-        job = jobs.submit(lambda job, tell: (tell({"n": 1}), job.stop.wait(10)))
+        jobs = JobQueue()
+        job = jobs.submit(lambda job, send: (send({"n": 1}), job.stop.wait(10)))
         events = jobs.events(job)
-        assert await anext(events) == {"place": 0} and await anext(events) == {"n": 1}
+        assert await anext(events) == {"position": 0} and await anext(events) == {"n": 1}
         await events.aclose()
         jobs.close()
         return job.stop.is_set()
@@ -98,8 +98,8 @@ def test_a_job_that_nobody_listens_to_stops(monkeypatch):
     monkeypatch.setattr("clara_app.web.jobs.UNREAD_SECONDS", 0.05)
 
     async def main():
-        jobs = Jobs()
-        job = jobs.submit(lambda job, tell: job.stop.wait(10))
+        jobs = JobQueue()
+        job = jobs.submit(lambda job, send: job.stop.wait(10))
         await asyncio.sleep(0.5)
         jobs.close()
         return job.stop.is_set()

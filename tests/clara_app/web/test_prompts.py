@@ -11,7 +11,7 @@ from clara_app.web import prompts
 
 def test_a_file_is_read_as_it_is():
     notes = tiny.tune(3)
-    found, losses = prompts.upload("../../my tune.MID", to_symusic_score(notes).dumps_midi())
+    found, losses = prompts.read_upload("../../my tune.MID", to_symusic_score(notes).dumps_midi())
     assert np.array_equal(found.start, notes.start) and np.array_equal(found.pitch, notes.pitch) and not losses
 
 
@@ -25,41 +25,41 @@ def test_a_file_is_read_as_it_is():
         ("x.mid", b"MThd nonsense", BadMusicFile),
         ("x.musicxml", b"<score-partwise", BadMusicFile),
         ("x.mxl", b"PK\x03\x04", BadMusicFile),
-        ("x.mid", bytes(prompts.MOST_BYTES + 1), TooLong),
+        ("x.mid", bytes(prompts.MAX_BYTES + 1), TooLong),
     ],
 )
 def test_what_is_no_music_is_named(name, data, error):
     with pytest.raises(error) as told:
-        prompts.upload(name, data)
+        prompts.read_upload(name, data)
     assert name in str(told.value) and "/tmp" not in str(told.value) and "clara-" not in str(told.value)
 
 
 def test_a_reader_that_dies_costs_itself_alone(monkeypatch):
-    monkeypatch.setattr(prompts, "SECONDS", 0.0)
+    monkeypatch.setattr(prompts, "READ_SECONDS", 0.0)
     monkeypatch.setattr("clara.data.worker_pool.START_SECONDS", 0.0)
     with pytest.raises(BadMusicFile, match="x.mid: cannot be read .Timeout"):
-        prompts.upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
+        prompts.read_upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
 
 
 def test_no_file_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    prompts.upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
+    prompts.read_upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
     with pytest.raises(ClaraError):
-        prompts.upload("x.mid", b"none")
+        prompts.read_upload("x.mid", b"none")
     assert not list(tmp_path.iterdir())
 
 
 def test_examples_are_short_and_there():
     assert set(prompts.EXAMPLES) == {"chorale", "prelude", "sonata", "mazurka", "rag"}
     for name in ("chorale", "prelude"):
-        notes = prompts.example(name)
-        assert len(notes) > 30 and notes.quarters <= prompts.EXAMPLES[name][2]
+        notes = prompts.load_example(name)
+        assert len(notes) > 30 and notes.quarters <= prompts.EXAMPLES[name].quarters
     with pytest.raises(BadMusicFile):
-        prompts.example("../passwd")
+        prompts.load_example("../passwd")
 
 
 def test_what_was_played_lies_on_the_grid():
-    notes = prompts.played([[60, 10.0, 10.49], [64, 10.51, 11.0], [67, 11.0, 11.0]], 120)
+    notes = prompts.quantize_key_presses([[60, 10.0, 10.49], [64, 10.51, 11.0], [67, 11.0, 11.0]], 120)
     assert notes.start.tolist() == [0, 12, 24] and notes.duration.tolist() == [12, 12, 1]
     assert notes.pitch.tolist() == [60, 64, 67] and notes.qpm == 120
 
@@ -82,4 +82,4 @@ def test_what_was_played_lies_on_the_grid():
 )
 def test_what_no_keyboard_sends(strokes, error):
     with pytest.raises(error):
-        prompts.played(strokes, 120)
+        prompts.quantize_key_presses(strokes, 120)

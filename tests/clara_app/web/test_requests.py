@@ -1,54 +1,74 @@
-"""What a person asks for on the page."""
+"""Requests of the page, checked and turned into a ComposeRequest."""
 
 import json
 import re
 
 import numpy as np
 import pytest
+import tiny
 from examples import REPOSITORY
 
+from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
-from clara.sampling.settings import SamplingSettings
-from clara_app import compose as generate
-from clara_app.web.requests import TEMPERATURE, TOP_P, Wish, freedom_settings, models
+from clara_app import compose
+from clara_app.web.piece_store import Piece
+from clara_app.web.requests import TEMPERATURE, TOP_P, offered_models, parse_request, sampling_settings
+from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
 
-KNOWN = ("notewise", "chamber")
-
-
-def wish(**told):
-    return Wish.of({"model": "notewise"} | told, KNOWN)
+MODELS = ("notewise", "chamber")
+PIECES = {"mine": Piece(tiny.tune(1), "Mine")}
 
 
-def test_what_is_not_said_is_as_usual():
-    found = wish()
-    assert (found.quarters, found.candidates, found.seed, found.key, found.composer, found.prompt) == (
-        32,
-        32,
-        0,
-        None,
-        None,
-        None,
-    )
+def parse(**payload):
+    return parse_request({"model": "notewise"} | payload, MODELS, PIECES.get)
 
 
-def test_the_middle_of_the_slider_is_what_generate_samples_with():
-    asked = vars(generate.parser().parse_args([]))
-    middle = {"temperature": round(sum(asked["temperature"]) / 2, 9)}
-    assert freedom_settings(50) == SamplingSettings(**{k: asked[k] for k in generate.SETTINGS} | middle) == wish().settings
+def test_defaults():
+    page_request = parse()
+    request = page_request.compose
+    assert (request.quarters, request.n, request.seed, request.prompt) == (32, 32, 0, None)
+    assert request.constraints.key is None and request.rank_by == DEFAULT_RANKING and not request.search
+    assert page_request.title == "Clara"
 
 
-def test_freedom_only_grows():
-    found = [freedom_settings(f) for f in range(101)]
-    assert (np.diff([s.temperature for s in found]) > 0).all() and (np.diff([s.top_p for s in found]) > 0).all()
+def test_the_middle_of_the_slider_is_the_default_of_the_command_line():
+    request = compose.request_from_flags(compose.parser().parse_args([]))
+    middle = round((request.settings.temperature + request.max_temperature) / 2, 9)
+    settings = sampling_settings(50)
+    assert settings == parse().compose.settings
+    assert settings.temperature == middle and settings.top_p == request.settings.top_p
 
 
-def test_advanced_settings_overrule_the_slider():
-    found = wish(freedom=0, advanced={"temperature": 1.5, "min_p": 0.1, "repeat_strength": 0.5, "top_p": None}).settings
-    assert (found.temperature, found.min_p, found.repeat_strength) == (1.5, 0.1, 0.5) and found.top_p == freedom_settings(0).top_p
+def test_randomness_only_grows():
+    settings = [sampling_settings(position) for position in range(101)]
+    assert (np.diff([s.temperature for s in settings]) > 0).all() and (np.diff([s.top_p for s in settings]) > 0).all()
+
+
+def test_advanced_settings_override_the_slider():
+    advanced = {"temperature": 1.5, "min_p": 0.1, "repeat_strength": 0.5, "top_p": None}
+    settings = parse(randomness=0, advanced=advanced).compose.settings
+    assert (settings.temperature, settings.min_p, settings.repeat_strength) == (1.5, 0.1, 0.5)
+    assert settings.top_p == sampling_settings(0).top_p
 
 
 def test_a_key_is_a_scale():
-    assert wish(key="A minor").constraints.pitch_classes == {9, 11, 0, 2, 4, 5, 8} and wish().constraints.pitch_classes is None
+    constraints = parse(key="A minor").compose.constraints.for_encoding(Notewise())
+    assert constraints.pitch_classes == {9, 11, 0, 2, 4, 5, 8}
+    assert parse().compose.constraints.for_encoding(Notewise()).pitch_classes is None
+
+
+def test_a_prompt_and_a_composer():
+    page_request = parse(prompt="mine", prompt_quarters=4, composer="chopin")
+    request = page_request.compose
+    assert request.prompt is PIECES["mine"].notes and request.prompt_quarters == 4
+    assert request.rank_by == f"{DEFAULT_RANKING_AFTER_PROMPT} + composer:chopin"
+    assert page_request.title == "Clara, after Mine"
+    with pytest.raises(BadSetting, match="no longer here"):
+        parse(prompt="gone")
+
+
+def test_without_a_search_every_candidate_is_kept():
+    assert (parse(candidates=20).compose.top, parse(candidates=20, search=True).compose.top) == (20, 8)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +82,8 @@ def test_a_key_is_a_scale():
         {"quarters": True},
         {"candidates": 0},
         {"candidates": 10**6},
-        {"freedom": -1},
-        {"freedom": [1]},
+        {"randomness": -1},
+        {"randomness": [1]},
         {"key": "H dur"},
         {"key": 5},
         {"composer": "x" * 1000},
@@ -80,26 +100,25 @@ def test_a_key_is_a_scale():
         {"quarters": float("inf")},
     ],
 )
-def test_what_cannot_be(bad):
+def test_bad_values_are_refused(bad):
     with pytest.raises(BadSetting):
-        wish(**bad)
+        parse(**bad)
 
 
 @pytest.mark.parametrize("body", ["[]", "7", "null", '"notewise"'])
-def test_what_is_no_wish(body):
+def test_only_an_object_is_a_request(body):
     with pytest.raises(BadSetting):
-        Wish.of(json.loads(body), KNOWN)
+        parse_request(json.loads(body), MODELS, PIECES.get)
 
 
-def test_models_of_ones_own_stand_beside_those_that_come_with_clara(tmp_path):
+def test_models_of_your_own_are_offered_beside_the_shipped_ones(tmp_path):
     (tmp_path / "mine").mkdir()
-    found = models([tmp_path / "mine"])
-    assert {"notewise", "notewise-large", "chordwise", "chamber", "mine"} == set(found) and found["mine"][
-        1
-    ] == tmp_path / "mine"
+    models = offered_models([tmp_path / "mine"])
+    assert {"notewise", "notewise-large", "chordwise", "chamber", "mine"} == set(models)
+    assert models["mine"][1] == tmp_path / "mine"
 
 
-def test_the_page_shows_what_the_slider_means():
-    page = (REPOSITORY / "clara_app" / "web" / "static" / "page.js").read_text()
-    shown = [json.loads(re.search(rf"\b{name} = (\[.*?\])", page)[1]) for name in ("TEMPERATURE", "TOP_P")]
-    assert [tuple(each) for each in shown] == [TEMPERATURE, TOP_P]
+def test_the_page_shows_the_values_of_the_slider():
+    script = (REPOSITORY / "clara_app" / "web" / "static" / "page.js").read_text()
+    shown = [json.loads(re.search(rf"\b{name} = (\[.*?\])", script)[1]) for name in ("TEMPERATURE", "TOP_P")]
+    assert [tuple(values) for values in shown] == [TEMPERATURE, TOP_P]

@@ -63,7 +63,7 @@ def test_a_window_is_judged_by_what_is_around_it(quarters, window, spans):
 
 @pytest.mark.parametrize("bf16, apart", [(False, 1e-5), (True, 5e-3)])
 def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
-    monkeypatch.setattr(rolls_module, "multiplies_bfloat16", lambda: bf16)
+    monkeypatch.setattr(rolls_module, "has_fast_bfloat16", lambda: bf16)
     torch.manual_seed(0)
     net = PianoRollNet(2, 12, 8, [4, 6, 8, 10])
     pieces = collate_rolls([(crop(tiny.tune(i, n_notes=90), 0, n), n) for i, n in enumerate((384, 300))])

@@ -109,7 +109,7 @@ def test_a_run_of_columns_is_that_corner_of_the_picture():
 
 @pytest.mark.parametrize("bf16, apart", [(False, 1e-5), (True, 5e-3)])
 def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
-    monkeypatch.setattr(similarity, "multiplies_bfloat16", lambda: bf16)
+    monkeypatch.setattr(similarity, "has_fast_bfloat16", lambda: bf16)
     torch.manual_seed(0)
     net, seen = (
         SelfSimilarityNet(2, [4, 6, 8]),

@@ -10,8 +10,7 @@ import tiny
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.music.notes import build_notes
-from critic import ComposerClassifier
-from critic import evaluation
+from critic import ComposerClassifier, evaluation
 from critic import train as command
 from critic.data.table import COLUMNS
 from critic.training import cross_validation

@@ -1,8 +1,6 @@
 """From a corpus to excerpts to a classifier, at the smallest size."""
 
 import json
-import shutil
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,20 +9,19 @@ import tiny
 import torch
 
 from clara.data.corpus import Corpus
-from clara.encodings.notewise import Notewise
-from clara.errors import BadSetting, NoData
+from clara.errors import BadSetting
 from clara.generator import Generator
 from clara.models import ARCHITECTURES
-from clara.music.notes import build_notes, transpose
-from clara_app import compose as generate
+from clara.music.notes import build_notes
 from critic import Critic, excerpts
 from critic import ensemble as blend
 from critic import train as command
-from critic.data import composers, human_vs_generated
-from critic.data.composers import composer_excerpts
-from critic.data.corruptions import CORRUPTIONS
-from critic.data.human_vs_generated import CONTINUATIONS_PER_PROMPT, USUAL_TEMPERATURES, human_and_generated_excerpts
-from critic.data.table import EXCERPTS_FILE, OPENING_SHARE, COLUMNS, ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, read_excerpts
+from critic.data import human_vs_generated
+from critic.data.human_vs_generated import CriticExcerptSettings, human_and_generated_excerpts
+from critic.data.table import (
+    EXCERPTS_FILE,
+    read_excerpts,
+)
 from critic.evaluation import accuracies, auc, evaluate
 from critic.features.descriptors import N_DESCRIPTORS
 from critic.nets.piano_roll import collate_rolls
@@ -73,95 +70,8 @@ def models(tmp_path_factory):
 def made(models, corpus):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(human_vs_generated, "USUAL_SHARE", 0.0)  # of so few each must be sampled otherwise
-        return human_and_generated_excerpts(
-            models[:1], corpus, {"train": 16, "judge": 8, "valid": 8, "test": 8}, QUARTERS, seed=3
-        )  # by which some of both begin with their piece
-
-
-def test_both_classes_alike_in_number_length_and_place(made, corpus):
-    assert list(made.columns) == COLUMNS
-    assert made.groupby(["split", "label"]).size().unstack().to_dict("list") == {
-        "generated": [8, 8, 16, 8],
-        "human": [8, 8, 16, 8],
-    }
-    for words in made["tokens"]:
-        notes, losses = corpus.encoding.decode(words.split())
-        assert not losses and len(notes) and notes.quarters <= QUARTERS
-    places = made.groupby("label")["from_quarter"]
-    assert set(made["from_quarter"][made["from_quarter"] < PROMPT_QUARTERS]) <= {0}
-    assert places.min().to_dict() == {"generated": 0, "human": 0} and (places.max() > PROMPT_QUARTERS).all()
-    assert 0 < OPENING_SHARE < 1 and SEAM_QUARTERS > 0 and ENDING_QUARTERS > 0
-
-
-def test_no_work_is_on_two_sides(made):
-    assert (made.groupby("work")["split"].nunique() == 1).all()
-
-
-def test_a_human_excerpt_stands_in_its_piece(made, corpus):
-    row = made[made["label"] == "human"].iloc[3]
-    piece = corpus.encoding.decode(corpus.tokens(row["piece"]))[0]
-    here = corpus.encoding.decode(row["tokens"].split())[0]
-    first = (row["from_quarter"] + SEAM_QUARTERS) * 12
-    known = set(zip((piece.start - first).tolist(), piece.pitch.tolist()))
-    assert set(zip(here.start[here.start > 0].tolist(), here.pitch[here.start > 0].tolist())) <= known
-
-
-@pytest.mark.parametrize("way", CORRUPTIONS)
-def test_a_damage_changes_order_and_not_the_kind_of_notes(way):
-    notes = tiny.tune(4, n_notes=80)
-    hurt = CORRUPTIONS[way](notes, np.random.default_rng(1))
-    assert hurt != notes and 0.7 * len(notes) < len(hurt) < 1.4 * len(notes)
-    assert hurt == CORRUPTIONS[way](notes, np.random.default_rng(1))
-    if way != "pitches moved":
-        assert set(hurt.pitch.tolist()) <= set(notes.pitch.tolist())
-    else:
-        assert (
-            0.05 < (np.sort(hurt.start) != np.sort(notes.start[: len(hurt)])).mean()
-            or 0.1 < (hurt.pitch[:60] != notes.pitch[:60]).mean() < 0.6
-        )
-
-
-def test_several_models_compose_in_turns_and_in_any_number_of_processes(models, corpus):
-    made, *again = (
-        human_and_generated_excerpts(models, corpus, {"train": 32, "valid": 16}, QUARTERS, seed=2, workers=n, device=device)
-        for n, device in ((1, "cpu"), (3, "cpu"), (2, "cpu:0"))
-    )  # the last in processes as they are for a GPU
-    for other in again:
-        pd.testing.assert_frame_equal(made, other)
-    by = [json.loads(s).get("model") for s in made["settings"] if s and "corruption" not in s]
-    assert by == [
-        models[i].name for i in (0, 1, 0, 1, 0) for _ in range(CONTINUATIONS_PER_PROMPT)
-    ]  # three prompts of train, two of valid
-
-
-def test_models_of_other_words_are_refused(models, corpus, tmp_path):
-    tiny.checkpoint(encoding=Notewise(4)).save(tmp_path / "coarse")
-    with pytest.raises(BadSetting, match="different encodings"):
-        human_and_generated_excerpts([models[0], tmp_path / "coarse"], corpus, {"train": 8}, QUARTERS)
-
-
-def test_a_quarter_of_what_is_not_human_is_damaged(models, corpus):
-    made = human_and_generated_excerpts(models[:1], corpus, {"train": 32}, QUARTERS, seed=2)
-    damaged = made["settings"].str.contains("corruption")
-    assert damaged.sum() == 8 and (made["label"] == "generated").sum() == 32 == (made["label"] == "human").sum()
-    assert (made["label"][damaged] == "generated").all()
-
-
-def test_settings_are_spread(made):
-    generated = made[made["label"] == "generated"]
-    assert generated["settings"].nunique() > 5 and (made["settings"][made["label"] == "human"] == "").all()
-
-
-def test_half_are_sampled_as_generate_does():
-    asked, rng = generate.parser().parse_args([]), np.random.default_rng(0)
-    lowest, highest = asked.temperature
-    assert (USUAL_TEMPERATURES[0], USUAL_TEMPERATURES[-1]) == asked.temperature
-    made = [human_vs_generated._settings(rng) for _ in range(400)]
-    usual = [
-        lowest <= s.temperature <= highest and s == replace(generate.settings_of(asked), temperature=s.temperature)
-        for s in made
-    ]
-    assert 0.5 < np.mean(usual) < 0.65  # some of the others are so by chance
+        counts = {"train": 16, "judge": 8, "valid": 8, "test": 8}
+        return human_and_generated_excerpts(models[:1], corpus, CriticExcerptSettings(counts, QUARTERS, seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -416,59 +326,6 @@ def test_the_deviation_is_a_deviation(frozen):
         np.testing.assert_allclose(row, np.concatenate([part.mean(0), part.std(0), part.max(0)]), atol=2e-3)
 
 
-def test_composers_are_split_by_work(corpus):
-    table = composer_excerpts(corpus, 1, QUARTERS)
-    assert (table.groupby("work")["split"].nunique() == 1).all()
-    assert set(table["split"]) == {"train", "valid", "test"}
-    held = set(corpus.manifest["piece"][corpus.manifest["split"] != "train"])
-    assert held <= set(table["piece"][table["split"] == "test"])
-    assert set(table["piece"][table["settings"] == "unseen"]) == held
-
-
-@pytest.fixture(scope="module")
-def more(corpus, tmp_path_factory):
-    """Of the same composer: pieces of test, valid and train in another key, and two that are new; and the name of the one of train."""
-    split = composer_excerpts(corpus, 1, QUARTERS).drop_duplicates("piece").set_index("split")["piece"]
-    there = [
-        transpose(corpus.encoding.decode(corpus.tokens(split[side].iloc[0]))[0], -2)[0]
-        for side in ("test", "valid", "train")
-    ]
-    return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("more"), [*there, figure(100), figure(101, 60)])), split[
-        "train"
-    ].iloc[0]
-
-
-def test_more_by_the_same_composers_is_learned_from_and_no_held_out_work_of_theirs(corpus, more, monkeypatch):
-    more, learned = more
-    plain, table = composer_excerpts(corpus, 1, QUARTERS), composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[more])
-    extra = table[table["split"] == "extra"]
-    pd.testing.assert_frame_equal(table[table["split"] != "extra"], plain)
-    assert set(extra["piece"]) == {"nobody/2", "nobody/3", "nobody/4"}  # neither 0, which is of test, nor 1, of valid
-    works = dict(zip(extra["piece"], extra["work"]))
-    assert works["nobody/2"] == plain["work"][plain["piece"] == learned].iloc[0]
-    assert not {works["nobody/3"], works["nobody/4"]} & set(plain["work"]) and works["nobody/3"] != works["nobody/4"]
-    assert (extra["piece"] == "nobody/3").sum() > 3
-    monkeypatch.setattr(composers, "MAX_EXTRA_OF_PIECE", 3)
-    assert (composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[more]).query("split == 'extra'")["piece"].value_counts() <= 3).all()
-    monkeypatch.setattr(composers, "MAX_EXTRA_OF_COMPOSER", 5)
-    assert (composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[more])["split"] == "extra").sum() == 5
-
-
-def test_more_of_another_encoding_or_without_fingerprints_is_refused(corpus, more, tmp_path, capsys):
-    argv = [corpus.folder, "--quarters", QUARTERS, "--out", tmp_path / "out"]
-    assert tiny.leave(excerpts.main, [*argv, "--models", "m", "--extra-corpora", more[0].folder]) == 2
-    assert "--extra-corpora goes with --composers" in capsys.readouterr().err
-    shutil.copytree(more[0].folder, tmp_path / "bare")
-    (tmp_path / "bare" / "fingerprints.bin").unlink()
-    with pytest.raises(NoData, match=r"bare: no fingerprints\.bin"):
-        composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[Corpus.load(tmp_path / "bare")])
-    coarse = replace(more[0], encoding=Notewise(4))
-    with pytest.raises(BadSetting, match="different encodings"):
-        composer_excerpts(corpus, 1, QUARTERS, extra_corpora=[coarse])
-    assert tiny.leave(excerpts.main, [*argv, "--composers", 2, "--extra-corpora", more[0].folder]) == 0
-    assert (read_excerpts(tmp_path / "out")[0]["split"] == "extra").any()
-
-
 def test_composers_count_alike_in_training():
     rows = [{"label": label, "tokens": ["p40", "wait24", "wait24", "endp40"] * 4} for label in ["a"] * 40 + ["b"] * 10]
     model = tiny.checkpoint()
@@ -649,11 +506,6 @@ def test_what_was_best_stands_after_an_interruption(made, corpus, tmp_path, monk
     critic = Critic.load(tmp_path / "critic")
     assert critic.temperature == offered[-1] and critic.info["training"]["arguments"]["epochs"] == 9
     assert np.isfinite(critic.score([figure(50)])).all() and not (tmp_path / "critic" / "README.md").exists()
-
-
-def test_no_excerpts(tmp_path):
-    with pytest.raises(NoData, match="critic.excerpts"):
-        read_excerpts(tmp_path)
 
 
 def test_area_under_the_curve():

@@ -1,0 +1,766 @@
+"""The benchmark pages: what each page says, and the columns of its tables."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    label : str
+        Heading of the column.
+    template : str
+        Format string that turns a row of the result file into the cell.
+    """
+
+    label: str
+    template: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on a page, made from one result file.
+
+    Attributes
+    ----------
+    result : str
+        Name of the file in `benchmarks/results/`, without suffix.
+    columns : tuple of Column
+    heading : str
+        Heading above the table; empty for none.
+    text : str
+        Paragraph above the table; `{name}` stands for a setting of the result file.
+    select_rows : callable or None
+        Takes the result and returns the rows to show (default: its `rows`).
+    """
+
+    result: str
+    columns: tuple[Column, ...]
+    heading: str = ""
+    text: str = ""
+    select_rows: Callable[[dict], list[dict]] | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page about one subject.
+
+    Attributes
+    ----------
+    slug : str
+        File name without suffix.
+    title : str
+    question : str
+        The question that the page answers, for the index.
+    text : str
+        What is measured, and the limits of the measurement.
+    tables : tuple of Table
+    """
+
+    slug: str
+    title: str
+    question: str
+    text: str
+    tables: tuple[Table, ...] = field(default_factory=tuple)
+
+
+LIKELIHOOD_COLUMNS = (
+    Column("model", "{model}"),
+    Column("parameters", "{parameters:,}"),
+    Column("works", "{works}"),
+    Column("pieces", "{pieces}"),
+    Column("quarters", "{quarters:,.0f}"),
+    Column("nats per quarter, network alone", "{nats_per_quarter:.2f}"),
+    Column("with the repeat model", "{nats_per_quarter_with_repeats:.2f}"),
+)
+JUDGE_COLUMNS = (
+    Column("judge", "{judge}"),
+    Column("percentile of the best", "{percentile:.1f}"),
+    Column("95 % interval", "{percentile_interval[0]:.1f} to {percentile_interval[1]:.1f}"),
+    Column("AUC, best", "{auc_best:.3f}"),
+    Column("95 % interval", "{auc_best_interval[0]:.3f} to {auc_best_interval[1]:.3f}"),
+    Column("AUC, unranked", "{auc_unranked:.3f}"),
+)
+MEASURE_COLUMNS = (
+    Column("measure", "{measure}"),
+    Column("overlap, best", "{best_area:.3f}"),
+    Column("overlap, random", "{random_area:.3f}"),
+    Column("gain, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
+    Column("KL divergence, best", "{best_kl:.4f}"),
+    Column("KL divergence, random", "{random_kl:.4f}"),
+    Column("overlap, human", "{human_area:.3f}"),
+)
+SEARCH_COLUMNS = (
+    Column("judge", "{judge}"),
+    Column("percentile, independent", "{independent_percentile:.1f}"),
+    Column("percentile, search", "{search_percentile:.1f}"),
+    Column("gain, 95 % interval", "{percentile_gain_interval[0]:+.1f} to {percentile_gain_interval[1]:+.1f}"),
+    Column("log-odds, independent", "{independent_log_odds:+.3f}"),
+    Column("log-odds, search", "{search_log_odds:+.3f}"),
+    Column("gain, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
+    Column("AUC, independent", "{independent_auc:.3f}"),
+    Column("AUC, search", "{search_auc:.3f}"),
+    Column("95 % interval", "{search_auc_interval[0]:.3f} to {search_auc_interval[1]:.3f}"),
+)
+SEARCH_MEASURE_COLUMNS = (
+    Column("measure", "{measure}"),
+    Column("overlap, best of independent pieces", "{independent_area:.3f}"),
+    Column("overlap, search", "{search_area:.3f}"),
+    Column("overlap, random", "{random_area:.3f}"),
+    Column("gain of the search over random, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
+)
+OVERLAP_TEXT = """
+The measures are those of MusPy (Dong et al. 2020). The overlap is the overlapping area of Yang and Lerch
+(2020): 1 means that pieces differ from human music as human pieces differ from each other. "Random" is the
+mean over random choices of as many pieces.
+"""
+
+
+def published_rows(result: dict) -> list[dict]:
+    """Return a row for each published model of the polyphonic benchmark."""
+    return [{"model": model, "values": values} for model, values in result["settings"]["published"].items()]
+
+
+PAGES = (
+    Page(
+        slug="likelihood",
+        title="Likelihood of held-out music",
+        question="how well do the models predict music that they have not seen?",
+        text="""
+The table shows the cost of held-out pieces in nats per quarter note; lower is better. Works, not files, are
+held out: no version of a valid or test work is in the training data. The repeat model was fitted to the valid
+works, so only its test figures are independent. Valid was also measured without one piece by Clementi, whose
+tune (Rameau's Tambourin) is in the training data.
+
+**Limits.** Figures of models with different grids or encodings do not compare: 4 steps per quarter hold less
+music than 12. No published model uses this data and this unit.
+""",
+        tables=(
+            Table("likelihood", LIKELIHOOD_COLUMNS),
+            Table("likelihood_large", LIKELIHOOD_COLUMNS, heading="The large model"),
+            Table(
+                "precision",
+                (
+                    Column("model", "{model}"),
+                    Column("format", "{format}"),
+                    Column("nats per quarter, valid works", "{valid_nats_per_quarter:.3f}"),
+                    Column("cost of rounding", "{cost_percent:.3f} %"),
+                ),
+                heading="What half precision costs",
+                text="The weights of a run's last epoch, in float32 and rounded. Model files store float16.",
+            ),
+        ),
+    ),
+    Page(
+        slug="repeats",
+        title="Repeats in composed music",
+        question="does composed music return to what it has said, as human music does?",
+        text="""
+The table compares human excerpts of test works with pieces that notewise-large composes without a prompt. It
+counts the share of tokens at the end of a repetition of an earlier passage in the same excerpt. "Near" means
+a repetition of what was played a few quarters ago. "In loops" is the share of pieces that mostly repeat what
+they have just repeated.
+
+**Limits.** The measure finds exact repetitions (transposed or not) of the text or of an outer voice, not
+variations.
+""",
+        tables=(
+            Table(
+                "repeats",
+                (
+                    Column("music", "{music}"),
+                    Column("pieces", "{pieces}"),
+                    Column("same key", "{same_key_percent} %"),
+                    Column("another key", "{other_key_percent} %"),
+                    Column("near", "{near_percent} %"),
+                    Column("outer voices, same key", "{outer_voices_same_key_percent} %"),
+                    Column("outer voices, another key", "{outer_voices_other_key_percent} %"),
+                    Column("in loops", "{loops_percent} %"),
+                ),
+                text="""
+Pieces of {quarters} quarters. A repetition has at least {min_tokens} tokens, or {min_notes} notes of an outer
+voice; a near one lies at most {near_quarters} quarters back. In a piece in loops, more than {loop_share:.0%}
+of the tokens repeat what directly precedes them.
+""",
+            ),
+        ),
+    ),
+    Page(
+        slug="encodings",
+        title="Encodings",
+        question="which way to write music as text is learned best?",
+        text="""
+The same small AWD-LSTM (128/256/2) is trained on each encoding for the same time, from the same seed, on the
+same pieces in all keys. The table shows the cost of held-out works. Every encoding is lossless on its grid.
+
+**Limits.** The figures hold for a small model and about four passes over the data; a longer training may
+order the encodings differently. Figures for 4 and 12 steps per quarter do not compare. Chordwise with holds
+has too many different chords for a small model: only the most frequent chord shapes are single tokens, the
+others are spelled key by key.
+""",
+        tables=(
+            Table(
+                "encodings",
+                (
+                    Column("steps per quarter", "{steps_per_quarter}"),
+                    Column("encoding", "{encoding}"),
+                    Column("nats per quarter", "{nats_per_quarter:.2f}"),
+                    Column("tokens per quarter", "{tokens_per_quarter:.1f}"),
+                    Column("vocabulary", "{vocabulary:,}"),
+                    Column("parameters", "{parameters:,}"),
+                    Column("million tokens read", "{million_tokens:.1f}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
+        slug="architectures",
+        title="Architectures",
+        question="is WaveNet or an LSTM the better model of music text?",
+        text="""
+AWD-LSTM, a plain LSTM and WaveNet have about the same number of parameters and train for the same CPU time on
+the same pieces. The table shows the cost of held-out works and the speed of training and composing on one
+core.
+
+**Limits.** The models are small and the training is short (some minutes).
+""",
+        tables=(
+            Table(
+                "architectures",
+                (
+                    Column("architecture", "{architecture}"),
+                    Column("embedding/hidden/layers", "{sizes}"),
+                    Column("parameters", "{parameters:,}"),
+                    Column("nats per quarter", "{nats_per_quarter:.2f}"),
+                    Column("million tokens read", "{million_tokens:.1f}"),
+                    Column("training, tokens/s", "{training_tokens_per_second:,}"),
+                    Column("composing 1 piece, tokens/s", "{composing_tokens_per_second_1:,}"),
+                    Column("composing 16 pieces, tokens/s", "{composing_tokens_per_second_16:,}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
+        slug="polyphonic",
+        title="The polyphonic benchmark of 2012",
+        question="how does the model compare with published ones on JSB, Nottingham, MuseData and Piano-midi?",
+        text="""
+Boulanger-Lewandowski, Bengio and Vincent (2012) published four sets of piano rolls with a fixed split. The
+unit is nats per frame; lower is better. Clara's AWD-LSTM reads framewise text and gets context features:
+earlier frames, how long each key has sounded, and what followed the most similar passages of the piece. The
+epoch was chosen on valid; test was read once. "All keys" averages the predictions for transposed copies of a
+piece. "Dynamic" is dynamic evaluation (Krause et al. 2018): the network keeps learning from what it has read
+of a piece.
+
+**Limits.** One test tune of Nottingham is also a training tune. Pieces repeat themselves, and the model can
+look up what stands earlier in the piece; in Piano-midi test pieces do so more than valid ones. The last three
+published rows come from secondary sources and from data whose keys may be normalised differently; DBN-LSTM
+was never reproduced.
+""",
+        tables=(
+            Table(
+                "polyphonic",
+                (
+                    Column("set", "{dataset}"),
+                    Column("parameters", "{parameters:,}"),
+                    Column("minutes", "{minutes:g}"),
+                    Column("valid", "{valid:.3f}"),
+                    Column("test", "{test:.3f}"),
+                    Column("test, all keys", "{test_all_keys:.3f}"),
+                    Column("test, dynamic", "{test_dynamic:.3f}"),
+                    Column("repeated frames, valid", "{repeated_frames[valid]:.0%}"),
+                    Column("repeated frames, test", "{repeated_frames[test]:.0%}"),
+                ),
+                heading="Clara",
+            ),
+            Table(
+                "polyphonic",
+                (
+                    Column("model", "{model}"),
+                    Column("JSB", "{values[0]}"),
+                    Column("Nottingham", "{values[1]}"),
+                    Column("MuseData", "{values[2]}"),
+                    Column("Piano-midi", "{values[3]}"),
+                ),
+                heading="Published test figures",
+                select_rows=published_rows,
+            ),
+            Table(
+                "polyphonic_trials",
+                (
+                    Column("set", "{dataset}"),
+                    Column("trial", "{trial}"),
+                    Column("epochs", "{epochs}"),
+                    Column("valid", "{valid:.3f}"),
+                    Column("CPU minutes", "{minutes:g}"),
+                ),
+                heading="Trials",
+                text="How the settings were chosen, on valid alone.",
+            ),
+        ),
+    ),
+    Page(
+        slug="finetuning",
+        title="Fine-tuning on ten pieces",
+        question="which way of fine-tuning is best for little data, and what is forgotten?",
+        text="""
+The shipped notewise model is fine-tuned on a few movements of the cello suites; a third of the movements is
+held out. The table shows the cost of the held-out movements, the cost of the base model's own test works
+afterwards (what was forgotten), the training time and the size of the new weights.
+
+**Limits.** One style, one seed. An adapter that is not loaded changes nothing, so its second column matters
+only while it is in use.
+""",
+        tables=(
+            Table(
+                "finetune",
+                (
+                    Column("method", "{method}"),
+                    Column("nats per quarter, new music", "{nats_per_quarter:.2f}"),
+                    Column("nats per quarter, base's test works", "{base_nats_per_quarter:.2f}"),
+                    Column("minutes", "{minutes:g}"),
+                    Column("kB", "{kilobytes:,}"),
+                ),
+                text="{train_pieces} movements to train on, {held_out_pieces} held out; {threads} thread.",
+            ),
+        ),
+    ),
+    Page(
+        slug="filling",
+        title="Filling a gap",
+        question="does choosing among many fillings make the music after the gap more likely?",
+        text="""
+In held-out pieces a gap of a few quarters is filled many times. The fillings are ranked by the likelihood of
+the quarters just after the gap. The table shows the cost of the music after the gap given a mean filling, the
+most likely filling, and the original.
+
+**Limits.** The quarters of the first row decided the choice, so their gain says little. Those of the second
+row had no part in it.
+""",
+        tables=(
+            Table(
+                "filling",
+                (
+                    Column("quarters", "{quarters}"),
+                    Column("mean filling", "{mean_filling:.2f}"),
+                    Column("most likely filling", "{most_likely_filling:.2f}"),
+                    Column("original", "{original:.2f}"),
+                    Column("pieces where the choice helps", "{improved_percent_of_pieces} %"),
+                ),
+                text="""
+{pieces} pieces, {candidates} fillings each, of quarters {gap[0]} to {gap[1]}. Unit: nats per quarter.
+""",
+            ),
+        ),
+    ),
+    Page(
+        slug="critic",
+        title="The critic",
+        question="how well does the critic tell human from generated music, and what does it listen to?",
+        text="""
+The critics judge excerpts of 32 quarters of works that neither critic nor generator learned from. Human and
+generated excerpts have equal length and position; prompts are cut off. Sampling settings vary; corrupted
+human excerpts count as generated. AUC is the probability that a human excerpt gets the higher score (0.5 is
+chance).
+
+**Limits.** A critic knows what is unlike its own generator. It does not know what is good. Music of other
+generators was not judged here.
+""",
+        tables=(
+            Table(
+                "critics",
+                (
+                    Column("critic", "{critic}"),
+                    Column("sampling", "{setting}"),
+                    Column("generated", "{generated}"),
+                    Column("AUC", "{auc:.3f}"),
+                    Column("accuracy", "{accuracy:.3f}"),
+                ),
+                heading="By sampling setting",
+            ),
+            Table(
+                "critic_invariance",
+                (
+                    Column("change", "{change}"),
+                    Column("excerpts", "{excerpts}"),
+                    Column("AUC", "{auc:.3f}"),
+                ),
+                heading="What it listens to",
+                text="""
+All excerpts are changed alike. If the critic only knew a grid, an opening, an ending, a key or a tempo, its
+AUC would fall to chance. The rows with corruptions compare human excerpts with the same excerpts after the
+change. The last rows show how much a single trivial feature tells.
+""",
+            ),
+        ),
+    ),
+    Page(
+        slug="composers",
+        title="The composer classifier",
+        question="how well does the classifier recognise twelve composers?",
+        text="""
+All test works are held out. The generator's encoder has read some of them, so works that it has never read
+have a row of their own. Cross-validation was done over the works of the training and valid splits. Balanced
+accuracy gives every composer equal weight. The confusion matrices lie beside the weights under `pretrained/`.
+
+**Limits.** Seven of the twelve composers have only four to eight test pieces; one piece moves the balanced
+accuracy by one to two points.
+""",
+        tables=(
+            Table(
+                "composers",
+                (
+                    Column("classifier", "{classifier}"),
+                    Column("works", "{works}"),
+                    Column("excerpts", "{excerpts}"),
+                    Column("accuracy", "{excerpt_accuracy:.3f}"),
+                    Column("balanced", "{excerpt_balanced_accuracy:.3f}"),
+                    Column("pieces", "{pieces}"),
+                    Column("accuracy", "{piece_accuracy:.3f}"),
+                    Column("balanced", "{piece_balanced_accuracy:.3f}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
+        slug="inception",
+        title="Musical inception score",
+        question="is generated music as varied and as recognisable as human music?",
+        text="""
+The inception score (Salimans et al. 2016) of the composer classifier: it is high if the classifier is sure of
+each excerpt and names many different composers. Human and generated excerpts are equally many.
+
+**Limits.** The score says nothing about the quality of a single piece, and it is only as good as the
+classifier.
+""",
+        tables=(
+            Table(
+                "inception",
+                (
+                    Column("classifier", "{classifier}"),
+                    Column("excerpts", "{excerpts}"),
+                    Column("number", "{n_excerpts}"),
+                    Column("inception score", "{inception_score:.2f}"),
+                    Column("largest possible score", "{composers}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
+        slug="ranking",
+        title="Ranking",
+        question="are the pieces that the critic ranks first better in the eyes of judges that it never saw?",
+        text="""
+A batch of independent pieces is ranked; judges that learned from other works than the critic rate the best.
+The percentile of the best is among their own batch (50 is chance). The AUC compares human excerpts of the
+same length with the best (0.5: the judge cannot tell them apart). The judges are: an ensemble like the
+critic, members of that ensemble alone, and two judges of other architectures. Pieces are continuations of
+prompts from test works, or have no prompt.
+
+**Limits.** The judges are classifiers, not listeners. They were trained on the same kind of generated music
+as the critic. The likelihood under another model prefers predictable music, human music included.
+""",
+        tables=(
+            Table("ranking", JUDGE_COLUMNS, heading="Continuations", text="Ranked by `{rank_by}`."),
+            Table("ranking_free", JUDGE_COLUMNS, heading="Without a prompt", text="Ranked by `{rank_by}`."),
+            Table(
+                "ranking_measures",
+                MEASURE_COLUMNS,
+                heading="Statistics of continuations",
+                text=OVERLAP_TEXT + "The last column compares one half of the human music with the other.",
+            ),
+            Table("ranking_free_measures", MEASURE_COLUMNS, heading="Statistics without a prompt"),
+            Table(
+                "ranking_small_free",
+                JUDGE_COLUMNS,
+                heading="The small model, without a prompt",
+                text="Ranked by `{rank_by}`, with the critic and the temperatures of the commit named below.",
+            ),
+            Table(
+                "ranking_small_free_measures", MEASURE_COLUMNS, heading="Statistics of the small model without a prompt"
+            ),
+        ),
+    ),
+    Page(
+        slug="search",
+        title="Search guided by the critic",
+        question="does the search find better pieces than ranking independent ones?",
+        text="""
+The search rates unfinished pieces with the critic every few quarters and goes on with the best. Its results
+are compared with the best of as many independent pieces, as on the page about [ranking](ranking.md), by
+judges that learned from other works. An AUC below 0.5 means that the judge takes the pieces for human more
+often than human music. It does not mean that they are better than human music: they are closer to what the
+judge takes for typical.
+
+**Limits.** The judges are classifiers, not listeners. The search writes more notes per quarter than
+independent sampling does; the last tables therefore compare it with more independent pieces.
+""",
+        tables=(
+            Table(
+                "search",
+                SEARCH_COLUMNS,
+                heading="Continuations",
+                text="""
+{batches} prompts, {n_pieces} pieces with {candidates_per_beam} candidates per beam, ranked by `{rank_by}`.
+""",
+            ),
+            Table(
+                "search_free",
+                SEARCH_COLUMNS,
+                heading="Without a prompt",
+                text="{batches} batches, ranked by `{rank_by}`.",
+            ),
+            Table("search_measures", SEARCH_MEASURE_COLUMNS, heading="Statistics of continuations", text=OVERLAP_TEXT),
+            Table("search_free_measures", SEARCH_MEASURE_COLUMNS, heading="Statistics without a prompt"),
+            Table(
+                "search_equal_tokens",
+                SEARCH_COLUMNS,
+                heading="Against more independent pieces",
+                text="""
+Without a prompt, the best {n_best} of {independent} independent pieces, which have more notes in all.
+""",
+            ),
+            Table(
+                "search_equal_tokens_measures",
+                SEARCH_MEASURE_COLUMNS,
+                heading="Statistics against more independent pieces",
+            ),
+        ),
+    ),
+    Page(
+        slug="compose_time",
+        title="Time to compose",
+        question="how long does it take from the command to the last file?",
+        text="""
+Each command runs in a process of its own on a warm disk, several times. Pieces last half a minute. A stream's
+time counts from the call, with the model loaded.
+
+**Limits.** The times depend on the processor: one with bfloat16 products is up to twice as fast as an older
+one. Another machine of the same kind was a third to a half faster. Of a search only the tokens of the pieces
+that it keeps are counted.
+""",
+        tables=(
+            Table(
+                "compose_time",
+                (
+                    Column("task", "{task}"),
+                    Column("tokens", "{tokens:,}"),
+                    Column("seconds, median", "{median_seconds:g}"),
+                    Column("seconds, best", "{best_seconds:g}"),
+                ),
+                text="{rounds} rounds; the model is `{model}` where none is named.",
+            ),
+        ),
+    ),
+    Page(
+        slug="generation_speed",
+        title="Speed of composing",
+        question="how many tokens per second does Clara compose, beside fastai and GPT-2?",
+        text="""
+All networks are untrained and have about the same number of parameters. Clara's figures include everything
+that composing does (8-bit products, grammar, temperature, top-p). Those of fastai's own network and of a
+Hugging Face GPT-2 with its cache include only the network and a plain draw. The limit of the processor is its
+fastest 8-bit product of large matrices, and reading all weights once for each step.
+
+**Limits.** On a shared machine speeds differ by up to two thirds between runs, their ratios by up to a fifth.
+""",
+        tables=(
+            Table(
+                "generate_speed",
+                (
+                    Column("threads", "{threads}"),
+                    Column("pieces at once", "{bs}"),
+                    Column("Clara, tokens/s", "{clara_tokens_per_second:,}"),
+                    Column("fastai", "{fastai_tokens_per_second:,}"),
+                    Column("GPT-2", "{gpt2_tokens_per_second:,}"),
+                    Column("speedup over fastai", "{speedup_over_fastai:g}"),
+                    Column("speedup over GPT-2", "{speedup_over_gpt2:g}"),
+                    Column("share of the limit", "{share_of_limit:.0%}"),
+                ),
+                text="""
+{parameters:,} parameters (GPT-2: {gpt2_parameters:,}); best of {rounds} rounds. Peak rates of one core:
+{peak_rates_of_one_core[onednn]:,.0f} billion 8-bit operations per second (oneDNN), reading
+{peak_rates_of_one_core[reading]:g} GB per second. 8-bit weights cost {int8_cost_percent:.2f} % in nats.
+""",
+            ),
+        ),
+    ),
+    Page(
+        slug="training_speed",
+        title="Speed of training",
+        question="how many tokens per second does Clara train on, beside fastai?",
+        text="""
+Both train an AWD-LSTM of the same sizes with fastai's default dropouts on the same tokens. Each uses its own
+learner, data loader and callbacks. Clara trains in all keys, with bfloat16 if the processor has it. The peak
+is the fastest matrix product found on the machine.
+
+**Limits.** One processor; GPUs were not measured.
+""",
+        tables=(
+            Table(
+                "train_speed",
+                (
+                    Column("embedding/hidden/layers", "{sizes}"),
+                    Column("on", "{device}, {threads} threads"),
+                    Column("Clara, tokens/s", "{clara_tokens_per_second:,}"),
+                    Column("fastai, tokens/s", "{fastai_tokens_per_second:,}"),
+                    Column("speedup", "{speedup:g}"),
+                    Column("share of the peak", "{share_of_peak:.0%}"),
+                ),
+                text="Batch size {bs}, windows of {bptt} tokens, best of {rounds} rounds.",
+            ),
+        ),
+    ),
+    Page(
+        slug="encoding_speed",
+        title="Speed of encoding",
+        question="how fast are files read and written as text, and how much memory does it take?",
+        text="""
+MIDI files are read and written as text on one core. Score files are read to notes by several libraries and
+compared with music21's own reading. Last, many files are encoded at once by the whole program.
+
+**Limits.** symusic and music21 only parse; Clara reads MIDI through symusic and scores through music21.
+verovio has no row for ABC because some ABC files abort its process. Differences from music21 come from ties,
+which Clara joins itself.
+""",
+        tables=(
+            Table(
+                "encode_speed",
+                (
+                    Column("reader", "{reader}"),
+                    Column("files per second", "{files_per_second:g}"),
+                    Column("notewise is this many times as fast", "{notewise_speedup:g}"),
+                ),
+                heading="MIDI to text",
+            ),
+            Table(
+                "score_speed",
+                (
+                    Column("format", "{format}"),
+                    Column("reader", "{reader}"),
+                    Column("files per second", "{files_per_second:g}"),
+                    Column("read", "{read} of {files}"),
+                    Column("same onsets and pitches as music21", "{same_onsets_and_pitches}"),
+                    Column("durations too", "{same_notes}"),
+                ),
+                heading="Scores to notes",
+            ),
+            Table(
+                "encode_scale",
+                (
+                    Column("task", "{task}"),
+                    Column("seconds", "{seconds:g}"),
+                    Column("memory of all processes, MB", "{all_pss_mb:g}"),
+                    Column("memory of the driver, MB", "{driver_rss_mb:g}"),
+                ),
+                heading="Many files",
+                text="{files:,} files on {workers} worker processes. Shared memory pages are counted once.",
+            ),
+        ),
+    ),
+    Page(
+        slug="scoring_speed",
+        title="Speed of the critic",
+        question="how long does it take to score pieces?",
+        text="""
+Half-minute pieces are scored with all members of the critic, beside fastai's `get_preds` with a text
+classifier of the same encoder size. Loading is not counted.
+
+**Limits.** fastai runs one network, the critic several. An older processor without bfloat16 products takes
+about twice as long.
+""",
+        tables=(
+            Table(
+                "rank_speed",
+                (
+                    Column("input", "{input}"),
+                    Column("pieces", "{pieces}"),
+                    Column("seconds", "{seconds:.2f}"),
+                    Column("speed relative to fastai", "{speed_over_fastai:g}"),
+                ),
+                text="{threads} threads, best of {rounds} rounds.",
+            ),
+        ),
+    ),
+    Page(
+        slug="wellformedness",
+        title="Well-formed text",
+        question="is every generated text valid music that keeps to the constraints?",
+        text="""
+Untrained networks write random text, which is harder for the grammar than trained ones. Every second batch
+must keep to a key, a range and at most four notes at once. A text is malformed if decoding loses anything, if
+its length is not the requested one, if a constraint is broken, or if encoding its notes gives another text.
+The last check does not apply to melodywise, whose beat strengths depend on the time signature.
+""",
+        tables=(
+            Table(
+                "wellformed",
+                (
+                    Column("encoding", "{encoding}"),
+                    Column("tokens", "{tokens:,}"),
+                    Column("texts", "{texts:,}"),
+                    Column("malformed", "{malformed}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
+        slug="reliability",
+        title="Reliability",
+        question="do encodings lose nothing, and do trainings and clusters survive failures?",
+        text="""
+Three checks with yes-or-no answers: the text gives the notes back in all keys; a training that is killed
+again and again ends with the same weights as one left alone; encoding on a cluster survives the loss of a
+worker and of a machine.
+""",
+        tables=(
+            Table(
+                "round_trip",
+                (
+                    Column("encoding", "{encoding}"),
+                    Column("steps per quarter", "{steps_per_quarter}"),
+                    Column("generated pieces", "{generated:,}"),
+                    Column("files", "{files:,}"),
+                    Column("transpositions of files", "{file_transpositions:,}"),
+                    Column("differences", "{differences}"),
+                ),
+                heading="Round trip of the lossless encodings",
+                text="""
+Each piece is encoded, decoded and compared. Each transposition of the text must equal the text of the
+transposed notes. Files are checked in every key that fits, generated note sequences in one. Melodywise gives
+back a single line.
+""",
+            ),
+            Table(
+                "kills",
+                (
+                    Column("kills", "{kills}"),
+                    Column("epochs", "{epochs}"),
+                    Column("same final state", "{same_state}"),
+                    Column("same kept weights", "{same_weights}"),
+                ),
+                heading="Killed trainings",
+                text="A training gets SIGKILL at random moments and is resumed each time. Equality is bit by bit.",
+            ),
+            Table(
+                "cluster",
+                (
+                    Column("texts", "{texts:,}"),
+                    Column("texts when a worker was killed", "{texts_at_worker_kill}"),
+                    Column("texts when a node was lost", "{texts_at_node_loss}"),
+                    Column("texts that differ", "{different_texts}"),
+                    Column("seconds, one machine", "{one_machine_seconds:g}"),
+                    Column("seconds, cluster", "{cluster_seconds:g}"),
+                ),
+                heading="Encoding on a Ray cluster",
+                text="""
+{nodes} nodes with {cpus_per_node} CPU each; a worker is killed, later a whole node is lost. Both nodes run on
+one machine, so no gain in time is possible.
+""",
+            ),
+        ),
+    ),
+)

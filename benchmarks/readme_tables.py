@@ -1,0 +1,84 @@
+"""The two generated tables of README.md: the shipped models, and the main results."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+MODELS = {
+    "notewise": "piano, 12 steps per quarter",
+    "notewise-large": "piano, 12 steps per quarter",
+    "chordwise": "piano, 4 steps per quarter",
+    "chamber": "a solo instrument and piano, 12 steps per quarter",
+}
+
+
+def model_table(repository: Path) -> str:
+    """Return the table of the shipped models."""
+    lines = [
+        "| model | music | parameters | size | nats per quarter, test works | with the repeat model |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, music in MODELS.items():
+        folder = repository / "pretrained" / name
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        figures = config["figures"]
+        with_repeats = figures["test_nats_per_quarter_with_repeats"]
+        megabytes = (folder / "model.safetensors").stat().st_size / 1e6
+        lines.append(
+            f"| `{name}` | {music} | {config['n_parameters']:,} | {megabytes:.1f} MB | "
+            f"{figures['test_nats_per_quarter']:.2f} | {with_repeats:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def result_table(load_result: Callable[[str], dict]) -> str:
+    """Return the table of the main results.
+
+    Parameters
+    ----------
+    load_result : callable
+        Takes the name of a result file and returns its content.
+    """
+
+    def rows(name, key):
+        return {row[key]: row for row in load_result(name)["rows"]}
+
+    likelihood = rows("likelihood_large", "works")["test"]
+    nats, nats_alone = likelihood["nats_per_quarter_with_repeats"], likelihood["nats_per_quarter"]
+    polyphonic = load_result("polyphonic")
+    test_figures = ", ".join(f"{row['test']:.2f}" for row in polyphonic["rows"])
+    balstm = ", ".join(f"{value:.2f}" for value in polyphonic["settings"]["published"]["BALSTM (Johnson 2017)"])
+    speed = {(row["threads"], row["bs"]): row for row in load_result("generate_speed")["rows"]}
+    one, many = speed[1, 1], speed[1, 256]
+    files = rows("encode_speed", "reader")
+    tasks = rows("compose_time", "task")
+    search = tasks["the best 8 of 64 by a search, notewise-large"]
+    ranking = tasks["the best 8 of 64 by ranking, notewise-large"]
+    judge = next(row for row in load_result("search_free")["rows"] if row["judge"].startswith("WaveNet"))
+    lines = [
+        "| what | Clara | beside | limits |",
+        "|---|---|---|---|",
+        f"| held-out piano works, nats per quarter (lower is better) | {nats:.2f} "
+        f"| the network without the repeat model: {nats_alone:.2f} "
+        "| no published figure uses this unit ([more](benchmarks/pages/likelihood.md)) |",
+        "| polyphonic benchmark of 2012, nats per frame: JSB, Nottingham, MuseData, Piano-midi "
+        f"| {test_figures} "
+        f"| BALSTM (2017): {balstm} "
+        "| pieces repeat themselves; the model may look that up ([more](benchmarks/pages/polyphonic.md)) |",
+        "| composing on one core, tokens per second: one piece, 256 at once "
+        f"| {one['clara_tokens_per_second']:,}, {many['clara_tokens_per_second']:,} "
+        f"| fastai {one['fastai_tokens_per_second']:,}, {many['fastai_tokens_per_second']:,}; "
+        f"GPT-2 of that size {one['gpt2_tokens_per_second']:,}, {many['gpt2_tokens_per_second']:,} "
+        "| 8-bit weights; untrained networks ([more](benchmarks/pages/generation_speed.md)) |",
+        f"| MIDI files to text per second, one core | {files['Clara, notewise']['files_per_second']:,.0f} "
+        f"| MidiTok {files['MidiTok TSD']['files_per_second']:,.0f} "
+        "| Clara keeps no dynamics and no pedal ([more](benchmarks/pages/encoding_speed.md)) |",
+        f"| from the command to the last file: the best 8 of 64 by a search | {search['median_seconds']:g} s "
+        f"| by ranking independent pieces: {ranking['median_seconds']:g} s "
+        "| half-minute pieces on two cores ([more](benchmarks/pages/compose_time.md)) |",
+        "| the best 8 against human music, judged by another architecture that learned from other works "
+        f"(AUC; 0.5 is chance) | {judge['search_auc']:.2f} "
+        f"| the best 8 of as many independent pieces: {judge['independent_auc']:.2f} "
+        "| judges are classifiers, not listeners ([more](benchmarks/pages/search.md)) |",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,382 @@
+"""Compose and rank: from a request to ranked pieces, for the command line and the page."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from threading import Event
+
+import torch
+
+from clara.adapter import Adapter
+from clara.checkpoint import weights_hash
+from clara.encodings.prompts import read_fixed_melody, read_prompt
+from clara.generator import Generator, Sample
+from clara.music.notes import NoteSequence, crop
+from clara.sampling.grammars.base import Constraints
+from clara.sampling.search import SearchSettings
+from clara.sampling.settings import spread_temperatures
+from clara.shipped_models import find_model, shipped_model_names
+from clara_app.compose_request import ComposeRequest
+from clara_app.defaults import DEFAULT_MODEL
+from critic.nets.inputs import regrid
+from critic.ranking import rank_pieces, total_scores
+from critic.scores import ScoringModels, parse_ranking
+
+BATCH_SIZE = 256  # pieces to compose at a time, which bounds memory
+
+
+@dataclass(frozen=True)
+class PreparedRequest:
+    """A request whose files have been read and whose constraints have been checked.
+
+    Attributes
+    ----------
+    request : ComposeRequest
+    prompt : NoteSequence, optional
+        The prompt on the model's grid.
+    prompt_losses : Counter
+        What reading and tokenizing the prompt lost, by kind.
+    constraints : Constraints
+    fixed_melody : NoteSequence, optional
+    ranking : function, optional
+        From `critic.scores.parse_ranking`; None if the pieces are not ranked by scores.
+    """
+
+    request: ComposeRequest
+    prompt: NoteSequence | None
+    prompt_losses: Counter
+    constraints: Constraints
+    fixed_melody: NoteSequence | None
+    ranking: Callable | None
+
+
+@dataclass(frozen=True)
+class ScoredSample:
+    """A composed piece and its scores.
+
+    Attributes
+    ----------
+    sample : Sample
+    scores : dict of str to float
+        Each score by name, and `total`; empty if the piece was not or cannot be scored.
+    """
+
+    sample: Sample
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The result of a request.
+
+    Attributes
+    ----------
+    pieces : list of ScoredSample
+        The best pieces, best first.
+    n_composed : int
+        Number of pieces that were composed and ranked.
+    n_tokens : int
+        Number of tokens in these, without the prompt.
+    interrupted : bool
+        Whether `stop` was set before the end.
+    compose_seconds, rank_seconds : float
+    """
+
+    pieces: list[ScoredSample]
+    n_composed: int
+    n_tokens: int
+    interrupted: bool
+    compose_seconds: float
+    rank_seconds: float
+
+
+class Composer:
+    """A generator with the models that score its pieces, each loaded once, on first use.
+
+    Parameters
+    ----------
+    model : str
+        Run folder, or name of a shipped model.
+    adapter : str, optional
+        Adapter file that was trained for this model.
+    precision : str
+        Precision of inference: "auto", "int8" or "float32".
+    critic : str, optional
+        Folder of another critic than the shipped one.
+    threads : int
+        Number of threads that compose; each composes its share of the pieces.
+    scoring_threads : int, optional
+        Number of threads that torch may use while pieces are scored (default: torch's own setting).
+
+    Examples
+    --------
+    >>> composer = Composer("notewise")
+    >>> prepared = composer.prepare(ComposeRequest("notewise", n=16, top=2, quarters=16))  # doctest: +SKIP
+    >>> best = composer.compose(prepared).pieces[0]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        adapter: str | None = None,
+        precision: str = "auto",
+        critic: str | None = None,
+        threads: int = 1,
+        scoring_threads: int | None = None,
+    ) -> None:
+        self.folder = find_model(model)
+        self.adapter = adapter
+        self.precision = precision
+        self.critic_folder = critic
+        self.threads = threads
+        self.scoring_threads = scoring_threads
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The Generator."""
+        return Generator.load(self.folder, self.adapter, self.precision)
+
+    @cached_property
+    def scoring_models(self) -> ScoringModels:
+        """The models that the scores share."""
+        encoding = "chordwise" if self.generator.encoding.name == "chordwise" else "notewise"
+        return ScoringModels(encoding, critic_folder=self.critic_folder)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the generator and the scoring models are there already."""
+        return "scoring_models" in self.__dict__
+
+    def prepare(self, request: ComposeRequest) -> PreparedRequest:
+        """Read the files of a request and check what only the model can tell.
+
+        Raises
+        ------
+        BadMusicFile, NoNotes, UnknownToken
+            If the prompt or the fixed melody cannot be read.
+        BadSetting
+            If no music satisfies the constraints, or the ranking names an unknown score.
+        CheckpointMismatch
+            If a model or the critic cannot be loaded.
+        """
+        constraints = request.constraints.for_encoding(self.generator.encoding)
+        fixed_melody = self._read_fixed_melody(request)
+        self.generator.grammar(constraints, fixed_melody)  # raises BadSetting if no token is left
+        prompt, losses = self._read_prompt(request)
+        return PreparedRequest(request, prompt, losses, constraints, fixed_melody, self._parse_ranking(request))
+
+    def _read_fixed_melody(self, request):
+        path, part = request.constraints.fixed_melody, request.constraints.fixed_melody_part
+        return read_fixed_melody(path, self.generator.encoding, part)[0] if path else None
+
+    def _read_prompt(self, request):
+        """Return the prompt on the model's grid, or None, and what was lost."""
+        if request.prompt is None:
+            return None, Counter()
+        encoding = self.generator.encoding
+        if isinstance(request.prompt, NoteSequence):
+            notes, losses = encoding.fold_to_range(_onto_grid_of(encoding, request.prompt, request.prompt_quarters))
+        else:
+            notes, losses = read_prompt(request.prompt, encoding, request.prompt_quarters)
+        return notes, losses + self.generator.tokenize(notes)[1]
+
+    def _parse_ranking(self, request):
+        if not request.is_ranked:
+            return None
+        if request.critic:
+            _ = self.scoring_models.critic  # fails before composing if the folder holds no critic
+        return parse_ranking(request.rank_by, self.scoring_models)
+
+    def compose(
+        self,
+        prepared: PreparedRequest,
+        on_progress: Callable[[str, float], None] | None = None,
+        stop: Event | None = None,
+    ) -> Composition:
+        """Compose the pieces of a request and keep the best.
+
+        Parameters
+        ----------
+        prepared : PreparedRequest
+        on_progress : function(stage, share), optional
+            Called with "composing" or "ranking", and the share of that stage that is done, from 0 to 1.
+        stop : threading.Event, optional
+            Ends composing early; the pieces that were finished are ranked.
+        """
+        began = time.perf_counter()
+        samples = [sample for batch in self.sample(prepared, None, on_progress, stop) for sample in batch]
+        composed = time.perf_counter()
+        pieces = self.rank(samples, prepared, on_progress)
+        return Composition(
+            pieces[: prepared.request.top],
+            n_composed=len(samples),
+            n_tokens=sum(len(sample.tokens) - sample.prompt_tokens for sample in samples),
+            interrupted=stop is not None and stop.is_set(),
+            compose_seconds=composed - began,
+            rank_seconds=time.perf_counter() - composed,
+        )
+
+    def sample(
+        self,
+        prepared: PreparedRequest,
+        batch_sizes: Sequence[int] | None = None,
+        on_progress: Callable[[str, float], None] | None = None,
+        stop: Event | None = None,
+    ) -> Iterator[list[Sample]]:
+        """Compose the pieces of a request without ranking them.
+
+        Parameters
+        ----------
+        batch_sizes : sequence of int, optional
+            Number of pieces to compose at a time; their sum is `n` of the request (default: `BATCH_SIZE` each).
+        prepared, on_progress, stop
+            As for `compose`.
+
+        Yields
+        ------
+        list of Sample
+            The pieces of a batch; of a search, the best ones.
+        """
+        request = prepared.request
+        if request.fill:
+            yield self._fill(prepared)
+            return
+        n_done = 0
+        for n in batch_sizes or _split(request.n, BATCH_SIZE):
+            samples = self._sample_batch(prepared, n, n_done, on_progress, stop)
+            if samples:
+                yield samples
+            if stop and stop.is_set():
+                return
+            n_done += n
+
+    def _sample_batch(self, prepared, n, n_done, on_progress, stop):
+        """Compose n pieces, or search with n beams."""
+        request = prepared.request
+        candidates_each = request.candidates_per_beam if request.search else 1
+        seed = request.seed + candidates_each * n_done
+        n_steps = self._n_steps(prepared)
+
+        def on_step(steps_left):
+            on_progress("composing", (n_done + n * (1 - steps_left / n_steps)) / request.n)
+
+        options = {
+            "quarters": request.quarters,
+            "prompt": prepared.prompt,
+            "settings": _settings_of_batch(request, seed, candidates_each * n),
+            "seed": seed,
+            "qpm": request.qpm,
+            "constraints": prepared.constraints,
+            "cadence": request.constraints.cadence,
+            "key": request.constraints.tonic_and_mode,
+            "fixed_melody": prepared.fixed_melody,
+            "threads": self.threads,
+            "on_step": on_step if on_progress else None,
+            "stop": stop,
+        }
+        if not request.search:
+            return self.generator.generate(n, **options)
+        search_settings = SearchSettings(top=request.top, candidates_per_beam=request.candidates_per_beam)
+        return self.generator.search(
+            partial(self._total_scores, prepared), n, search_settings=search_settings, **options
+        )
+
+    def _n_steps(self, prepared):
+        """Return the number of grid steps to compose."""
+        if prepared.fixed_melody:
+            return prepared.fixed_melody.n_steps
+        return round(prepared.request.quarters * self.generator.encoding.steps_per_quarter)
+
+    def _fill(self, prepared):
+        """Return the most likely fillings of the gap, most likely first."""
+        request = prepared.request
+        fillings = self.generator.fill(
+            prepared.prompt,
+            *request.fill,
+            n=max(request.n, request.fill_candidates),
+            settings=request.settings,
+            seed=request.seed,
+            constraints=prepared.constraints,
+            threads=self.threads,
+        )
+        return [sample for sample, _ in fillings[: request.n]]
+
+    def _total_scores(self, prepared, pieces):
+        """Return what the search maximizes."""
+        with _torch_threads(self.scoring_threads):
+            return total_scores(pieces, prepared.ranking)
+
+    def rank(
+        self,
+        samples: Sequence[Sample],
+        prepared: PreparedRequest,
+        on_progress: Callable[[str, float], None] | None = None,
+    ) -> list[ScoredSample]:
+        """Score pieces and return them best first; without a ranking, as they come."""
+        if prepared.ranking is None:
+            return [ScoredSample(sample) for sample in samples]
+        order, scores = self._rank_notes([sample.composed() for sample in samples], prepared, on_progress)
+        return [ScoredSample(samples[i], scores[i]) for i in order]
+
+    def score(self, pieces: Sequence[NoteSequence], prepared: PreparedRequest) -> list[dict[str, float]]:
+        """Return the scores of each piece by name; empty dicts if there is no ranking or a piece cannot be scored."""
+        if prepared.ranking is None or not pieces:
+            return [{} for _ in pieces]
+        return self._rank_notes(pieces, prepared, None)[1]
+
+    def _rank_notes(self, pieces, prepared, on_progress):
+        n_done = 0
+
+        def on_pieces(n):
+            nonlocal n_done
+            n_done += n
+            if on_progress:
+                on_progress("ranking", n_done / len(pieces))
+
+        with _torch_threads(self.scoring_threads):
+            return rank_pieces(pieces, prepared.ranking, on_pieces)
+
+
+def model_for_adapter(adapter: str | None) -> str:
+    """Return the name of the shipped model that an adapter was trained for, or the default model."""
+    base = Adapter.load(adapter).info.get("base") if adapter else None
+    if base:
+        for name in shipped_model_names():
+            if weights_hash(find_model(name)) == base:
+                return name
+    return DEFAULT_MODEL
+
+
+def _settings_of_batch(request, seed, n):
+    """Return the sampling settings of n pieces, with temperatures spread over the requested range."""
+    highest = request.max_temperature or request.settings.temperature
+    return spread_temperatures(request.settings, highest, range(seed, seed + n))
+
+
+def _split(n, size):
+    """Return the sizes of batches of at most `size`."""
+    return [min(size, n - first) for first in range(0, n, size)]
+
+
+def _onto_grid_of(encoding, notes, quarters):
+    """Return the first quarters of notes on the grid and in the parts of an encoding."""
+    if quarters is not None:
+        notes = crop(notes, 0, round(quarters * notes.steps_per_quarter))
+    if notes.instruments != encoding.instruments and len(encoding.prefixes) > 1:
+        notes = replace(notes, instruments=encoding.instruments)
+    return regrid(notes, encoding)
+
+
+@contextlib.contextmanager
+def _torch_threads(n):
+    """Let torch use n threads for a while; with None, leave its setting."""
+    before = torch.get_num_threads()
+    if n:
+        torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
