@@ -1,4 +1,4 @@
-"""See clara_app/serve.py."""
+"""Compose in the browser; the program is clara_app/serve.py."""
 
 from clara import cli
 from clara_app.serve import main

@@ -1,4 +1,4 @@
-"""See clara_app/compose.py."""
+"""Compose new music; the program is clara_app/compose.py."""
 
 from clara import cli
 from clara_app.compose import main

@@ -1,0 +1,1 @@
+"""The programs that people run: compose, train, serve, and the `clara` command."""

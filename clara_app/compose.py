@@ -90,8 +90,8 @@ def _add_ranking_flags(add):
     add(
         "--rank-by",
         metavar="SCORES",
-        help="Score or weighted sum of scores to rank by; critic, composer:NAME, novelty, likelihood, longest_copied_run, "
-        "note_density, rest_ratio, a sum such as 'critic - 0.1 longest_copied_run', or none to keep the "
+        help="Score or weighted sum of scores to rank by; critic, composer:NAME, novelty, likelihood, "
+        "longest_copied_run, note_density, rest_ratio, a sum such as 'critic - 0.1 longest_copied_run', or none to keep the "
         f"pieces as they come (default: '{DEFAULT_RANKING}', with a prompt '{DEFAULT_RANKING_AFTER_PROMPT}').",
     )
     add(
@@ -237,6 +237,7 @@ def _add_output_flags(add):
 def _add_run_flags(add):
     add(
         "--model",
+        type=cli.folder_path,
         metavar="MODEL",
         help="Run folder, or name of a shipped model "
         f"(default: {defaults.DEFAULT_MODEL}, or the model that --adapter was trained for).",
@@ -247,7 +248,12 @@ def _add_run_flags(add):
         metavar="FILE",
         help="Adapter file that train.py --adapter wrote for this model.",
     )
-    add("--out", metavar="FOLDER", help="Folder to write, new or empty (default: output/ and the time).")
+    add(
+        "--out",
+        type=cli.folder_path,
+        metavar="FOLDER",
+        help="Folder to write, new or empty (default: output/ and the time).",
+    )
     add(
         "--threads",
         type=cli.at_least(1),

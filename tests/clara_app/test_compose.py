@@ -728,3 +728,28 @@ def test_a_critic_of_ones_own_ranks(model, tmp_path, judged, capsys):
     assert mine[5] == pytest.approx(tiny.classifier(seed=9).score([piece.composed()])[0], abs=0.02) and mine != other
     assert "nothing" in refused(capsys, "--model", model, "--critic", tmp_path / "nothing", "--out", tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("flag", ["--prompt", "--fixed-melody", "--adapter", "--soundfont", "--replay"])
+def test_a_folder_where_a_file_is_meant(model, tmp_path, capsys, flag):
+    message = refused(capsys, "--model", model, "--out", tmp_path / "out", *QUICK, flag, tmp_path)
+    assert flag in message and "is a folder; name a file" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flag", ["--critic", "--mix-human", "--model", "--out"])
+def test_a_file_where_a_folder_is_meant(model, prompt, tmp_path, capsys, flag):
+    message = refused(capsys, "--model", model, *QUICK, flag, prompt)
+    assert flag in message and str(prompt) in message and prompt.is_file()
+
+
+def test_a_shipped_model_is_found_by_name(tmp_path):
+    assert tiny.leave(generate.main, ["--model", "notewise", *QUICK, "--out", tmp_path / "out"]) == 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["model"] == "notewise"
+
+
+def test_missing_weights_are_reported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
+    message = refused(capsys, *QUICK, "--out", tmp_path / "out")
+    assert "notewise-large" in message and "install Clara again" in message
+    assert not (tmp_path / "out").exists()

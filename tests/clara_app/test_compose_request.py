@@ -1,0 +1,85 @@
+"""Requests: defaults, checks, and the way to JSON and back."""
+
+import json
+
+import pytest
+import tiny
+
+from clara.encodings.notewise import Chamber, Notewise
+from clara.errors import BadSetting
+from clara.sampling.settings import SamplingSettings
+from clara_app import compose, defaults
+from clara_app.compose_request import ComposeRequest, MusicalConstraints, default_settings
+from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
+
+
+def test_the_command_line_without_flags_is_the_default_request():
+    request = compose.request_from_flags(compose.parser().parse_args(["--seed", "0"]))
+    assert request == ComposeRequest(max_temperature=defaults.MAX_TEMPERATURE)
+    assert request.settings == default_settings()
+
+
+def test_the_ranking_depends_on_the_prompt():
+    assert ComposeRequest().rank_by == DEFAULT_RANKING
+    assert ComposeRequest(prompt=tiny.tune(0)).rank_by == DEFAULT_RANKING_AFTER_PROMPT
+    assert ComposeRequest(rank_by="critic").rank_by == "critic"
+
+
+@pytest.mark.parametrize(
+    "values, search",
+    [
+        ({}, True),
+        ({"n": 8, "top": 8}, False),
+        ({"rank_by": "none"}, False),
+        ({"prompt": "a.mid", "fill": (1, 2)}, False),
+        ({"search": False}, False),
+    ],
+)
+def test_whether_it_searches_by_default(values, search):
+    assert ComposeRequest(**values).search is search
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"n": 0}, "n must be at least 1"),
+        ({"top": 0}, "top"),
+        ({"candidates_per_beam": 0}, "candidates_per_beam"),
+        ({"quarters": float("nan")}, "quarters"),
+        ({"quarters": 0}, "quarters"),
+        ({"qpm": -1}, "qpm"),
+        ({"prompt_quarters": 0}, "prompt_quarters"),
+        ({"seed": -1}, "seed"),
+        ({"precision": "float8"}, "float8"),
+        ({"fill": (1, 2)}, "--prompt"),
+        ({"fill": (1, 2), "prompt": "a.mid", "constraints": MusicalConstraints(cadence=True)}, "--cadence"),
+        ({"search": True, "rank_by": "none"}, "--rank-by"),
+        ({"search": True, "prompt": "a.mid", "fill": (1, 2)}, "--fill"),
+    ],
+)
+def test_bad_values_are_refused(values, message):
+    with pytest.raises(BadSetting, match=message):
+        ComposeRequest(**values)
+
+
+def test_to_json_and_back():
+    request = ComposeRequest(
+        "runs/mine",
+        n=3,
+        prompt="a.mid",
+        fill=(1.0, 2.0),
+        settings=SamplingSettings(top_k=5),
+        constraints=MusicalConstraints(key="C", ranges=("C2-C6", "v:G3-A7"), max_notes=3),
+    )
+    assert ComposeRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+
+
+def test_constraints_of_an_encoding():
+    constraints = MusicalConstraints(key="C major", ranges=["C2-C6", "v:G3-A7"], max_notes=3)
+    grammar_constraints = constraints.for_encoding(Chamber())
+    assert grammar_constraints.pitch_classes == {0, 2, 4, 5, 7, 9, 11} and grammar_constraints.max_notes == 3
+    assert grammar_constraints.ranges == {0: (36, 84), 1: (55, 105)}
+    with pytest.raises(BadSetting, match="v:G3-A7"):
+        constraints.for_encoding(Notewise())
+    with pytest.raises(BadSetting, match="--fixed-melody"):
+        MusicalConstraints(fixed_melody_part="v")

@@ -1,0 +1,89 @@
+"""The composer that the command line and the page share."""
+
+from dataclasses import replace
+from threading import Event
+
+import pytest
+import tiny
+
+from clara.errors import BadSetting
+from clara.music.midi import write_midi
+from clara.music.notes import crop
+from clara.shipped_models import MissingModel
+from clara_app.compose_request import ComposeRequest, MusicalConstraints
+from clara_app.composer import Composer
+
+REQUEST = ComposeRequest(n=5, top=2, quarters=4, seed=3, rank_by="note_density", search=False)
+
+
+@pytest.fixture(scope="module")
+def composer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny.checkpoint().save(folder)
+    return Composer(str(folder), precision="float32")
+
+
+def tokens(samples):
+    return [sample.tokens for sample in samples]
+
+
+def test_the_best_come_first(composer):
+    result = composer.compose(composer.prepare(REQUEST))
+    every = composer.compose(composer.prepare(replace(REQUEST, top=5)))
+    totals = [piece.scores["total"] for piece in every.pieces]
+    assert totals == sorted(totals, reverse=True) and len(totals) == 5
+    assert tokens(p.sample for p in result.pieces) == tokens(p.sample for p in every.pieces[:2])
+    assert (result.n_composed, result.interrupted) == (5, False)
+    assert result.n_tokens == sum(len(p.sample.tokens) for p in every.pieces)
+
+
+def test_batches_do_not_change_the_pieces(composer):
+    prepared = composer.prepare(replace(REQUEST, max_temperature=1.2))
+    together, apart = ([s for batch in composer.sample(prepared, sizes) for s in batch] for sizes in ([5], [1, 3, 1]))
+    assert tokens(together) == tokens(apart) and [s.seed for s in together] == [3, 4, 5, 6, 7]
+
+
+def test_progress_grows_from_stage_to_stage(composer):
+    calls = []
+    composer.compose(composer.prepare(REQUEST), lambda stage, share: calls.append((stage, share)))
+    assert [stage for stage, _ in calls] == sorted(stage for stage, _ in calls)
+    composing = [share for stage, share in calls if stage == "composing"]
+    assert composing == sorted(composing) and 0 <= composing[0] and composing[-1] <= 1
+    assert calls[-1] == ("ranking", 1.0)
+
+
+def test_a_stop_keeps_what_is_finished(composer):
+    stop = Event()
+    prepared = composer.prepare(REQUEST)
+    batches = composer.sample(prepared, [2, 3], None, stop)
+    assert len(next(batches)) == 2
+    stop.set()
+    assert list(batches) == []
+    assert composer.compose(prepared, stop=stop).interrupted
+
+
+def test_a_prompt_from_a_file_and_as_notes_on_another_grid(composer, tmp_path):
+    notes = crop(tiny.tune(2, steps_per_quarter=24), 0, 24 * 6)
+    write_midi(notes, tmp_path / "prompt.mid")
+    requests = [replace(REQUEST, prompt=prompt, prompt_quarters=4) for prompt in (str(tmp_path / "prompt.mid"), notes)]
+    from_file, from_notes = (composer.prepare(request).prompt for request in requests)
+    assert from_file.steps_per_quarter == from_notes.steps_per_quarter == 12
+    assert from_file.pitch.tolist() == from_notes.pitch.tolist() and from_notes.quarters <= 4
+
+
+def test_without_a_ranking_pieces_stay_in_order(composer):
+    prepared = composer.prepare(replace(REQUEST, rank_by="none"))
+    assert [p.sample.seed for p in composer.compose(prepared).pieces] == [3, 4]
+    assert composer.score([tiny.tune(0)], prepared) == [{}]
+
+
+def test_bad_requests_are_refused_before_composing(composer):
+    with pytest.raises(BadSetting, match="nonsense"):
+        composer.prepare(replace(REQUEST, rank_by="nonsense"))
+    with pytest.raises(BadSetting, match="--range"):
+        composer.prepare(replace(REQUEST, constraints=MusicalConstraints(ranges=("C2",))))
+
+
+def test_a_missing_model_is_named():
+    with pytest.raises(MissingModel, match="no such model"):
+        Composer("no such model")
