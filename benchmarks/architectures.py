@@ -1,20 +1,19 @@
-"""WaveNet against LSTM: nats per quarter note at equal parameters after equal training time, and speed.
+"""Compare WaveNet with LSTMs at equal parameters and equal training time.
 
-python benchmarks/architectures.py CORPUS [--million-words 15]
+python benchmarks/architectures.py CORPUS [--million-tokens 15]
 
-AWD-LSTM, the plain LSTM of the cello-suite system (wider, for the same number of
-parameters) and WaveNet train on the same pieces in all keys from the same seed for the
-same CPU time: that in which AWD-LSTM reads so many words. How many words the others read in it is
-measured by turns beforehand, batch by batch. Held out are the valid and test works.
+AWD-LSTM, a plain LSTM (wider, for the same number of parameters) and WaveNet train on the same
+pieces in all keys, from the same seed, for the same CPU time: the time in which AWD-LSTM reads
+--million-tokens. How many tokens the others read in that time is measured beforehand, batch by
+batch in turns. Valid and test works are held out.
 """
 
-import argparse
 import time
 
 import record
-from budget import batch_seconds, learn
+from timed_training import Schedule, make_batch_timer, train_on_tokens
 
-NETS = {
+CONFIGS = {
     "awd_lstm": {
         "emb_sz": 128,
         "n_hid": 256,
@@ -28,73 +27,100 @@ NETS = {
     "lstm": {"emb_sz": 128, "n_hid": 193, "n_layers": 2, "hidden_p": 0.1, "output_p": 0.1},
     "wavenet": {"emb_sz": 128, "n_hid": 97, "n_layers": 10, "input_p": 0.05, "hidden_p": 0.05, "output_p": 0.05},
 }
-LR = {"awd_lstm": 6e-3, "lstm": 6e-3, "wavenet": 8e-3}  # the best of a few, at a million words
-BS, BPTT, WARM = 32, 100, 0.1
-TURNS, STEPS = 8, 300
-
-
-def stepping(reader, bs):
-    """Words per second of feeding one word each to bs sequences, again and again."""
-    import torch
-
-    with torch.inference_mode():
-        state, ids = reader.initial_state(bs), torch.ones(bs, 1, dtype=torch.long)
-        for i in range(STEPS + 20):
-            if i == 20:
-                began = time.process_time()
-            _, state = reader(ids, state)
-    return round(bs * STEPS / (time.process_time() - began))
+LEARNING_RATES = {"awd_lstm": 6e-3, "lstm": 6e-3, "wavenet": 8e-3}  # the best of a few, at a million tokens
+BS, BPTT, WARMUP = 32, 100, 0.1
+TIMING_ROUNDS = 8
+WARM_STEPS, TIMED_STEPS = 20, 300
 
 
 def main():
-    """Train all and keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("corpus")
-    p.add_argument("--million-words", type=float, default=15.0, help="that AWD-LSTM reads; the others the same time")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--only", nargs="*", default=list(NETS), choices=list(NETS))
-    args = p.parse_args()
+    """Train all architectures and save the result."""
+    args = parse_arguments()
     import torch
 
     from clara.data.corpus import Corpus
+
+    torch.set_num_threads(1)
+    corpus = Corpus.load(args.corpus)
+    seconds = measure_batch_seconds(len(corpus.vocab))
+    rows = []
+    for architecture in args.only:
+        n_tokens = int(args.million_tokens * 1e6 * seconds["awd_lstm"] / seconds[architecture])
+        rows.append(measure(architecture, corpus, n_tokens, args.seed, seconds[architecture]))
+        print(rows[-1], flush=True)
+    record.save(
+        "architectures",
+        rows,
+        nets=CONFIGS,
+        lr=LEARNING_RATES,
+        bs=BS,
+        bptt=BPTT,
+        million_tokens=args.million_tokens,
+        seed=args.seed,
+    )
+
+
+def parse_arguments():
+    """Parse the command line."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("corpus", help="Folder of a prepared corpus")
+    p.add_argument("--million-tokens", type=float, default=15.0, help="Tokens that AWD-LSTM reads, in millions")
+    p.add_argument("--seed", type=int, default=0, help="Random seed")
+    p.add_argument("--only", nargs="*", default=list(CONFIGS), choices=list(CONFIGS), help="Architectures to measure")
+    return p.parse_args()
+
+
+def measure_batch_seconds(vocab_sz):
+    """Return the shortest CPU seconds of a training batch, by architecture; they take turns."""
+    timers = {name: make_batch_timer(name, config, vocab_sz, BS, BPTT) for name, config in CONFIGS.items()}
+    rounds = [{name: train_batch() for name, train_batch in timers.items()} for _ in range(TIMING_ROUNDS)]
+    return {name: min(seconds[name] for seconds in rounds) for name in CONFIGS}
+
+
+def measure(architecture, corpus, n_tokens, seed, batch_seconds):
+    """Train one architecture and return its row."""
+    import torch
+
     from clara.data.dataloaders import SHIFTS, PieceLoader
     from clara.encodings.vocab import transposition_tables
     from clara.models import get_architecture
     from clara.models.likelihood import nats_per_piece
 
-    torch.set_num_threads(1)
-    corpus, rows = Corpus.load(args.corpus), []
-    vocab, held = corpus.vocab, [p for split in ("valid", "test") for p in corpus.ids(split)]
-    quarters = sum(float(corpus.quarters(split).sum()) for split in ("valid", "test"))
-    batches = {arch: batch_seconds(arch, NETS[arch], len(vocab), BS, BPTT) for arch in NETS}
-    turns = [{arch: batch() for arch, batch in batches.items()} for _ in range(TURNS)]
-    least = {arch: min(turn[arch] for turn in turns) for arch in NETS}
-    for arch in args.only:
-        torch.manual_seed(args.seed)
-        loader = PieceLoader(
-            corpus.ids("train"), BS, BPTT, tables=transposition_tables(vocab, corpus.encoding, SHIFTS), seed=args.seed
-        )
-        budget = int(args.million_words * 1e6 * least["awd_lstm"] / least[arch])
-        words, model = learn(loader, arch, NETS[arch], len(vocab), vocab.pad_id, words=budget, lr=LR[arch], warm=WARM)
-        tensors = get_architecture(arch).to_tensors(model)
-        reader = get_architecture(arch).InferenceModel(tensors)
-        nats = float(nats_per_piece(reader, held, vocab.pad_id).sum()) / quarters
-        rows.append(
-            {
-                "arch": arch,
-                "sizes": "/".join(str(NETS[arch][k]) for k in ("emb_sz", "n_hid", "n_layers")),
-                "parameters": sum(t.numel() for t in tensors.values()),
-                "nats_per_quarter": round(nats, 3),
-                "million_words": round(words / 1e6, 2),
-                "training_words_per_second": round(BS * BPTT / least[arch]),
-                "generating_words_per_second_1": stepping(reader, 1),
-                "generating_words_per_second_16": stepping(reader, 16),
-            }
-        )
-        print(rows[-1], flush=True)
-    record.save(
-        "architectures", rows, nets=NETS, lr=LR, bs=BS, bptt=BPTT, million_words=args.million_words, seed=args.seed
-    )
+    config, vocab = CONFIGS[architecture], corpus.vocab
+    torch.manual_seed(seed)
+    tables = transposition_tables(vocab, corpus.encoding, SHIFTS)
+    loader = PieceLoader(corpus.ids("train"), BS, BPTT, tables=tables, seed=seed)
+    schedule = Schedule(n_tokens, LEARNING_RATES[architecture], WARMUP)
+    n_read, model = train_on_tokens(loader, architecture, config, len(vocab), vocab.pad_id, schedule)
+    tensors = get_architecture(architecture).to_tensors(model)
+    inference_model = get_architecture(architecture).InferenceModel(tensors)
+    held_out = corpus.ids("valid") + corpus.ids("test")
+    quarters = float(corpus.quarters("valid").sum()) + float(corpus.quarters("test").sum())
+    nats = float(nats_per_piece(inference_model, held_out, vocab.pad_id).sum())
+    return {
+        "architecture": architecture,
+        "sizes": "/".join(str(config[name]) for name in ("emb_sz", "n_hid", "n_layers")),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "nats_per_quarter": round(nats / quarters, 3),
+        "million_tokens": round(n_read / 1e6, 2),
+        "training_tokens_per_second": round(BS * BPTT / batch_seconds),
+        "composing_tokens_per_second_1": stepping_speed(inference_model, 1),
+        "composing_tokens_per_second_16": stepping_speed(inference_model, 16),
+    }
+
+
+def stepping_speed(inference_model, bs):
+    """Return the tokens per second of feeding one token at a time to `bs` sequences."""
+    import torch
+
+    with torch.inference_mode():
+        state = inference_model.initial_state(bs)
+        ids = torch.ones(bs, 1, dtype=torch.long)
+        for step in range(WARM_STEPS + TIMED_STEPS):
+            if step == WARM_STEPS:
+                start = time.process_time()
+            _, state = inference_model(ids, state)
+    return round(bs * TIMED_STEPS / (time.process_time() - start))
 
 
 if __name__ == "__main__":

@@ -1,94 +1,107 @@
-"""Seconds from the command to its last file, on a warm disk.
+"""Time the commands that compose: seconds from the command to its last file, on a warm disk.
 
-python benchmarks/compose_time.py [--model pretrained/notewise]
+python benchmarks/compose_time.py [--model notewise]
 
-Eight half-minute pieces, 256 half-minute continuations of four bars of Bach of which the best eight are kept, and eight of 64 by ranking
-and by a search, which is what `generate.py` does by itself, with its larger net; as MIDI and text; each command in a process
-of its own, ROUNDS times, of which the median counts. Then a half-minute piece as a stream on one core, the model loaded and warm:
+Measured are eight half-minute pieces, 256 half-minute continuations of four bars of Bach of which
+the best eight are kept, and the best eight of 64 by ranking and by a search with the larger model.
+They are written as MIDI and text. Each command runs ROUNDS times in a process of its own.
+Last, a half-minute piece is composed as a stream on one core, with the model loaded: the seconds
 until the first notes, and until the last.
 """
 
-import argparse
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import record
 
-ROOT, ROUNDS = Path(__file__).resolve().parent.parent, 5
-QUARTERS = 55  # half a minute at 110 to the minute
+ROUNDS = 5
+QUARTERS = 55  # half a minute at 110 quarters per minute
 HALF_MINUTE = ["--quarters", str(QUARTERS), "--qpm", "110", "--seed", "1"]
-LARGE = ["--model", "pretrained/notewise-large"]  # what composes by itself
+LARGE = ["--model", "notewise-large"]
+PROMPT = ["--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"]
+WITH_AUDIO = "8 pieces, with pictures and sound"
 COMMANDS = {
     "8 pieces": ["-n", "8"],
-    "8 pieces, with pictures and sound": ["-n", "8"],
-    "256 continuations": ["-n", "256", "--no-search", "--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"],
-    "the best 8 of 64, notewise-large": ["--no-search", *LARGE],
+    WITH_AUDIO: ["-n", "8"],
+    "256 continuations": ["-n", "256", "--no-search", *PROMPT],
+    "the best 8 of 64 by ranking, notewise-large": ["--no-search", *LARGE],
     "the best 8 of 64 by a search, notewise-large": LARGE,
-    "the same, --drafts 1": ["--candidates-per-beam", "1", *LARGE],
+    "the best 8 of 64 by a search with one candidate per beam, notewise-large": ["--candidates-per-beam", "1", *LARGE],
 }
 
 
-def run(model, words, out):
-    """Seconds of one call, and what it says of itself."""
-    began = time.perf_counter()
-    told = subprocess.run(
-        [sys.executable, "generate.py", "--model", model, *HALF_MINUTE, *words, "--out", out],
-        cwd=ROOT,
+def main():
+    """Time each command and save the result."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("--model", default="notewise", help="Model of the commands that name none")
+    args = p.parse_args()
+    rows = []
+    for task, flags in COMMANDS.items():
+        rows.append(time_command(args.model, task, flags))
+        print(rows[-1], flush=True)
+    first, last, n_tokens = time_stream(args.model)
+    rows.append(make_row("a stream, first notes", first, 1, digits=3))
+    rows.append(make_row("a stream, last notes", last, n_tokens, digits=3))
+    record.save("compose_time", rows, rounds=ROUNDS, model=args.model)
+
+
+def make_row(task, seconds, n_tokens, digits=2):
+    """Return the row of a task."""
+    return {
+        "task": task,
+        "median_seconds": round(statistics.median(seconds), digits),
+        "best_seconds": round(min(seconds), digits),
+        "tokens": n_tokens,
+    }
+
+
+def time_command(model, task, flags):
+    """Run a command once to warm up and then ROUNDS times; return its row."""
+    if task != WITH_AUDIO:
+        flags = [*flags, "--no-audio", "--no-pictures"]
+    with tempfile.TemporaryDirectory() as folder:
+        run_command(model, flags, f"{folder}/warm")
+        runs = [run_command(model, flags, f"{folder}/{i}") for i in range(ROUNDS)]
+    output = runs[0][1]
+    n_tokens = int(re.search(r"pieces, ([\d,]+) ", output)[1].replace(",", ""))
+    return make_row(task, [seconds for seconds, _ in runs], n_tokens)
+
+
+def run_command(model, flags, out):
+    """Return the seconds of one call of generate.py, and what it prints."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "generate.py", "--model", model, *HALF_MINUTE, *flags, "--out", out],
+        cwd=record.REPOSITORY,
         check=True,
         capture_output=True,
         text=True,
-    ).stdout
-    return time.perf_counter() - began, told
+    )
+    return time.perf_counter() - start, done.stdout
 
 
-def stream(model):
-    """Seconds to the first notes and to the last of a stream, for each round, and the words."""
+def time_stream(model):
+    """Return the seconds to the first and to the last notes of a stream, by round, and the tokens."""
     import torch
 
     from clara.generator import Generator
 
     torch.set_num_threads(1)
     generator = Generator.load(model)
-    for _ in generator.stream(8):
+    for _ in generator.stream(8):  # warm up
         pass
     first, last = [], []
     for seed in range(1, ROUNDS + 1):
-        began, times = time.perf_counter(), []
-        for _ in generator.stream(QUARTERS, seed=seed):
-            times.append(time.perf_counter() - began)
+        start = time.perf_counter()
+        times = [time.perf_counter() - start for _ in generator.stream(QUARTERS, seed=seed)]
         first.append(times[0])
         last.append(times[-1])
-    return first, last, len(generator.generate(1, QUARTERS, seed=1)[0].tokens)
-
-
-def main():
-    """Time each and keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--model", default="pretrained/notewise")
-    args = p.parse_args()
-    rows = []
-    for what, words in COMMANDS.items():
-        words = words if "sound" in what else [*words, "--no-audio", "--no-pictures"]
-        with tempfile.TemporaryDirectory() as folder:
-            run(args.model, words, f"{folder}/warm")
-            took = [run(args.model, words, f"{folder}/{i}") for i in range(ROUNDS)]
-        seconds = statistics.median(s for s, _ in took)
-        n_words = int(re.search(r"pieces, ([\d,]+) words", took[0][1])[1].replace(",", ""))
-        rows.append(
-            {"what": what, "seconds": round(seconds, 2), "best": round(min(s for s, _ in took), 2), "words": n_words}
-        )
-        print(rows[-1], flush=True)
-    first, last, n_words = stream(args.model)
-    rows += [
-        {"what": what, "seconds": round(statistics.median(took), 3), "best": round(min(took), 3), "words": n}
-        for what, took, n in (("a stream's first notes", first, 1), ("a stream's last notes", last, n_words))
-    ]
-    record.save("compose_time", rows, rounds=ROUNDS, model=args.model)
+    n_tokens = len(generator.generate(1, QUARTERS, seed=1)[0].tokens)
+    return first, last, n_tokens
 
 
 if __name__ == "__main__":

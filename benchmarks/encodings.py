@@ -1,21 +1,21 @@
-"""Which spelling of music is learned best: nats per quarter note for each, in the same time.
+"""Compare ways to write music as text: nats per quarter note after the same training time.
 
-python benchmarks/encodings.py CORPUS [--million-words 15] [--only NAME…] [--jobs 2]
+python benchmarks/encodings.py CORPUS [--million-tokens 15] [--only NAME…] [--jobs 2]
 
-CORPUS is a folder that data_prep.prepare wrote; its manifest tells the files and the split,
-and each file is read anew for each spelling and grid. Every spelling is lossless on its
-grid, which is checked piece by piece; figures of one grid compare with each other, those
-of 4 steps and 12 do not, as 4 steps hold less music. Each trains the same AWD-LSTM (but
-for the rows of its embedding) from the same seed in all keys, for the same time, under one
-cosine of the rate. The time is that in which notewise reads so many words: how many words
-another spelling reads in it is measured by turns, batch by batch beside notewise, as a
-clock alone would tell what else the machine did. Held out are the valid and test
-works; each piece costs the sum over all its words, xxeos among them. Chordwise with holds
-has so many chords that only the most frequent shapes are one word each, in all their
-places; the others are spelled, a word for each key and one to end the chord.
+The files and the split of CORPUS are used; each file is read again for each encoding and grid.
+Every encoding is lossless on its grid, which is checked piece by piece. Figures of one grid
+compare with each other; those of 4 and 12 steps do not, because 4 steps hold less music.
+
+Each encoding trains the same AWD-LSTM (except for the rows of its embedding) from the same seed in
+all keys, for the time in which notewise reads --million-tokens. How many tokens another encoding
+reads in that time is measured batch by batch beside notewise, because a clock would also measure
+other work on the machine. Valid and test works are held out; a piece costs the sum over all its
+tokens, xxeos included.
+
+Chordwise with holds has so many chords that only the most frequent shapes are one token each, in
+all keys. The others are spelled: a token for each key, and one that ends the chord.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -24,9 +24,9 @@ from collections import Counter
 from pathlib import Path
 
 import record
-from budget import batch_seconds, learn
+from timed_training import Schedule, make_batch_timer, train_on_tokens
 
-SIZES = {
+CONFIG = {
     "emb_sz": 128,
     "n_hid": 256,
     "n_layers": 2,
@@ -36,76 +36,96 @@ SIZES = {
     "embed_p": 0.0,
     "weight_p": 0.1,
 }
-BS, BPTT, LR, WARM = 64, 200, 6e-3, 0.1
-NOTEWISE_WORDS = {12: 203, 4: 187}  # vocabulary
-TURNS = 8
-PARTIAL = Path("runs/encodings")  # what is measured already
-
-
-def spelling(name, steps_per_quarter, train):
-    """The spelling of a name; `train` are the NoteSequences that a vocabulary may know."""
-    import spellings
-
-    from clara.encodings.notewise import Notewise
-
-    plain = {
-        "notewise": Notewise,
-        "ends last": spellings.EndsLast,
-        "descending": spellings.Descending,
-        "bars": spellings.Barred,
-        "durations": spellings.Durations,
-        "durations, bars": spellings.BarredDurations,
-    }
-    if name in plain:
-        return plain[name](steps_per_quarter)
-    from clara.encodings.chordwise import Chordwise
-
-    every, chordwise = spellings.SpelledChords(steps_per_quarter), Chordwise(steps_per_quarter, holds=True)
-    words = Counter(w for notes in train for w in chordwise.encode(notes)[0])
-    shapes = Counter()
-    for word, n in words.items():
-        shapes[every.shape(word)] += n
-    kept = [s for s, _ in shapes.most_common() if not s.startswith("rest")][: int(name.split()[-2])]
-    return spellings.SpelledChords(steps_per_quarter, frozenset(kept))
-
-
-SPELLINGS = [
-    *(
-        (12, name)
-        for name in (
-            "notewise",
-            "ends last",
-            "descending",
-            "bars",
-            "durations",
-            "durations, bars",
-            "chordwise, holds, 200 shapes",
-        )
-    ),
-    *((4, name) for name in ("notewise", "bars", "durations", "chordwise, holds, 20 shapes")),
+BS, BPTT, LEARNING_RATE, WARMUP = 64, 200, 6e-3, 0.1
+NOTEWISE_VOCAB_SZ = {12: 203, 4: 187}  # by steps per quarter
+TIMING_ROUNDS = 8
+ROWS_FOLDER = Path("runs/encodings")  # rows that were already measured
+# (steps per quarter, name)
+ENCODINGS = [
+    (12, "notewise"),
+    (12, "notewise, starts before ends"),
+    (12, "notewise, high notes first"),
+    (12, "notewise with bar tokens"),
+    (12, "durations"),
+    (12, "durations with bar tokens"),
+    (12, "chordwise with holds, 200 chord shapes"),
+    (4, "notewise"),
+    (4, "notewise with bar tokens"),
+    (4, "durations"),
+    (4, "chordwise with holds, 20 chord shapes"),
 ]
 
 
-def read(corpus, split, steps_per_quarter):
-    """The NoteSequences of a split."""
-    from clara.music.midi import read_midi
+def main():
+    """Measure all encodings and save the result."""
+    args = parse_arguments()
+    if args.one:
+        steps_per_quarter, name = int(args.one[0]), args.one[1]
+        row = measure(args.corpus, name, steps_per_quarter, args.million_tokens, args.seed)
+        row_path(args, steps_per_quarter, name).write_text(json.dumps(row) + "\n")
+        return
+    rows = measure_all(args, [encoding for encoding in ENCODINGS if args.only is None or encoding[1] in args.only])
+    for row in rows:
+        print(
+            f"{row['steps_per_quarter']:3d} {row['encoding']:40s} {row['nats_per_quarter']:7.3f} nats/quarter "
+            f"{row['tokens_per_quarter']:6.2f} tokens/quarter {row['vocabulary']:6d} in the vocabulary "
+            f"{row['parameters']:9,d} parameters {row['tokens_per_second']:7,d} tokens/s {row['epochs']:5.2f} epochs"
+        )
+    record.save(
+        "encodings",
+        rows,
+        million_tokens=args.million_tokens,
+        seed=args.seed,
+        sizes=CONFIG,
+        bs=BS,
+        bptt=BPTT,
+        lr=LEARNING_RATE,
+    )
 
-    return [read_midi(path, steps_per_quarter=steps_per_quarter)[0] for path in corpus.rows(split)["source"]]
+
+def parse_arguments():
+    """Parse the command line."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("corpus", help="Folder of a prepared corpus")
+    p.add_argument("--million-tokens", type=float, default=15.0, help="Tokens that notewise reads, in millions")
+    p.add_argument("--jobs", type=int, default=2, help="Number of encodings at a time, with a thread each")
+    p.add_argument("--seed", type=int, default=0, help="Random seed")
+    p.add_argument("--only", nargs="*", metavar="NAME", help="Encodings to measure (all if not given)")
+    p.add_argument("--one", nargs=2, metavar=("STEPS", "NAME"), help="Measure one encoding in this process")
+    return p.parse_args()
 
 
-def tokenize(way, vocab, notes):
-    """Ids of a piece, after checking that nothing is lost."""
-    import numpy as np
+def measure_all(args, encodings):
+    """Measure each encoding in a process of its own, --jobs at a time; return the rows in order."""
+    ROWS_FOLDER.mkdir(parents=True, exist_ok=True)
+    waiting = [encoding for encoding in encodings if not row_path(args, *encoding).is_file()]
+    running = []
+    while waiting or running:
+        while waiting and len(running) < args.jobs:
+            running.append(start_process(args, *waiting.pop(0)))
+        time.sleep(1)
+        if any(process.poll() for process in running):
+            raise SystemExit(f"a run failed, see {ROWS_FOLDER}")
+        running = [process for process in running if process.poll() is None]
+    return [json.loads(row_path(args, *encoding).read_text()) for encoding in encodings]
 
-    words, losses = way.encode(notes)
-    inside = way.fold_to_range(notes)[0]
-    if way.decode(words)[0] != inside:
-        raise SystemExit(f"{way.name}: a piece did not come back ({losses})")
-    return np.array([vocab.bos_id, *vocab.to_ids(words), vocab.eos_id], dtype=np.int16)
+
+def start_process(args, steps_per_quarter, name):
+    """Start this script for one encoding."""
+    flags = ["--million-tokens", str(args.million_tokens), "--seed", str(args.seed)]
+    command = [sys.executable, "-W", "ignore", __file__, args.corpus, *flags, "--one", str(steps_per_quarter), name]
+    with row_path(args, steps_per_quarter, name).with_suffix(".log").open("w") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
 
 
-def measure(folder, name, steps_per_quarter, million_words, seed):
-    """Train one spelling and give its row."""
+def row_path(args, steps_per_quarter, name):
+    """Return where the row of one encoding is kept until all are measured."""
+    slug = name.replace(", ", "-").replace(" ", "-")
+    return ROWS_FOLDER / f"{args.million_tokens:g}M-seed{args.seed}-{steps_per_quarter}-{slug}.json"
+
+
+def measure(folder, name, steps_per_quarter, million_tokens, seed):
+    """Train one encoding and return its row."""
     import torch
 
     from clara.data.corpus import Corpus
@@ -116,111 +136,96 @@ def measure(folder, name, steps_per_quarter, million_words, seed):
 
     torch.set_num_threads(1)
     corpus = Corpus.load(folder)
-    train, held = (
-        read(corpus, "train", steps_per_quarter),
-        [n for split in ("valid", "test") for n in read(corpus, split, steps_per_quarter)],
-    )
-    way = spelling(name, steps_per_quarter, train)
-    vocab = Vocab([*Vocab.from_encoding(way).tokens])
-    train_ids, held_ids = ([tokenize(way, vocab, n) for n in side] for side in (train, held))
+    train = read_split(corpus, "train", steps_per_quarter)
+    held_out = read_split(corpus, "valid", steps_per_quarter) + read_split(corpus, "test", steps_per_quarter)
+    encoding = build_encoding(name, steps_per_quarter, train)
+    vocab = Vocab([*Vocab.from_encoding(encoding).tokens])
+    train_ids = [encode_and_check(encoding, vocab, notes) for notes in train]
+    held_out_ids = [encode_and_check(encoding, vocab, notes) for notes in held_out]
     torch.manual_seed(seed)
-    loader = PieceLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, way, SHIFTS), seed=seed)
-    per_second, share = speeds(len(vocab), NOTEWISE_WORDS[steps_per_quarter])
-    words, model = learn(
-        loader, "awd_lstm", SIZES, len(vocab), vocab.pad_id, words=int(million_words * 1e6 * share), lr=LR, warm=WARM
-    )
-    quarters = sum(n.quarters for n in held)
-    nats = nats_per_piece(awd_lstm.InferenceModel(awd_lstm.to_tensors(model)), held_ids, vocab.pad_id).sum()
-    n_words = sum(map(len, held_ids))
+    loader = PieceLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, encoding, SHIFTS), seed=seed)
+    tokens_per_second, speed = measure_speed(len(vocab), NOTEWISE_VOCAB_SZ[steps_per_quarter])
+    schedule = Schedule(int(million_tokens * 1e6 * speed), LEARNING_RATE, WARMUP)
+    n_read, model = train_on_tokens(loader, "awd_lstm", CONFIG, len(vocab), vocab.pad_id, schedule)
+    tensors = awd_lstm.to_tensors(model)
+    nats = nats_per_piece(awd_lstm.InferenceModel(tensors), held_out_ids, vocab.pad_id).sum()
+    quarters = sum(notes.quarters for notes in held_out)
     return {
         "steps_per_quarter": steps_per_quarter,
-        "spelling": name,
+        "encoding": name,
         "nats_per_quarter": round(float(nats) / quarters, 3),
-        "words_per_quarter": round(n_words / quarters, 2),
+        "tokens_per_quarter": round(sum(map(len, held_out_ids)) / quarters, 2),
         "vocabulary": len(vocab),
-        "parameters": sum(t.numel() for t in awd_lstm.to_tensors(model).values()),
-        "words_per_second": round(per_second),
-        "million_words": round(words / 1e6, 2),
-        "epochs": round(words / loader.n_tokens, 2),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "tokens_per_second": round(tokens_per_second),
+        "million_tokens": round(n_read / 1e6, 2),
+        "epochs": round(n_read / loader.n_tokens, 2),
     }
 
 
-def speeds(vocab_sz, notewise_sz):
-    """Words per second that training reads with a vocabulary, and how many times notewise's that is."""
-    ours, notewise = (batch_seconds("awd_lstm", SIZES, size, BS, BPTT) for size in (vocab_sz, notewise_sz))
-    taken = [(ours(), notewise()) for _ in range(TURNS)]
-    least = [min(t) for t in zip(*taken)]
-    alike = 0.75 < vocab_sz / notewise_sz < 1.25  # a few rows of the embedding cost less than this can measure
-    return BS * BPTT / least[0], 1.0 if alike else least[1] / least[0]
+def read_split(corpus, split, steps_per_quarter):
+    """Return the NoteSequences of a split."""
+    from clara.music.midi import read_midi
+
+    return [read_midi(path, steps_per_quarter=steps_per_quarter)[0] for path in corpus.rows(split)["source"]]
 
 
-def run_all(args, wanted):
-    """Each spelling in a process of its own, some at a time; rows in the order of SPELLINGS."""
-    PARTIAL.mkdir(parents=True, exist_ok=True)
-    waiting = [w for w in wanted if not partial(args, *w).is_file()]
-    running = []
-    while waiting or running:
-        while waiting and len(running) < args.jobs:
-            steps, name = waiting.pop(0)
-            log = partial(args, steps, name).with_suffix(".log").open("w")
-            running.append(
-                subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-W",
-                        "ignore",
-                        __file__,
-                        args.corpus,
-                        "--million-words",
-                        str(args.million_words),
-                        "--seed",
-                        str(args.seed),
-                        "--one",
-                        str(steps),
-                        name,
-                    ],
-                    stdout=log,
-                    stderr=log,
-                )
-            )
-        time.sleep(1)
-        failed = [p for p in running if p.poll()]
-        if failed:
-            raise SystemExit(f"a run failed, see {PARTIAL}")
-        running = [p for p in running if p.poll() is None]
-    return [json.loads(partial(args, *w).read_text()) for w in wanted]
+def build_encoding(name, steps_per_quarter, train):
+    """Return the encoding of a name; `train` are the NoteSequences whose chords a vocabulary may use."""
+    import other_encodings
+
+    from clara.encodings.notewise import Notewise
+
+    classes = {
+        "notewise": Notewise,
+        "notewise, starts before ends": other_encodings.EndsLast,
+        "notewise, high notes first": other_encodings.Descending,
+        "notewise with bar tokens": other_encodings.Barred,
+        "durations": other_encodings.Durations,
+        "durations with bar tokens": other_encodings.BarredDurations,
+    }
+    if name in classes:
+        return classes[name](steps_per_quarter)
+    n_shapes = int(name.split()[-3])  # "chordwise with holds, 200 chord shapes"
+    return build_chord_encoding(steps_per_quarter, train, n_shapes)
 
 
-def partial(args, steps, name):
-    """Where the row of one spelling is kept meanwhile."""
-    return PARTIAL / f"{args.million_words:g}M-seed{args.seed}-{steps}-{name.replace(', ', '-').replace(' ', '-')}.json"
+def build_chord_encoding(steps_per_quarter, train, n_shapes):
+    """Return chordwise with holds, where the most frequent chord shapes are one token each."""
+    import other_encodings
+
+    from clara.encodings.chordwise import Chordwise
+
+    chordwise = Chordwise(steps_per_quarter, holds=True)
+    spelled = other_encodings.SpelledChords(steps_per_quarter)
+    token_counts = Counter(token for notes in train for token in chordwise.encode(notes)[0])
+    shape_counts = Counter()
+    for token, n in token_counts.items():
+        shape_counts[spelled.shape(token)] += n
+    shapes = [shape for shape, _ in shape_counts.most_common() if not shape.startswith("rest")]
+    return other_encodings.SpelledChords(steps_per_quarter, frozenset(shapes[:n_shapes]))
 
 
-def main():
-    """Measure all and keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("corpus")
-    p.add_argument("--million-words", type=float, default=15.0, help="that notewise reads; the others the same time")
-    p.add_argument("--jobs", type=int, default=2, help="at a time, a thread each")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--only", nargs="*", default=None, metavar="NAME", help="only these spellings")
-    p.add_argument("--one", nargs=2, metavar=("STEPS", "NAME"), help="measure one in this process, keep it aside")
-    args = p.parse_args()
-    if args.one:
-        steps, name = int(args.one[0]), args.one[1]
-        row = measure(args.corpus, name, steps, args.million_words, args.seed)
-        partial(args, steps, name).write_text(json.dumps(row) + "\n")
-        return
-    rows = run_all(args, [w for w in SPELLINGS if args.only is None or w[1] in args.only])
-    for r in rows:
-        print(
-            f"{r['steps_per_quarter']:3d} {r['spelling']:18s} {r['nats_per_quarter']:7.3f} nats/quarter "
-            f"{r['words_per_quarter']:6.2f} words/quarter {r['vocabulary']:6d} words {r['parameters']:9,d} parameters "
-            f"{r['words_per_second']:7,d} words/s {r['epochs']:5.2f} epochs"
-        )
-    record.save(
-        "encodings", rows, million_words=args.million_words, seed=args.seed, sizes=SIZES, bs=BS, bptt=BPTT, lr=LR
+def encode_and_check(encoding, vocab, notes):
+    """Return the ids of a piece, after checking that nothing is lost."""
+    import numpy as np
+
+    tokens, losses = encoding.encode(notes)
+    if encoding.decode(tokens)[0] != encoding.fold_to_range(notes)[0]:
+        raise SystemExit(f"{encoding.name}: a piece did not come back ({losses})")
+    return np.array([vocab.bos_id, *vocab.to_ids(tokens), vocab.eos_id], dtype=np.int16)
+
+
+def measure_speed(vocab_sz, notewise_vocab_sz):
+    """Return training tokens per second with a vocabulary, and the speed relative to notewise."""
+    timer, notewise_timer = (
+        make_batch_timer("awd_lstm", CONFIG, size, BS, BPTT) for size in (vocab_sz, notewise_vocab_sz)
     )
+    rounds = [(timer(), notewise_timer()) for _ in range(TIMING_ROUNDS)]
+    seconds, notewise_seconds = (min(column) for column in zip(*rounds))
+    # A few rows of the embedding cost less than this can measure.
+    nearly_equal = 0.75 < vocab_sz / notewise_vocab_sz < 1.25
+    return BS * BPTT / seconds, 1.0 if nearly_equal else notewise_seconds / seconds
 
 
 if __name__ == "__main__":

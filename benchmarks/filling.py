@@ -57,7 +57,9 @@ def main():
         if notes.quarters < WHOLE + 1 or len(found) == args.pieces:
             continue
         piece = crop(notes, 0, WHOLE * step)
-        fillings = generator.fill(piece, START, END, args.candidates, SamplingSettings(temperature=0.95, top_p=0.98), seed=0)
+        fillings = generator.fill(
+            piece, START, END, args.candidates, SamplingSettings(temperature=0.95, top_p=0.98), seed=0
+        )
         texts = [sample.tokens for sample, _ in fillings] + [generator.tokenize(piece)[0]]
         soon, later = (cost(generator, texts, *ends) for ends in ((END, SOON), (SOON, WHOLE)))
         found.append([(c[:-1].mean(), c[0], c[-1]) for c in (soon, later)])

@@ -1,15 +1,15 @@
-"""A training killed again and again must end with the weights of the undisturbed one, to the last bit.
+"""Check that a training killed again and again ends with the weights of an undisturbed one, bit by bit.
 
 python benchmarks/kills.py CORPUS [--kills 20]
 
-One run is left alone. Of another every process gets SIGKILL after a random time, --resume goes on
-with what is left, until it was killed so often; then it may finish. A kill may fall
-anywhere: while an epoch trains, while its state is written, before the first one is done.
+One run is left alone. Every process of another run gets SIGKILL after a random time, and --resume
+goes on with what is left. After the last kill it may finish. A kill may come at any time: while an
+epoch trains, while its state is written, or before the first epoch is done.
 """
 
-import argparse
 import hashlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,107 +19,89 @@ from pathlib import Path
 
 import record
 
-ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, SEED = 40, 0
-FLAGS = [
-    "--from-scratch",
-    "--emb-sz",
-    "32",
-    "--n-hid",
-    "48",
-    "--n-layers",
-    "2",
-    "--bs",
-    "8",
-    "--bptt",
-    "50",
-    "--epochs",
-    str(EPOCHS),
-    "--patience",
-    str(EPOCHS),
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-]
-
-
-def process(*argv):
-    """train.py in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(ROOT / "train.py"), *map(str, argv)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(*argv):
-    """Run to the end; seconds."""
-    began, run = time.perf_counter(), process(*argv)
-    told = run.communicate()[1]
-    if run.returncode:
-        raise SystemExit(f"{argv}: {told}")
-    return time.perf_counter() - began
-
-
-def digest(folder):
-    """Of all numbers of the last epoch, weights and optimizer, and of the weights that were kept."""
-    from safetensors.torch import load_file
-
-    told = []
-    for name in ("state.safetensors", "model.safetensors"):
-        tensors = load_file(folder / name)
-        told.append(
-            hashlib.sha256(b"".join(n.encode() + tensors[n].numpy().tobytes() for n in sorted(tensors))).hexdigest()
-        )
-    return told
-
-
-def epochs(folder):
-    """How many are in the history."""
-    path = folder / "history.csv"
-    return len(path.read_text().splitlines()) - 1 if path.is_file() else 0
+SIZES = "--emb-sz 32 --n-hid 48 --n-layers 2 --bs 8 --bptt 50"
+RUN = f"--epochs {EPOCHS} --patience {EPOCHS} --device cpu --threads 1"
+FLAGS = ["--from-scratch", *SIZES.split(), *RUN.split()]
 
 
 def main():
-    """Kill, resume, compare."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("corpus")
-    p.add_argument("--kills", type=int, default=20)
+    """Kill, resume, compare and save the result."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("corpus", help="Folder of a prepared corpus")
+    p.add_argument("--kills", type=int, default=20, help="Number of kills")
     args = p.parse_args()
-    chance, kills = random.Random(SEED), []
     with tempfile.TemporaryDirectory() as scratch:
         alone, killed = Path(scratch, "alone"), Path(scratch, "killed")
-        seconds = finish("--data", args.corpus, "--out", alone, *FLAGS)
-        while len(kills) < args.kills:
-            started = (killed / "state.safetensors").is_file()
-            if not started and killed.exists():  # killed before the first epoch was whole: begin anew
-                subprocess.run(["rm", "-rf", str(killed)], check=True)
-            argv = ["--resume", killed] if started else ["--data", args.corpus, "--out", killed, *FLAGS]
-            run, wait = process(*argv), chance.uniform(2, 2 + 2 * seconds / args.kills)
-            try:
-                told = run.communicate(timeout=wait)[1]
-                raise SystemExit(f"the run ended by itself before kill {len(kills) + 1}: {told}")
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
-                run.wait()
-            kills.append({"after_seconds": round(wait, 1), "epochs_done": epochs(killed)})
-            print(kills[-1], flush=True)
-        finish("--resume", killed)
-        same = [a == b for a, b in zip(digest(alone), digest(killed))]
-        rows = [
-            {
-                "kills": len(kills),
-                "epochs": epochs(killed),
-                "seconds_alone": round(seconds, 1),
-                "kills_before_the_first_epoch": sum(k["epochs_done"] == 0 for k in kills),
-                "same_state": same[0],
-                "same_weights": same[1],
-            }
-        ]
-    print(rows[0])
-    record.save("kills", rows, kills=kills, flags=FLAGS)
+        seconds_alone = run_to_the_end("--data", args.corpus, "--out", alone, *FLAGS)
+        kills = kill_repeatedly(args.corpus, killed, args.kills, seconds_alone)
+        run_to_the_end("--resume", killed)
+        same_state, same_weights = (a == b for a, b in zip(hash_run(alone), hash_run(killed)))
+        row = {
+            "kills": len(kills),
+            "epochs": count_epochs(killed),
+            "seconds_alone": round(seconds_alone, 1),
+            "kills_before_the_first_epoch": sum(kill["epochs_done"] == 0 for kill in kills),
+            "same_state": same_state,
+            "same_weights": same_weights,
+        }
+    print(row)
+    record.save("kills", [row], kills=kills, flags=FLAGS)
+
+
+def kill_repeatedly(corpus, folder, n_kills, seconds_alone):
+    """Start or resume a run and kill it, again and again; return a list of what was done at each kill."""
+    randomness = random.Random(SEED)
+    kills = []
+    while len(kills) < n_kills:
+        can_resume = (folder / "state.safetensors").is_file()
+        if not can_resume and folder.exists():  # killed before the first epoch was done: start again
+            shutil.rmtree(folder)
+        process = start_training(*(["--resume", folder] if can_resume else ["--data", corpus, "--out", folder, *FLAGS]))
+        seconds = randomness.uniform(2, 2 + 2 * seconds_alone / n_kills)
+        try:
+            errors = process.communicate(timeout=seconds)[1]
+            raise SystemExit(f"the run ended before kill {len(kills) + 1}: {errors}")
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        kills.append({"after_seconds": round(seconds, 1), "epochs_done": count_epochs(folder)})
+        print(kills[-1], flush=True)
+    return kills
+
+
+def start_training(*flags):
+    """Start train.py in a process of its own."""
+    command = [sys.executable, "-W", "ignore", str(record.REPOSITORY / "train.py"), *map(str, flags)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def run_to_the_end(*flags):
+    """Train until the end, and return the seconds."""
+    start = time.perf_counter()
+    process = start_training(*flags)
+    errors = process.communicate()[1]
+    if process.returncode:
+        raise SystemExit(f"{flags}: {errors}")
+    return time.perf_counter() - start
+
+
+def hash_run(folder):
+    """Return the hashes of the last epoch's state (weights and optimizer) and of the kept weights."""
+    from safetensors.torch import load_file
+
+    hashes = []
+    for name in ("state.safetensors", "model.safetensors"):
+        tensors = load_file(folder / name)
+        content = b"".join(key.encode() + tensors[key].numpy().tobytes() for key in sorted(tensors))
+        hashes.append(hashlib.sha256(content).hexdigest())
+    return hashes
+
+
+def count_epochs(folder):
+    """Return the number of epochs in the history."""
+    path = folder / "history.csv"
+    return len(path.read_text().splitlines()) - 1 if path.is_file() else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Save a benchmark's result with the machine, versions, commit, command and settings."""
 
+import argparse
 import json
 import os
 import platform
@@ -12,6 +13,15 @@ from clara.checkpoint import versions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results"
+
+
+def argument_parser(doc: str) -> argparse.ArgumentParser:
+    """Return a command line parser that shows a script's docstring and the default of each flag."""
+
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        """Keep the docstring's lines, and append defaults."""
+
+    return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
 
 
 def save(name: str, rows: list[dict], **settings) -> None:

@@ -1,124 +1,176 @@
-"""Score file to notes: Clara, music21, partitura and verovio on the same files, how fast and how right.
+"""Compare Clara with music21, partitura and verovio: score files to notes, how fast and how correct.
 
 python benchmarks/score_speed.py
 
-The files are music21's own corpus, so that anyone can run it again: of each format up to
---files, taken from every composer in turn. All give (start, end, pitch) at 12 steps
-per quarter with ties joined, grace notes left out, repeats not played out and pitches as
-they sound, as far as the library lets it. A reader that cannot read a format has no row.
-`same_notes` counts the files whose starts and pitches are those of music21, `same` those
-whose durations are, too, and `differ` names some that are not. Where Clara, which reads through
-music21 and joins ties itself, is not like music21, ties are why: music21 joins those of a chord
-only where all of its notes are tied, and ties notes of different pitch. verovio aborts the process on
-some ABC (std::out_of_range), so that it has no row there. Files larger than --bytes are left out, for
-music21 takes half a minute for each. Seconds are the processor's, as the machine may be shared.
+The files come from music21's own corpus, so anyone can repeat this: up to --files of each format,
+from every composer in turn. All readers return (start, end, pitch) at 12 steps per quarter with ties
+joined, grace notes left out, repeats not played out and pitches as they sound, as far as the library
+allows. A reader that cannot read a format has no row.
+
+`same_onsets_and_pitches` counts the files whose starts and pitches equal those of music21,
+`same_notes` those whose durations are equal too. Clara reads through music21 and joins ties itself.
+Where the two differ, ties are the reason: music21 joins those of a chord only if all its notes are
+tied, and ties notes of different pitch. verovio aborts the process on some ABC files
+(std::out_of_range), so it has no row there. Files larger than --bytes are left out, because music21
+takes half a minute for each. Seconds are CPU seconds, because the machine may be shared.
 """
 
-import argparse
 import base64
 import itertools
 import time
 import warnings
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import record
 
 STEPS_PER_QUARTER = 12
-SUFFIXES = (".musicxml", ".xml", ".mxl", ".krn", ".abc")
+EXACT_TICKS_PER_QUARTER = 10080  # exact for all common tuplets
 FORMATS = {
     "MusicXML, plain": (".musicxml", ".xml"),
     "MusicXML, .mxl": (".mxl",),
     "Humdrum **kern": (".krn",),
     "ABC": (".abc",),
 }
-READS = {
+XML_AND_KERN = ("MusicXML, plain", "MusicXML, .mxl", "Humdrum **kern")
+FORMATS_OF_READER = {
     "clara": tuple(FORMATS),
     "music21": tuple(FORMATS),
-    "verovio": ("MusicXML, plain", "MusicXML, .mxl", "Humdrum **kern"),
-    "partitura": ("MusicXML, plain", "MusicXML, .mxl", "Humdrum **kern"),
+    "verovio": XML_AND_KERN,
+    "partitura": XML_AND_KERN,
 }
+MXL_COMPRESSION = 10  # a compressed file may hold this many times its size
+MAX_LISTED = 8
 
 
-def sample(suffixes, n, most_bytes):
-    """Up to n corpus files of these suffixes and no more bytes, one of each folder in turn, spread over it."""
+@dataclass
+class Attempt:
+    """What a reader made of one file.
+
+    Attributes
+    ----------
+    notes : NoteSequence or None
+    error : Exception or None
+    seconds : float
+        CPU seconds.
+    """
+
+    notes: object
+    error: Exception | None
+    seconds: float
+
+
+def main():
+    """Time all readers on each format and save the result."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("--files", type=int, default=24, help="Largest number of files of each format")
+    p.add_argument("--bytes", type=int, default=300_000, help="Largest file, in bytes; a tenth of it for .mxl")
+    args = p.parse_args()
+    readers = {
+        "clara": make_clara_reader(),
+        "music21": make_music21_reader(),
+        "partitura": make_partitura_reader(),
+        "verovio": make_verovio_reader(),
+    }
+    rows = []
+    for score_format, suffixes in FORMATS.items():
+        max_bytes = args.bytes // (MXL_COMPRESSION if suffixes == (".mxl",) else 1)
+        files = sample_files(suffixes, args.files, max_bytes)
+        names = [name for name, formats in FORMATS_OF_READER.items() if score_format in formats]
+        for name in names:  # what a reader imports at its first file is not counted
+            attempt(readers[name], files[0])
+        attempts = {name: [attempt(readers[name], path) for path in files] for name in names}
+        for name in names:
+            rows.append(make_row(score_format, name, files, attempts[name], attempts["music21"]))
+            print_row(rows[-1])
+    record.save("score_speed", rows, files=args.files, bytes=args.bytes)
+
+
+def sample_files(suffixes, n_files, max_bytes):
+    """Return up to `n_files` files of music21's corpus, one of each folder in turn, spread over it."""
     from music21 import corpus
 
     folders = defaultdict(list)
     for path in sorted(map(Path, corpus.getCorePaths())):
-        if path.suffix in suffixes and path.stat().st_size <= most_bytes:
+        if path.suffix in suffixes and path.stat().st_size <= max_bytes:
             folders[path.parent].append(path)
-    spread = [paths[:: max(1, len(paths) // n)] for _, paths in sorted(folders.items())]
+    spread = [paths[:: max(1, len(paths) // n_files)] for _, paths in sorted(folders.items())]
     in_turn = itertools.chain.from_iterable(itertools.zip_longest(*spread))
-    return [path for path in in_turn if path is not None][:n]
+    return [path for path in in_turn if path is not None][:n_files]
 
 
-def notes_of(start_quarters, end_quarters, pitch):
-    """Columns in quarters on the grid, mended."""
+def to_notes(start_quarters, end_quarters, pitch):
+    """Return notes on the grid from columns in quarters."""
     from clara.music.notes import build_notes, quantize
 
-    ticks = [np.round(np.array(q, dtype=float) * 10080).astype(np.int64) for q in (start_quarters, end_quarters)]
-    return build_notes(
-        *(quantize(t, 10080, STEPS_PER_QUARTER) for t in ticks),
-        np.array(pitch, dtype=np.int64),
-        steps_per_quarter=STEPS_PER_QUARTER,
-    )[0]
+    start, end = (
+        quantize(
+            np.round(np.array(quarters, dtype=float) * EXACT_TICKS_PER_QUARTER).astype(np.int64),
+            EXACT_TICKS_PER_QUARTER,
+            STEPS_PER_QUARTER,
+        )
+        for quarters in (start_quarters, end_quarters)
+    )
+    return build_notes(start, end, np.array(pitch, dtype=np.int64), steps_per_quarter=STEPS_PER_QUARTER)[0]
 
 
-def clara_notes():
-    """`clara.music.scores`: a function from a path to notes."""
+def make_clara_reader():
+    """Return `clara.music.scores`: a function from a path to notes."""
     from clara.music.scores import read_score
 
     return lambda path: read_score(path, steps_per_quarter=STEPS_PER_QUARTER)[0]
 
 
-def music21_notes():
-    """music21 without its cache: a function from a path to notes."""
+def make_music21_reader():
+    """Return music21 without its cache: a function from a path to notes."""
     from music21 import converter, harmony, stream
 
     def read(path):
         score = converter.parse(str(path), forceSource=True)
-        score = score.scores[0] if isinstance(score, stream.Opus) else score
+        if isinstance(score, stream.Opus):
+            score = score.scores[0]
         score = score.toSoundingPitch().stripTies()
-        told = [n for n in score.flatten().notes if not isinstance(n, harmony.Harmony) and not n.duration.isGrace]
-        rows = [
-            (n.offset, n.offset + n.quarterLength, p.midi) for n in told if hasattr(n, "pitches") for p in n.pitches
-        ]
-        return notes_of(*zip(*rows))
+        rows = []
+        for note in score.flatten().notes:
+            is_sounding = not isinstance(note, harmony.Harmony) and not note.duration.isGrace
+            if is_sounding and hasattr(note, "pitches"):
+                end = note.offset + note.quarterLength
+                rows += [(note.offset, end, pitch.midi) for pitch in note.pitches]
+        return to_notes(*zip(*rows))
 
     return read
 
 
-def partitura_notes():
-    """partitura's readers, its transpositions carried out: a function from a path to notes."""
+def make_partitura_reader():
+    """Return partitura's readers, with transpositions carried out: a function from a path to notes."""
     import partitura
-    from partitura import score as pt
+    from partitura import score as partitura_score
 
-    def sounding(part):
-        shifts = [(0, 0), *sorted((t.start.t, t.chromatic or 0) for t in part.iter_all(pt.Transposition))]
-        at, semitones = map(np.array, zip(*shifts))
-        told = [n for n in part.notes_tied if not isinstance(n, pt.GraceNote)]
-        start = np.array([n.start.t for n in told], dtype=int)
-        end = np.array([n.end_tied.t for n in told], dtype=int)
-        pitch = np.array([n.midi_pitch for n in told], dtype=int)
-        quarters, upbeat = part.quarter_map, float(part.quarter_map(0))
-        return (
-            quarters(start) - upbeat,
-            quarters(end) - upbeat,
-            pitch + semitones[np.searchsorted(at, start, side="right") - 1],
-        )
+    def sounding_columns(part):
+        transpositions = part.iter_all(partitura_score.Transposition)
+        shifts = [(0, 0), *sorted((mark.start.t, mark.chromatic or 0) for mark in transpositions)]
+        shift_start, semitones = map(np.array, zip(*shifts))
+        notes = [note for note in part.notes_tied if not isinstance(note, partitura_score.GraceNote)]
+        start = np.array([note.start.t for note in notes], dtype=int)
+        end = np.array([note.end_tied.t for note in notes], dtype=int)
+        pitch = np.array([note.midi_pitch for note in notes], dtype=int)
+        pitch = pitch + semitones[np.searchsorted(shift_start, start, side="right") - 1]
+        to_quarters = part.quarter_map
+        upbeat = float(to_quarters(0))
+        return to_quarters(start) - upbeat, to_quarters(end) - upbeat, pitch
 
     def read(path):
         load = partitura.load_kern if path.suffix == ".krn" else partitura.load_musicxml
-        parts = [sounding(p) for p in load(str(path), quiet=True).parts if p.notes]
-        return notes_of(*(np.concatenate(c) for c in zip(*parts)))
+        columns = [sounding_columns(part) for part in load(str(path), quiet=True).parts if part.notes]
+        return to_notes(*(np.concatenate(column) for column in zip(*columns)))
 
     return read
 
 
-def verovio_notes():
-    """verovio's MIDI through clara.music.midi: a function from a path to notes."""
+def make_verovio_reader():
+    """Return verovio's MIDI, read by clara.music.midi: a function from a path to notes."""
     import verovio
 
     from clara.music.midi import read_midi
@@ -136,75 +188,60 @@ def verovio_notes():
 
 
 def attempt(read, path):
-    """The notes or, where reading fails, the error; and the processor's seconds that it took."""
-    began = time.process_time()
+    """Read a file and return an `Attempt`."""
+    notes = error = None
+    start = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             notes = read(path)
-    except Exception as e:  # noqa: BLE001 - what the libraries raise is what is asked
-        notes = e
-    return notes, time.process_time() - began
+    except Exception as raised:  # noqa: BLE001 - what the libraries raise is part of the result
+        error = raised
+    return Attempt(notes, error, time.process_time() - start)
 
 
-def row(form, name, files, answers, oracle):
-    """What one reader made of one format's files, against music21."""
-    read = [(p, n, o) for p, (n, _), (o, _) in zip(files, answers, oracle) if not isinstance(n, Exception)]
-    both = [(p, n, o) for p, n, o in read if not isinstance(o, Exception)]
-    same_notes = [
-        p
-        for p, n, o in both
-        if set(zip(n.start.tolist(), n.pitch.tolist())) == set(zip(o.start.tolist(), o.pitch.tolist()))
+def make_row(score_format, name, files, attempts, music21_attempts):
+    """Return the row of one reader and one format, compared with music21."""
+    compared = [
+        (path, ours.notes, theirs.notes)
+        for path, ours, theirs in zip(files, attempts, music21_attempts)
+        if ours.error is None and theirs.error is None
     ]
-    same = [p for p, n, o in both if n == o]
+    same_onsets = [path for path, ours, theirs in compared if onsets_and_pitches(ours) == onsets_and_pitches(theirs)]
+    same_notes = [path for path, ours, theirs in compared if ours == theirs]
     failed = [
-        f"{p.name}: {type(n).__name__}: {str(n).removeprefix(f'{p}: ')[:80]}"
-        for p, (n, _) in zip(files, answers)
-        if isinstance(n, Exception)
+        f"{path.name}: {type(a.error).__name__}: {str(a.error).removeprefix(f'{path}: ')[:80]}"
+        for path, a in zip(files, attempts)
+        if a.error is not None
     ]
     return {
-        "format": form,
+        "format": score_format,
         "reader": name,
         "files": len(files),
-        "read": len(read),
-        "compared": len(both),
+        "read": len(files) - len(failed),
+        "compared": len(compared),
+        "same_onsets_and_pitches": len(same_onsets),
         "same_notes": len(same_notes),
-        "same": len(same),
-        "files_per_second": round(len(files) / sum(s for _, s in answers), 2),
-        "differ": [p.name for p, _, _ in both if p not in same_notes][:8],
-        "failed": failed[:8],
+        "files_per_second": round(len(files) / sum(a.seconds for a in attempts), 2),
+        "differ": [path.name for path, _, _ in compared if path not in same_onsets][:MAX_LISTED],
+        "failed": failed[:MAX_LISTED],
     }
 
 
-def main():
-    """Time all on each format and keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--files", type=int, default=24, help="of each format")
-    p.add_argument("--bytes", type=int, default=300_000, help="largest file taken, a tenth of it for .mxl")
-    args = p.parse_args()
-    readers = {
-        "clara": clara_notes(),
-        "music21": music21_notes(),
-        "partitura": partitura_notes(),
-        "verovio": verovio_notes(),
-    }
-    rows = []
-    for form, suffixes in FORMATS.items():
-        files = sample(suffixes, args.files, args.bytes // (10 if suffixes == (".mxl",) else 1))
-        able = [name for name, forms in READS.items() if form in forms]
-        for name in able:  # what they import when first they read is not counted
-            attempt(readers[name], files[0])
-        answers = {name: [attempt(readers[name], path) for path in files] for name in able}
-        for name, told in answers.items():
-            rows.append(row(form, name, files, told, answers["music21"]))
-            r = rows[-1]
-            print(
-                f"{form:16s} {name:10s} {r['files_per_second']:8.2f} files/s   read {r['read']}/{r['files']}   "
-                f"as music21: starts and pitches {r['same_notes']}, durations too {r['same']} of {r['compared']}",
-                flush=True,
-            )
-            print("    differ:", *r["differ"], "\n    failed:", *r["failed"], flush=True)
-    record.save("score_speed", rows, files=args.files, bytes=args.bytes)
+def onsets_and_pitches(notes):
+    """Return the set of (start, pitch) of notes."""
+    return set(zip(notes.start.tolist(), notes.pitch.tolist()))
+
+
+def print_row(row):
+    """Print a row."""
+    print(
+        f"{row['format']:16s} {row['reader']:10s} {row['files_per_second']:8.2f} files/s   "
+        f"read {row['read']}/{row['files']}   as music21: onsets and pitches {row['same_onsets_and_pitches']}, "
+        f"durations too {row['same_notes']} of {row['compared']}",
+        flush=True,
+    )
+    print("    differ:", *row["differ"], "\n    failed:", *row["failed"], flush=True)
 
 
 if __name__ == "__main__":

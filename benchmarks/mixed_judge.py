@@ -71,7 +71,10 @@ class Trees:
         from critic.features.descriptors import extract_descriptors
         from critic.features.segments import split_into_segments
 
-        told = [np.stack([extract_descriptors(part) for _, part in split_into_segments(p, int(p.end.max()))]) for p in pieces]
+        told = [
+            np.stack([extract_descriptors(part) for _, part in split_into_segments(p, int(p.end.max()))])
+            for p in pieces
+        ]
         odds = self.model.decision_function(np.concatenate(told))
         return np.array([o.mean() for o in np.split(odds, np.cumsum([len(t) for t in told])[:-1])], dtype=np.float32)
 

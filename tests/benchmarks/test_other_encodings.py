@@ -1,21 +1,21 @@
-"""The spellings that are measured against ours lose nothing either, so that the comparison is one."""
+"""The other encodings that are compared with ours lose nothing either."""
 
 import pytest
 from examples import HANDWRITTEN, handwritten, note_sequences
 from hypothesis import given
 
-from benchmarks import spellings
+from benchmarks import other_encodings
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.vocab import Vocab
 from clara.music.notes import build_notes, transpose
 
 WAYS = [
-    spellings.EndsLast(),
-    spellings.Descending(),
-    spellings.Barred(),
-    spellings.Durations(),
-    spellings.BarredDurations(),
-    spellings.SpelledChords(12, frozenset({"p1", "p1+p5", "~p1+p5", "~p1"})),
+    other_encodings.EndsLast(),
+    other_encodings.Descending(),
+    other_encodings.Barred(),
+    other_encodings.Durations(),
+    other_encodings.BarredDurations(),
+    other_encodings.SpelledChords(12, frozenset({"p1", "p1+p5", "~p1+p5", "~p1"})),
 ]
 every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__name__)
 
@@ -56,9 +56,9 @@ def test_by_hand(way, text):
     assert way.encode(notes)[0] == text.split()
 
 
-def test_barlines_follow_changes_of_metre():
+def test_barlines_follow_changes_of_the_time_signature():
     notes = build_notes([0], [100], [60], time_signatures=((0, 3, 4), (36, 2, 4), (60, 5, 32)))[0]
-    assert spellings.barlines(notes) == [0, 36, 60, 68, 75, 83, 90, 98]
+    assert other_encodings.barlines(notes) == [0, 36, 60, 68, 75, 83, 90, 98]
 
 
 def test_shapes_are_chords_in_their_lowest_place():
