@@ -8,7 +8,7 @@ import tiny
 from examples import handwritten
 
 from clara.errors import NoNotes
-from clara.music.notes import mend
+from clara.music.notes import build_notes
 from clara.rendering import html
 from clara.rendering.html import audio_player_html, piano_roll_svg, score_svg
 
@@ -34,12 +34,12 @@ def test_the_roll_brings_its_colours_and_marks_the_prompt():
 
 
 def test_the_height_of_a_roll_is_limited():
-    wide = mend([0, 12], [12, 24], [21, 108])[0]
+    wide = build_notes([0, 12], [12, 24], [21, 108])[0]
     assert f"height:{html.MAX_HEIGHT}px" in piano_roll_svg(wide)
-    assert f"height:{html.MIN_HEIGHT}px" in piano_roll_svg(mend([], [], [])[0])
+    assert f"height:{html.MIN_HEIGHT}px" in piano_roll_svg(build_notes([], [], [])[0])
 
 
 def test_the_score_is_a_picture():
     assert "<svg" in score_svg(tiny.tune(0), "a title")
     with pytest.raises(NoNotes):
-        score_svg(mend([], [], [])[0])
+        score_svg(build_notes([], [], [])[0])
