@@ -40,8 +40,8 @@ class Encoding:
     name : str
         Name in the registry `clara.encodings.ENCODINGS`.
     tokens : sequence of str
-        All tokens, without the control tokens. With an open vocabulary only those that every
-        vocabulary holds.
+        All tokens, without the control tokens. With an open vocabulary only those in
+        every vocabulary.
     open_vocabulary : bool
         Whether the vocabulary also holds the tokens that occur in a corpus.
     grammar : str
@@ -75,7 +75,7 @@ class Encoding:
 
     @property
     def settings(self) -> dict:
-        """The settings from which `clara.encodings.make_encoding` builds this encoding again."""
+        """Return the settings from which `clara.encodings.make_encoding` builds this encoding again."""
         return {
             "encoding": self.name,
             "steps_per_quarter": self.steps_per_quarter,
@@ -85,12 +85,12 @@ class Encoding:
 
     @property
     def ensemble(self) -> str:
-        """The ensemble with these prefixes, a name in `clara.music.instruments.ENSEMBLES`."""
+        """Return the ensemble with these prefixes, a name in `clara.music.instruments.ENSEMBLES`."""
         return next((name for name, prefixes in ENSEMBLES.items() if prefixes == self.prefixes), "piano")
 
     @property
     def instruments(self) -> tuple:
-        """The prefixes for a `NoteSequence`, where the piano alone has room for a solo."""
+        """Return the prefixes for a `NoteSequence`, in which the piano alone has room for a solo."""
         return ("p", "v") if self.prefixes == ("p",) else self.prefixes
 
     # What a subclass defines
@@ -174,21 +174,25 @@ class Encoding:
         """Return for each token the nearest of the known tokens. For open vocabularies."""
         raise NotImplementedError
 
-    # What the grammar "pairwise" asks; see `clara.sampling.grammars`
+    # What the grammar "pairwise" asks; see `clara.sampling.grammars.pairwise`
 
     def onset_tones(self, token: str) -> list[int]:
-        """Return the tones that a token starts."""
+        """Return the tones that a token starts (default: the tone with that name, if there is one)."""
+        return [self._tone_of[token]] if token in self._tone_of else []
+
+    def is_rest(self, token: str) -> bool:
+        """Return whether nothing sounds during a token."""
         raise NotImplementedError
 
     def may_follow(self, token: str, previous: str | None) -> bool:
-        """Return whether a token may come after the previous one, or first if that is None."""
-        raise NotImplementedError
+        """Return whether a token may come after the previous one, or first if that is None (default: always)."""
+        return True
 
     # What subclasses use
 
     @cached_property
     def tone_names(self) -> list[str]:
-        """The name of each tone, such as `p40`."""
+        """Return the name of each tone, such as `p40`."""
         return [
             f"{prefix}{pitch - LOWEST_PIANO_PITCH + 1}"
             for prefix in reversed(self.prefixes)
@@ -197,7 +201,7 @@ class Encoding:
 
     @cached_property
     def _tone_of(self):
-        """The tone of each name."""
+        """Return the tone of each name."""
         return {name: tone for tone, name in enumerate(self.tone_names)}
 
     # In a closed vocabulary, the code of a token is its position in `tokens`.
@@ -208,7 +212,7 @@ class Encoding:
 
     @cached_property
     def _token_bytes(self):
-        """All tokens in one row of bytes, each after a space, and where each begins, shape (n_tokens + 1,)."""
+        """Return all tokens in one row of bytes, each after a space, and where each begins, shape (n_tokens + 1,)."""
         spaced = [f" {token}".encode("ascii") for token in self.tokens]
         return np.frombuffer(b"".join(spaced), dtype=np.uint8), np.cumsum([0, *map(len, spaced)])
 

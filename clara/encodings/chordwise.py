@@ -55,14 +55,14 @@ class Chordwise(Encoding):
 
     @property
     def settings(self):
-        """The settings from which `clara.encodings.make_encoding` builds this encoding again."""
+        """Return the settings from which `clara.encodings.make_encoding` builds this encoding again."""
         return super().settings | {"holds": self.holds}
 
     # A mark is a part of a token. Its code is: tone (a start), n_tones + tone (a hold), 2 n_tones + count (a rest).
 
     @cached_property
     def _marks(self):
-        """The text of each mark by code: first behind the space that begins a token, then behind a plus sign."""
+        """Return the text of each mark by code: first behind the space that begins a token, then behind a plus sign."""
         marks = [*self.tone_names, *(HELD + name for name in self.tone_names), *RESTS]
         return np.array([" " + mark for mark in marks] + [AND + mark for mark in marks], dtype=object)
 

@@ -26,7 +26,7 @@ class Framewise(Encoding):
 
     @cached_property
     def tokens(self):
-        """All tokens: the tones in order, then the end of a frame, whose code is `n_tones`."""
+        """Return all tokens: the tones in order, then the end of a frame, whose code is `n_tones`."""
         return [*self.tone_names, FRAME]
 
     def encode(self, notes):

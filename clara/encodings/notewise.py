@@ -46,7 +46,7 @@ class Notewise(Encoding):
 
     @cached_property
     def tokens(self):
-        """All tokens in the order of their codes."""
+        """Return all tokens in the order of their codes."""
         waits = [f"wait{n}" for n in range(1, self.longest_wait + 1)]
         return [f"end{name}" for name in self.tone_names] + self.tone_names + waits
 
@@ -72,9 +72,12 @@ class Notewise(Encoding):
     def decode(self, tokens, qpm=120.0):
         """Decode tokens as notes; see `Encoding.decode`.
 
-        The losses are `stray_end` (a release of a key that is up), `restruck` (a press of a key
-        that is down, which ends its note), `unended` (a key that is down at the end of the text)
-        and `empty` (a note released in the step of its press).
+        The losses:
+
+        - `stray_end`: a release of a key that is up
+        - `restruck`: a press of a key that is down, which ends its note
+        - `unended`: a key that is down at the end of the text
+        - `empty`: a note released in the step of its press
         """
         codes = self.parse_codes(tokens)
         is_wait = codes >= 2 * self.n_tones

@@ -79,7 +79,7 @@ class Vocab:
 
     @property
     def dtype(self) -> type:
-        """The smaller of int16 and int32 that holds every id, and -1."""
+        """Return the smaller of int16 and int32 that holds every id, and -1."""
         return np.int16 if len(self) < 2**15 else np.int32
 
     def __eq__(self, other):

@@ -278,7 +278,7 @@ def write_midi(notes: NoteSequence, path, flat: bool = False) -> None:
 def to_symusic_score(notes: NoteSequence, flat: bool = False) -> ScoreTick:
     """Convert notes to a symusic score in ticks, with one track per part; `flat` as in `write_midi`."""
     ticks_per_step = max(1, TARGET_TICKS_PER_QUARTER // notes.steps_per_quarter)
-    # Any: symusic's stubs do not tell which of its classes these factories make
+    # Any: symusic's type hints leave open what these calls return
     score: Any = Score(ticks_per_step * notes.steps_per_quarter)
     score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
     for step, numerator, denominator in notes.time_signatures:

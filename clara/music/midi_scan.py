@@ -30,8 +30,8 @@ MAX_TICKS = 2**31 - 1 - UNENDED_TICKS  # of a track; beyond, symusic's clock wou
 def repair_midi(data: bytes, name: str) -> bytes:
     """Return a file that symusic reads correctly, or raise the reason why there is none.
 
-    Where a pedal or a key is still down at the end of a track, the returned file releases the
-    pedals there, and the keys UNENDED_TICKS later, each as often as it is down.
+    Pedals and keys may still be down at the end of a track. The returned file releases the pedals
+    there, and the keys UNENDED_TICKS later, each as often as it is down.
 
     Parameters
     ----------

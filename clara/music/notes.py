@@ -341,7 +341,7 @@ def rebuild_notes(notes, start, end, pitch, part) -> tuple[NoteSequence, Counter
 
 
 def transpose(notes: NoteSequence, semitones: int) -> tuple[NoteSequence, Counter]:
-    """Transpose all notes and drop those that leave 0-127.
+    """Transpose all notes and drop the notes outside 0-127.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is chordwise's own: chord words, rests with their density, holds, the nearest known chord."""
+"""What is chordwise's own: chord tokens, rests with their density, holds, the nearest known chord."""
 
 from collections import Counter
 
@@ -20,14 +20,14 @@ CHORDS = notes_of((0, 4, 48), (0, 2, 60), (2, 2, 62), (6, 1, 60))
 
 
 def test_by_hand():
-    words, losses = Chordwise().encode(CHORDS)
-    assert words == ["p28+p40", "rest2", "p42", "rest3", "rest3", "rest3", "p40"]
+    tokens, losses = Chordwise().encode(CHORDS)
+    assert tokens == ["p28+p40", "rest2", "p42", "rest3", "rest3", "rest3", "p40"]
     assert losses == {"relengthened": 2}  # 48 rings until 62 is struck, 62 until 60
 
 
 def test_by_hand_with_holds():
-    words, losses = Chordwise(holds=True).encode(CHORDS)
-    assert words == ["p28+p40", "~p28+~p40", "~p28+p42", "~p28+~p42", "rest3", "rest3", "p40"] and not losses
+    tokens, losses = Chordwise(holds=True).encode(CHORDS)
+    assert tokens == ["p28+p40", "~p28+~p40", "~p28+p42", "~p28+~p42", "rest3", "rest3", "p40"] and not losses
 
 
 def test_solo_before_piano():
@@ -38,18 +38,18 @@ def test_solo_before_piano():
 @pytest.mark.parametrize("holds", [False, True])
 @given(notes=note_sequences(4))
 def test_rests_count_what_was_struck_in_the_last_ten_steps(holds, notes):
-    words = Chordwise(holds=holds).encode(notes)[0]
-    struck = [0 if w[0] == "r" else sum(m[0] == "p" for m in w.split("+")) for w in words]
-    for at, word in enumerate(words):
-        if word[0] == "r":
-            assert word == f"rest{min(MOST_RECENT, sum(struck[max(0, at - RECENT_STEPS) : at]))}"
+    tokens = Chordwise(holds=holds).encode(notes)[0]
+    struck = [0 if w[0] == "r" else sum(m[0] == "p" for m in w.split("+")) for w in tokens]
+    for at, token in enumerate(tokens):
+        if token[0] == "r":
+            assert token == f"rest{min(MOST_RECENT, sum(struck[max(0, at - RECENT_STEPS) : at]))}"
 
 
 @given(note_sequences(4, max_notes=60))
 def test_with_holds_nothing_is_lost(notes):
     encoding = Chordwise(holds=True)
-    words, losses = encoding.encode(notes)
-    assert not losses and encoding.decode(words) == (notes, Counter())
+    tokens, losses = encoding.encode(notes)
+    assert not losses and encoding.decode(tokens) == (notes, Counter())
 
 
 def test_without_holds_a_note_lasts_to_the_next_strike_at_most_a_bar():
@@ -63,7 +63,7 @@ def test_a_hold_without_a_strike_is_left_out_and_counted():
 
 
 @pytest.mark.parametrize(
-    "holds, word",
+    "holds, token",
     [
         (True, "p42+p40"),
         (True, "p40+p40"),
@@ -78,13 +78,13 @@ def test_a_hold_without_a_strike_is_left_out_and_counted():
         (False, "~p40"),
     ],
 )
-def test_words_that_no_step_is(holds, word):
+def test_tokens_that_no_step_is(holds, token):
     with pytest.raises(UnknownToken, match="token 2 of the text"):
-        Chordwise(holds=holds).decode(["p40", word])
+        Chordwise(holds=holds).decode(["p40", token])
 
 
 @pytest.mark.parametrize(
-    "word, known, nearest",
+    "token, known, nearest",
     [
         ("p28+p40+p44", ["p28", "p40+p44", "p28+p40+p45"], "p40+p44"),  # leave one out rather than move one
         ("p28+p40+p44", ["p40+p44", "p28+p40"], "p28+p40"),  # pitch classes: G is missing, C stands twice
@@ -92,10 +92,10 @@ def test_words_that_no_step_is(holds, word):
         ("rest3", ["p40"], "rest3"),
     ],
 )
-def test_the_nearest_chord(word, known, nearest):
+def test_the_nearest_chord(token, known, nearest):
     if nearest == "p28+p40":  # C4 E4 with C3: without C3 both pitch classes stay
         nearest = "p40+p44"
-    assert Chordwise().nearest_tokens([word], known) == [nearest]
+    assert Chordwise().nearest_tokens([token], known) == [nearest]
 
 
 def test_the_nearest_chord_with_holds_holds_what_was_held():
@@ -106,5 +106,5 @@ def test_the_nearest_chord_with_holds_holds_what_was_held():
 
 def test_many_are_looked_up_at_once():
     encoding = Chordwise(12)
-    words = [w for name in ("chord", "two voices") for w in encoding.encode(handwritten(name))[0]] * 40
-    assert encoding.nearest_tokens(words, sorted(set(words))) == words
+    tokens = [w for name in ("chord", "two voices") for w in encoding.encode(handwritten(name))[0]] * 40
+    assert encoding.nearest_tokens(tokens, sorted(set(tokens))) == tokens

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from examples import HANDWRITTEN, handwritten, note_sequences, rows
+from gridwise import Gridwise
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,8 +23,8 @@ from clara.music.notes import build_notes, crop, fold_octaves, transpose
 
 
 def built():
-    """Every encoding at both grids in every range, and chordwise with holds."""
-    for name, kind in ENCODINGS.items():
+    """Yield every encoding at both grids in every range, chordwise with holds, and the documentation's."""
+    for name, kind in (ENCODINGS | {"gridwise": Gridwise}).items():
         for steps_per_quarter in (12, 4):
             for n_keys in RANGES:
                 yield pytest.param(kind(steps_per_quarter, n_keys), id=f"{name}-{steps_per_quarter}-{n_keys}")
@@ -41,16 +42,16 @@ def drawn(data, encoding, **kwargs):
 
 
 def assert_round_trip(encoding, notes):
-    """What the words hold comes back; what they do not hold was counted."""
-    words, losses = encoding.encode(notes)
-    back, mended = encoding.decode(words)
+    """Assert that decoding restores the notes, or that encoding counted its losses."""
+    tokens, losses = encoding.encode(notes)
+    back, mended = encoding.decode(tokens)
     assert not mended
     assert losses or back == notes
-    assert encoding.encode(replace(back, time_signatures=notes.time_signatures)) == (words, Counter())
+    assert encoding.encode(replace(back, time_signatures=notes.time_signatures)) == (tokens, Counter())
 
 
-def some_words(encoding):
-    """The words of a closed vocabulary; of an open one those of some music beside what every vocabulary holds."""
+def some_tokens(encoding):
+    """Return all tokens of a closed vocabulary, or the fixed ones of an open vocabulary and those of some music."""
     seen = [w for name in HANDWRITTEN for w in encoding.encode(handwritten(name, encoding.steps_per_quarter))[0]]
     return sorted({*encoding.tokens, *seen}) if encoding.open_vocabulary else encoding.tokens
 
@@ -74,23 +75,24 @@ def test_real_music_comes_back(encoding, real_midi):
 
 
 @every_encoding
-def test_no_notes_are_no_words(encoding):
+def test_no_notes_are_no_tokens(encoding):
     nothing = build_notes([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
     assert encoding.encode(nothing) == ([], Counter())
     assert encoding.decode([]) == (nothing, Counter())
 
 
 @every_encoding
-def test_words_are_distinct_plain_and_hold_all_that_is_written(encoding):
+def test_tokens_are_distinct_plain_and_hold_all_that_is_written(encoding):
     assert len(set(encoding.tokens)) == len(encoding.tokens)
-    assert all(w and w == w.strip() and len(w.split()) == 1 and not w.startswith("xx") for w in some_words(encoding))
+    assert all(w and w == w.strip() and len(w.split()) == 1 and not w.startswith("xx") for w in some_tokens(encoding))
     for name in HANDWRITTEN:
-        words, _ = encoding.encode(handwritten(name, encoding.steps_per_quarter))
-        assert words and set(words) <= set(some_words(encoding))
+        tokens, _ = encoding.encode(handwritten(name, encoding.steps_per_quarter))
+        assert tokens and set(tokens) <= set(some_tokens(encoding))
 
 
 @every_encoding
-def test_settings_build_it_again(encoding):
+def test_settings_build_it_again(encoding, monkeypatch):
+    monkeypatch.setitem(ENCODINGS, encoding.name, type(encoding))
     again = make_encoding(encoding.settings)
     assert type(again) is type(encoding)
     assert (again.settings, again.tokens) == (encoding.settings, encoding.tokens)
@@ -98,17 +100,17 @@ def test_settings_build_it_again(encoding):
 
 @every_encoding
 @given(data=st.data())
-def test_a_text_as_one_string_with_control_words_reads_the_same(encoding, data):
-    words, _ = encoding.encode(drawn(data, encoding, min_notes=1))
-    assert encoding.decode(" ".join(["xxbos", *words, "xxeos", "xxpad"])) == encoding.decode(words)
-    assert encoding.decode(words, qpm=77.0)[0].qpm == 77.0
+def test_a_text_as_one_string_with_control_tokens_reads_the_same(encoding, data):
+    tokens, _ = encoding.encode(drawn(data, encoding, min_notes=1))
+    assert encoding.decode(" ".join(["xxbos", *tokens, "xxeos", "xxpad"])) == encoding.decode(tokens)
+    assert encoding.decode(tokens, qpm=77.0)[0].qpm == 77.0
 
 
 @every_encoding
 @given(data=st.data())
-def test_any_words_decode_to_notes_that_encode_to_a_fixed_text(encoding, data):
-    words = data.draw(st.lists(st.sampled_from(some_words(encoding)), max_size=60))
-    once, _ = encoding.encode(encoding.decode(words)[0])
+def test_any_tokens_decode_to_notes_that_encode_to_a_fixed_text(encoding, data):
+    tokens = data.draw(st.lists(st.sampled_from(some_tokens(encoding)), max_size=60))
+    once, _ = encoding.encode(encoding.decode(tokens)[0])
     assert encoding.encode(encoding.decode(once)[0])[0] == once
 
 
@@ -118,17 +120,17 @@ def test_ids_moved_by_table_are_the_notes_moved_then_encoded(encoding, data):
     middle = (getattr(encoding, "lowest", 21) + getattr(encoding, "highest", 108)) // 2
     notes = data.draw(note_sequences(encoding.steps_per_quarter, middle - 12, middle + 12, min_notes=1))
     shifts = range(-6, 6)  # all twelve keys
-    words = encoding.encode(notes)[0]
-    vocab = Vocab.from_encoding(encoding, {encoding.transpose_token(w, s) for w in words for s in shifts})
-    ids = vocab.to_ids(words)
+    tokens = encoding.encode(notes)[0]
+    vocab = Vocab.from_encoding(encoding, {encoding.transpose_token(w, s) for w in tokens for s in shifts})
+    ids = vocab.to_ids(tokens)
     for shift, table in zip(shifts, transposition_tables(vocab, encoding, shifts)):
         assert vocab.to_tokens(table[ids]) == encoding.encode(transpose(notes, shift)[0])[0]
 
 
 @every_encoding
-def test_unknown_words_are_named_with_their_place(encoding):
+def test_unknown_tokens_are_named_with_their_place(encoding):
     with pytest.raises(UnknownToken, match="token 2 .*'nonsense'"):
-        encoding.decode([some_words(encoding)[0], "nonsense"])
+        encoding.decode([some_tokens(encoding)[0], "nonsense"])
 
 
 @every_encoding
@@ -138,16 +140,16 @@ def test_notes_of_another_grid_are_refused(encoding):
 
 
 @every_encoding
-def test_steps_of_the_words_add_up_to_the_length(encoding):
+def test_steps_of_the_tokens_add_up_to_the_length(encoding):
     notes = handwritten("chord", encoding.steps_per_quarter)
     assert sum(encoding.token_steps(encoding.encode(notes)[0])) == notes.n_steps
 
 
 @every_encoding
-def test_the_nearest_of_a_vocabulary_is_the_word_itself_where_it_is_held(encoding):
+def test_the_nearest_of_a_vocabulary_is_the_token_itself_where_it_is_held(encoding):
     if encoding.open_vocabulary:
-        words = encoding.encode(handwritten("two voices", encoding.steps_per_quarter))[0]
-        assert encoding.nearest_tokens(words, some_words(encoding)) == words
+        tokens = encoding.encode(handwritten("two voices", encoding.steps_per_quarter))[0]
+        assert encoding.nearest_tokens(tokens, some_tokens(encoding)) == tokens
 
 
 def test_an_unknown_encoding_is_refused():
@@ -163,8 +165,8 @@ notewise_ranges = pytest.mark.parametrize("steps_per_quarter, n_keys", [(s, k) f
 def test_notewise_loses_nothing_in_its_range(steps_per_quarter, n_keys, data):
     encoding = Notewise(steps_per_quarter, n_keys)
     notes = drawn(data, encoding)
-    words, losses = encoding.encode(notes)
-    assert not losses and encoding.decode(words) == (notes, Counter())
+    tokens, losses = encoding.encode(notes)
+    assert not losses and encoding.decode(tokens) == (notes, Counter())
 
 
 @notewise_ranges
@@ -172,16 +174,16 @@ def test_notewise_loses_nothing_in_its_range(steps_per_quarter, n_keys, data):
 def test_notewise_folds_what_lies_outside_and_counts(steps_per_quarter, n_keys, data):
     encoding = Notewise(steps_per_quarter, n_keys)
     notes = data.draw(note_sequences(steps_per_quarter, 0, 127))
-    words, losses = encoding.encode(notes)
-    assert (encoding.decode(words)[0], losses) == fold_octaves(notes, *RANGES[n_keys])
+    tokens, losses = encoding.encode(notes)
+    assert (encoding.decode(tokens)[0], losses) == fold_octaves(notes, *RANGES[n_keys])
 
 
 @given(note_sequences(parts=2))
 def test_notewise_with_a_solo_part_loses_nothing(notes):
     encoding = Notewise(prefixes=("p", "v"))
-    words, losses = encoding.encode(notes)
-    assert not losses and encoding.decode(words) == (notes, Counter())
-    assert make_encoding(encoding.settings).decode(words) == encoding.decode(words)
+    tokens, losses = encoding.encode(notes)
+    assert not losses and encoding.decode(tokens) == (notes, Counter())
+    assert make_encoding(encoding.settings).decode(tokens) == encoding.decode(tokens)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +224,10 @@ def test_notewise_mends_and_counts(text, expected, losses):
 
 
 @given(st.lists(st.sampled_from(Notewise(4, 38).tokens), max_size=80))
-def test_notewise_accounts_for_every_word(words):
-    notes, losses = Notewise(4, 38).decode(words)
-    starts = sum(w[0] == "p" for w in words)
-    ends = sum(w.startswith("end") for w in words)
+def test_notewise_accounts_for_every_word(tokens):
+    notes, losses = Notewise(4, 38).decode(tokens)
+    starts = sum(w[0] == "p" for w in tokens)
+    ends = sum(w.startswith("end") for w in tokens)
     assert len(notes) == starts - losses["empty"]
     assert ends - losses["stray_end"] == starts - losses["restruck"] - losses["unended"]
 

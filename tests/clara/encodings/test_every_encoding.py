@@ -18,7 +18,7 @@ from data_prep import prepare
 
 
 def played(encoding, seed):
-    """A tune for the players of an encoding, the solo's notes in its range."""
+    """Return a tune for the ensemble of an encoding, with the solo in its range."""
     notes = tiny.tune(seed, n_notes=60)
     prefixes = ENSEMBLES[encoding.ensemble]
     part = np.arange(len(notes)) % len(prefixes)
@@ -48,11 +48,11 @@ def test_from_files_to_new_music(name, tmp_path):
     assert generator.encoding.settings == encoding.settings
     write_midi(played(encoding, 99), tmp_path / "prompt.mid")  # chords that were never seen
     prompt, _ = read_prompt(tmp_path / "prompt.mid", generator.encoding, quarters=8)
-    words, losses = generator.tokenize(prompt)
-    assert set(words) <= set(generator.vocab.tokens)
+    tokens, losses = generator.tokenize(prompt)
+    assert set(tokens) <= set(generator.vocab.tokens)
     assert (losses["replaced"] > 0) == encoding.open_vocabulary
     for n, sample in enumerate(generator.generate(3, 8, prompt, seed=1)):
-        assert sample.tokens[: sample.prompt_tokens] == words and len(sample.notes) > 0
+        assert sample.tokens[: sample.prompt_tokens] == tokens and len(sample.notes) > 0
         assert encoding.decode(sample.tokens) == (sample.notes, Counter())
         write_midi(sample.notes, tmp_path / f"{n}.mid")
         players = set(sample.notes.part.tolist())
@@ -96,7 +96,7 @@ def test_performed_music_is_kept_out_on_request(music, encode_into):
 @pytest.mark.parametrize(
     "settings", [*({"encoding": name} for name in ENCODINGS), {"encoding": "chordwise", "holds": True}], ids=str
 )
-def test_a_text_is_the_words_between_spaces(settings):
+def test_a_text_is_the_tokens_between_spaces(settings):
     encoding = make_encoding(settings)
     for seed in range(3):
         notes = rebuild_notes(
@@ -112,7 +112,7 @@ def test_a_text_is_the_words_between_spaces(settings):
             ),
         )[0]
         notes = replace(notes, steps_per_quarter=encoding.steps_per_quarter)
-        words, losses = encoding.encode(notes)
-        assert encoding.encode_text(notes) == (" ".join(words), len(words), losses)
+        tokens, losses = encoding.encode(notes)
+        assert encoding.encode_text(notes) == (" ".join(tokens), len(tokens), losses)
     nothing = build_notes([], [], [], steps_per_quarter=encoding.steps_per_quarter)[0]
     assert encoding.encode_text(nothing)[:2] == ("", 0)

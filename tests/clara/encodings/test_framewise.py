@@ -10,7 +10,7 @@ from clara.music.notes import build_notes
 
 
 def roll(notes, n_keys=88):
-    """A piano roll, bool (n_steps, keys)."""
+    """Return a piano roll, bool (n_steps, keys)."""
     frames = np.zeros((notes.n_steps, n_keys), dtype=bool)
     for start, duration, pitch in rows(notes):
         frames[start : start + duration, pitch - 21] = True
@@ -30,9 +30,9 @@ def test_the_piano_roll_comes_back_frame_by_frame(notes):
 
 def test_a_key_struck_again_is_one_note_and_counted():
     notes, _ = build_notes([0, 2, 5], [2, 4, 6], [60, 60, 60], steps_per_quarter=4)
-    words, losses = Framewise().encode(notes)
+    tokens, losses = Framewise().encode(notes)
     assert losses == {"merged": 1}
-    assert rows(Framewise().decode(words)[0]) == [(0, 4, 60), (5, 1, 60)]
+    assert rows(Framewise().decode(tokens)[0]) == [(0, 4, 60), (5, 1, 60)]
 
 
 @pytest.mark.parametrize(

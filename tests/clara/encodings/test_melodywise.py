@@ -23,9 +23,9 @@ def line(*rows_, time_signatures=((0, 4, 4),)):
 
 def test_by_hand():
     notes = line((0, 2, 60), (2, 2, 62), (4, 4, 64), (12, 4, 65), (16, 16, 67))
-    words = ["p40_s4_d2", "p42_s0_d2", "p44_s1_d4", "r_s2_d4", "p45_s1_d4", "p47_s4_d16"]
-    assert Melodywise().encode(notes) == (words, {})
-    assert Melodywise().decode(words)[0] == notes
+    tokens = ["p40_s4_d2", "p42_s0_d2", "p44_s1_d4", "r_s2_d4", "p45_s1_d4", "p47_s4_d16"]
+    assert Melodywise().encode(notes) == (tokens, {})
+    assert Melodywise().decode(tokens)[0] == notes
 
 
 def test_three_four_and_a_change_of_metre():
@@ -35,14 +35,14 @@ def test_three_four_and_a_change_of_metre():
 
 def test_of_a_chord_the_tone_nearest_the_line_is_kept():
     notes = line((0, 4, 60), (0, 4, 76), (4, 4, 60), (4, 4, 72), (4, 4, 79), (8, 4, 69), (8, 4, 75))
-    words, losses = Melodywise().encode(notes)
-    assert [w.split("_")[0] for w in words] == ["p56", "p59", "p55"]  # 76; 79 before 72; 75
+    tokens, losses = Melodywise().encode(notes)
+    assert [w.split("_")[0] for w in tokens] == ["p56", "p59", "p55"]  # 76; 79 before 72; 75
     assert losses == {"dropped": 4}
 
 
 def test_what_sounds_into_the_next_strike_is_shortened_and_counted():
-    words, losses = Melodywise().encode(line((0, 16, 48), (4, 4, 60), (8, 4, 62)))
-    assert words == ["p28_s4_d4", "p40_s1_d4", "p42_s2_d4"] and losses == {"shortened": 1}
+    tokens, losses = Melodywise().encode(line((0, 16, 48), (4, 4, 60), (8, 4, 62)))
+    assert tokens == ["p28_s4_d4", "p40_s1_d4", "p42_s2_d4"] and losses == {"shortened": 1}
 
 
 @given(note_sequences(4, max_notes=60))
@@ -79,11 +79,11 @@ def test_music_cropped_inside_a_bar_keeps_its_beats():
 
 
 @pytest.mark.parametrize(
-    "word", ["p40_s4", "p40_s5_d1", "p40_s4_d0", "p0_s4_d1", "p89_s4_d1", "r_d4", "x_s1_d1", "p40 s1"]
+    "token", ["p40_s4", "p40_s5_d1", "p40_s4_d0", "p0_s4_d1", "p89_s4_d1", "r_d4", "x_s1_d1", "p40 s1"]
 )
-def test_words_that_are_none(word):
+def test_tokens_that_are_none(token):
     with pytest.raises(UnknownToken, match="token 1 of the text"):
-        Melodywise().decode([word])
+        Melodywise().decode([token])
 
 
 def test_it_is_one_line():
@@ -94,12 +94,12 @@ def test_it_is_one_line():
 
 
 @pytest.mark.parametrize(
-    "word, nearest",
+    "token, nearest",
     [("p40_s4_d5", "p40_s4_d4"), ("p41_s4_d1", "p42_s4_d1"), ("r_s1_d7", "r_s1_d4"), ("p42_s0_d1", "p42_s4_d1")],
 )
-def test_the_nearest_word(word, nearest):
+def test_the_nearest_word(token, nearest):
     known = ["p40_s4_d4", "p42_s4_d1", "r_s1_d4", "r_s1_d1"]
-    assert Melodywise().nearest_tokens([word], known) == [nearest]
+    assert Melodywise().nearest_tokens([token], known) == [nearest]
 
 
 def test_rows_of_a_decoded_rest():

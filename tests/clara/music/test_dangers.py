@@ -1,4 +1,4 @@
-"""Files that do harm are refused or mended with a named reason, and never end a run."""
+"""Harmful files are refused by name or repaired, and never end a run."""
 
 import os
 
@@ -16,7 +16,7 @@ MANY_EXAMPLES = settings(max_examples=300)
 
 
 @pytest.mark.parametrize("danger", [pytest.param(d, id=name) for name, d in DANGERS.items()])
-def test_refused_or_mended(danger, tmp_path):
+def test_refused_or_repaired(danger, tmp_path):
     (tmp_path / "a.mid").write_bytes(danger.data)
     if danger.refused:
         with pytest.raises(danger.refused, match=f"a.mid.*{danger.told}"):
@@ -29,7 +29,7 @@ def test_refused_or_mended(danger, tmp_path):
 
 
 @pytest.mark.parametrize("data", ENSEMBLES.values(), ids=list(ENSEMBLES))
-def test_names_that_cannot_be_read_leave_the_program_to_tell(data):
+def test_unreadable_names_leave_the_program_to_decide(data):
     notes, losses = read_midi(data, ensemble="chamber")
     assert notes.part.tolist() == [0, 1] and not losses
 
@@ -71,7 +71,7 @@ def test_a_run_over_all_of_them_ends_well(danger_folder, tmp_path):
 
 
 def fates(danger):
-    """What a manifest may say of a danger: an error's name, or nothing."""
+    """Return the errors that a manifest may name for a danger; no name if it is repaired."""
     refused = danger.refused if isinstance(danger.refused, tuple) else (danger.refused,)
     return {error.__name__ if error else "" for error in refused}
 

@@ -1,4 +1,4 @@
-"""Who plays what: roles by name and program, parts of an ensemble, solo parts in the violin's range."""
+"""Roles of tracks by name and program, parts of an ensemble, solo parts in the violin's range."""
 
 import re
 from collections import Counter
@@ -45,7 +45,7 @@ def test_role(name, number, expected):
 
 
 def tracks(*told, lines=()):
-    """(name, program, is_monophonic) of tracks; `lines` are the indices of those that are a single line."""
+    """Return tracks (name, program, check_monophonic); `lines` are the indices of the monophonic ones."""
     return [(name, number, lambda i=i: i in lines) for i, (name, number) in enumerate(told)]
 
 
@@ -59,7 +59,7 @@ def tracks(*told, lines=()):
         ([("", 0), ("", 0), ("", 0)], [0], [1, 0, 0]),  # a line above two staves
     ],
 )
-def test_the_solo_is_found(told, lines, parts):
+def test_the_solo_is_recognized(told, lines, parts):
     assert assign_parts(tracks(*told, lines=lines), "chamber") == parts
 
 
@@ -74,13 +74,13 @@ def test_the_solo_is_found(told, lines, parts):
         ([("Voice", 68), ("Guitarre", 24)], [], "neither piano nor solo: Guitarre, program 24"),
     ],
 )
-def test_what_is_no_chamber_music_is_refused(told, lines, reason):
+def test_other_music_is_not_chamber_music(told, lines, reason):
     with pytest.raises(WrongEnsemble, match=reason):
         assign_parts(tracks(*told, lines=lines), "chamber")
 
 
 @pytest.mark.parametrize("solo_track", ["2", 2, "alto", "ALTO "])
-def test_the_solo_track_may_be_told(solo_track):
+def test_the_solo_track_can_be_given(solo_track):
     assert assign_parts(tracks(("Soprano", 52), ("Alto", 52), ("Piano", 0)), "chamber", solo_track) == [0, 1, 0]
 
 
@@ -107,7 +107,7 @@ def test_no_quartet(told, reason):
 
 
 def solo(*pitches):
-    """A solo line over a piano note."""
+    """Return a solo line over a piano note."""
     n = len(pitches)
     return build_notes([0, *range(n)], [n, *range(1, n + 1)], [40, *pitches], [0] + [1] * n)[0]
 

@@ -1,4 +1,4 @@
-"""The key of a piece: scales, real music with music21 as the judge, moving to C."""
+"""The key of scales and of real music, compared with music21, and transposing to a key."""
 
 import pytest
 
@@ -10,7 +10,7 @@ MAJOR_SCALE, MINOR_SCALE = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 11)
 
 
 def scale(degrees, tonic):
-    """A scale that dwells on its tonic and its fifth."""
+    """Return a scale that dwells on its tonic and its fifth."""
     pitch = [60 + tonic + d for d in degrees]
     length = [8 if d in (0, 7) else 4 for d in degrees]
     start = [sum(length[:i]) for i in range(len(length))]
@@ -33,7 +33,7 @@ def test_real_music_has_the_key_that_music21_hears(real_midi):
 
 
 @pytest.mark.parametrize("target", TONICS)
-def test_a_piece_in_any_key_comes_to_the_same_by_the_shortest_way(target):
+def test_every_key_transposes_to_the_target_by_at_most_six_semitones(target):
     for tonic in range(12):
         for degrees, relative in ((MAJOR_SCALE, 0), (MINOR_SCALE, 9)):
             notes = scale(degrees, tonic)
@@ -46,6 +46,6 @@ def test_a_piece_in_any_key_comes_to_the_same_by_the_shortest_way(target):
             assert transpose(notes, moved.pitch[0] - notes.pitch[0])[0] == moved
 
 
-def test_nothing_has_no_key_and_stays():
+def test_no_notes_stay_unchanged():
     nothing = build_notes([], [], [])[0]
     assert transpose_to_key(nothing, "C")[0] == nothing

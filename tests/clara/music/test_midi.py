@@ -1,4 +1,4 @@
-"""Reading MIDI bytes written by hand, writing, and what other readers make of what we write."""
+"""MIDI bytes written by hand are read, and other libraries read what we write."""
 
 from collections import Counter
 from dataclasses import replace
@@ -277,7 +277,7 @@ def test_truncated_anywhere(length):
         pytest.param(midi_bytes(track(on(0, 0xC0), off(96, 0xC0))), "", id="key beyond seven bits"),
     ],
 )
-def test_what_is_not_midi(data, told, tmp_path):
+def test_files_that_are_not_midi(data, told, tmp_path):
     (tmp_path / "a.mid").write_bytes(data)
     with pytest.raises(BadMusicFile, match=f"a.mid.*{told}"):
         read_midi(tmp_path / "a.mid")

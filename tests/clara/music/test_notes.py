@@ -1,4 +1,4 @@
-"""The columns, the grid, and what mending, folding, moving and cropping cost."""
+"""NoteSequence, the grid, and what building, folding, transposing and cropping lose."""
 
 from collections import Counter
 from dataclasses import replace
@@ -17,7 +17,7 @@ RAW = st.lists(st.tuples(st.integers(0, 30), st.integers(-3, 20), st.integers(58
 
 
 def sounding(notes):
-    """Which (part, pitch, step) sound."""
+    """Return the (part, pitch, step) that sound."""
     return {(q, p, step) for (s, d, p), q in zip(rows(notes), notes.part.tolist()) for step in range(s, s + d)}
 
 
@@ -31,8 +31,8 @@ def test_quantize_takes_halves_up_and_keeps_shape():
     assert quantize([[19, 20], [59, 60]], 480, 12).tolist() == [[0, 1], [1, 2]]
 
 
-def mended_slowly(raw):
-    """What `build_notes` should give: ([(start, duration, pitch, part)], merged, cut)."""
+def build_slowly(raw):
+    """Do what `build_notes` does, plainly: return ([(start, duration, pitch, part)], merged, cut)."""
     ends = {}
     for start, duration, pitch, part in raw:
         tone = ends.setdefault((part, pitch), {})
@@ -46,22 +46,22 @@ def mended_slowly(raw):
 
 
 @given(RAW)
-def test_mend_makes_one_of_equals_cuts_what_runs_into_the_next_and_counts(raw):
+def test_build_notes_merges_cuts_and_counts(raw):
     start, duration, pitch, part = columns(raw, 4)
     notes, losses = build_notes(start, start + duration, pitch, part)
-    told, merged, cut = mended_slowly(raw)
+    told, merged, cut = build_slowly(raw)
     assert [(*row, p) for row, p in zip(rows(notes), notes.part.tolist())] == told
     assert (losses["merged"], losses["cut"]) == (merged, cut)
 
 
 @given(note_sequences(parts=2), st.randoms())
-def test_mending_what_is_whole_changes_nothing_in_any_order(notes, random):
+def test_building_valid_notes_in_any_order_changes_nothing(notes, random):
     order = random.sample(range(len(notes)), len(notes))
     again, losses = build_notes(*(c[order] for c in (notes.start, notes.end, notes.pitch, notes.part)))
     assert again == notes and not +losses
 
 
-def test_mend_by_hand():
+def test_build_notes_by_hand():
     notes, losses = build_notes([10, 0, 0, 4, 0], [10, 6, 3, 8, 5], [70, 60, 60, 60, 61])
     assert rows(notes) == [(0, 4, 60), (0, 5, 61), (4, 4, 60), (10, 1, 70)]
     assert losses == Counter(merged=1, cut=1)
@@ -115,7 +115,7 @@ def test_transpose_moves_what_stays_and_counts_what_leaves(notes, semitones):
 
 
 @given(note_sequences(lowest=0, highest=127, parts=2), st.sampled_from([(21, 108), (33, 94), (45, 82), (60, 71)]))
-def test_fold_brings_all_in_by_octaves_to_the_nearest_place(notes, bounds):
+def test_fold_octaves_moves_each_note_to_the_nearest_place(notes, bounds):
     lowest, highest = bounds
     folded, losses = fold_octaves(notes, lowest, highest)
     assert losses["folded"] == sum(not lowest <= p <= highest for p in notes.pitch)

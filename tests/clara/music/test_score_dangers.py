@@ -1,4 +1,4 @@
-"""Scores that are broken, hostile or oddly spelled: refused by name or mended, in bounded time."""
+"""Broken, hostile or odd scores are refused by name or repaired, in bounded time."""
 
 import time
 import zipfile
@@ -20,7 +20,7 @@ BILLION = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10)
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes a file and gives its path."""
+    """Return a function that writes a file and returns its path."""
 
     def write_(name, content):
         path = tmp_path / name
@@ -31,7 +31,7 @@ def write(tmp_path):
 
 
 def mxl(path, members):
-    """An .mxl of these members, {name: text or bytes}."""
+    """Write an .mxl with these members, {name: text or bytes}."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)

@@ -16,7 +16,7 @@ ABC = "X:1\nM:4/4\nL:1/4\nK:C\n"
 
 
 def note(name, duration=1, inside="", before="", ties=()):
-    """A MusicXML note such as C4 or F5#; before stands before its pitch."""
+    """Return a MusicXML note such as C4 or F5#; `before` comes before its pitch."""
     alter = "<alter>1</alter>" * name.endswith("#")
     lasts = f"<duration>{duration}</duration>" if duration else ""
     ties = "".join(f'<tie type="{t}"/>' for t in ties)
@@ -37,7 +37,7 @@ BASS = "<attributes><transpose><diatonic>0</diatonic><chromatic>0</chromatic><oc
 
 @pytest.fixture
 def tune(tmp_path):
-    """A function that writes an ABC file of some bars and gives its path."""
+    """Return a function that writes an ABC file of some bars and returns its path."""
 
     def write(bars):
         (tmp_path / "tune.abc").write_text(ABC + bars + "\n")
@@ -202,7 +202,7 @@ def test_kern_in_two_spines_that_split(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bars, metre",
+    "bars, expected",
     [
         (note("C4", 4), ((0, 4, 4),)),
         (
@@ -216,12 +216,12 @@ def test_kern_in_two_spines_that_split(tmp_path):
     ],
     ids=["one", "a change", "an upbeat"],
 )
-def test_metre(tmp_path, bars, metre):
+def test_time_signatures(tmp_path, bars, expected):
     (tmp_path / "a.xml").write_text(musicxml(bars))
-    assert read_score(tmp_path / "a.xml")[0].time_signatures == metre
+    assert read_score(tmp_path / "a.xml")[0].time_signatures == expected
 
 
-def test_metre_of_kern_and_abc(tune, tmp_path):
+def test_time_signatures_of_kern_and_abc(tune, tmp_path):
     (tmp_path / "a.krn").write_text("**kern\n*M3/8\n=1\n4.c\n=2\n*M2/4\n2c\n*-\n")
     assert read_score(tmp_path / "a.krn")[0].time_signatures == ((0, 3, 8), (18, 2, 4))
     assert read_score(tune("A B c d|\nM:3/4\nA B c|]"))[0].time_signatures == ((0, 4, 4), (48, 3, 4))
@@ -347,7 +347,7 @@ def test_without_tempo_mark_120(tune):
         ("none.musicxml", None),
     ],
 )
-def test_what_is_no_score(tmp_path, name, content):
+def test_files_that_are_not_scores(tmp_path, name, content):
     path = tmp_path / name
     if name.endswith("/"):
         path.mkdir()
