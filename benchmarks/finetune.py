@@ -65,7 +65,7 @@ def main():
     sys.path.insert(0, str(ROOT))
     import torch
 
-    from clara.adapter import Style
+    from clara.adapter import Adapter
     from clara.checkpoint import Checkpoint, weights_hash
     from clara.data.corpus import Corpus
     from clara.models.likelihood import nats_per_quarter
@@ -104,9 +104,8 @@ def main():
             out = Path(scratch, way.replace(" ", "-").replace(",", ""))
             minutes = told_by([*common, *flags, "--out", out])
             if way == "light":
-                checkpoint = Style.load(out / ADAPTER_FILE).onto(
-                    Checkpoint.load(args.pretrained), weights_hash(args.pretrained), (way, "base")
-                )
+                adapter = Adapter.load(out / ADAPTER_FILE)
+                checkpoint = adapter.apply_to(Checkpoint.load(args.pretrained), args.pretrained)
                 row(way, checkpoint, minutes, (out / ADAPTER_FILE).stat().st_size)
             else:
                 row(way, Checkpoint.load(out), minutes, (out / "model.safetensors").stat().st_size)

@@ -225,6 +225,6 @@ class InferenceModel(nn.Module):
 
 
 def _oldest_first(state):
-    """Return the ring buffers of a state, rotated so that each starts with its oldest input."""
+    """Return the ring buffers of a state, each rotated to start with its oldest input."""
     n_read, rings = state
     return [ring.roll(-(n_read % len(ring)), 0) for ring in rings]

@@ -1,1 +1,1 @@
-"""Repeats in a text: where it says again what it said before, and how much that tells about the next token."""
+"""Repeats: where a text returns to an earlier passage, and how likely it continues in the same way."""

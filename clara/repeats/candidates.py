@@ -27,7 +27,7 @@ class RepeatCandidates:
     is_next : bool array (n,)
         Whether the candidate is the next token.
     bin : int64 array (n,)
-        Bin of the calibration; -1 where there is no repeat, or it is too short.
+        Bin of the calibration; -1 without a repeat or if it is too short.
     """
 
     token: np.ndarray

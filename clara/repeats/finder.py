@@ -170,8 +170,8 @@ def find_repeats(table: TranspositionTable, ids: np.ndarray) -> np.ndarray:
 def _append_tokens(ids, tokens, run_lengths, run_shifts, n_tokens, shape, height, has_pitch, token_at, repeats):
     """Append tokens to texts and find their repeats; see `RepeatFinder._append`.
 
-    run_lengths[row, i] is the length of the longest run that ends with token i of a text and equals the end of the
-    text, and run_shifts[row, i] its transposition in semitones.
+    run_lengths[row, i] is the length of the longest run that ends with token i and equals the end of the text.
+    run_shifts[row, i] is by how many semitones the end of the text is transposed against it.
     """
     for row in range(len(ids)):
         text, lengths, shifts = tokens[row], run_lengths[row], run_shifts[row]

@@ -1,4 +1,4 @@
-"""A repeat model: how likely a piece goes on as it did before, fitted to music.
+"""A repeat model: the odds that a piece continues as it did before, fitted to music.
 
 A recurrent network forgets bars that a piece comes back to. `clara.repeats.finder` finds where a text repeats an
 earlier passage, and `clara.repeats.outer_voices` where its highest and lowest voice do. Each names a candidate for the

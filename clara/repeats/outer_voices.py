@@ -14,18 +14,32 @@ import numpy as np
 from clara.encodings.base import Encoding
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
-from clara.jit import compiled, int32_4d, int64, int64_1d, int64_2d, int64_3d, int64_4d, uint8_1d, uint8_2d
+from clara.repeats.voice_kernels import (
+    IS_WAIT,
+    LENGTH,
+    N_FIELDS,
+    N_VOICES,
+    REPEAT_LENGTH,
+    REPEAT_TRANSPOSED,
+    TOKEN,
+    TRANSPOSED,
+    collect_notes,
+    find_runs,
+    name_due_tokens,
+)
 
-N_VOICES = 2  # the highest, the lowest
-TOKEN, LENGTH, TRANSPOSED, IS_WAIT = range(4)  # columns of a voice's repeat, see `find_voice_repeats`
+__all__ = [
+    "IS_WAIT",
+    "LENGTH",
+    "N_VOICES",
+    "TOKEN",
+    "TRANSPOSED",
+    "VoiceRepeatFinder",
+    "VoiceTokens",
+    "find_voice_repeats",
+    "find_voice_runs",
+]
 INITIAL_ROOM = 256  # notes that a voice can grow by before its arrays are enlarged
-MAX_LOOKBACK = 2**13  # notes
-
-N_FIELDS = 8  # numbers kept of each note of a voice:
-TIME, TONE = 0, 1  # start in steps, and tone
-RUN_LENGTH, RUN_SHIFT = 2, 3  # of the run that ends here and equals the end of the voice now: notes, semitones
-REPEAT_LENGTH, REPEAT_TRANSPOSED = 4, 5  # of the longest repeat when this note was the newest; 0 notes if none
-DUE_TIME, DUE_TONE = 6, 7  # of the note that this repeat makes due; time -1 if there is none
 
 
 class VoiceTokens:
@@ -131,7 +145,7 @@ class VoiceRepeatFinder:
         n_notes_after = np.zeros((*ids.shape, N_VOICES), dtype=np.int64)
         n_notes_before = self.n_notes[texts].copy()
         repeats = np.full((*ids.shape, N_VOICES, 4), -1, dtype=np.int64)
-        _collect_notes(
+        collect_notes(
             ids,
             self.sounding[texts],
             self.any_started[texts],
@@ -145,10 +159,10 @@ class VoiceRepeatFinder:
             clock_after,
             n_notes_after,
         )
-        _find_runs(
+        find_runs(
             self.notes[texts], n_notes_before, self.n_notes[texts], self.voice_tokens.pitch, self.voice_tokens.n_keys
         )
-        _name_due_tokens(
+        name_due_tokens(
             ids,
             clock_after,
             n_notes_after,
@@ -178,9 +192,9 @@ def find_voice_repeats(voice_tokens: VoiceTokens, ids: np.ndarray) -> np.ndarray
     int64 array (m, N_VOICES, 4)
         Columns: `TOKEN`, the candidate for the next token, which starts the due note or waits for it; `LENGTH` of the
         repeat in notes; `TRANSPOSED`, 1 if the earlier passage is in another key, else 0; `IS_WAIT`, 1 if the candidate
-        waits, else 0. The candidate is -1 if no note is due, if it has come or another note has taken its place, and
-        for the lowest voice if the highest has the same candidate. No note is due if the repeat overlaps the earlier
-        passage.
+        waits, else 0. The candidate is -1 if no note is due, or if the due note has come or been replaced by another.
+        For the lowest voice it is also -1 if the highest has the same candidate. A repeat that overlaps the earlier
+        passage makes no note due.
     """
     finder = VoiceRepeatFinder(voice_tokens, [np.zeros(0, dtype=np.int64)], np.zeros(1, dtype=np.int64))
     finder.notes = np.zeros((1, N_VOICES, N_FIELDS, len(ids) // 2 + 1), dtype=np.int32)
@@ -201,141 +215,3 @@ def find_voice_runs(voice_tokens: VoiceTokens, ids: np.ndarray) -> np.ndarray:
         for notes, n_notes in zip(finder.notes[0], finder.n_notes[0])
     ]
     return np.concatenate(runs, axis=1).astype(np.int64)
-
-
-@compiled(
-    int64_2d,
-    uint8_2d,
-    uint8_1d,
-    int64_1d,
-    int32_4d,
-    int64_2d,
-    int64_1d,
-    uint8_1d,
-    int64_1d,
-    int64_1d,
-    int64_2d,
-    int64_3d,
-)
-def _collect_notes(
-    ids, sounding, any_started, clock, notes, n_notes, tone_of, is_start, steps, ascending, clock_after, n_notes_after
-):
-    """Add the notes of both voices, with `TIME` and `TONE`, whenever a step is over.
-
-    Writes the steps so far after each token into clock_after (n, m), and the number of notes of each voice into
-    n_notes_after (n, m, N_VOICES).
-    """
-    for row in range(len(ids)):
-        for k in range(ids.shape[1]):
-            token = ids[row, k]
-            if tone_of[token] >= 0:
-                sounding[row, tone_of[token]] = 2 * is_start[token]
-                any_started[row] |= is_start[token]
-            elif steps[token] and any_started[row]:
-                for voice in range(N_VOICES):
-                    n, tone = n_notes[row, voice], 0
-                    for i in range(len(ascending)):
-                        tone = ascending[i if voice else len(ascending) - 1 - i]
-                        if sounding[row, tone]:
-                            break
-                    if sounding[row, tone] == 2:
-                        notes[row, voice, TIME, n], notes[row, voice, TONE, n] = clock[row], tone
-                        n_notes[row, voice] = n + 1
-                for tone in range(len(ascending)):
-                    sounding[row, tone] = min(sounding[row, tone], 1)
-                any_started[row] = 0
-            clock[row] += steps[token]
-            clock_after[row, k] = clock[row]
-            n_notes_after[row, k] = n_notes[row]
-
-
-@compiled(int32_4d, int64_2d, int64_2d, int64_1d, int64)
-def _find_runs(notes, n_notes_before, n_notes, pitch, n_keys):
-    """Find the runs that new notes end, and the note that the longest makes due: fill all other fields."""
-    for row in range(len(notes)):
-        for voice in range(N_VOICES):
-            voice_notes = notes[row, voice]
-            time, tone = voice_notes[TIME], voice_notes[TONE]
-            length, shift = voice_notes[RUN_LENGTH], voice_notes[RUN_SHIFT]
-            for n in range(n_notes_before[row, voice], n_notes[row, voice]):
-                best_score, best = 0, -1
-                for i in range(n - 1, max(0, n - MAX_LOOKBACK) - 1, -1):
-                    interval = pitch[tone[n]] - pitch[tone[i]]
-                    continues = (
-                        i > 0
-                        and length[i - 1] > 0
-                        and shift[i - 1] == interval
-                        and time[i] - time[i - 1] == time[n] - time[n - 1]
-                    )
-                    length[i] = length[i - 1] + 1 if continues else 1
-                    shift[i] = interval
-                    score = 2 * length[i] + (interval == 0)
-                    if score > best_score:
-                        best_score, best = score, i
-                voice_notes[REPEAT_LENGTH, n], voice_notes[REPEAT_TRANSPOSED, n] = 0, 0
-                voice_notes[DUE_TIME, n] = -1
-                if best >= 0:
-                    voice_notes[REPEAT_LENGTH, n], voice_notes[REPEAT_TRANSPOSED, n] = length[best], shift[best] != 0
-                    due_tone = tone[best + 1] + shift[best]
-                    same_part = due_tone // n_keys == tone[best + 1] // n_keys
-                    if length[best] < n - best and same_part:
-                        voice_notes[DUE_TIME, n] = time[n] + time[best + 1] - time[best]
-                        voice_notes[DUE_TONE, n] = due_tone
-
-
-@compiled(
-    int64_2d,
-    int64_2d,
-    int64_3d,
-    int32_4d,
-    int64_2d,
-    int64_1d,
-    uint8_1d,
-    int64_1d,
-    int64_1d,
-    int64_1d,
-    int64_1d,
-    int64_4d,
-)
-def _name_due_tokens(
-    ids,
-    clock_after,
-    n_notes_after,
-    notes,
-    settled,
-    tone_of,
-    is_start,
-    steps,
-    pitch,
-    start_token,
-    wait_token,
-    repeats,
-):
-    """Write the candidates for the next token into repeats (n, m, N_VOICES, 4).
-
-    settled[row, voice] is the number of notes that a voice had when its due note came, was late, or was replaced by
-    another note at or beyond it.
-    """
-    for row in range(len(ids)):
-        for k in range(ids.shape[1]):
-            token = ids[row, k]
-            for voice in range(N_VOICES):
-                n, repeat = n_notes_after[row, k, voice], repeats[row, k, voice]
-                if not n or settled[row, voice] == n:
-                    continue
-                newest = notes[row, voice, :, n - 1]
-                due_tone = newest[DUE_TONE]
-                steps_left = newest[DUE_TIME] - clock_after[row, k]
-                direction = 1 - 2 * voice  # outward: up for the highest voice, down for the lowest
-                at_or_beyond = is_start[token] and (pitch[tone_of[token]] - pitch[due_tone]) * direction >= 0
-                if newest[DUE_TIME] < 0 or steps_left < 0 or at_or_beyond:
-                    settled[row, voice] = n
-                    continue
-                repeat[LENGTH], repeat[TRANSPOSED] = newest[REPEAT_LENGTH], newest[REPEAT_TRANSPOSED]
-                repeat[IS_WAIT] = steps_left > 0
-                if steps_left == 0:
-                    repeat[TOKEN] = start_token[due_tone]
-                elif not steps[token] and steps_left < len(wait_token):
-                    repeat[TOKEN] = wait_token[steps_left]
-                if voice and repeat[TOKEN] == repeats[row, k, 0, TOKEN]:
-                    repeat[TOKEN] = -1

@@ -13,7 +13,6 @@ from clara.repeats.outer_voices import (
     INITIAL_ROOM,
     IS_WAIT,
     LENGTH,
-    MAX_LOOKBACK,
     TOKEN,
     TRANSPOSED,
     VoiceRepeatFinder,
@@ -21,6 +20,7 @@ from clara.repeats.outer_voices import (
     find_voice_repeats,
     find_voice_runs,
 )
+from clara.repeats.voice_kernels import MAX_LOOKBACK
 
 ENCODING = Notewise(12, 88)
 VOCAB = Vocab.from_encoding(ENCODING)
