@@ -1,4 +1,4 @@
-"""Compiled loops work where there is nowhere to keep them, and take nothing else than they say."""
+"""Compiled functions work without a cache, and take only the argument types that they declare."""
 
 from types import FunctionType
 
@@ -13,11 +13,11 @@ def _twice(n):
     return 2 * n
 
 
-def test_without_a_place_to_keep_it():
-    of_no_file = FunctionType(_twice.__code__.replace(co_filename="<nowhere>"), globals())
+def test_without_a_cache():
+    without_file = FunctionType(_twice.__code__.replace(co_filename="<nowhere>"), globals())
     with pytest.raises(RuntimeError, match="cannot cache"):
-        njit(cache=True)(of_no_file)
-    assert compiled(int64)(of_no_file)(21) == 42
+        njit(cache=True)(without_file)
+    assert compiled(int64)(without_file)(21) == 42
 
 
 @compiled(int64_1d_readonly)
@@ -41,13 +41,13 @@ def test_integers_of_any_layout():
     assert _sum(np.arange(0)) == 0
 
 
-def test_bytes_and_nothing_else():
+def test_other_types_are_refused():
     assert _byte(np.frombuffer(b"abc", dtype=np.uint8), 1) == ord("b")
     with pytest.raises(TypeError, match="No matching definition"):
         _byte(np.array([1.5]), 0)
 
 
-def test_loaded_before_it_is_called():
+def test_load_all():
     load_all()
     assert _sum(np.arange(3)) == 3
-    assert _sum.__wrapped__(range(3)) == 3  # the function as it is written
+    assert _sum.__wrapped__(range(3)) == 3  # the Python function

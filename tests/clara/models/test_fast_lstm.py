@@ -1,4 +1,4 @@
-"""The layer that trains fast on a CPU equals torch's, forward and backward."""
+"""The fused LSTM layer equals torch's, forward and backward."""
 
 import math
 
@@ -13,7 +13,7 @@ BS, N, N_IN, N_HID = 5, 7, 12, 20
 
 
 def gradients(layer, x, state, fused):
-    """Output, state, and the gradients of a sum of all three."""
+    """Return output, state, and the gradients of a sum of all three."""
     leaves = [t.clone().requires_grad_() for t in (x, *state)]
     layer.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=fused):
@@ -35,15 +35,15 @@ def layer():
     return FusedLSTM(N_IN, N_HID, batch_first=True)
 
 
-def some(bs=BS, n=N):
-    """Input and state."""
+def random_input(bs=BS, n=N):
+    """Return a random input and state."""
     return torch.randn(bs, n, N_IN), (torch.randn(1, bs, N_HID), torch.randn(1, bs, N_HID))
 
 
 @pytest.mark.parametrize(("bs", "n"), [(BS, N), (1, 1), (16, 3), (33, 2)])
 def test_values_and_gradients_are_those_of_torch(layer, bs, n):
-    """To the precision of bfloat16, of which 8 bits are kept: 0.4 % of each value."""
-    x, state = some(bs, n)
+    """To the precision of bfloat16: 8 bits, or 0.4 % of each value."""
+    x, state = random_input(bs, n)
     for ours, theirs in zip(gradients(layer, x, state, True), gradients(layer, x, state, False)):
         assert ours.shape == theirs.shape
         assert ours.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_values_and_gradients_are_those_of_torch(layer, bs, n):
 
 
 def test_large_and_small_gates():
-    """Gates that are shut or open wide, where a rational tanh would leave its bounds."""
+    """For gates near 0 or 1, where an unbounded rational tanh would exceed 1."""
     layer = FusedLSTM(1, 1, batch_first=True)
     x, state = torch.tensor([[[-200.0], [-7.0], [-5.9], [-1e-6], [0.0], [5.9], [200.0]]]), (torch.zeros(1, 1, 1),) * 2
     for p in layer.parameters():
@@ -64,8 +64,8 @@ def test_large_and_small_gates():
 
 
 @pytest.mark.parametrize("fault", [float("nan"), float("inf")])
-def test_what_is_no_number_is_seen(layer, fault):
-    x, state = some()
+def test_nan_and_inf_are_not_hidden(layer, fault):
+    x, state = random_input()
     layer.weight_ih_l0.data[3, 2] = fault
     y, h, c, *grads = gradients(layer, x, state, True)
     if math.isnan(fault):
@@ -74,7 +74,7 @@ def test_what_is_no_number_is_seen(layer, fault):
 
 
 def test_no_gradient_no_autocast_is_torchs_own(layer):
-    x, state = some()
+    x, state = random_input()
     theirs = nn.LSTM.forward(layer, x, state)[0]
     assert torch.equal(layer(x, state)[0], theirs)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -83,16 +83,16 @@ def test_no_gradient_no_autocast_is_torchs_own(layer):
         assert torch.equal(ours, nn.LSTM.forward(layer, x, state)[0])
 
 
-def test_a_processor_without_bfloat16_reads_in_float32(layer, monkeypatch):
+def test_without_a_bfloat16_lstm_inference_is_in_float32(layer, monkeypatch):
     monkeypatch.setattr(fast_lstm, "_has_bfloat16_lstm", lambda: False)
-    x, state = some()
+    x, state = random_input()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         ours = layer(x, state)[0]
     assert torch.equal(ours, nn.LSTM.forward(layer, x, state)[0])
 
 
 def test_it_learns():
-    """To tell the sign of the first number seven steps later."""
+    """Learn the sign of the first number, seven steps later."""
     torch.manual_seed(0)
     layer, out = FusedLSTM(1, 16, batch_first=True), nn.Linear(16, 1)
     opt = torch.optim.Adam([*layer.parameters(), *out.parameters()], lr=0.01)

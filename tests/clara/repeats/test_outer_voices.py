@@ -1,4 +1,4 @@
-"""Where outer voices have gone before as they go now, against a search by the definition."""
+"""The repeats of outer voices equal those of a search by the definition."""
 
 import numpy as np
 import pytest
@@ -24,19 +24,19 @@ from clara.repeats.voice_kernels import MAX_LOOKBACK
 
 ENCODING = Notewise(12, 88)
 VOCAB = Vocab.from_encoding(ENCODING)
-HEARD = VoiceTokens.from_encoding(VOCAB, ENCODING)
+VOICE_TOKENS = VoiceTokens.from_encoding(VOCAB, ENCODING)
 NOTHING = [-1, -1, -1, -1]
 
 
-def words_of(start, length, pitch):
+def tokens_of(start, length, pitch):
     start, length = np.array(start), np.array(length)
     return ENCODING.encode(build_notes(start, start + length, np.array(pitch))[0])[0]
 
 
-def lines_of(words, encoding=ENCODING):
-    """(time, pitch) of the notes of the highest and of the lowest voice, of steps that are over."""
-    over = max((i for i, word in enumerate(words) if word.startswith("wait")), default=-1) + 1
-    notes = encoding.decode([*words[:over], "wait24"])[0]  # what is not ended lasts
+def notes_of_voices(tokens, encoding=ENCODING):
+    """Return (time, pitch) of the notes of the highest and the lowest voice, in steps that are over."""
+    over = max((i for i, token in enumerate(tokens) if token.startswith("wait")), default=-1) + 1
+    notes = encoding.decode([*tokens[:over], "wait24"])[0]  # what is not ended lasts
     lines = ([], [])
     for t in sorted(set(notes.start.tolist())):
         sounds = (notes.start <= t) & (notes.end > t)
@@ -47,7 +47,7 @@ def lines_of(words, encoding=ENCODING):
 
 
 def run_of(line, n, i):
-    """How many notes up to i go as those up to n."""
+    """Return the length of the run that ends with note i and equals the end at note n."""
     length, by = 0, line[n][1] - line[i][1]
     while length <= i and line[n - length][1] - line[i - length][1] == by:
         length += 1
@@ -59,35 +59,35 @@ def run_of(line, n, i):
     return length
 
 
-def naive(words):
-    """By the definition, of the end of a text."""
-    clock, told = sum(ENCODING.token_steps(words)), []
-    for voice, line in enumerate(lines_of(words)):
-        told.append(NOTHING)
+def naive(tokens):
+    """Return the repeats of both voices at the end of a text, by the definition."""
+    clock, repeats = sum(ENCODING.token_steps(tokens)), []
+    for voice, line in enumerate(notes_of_voices(tokens)):
+        repeats.append(NOTHING)
         n = len(line) - 1
         if n < 1:
             continue
         length, same, place = max((run_of(line, n, i), line[n][1] == line[i][1], i) for i in range(n))
         at, due = line[n][0] + line[place + 1][0] - line[place][0], line[place + 1][1] + line[n][1] - line[place][1]
         since, gone = 0, 0  # in text after the step of the newest note
-        for word in words:
-            if word.startswith("p") and since > line[n][0]:
-                pitch = int(word[1:]) + 20
+        for token in tokens:
+            if token.startswith("p") and since > line[n][0]:
+                pitch = int(token[1:]) + 20
                 gone |= pitch >= due if voice == 0 else pitch <= due
-            since += int(word[4:]) if word.startswith("wait") else 0
+            since += int(token[4:]) if token.startswith("wait") else 0
         if length >= n - place or not 21 <= due <= 108 or clock > at or gone:
             continue
         named = (
             f"p{due - 20}"
             if clock == at
             else f"wait{at - clock}"
-            if at - clock <= 24 and not words[-1].startswith("wait")
+            if at - clock <= 24 and not tokens[-1].startswith("wait")
             else None
         )
-        told[voice] = [VOCAB.id_of.get(named, -1), length, int(not same), int(at > clock)]
-    if told[1][TOKEN] == told[0][TOKEN]:
-        told[1] = [-1, *told[1][1:]]
-    return told
+        repeats[voice] = [VOCAB.id_of.get(named, -1), length, int(not same), int(at > clock)]
+    if repeats[1][TOKEN] == repeats[0][TOKEN]:
+        repeats[1] = [-1, *repeats[1][1:]]
+    return repeats
 
 
 music = st.lists(
@@ -100,17 +100,17 @@ music = st.lists(
 
 
 @given(music)
-def test_every_place_as_by_the_definition(drawn):
+def test_every_position_equals_the_definition(drawn):
     gaps, lengths, pitches = zip(*drawn)
     starts = np.cumsum((0, *gaps))[: len(gaps)]
-    words = words_of(starts, lengths, pitches)
-    found = find_voice_repeats(HEARD, VOCAB.to_ids(words)).tolist()
-    for n in range(1, len(words) + 1):
-        assert found[n - 1] == naive(words[:n]), words[:n]
+    tokens = tokens_of(starts, lengths, pitches)
+    found = find_voice_repeats(VOICE_TOKENS, VOCAB.to_ids(tokens)).tolist()
+    for n in range(1, len(tokens) + 1):
+        assert found[n - 1] == naive(tokens[:n]), tokens[:n]
 
 
 def two_hands(tune, bass, at=0, gap=12):
-    """A tune in quarters and a bass in eighths, as (start, length, pitch)."""
+    """Return a tune in quarters and a bass in eighths, as (start, length, pitch)."""
     return [(at + i * gap, gap, p) for i, p in enumerate(tune)] + [(at + i * 6, 6, p) for i, p in enumerate(bass)]
 
 
@@ -122,69 +122,69 @@ def test_a_tune_is_followed_over_another_accompaniment_and_in_another_key(by):
     rng = np.random.default_rng(by)
     first, other = rng.integers(36, 55, (2, 14))
     again = [p + by for p in TUNE[:4]]
-    words = words_of(*zip(*two_hands(TUNE, first), *two_hands(again, other[:8], 84)))
-    top = find_voice_repeats(HEARD, VOCAB.to_ids(words))[-1, 0]
+    tokens = tokens_of(*zip(*two_hands(TUNE, first), *two_hands(again, other[:8], 84)))
+    top = find_voice_repeats(VOICE_TOKENS, VOCAB.to_ids(tokens))[-1, 0]
     assert top.tolist() == [VOCAB.id_of[f"p{TUNE[4] + by - 20}"], 4, int(by > 0), 0]
-    before = words[: len(words) - words[::-1].index("wait6") - 1]  # half of the last note is still to come
-    waiting = find_voice_repeats(HEARD, VOCAB.to_ids(before))[-1, 0]
+    before = tokens[: len(tokens) - tokens[::-1].index("wait6") - 1]  # half of the last note is still to come
+    waiting = find_voice_repeats(VOICE_TOKENS, VOCAB.to_ids(before))[-1, 0]
     assert waiting.tolist() == [VOCAB.id_of["wait6"], 4, int(by > 0), 1]
 
 
-def test_what_was_due_is_gone_when_it_came_or_another_took_its_place():
+def test_a_due_note_is_settled_when_it_comes_or_is_replaced():
     rng = np.random.default_rng(2)
-    words = words_of(
+    tokens = tokens_of(
         *zip(*two_hands(TUNE, rng.integers(36, 55, 14)), *two_hands(TUNE[:4], rng.integers(36, 55, 8), 84))
     )
     for more, named in ((["p30"], "p54"), (["p54"], None), (["p60"], None), (["wait1"], None)):
-        told = find_voice_repeats(HEARD, VOCAB.to_ids(words + more))[-1, 0]
-        assert told[TOKEN] == (VOCAB.id_of[named] if named else -1)
+        repeats = find_voice_repeats(VOICE_TOKENS, VOCAB.to_ids(tokens + more))[-1, 0]
+        assert repeats[TOKEN] == (VOCAB.id_of[named] if named else -1)
 
 
-def test_what_comes_round_and_round_is_let_be():
-    words = words_of(np.arange(40) * 6, [6] * 40, [60, 62, 64, 65] * 10)
-    assert (find_voice_repeats(HEARD, VOCAB.to_ids(words))[40:, :, TOKEN] == -1).all()
+def test_an_overlapping_repeat_names_no_candidate():
+    tokens = tokens_of(np.arange(40) * 6, [6] * 40, [60, 62, 64, 65] * 10)
+    assert (find_voice_repeats(VOICE_TOKENS, VOCAB.to_ids(tokens))[40:, :, TOKEN] == -1).all()
 
 
-def test_texts_side_by_side_and_word_by_word_find_the_same():
+def test_texts_side_by_side_have_the_repeats_of_each_alone():
     rng = np.random.default_rng(0)
     texts = [
-        VOCAB.to_ids(words_of(np.cumsum(rng.integers(1, 3, 40)) * 6, [6] * 40, rng.choice([60, 62, 64, 67], 40)))[:100]
+        VOCAB.to_ids(tokens_of(np.cumsum(rng.integers(1, 3, 40)) * 6, [6] * 40, rng.choice([60, 62, 64, 67], 40)))[:100]
         for _ in range(3)
     ]
-    finder = VoiceRepeatFinder(HEARD, [t[:20] for t in texts], np.array([0, 1, 2]))
+    finder = VoiceRepeatFinder(VOICE_TOKENS, [t[:20] for t in texts], np.array([0, 1, 2]))
     for at in range(20, 100):
         if at == 40:
             finder.take(np.array([2, 0]))
             texts = [texts[2], texts[0]]
         finder.append(np.array([t[at] for t in texts]))
         for found, text in zip(finder.repeats, texts):
-            assert found.tolist() == find_voice_repeats(HEARD, text[: at + 1])[-1].tolist()
+            assert found.tolist() == find_voice_repeats(VOICE_TOKENS, text[: at + 1])[-1].tolist()
 
 
-def test_texts_grow_beyond_the_room():
+def test_texts_outgrow_the_room():
     n = INITIAL_ROOM + 20
     rng = np.random.default_rng(1)
-    text = VOCAB.to_ids(words_of(np.arange(n) * 6, [6] * n, rng.choice([60, 62, 64, 67], n)))
-    finder = VoiceRepeatFinder(HEARD, [text[:0]], np.zeros(1, dtype=np.int64))
-    for word in text:
-        finder.append(np.array([word]))
+    text = VOCAB.to_ids(tokens_of(np.arange(n) * 6, [6] * n, rng.choice([60, 62, 64, 67], n)))
+    finder = VoiceRepeatFinder(VOICE_TOKENS, [text[:0]], np.zeros(1, dtype=np.int64))
+    for token in text:
+        finder.append(np.array([token]))
     assert (
         finder.notes.shape[3] > INITIAL_ROOM
-        and finder.repeats[0].tolist() == find_voice_repeats(HEARD, text)[-1].tolist()
+        and finder.repeats[0].tolist() == find_voice_repeats(VOICE_TOKENS, text)[-1].tolist()
     )
 
 
 @pytest.mark.parametrize("further", [-8, 1])
-def test_what_is_too_far_back_is_forgotten(further):
+def test_the_lookback_is_limited(further):
     n = MAX_LOOKBACK + further - len(TUNE)
     pitch = [*TUNE, *(np.arange(n) % 2 * 30 + 40), *TUNE[:4]]  # two keys in turn, in which nothing of the tune comes
-    words = words_of(np.arange(len(pitch)) * 3, [3] * len(pitch), pitch)
-    assert (find_voice_repeats(HEARD, VOCAB.to_ids(words))[-1, 0, LENGTH] == 4) == (further < 0)
+    tokens = tokens_of(np.arange(len(pitch)) * 3, [3] * len(pitch), pitch)
+    assert (find_voice_repeats(VOICE_TOKENS, VOCAB.to_ids(tokens))[-1, 0, LENGTH] == 4) == (further < 0)
 
 
-def test_runs_are_told_of_each_note_of_both_voices():
-    words = words_of(*zip(*two_hands(TUNE, [40] * 14), *two_hands([p + 5 for p in TUNE], [43, 47] * 7, 84)))
-    length, moved = find_voice_runs(HEARD, VOCAB.to_ids([*words, "wait1"]))
+def test_runs_of_each_note_of_both_voices():
+    tokens = tokens_of(*zip(*two_hands(TUNE, [40] * 14), *two_hands([p + 5 for p in TUNE], [43, 47] * 7, 84)))
+    length, moved = find_voice_runs(VOICE_TOKENS, VOCAB.to_ids([*tokens, "wait1"]))
     assert (
         length[len(TUNE) : 2 * len(TUNE)].tolist() == [1, 2, 3, 4, 5, 6, 7]
         and moved[len(TUNE) + 1 : 2 * len(TUNE)].all()
@@ -198,22 +198,22 @@ def test_a_solo_is_a_voice_beside_the_piano():
     voices = VoiceTokens.from_encoding(vocab, encoding)
     tune = [f"v{p - 20}" for p in TUNE]
     rng = np.random.default_rng(3)
-    words = []
-    for word in (*tune, *tune[:3]):
+    tokens = []
+    for token in (*tune, *tune[:3]):
         low = rng.integers(10, 30)
-        words += [word, f"p{low}", "wait12", f"end{word}", f"endp{low}"]
-    top = find_voice_repeats(voices, vocab.to_ids(words))[-1, 0]
+        tokens += [token, f"p{low}", "wait12", f"end{token}", f"endp{low}"]
+    top = find_voice_repeats(voices, vocab.to_ids(tokens))[-1, 0]
     assert vocab.tokens[top[TOKEN]] == tune[3] and top[TRANSPOSED] == 0 and top[IS_WAIT] == 0
 
 
-def test_words_that_are_no_keys_struck_and_released_have_no_voices():
+def test_encodings_without_tokens_for_notes_have_no_voices():
     for name in ("chordwise", "melodywise"):
         encoding = encodings.make_encoding({"encoding": name})
         assert VoiceTokens.from_encoding(Vocab.from_encoding(encoding), encoding) is None
 
 
-def test_what_is_struck_and_released_in_one_step_is_no_note():
+def test_a_note_that_ends_in_its_first_step_is_ignored():
     assert (
-        find_voice_repeats(HEARD, VOCAB.to_ids(["p40", "endp40", "wait6", "p40", "wait6"])).tolist()
+        find_voice_repeats(VOICE_TOKENS, VOCAB.to_ids(["p40", "endp40", "wait6", "p40", "wait6"])).tolist()
         == [[NOTHING] * 2] * 5
     )
