@@ -17,6 +17,7 @@ import numpy as np
 
 from clara import cli
 from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken
+from clara.music.notes import NoteSequence
 from critic.defaults import DEFAULT_RANKING, default_ranking
 
 EXAMPLES = """
@@ -55,6 +56,28 @@ class RankedPiece:
     total: float | None = None
     scores: dict = field(default_factory=dict)
     problem: str = ""
+
+    @property
+    def notes(self) -> NoteSequence:
+        """Return the notes, prompt included; reads the file if the piece is a path."""
+        from clara.music.read import read_music
+
+        if isinstance(self.piece, (str, Path)):
+            return read_music(self.piece)
+        return getattr(self.piece, "notes", self.piece)
+
+    def show(self) -> None:
+        """Show the scores, a player, a piano roll and sheet music, in a notebook or in the web browser."""
+        from clara.rendering.html import show_html
+
+        show_html(self)
+
+    def _repr_html_(self) -> str:
+        from clara.rendering.html import music_html
+
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
+        result = self.problem if self.total is None else f"total {self.total:.2f} ({scores})"
+        return music_html(self.notes, f"rank {self.rank}: {result}", getattr(self.piece, "prompt_quarters", 0.0))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,15 @@
 """Fragments of HTML that show music in a notebook: an audio player, a piano roll and sheet music.
 
-Each function returns markup that needs no style sheet, no script and no network.
+The markup needs no style sheet, no script and no network.
 """
 
+import tempfile
+import webbrowser
 from base64 import b64encode
+from html import escape
+from pathlib import Path
 
+from clara.errors import ClaraError
 from clara.music.notes import NoteSequence
 from clara.rendering.audio import MEDIA_TYPES, encode_audio, has_mp3, synthesize
 from clara.rendering.engraving import to_svg
@@ -13,6 +18,50 @@ from clara.rendering.roll_svg import n_pitch_rows, styled_roll_svg
 PIXELS_PER_ROW = 4  # of a piano roll, for each semitone
 MIN_HEIGHT = 120  # pixels
 MAX_HEIGHT = 280
+
+
+def music_html(notes: NoteSequence, caption: str, prompt_quarters: float = 0.0) -> str:
+    """Return a caption, an audio player, a piano roll, and sheet music that opens on a click.
+
+    A part that cannot be made, as sound without a soundfont, is replaced by the reason.
+
+    Parameters
+    ----------
+    notes : NoteSequence
+    caption : str
+        Text without markup.
+    prompt_quarters : float
+        Notes that start before this belong to the prompt and are grey.
+    """
+    player = _or_reason("sound", audio_player_html, notes)
+    score = _or_reason("score", score_svg, notes)
+    return (
+        f"<div><p>{escape(caption)}</p>{player}{piano_roll_svg(notes, prompt_quarters)}"
+        f"<details><summary>Score</summary>{score}</details></div>"
+    )
+
+
+def _or_reason(name, render, notes):
+    """Return what a function renders, or a line that says why it cannot."""
+    try:
+        return render(notes)
+    except (ClaraError, ImportError, OSError) as e:
+        return f"<p>No {name}: {escape(str(e))}</p>"
+
+
+def show_html(item) -> None:
+    """Show an object that has `_repr_html_`: in a notebook below the cell, elsewhere in the web browser."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        get_ipython = None
+    if get_ipython and get_ipython() is not None:
+        display(item)
+        return
+    page = Path(tempfile.mkdtemp(prefix="clara-"), "piece.html")
+    page.write_text(f'<!DOCTYPE html><meta charset="utf-8">{item._repr_html_()}', encoding="utf-8")
+    webbrowser.open(page.as_uri())
 
 
 def audio_player_html(notes: NoteSequence, soundfont: str | None = None) -> str:

@@ -153,3 +153,12 @@ def test_nothing_to_rank(pretrained, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.out == "" and "skipped" in printed.err and "none of the pieces" in printed.err
     assert not (tmp_path / "ranking.csv").exists()
+
+
+def test_a_ranked_piece_shows_itself(scoring_models, pieces, files):
+    for piece in (pieces[0], files[0], sample(pieces[0])):
+        (ranked,) = rank([piece], "critic", scoring_models)
+        shown = ranked._repr_html_()
+        assert f"rank 1: total {ranked.total:.2f}" in shown and "<audio" in shown and "<svg" in shown
+    (unscored,) = rank([crop(pieces[0], 0, 12)], "critic", scoring_models)
+    assert unscored.problem.partition(";")[0][:10] in unscored._repr_html_()

@@ -1,6 +1,7 @@
 """Fragments of HTML for a notebook."""
 
 from base64 import b64decode
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -43,3 +44,25 @@ def test_the_score_is_a_picture():
     assert "<svg" in score_svg(tiny.tune(0), "a title")
     with pytest.raises(NoNotes):
         score_svg(build_notes([], [], [])[0])
+
+
+def test_a_piece_is_shown_as_player_roll_and_score():
+    shown = html.music_html(tiny.tune(0), "a <caption>", prompt_quarters=2.0)
+    assert "a &lt;caption&gt;" in shown and "<audio" in shown and shown.count("<svg") >= 2 and 'prompt"' in shown
+
+
+def test_what_cannot_be_shown_is_explained():
+    shown = html.music_html(build_notes([], [], [])[0], "")
+    assert "<audio" in shown and "No score: no notes" in shown
+
+
+def test_outside_a_notebook_the_browser_shows_it(monkeypatch):
+    class Shown:
+        def _repr_html_(self):
+            return "<p>here</p>"
+
+    opened = []
+    monkeypatch.setattr(html.webbrowser, "open", opened.append)
+    html.show_html(Shown())
+    (uri,) = opened
+    assert Path(uri.removeprefix("file://")).read_text().endswith("<p>here</p>")
