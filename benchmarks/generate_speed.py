@@ -115,10 +115,10 @@ def gpt2(checkpoint):
 
 def rates(n_bytes):
     """What one core can do at best: 8-bit operations per second of each library, bytes per second of reading n_bytes again and again."""
-    from clara.sampling.int8 import _Product, _Weights
+    from clara.sampling.int8 import MatrixProduct, QuantizedMatrix
 
     rng = np.random.default_rng(0)
-    product = _Product(_Weights(rng.normal(size=(SQUARE, SQUARE))))
+    product = MatrixProduct(QuantizedMatrix(rng.normal(size=(SQUARE, SQUARE))))
     product.resize(SQUARE)
     packed = torch.ops.onednn.qlinear_prepack(
         torch.from_numpy(rng.integers(-127, 128, (SQUARE, SQUARE), dtype=np.int8)), None
@@ -130,7 +130,7 @@ def rates(n_bytes):
     )
     weights = np.ones(n_bytes, np.uint8)
     takes = {
-        "onnxruntime": product.sums_and_scales,
+        "onnxruntime": product.multiply,
         "reading": weights.max,
         "onednn": lambda: torch.ops.onednn.qlinear_pointwise(
             left, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
@@ -157,7 +157,7 @@ def price(folder, corpus):
 
     from clara.checkpoint import Checkpoint
     from clara.data.corpus import Corpus
-    from clara.sampling.int8 import Int8Net, Int8Stepper
+    from clara.sampling.int8 import Int8Model, Int8Stepper
 
     reader = Checkpoint.load(folder).inference_model()
     ids = np.stack([p[:PRICE_WORDS] for p in Corpus.load(corpus).ids("valid") if len(p) >= PRICE_WORDS]).astype(
@@ -166,7 +166,7 @@ def price(folder, corpus):
     with torch.inference_mode():
         logits, _ = reader(torch.from_numpy(ids[:, :-1]), reader.initial_state(len(ids)))
     exact = F.cross_entropy(logits.transpose(1, 2), torch.from_numpy(ids[:, 1:])).item()
-    stepper, total = Int8Stepper(Int8Net(reader)), 0.0
+    stepper, total = Int8Stepper(Int8Model(reader)), 0.0
     stepper.begin(reader.initial_state(len(ids)), np.arange(len(ids)))
     for at in range(PRICE_WORDS - 1):
         logits = torch.from_numpy(stepper.step(np.ascontiguousarray(ids[:, at])))

@@ -59,7 +59,7 @@ def count_faults(encoding, vocab, min_tokens):
     """Compose at least `min_tokens` tokens and return a row."""
     from clara.generator import Generator
     from clara.music.keys import scale_pitch_classes
-    from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS, Constraints
+    from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 
     generator = Generator(untrained_checkpoint(encoding, vocab), "float32")
     ranges = dict.fromkeys(range(len(encoding.prefixes)), RANGE)

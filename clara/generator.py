@@ -1,432 +1,527 @@
 """Compose with a trained model."""
 
-import math
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 
 from clara.adapter import Adapter
 from clara.checkpoint import Checkpoint
-from clara.encodings.prompts import DEFAULT_QPM
-from clara.encodings.vocab import tokenize
+from clara.encodings.vocab import BOS, tokenize
 from clara.errors import BadSetting
-from clara.models.likelihood import nats_per_piece
+from clara.generator_arguments import (
+    Key,
+    Prompt,
+    Settings,
+    add_key,
+    convert_fixed_melody,
+    convert_key,
+    convert_length,
+    convert_prompt,
+    convert_qpm,
+    convert_seeds,
+    convert_settings,
+)
+from clara.infilling import cut_gap, rank_fillings
 from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
-from clara.sampling.engine import sample, sample_each, stream
-from clara.sampling.grammars import grammar_of
-from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS
+from clara.sample import Sample
+from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
+from clara.sampling.engine import Sampler
+from clara.sampling.grammars import Grammar, make_grammar
 from clara.sampling.logit_biases import Cadence
 from clara.sampling.search import SearchSettings, search
-from clara.sampling.settings import SamplingSettings
-from clara.sampling.steppers import stepper_maker
+from clara.sampling.steppers import stepper_factory
+from clara.shipped_models import find_model
 
-HORIZON_QUARTERS = 4  # after a gap, by which fillings are weighed
+__all__ = ["Generator", "Sample"]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One composed piece.
+class _Request:
+    """What to compose, converted and checked.
 
     Attributes
     ----------
-    tokens : list of str, prompt included, control tokens left out
-    notes : NoteSequence, prompt included
-    prompt_words : how many of them are the prompt's
-    prompt_quarters : how much of it is the prompt
-    seed : of its random generator
-    settings : that it was sampled with
+    prompt : NoteSequence or None
+    prompt_tokens : list of str
+        Empty without a prompt.
+    prompt_ids : int64 array
+        The prompt's token ids, xxbos first.
+    n_steps : int
+        Grid steps to compose after the prompt.
+    qpm : float
+    sampler : Sampler
     """
 
-    tokens: list
-    notes: NoteSequence
-    prompt_tokens: int
-    prompt_quarters: float
-    seed: int
-    settings: SamplingSettings = field(default_factory=SamplingSettings)
-
-    def composed(self):
-        """The notes after the prompt, a NoteSequence."""
-        first = round(self.prompt_quarters * self.notes.steps_per_quarter)
-        return crop(self.notes, first, max(first, self.notes.n_steps)) if first else self.notes
+    prompt: NoteSequence | None
+    prompt_tokens: list[str]
+    prompt_ids: np.ndarray
+    n_steps: int
+    qpm: float
+    sampler: Sampler
 
 
 class Generator:
-    """A model ready to compose.
+    """A model that is ready to compose.
 
     Parameters
     ----------
-    checkpoint : clara.checkpoint.Checkpoint
-    precision : of the steps, in `clara.sampling.steppers.PRECISIONS`
-    device : as torch takes it; a GPU is for many pieces at once
+    checkpoint : Checkpoint
+    precision : str
+        Of the model's numbers, one of `clara.sampling.steppers.PRECISIONS`.
+    device : str or torch.device
+        A GPU pays for many pieces at once.
+
+    Attributes
+    ----------
+    encoding : Encoding
+    vocab : Vocab
+    model : InferenceModel
+    repeats : Repeats or None
+    precision : str
+        ``"int8"`` or ``"float32"``.
+
+    Examples
+    --------
+    >>> generator = Generator.load("notewise")
+    >>> [piece] = generator.generate(1, quarters=8, key="E minor", settings={"temperature": 0.9})
+    >>> piece.write_midi("piece.mid")  # doctest: +SKIP
     """
 
-    def __init__(self, checkpoint, precision="auto", device="cpu"):
-        self.encoding, self.vocab, self.repeats = checkpoint.encoding, checkpoint.vocab, checkpoint.repeats()
+    def __init__(self, checkpoint: Checkpoint, precision: str = "auto", device="cpu"):
+        self.encoding = checkpoint.encoding
+        self.vocab = checkpoint.vocab
+        self.repeats = checkpoint.repeats()
         self.model = checkpoint.inference_model().to(device)
-        self.make_stepper, self.precision = stepper_maker(self.model, precision)
+        self.make_stepper, self.precision = stepper_factory(self.model, precision)
 
     @classmethod
-    def load(cls, folder, adapter=None, precision="auto", device="cpu"):
-        """Load a run folder, and an adapter file for it if there is one; raises as `Checkpoint.load` and `Adapter.load`."""
+    def load(
+        cls, model: str | Path, adapter: str | Path | None = None, precision: str = "auto", device="cpu"
+    ) -> "Generator":
+        """Load a model from a run folder or by the name of a shipped model.
+
+        Parameters
+        ----------
+        model : str or Path
+            A run folder, or a name such as ``"notewise"``.
+        adapter : str or Path, optional
+            An adapter file that was trained for this model.
+        precision, device
+            See `Generator`.
+
+        Raises
+        ------
+        MissingModel
+            If there is no such model.
+        CheckpointMismatch
+            If the folder is broken, or the adapter belongs to another model.
+        BadSetting
+            If the precision does not suit the model.
+        """
+        folder = find_model(model)
         checkpoint = Checkpoint.load(folder)
-        return cls(
-            Adapter.load(adapter).apply_to(checkpoint, folder) if adapter else checkpoint,
-            precision,
-            device,
-        )
+        if adapter:
+            checkpoint = Adapter.load(adapter).apply_to(checkpoint, folder)
+        return cls(checkpoint, precision, device)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, precision: str = "auto", device="cpu") -> "Generator":
+        """Return a generator with the model of a checkpoint; see `Generator` for the parameters."""
+        return cls(checkpoint, precision, device)
 
     def generate(
         self,
-        n=8,
-        quarters=64.0,
-        prompt=None,
-        settings=None,
-        seed=0,
-        qpm=None,
-        constraints=DEFAULT_CONSTRAINTS,
-        cadence=False,
-        key=None,
-        fixed_melody=None,
-        threads=1,
-        on_step=None,
-        stop=None,
-    ):
+        n: int = 8,
+        quarters: float | None = None,
+        prompt: Prompt = None,
+        settings: Settings = None,
+        seed: int = 0,
+        qpm: float | None = None,
+        *,
+        bars: float | None = None,
+        key: Key = None,
+        constraints: Constraints = DEFAULT_CONSTRAINTS,
+        cadence: bool = False,
+        fixed_melody: Prompt = None,
+        threads: int = 1,
+        on_step: Callable[[int], Any] | None = None,
+        stop: Event | None = None,
+    ) -> list[Sample]:
         """Compose n pieces in one batch.
 
         Parameters
         ----------
-        n : how many, at least 1
-        quarters : length of what is composed, in quarter notes, after the prompt
-        prompt : NoteSequence on the encoding's grid to go on from, or None
-        settings : how freely to sample; plainly, as the net says, where it is None; or a list, one for each
-        seed : of the first piece; the others take the numbers after it
-        qpm : tempo of the result; the prompt's, or 110 where it is None
-        constraints : clara.sampling.grammars.base.Constraints, what is asked of the notes
-        cadence : whether to prefer the tonic chord at the close
-        key : (tonic, is_major) of that chord; what each piece has turned out to be in where it is None
-        fixed_melody : NoteSequence that stands fixed in all pieces, from the prompt's end on; they last as long as it does, whatever
-            `quarters` says. Notewise and its kin
-        threads : at most
-        on_step : function(steps left), for a progress bar
-        stop : threading.Event that ends it early, or None
+        n : int
+            Number of pieces, at least 1.
+        quarters : float, optional
+            Length of the composed music after the prompt, in quarter notes (default: 64).
+        prompt : str, Path or NoteSequence, optional
+            Music to continue: a MIDI file, a score, a text file of the encoding, ``music21:NAME``, text of the
+            encoding, or notes on any grid.
+        settings : SamplingSettings, dict or list of these, optional
+            How freely to sample, for all pieces or for each (default: as the model predicts).
+        bars : float, optional
+            The length in bars of the prompt's time signature, 4/4 without a prompt; instead of `quarters`.
+        key : str or (int, bool), optional
+            Such as ``"E minor"``, or tonic (0 is C) and whether it is major. Restricts the notes to its scale, and is
+            the key of the cadence.
+        seed : int
+            Random seed; piece *i* uses `seed` + *i*.
+        qpm : float, optional
+            Tempo in quarter notes per minute (default: the prompt's, or 110).
+        constraints : Constraints
+            Limits on ranges, on durations and on the number of notes at once.
+        cadence : bool
+            Whether to prefer notes of the tonic chord in the last two quarters. Without a key, the key of each piece
+            is estimated.
+        fixed_melody : str, Path or NoteSequence, optional
+            A melody that every piece holds from the end of the prompt on. It gives the length of the pieces, whatever
+            `quarters` is. Only for notewise, chamber and quartet models.
+        threads : int
+            Largest number of threads.
+        on_step : callable, optional
+            Called with the number of grid steps that are left, for a progress bar.
+        stop : threading.Event, optional
+            Ends the work early when it is set.
 
         Returns
         -------
-        list of Sample; where `stop` came, only those that were finished
+        list of Sample
+            Only the finished pieces if `stop` was set.
 
         Raises
         ------
         BadSetting
-            For n, quarters or qpm out of range, a prompt on another grid, or constraints that leave no word.
+            If an argument is out of its range or of the wrong kind, or the constraints leave no note.
+        BadMusicFile, NoNotes, UnknownToken
+            If the prompt cannot be read or holds no notes.
         """
-        if n < 1:
-            raise BadSetting(f"n must be at least 1, not {n}")
-        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, fixed_melody)
-        grammar, seeds = self.grammar(constraints, fixed_melody), [seed + i for i in range(n)]
-        texts = sample(
-            self.model,
-            self.make_stepper,
-            grammar,
-            settings or SamplingSettings(),
-            ids,
-            steps,
-            seeds,
-            self.encoding.steps_per_quarter,
-            self._close(grammar, cadence, key),
-            self.repeats,
-            threads,
-            on_step,
-            stop,
+        seeds = convert_seeds(seed, n)
+        settings_of_piece = convert_settings(settings, n)
+        request = self._make_request(
+            quarters, bars, prompt, qpm, key, constraints, cadence, fixed_melody, threads, on_step, stop
         )
-        each = _for_each(settings, n)
+        texts = request.sampler.sample([request.prompt_ids], request.n_steps, settings_of_piece, seeds)
         return [
-            self._sample(words, self.vocab.to_tokens(t), prompt, s, qpm, how)
-            for t, s, how in zip(texts, seeds, each)
-            if t is not None
+            self._to_sample(request, ids, seed, piece_settings)
+            for ids, seed, piece_settings in zip(texts, seeds, settings_of_piece)
+            if ids is not None
         ]
 
-    def continue_each(self, prompts, quarters, settings, seeds, constraints=DEFAULT_CONSTRAINTS, threads=1):
-        """Compose a piece on from each prompt, all in one batch; each piece is the one that `generate` makes of its prompt and seed.
+    def continue_each(
+        self,
+        prompts: Sequence[Prompt],
+        quarters: float,
+        settings: Settings,
+        seeds: Sequence[int],
+        constraints: Constraints = DEFAULT_CONSTRAINTS,
+        threads: int = 1,
+    ) -> list[Sample]:
+        """Continue each of several prompts once, all in one batch.
+
+        Each piece is the one that `generate` makes of its prompt, settings and seed.
 
         Parameters
         ----------
-        prompts : list of n NoteSequence or None; one that comes again is read once
-        quarters, constraints, threads : as `generate`
-        settings : list of n Settings
-        seeds : list of n ints
+        prompts : sequence of n prompts
+            As in `generate`, None among them; an object that occurs several times is read once.
+        seeds : sequence of n ints
+        quarters, settings, constraints, threads
+            See `generate`.
 
         Returns
         -------
-        list of n Sample
+        list of n Samples
 
         Raises
         ------
         BadSetting
-            As `generate`.
+            If there are not as many seeds as prompts; and as `generate`.
         """
-        if not len(prompts) == len(settings) == len(seeds) > 0:
+        if not len(prompts) == len(seeds) > 0:
             raise BadSetting(
-                f"prompts, settings and seeds must be as many, at least 1, not {len(prompts)}, {len(settings)} and {len(seeds)}"
+                f"prompts and seeds must be as many, and at least one, not {len(prompts)} and {len(seeds)}"
             )
-        each = {id(prompt): prompt for prompt in prompts}
-        begun = [self._begin(quarters, prompt, None, None) for prompt in each.values()]
-        row_of = {key: row for row, key in enumerate(each)}
-        rows = np.array([row_of[id(prompt)] for prompt in prompts])
-        texts = sample_each(
-            self.model,
-            self.make_stepper,
-            self.grammar(constraints),
-            settings,
-            [ids for *_, ids in begun],
-            rows,
-            begun[0][0],
-            seeds,
-            self.encoding.steps_per_quarter,
-            repeats=self.repeats,
-            threads=threads,
+        settings_of_piece = convert_settings(settings, len(seeds))
+        distinct_prompts = {id(prompt): prompt for prompt in prompts}
+        requests = [
+            self._make_request(quarters, None, prompt, constraints=constraints, threads=threads)
+            for prompt in distinct_prompts.values()
+        ]
+        row_of_prompt = {prompt_id: row for row, prompt_id in enumerate(distinct_prompts)}
+        rows = np.array([row_of_prompt[id(prompt)] for prompt in prompts])
+        texts = requests[0].sampler.sample(
+            [request.prompt_ids for request in requests], requests[0].n_steps, settings_of_piece, seeds, rows
         )
         return [
-            self._sample(begun[row][2], self.vocab.to_tokens(t), prompt, seed, begun[row][1], how)
-            for row, t, prompt, seed, how in zip(rows, texts, prompts, seeds, settings)
+            self._to_sample(requests[row], ids, seed, piece_settings)
+            for row, ids, seed, piece_settings in zip(rows, texts, seeds, settings_of_piece)
         ]
 
     def search(
         self,
-        rate,
-        n=64,
-        quarters=64.0,
-        prompt=None,
-        settings=None,
-        seed=0,
+        rate: Callable[[list[NoteSequence]], Sequence[float]],
+        n: int = 64,
+        quarters: float | None = None,
+        prompt: Prompt = None,
+        settings: Settings = None,
+        seed: int = 0,
+        qpm: float | None = None,
+        *,
+        search_settings: SearchSettings | None = None,
+        bars: float | None = None,
+        key: Key = None,
+        constraints: Constraints = DEFAULT_CONSTRAINTS,
+        cadence: bool = False,
+        fixed_melody: Prompt = None,
+        threads: int = 1,
+        on_step: Callable[[int], Any] | None = None,
+        stop: Event | None = None,
+    ) -> list[Sample]:
+        """Compose in blocks and continue only the candidates that are rated best; see `clara.sampling.search`.
+
+        Parameters
+        ----------
+        rate : callable
+            Takes a list of NoteSequences, what each candidate has composed so far, and returns a number for each;
+            higher is better.
+        n : int
+            Number of beams. Each block writes n times `search_settings.candidates_per_beam` candidates.
+        settings : SamplingSettings, dict or list of these, optional
+            For all candidates, or for each.
+        search_settings : SearchSettings, optional
+        quarters, prompt, bars, key, seed, qpm, constraints, cadence, fixed_melody, threads, on_step, stop
+            See `generate`.
+
+        Returns
+        -------
+        list of Sample
+            The best piece of each search, best first, each with an opening of its own. As many as
+            `search_settings.top`, but not more than candidates. Empty if `stop` was set.
+
+        Raises
+        ------
+        BadSetting, BadMusicFile, NoNotes, UnknownToken
+            As `generate`.
+        """
+        search_settings = search_settings or SearchSettings()
+        convert_seeds(seed, n)
+        n_candidates = n * search_settings.candidates_per_beam
+        seeds = convert_seeds(seed, n_candidates)
+        settings_of_candidate = convert_settings(settings, n_candidates)
+        request = self._make_request(
+            quarters, bars, prompt, qpm, key, constraints, cadence, fixed_melody, threads, on_step, stop
+        )
+        first_step = sum(self.encoding.token_steps(request.prompt_tokens))
+
+        def rate_texts(texts):
+            pieces = []
+            for ids in texts:
+                notes, _ = self.encoding.decode(request.prompt_tokens + self.vocab.to_tokens(ids))
+                pieces.append(crop(notes, first_step, max(first_step, notes.n_steps)))
+            return rate(pieces)
+
+        texts = search(
+            request.sampler,
+            request.prompt_ids,
+            request.n_steps,
+            settings_of_candidate,
+            seeds,
+            rate_texts,
+            search_settings,
+        )
+        return [self._to_sample(request, ids, seeds[i], settings_of_candidate[i]) for ids, i in texts]
+
+    def stream(
+        self,
+        quarters: float | None = None,
+        prompt: Prompt = None,
+        settings: Settings = None,
+        seed: int = 0,
+        qpm: float | None = None,
+        *,
+        bars: float | None = None,
+        key: Key = None,
+        constraints: Constraints = DEFAULT_CONSTRAINTS,
+        cadence: bool = False,
+        fixed_melody: Prompt = None,
+    ) -> Iterator[NoteSequence]:
+        """Compose one piece note by note: the piece that `generate` makes of the same arguments, which see.
+
+        Yields
+        ------
+        NoteSequence
+            The notes that have become final since the last time, never empty. Their steps count from the start of the
+            prompt.
+        """
+        [seed] = convert_seeds(seed, 1)
+        [settings] = convert_settings(settings, 1)
+        request = self._make_request(quarters, bars, prompt, qpm, key, constraints, cadence, fixed_melody)
+        prompt_steps = sum(self.encoding.token_steps(request.prompt_tokens))
+        yielded, last_step = set(), 0
+        for ids, step in request.sampler.stream(request.prompt_ids, request.n_steps, settings, seed):
+            is_over = len(ids) == 0 or step == request.n_steps
+            if step == last_step and not is_over:
+                continue
+            last_step = step
+            tokens = request.prompt_tokens + self.vocab.to_tokens(ids.tolist())
+            notes, _ = self.encoding.decode(tokens, qpm=request.qpm)
+            is_final = notes.end > prompt_steps
+            if step < request.n_steps:
+                is_final &= notes.end < prompt_steps + step
+            new = [i for i in is_final.nonzero()[0] if _identity(notes, i) not in yielded]
+            yielded |= {_identity(notes, i) for i in new}
+            if new:
+                yield select(notes, np.isin(np.arange(len(notes)), new))
+
+    def fill(
+        self,
+        piece: Prompt,
+        start: float,
+        end: float,
+        n: int = 64,
+        settings: Settings = None,
+        seed: int = 0,
+        constraints: Constraints = DEFAULT_CONSTRAINTS,
+        threads: int = 1,
+        *,
+        key: Key = None,
+    ) -> list[tuple[Sample, float]]:
+        """Compose a gap in a piece anew, between what comes before and after it; see `clara.infilling`.
+
+        Parameters
+        ----------
+        piece : str, Path or NoteSequence
+            As the prompt of `generate`.
+        start, end : float
+            The gap, in quarter notes. Notes that start in it are dropped. A note that sounds into it ends where the
+            filling ends it.
+        n : int
+            Number of fillings.
+        settings, key, seed, constraints, threads
+            See `generate`.
+
+        Returns
+        -------
+        list of (Sample, float)
+            Whole pieces, and minus the log-probability of the music right after the gap in nats; the best first.
+
+        Raises
+        ------
+        BadSetting
+            If the gap does not lie within the piece; and as `generate`.
+        """
+        seeds = convert_seeds(seed, n)
+        settings_of_piece = convert_settings(settings, n)
+        notes = convert_prompt(piece, self.encoding)
+        if notes is None:
+            raise BadSetting("give the piece to fill")
+        gap = cut_gap(notes, start, end, self.encoding, self.tokenize)
+        sampler = self._make_sampler(convert_key(key), constraints, threads=threads)
+        prompt_ids = self.vocab.to_ids([BOS, *gap.tokens_before])
+        texts = sampler.sample([prompt_ids], gap.n_steps, settings_of_piece, seeds)
+        filled = [gap.tokens_before + self.vocab.to_tokens(ids) for ids in texts]
+        order, nats = rank_fillings(filled, gap, self.model, self.encoding, self.vocab)
+        fillings = []
+        for i in order:
+            tokens = filled[i] + gap.tokens_after
+            decoded = replace(self._decode(tokens, notes.qpm), time_signatures=notes.time_signatures)
+            sample = Sample(tokens, decoded, len(filled[i]), 0.0, seeds[i], settings_of_piece[i])
+            fillings.append((sample, float(nats[i])))
+        return fillings
+
+    def grammar(
+        self, constraints: Constraints = DEFAULT_CONSTRAINTS, fixed_melody: NoteSequence | None = None
+    ) -> Grammar:
+        """Return the grammar of the model's text under constraints; raise BadSetting if they leave no note."""
+        return make_grammar(self.encoding, self.vocab, constraints, fixed_melody)
+
+    def tokenize(self, notes: NoteSequence) -> tuple[list[str], Counter]:
+        """Return notes as tokens of the model's vocabulary.
+
+        Parameters
+        ----------
+        notes : NoteSequence
+            On the grid of the encoding.
+
+        Returns
+        -------
+        tokens : list of str
+        losses : Counter
+            What the encoding lost, and `replaced`: tokens of an open vocabulary that the model never saw and whose
+            nearest known token stands in their place.
+        """
+        return tokenize(notes, self.encoding, self.vocab)
+
+    def _make_request(
+        self,
+        quarters,
+        bars,
+        prompt,
         qpm=None,
-        search_settings=SearchSettings(),
+        key=None,
         constraints=DEFAULT_CONSTRAINTS,
         cadence=False,
-        key=None,
         fixed_melody=None,
         threads=1,
         on_step=None,
         stop=None,
     ):
-        """Compose in blocks and go on only from what is rated best (see `clara.sampling.search`); parameters and errors as `generate`, and
+        """Return the arguments of `generate` as a request."""
+        notes = convert_prompt(prompt, self.encoding)
+        melody = convert_fixed_melody(fixed_melody, self.encoding)
+        n_steps = convert_length(quarters, bars, notes, self.encoding.steps_per_quarter)
+        if melody:
+            n_steps = melody.n_steps
+        sampler = self._make_sampler(convert_key(key), constraints, cadence, melody, threads, on_step, stop)
+        prompt_tokens = self.tokenize(notes)[0] if notes else []
+        prompt_ids = self.vocab.to_ids([BOS, *prompt_tokens])
+        return _Request(notes, prompt_tokens, prompt_ids, n_steps, convert_qpm(qpm, notes), sampler)
 
-        Parameters
-        ----------
-        rate : function(list of NoteSequence, what is composed so far) -> floats (n,), more is better
-        n : number of beams; each block writes `n * search_settings.candidates_per_beam` candidates
-        search_settings : SearchSettings
-
-        Returns
-        -------
-        list of `top` Sample, of n at most, best first, each of another beginning; none where `stop` came
-        """
-        if n < 1:
-            raise BadSetting(f"n must be at least 1, not {n}")
-        n = n * search_settings.candidates_per_beam
-        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, fixed_melody)
-        grammar, first = self.grammar(constraints, fixed_melody), sum(self.encoding.token_steps(words))
-
-        def rated(texts):
-            decoded = [self.encoding.decode(words + self.vocab.to_tokens(t))[0] for t in texts]
-            return rate([crop(notes, first, max(first, notes.n_steps)) for notes in decoded])
-
-        texts = search(
+    def _make_sampler(self, key, constraints, has_cadence=False, fixed_melody=None, threads=1, on_step=None, stop=None):
+        grammar = self.grammar(add_key(constraints, key), fixed_melody)
+        cadence = None
+        if has_cadence:
+            pitch, _ = self.encoding.pitch_and_part(np.arange(self.encoding.n_tones))
+            cadence = Cadence(grammar.onset_tones, pitch % 12, self.encoding.steps_per_quarter, key)
+        return Sampler(
             self.model,
             self.make_stepper,
             grammar,
-            settings or SamplingSettings(),
-            ids,
-            steps,
-            [seed + i for i in range(n)],
             self.encoding.steps_per_quarter,
-            search_settings,
-            rated,
-            self._close(grammar, cadence, key),
+            cadence,
             self.repeats,
             threads,
             on_step,
             stop,
         )
-        each = _for_each(settings, n)
-        return [self._sample(words, self.vocab.to_tokens(t), prompt, seed + i, qpm, each[i]) for t, i in texts]
 
-    def grammar(self, constraints=DEFAULT_CONSTRAINTS, fixed_melody=None):
-        """What may be written under some constraints, beside a line; raises BadSetting where nothing may."""
-        return grammar_of(self.encoding, self.vocab, constraints, fixed_melody)
+    def _to_sample(self, request, ids, seed, settings):
+        """Return the prompt and the composed tokens as a Sample.
 
-    def tokenize(self, prompt):
-        """A prompt as words of this model's vocabulary.
-
-        Parameters
-        ----------
-        prompt : NoteSequence on the encoding's grid
-
-        Returns
-        -------
-        words : list of str
-        losses : Counter with what encoding lost, and `replaced` (words of an open
-            vocabulary that the model never saw, in whose place the nearest stands)
+        Tokens hold no time signatures, so the prompt's are kept.
         """
-        return tokenize(prompt, self.encoding, self.vocab)
-
-    def stream(
-        self,
-        quarters=64.0,
-        prompt=None,
-        settings=None,
-        seed=0,
-        qpm=None,
-        constraints=DEFAULT_CONSTRAINTS,
-        cadence=False,
-        key=None,
-        fixed_melody=None,
-    ):
-        """Compose one piece, note by note; parameters and errors as `generate`, and the same piece.
-
-        Yields
-        ------
-        NoteSequence of notes that nothing to come will change, never empty; their steps count from the prompt's beginning
-        """
-        steps, qpm, words, ids = self._begin(quarters, prompt, qpm, fixed_melody)
-        grammar, told = self.grammar(constraints, fixed_melody), set()
-        before, clock = sum(self.encoding.token_steps(words)), 0
-        for text, now in stream(
-            self.model,
-            self.make_stepper,
-            grammar,
-            settings or SamplingSettings(),
-            ids,
-            steps,
-            seed,
-            self.encoding.steps_per_quarter,
-            self._close(grammar, cadence, key),
-            self.repeats,
-        ):
-            ended = len(text) == 0 or now == steps
-            if now == clock and not ended:
-                continue
-            clock = now
-            notes, _ = self.encoding.decode(words + self.vocab.to_tokens(text.tolist()), qpm=qpm)
-            final = notes.end < before + clock if clock < steps else notes.end > before
-            new = [i for i in (final & (notes.end > before)).nonzero()[0] if _named(notes, i) not in told]
-            told |= {_named(notes, i) for i in new}
-            if new:
-                yield select(notes, np.isin(np.arange(len(notes)), new))
-
-    def fill(self, piece, start, end, n=64, settings=None, seed=0, constraints=DEFAULT_CONSTRAINTS, threads=1):
-        """Compose some quarters of a piece anew, between what comes before and after.
-
-        A net only looks back, so many fillings are composed forward from what comes before, and
-        each is weighed by how likely it makes the next quarters after the gap: an importance
-        sampler, whose fillings come back in the order of their weights.
-
-        Parameters
-        ----------
-        piece : NoteSequence on the encoding's grid
-        start, end : of the gap, in quarters; notes that begin in it go, those that sound into it end where the filling has it
-        n : fillings to choose from
-        settings, seed, constraints, threads : as `generate`
-
-        Returns
-        -------
-        list of (Sample, float): whole pieces and the nats that what comes after costs, least first
-
-        Raises
-        ------
-        BadSetting
-            If the gap is not within the piece.
-        """
-        first, last = (round(q * self.encoding.steps_per_quarter) if math.isfinite(q) else -1 for q in (start, end))
-        if not 0 <= first < last < piece.n_steps:
-            raise BadSetting(f"no quarters {start:g} to {end:g} to fill in a piece of {piece.quarters:g}")
-        words = self.tokenize(piece)[0]
-        reached = np.cumsum([0, *self.encoding.token_steps(words)])
-        before = words[: int(((reached[1:] <= first) & (reached[:-1] < first)).sum())]
-        later = select(piece, piece.start >= last)
-        after = self.tokenize(replace(later, start=later.start - last))[0]
-        steps = last - sum(self.encoding.token_steps(before))
-        texts = sample(
-            self.model,
-            self.make_stepper,
-            self.grammar(constraints),
-            settings or SamplingSettings(),
-            self.vocab.to_ids(["xxbos", *before]),
-            steps,
-            [seed + i for i in range(n)],
-            self.encoding.steps_per_quarter,
-            repeats=self.repeats,
-            threads=threads,
+        tokens = request.prompt_tokens + self.vocab.to_tokens(ids)
+        prompt = request.prompt
+        notes = replace(
+            self._decode(tokens, request.qpm),
+            time_signatures=prompt.time_signatures if prompt else COMMON_TIME,
         )
-        filled = [before + self.vocab.to_tokens(t) for t in texts]
-        soon = after[
-            : int(
-                (
-                    np.cumsum(self.encoding.token_steps(after)) <= HORIZON_QUARTERS * self.encoding.steps_per_quarter
-                ).sum()
-            )
-        ]
-        with_it, without = ([self.vocab.to_ids(["xxbos", *text, *more]) for text in filled] for more in (soon, []))
-        cost = (
-            nats_per_piece(self.model, with_it, self.vocab.pad_id)
-            - nats_per_piece(self.model, without, self.vocab.pad_id)
-        ).numpy()
-        return [
-            (
-                self._sample(
-                    filled[i],
-                    after,
-                    None,
-                    seed + int(i),
-                    piece.qpm,
-                    settings or SamplingSettings(),
-                    piece.time_signatures,
-                ),
-                float(cost[i]),
-            )
-            for i in np.argsort(cost, kind="stable")
-        ]
+        prompt_quarters = prompt.quarters if prompt else 0.0
+        return Sample(tokens, notes, len(request.prompt_tokens), prompt_quarters, seed, settings)
 
-    def _begin(self, quarters, prompt, qpm, fixed_melody):
-        """Steps to compose, tempo, the prompt's words and ids."""
-        steps = round(quarters * self.encoding.steps_per_quarter) if math.isfinite(quarters) else 0
-        steps = fixed_melody.n_steps if fixed_melody else steps
-        if steps < 1:
-            raise BadSetting(f"quarters must be a step of the grid at least, not {quarters}")
-        if qpm is not None and not 0 < qpm < math.inf:
-            raise BadSetting(f"qpm must be above 0, not {qpm}")
-        words = self.tokenize(prompt)[0] if prompt else []
-        return steps, qpm or (prompt.qpm if prompt else DEFAULT_QPM), words, self.vocab.to_ids(["xxbos", *words])
-
-    def _close(self, grammar, cadence, key):
-        """The wish for a close, or None."""
-        return Cadence(grammar.struck, self._pitch_classes(), self.encoding.steps_per_quarter, key) if cadence else None
-
-    def _pitch_classes(self):
-        """Of each tone of the encoding."""
-        return self.encoding.pitch_and_part(np.arange(self.encoding.n_tones))[0] % 12
-
-    def _sample(self, before, composed, prompt, seed, qpm, settings, time_signatures=None):
-        """The prompt's words and those composed as a Sample; its metre is the prompt's, as words tell none."""
-        words = before + composed
-        notes, losses = self.encoding.decode(words, qpm=qpm)
-        assert not losses, f"the grammar let through {losses}"
-        return Sample(
-            words,
-            replace(notes, time_signatures=time_signatures or (prompt.time_signatures if prompt else COMMON_TIME)),
-            len(before),
-            prompt.quarters if prompt else 0.0,
-            seed,
-            settings,
-        )
+    def _decode(self, tokens, qpm):
+        """Return tokens as notes; the grammar makes sure that nothing is lost."""
+        notes, losses = self.encoding.decode(tokens, qpm=qpm)
+        assert not losses, f"the grammar allowed a text that loses {losses}"
+        return notes
 
 
-def _for_each(settings, n):
-    """Settings, one for all or a list, as a list."""
-    return (
-        [settings or SamplingSettings()] * n if settings is None or isinstance(settings, SamplingSettings) else settings
-    )
-
-
-def _named(notes, i):
-    """A note as a key."""
+def _identity(notes, i):
+    """Return what tells a note from all others."""
     return int(notes.start[i]), int(notes.pitch[i]), int(notes.part[i])

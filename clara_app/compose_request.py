@@ -7,7 +7,7 @@ from pathlib import Path
 from clara.errors import BadSetting
 from clara.music.keys import parse_key, parse_pitch, scale_pitch_classes
 from clara.music.notes import NoteSequence
-from clara.sampling.grammars.base import DEFAULT_CONSTRAINTS, Constraints
+from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 from clara.sampling.settings import SamplingSettings
 from clara_app import defaults
 from critic.defaults import default_ranking

@@ -15,7 +15,7 @@ from clara.checkpoint import weights_hash
 from clara.encodings.prompts import read_fixed_melody, read_prompt
 from clara.generator import Generator, Sample
 from clara.music.notes import NoteSequence, crop
-from clara.sampling.grammars.base import Constraints
+from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import spread_temperatures
 from clara.shipped_models import find_model, shipped_model_names

@@ -1,377 +1,379 @@
-"""The loop that writes many texts at once with a recurrent net.
+"""The sampler: it writes many texts at once with a recurrent model.
 
-The prompt is read once, in parallel over its words, and its state forked to all samples; each
-step then feeds one word per sample. Each sample has a random generator of its own, and finished
-samples leave the batch; what a sample becomes does not hang on the others.
+The prompt is read once, in parallel over its tokens, and its state is copied for all texts. Each step then runs the
+model for one token per text. Each text has its own random generator, and finished texts leave the batch, so a text
+does not depend on the others.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
+from typing import Any
 
 import numpy as np
 import torch
 
+from clara.models import InferenceModel
 from clara.repeats.finder import RepeatFinder
-from clara.sampling.logit_biases import Recent
-from clara.sampling.settings import choose, settings_table
+from clara.repeats.model import Repeats
+from clara.sampling.grammars.base import Grammar
+from clara.sampling.logit_biases import Cadence, RepetitionPenalty
+from clara.sampling.settings import SamplingSettings
+from clara.sampling.steppers import Stepper
+from clara.sampling.token_choice import (
+    REPEAT_STRENGTH,
+    REPETITION_PENALTY,
+    TEMPERATURE,
+    choose_tokens,
+    settings_table,
+)
 
-DRAWS_AHEAD = 256  # random numbers drawn at a time per sample
-WORDS_AHEAD = 1024  # room for as many more words at a time
-FEWEST_TOGETHER = 8  # samples worth a thread of their own
-WORDS_READ = 2048  # of a prompt at a time, which bounds the memory that its logits take
-LEAVE = 16  # ended samples leave when they are a sixteenth of the batch
+NUMBERS_PER_DRAW = 256  # random number pairs drawn at a time per text
+TOKENS_PER_BLOCK = 1024  # the token buffer grows by so many at first
+MIN_TEXTS_PER_THREAD = 8
+PROMPT_TOKENS_PER_READ = 2048  # bounds the memory that a prompt's logits take
+MAX_ENDED_SHARE = 1 / 16  # of a batch; then the ended texts leave it
 
 
-class Draws:
-    """Uniform numbers for samples that each have their own generator.
+class RandomNumbers:
+    """Uniform random numbers for texts that each have their own generator.
 
     Parameters
     ----------
-    seeds : list of n, as `numpy.random.default_rng` takes them
+    seeds : sequence of n
+        Each as `numpy.random.default_rng` takes it.
     """
 
     def __init__(self, seeds):
-        self.generators = [np.random.default_rng(s) for s in seeds]
-        self.at = DRAWS_AHEAD
+        self.generators = [np.random.default_rng(seed) for seed in seeds]
+        self.position = NUMBERS_PER_DRAW
 
     def next(self):
-        """Two numbers for each sample, float64 (n, 2)."""
-        if self.at == DRAWS_AHEAD:
-            self.ahead = np.stack([g.random((DRAWS_AHEAD, 2)) for g in self.generators], axis=1)
-            self.at = 0
-        self.at += 1
-        return self.ahead[self.at - 1]
+        """Return two numbers for each text, float64 (n, 2)."""
+        if self.position == NUMBERS_PER_DRAW:
+            self.numbers = np.stack([g.random((NUMBERS_PER_DRAW, 2)) for g in self.generators], axis=1)
+            self.position = 0
+        self.position += 1
+        return self.numbers[self.position - 1]
 
     def take(self, rows):
-        """Go on with some of the samples."""
-        self.generators, self.ahead = [self.generators[i] for i in rows], np.ascontiguousarray(self.ahead[:, rows])
-
-
-def sample(
-    reader,
-    make_stepper,
-    grammar,
-    settings,
-    prompt_ids,
-    steps,
-    seeds,
-    steps_per_quarter,
-    cadence=None,
-    repeats=None,
-    threads=1,
-    on_step=None,
-    stop=None,
-):
-    """Write one text per seed.
-
-    Parameters
-    ----------
-    reader : a `InferenceModel` of `clara.models`, which reads the prompt
-    make_stepper : from `clara.sampling.steppers.stepper_maker`
-    grammar : of `clara.sampling.grammars.base`
-    settings : clara.sampling.settings.Settings for all texts, or one for each
-    prompt_ids : int64 array (m,), the words to go on from, xxbos first
-    steps : grid steps to let pass after the prompt
-    seeds : list of n ints
-    steps_per_quarter : of the grid
-    cadence : clara.sampling.logit_biases.Cadence, or None
-    repeats : clara.repeats.model.Repeats or None
-    threads : at most; each takes its share of the texts
-    on_step : function(steps left in the slowest sample), called now and then
-    stop : threading.Event that ends it early, or None
-
-    Returns
-    -------
-    list of n lists of ids, prompt and xxeos left out; None for a text that `stop` cut off
-    """
-    return sample_each(
-        reader,
-        make_stepper,
-        grammar,
-        settings,
-        [prompt_ids],
-        np.zeros(len(seeds), dtype=np.int64),
-        steps,
-        seeds,
-        steps_per_quarter,
-        cadence,
-        repeats,
-        threads,
-        on_step,
-        stop,
-    )
-
-
-def sample_each(
-    reader,
-    make_stepper,
-    grammar,
-    settings,
-    prompts,
-    rows,
-    steps,
-    seeds,
-    steps_per_quarter,
-    cadence=None,
-    repeats=None,
-    threads=1,
-    on_step=None,
-    stop=None,
-):
-    """Write one text per seed, each on from one of several prompts; parameters and result as `sample` and
-
-    Parameters
-    ----------
-    prompts : list of int64 arrays
-    rows : int64 array (n,), which of them each text goes on from
-    """
-    start = join(reader, [read(reader, grammar, ids, steps) for ids in prompts])
-    return write(
-        reader,
-        make_stepper,
-        grammar,
-        settings_table(settings, len(seeds)),
-        start,
-        rows,
-        seeds,
-        steps,
-        steps_per_quarter,
-        cadence,
-        repeats,
-        threads,
-        on_step,
-        stop,
-    )[0]
-
-
-def write(
-    reader,
-    make_stepper,
-    grammar,
-    table,
-    start,
-    rows,
-    seeds,
-    steps,
-    steps_per_quarter,
-    cadence=None,
-    repeats=None,
-    threads=1,
-    on_step=None,
-    stop=None,
-    until=None,
-):
-    """Write one text per seed, each on from one of some places; parameters as `sample` and
-
-    Parameters
-    ----------
-    table : of `clara.sampling.settings.settings_table`, a row for each text
-    start : Start
-    rows : int64 array (n,), which of its texts each goes on from
-    until : steps after the prompt where texts are left off, without an end; None to go on to the end
-
-    Returns
-    -------
-    texts : as `sample`, the words since `start`
-    left : Start, where texts were left off; None where one was not
-    """
-    stop = stop or Event()
-
-    def some(mine, on_step=None):
-        stepper = make_stepper()
-        stepper.begin(start.state, rows[mine])
-        logits = (
-            stepper.step(np.array([start.pasts[row][-1] for row in rows[mine]]))
-            if start.logits is None
-            else start.logits[rows[mine]]
-        )
-        texts = _Texts(
-            grammar,
-            start,
-            rows[mine],
-            table[mine],
-            [seeds[i] for i in mine],
-            steps,
-            steps_per_quarter,
-            cadence,
-            repeats,
-            until,
-        )
-        texts.write(stepper, logits, on_step, stop)
-        return texts
-
-    groups = np.array_split(np.arange(len(seeds)), max(1, min(threads, len(seeds) // FEWEST_TOGETHER)))
-    with ThreadPoolExecutor(len(groups)) as pool:
-        others = [pool.submit(some, mine) for mine in groups[1:]]
-        done = [some(groups[0], on_step), *(other.result() for other in others)]
-    left = [place for texts in done for place in texts.left]
-    return [text for texts in done for text in texts.ended], None if None in left else join(reader, left)
-
-
-def stream(
-    reader, make_stepper, grammar, settings, prompt_ids, steps, seed, steps_per_quarter, cadence=None, repeats=None
-):
-    """Write one text, word by word; parameters as `sample`.
-
-    Yields
-    ------
-    ids : int64 array (n_words,), the text so far; at last without its xxeos
-    clock : steps gone
-    """
-    start, only = read(reader, grammar, prompt_ids, steps), np.zeros(1, dtype=np.int64)
-    stepper = make_stepper()
-    stepper.begin(start.state, only)
-    texts = _Texts(
-        grammar, start, only, settings_table(settings, 1), [seed], steps, steps_per_quarter, cadence, repeats
-    )
-    for _ in texts.advance(stepper, start.logits):
-        yield texts.words[0, : texts.n_written], steps - int(texts.written["left"][0])
-    yield np.array(texts.ended[0], dtype=np.int64), steps
+        """Keep only the texts in `rows`."""
+        self.generators = [self.generators[i] for i in rows]
+        self.numbers = np.ascontiguousarray(self.numbers[:, rows])
 
 
 @dataclass
-class Start:
-    """Where texts go on from.
+class BatchState:
+    """The states of n texts, from which other texts continue.
 
     Attributes
     ----------
-    logits : float32 array (n, vocab_sz), of the next word, or None where the last word of each past has still to be read
-    state : of the reader, for n texts
-    written : of the grammar, for n texts
-    pasts : list of n int64 arrays, the words so far
+    logits : float32 array (n, vocab_sz) or None
+        Of the next token; None if the model has still to read the last token of each text.
+    model_state : Any
+        The model's state of the n texts.
+    grammar_state : dict
+        The grammar's state of the n texts.
+    past_ids : list of n int64 arrays
+        The tokens of each text so far.
     """
 
-    logits: np.ndarray
-    state: object
-    written: dict
-    pasts: list
+    logits: np.ndarray | None
+    model_state: Any
+    grammar_state: dict[str, np.ndarray]
+    past_ids: list[np.ndarray]
 
 
-def read(reader, grammar, prompt_ids, steps):
-    """The Start of one text after a prompt, with `steps` to go; parameters as `sample`."""
-    written = grammar.start(1, 0)
-    for word in prompt_ids[1:]:
-        written = grammar.update(written, np.array([word]))
-    written["left"][:] = steps
-    if "clock" in written:
-        written["clock"][:] = 0  # a line begins where the prompt ends
-    return Start(*_told(reader, prompt_ids, reader.initial_state(1)), written, [np.asarray(prompt_ids)])
+@dataclass(frozen=True)
+class Sampler:
+    """A model with everything that decides which texts it writes, except for their settings and seeds.
 
+    Attributes
+    ----------
+    model : InferenceModel
+        Reads the prompt.
+    make_stepper : callable
+        From `clara.sampling.steppers.stepper_factory`.
+    grammar : Grammar
+    steps_per_quarter : int
+        Grid steps per quarter note.
+    cadence : Cadence, optional
+    repeats : Repeats, optional
+    threads : int
+        The largest number of threads; each writes its share of the texts.
+    on_step : callable, optional
+        Called now and then with the number of grid steps that are left in the slowest text.
+    stop : threading.Event, optional
+        Ends the work early when it is set.
+    """
 
-def join(reader, starts):
-    """One Start of several."""
-    return Start(
-        None if starts[0].logits is None else np.concatenate([s.logits for s in starts]),
-        reader.join([s.state for s in starts]),
-        {k: np.concatenate([s.written[k] for s in starts]) for k in starts[0].written},
-        [past for s in starts for past in s.pasts],
-    )
+    model: InferenceModel
+    make_stepper: Callable[[], Stepper]
+    grammar: Grammar
+    steps_per_quarter: int
+    cadence: Cadence | None = None
+    repeats: Repeats | None = None
+    threads: int = 1
+    on_step: Callable[[int], Any] | None = None
+    stop: Event | None = None
 
+    def sample(
+        self,
+        prompts: Sequence[np.ndarray],
+        n_steps: int,
+        settings: SamplingSettings | Sequence[SamplingSettings],
+        seeds: Sequence[int],
+        prompt_of_text: np.ndarray | None = None,
+    ) -> list[list[int] | None]:
+        """Write one text per seed.
 
-def _told(reader, ids, state):
-    """Logits float32 (1, vocab_sz) and the reader's state after some words of one text."""
-    with torch.inference_mode():
-        for part in torch.from_numpy(ids)[None].to(reader.device).split(WORDS_READ, dim=1):
-            logits, state = reader(part, state)
-    return logits[:, -1].float().cpu().numpy(), state
+        Parameters
+        ----------
+        prompts : sequence of int64 arrays
+            The tokens of each prompt, xxbos first.
+        n_steps : int
+            Grid steps to write after the prompt.
+        settings : SamplingSettings or sequence of SamplingSettings
+            For all texts, or one for each.
+        seeds : sequence of n ints
+        prompt_of_text : int64 array (n,), optional
+            Which prompt each text continues; by default the first.
 
+        Returns
+        -------
+        list of n lists of token ids, without prompt and xxeos; None for a text that `stop` cut off
+        """
+        start = self.join([self.read_prompt(ids, n_steps) for ids in prompts])
+        rows = np.zeros(len(seeds), dtype=np.int64) if prompt_of_text is None else prompt_of_text
+        return self.write(start, rows, n_steps, settings_table(settings, len(seeds)), seeds)[0]
 
-class _Texts:
-    """Texts that are written side by side by one stepper."""
+    def stream(
+        self, prompt: np.ndarray, n_steps: int, settings: SamplingSettings, seed: int
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Write one text token by token.
 
-    def __init__(self, grammar, start, rows, table, seeds, steps, steps_per_quarter, cadence, repeats, until=None):
-        self.grammar, self.written, self.table, self.draws = (
-            grammar,
-            grammar.take(start.written, rows),
-            table,
-            Draws(seeds),
+        Yields
+        ------
+        ids : int64 array (n_tokens,)
+            The text so far; the last time without its xxeos.
+        steps_passed : int
+            Grid steps written.
+        """
+        start = self.read_prompt(prompt, n_steps)
+        row = np.zeros(1, dtype=np.int64)
+        stepper = self.make_stepper()
+        stepper.begin(start.model_state, row)
+        batch = _Batch(self, start, row, n_steps, settings_table(settings, 1), [seed])
+        for _ in batch.write_tokens(stepper, start.logits):
+            steps_left = int(batch.grammar_state["steps_left"][0])
+            yield batch.ids[0, : batch.n_written], n_steps - steps_left
+        yield np.array(batch.texts[0], dtype=np.int64), n_steps
+
+    def read_prompt(self, prompt: np.ndarray, n_steps: int) -> BatchState:
+        """Return the state of one text after a prompt, with `n_steps` grid steps to write."""
+        grammar_state = self.grammar.start(1, 0)
+        for token in prompt[1:]:
+            grammar_state = self.grammar.update(grammar_state, np.array([token]))
+        grammar_state["steps_left"][:] = n_steps
+        if "steps_passed" in grammar_state:
+            grammar_state["steps_passed"][:] = 0  # a fixed melody starts where the prompt ends
+        model_state = self.model.initial_state(1)
+        prompt_ids = torch.from_numpy(prompt)[None].to(self.model.device)
+        with torch.inference_mode():
+            for part in prompt_ids.split(PROMPT_TOKENS_PER_READ, dim=1):
+                logits, model_state = self.model(part, model_state)
+        last_logits = logits[:, -1].float().cpu().numpy()
+        return BatchState(last_logits, model_state, grammar_state, [np.asarray(prompt)])
+
+    def join(self, states: Sequence[BatchState]) -> BatchState:
+        """Return one state with the texts of several states."""
+        logits = None if states[0].logits is None else np.concatenate([s.logits for s in states])
+        names = states[0].grammar_state
+        return BatchState(
+            logits,
+            self.model.join([s.model_state for s in states]),
+            {name: np.concatenate([s.grammar_state[name] for s in states]) for name in names},
+            [ids for s in states for ids in s.past_ids],
         )
-        self.least_left = -1 if until is None else steps - until  # to go, where a text is left off
-        self.steps, self.n, self.ended, self.left = steps, len(seeds), [None] * len(seeds), [None] * len(seeds)
-        self.pasts = [start.pasts[row] for row in rows]
-        self.words, self.clocks = (np.zeros((self.n, WORDS_AHEAD), dtype=np.int64) for _ in range(2))
-        self.rows, self.going, self.n_written = np.arange(self.n), np.ones(self.n, dtype=bool), 0
-        self.cadence = cadence
-        self.recent = Recent(grammar.struck, table, steps_per_quarter) if (table[:, 5] > 1).any() else None
-        follow_repeats = repeats is not None and table[:, 7].any()
-        self.repeat_model = repeats.model if follow_repeats else None
-        self.repeat_finder = RepeatFinder(repeats.table, start.pasts, rows) if follow_repeats else None
+
+    def write(
+        self,
+        start: BatchState,
+        rows: np.ndarray,
+        n_steps: int,
+        table: np.ndarray,
+        seeds: Sequence,
+        until: int | None = None,
+    ) -> tuple[list[list[int] | None], BatchState | None]:
+        """Write one text per seed, each continuing one of several texts.
+
+        Parameters
+        ----------
+        start : BatchState
+        rows : int64 array (n,)
+            Which text of `start` each of the n texts continues.
+        n_steps : int
+            Grid steps between the prompt and the end of the texts.
+        table : float64 array (n, 8)
+            From `settings_table`.
+        seeds : sequence of n
+        until : int, optional
+            Grid steps after the prompt where the texts are interrupted; by default they go on to their end.
+
+        Returns
+        -------
+        texts : list of n lists of token ids
+            What was written, without xxeos; None for a text that `stop` cut off.
+        end : BatchState or None
+            The interrupted texts; None if one of them was not interrupted.
+        """
+        stop = self.stop or Event()
+
+        def write_group(group, on_step=None):
+            stepper = self.make_stepper()
+            group_rows = rows[group]
+            stepper.begin(start.model_state, group_rows)
+            if start.logits is None:
+                logits = stepper.step(np.array([start.past_ids[row][-1] for row in group_rows]))
+            else:
+                logits = start.logits[group_rows]
+            batch = _Batch(self, start, group_rows, n_steps, table[group], [seeds[i] for i in group], until)
+            batch.write(stepper, logits, on_step, stop)
+            return batch
+
+        n_groups = max(1, min(self.threads, len(seeds) // MIN_TEXTS_PER_THREAD))
+        groups = np.array_split(np.arange(len(seeds)), n_groups)
+        with ThreadPoolExecutor(n_groups) as pool:
+            others = [pool.submit(write_group, group) for group in groups[1:]]
+            batches = [write_group(groups[0], self.on_step), *(other.result() for other in others)]
+        texts = [text for batch in batches for text in batch.texts]
+        ends = [end for batch in batches for end in batch.ends]
+        return texts, None if None in ends else self.join(ends)
+
+
+class _Batch:
+    """Texts that one stepper writes side by side.
+
+    Attributes
+    ----------
+    texts : list of n lists of token ids
+        Each text that has ended, without xxeos, else None.
+    ends : list of n BatchStates
+        Each text that was interrupted, else None.
+    """
+
+    def __init__(self, sampler, start, rows, n_steps, table, seeds, until=None):
+        n = len(seeds)
+        self.texts = [None] * n
+        self.ends = [None] * n
+        self.grammar = sampler.grammar
+        self.cadence = sampler.cadence
+        self.n_steps = n_steps
+        self.is_interrupted = until is not None
+        self.min_steps_left = -1 if until is None else n_steps - until
+        self.past_ids = [start.past_ids[row] for row in rows]
+
+        # The texts that are still in the batch, one row each.
+        self.index_of_row = np.arange(n)
+        self.is_going = np.ones(n, dtype=bool)
+        self.table = table
+        self.random_numbers = RandomNumbers(seeds)
+        self.grammar_state = self.grammar.take(start.grammar_state, rows)
+        self.n_written = 0
+        self.ids = np.zeros((n, TOKENS_PER_BLOCK), dtype=np.int64)
+        self.steps = np.zeros((n, TOKENS_PER_BLOCK), dtype=np.int64)  # the grid step of each token
+
+        self.repetition_penalty = None
+        if (table[:, REPETITION_PENALTY] > 1).any():
+            self.repetition_penalty = RepetitionPenalty(self.grammar.onset_tones, table, sampler.steps_per_quarter)
+        self.repeat_model = self.repeat_finder = None
+        if sampler.repeats and table[:, REPEAT_STRENGTH].any():
+            self.repeat_model = sampler.repeats.model
+            self.repeat_finder = RepeatFinder(sampler.repeats.table, start.past_ids, rows)
 
     def write(self, stepper, logits, on_step, stop):
-        """Until all have ended."""
-        for _ in self.advance(stepper, logits):
+        """Write until all texts have ended or `stop` is set."""
+        for _ in self.write_tokens(stepper, logits):
             if stop.is_set():
                 break
             if on_step:
-                on_step(int(self.written["left"][self.going].max()))
+                on_step(int(self.grammar_state["steps_left"][self.is_going].max()))
 
-    def advance(self, stepper, logits):
-        """A word for each text, again and again, until all have ended."""
+    def write_tokens(self, stepper, logits):
+        """Write one token of each text per iteration, until all texts have ended."""
         while True:
-            mask = self.grammar.allowed(self.written)
-            self.grammar.bend(logits, mask, self.written)
+            allowed = self.grammar.allowed(self.grammar_state)
+            self.grammar.adjust_logits(logits, allowed, self.grammar_state)
             if self.repeat_model:
-                self.repeat_model.adjust_logits(logits, mask, self.repeat_finder, self.table[:, 7], self.table[:, 0])
-            ids = choose(logits, mask, self.table, self.draws.next(), self._bias())
-            self._note(ids)
-            over = self.going & ((ids == self.grammar.eos) | (self.written["left"] <= self.least_left))
-            if over.any():
-                self._end(over, stepper)
-                if not self.going.any():
+                strengths, temperatures = self.table[:, REPEAT_STRENGTH], self.table[:, TEMPERATURE]
+                self.repeat_model.adjust_logits(logits, allowed, self.repeat_finder, strengths, temperatures)
+            ids = choose_tokens(logits, allowed, self.table, self.random_numbers.next(), self._compute_bias())
+            self._append(ids)
+            is_over = (ids == self.grammar.eos) | (self.grammar_state["steps_left"] <= self.min_steps_left)
+            has_ended = self.is_going & is_over
+            if has_ended.any():
+                self._end(has_ended, stepper)
+                if not self.is_going.any():
                     return
-                if LEAVE * (~self.going).sum() >= len(ids):
-                    rows = self.going.nonzero()[0]
+                if (~self.is_going).sum() >= MAX_ENDED_SHARE * len(ids):
+                    rows = self.is_going.nonzero()[0]
                     ids = ids[rows]
                     self._take(rows)
                     stepper.take(rows)
             yield
             logits = stepper.step(ids)
 
-    def _bias(self):
-        """What is added to the logits, or None."""
-        recent, close = (
-            self.recent and self.recent.bias,
-            self.cadence and self.cadence.bias(self.words, self.n_written, self.written["left"]),
-        )
-        return close if recent is None else recent if close is None else recent + close
+    def _compute_bias(self):
+        """Return what to add to the logits, or None."""
+        penalty = self.repetition_penalty.bias if self.repetition_penalty else None
+        cadence = None
+        if self.cadence:
+            cadence = self.cadence.compute_bias(self.ids, self.n_written, self.grammar_state["steps_left"])
+        if penalty is None or cadence is None:
+            return cadence if penalty is None else penalty
+        return penalty + cadence
 
-    def _note(self, ids):
-        """Add a word to each."""
-        if self.n_written == self.words.shape[1]:
-            self.words, self.clocks = (np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.words, self.clocks))
-        clock = self.steps - self.written["left"]
-        self.words[:, self.n_written], self.clocks[:, self.n_written] = ids, clock
+    def _append(self, ids):
+        """Add one token to each text."""
+        if self.n_written == self.ids.shape[1]:
+            self.ids = np.pad(self.ids, ((0, 0), (0, self.n_written)))
+            self.steps = np.pad(self.steps, ((0, 0), (0, self.n_written)))
+        now = self.n_steps - self.grammar_state["steps_left"]
+        self.ids[:, self.n_written] = ids
+        self.steps[:, self.n_written] = now
         self.n_written += 1
-        self.written = self.grammar.update(self.written, ids)
-        if self.recent:
-            self.recent.follow(self.words, self.clocks, self.n_written, clock)
+        self.grammar_state = self.grammar.update(self.grammar_state, ids)
+        if self.repetition_penalty:
+            self.repetition_penalty.update(self.ids, self.steps, self.n_written, now)
         if self.repeat_finder:
             self.repeat_finder.append(ids)
 
-    def _end(self, over, stepper):
-        """Keep the texts that have ended, and where those are that were left off."""
-        for at in over.nonzero()[0]:
-            text, row = self.words[at, : self.n_written].tolist(), self.rows[at]
-            self.ended[row] = text[:-1] if text[-1] == self.grammar.eos else text
-            if self.least_left >= 0:
-                self.left[row] = Start(
+    def _end(self, has_ended, stepper):
+        """Store the texts that have ended, and the states of those that were interrupted."""
+        for row in has_ended.nonzero()[0]:
+            ids = self.ids[row, : self.n_written].tolist()
+            index = self.index_of_row[row]
+            self.texts[index] = ids[:-1] if ids[-1] == self.grammar.eos else ids
+            if self.is_interrupted:
+                self.ends[index] = BatchState(
                     None,
-                    stepper.state(at),
-                    self.grammar.take(self.written, np.array([at])),
-                    [np.concatenate([self.pasts[row], text])],
+                    stepper.state_of(row),
+                    self.grammar.take(self.grammar_state, np.array([row])),
+                    [np.concatenate([self.past_ids[index], ids])],
                 )
-        self.going &= ~over
+        self.is_going &= ~has_ended
 
     def _take(self, rows):
-        """Go on with some."""
-        self.written = self.grammar.take(self.written, rows)
-        self.words, self.clocks, self.rows, self.going = (
-            a[rows] for a in (self.words, self.clocks, self.rows, self.going)
-        )
+        """Keep only the texts in `rows`."""
+        self.grammar_state = self.grammar.take(self.grammar_state, rows)
+        self.ids = self.ids[rows]
+        self.steps = self.steps[rows]
+        self.index_of_row = self.index_of_row[rows]
+        self.is_going = self.is_going[rows]
         self.table = self.table[rows]
-        self.draws.take(rows)
-        if self.recent:
-            self.recent.take(rows)
+        self.random_numbers.take(rows)
+        if self.repetition_penalty:
+            self.repetition_penalty.take(rows)
         if self.repeat_finder:
             self.repeat_finder.take(rows)

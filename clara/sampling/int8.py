@@ -1,13 +1,12 @@
-"""LSTM nets in 8-bit integers: exact sums, so a text is the same alone and in any batch.
+"""LSTM models in 8-bit integers, on a CPU.
 
-Weights have a scale for each unit, activations one for each text and layer, measured at every
-step. Products are ONNX Runtime's, which lays the weights out once for the processor's
-instructions; all around them is compiled (see `clara.jit`). What the first layer adds for a
-word is looked up in float32.
+Integer sums are exact, so a text is the same alone and in any batch. Weights have one scale per output unit.
+Activations have one scale per text and layer, computed at every step. ONNX Runtime computes the matrix products, with
+the weights laid out once for the processor's instructions. The loops around the products are compiled. The first
+layer's products with an embedding are looked up in a float32 table.
 
-Where a processor lacks the instructions for it (VNNI, AMX), ONNX Runtime adds signed bytes times
-unsigned ones in 16 bits, which overflow and are cut off; unsigned bytes it widens first. So there
-the weights are unsigned: the same sums, more slowly.
+On a processor without VNNI or AMX, ONNX Runtime adds products of signed bytes in 16 bits, which saturate. It widens
+unsigned bytes first, so on such a processor the weights are unsigned: the sums are the same, but slower.
 """
 
 from functools import cache
@@ -20,171 +19,198 @@ from clara.models.awd_lstm import RNN_WEIGHTS
 from clara.models.lstm_kernels import HALF, MAX_TANH_INPUT, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORIZED, ZERO
 
 F = np.float32
-MOST = 127
-MIDDLE = 128  # the byte that stands for 0
-ROUND = F(MIDDLE + 0.5)
-LEAST = F(1e-9)
-SIGN_OFF = np.uint32(
-    0x7FFFFFFF
-)  # floats without their sign are in the order of their bits, and integers' maximum is vectorised
-FINITE = VECTORIZED | {"fastmath": VECTORIZED["fastmath"] | {"nnan", "ninf"}}
+MAX_INT8 = 127
+ZERO_BYTE = 128  # the unsigned byte that stands for 0
+ROUNDING = F(ZERO_BYTE + 0.5)  # added before a float is truncated to an unsigned byte
+MIN_ABS_MAX = F(1e-9)  # bounds scales from below, for rows of zeros
+# Without their sign bit, the bits of floats are in the order of the floats, and the maximum of integers vectorizes.
+ABS_MASK = np.uint32(0x7FFFFFFF)
+VECTORIZED_FINITE = VECTORIZED | {"fastmath": VECTORIZED["fastmath"] | {"nnan", "ninf"}}
 
 
-class Int8Net:
-    """The weights of an LSTM net, shared by its steppers.
+class Int8Model:
+    """The quantized weights of an LSTM model, which its steppers share.
 
     Parameters
     ----------
-    reader : clara.models.awd_lstm.InferenceModel
+    model : clara.models.awd_lstm.InferenceModel
     """
 
-    def __init__(self, reader):
-        self.layers = []
-        for rnn in reader.rnns:
-            w_in, w_state, *biases = (getattr(rnn, w).detach().numpy() for w in RNN_WEIGHTS)
-            first = not self.layers
-            table = (reader.embedding.weight.detach().numpy() @ w_in.T if first else 0) + sum(biases)
-            weights = _Weights(w_state if first else np.concatenate([w_in, w_state], 1))
-            self.layers.append((weights, np.atleast_2d(table).astype(F)))
-        self.output, self.bias = _Weights(reader.output_weight.detach().numpy()), reader.bias.detach().numpy()
+    def __init__(self, model):
+        self.layers = []  # pairs of quantized weights and what to add to their products, by token or for all
+        for rnn in model.rnns:
+            w_in, w_state, *biases = (getattr(rnn, name).detach().numpy() for name in RNN_WEIGHTS)
+            if not self.layers:
+                added = model.embedding.weight.detach().numpy() @ w_in.T + sum(biases)
+                weights = QuantizedMatrix(w_state)
+            else:
+                added = 0 + sum(biases)
+                weights = QuantizedMatrix(np.concatenate([w_in, w_state], 1))
+            self.layers.append((weights, np.atleast_2d(added).astype(F)))
+        self.output = QuantizedMatrix(model.output_weight.detach().numpy())
+        self.bias = model.bias.detach().numpy()
 
 
 class Int8Stepper:
-    """Feeds one word to each of many texts at once.
+    """Runs an `Int8Model` for one token of many texts at a time; see `clara.sampling.steppers.Stepper`."""
 
-    Parameters
-    ----------
-    net : Int8Net
-    """
-
-    def __init__(self, net):
-        self.net, self.hs, self.cs = net, [], []
-        self.products = [_Product(weights) for weights, _ in net.layers]
-        self.output = _Product(net.output)
+    def __init__(self, int8_model):
+        self.model = int8_model
+        self.hidden, self.cells = [], []  # of each layer, float32 (n, n_units)
+        self.products = [MatrixProduct(weights) for weights, _ in int8_model.layers]
+        self.output = MatrixProduct(int8_model.output)
 
     def begin(self, state, rows):
-        """Fork texts off a reader's state of some: rows is an int64 array (n,), repeats allowed."""
-        self.hs, self.cs = ([layer[i][0].numpy()[rows] for layer in state] for i in (0, 1))
-        self._make_room(len(rows))
+        """Start texts from a state of the model."""
+        self.hidden = [h[0].numpy()[rows] for h, _ in state]
+        self.cells = [c[0].numpy()[rows] for _, c in state]
+        self._resize(len(rows))
 
     def take(self, rows):
-        """Go on with these texts: rows is an int64 array (n,), repeats allowed."""
-        self.hs, self.cs = ([s[rows] for s in states] for states in (self.hs, self.cs))
-        self._make_room(len(rows))
+        """Keep only the texts in `rows`."""
+        self.hidden = [h[rows] for h in self.hidden]
+        self.cells = [c[rows] for c in self.cells]
+        self._resize(len(rows))
 
-    def state(self, text):
-        """A reader's state of one text, by its number."""
+    def state_of(self, text):
+        """Return the model's state of one text."""
+        row = slice(text, text + 1)
         return [
-            tuple(torch.from_numpy(s[text : text + 1].copy())[None] for s in layer) for layer in zip(self.hs, self.cs)
+            (torch.from_numpy(h[row].copy())[None], torch.from_numpy(c[row].copy())[None])
+            for h, c in zip(self.hidden, self.cells)
         ]
 
-    def _make_room(self, n):
+    def _resize(self, n):
         for product in [*self.products, self.output]:
             product.resize(n)
-        self.logits, self.none = np.empty((n, len(self.net.bias)), F), np.zeros(n, np.int64)
-        self.nothing = np.empty((n, 0), F)
-        self.gates = np.empty(4 * max(h.shape[1] for h in self.hs), F)
+        self.logits = np.empty((n, len(self.model.bias)), F)
+        self.zeros = np.zeros(n, np.int64)
+        self.no_columns = np.empty((n, 0), F)
+        self.gates = np.empty(4 * max(h.shape[1] for h in self.hidden), F)
 
     def step(self, ids):
-        """Logits float32 (n, vocab_sz) of the words after ids int64 (n,); the next call writes over them."""
-        below, words = self.nothing, ids
-        for product, (_, table), h, c in zip(self.products, self.net.layers, self.hs, self.cs):
-            _quantise(below, h, product.bytes, product.scales)
-            _cells(*product.sums_and_scales(), table, words, self.gates, h, c)
-            below, words = h, self.none
-        _quantise(below, self.nothing, self.output.bytes, self.output.scales)
-        _scaled(*self.output.sums_and_scales(), self.net.bias, self.logits)
+        """Return the logits that follow a token of each text; the next call overwrites them."""
+        layer_input, added_rows = self.no_columns, ids
+        for product, (_, added), h, c in zip(self.products, self.model.layers, self.hidden, self.cells):
+            _quantize(layer_input, h, product.bytes, product.scales)
+            _update_cells(*product.multiply(), added, added_rows, self.gates, h, c)
+            layer_input, added_rows = h, self.zeros
+        _quantize(layer_input, self.no_columns, self.output.bytes, self.output.scales)
+        _dequantize(*self.output.multiply(), self.model.bias, self.logits)
         return self.logits
 
 
-class _Weights:
-    """A matrix (n_out, n_in) in bytes, with a scale for each row, in a session that multiplies by it."""
+class QuantizedMatrix:
+    """A matrix (n_out, n_in) in bytes, with a scale for each row, in an ONNX session that multiplies by it."""
 
     def __init__(self, weights):
         self.n_out, self.n_in = weights.shape
-        self.scales = np.maximum(np.abs(weights).max(1) / MOST, LEAST).astype(F)
-        whole = np.rint(weights / self.scales[:, None]).astype(np.int8)
-        self.corrections = MIDDLE * whole.astype(np.int32).sum(1, dtype=np.int32)
-        self.session = _session(whole, unsigned=_overflows())
+        self.scales = np.maximum(np.abs(weights).max(1) / MAX_INT8, MIN_ABS_MAX).astype(F)
+        integers = np.rint(weights / self.scales[:, None]).astype(np.int8)
+        # Activations are stored ZERO_BYTE too high, which makes the sums too large by:
+        self.corrections = ZERO_BYTE * integers.astype(np.int32).sum(1, dtype=np.int32)
+        self.session = _make_session(integers, unsigned=_int8_products_saturate())
 
 
-def _session(whole, unsigned):
-    """A session that multiplies bytes (n, n_in) by int8 (n_out, n_in), which it keeps as unsigned bytes around MIDDLE if so asked."""
+def _make_session(integers, unsigned):
+    """Return a session that multiplies bytes (n, n_in) by int8 (n_out, n_in), stored as unsigned bytes on request."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
-    inputs = {"weights": np.ascontiguousarray(whole.T)}
+    constants = {"weights": np.ascontiguousarray(integers.T)}
     if unsigned:
-        inputs = {
-            "weights": (inputs["weights"].view(np.uint8) ^ MIDDLE),
-            "zero": np.uint8(0),
-            "middle": np.uint8(MIDDLE),
+        constants = {
+            "weights": constants["weights"].view(np.uint8) ^ ZERO_BYTE,
+            "bytes_zero_point": np.uint8(0),
+            "weights_zero_point": np.uint8(ZERO_BYTE),
         }
     graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["bytes", *inputs], ["sums"])],
+        [helper.make_node("MatMulInteger", ["bytes", *constants], ["sums"])],
         "product",
-        [helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["n", whole.shape[1]])],
-        [helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", whole.shape[0]])],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in inputs.items()],
+        [helper.make_tensor_value_info("bytes", TensorProto.UINT8, ["n", integers.shape[1]])],
+        [helper.make_tensor_value_info("sums", TensorProto.INT32, ["n", integers.shape[0]])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx_model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(onnx_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 @cache
-def _overflows():
-    """Whether products of large signed bytes come out wrong on this processor."""
-    whole, n = np.full((16, 64), MOST, np.int8), 255
-    bytes_ = np.full((1, whole.shape[1]), n, np.uint8)
-    return bool((_session(whole, unsigned=False).run(None, {"bytes": bytes_})[0] != whole.astype(int).sum(1) * n).any())
+def _int8_products_saturate():
+    """Return whether sums of products of large signed bytes come out wrong on this processor."""
+    integers = np.full((16, 64), MAX_INT8, np.int8)
+    largest = 255
+    activations = np.full((1, integers.shape[1]), largest, np.uint8)
+    (sums,) = _make_session(integers, unsigned=False).run(None, {"bytes": activations})
+    return bool((sums != integers.astype(int).sum(1) * largest).any())
 
 
-class _Product:
-    """Activations as bytes (n, n_in) times weights: int32 (n, n_out)."""
+class MatrixProduct:
+    """The product of activations in bytes (n, n_in) and a `QuantizedMatrix`: int32 (n, n_out)."""
 
     def __init__(self, weights):
-        self.weights, self.binding = weights, weights.session.io_binding()
+        self.weights = weights
+        self.binding = weights.session.io_binding()
 
     def resize(self, n):
         """Make room for n texts."""
-        self.bytes, self.sums = np.zeros((n, self.weights.n_in), np.uint8), np.empty((n, self.weights.n_out), np.int32)
+        self.bytes = np.zeros((n, self.weights.n_in), np.uint8)
+        self.sums = np.empty((n, self.weights.n_out), np.int32)
         self.scales = np.empty(n, F)
         self.binding.bind_input("bytes", "cpu", 0, np.uint8, self.bytes.shape, self.bytes.ctypes.data)
         self.binding.bind_output("sums", "cpu", 0, np.int32, self.sums.shape, self.sums.ctypes.data)
 
-    def sums_and_scales(self):
-        """Multiply what stands in `bytes`; what makes numbers of the sums."""
+    def multiply(self):
+        """Multiply the current `bytes`, and return the sums with the numbers that convert them to floats.
+
+        Returns
+        -------
+        sums : int32 array (n, n_out)
+        scales : float32 array (n,)
+        corrections : int32 array (n_out,)
+        unit_scales : float32 array (n_out,)
+        """
         self.weights.session.run_with_iobinding(self.binding)
         return self.sums, self.scales, self.weights.corrections, self.weights.scales
 
 
-@compiled(float32_2d, float32_2d, uint8_2d, float32_1d, **FINITE)
-def _quantise(left, right, out, scales):
-    """Floats (n, width) and (n, rest) side by side as bytes around MIDDLE, and the scale of each row; the rest may be none."""
+@compiled(float32_2d, float32_2d, uint8_2d, float32_1d, **VECTORIZED_FINITE)
+def _quantize(left, right, out, scales):
+    """Quantize floats (n, width) and (n, rest), side by side, to bytes, and compute each row's scale.
+
+    Parameters
+    ----------
+    left, right : float32 (n, width), float32 (n, rest)
+        `rest` may be 0.
+    out : uint8 (n, width + rest)
+        Written; ZERO_BYTE stands for 0.
+    scales : float32 (n,)
+        Written.
+    """
     n, width = left.shape
     rest = right.shape[1]
-    largest = np.empty(1, np.uint32)
+    largest_bits = np.empty(1, np.uint32)
     for row in range(n):
         v, w = left[row], right[row]
         first, second = out[row, :width], out[row, width:]
         v_bits, w_bits = v.view(np.uint32), w.view(np.uint32)
-        top = np.uint32(0)
+        largest = np.uint32(0)
         for k in range(width):
-            b = np.uint32(v_bits[k] & SIGN_OFF)
-            top = max(top, b)
+            bits = np.uint32(v_bits[k] & ABS_MASK)
+            largest = max(largest, bits)
         for k in range(rest):
-            b = np.uint32(w_bits[k] & SIGN_OFF)
-            top = max(top, b)
-        largest[0] = top
-        most = max(largest.view(np.float32)[0], LEAST)
-        inverse = F(MOST) / most
-        scales[row] = most / F(MOST)
+            bits = np.uint32(w_bits[k] & ABS_MASK)
+            largest = max(largest, bits)
+        largest_bits[0] = largest
+        abs_max = max(largest_bits.view(np.float32)[0], MIN_ABS_MAX)
+        inverse = F(MAX_INT8) / abs_max
+        scales[row] = abs_max / F(MAX_INT8)
         for k in range(width):
-            first[k] = np.uint8(np.int32(v[k] * inverse + ROUND))
+            first[k] = np.uint8(np.int32(v[k] * inverse + ROUNDING))
         for k in range(rest):
-            second[k] = np.uint8(np.int32(w[k] * inverse + ROUND))
+            second[k] = np.uint8(np.int32(w[k] * inverse + ROUNDING))
 
 
 @compiled(
@@ -199,22 +225,37 @@ def _quantise(left, right, out, scales):
     float32_2d,
     **VECTORIZED,
 )
-def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
-    """The next state of a layer from its sums; of each row, that row of the table which its word names is added."""
+def _update_cells(sums, scales, corrections, unit_scales, added, added_rows, gates, h, c):
+    """Compute the next state of a layer from its products.
+
+    Parameters
+    ----------
+    sums, scales, corrections, unit_scales
+        From `MatrixProduct.multiply`, n_out = 4 * n_hid.
+    added : float32 (n_rows, 4 * n_hid)
+    added_rows : int64 (n,)
+        The row of `added` that is added for each text.
+    gates : float32 (at least 4 * n_hid,)
+        Working memory.
+    h, c : float32 (n, n_hid)
+        The layer's output and cell state, overwritten.
+    """
     n, n_hid = h.shape
     for row in range(n):
-        s_row, total, add, h_row, c_row = scales[row], sums[row], table[words[row]], h[row], c[row]
+        scale_of_row, sum_row, added_row = scales[row], sums[row], added[added_rows[row]]
+        h_row, c_row = h[row], c[row]
         for k in range(4 * n_hid):
-            gates[k] = F(total[k] - corrections[k]) * unit_scales[k]
+            gates[k] = F(sum_row[k] - corrections[k]) * unit_scales[k]
         for k in range(4 * n_hid):
-            gates[k] = gates[k] * s_row + add[k]
+            gates[k] = gates[k] * scale_of_row + added_row[k]
+        # The third gate takes a tanh, the others a sigmoid: 1/2 + tanh(x / 2) / 2.
         for gate in range(4):
-            scale, low = (ONE, ZERO) if gate == 2 else (HALF, HALF)
+            scale, offset = (ONE, ZERO) if gate == 2 else (HALF, HALF)
             g = gates[gate * n_hid : (gate + 1) * n_hid]
             for k in range(n_hid):
                 x = min(max(g[k] * scale, -MAX_TANH_INPUT), MAX_TANH_INPUT)
                 s = x * x
-                g[k] = low + scale * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (
+                g[k] = offset + scale * x * (P1 + s * (P3 + s * (P5 + s * (P7 + s)))) / (
                     P1 + s * (Q2 + s * (Q4 + s * (Q6 + s * Q8)))
                 )
         i, f, g, o = gates[:n_hid], gates[n_hid : 2 * n_hid], gates[2 * n_hid : 3 * n_hid], gates[3 * n_hid :]
@@ -229,12 +270,12 @@ def _cells(sums, scales, corrections, unit_scales, table, words, gates, h, c):
 
 
 @compiled(int32_2d, float32_1d, int32_1d, float32_1d, float32_1d, float32_2d, **VECTORIZED)
-def _scaled(sums, scales, corrections, unit_scales, bias, out):
-    """Sums as floats, a bias added."""
+def _dequantize(sums, scales, corrections, unit_scales, bias, out):
+    """Convert sums to floats, add a bias (n_out,), and write the result to `out` (n, n_out)."""
     n, width = sums.shape
     for row in range(n):
-        total, o, s_row = sums[row], out[row], scales[row]
+        sum_row, out_row, scale_of_row = sums[row], out[row], scales[row]
         for k in range(width):
-            o[k] = F(total[k] - corrections[k]) * unit_scales[k]
+            out_row[k] = F(sum_row[k] - corrections[k]) * unit_scales[k]
         for k in range(width):
-            o[k] = o[k] * s_row + bias[k]
+            out_row[k] = out_row[k] * scale_of_row + bias[k]

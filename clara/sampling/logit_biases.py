@@ -1,84 +1,136 @@
-"""What makes words less likely than the net has them: a penalty on repetition, a wish for a close."""
+"""Biases on the logits: a penalty on repeated notes, and a preference for a close on the tonic chord."""
 
 import numpy as np
 
 from clara.jit import compiled, float32_1d, float32_2d, int32_2d, int64, int64_1d, int64_2d, uint8_1d
 from clara.music.keys import key_from_pitch_classes, triad_pitch_classes
+from clara.sampling.token_choice import REPETITION_PENALTY, REPETITION_QUARTERS
 
 CADENCE_QUARTERS = 2.0
-CADENCE_FALL = -4.0  # logits of a note outside the tonic chord
+CADENCE_BIAS = -4.0  # on the logits of notes outside the tonic chord
 
 
-class Recent:
-    """Which words that begin notes came lately in each text, where a penalty is for them.
+class RepetitionPenalty:
+    """The penalty on tokens that started notes within each text's repetition window.
 
     Parameters
     ----------
-    struck : list per word id of the tones that it begins
-    table : from `settings_table`
-    steps_per_quarter : of the grid
+    onset_tones : list of list of int
+        The tones that each token starts, by token id.
+    table : float64 array (n, 8)
+        The settings of n texts, from `clara.sampling.token_choice.settings_table`.
+    steps_per_quarter : int
+
+    Attributes
+    ----------
+    bias : float32 array (n, vocab_sz)
+        What to add to the logits of each text.
     """
 
-    def __init__(self, struck, table, steps_per_quarter):
-        self.counts = np.zeros((len(table), len(struck)), dtype=np.int32)
-        self.counted = np.array([len(tones) > 0 for tones in struck], dtype=np.uint8)
-        self.window = np.maximum(1, table[:, 6] * steps_per_quarter).astype(np.int64)
-        self.fall, self.tail = -np.log(table[:, 5]).astype(np.float32), np.zeros(len(table), dtype=np.int64)
-        self.bias = np.zeros((len(table), len(struck)), dtype=np.float32)  # for `choose`
+    def __init__(self, onset_tones, table, steps_per_quarter):
+        n, vocab_sz = len(table), len(onset_tones)
+        self.starts_notes = np.array([len(tones) > 0 for tones in onset_tones], dtype=np.uint8)
+        self.window_steps = np.maximum(1, table[:, REPETITION_QUARTERS] * steps_per_quarter).astype(np.int64)
+        self.penalty = -np.log(table[:, REPETITION_PENALTY]).astype(np.float32)
+        self.counts = np.zeros((n, vocab_sz), dtype=np.int32)  # of each token within the window
+        self.window_start = np.zeros(n, dtype=np.int64)  # index of the window's first token
+        self.bias = np.zeros((n, vocab_sz), dtype=np.float32)
 
-    def follow(self, words, clocks, n_written, clock):
-        """Count each text's last word, and forget those from before its window."""
-        _count(words, clocks, n_written, clock, self.window, self.counted, self.fall, self.tail, self.counts, self.bias)
+    def update(self, ids, steps, n_written, now):
+        """Add the last token of each text, and drop the tokens that have left its window.
+
+        Parameters
+        ----------
+        ids : int64 array (n, at least n_written)
+            The tokens of each text.
+        steps : int64 array, same shape
+            The grid step at which each token was written.
+        n_written : int
+            Number of tokens in each text.
+        now : int64 array (n,)
+            The grid step that each text has reached.
+        """
+        _update_counts(
+            ids,
+            steps,
+            n_written,
+            now,
+            self.window_steps,
+            self.starts_notes,
+            self.penalty,
+            self.window_start,
+            self.counts,
+            self.bias,
+        )
 
     def take(self, rows):
-        """Go on with some of the texts."""
-        self.counts, self.window, self.fall, self.tail, self.bias = (
-            a[rows] for a in (self.counts, self.window, self.fall, self.tail, self.bias)
-        )
+        """Keep only the texts in `rows`."""
+        self.counts = self.counts[rows]
+        self.window_steps = self.window_steps[rows]
+        self.penalty = self.penalty[rows]
+        self.window_start = self.window_start[rows]
+        self.bias = self.bias[rows]
 
 
 @compiled(int64_2d, int64_2d, int64, int64_1d, int64_1d, uint8_1d, float32_1d, int64_1d, int32_2d, float32_2d)
-def _count(words, clocks, n_written, clock, window, counted, fall, tail, counts, bias):
-    """As `Recent.follow`."""
-    for row in range(len(clock)):
-        word = words[row, n_written - 1]
-        if counted[word]:
-            counts[row, word] += 1
-            bias[row, word] = fall[row]
-        while tail[row] < n_written and clocks[row, tail[row]] <= clock[row] - window[row]:
-            word = words[row, tail[row]]
-            if counted[word]:
-                counts[row, word] -= 1
-                if counts[row, word] == 0:
-                    bias[row, word] = 0
-            tail[row] += 1
+def _update_counts(ids, steps, n_written, now, window_steps, starts_notes, penalty, window_start, counts, bias):
+    """Do the work of `RepetitionPenalty.update`."""
+    for row in range(len(now)):
+        token = ids[row, n_written - 1]
+        if starts_notes[token]:
+            counts[row, token] += 1
+            bias[row, token] = penalty[row]
+        while window_start[row] < n_written and steps[row, window_start[row]] <= now[row] - window_steps[row]:
+            token = ids[row, window_start[row]]
+            if starts_notes[token]:
+                counts[row, token] -= 1
+                if counts[row, token] == 0:
+                    bias[row, token] = 0
+            window_start[row] += 1
 
 
 class Cadence:
-    """For the last two quarters, a preference for notes of the tonic chord.
+    """A preference for notes of the tonic chord during the last two quarters.
 
     Parameters
     ----------
-    struck : list per word id of the tones that it begins
-    pitch_class : int array, of each tone
-    steps_per_quarter : of the grid
-    key : (tonic, is_major), or None for the key of what each text holds by then
+    onset_tones : list of list of int
+        The tones that each token starts, by token id.
+    pitch_classes : int array (n_tones,)
+        The pitch class of each tone.
+    steps_per_quarter : int
+    key : (int, bool), optional
+        Tonic and whether it is major. By default the key is estimated from each text.
     """
 
-    def __init__(self, struck, pitch_class, steps_per_quarter, key=None):
-        self.steps, self.key = round(CADENCE_QUARTERS * steps_per_quarter), key
-        self.classes = np.zeros((len(struck), 12))  # of the notes that a word begins
-        for of_word, tones in zip(self.classes, struck):
-            np.add.at(of_word, pitch_class[tones], 1)
+    def __init__(self, onset_tones, pitch_classes, steps_per_quarter, key=None):
+        self.n_steps = round(CADENCE_QUARTERS * steps_per_quarter)
+        self.key = key
+        self.class_counts = np.zeros((len(onset_tones), 12))  # notes of each pitch class that a token starts
+        for counts, tones in zip(self.class_counts, onset_tones):
+            np.add.at(counts, pitch_classes[tones], 1)
 
-    def bias(self, words, n_written, left):
-        """For `choose`: words int64 (n, …) of which n_written count, steps left (n,); float32 (n, vocab_sz), or None."""
-        rows = (left <= self.steps).nonzero()[0]
+    def compute_bias(self, ids, n_written, steps_left):
+        """Return what to add to the logits.
+
+        Parameters
+        ----------
+        ids : int64 array (n, at least n_written)
+            The tokens of each text.
+        n_written : int
+            Number of tokens in each text.
+        steps_left : int64 array (n,)
+
+        Returns
+        -------
+        float32 array (n, vocab_sz), or None if no text has reached its last two quarters
+        """
+        rows = (steps_left <= self.n_steps).nonzero()[0]
         if not len(rows):
             return None
-        bias = np.zeros((len(left), len(self.classes)), dtype=np.float32)
+        bias = np.zeros((len(steps_left), len(self.class_counts)), dtype=np.float32)
         for row in rows:
-            key = self.key or key_from_pitch_classes(self.classes[words[row, :n_written]].sum(0))
+            key = self.key or key_from_pitch_classes(self.class_counts[ids[row, :n_written]].sum(0))
             outside = [c for c in range(12) if c not in triad_pitch_classes(*key)]
-            bias[row, self.classes[:, outside].any(1)] = CADENCE_FALL
+            bias[row, self.class_counts[:, outside].any(1)] = CADENCE_BIAS
         return bias

@@ -1,20 +1,23 @@
-"""Compose in blocks, go on only from what is rated best.
+"""Search in blocks, guided by a rating: continue only the best candidates.
 
-Beam searches side by side, each with its share of the texts, so that no two results are of one beginning and none has to resemble what is rated
-best of all. Their steps are blocks of some quarters: all texts are written for a block and rated, and each search forks the best of its own, as
-often as makes as many texts as before. In the end each gives its best. At equal numbers of sampled words that is better than the best of as many
-independent texts: see `benchmarks/search.py`.
+Several beam searches run side by side, each with its share of the candidates. So no two results have the same opening,
+and none has to resemble the best one. The searches move in blocks of some quarter notes: all candidates are written to
+the end of the block and rated. Each search then continues its best quarter, with as many copies as it had candidates.
+At the end each search returns its best piece. For an equal number of sampled tokens the results are better than the
+best independent pieces; see `benchmarks/search.py`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from clara.errors import BadSetting
-from clara.sampling.engine import read, write
-from clara.sampling.settings import settings_table
+from clara.sampling.engine import Sampler
+from clara.sampling.settings import SamplingSettings
+from clara.sampling.token_choice import settings_table
 
-KEPT = 4  # one of so many goes on
+CANDIDATES_PER_SURVIVOR = 4  # one candidate in so many is continued
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class SearchSettings:
     first_block_quarters : float
         Length of the first block in quarter notes; the candidates are rated for the first time after it.
     block_quarters : float
-        Length of each later block in quarter notes.
+        Length of each later block in quarter notes; the last block takes what is left over.
     candidates_per_beam : int
         Number of candidates that are written in each block for each beam; at least 1.
 
@@ -51,74 +54,94 @@ class SearchSettings:
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadSetting(f"{name} must be above 0 quarters, not {getattr(self, name)}")
 
-    def block_start_quarters(self, block):
+    def block_start_quarters(self, block: int) -> float:
         """Return where a block starts, in quarter notes after the prompt; blocks count from 0."""
         return self.first_block_quarters + (block - 1) * self.block_quarters if block else 0.0
 
+    def block_ends(self, n_steps: int, steps_per_quarter: int) -> list[int | None]:
+        """Return the grid step after the prompt where each block ends; None for the last, which ends the piece."""
+        first = max(1, round(self.first_block_quarters * steps_per_quarter))
+        block = max(1, round(self.block_quarters * steps_per_quarter))
+        return [*range(first, n_steps - block + 1, block), None]
+
 
 def search(
-    reader,
-    make_stepper,
-    grammar,
-    settings,
-    prompt_ids,
-    steps,
-    seeds,
-    steps_per_quarter,
-    search_settings,
-    rate,
-    cadence=None,
-    repeats=None,
-    threads=1,
-    on_step=None,
-    stop=None,
-):
-    """Write one text per seed in each block; parameters as `clara.sampling.engine.sample` and
+    sampler: Sampler,
+    prompt: np.ndarray,
+    n_steps: int,
+    settings: SamplingSettings | Sequence[SamplingSettings],
+    seeds: Sequence[int],
+    rate: Callable[[list[list[int]]], Sequence[float]],
+    search_settings: SearchSettings,
+) -> list[tuple[list[int], int]]:
+    """Write one candidate per seed in each block, and return the best of each search.
 
     Parameters
     ----------
+    sampler : Sampler
+    prompt : int64 array
+        Its tokens, xxbos first.
+    n_steps : int
+        Grid steps to write after the prompt.
+    settings : SamplingSettings or sequence of SamplingSettings
+        For all candidates, or one for each.
+    seeds : sequence of n ints
+    rate : callable
+        Takes the candidates, lists of token ids without prompt and xxeos, and returns a number for each; higher is
+        better.
     search_settings : SearchSettings
-    rate : function(list of lists of ids, prompt and xxeos left out) -> floats (n,), more is better
 
     Returns
     -------
-    list of `top` (lists of ids, prompt and xxeos left out; index of the seed), as many as there are texts at most, best first; none where `stop` came
+    list of (text, index)
+        The token ids of each search's best piece, without prompt and xxeos, and the index of its seed; best first. As
+        many as `search_settings.top`, but not more than seeds. Empty if `sampler.stop` was set.
     """
-    first, block = (
-        max(1, round(quarters * steps_per_quarter))
-        for quarters in (search_settings.first_block_quarters, search_settings.block_quarters)
-    )
-    n, table = len(seeds), settings_table(settings, len(seeds))
-    start, texts, kept = read(reader, grammar, prompt_ids, steps), [[]], [[0]] * min(search_settings.top, n)
-    ends = [*range(first, steps - block + 1, block), None]
-    for at, until in enumerate(ends):
-        line = np.arange(n) % len(kept)  # the search of each text; the best first, so that what is left over is theirs
-        parents = np.array([kept[k][i % len(kept[k])] for k, i in zip(line, np.arange(n) // len(kept))])
-        left = (len(ends) - at - 1) * block
-        more, start = write(
-            reader,
-            make_stepper,
-            grammar,
-            table,
-            start,
-            parents,
-            [[s, at] for s in seeds],
-            steps,
-            steps_per_quarter,
-            cadence if until is None else None,
-            repeats,
-            threads,
-            on_step and (lambda to_go, left=left: on_step(max(to_go, left))),
-            stop,
-            until,
-        )
-        if any(words is None for words in more):
+    n = len(seeds)
+    table = settings_table(settings, n)
+    start = sampler.read_prompt(prompt, n_steps)
+    texts = [[]]
+    # The candidates that each search continues, as indices of `texts`. All searches start from the prompt.
+    survivors = [[0]] * min(search_settings.top, n)
+    block_ends = search_settings.block_ends(n_steps, sampler.steps_per_quarter)
+    for block, block_end in enumerate(block_ends):
+        # Deal the candidates to the searches in turn. The best search comes first and gets what is left over.
+        n_searches = len(survivors)
+        search_of = np.arange(n) % n_searches
+        parents = np.zeros(n, dtype=np.int64)
+        for i in range(n):
+            own = survivors[search_of[i]]
+            parents[i] = own[i // n_searches % len(own)]
+        block_sampler = _sampler_of_block(sampler, block, block_ends, search_settings)
+        block_seeds = [[seed, block] for seed in seeds]
+        added, start = block_sampler.write(start, parents, n_steps, table, block_seeds, block_end)
+        if any(ids is None for ids in added):
             return []
-        texts = [texts[p] + words for p, words in zip(parents, more)]
-        best = np.argsort(-np.asarray(rate(texts)), kind="stable")
-        lines = list(dict.fromkeys(line[best].tolist()))  # the best first
-        kept = [[i for i in best.tolist() if line[i] == each] for each in lines]
-        if until is None:
-            return [(texts[some[0]], some[0]) for some in kept]
-        kept = [some[: max(1, len(some) // KEPT)] for some in kept]
-    raise AssertionError("the last block has no end")
+        texts = [texts[parent] + ids for parent, ids in zip(parents, added)]
+        survivors = _rank_within_searches(rate(texts), search_of)
+        if block_end is not None:
+            survivors = [own[: max(1, len(own) // CANDIDATES_PER_SURVIVOR)] for own in survivors]
+    return [(texts[own[0]], own[0]) for own in survivors]
+
+
+def _sampler_of_block(sampler, block, block_ends, search_settings):
+    """Return the sampler with the progress of the whole search, and with a cadence in the last block only."""
+    on_step = None
+    if sampler.on_step:
+        block_steps = max(1, round(search_settings.block_quarters * sampler.steps_per_quarter))
+        steps_after_block = (len(block_ends) - block - 1) * block_steps
+
+        def on_step(steps_left):
+            sampler.on_step(max(steps_left, steps_after_block))
+
+    is_last = block_ends[block] is None
+    return replace(sampler, on_step=on_step, cadence=sampler.cadence if is_last else None)
+
+
+def _rank_within_searches(ratings, search_of):
+    """Return the candidates of each search, best first, as lists of indices; the search with the best one first."""
+    ranked = np.argsort(-np.asarray(ratings), kind="stable")
+    by_search = {}
+    for i in ranked.tolist():
+        by_search.setdefault(search_of[i], []).append(i)
+    return list(by_search.values())

@@ -1,41 +1,58 @@
-"""Which of the allowed words is taken.
+"""The settings that decide how freely tokens are sampled."""
 
-Each text of a batch may have settings of its own. A word that a grammar rules out is never taken.
-"""
-
-from dataclasses import astuple, dataclass, replace
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from math import inf
+from numbers import Integral, Real
+from typing import Any
 
 from clara.errors import BadSetting
-from clara.jit import compiled, float32_2d, float64_2d, int64_1d, uint8_2d
 
-GOLDEN = (5**0.5 - 1) / 2
+GOLDEN_RATIO_FRACTION = (5**0.5 - 1) / 2  # its multiples modulo 1 fill the unit interval evenly
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How freely to sample.
+    """How freely to sample the next token.
 
     Attributes
     ----------
-    temperature : above 0; below 1 the likely words become likelier
-    top_k : only the k likeliest words; 0 for all
-    top_p : only the likeliest words that together have this probability (Holtzman et al.
-        2020, nucleus sampling); 1 for all
-    min_p : only words at least so likely as this share of the likeliest (Nguyen et al. 2024); 0 for all
-    random_freq : how often to draw at all instead of taking the likeliest word (Payne's
-        Clara, 2018); 1 for always, 0 for greedy
-    repetition_penalty : at least 1; by how much a word that begins notes loses odds where it came
-        within the last `repetition_quarters` (after Keskar et al. 2019)
-    repetition_quarters : above 0
-    repeat_strength : how much what a piece has held comes again, where a match model was fitted (see `clara.repeats.model`): 1 as in music,
-        0 as the net alone has it
+    temperature : float
+        Divides the logits; above 0, from 0.7 (predictable) to 1.3 (wild) as a rule. 1 samples as the model predicts.
+    top_k : int
+        Sample among the `top_k` most likely tokens; 0 for all tokens.
+    top_p : float
+        Sample among the fewest tokens that together have this probability (nucleus sampling, Holtzman et al. 2020);
+        above 0 and at most 1, 0.9 to 1 as a rule. 1 for all tokens.
+    min_p : float
+        Drop tokens whose probability is below this share of the most likely token's (Nguyen et al. 2024); 0 to 1, at
+        most 0.1 as a rule. 0 for all tokens.
+    random_freq : float
+        Probability of sampling a token at all instead of taking the most likely one (Payne's Clara, 2018); 0 to 1.
+        0 is greedy decoding.
+    repetition_penalty : float
+        Divides the odds of a token that starts notes if it occurred within the last `repetition_quarters` (after
+        Keskar et al. 2019); at least 1, at most 1.5 as a rule. 1 for no penalty.
+    repetition_quarters : float
+        How far back the repetition penalty looks, in quarter notes; above 0.
+    repeat_strength : float
+        How strongly the repeat model of `clara.repeats` brings back what the piece has held already; at least 0. 1 as
+        often as in human music, 0 without the repeat model.
 
     Raises
     ------
     BadSetting
-        For a value out of its range.
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> SamplingSettings(temperature=0.9).top_p
+    1.0
+    >>> SamplingSettings.from_dict({"temprature": 0.9})
+    Traceback (most recent call last):
+    ...
+    clara.errors.BadSetting: unknown sampling setting 'temprature'; did you mean 'temperature'?
     """
 
     temperature: float = 1.0
@@ -48,146 +65,68 @@ class SamplingSettings:
     repeat_strength: float = 1.0
 
     def __post_init__(self):
-        for name, good, told in (
-            ("temperature", 0 < self.temperature < float("inf"), "above 0"),
-            ("top_k", self.top_k >= 0, "at least 0"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
-            ("random_freq", 0 <= self.random_freq <= 1, "from 0 to 1"),
-            ("repetition_penalty", 1 <= self.repetition_penalty < float("inf"), "at least 1"),
-            ("repetition_quarters", 0 < self.repetition_quarters < float("inf"), "above 0"),
-            ("repeat_strength", 0 <= self.repeat_strength < float("inf"), "at least 0"),
-        ):
-            if not good:
-                raise BadSetting(f"{name} must be {told}, not {getattr(self, name)}")
+        self._check("temperature", "above 0", lambda x: 0 < x < inf)
+        self._check("top_k", "at least 0", lambda x: x >= 0)
+        self._check("top_p", "above 0 and at most 1", lambda x: 0 < x <= 1)
+        self._check("min_p", "from 0 to 1", lambda x: 0 <= x <= 1)
+        self._check("random_freq", "from 0 to 1", lambda x: 0 <= x <= 1)
+        self._check("repetition_penalty", "at least 1", lambda x: 1 <= x < inf)
+        self._check("repetition_quarters", "above 0", lambda x: 0 < x < inf)
+        self._check("repeat_strength", "at least 0", lambda x: 0 <= x < inf)
+        if not isinstance(self.top_k, Integral):
+            raise BadSetting(f"top_k must be a whole number, not {self.top_k}")
+
+    def _check(self, name, expected, in_range):
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise BadSetting(f"{name} must be a number, not {value!r}")
+        if not in_range(value):
+            raise BadSetting(f"{name} must be {expected}, not {value}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SamplingSettings":
+        """Return settings with the given values by name and the defaults for all others.
+
+        Raises
+        ------
+        BadSetting
+            If a name is unknown, naming the closest known one, or if a value is out of its range.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                closest = get_close_matches(str(name), known, n=1)
+                hint = f"did you mean {closest[0]!r}?" if closest else f"there are: {', '.join(known)}"
+                raise BadSetting(f"unknown sampling setting {name!r}; {hint}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, float]:
+        """Return all values by name."""
+        return asdict(self)
 
 
-def spread_temperatures(settings, highest, seeds):
-    """Settings of their own for the pieces of a batch, so that what ranks them can choose how free they are, too.
+def spread_temperatures(settings: SamplingSettings, highest: float, seeds: Sequence[int]) -> list[SamplingSettings]:
+    """Return settings for each piece of a batch, with temperatures spread evenly over a range.
+
+    A piece's temperature depends on its seed alone, so it is the same in every batch. The multiples of the golden
+    ratio, modulo 1, fill a range evenly whatever the number of pieces.
 
     Parameters
     ----------
-    settings : Settings, whose temperature is the lowest
-    highest : temperature; those between follow the multiples of the golden ratio, which fill the range evenly however many there are
-    seeds : of the pieces, list of int; the same seed has the same temperature in every batch
-
-    Returns
-    -------
-    list of Settings
+    settings : SamplingSettings
+        The settings of all pieces, with the lowest temperature.
+    highest : float
+        The highest temperature.
+    seeds : sequence of int
+        The seed of each piece.
 
     Raises
     ------
     BadSetting
-        If `highest` is below the lowest.
+        If the highest temperature is below the lowest.
     """
-    if not highest >= settings.temperature:
-        raise BadSetting(
-            f"the highest temperature must be at least the lowest, {settings.temperature:g}, not {highest:g}"
-        )
-    return [
-        replace(settings, temperature=settings.temperature + (highest - settings.temperature) * (seed * GOLDEN % 1))
-        for seed in seeds
-    ]
-
-
-def settings_table(settings, n):
-    """Settings, one for all texts or a list of n, as `choose` takes them: float64 (n, 8)."""
-    return np.array(
-        [astuple(s) for s in ([settings] * n if isinstance(settings, SamplingSettings) else settings)], dtype=np.float64
-    )
-
-
-def choose(logits, allowed, table, draws, bias=None):
-    """One word per text.
-
-    Parameters
-    ----------
-    logits : float32 array (n, vocab_sz)
-    allowed : uint8 array (n, vocab_sz), at least one 1 in each row
-    table : from `settings_table`
-    draws : float64 array (n, 2), uniform in [0, 1): one decides the word, one whether to draw
-    bias : float32 array (n, vocab_sz), added to the logits, or None
-
-    Returns
-    -------
-    int64 array (n,)
-    """
-    ids = np.empty(len(logits), dtype=np.int64)
-    _choose(logits, allowed, table, draws, NO_BIAS if bias is None else bias, ids)
-    return ids
-
-
-NO_BIAS = np.zeros((0, 0), dtype=np.float32)
-MANY = 256  # candidates beyond which sorting beats looking for the likeliest again and again
-
-
-@compiled(float32_2d, uint8_2d, float64_2d, float64_2d, float32_2d, int64_1d)
-def _choose(logits, allowed, table, draws, bias, ids):
-    """Write the word of each text into ids."""
-    vocab_sz = logits.shape[1]
-    words, height = np.empty(vocab_sz, np.int64), np.empty(vocab_sz, np.float64)
-    chance, kept = np.empty(vocab_sz, np.float64), np.empty(vocab_sz, np.bool_)
-    for row in range(len(ids)):
-        temperature, top_k, top_p, min_p, random_freq = (
-            table[row, 0],
-            int(table[row, 1]),
-            table[row, 2],
-            table[row, 3],
-            table[row, 4],
-        )
-        n, best, most = 0, 0, -np.inf
-        for word in range(vocab_sz):
-            if allowed[row, word]:
-                height[n] = min(max(logits[row, word], -1e30), 1e30) if logits[row, word] == logits[row, word] else 0.0
-                if len(bias):
-                    height[n] += bias[row, word]
-                words[n] = word
-                if height[n] > most:
-                    best, most = n, height[n]
-                n += 1
-        ids[row] = words[best]
-        if draws[row, 1] >= random_freq or n == 1:
-            continue
-        for i in range(n):
-            height[i] -= most
-            chance[i] = np.exp(height[i] / temperature)
-            kept[i] = chance[i] >= min_p
-        if 0 < top_k < n:
-            least = np.sort(height[:n])[n - top_k]
-            for i in range(n):
-                kept[i] = kept[i] and height[i] >= least
-        total = 0.0
-        for i in range(n):
-            if kept[i]:
-                total += chance[i]
-        if top_p < 1:
-            enough, reached = top_p * total, 0.0
-            if n > MANY:
-                for i in np.argsort(-height[:n]):
-                    within = kept[i] and reached < enough
-                    reached += chance[i] if kept[i] else 0.0
-                    kept[i] = within
-            else:
-                for i in range(n):
-                    height[i] = height[i] if kept[i] else -np.inf
-                    kept[i] = False
-                while reached < enough:
-                    likeliest = 0
-                    for i in range(1, n):
-                        if height[i] > height[likeliest]:
-                            likeliest = i
-                    if height[likeliest] == -np.inf:
-                        break
-                    kept[likeliest], height[likeliest] = True, -np.inf
-                    reached += chance[likeliest]
-            total = 0.0
-            for i in range(n):
-                if kept[i]:
-                    total += chance[i]
-        left = draws[row, 0] * total
-        for i in range(n):
-            if kept[i]:
-                left -= chance[i]
-                if left < 0:
-                    ids[row] = words[i]
-                    break
+    lowest = settings.temperature
+    if not highest >= lowest:
+        raise BadSetting(f"the highest temperature must be at least the lowest, {lowest:g}, not {highest:g}")
+    width = highest - lowest
+    return [replace(settings, temperature=lowest + width * (seed * GOLDEN_RATIO_FRACTION % 1)) for seed in seeds]

@@ -1,115 +1,148 @@
-"""What feeds a net one word for each of many texts, and carries their states.
+"""Steppers: they run a model for one token of many texts at a time and carry the states of the texts.
 
-A stepper has `begin(state, rows)`, which forks texts off a reader's state of some, `take(rows)`,
-`step(ids) -> logits` and `state(text)`, which a reader can go on from. What it gives a text does not hang on the others of the batch, to the last
-bit.
+What a stepper computes for a text does not depend on the other texts of the batch, to the last bit.
 """
 
 import json
 import time
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from clara.errors import BadSetting
-from clara.sampling.int8 import Int8Net, Int8Stepper
+from clara.files import cache_folder, write_atomically
+from clara.models import InferenceModel
+from clara.sampling.int8 import Int8Model, Int8Stepper
 
 PRECISIONS = ("auto", "int8", "float32")
-TILE, DEVICE_TILE = (
-    16,
-    128,
-)  # texts at a time on a CPU and elsewhere, always: a product of other sizes may add up in another order
-TRIAL_TEXTS, TRIAL_STEPS = 16, 12
+# Texts per matrix product. The size is always the same, because a product of another size may add in another order.
+CPU_TILE, GPU_TILE = 16, 128
+TRIAL_TEXTS, TRIAL_STEPS = 16, 12  # for timing a precision
+
+
+class Stepper(Protocol):
+    """What runs a model for one token of many texts at a time."""
+
+    def begin(self, state: Any, rows: np.ndarray) -> None:
+        """Start texts from a state of the model.
+
+        Parameters
+        ----------
+        state : Any
+            The model's state of some texts.
+        rows : int64 array (n,)
+            Which of these texts each of the n new texts continues.
+        """
+
+    def take(self, rows: np.ndarray) -> None:
+        """Keep only the texts in `rows`, an int64 array (n,) that may repeat a text."""
+
+    def state_of(self, text: int) -> Any:
+        """Return the model's state of one text, by its index."""
+
+    def step(self, ids: np.ndarray) -> np.ndarray:
+        """Return the logits, float32 (n, vocab_sz), that follow the tokens ids, int64 (n,).
+
+        The next call may overwrite the result.
+        """
 
 
 class FloatStepper:
-    """Any net in float32, by its reader, in tiles of one size."""
+    """Runs any model in float32, in tiles of a fixed number of texts; see `Stepper`."""
 
-    def __init__(self, reader):
-        self.reader, self.n, self.tiles = reader, 0, []
-        self.tile = TILE if reader.device.type == "cpu" else DEVICE_TILE
+    def __init__(self, model: InferenceModel):
+        self.model = model
+        self.n_texts = 0
+        self.tiles = []  # the model's state of each tile of texts
+        self.tile_size = CPU_TILE if model.device.type == "cpu" else GPU_TILE
 
     def begin(self, state, rows):
-        """As `Int8Stepper.begin`."""
+        """Start texts from a state of the model."""
         self.tiles = [state]
         self.take(rows)
 
     def take(self, rows):
-        """As `Int8Stepper.take`."""
-        whole = self.reader.join(self.tiles)
-        filled = torch.from_numpy(np.pad(rows, (0, -len(rows) % self.tile), mode="edge")).to(self.reader.device)
-        self.tiles, self.n = [self.reader.take(whole, part) for part in filled.split(self.tile)], len(rows)
+        """Keep only the texts in `rows`."""
+        whole = self.model.join(self.tiles)
+        padded = np.pad(rows, (0, -len(rows) % self.tile_size), mode="edge")
+        tile_rows = torch.from_numpy(padded).to(self.model.device).split(self.tile_size)
+        self.tiles = [self.model.take(whole, part) for part in tile_rows]
+        self.n_texts = len(rows)
 
-    def state(self, text):
-        """As `Int8Stepper.state`."""
-        return self.reader.take(
-            self.tiles[text // self.tile], torch.tensor([text % self.tile], device=self.reader.device)
-        )
+    def state_of(self, text):
+        """Return the model's state of one text."""
+        row = torch.tensor([text % self.tile_size], device=self.model.device)
+        return self.model.take(self.tiles[text // self.tile_size], row)
 
     @torch.inference_mode()
     def step(self, ids):
-        """As `Int8Stepper.step`."""
-        filled = torch.from_numpy(np.pad(ids, (0, -len(ids) % self.tile))).to(self.reader.device)
-        logits = []
-        for i, part in enumerate(filled.split(self.tile)):
-            told, self.tiles[i] = self.reader(part[:, None], self.tiles[i])
-            logits.append(told[:, 0])
-        return torch.cat(logits)[: self.n].float().cpu().numpy()
+        """Return the logits that follow a token of each text."""
+        padded = np.pad(ids, (0, -len(ids) % self.tile_size))
+        tile_ids = torch.from_numpy(padded).to(self.model.device).split(self.tile_size)
+        tile_logits = []
+        for i, part in enumerate(tile_ids):
+            logits, self.tiles[i] = self.model(part[:, None], self.tiles[i])
+            tile_logits.append(logits[:, 0])
+        return torch.cat(tile_logits)[: self.n_texts].float().cpu().numpy()
 
 
-def stepper_maker(reader, precision="auto"):
-    """How to make steppers of a net that share its weights, and the precision that they work in.
+def stepper_factory(model: InferenceModel, precision: str = "auto") -> tuple[Callable[[], Stepper], str]:
+    """Return a function that makes steppers, which share the model's weights, and their precision.
 
     Parameters
     ----------
-    reader : of `clara.models`
-    precision : in `PRECISIONS`; auto takes what was faster here when it was first asked, and keeps to it
+    model : InferenceModel
+    precision : str
+        One of `PRECISIONS`. ``"auto"`` takes the precision that was faster on this machine when it was first timed.
 
     Returns
     -------
-    make : function() -> stepper
+    make_stepper : callable
     precision : str
+        ``"int8"`` or ``"float32"``.
 
     Raises
     ------
     BadSetting
-        If there is no such precision, or not for this net.
+        If the precision is unknown or does not suit the model.
     """
     if precision not in PRECISIONS:
         raise BadSetting(f"no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    fits = hasattr(reader, "rnns") and reader.device.type == "cpu"
-    if precision == "int8" and not fits:
-        raise BadSetting("--precision int8 is for LSTM nets on a CPU")
-    if precision == "float32" or not fits:
-        return lambda: FloatStepper(reader), "float32"
-    net = Int8Net(reader)
-    makers = {"int8": lambda: Int8Stepper(net), "float32": lambda: FloatStepper(reader)}
-    precision = _measured(reader, makers) if precision == "auto" else precision
-    return makers[precision], precision
+    is_cpu_lstm = hasattr(model, "rnns") and model.device.type == "cpu"
+    if precision == "int8" and not is_cpu_lstm:
+        raise BadSetting("--precision int8 is for LSTM models on a CPU; use float32 or auto")
+    if precision == "float32" or not is_cpu_lstm:
+        return lambda: FloatStepper(model), "float32"
+    int8_model = Int8Model(model)
+    factories = {"int8": lambda: Int8Stepper(int8_model), "float32": lambda: FloatStepper(model)}
+    if precision == "auto":
+        precision = _fastest_precision(model, factories)
+    return factories[precision], precision
 
 
-def _measured(reader, makers):
-    """The fastest of the makers' precisions for nets of this shape, measured once and kept."""
-    from clara.files import cache_folder, write_atomically
-
-    kept = cache_folder() / "precision.json"
+def _fastest_precision(model, factories):
+    """Return the fastest precision for models of this shape, timed once and kept in the cache folder."""
+    cache_file = cache_folder() / "precision.json"
     try:
-        known = json.loads(kept.read_text(encoding="utf-8"))
+        fastest = json.loads(cache_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        known = {}
-    shape = " ".join(str(tuple(p.shape)) for p in reader.parameters())
-    if known.get(shape) not in makers:
-        known[shape] = min(makers, key=lambda name: _seconds(reader, makers[name]()))
-        write_atomically(kept, json.dumps(known, indent=1) + "\n")
-    return known[shape]
+        fastest = {}
+    shapes = " ".join(str(tuple(p.shape)) for p in model.parameters())
+    if fastest.get(shapes) not in factories:
+        fastest[shapes] = min(factories, key=lambda name: _seconds_per_step(model, factories[name]()))
+        write_atomically(cache_file, json.dumps(fastest, indent=1) + "\n")
+    return fastest[shapes]
 
 
-def _seconds(reader, stepper):
-    """Of a step, at best."""
-    stepper.begin(reader.initial_state(TRIAL_TEXTS), np.arange(TRIAL_TEXTS))
-    best, ids = float("inf"), np.zeros(TRIAL_TEXTS, dtype=np.int64)
+def _seconds_per_step(model, stepper):
+    """Return the shortest time of a step."""
+    stepper.begin(model.initial_state(TRIAL_TEXTS), np.arange(TRIAL_TEXTS))
+    ids = np.zeros(TRIAL_TEXTS, dtype=np.int64)
+    shortest = float("inf")
     for _ in range(TRIAL_STEPS):
-        began = time.perf_counter()
+        start = time.perf_counter()
         stepper.step(ids)
-        best = min(best, time.perf_counter() - began)
-    return best
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest

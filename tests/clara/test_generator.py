@@ -1,7 +1,9 @@
 """Composing with a model, and the music it goes on from."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from examples import midi_bytes, off, on, track
@@ -15,7 +17,8 @@ from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.midi import write_midi
-from clara.music.notes import COMMON_TIME, crop
+from clara.music.notes import COMMON_TIME, build_notes, crop
+from clara.sampling.constraints import Constraints
 from clara.sampling.settings import SamplingSettings
 from clara.shipped_models import MissingModel
 
@@ -94,6 +97,10 @@ def test_continuations_of_several_prompts_are_those_of_each(generator):
     for some in ([], prompts[:3]):
         with pytest.raises(BadSetting, match="as many"):
             generator.continue_each(some, 6, settings, seeds)
+    with pytest.raises(BadSetting, match="3 settings for 4 pieces"):
+        generator.continue_each(prompts, 6, settings[:3], seeds)
+    with pytest.raises(BadSetting, match="3 settings for 4 pieces"):
+        generator.continue_each(prompts, 6, settings[:3], seeds)
 
 
 def test_settings_reach_the_choice(generator):
@@ -113,6 +120,12 @@ def test_tempo(generator, prompt, qpm, expected):
     [
         ("n", 0),
         ("n", -1),
+        ("n", 2.5),
+        ("seed", -1),
+        ("seed", "abc"),
+        ("n", 2.5),
+        ("seed", -1),
+        ("seed", "abc"),
         ("quarters", 0),
         ("quarters", -4),
         ("quarters", 0.01),
@@ -126,14 +139,146 @@ def test_out_of_range(generator, what, value):
         generator.generate(**{what: value})
 
 
-def test_a_prompt_on_another_grid(generator):
-    with pytest.raises(BadSetting, match="4 steps per quarter.*12"):
-        generator.generate(1, 4, tiny.tune(0, steps_per_quarter=4))
+def test_a_prompt_on_another_grid_is_moved_to_the_models(generator):
+    coarse = replace(tiny.tune(0, steps_per_quarter=4), time_signatures=((0, 3, 4), (48, 4, 4)))
+    fine = build_notes(coarse.start * 3, coarse.end * 3, coarse.pitch)[0]
+    pieces = [generator.generate(1, 4, prompt, seed=1)[0] for prompt in (coarse, fine)]
+    assert pieces[0].tokens == pieces[1].tokens
+    assert pieces[0].notes.time_signatures == ((0, 3, 4), (144, 4, 4))
 
 
 def test_no_model(tmp_path):
     with pytest.raises(MissingModel, match="nowhere.*notewise"):
         Generator.load(tmp_path / "nowhere")
+
+
+def test_a_shipped_model_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Generator.load("chordwise").encoding.name == "chordwise"
+
+
+def test_a_generator_from_a_checkpoint():
+    made = Generator.from_checkpoint(tiny.checkpoint(), precision="float32")
+    same = Generator(tiny.checkpoint(), precision="float32")
+    assert made.precision == "float32"
+    assert made.generate(2, 4, seed=1) == same.generate(2, 4, seed=1)
+
+
+PROMPT_FORMS = ["notes", "path", "str of a path", "text", "text file"]
+
+
+@pytest.mark.parametrize("form", PROMPT_FORMS)
+def test_a_prompt_in_any_form_is_the_same_prompt(generator, tmp_path, form):
+    tune = tiny.tune(2)
+    text = " ".join(ENCODING.encode(tune)[0])
+    write_midi(tune, tmp_path / "my tune.mid")
+    (tmp_path / "tune.txt").write_text(text)
+    prompt = {
+        "notes": tune,
+        "path": tmp_path / "my tune.mid",
+        "str of a path": str(tmp_path / "my tune.mid"),
+        "text": f"xxbos {text}",
+        "text file": tmp_path / "tune.txt",
+    }[form]
+    tokens = generator.generate(1, 2, tune, seed=3)[0].tokens
+    assert generator.generate(1, 2, prompt, seed=3)[0].tokens == tokens
+    [found] = generator.search(lambda pieces: [0] * len(pieces), 1, 2, prompt, seed=3)
+    assert found.tokens[: found.prompt_tokens] == text.split()
+    assert generator.fill(prompt, 1, 2, n=1)[0][0].tokens == generator.fill(tune, 1, 2, n=1)[0][0].tokens
+    assert generator.continue_each([prompt], 2, None, [3])[0].tokens == tokens
+
+
+def test_a_prompt_of_music21s_corpus(generator):
+    with pytest.warns(UserWarning, match="prompt music21:bach/bwv66.6: [0-9]+ merged"):
+        [piece] = generator.generate(1, 2, "music21:bach/bwv66.6")
+    assert piece.prompt_quarters == 36
+
+
+@pytest.mark.parametrize(
+    "prompt, error, message",
+    [
+        ("nowhere.mid", BadMusicFile, "nowhere.mid: no such file, and no text of the encoding notewise"),
+        ("my music/nowhere.mid", BadMusicFile, "no such file"),
+        ("p40 wait4 endp40 hello", UnknownToken, "neither a file nor text of the encoding notewise.*hello"),
+        ("wait4 wait4", NoNotes, "the prompt has no notes"),
+        (Path("nowhere.mid"), BadMusicFile, "nowhere.mid"),
+        ([60, 64], BadSetting, "a prompt must be a path.*not list"),
+    ],
+)
+def test_a_bad_prompt_is_named(generator, prompt, error, message):
+    with pytest.raises(error, match=message):
+        generator.generate(1, 4, prompt)
+
+
+def test_what_a_prompt_loses_is_said():
+    notes = build_notes([0, 12], [12, 24], [22, 60])[0]
+    generator = Generator(tiny.checkpoint(Notewise(12, 38)))
+    with pytest.warns(UserWarning, match="prompt: 1 folded to fit the model's encoding"):
+        generator.generate(1, 4, notes)
+
+
+@pytest.mark.parametrize("key", ["E minor", (4, False)])
+def test_a_key_restricts_the_notes_to_its_scale(generator, key):
+    piece = build_notes([0, 96], [12, 108], [64, 64])[0]
+    pieces = [
+        *generator.generate(3, 8, key=key, cadence=True),
+        *generator.search(lambda pieces: [0] * len(pieces), 3, 8, key=key),
+        *(sample for sample, _ in generator.fill(piece, 2, 6, n=3, key=key)),
+    ]
+    pitches = np.concatenate([piece.notes.pitch for piece in pieces])
+    assert len(pitches) > 20 and set((pitches % 12).tolist()) <= {4, 6, 7, 9, 11, 0, 3}
+
+
+@pytest.mark.parametrize("key", ["H major", "", (12, True), (0,), 5, (0, 3), (True, True)])
+def test_what_is_no_key(generator, key):
+    with pytest.raises(BadSetting, match="key"):
+        generator.generate(1, 4, key=key)
+
+
+def test_a_key_and_other_pitch_classes_contradict(generator):
+    with pytest.raises(BadSetting, match="a key or pitch_classes"):
+        generator.generate(1, 4, key="C", constraints=Constraints(pitch_classes={1}))
+
+
+def test_lengths_in_bars(generator):
+    waltz = replace(tiny.tune(0), time_signatures=((0, 4, 4), (48, 3, 8)))
+    n_steps = steps(ENCODING.encode(waltz)[0])
+    assert {steps(p.tokens) for p in generator.generate(2, bars=2)} == {2 * 48}
+    assert {steps(p.tokens) - n_steps for p in generator.generate(2, bars=3, prompt=waltz)} == {3 * 18}
+    assert sum(len(notes) for notes in generator.stream(bars=2)) > 0
+    for wrong in ({"bars": 2, "quarters": 8}, {"bars": 0}, {"bars": "two"}):
+        with pytest.raises(BadSetting, match="bars"):
+            generator.generate(1, **wrong)
+
+
+def test_settings_in_any_form(generator):
+    as_dict = {"temperature": 0.8, "top_k": 4}
+    settings = SamplingSettings(temperature=0.8, top_k=4)
+    pieces = generator.generate(2, 4, settings=settings)
+    assert pieces[0].settings == settings
+    assert generator.generate(2, 4, settings=as_dict) == pieces
+    assert generator.generate(2, 4, settings=[as_dict, settings]) == pieces
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"temprature": 1}, "did you mean 'temperature'"),
+        ([{}], "1 settings for 2 pieces"),
+        ("wild", "settings must be SamplingSettings or a dict"),
+        (0.8, "settings must be SamplingSettings or a dict"),
+    ],
+)
+def test_bad_settings_are_named(generator, settings, message):
+    with pytest.raises(BadSetting, match=message):
+        generator.generate(2, 4, settings=settings)
+
+
+def test_a_fixed_melody_from_a_file(generator, tmp_path):
+    melody = tiny.tune(2, n_notes=6)
+    write_midi(melody, tmp_path / "melody.mid")
+    [piece] = generator.generate(1, fixed_melody=tmp_path / "melody.mid")
+    assert {note[:3] for note in named(piece.notes)} >= {note[:3] for note in named(melody)}
 
 
 def test_prompt_from_midi(tmp_path):

@@ -437,7 +437,7 @@ def test_a_tune_is_kept(model, prompt, tmp_path):
         (["--range", "C3"], "C3"),
         (["--range", "q:C3-C4"], "q:C3-C4"),
         (["--range", "C5-C3"], "no pitch from 72 to 48"),
-        (["--key", "C", "--range", "C#4-C#4"], "no word"),
+        (["--key", "C", "--range", "C#4-C#4"], "no token"),
         (["--range", "A0-X"], "X"),
         (["--precision", "int8", "--model", "nowhere"], "nowhere"),
     ],

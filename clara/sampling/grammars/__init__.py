@@ -1,11 +1,14 @@
-"""The grammar of each encoding."""
+"""Grammars: which tokens may come next in a text of each encoding."""
 
 from clara.errors import BadSetting
+from clara.sampling.grammars.base import Grammar
 from clara.sampling.grammars.chordwise import ChordwiseGrammar
 from clara.sampling.grammars.notewise import NotewiseGrammar
 from clara.sampling.grammars.stepwise import FramewiseGrammar, MelodywiseGrammar
 
-# by the encoding's name; chamber and quartet are notewise with more tones
+__all__ = ["GRAMMARS", "Grammar", "make_grammar"]
+
+# By the name of the encoding. Chamber and quartet are notewise with more tones.
 GRAMMARS = {
     "notewise": NotewiseGrammar,
     "chamber": NotewiseGrammar,
@@ -16,17 +19,26 @@ GRAMMARS = {
 }
 
 
-def grammar_of(encoding, vocab, rules=None, line=None):
-    """The grammar of an encoding; parameters as `clara.sampling.grammars.base.Grammar` and `NotewiseGrammar`.
+def make_grammar(encoding, vocab, constraints=None, fixed_melody=None) -> Grammar:
+    """Return the grammar of an encoding.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    vocab : Vocab
+    constraints : Constraints, optional
+    fixed_melody : NoteSequence, optional
+        Notes that every text must hold; see `NotewiseGrammar`.
 
     Raises
     ------
     BadSetting
-        If the rules leave nothing, or a line is to be held in text that has no ends.
+        If the constraints leave no note, or the encoding cannot hold a fixed melody.
     """
-    kind = GRAMMARS[encoding.name]
-    if line is None:
-        return kind(encoding, vocab, rules)
-    if kind is not NotewiseGrammar:
-        raise BadSetting(f"a line can be held in notewise text and its kin, not in {encoding.name}")
-    return kind(encoding, vocab, rules, line)
+    grammar_class = GRAMMARS[encoding.name]
+    if fixed_melody is None:
+        return grammar_class(encoding, vocab, constraints)
+    if grammar_class is not NotewiseGrammar:
+        able = ", ".join(name for name, kind in GRAMMARS.items() if kind is NotewiseGrammar)
+        raise BadSetting(f"a fixed melody needs a model with one of the encodings {able}, not {encoding.name}")
+    return NotewiseGrammar(encoding, vocab, constraints, fixed_melody)

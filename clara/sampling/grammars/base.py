@@ -1,150 +1,112 @@
-"""Which words make sense next, for a batch of texts being written side by side.
+"""What the grammars share: which tokens may come next, for a batch of texts.
 
-A grammar keeps what must be known of each text in small arrays and looks the rest up in
-tables, in loops that are compiled. What it lets through is exactly what the encoding would
-have written: decoding loses nothing, and encoding what was decoded gives the same text, but
-for silence at its end.
+A grammar keeps the state of each text in small arrays and looks the rest up in tables, in compiled loops. It allows
+exactly what the encoding would have written: decoding loses nothing, and encoding the decoded notes gives the same
+text again, except for a rest at the end.
 """
-
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from clara.errors import BadSetting
-from clara.music.keys import TONICS
+from clara.sampling.constraints import Constraints
 
-UNLIMITED = 2**40  # steps
-
-
-@dataclass(frozen=True)
-class Constraints:
-    """What is asked of a text beyond that it makes sense.
-
-    Attributes
-    ----------
-    max_note_quarters, max_rest_quarters : longest note and longest rest in quarters, or None for no limit
-    pitch_classes : those that notes may begin on, 0-11 with C as 0; None for all
-    ranges : {part: (lowest, highest)} in MIDI pitches, of the parts that have one
-    max_notes : that may sound at once, or None
-
-    Raises
-    ------
-    BadSetting
-        For what no music can keep.
-    """
-
-    max_note_quarters: float | None = None
-    max_rest_quarters: float | None = None
-    pitch_classes: frozenset | None = None
-    ranges: dict = field(default_factory=dict)
-    max_notes: int | None = None
-
-    def __post_init__(self):
-        for name in ("max_note_quarters", "max_rest_quarters"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise BadSetting(f"{name} must be above 0, not {getattr(self, name)}")
-        if self.pitch_classes is not None and not set(self.pitch_classes) <= set(range(12)):
-            raise BadSetting(f"pitch classes are from 0 to 11, not {sorted(self.pitch_classes)}")
-        for part, (low, high) in self.ranges.items():
-            if low > high:
-                raise BadSetting(f"part {part}: no pitch from {low} to {high}")
-        if self.max_notes is not None and self.max_notes < 1:
-            raise BadSetting(f"at most {self.max_notes} notes at once: there would be none")
-
-    def told(self):
-        """The rules that bear on how notes begin, in words."""
-        told = []
-        if self.pitch_classes is not None:
-            told.append(f"the scale of {', '.join(TONICS[c] for c in sorted(self.pitch_classes))}")
-        told += [f"pitches {low} to {high} of part {part}" for part, (low, high) in self.ranges.items()]
-        if self.max_notes is not None:
-            told.append(f"at most {self.max_notes} notes at once")
-        return " and ".join(told) or "no rule: it has none"
+UNLIMITED_STEPS = 2**40
 
 
 class Grammar:
-    """What all grammars share.
+    """The base class of all grammars.
+
+    The state of a batch is a dict of arrays with one row per text. Each grammar has its own; ``"steps_left"`` is in
+    all of them.
 
     Parameters
     ----------
-    encoding : of `clara.encodings`
+    encoding : Encoding
     vocab : Vocab
-    rules : Rules
+    constraints : Constraints, optional
+        By default there are none.
 
     Attributes
     ----------
-    struck : list per word id of the tones that it begins
+    onset_tones : list of list of int
+        The tones that each token starts, by token id.
+    permitted : uint8 array (vocab_sz,)
+        1 for each token whose onsets satisfy the constraints.
 
     Raises
     ------
     BadSetting
-        If the rules leave no word that begins a note.
+        If the constraints leave no token that starts a note.
     """
 
-    def __init__(self, encoding, vocab, rules=None):
-        rules = rules or Constraints()
-        self.eos, self.vocab_sz, self.n_tones = vocab.eos_id, len(vocab), encoding.n_tones
-        self.max_note, self.max_silence = (
-            UNLIMITED if q is None else max(1, round(q * encoding.steps_per_quarter))
-            for q in (rules.max_note_quarters, rules.max_rest_quarters)
-        )
-        self.max_notes = rules.max_notes or self.n_tones
-        self.struck = [self.strikes(encoding, word) for word in vocab.tokens]
-        fits = self._fitting_tones(encoding, rules)
-        self.kept = np.array(
-            [len(tones) <= self.max_notes and all(fits[t] for t in tones) for tones in self.struck], dtype=np.uint8
-        )
-        if not any(kept and tones for kept, tones in zip(self.kept, self.struck)):
-            raise BadSetting(f"no word of this model begins a note that keeps to {rules.told()}")
+    def __init__(self, encoding, vocab, constraints=None):
+        constraints = constraints or Constraints()
+        self.eos = vocab.eos_id
+        self.vocab_sz = len(vocab)
+        self.n_tones = encoding.n_tones
+        self.max_note_steps = _to_steps(constraints.max_note_quarters, encoding)
+        self.max_rest_steps = _to_steps(constraints.max_rest_quarters, encoding)
+        self.max_notes = constraints.max_notes or self.n_tones
+        self.onset_tones = [self.find_onset_tones(encoding, token) for token in vocab.tokens]
+        self.permitted = self._find_permitted_tokens(encoding, constraints)
 
-    @staticmethod
-    def _fitting_tones(encoding, rules):
-        """Whether each tone is within the rules' scale and ranges."""
-        pitch, part = encoding.pitch_and_part(np.arange(encoding.n_tones))
-        fits = (
-            np.isin(pitch % 12, list(rules.pitch_classes))
-            if rules.pitch_classes is not None
-            else np.ones(len(pitch), dtype=bool)
-        )
-        for of_part, (low, high) in rules.ranges.items():
-            fits &= (part != of_part) | ((pitch >= low) & (pitch <= high))
-        return fits
+    def _find_permitted_tokens(self, encoding, constraints):
+        tone_is_permitted = _permitted_tones(encoding, constraints)
+        permitted = np.zeros(self.vocab_sz, dtype=np.uint8)
+        for token, tones in enumerate(self.onset_tones):
+            permitted[token] = len(tones) <= self.max_notes and all(tone_is_permitted[tone] for tone in tones)
+        if not any(permitted[token] and tones for token, tones in enumerate(self.onset_tones)):
+            description = constraints.describe()
+            which = f" that keeps to {description}" if description else ""
+            raise BadSetting(f"this model has no token that starts a note{which}")
+        return permitted
 
-    def strikes(self, encoding, word):
-        """The tones that a word of the vocabulary begins, a list; of control words none."""
+    def find_onset_tones(self, encoding, token):
+        """Return the list of tones that a token starts; empty for a control token."""
         raise NotImplementedError
 
-    def start(self, bs, steps):
-        """The state of bs empty texts that are to last `steps` steps: a dict of arrays (bs, …)."""
+    def start(self, bs, n_steps):
+        """Return the state of `bs` empty texts that are to last `n_steps` grid steps: a dict of arrays (bs, …)."""
         raise NotImplementedError
 
     def allowed(self, state):
-        """Which words may come next: uint8 (bs, vocab_sz), 1 or 0, in each row at least one 1."""
+        """Return which tokens may come next: uint8 (bs, vocab_sz), with at least one 1 in each row."""
         raise NotImplementedError
 
-    def bend(self, logits, mask, state):
-        """Change logits and mask where more than a mask is asked; here nothing is."""
+    def adjust_logits(self, logits, allowed, state):
+        """Change logits and allowed tokens in place, where a grammar does more than forbid; by default nothing."""
 
     def update(self, state, ids):
-        """Turn the state into that after one more word per text, ids int64 (bs,); gives it back."""
+        """Update the state with one more token per text, ids int64 (bs,), and return it."""
         raise NotImplementedError
 
     @staticmethod
     def take(state, rows):
-        """The state of some texts: rows is an int64 array (n,), repeats allowed."""
-        return {k: v[rows] for k, v in state.items()}
+        """Return the state of the texts in `rows`, an int64 array (n,) that may repeat a text."""
+        return {name: values[rows] for name, values in state.items()}
 
 
-def table(rows, width=None):
-    """Lists of different lengths as one int64 array, each after its length."""
+def _to_steps(quarters, encoding):
+    """Return a limit in grid steps, at least one."""
+    return UNLIMITED_STEPS if quarters is None else max(1, round(quarters * encoding.steps_per_quarter))
+
+
+def _permitted_tones(encoding, constraints):
+    """Return whether each tone lies within the pitch classes and ranges of the constraints, bool (n_tones,)."""
+    pitch, part = encoding.pitch_and_part(np.arange(encoding.n_tones))
+    permitted = np.ones(len(pitch), dtype=bool)
+    if constraints.pitch_classes is not None:
+        permitted &= np.isin(pitch % 12, list(constraints.pitch_classes))
+    for range_part, (lowest, highest) in constraints.ranges.items():
+        permitted &= (part != range_part) | ((pitch >= lowest) & (pitch <= highest))
+    return permitted
+
+
+def to_padded_table(rows):
+    """Return lists of different lengths as one int64 array; the first column holds each list's length."""
     width = max(map(len, rows), default=0)
-    out = np.zeros((len(rows), 1 + width), dtype=np.int64)
-    for row, values in zip(out, rows):
-        row[0] = len(values)
-        row[1 : 1 + len(values)] = values
-    return out
-
-
-# In quarters. Of the notes of the piano corpus one in 10,000 is longer than twelve, and 99 of 100 pieces
-# have no silence longer than 4.3; what a model holds longer it has forgotten.
-DEFAULT_CONSTRAINTS = Constraints(max_note_quarters=12, max_rest_quarters=4)
+    table = np.zeros((len(rows), 1 + width), dtype=np.int64)
+    for table_row, values in zip(table, rows):
+        table_row[0] = len(values)
+        table_row[1 : 1 + len(values)] = values
+    return table

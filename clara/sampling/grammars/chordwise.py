@@ -1,119 +1,161 @@
-"""The grammar of chordwise text, with holds and without."""
+"""The grammar of chordwise text, with and without holds."""
 
 import numpy as np
 
 from clara.encodings.chordwise import MOST_RECENT, RECENT_STEPS, REST, RESTS
 from clara.jit import compiled, int64, int64_1d, int64_1d_readonly, int64_2d, uint8_1d, uint8_2d
-from clara.sampling.grammars.base import Grammar, table
+from clara.sampling.grammars.base import Grammar, to_padded_table
 
 
 class ChordwiseGrammar(Grammar):
-    """The rules of chordwise text.
+    """The grammar of chordwise text.
 
-    Any chord may be struck. Of the rests only the one that tells the truth about the last
-    ten steps may come; with holds a chord may hold only what sounds. A text ends when its
-    steps are used up. Beyond these rules, notes and silences can be kept from lasting for
-    ever.
+    Any chord may start. Of the rest tokens, only the one with the true number of notes in the last ten steps may come.
+    With holds, a chord may hold only tones that sound. A text ends when its steps are used up. The constraints limit
+    how long notes and rests last.
     """
 
-    def __init__(self, encoding, vocab, rules=None):
-        super().__init__(encoding, vocab, rules)
-        # Without holds a rest is silent only when the last chord has sounded for a bar.
-        self.max_rests = self.max_silence + (0 if encoding.holds else encoding.longest)
-        self.rest_ids = np.array([vocab.id_of[w] for w in RESTS])
-        is_chord = [not word.startswith(("xx", REST)) for word in vocab.tokens]
-        held = [
-            [c - self.n_tones for c in encoding.codes(w) if c >= self.n_tones] if chord else []
-            for w, chord in zip(vocab.tokens, is_chord)
+    def __init__(self, encoding, vocab, constraints=None):
+        super().__init__(encoding, vocab, constraints)
+        # Without holds, rest tokens become silence only when the last chord has sounded for its longest duration.
+        self.max_rest_tokens = self.max_rest_steps + (0 if encoding.holds else encoding.longest)
+        self.rest_ids = np.array([vocab.id_of[token] for token in RESTS])
+        is_chord = [not token.startswith(("xx", REST)) for token in vocab.tokens]
+        held_tones = [
+            _held_tones(encoding, token) if token_is_chord else []
+            for token, token_is_chord in zip(vocab.tokens, is_chord)
         ]
         self.is_chord = np.array(is_chord, dtype=np.uint8)
-        self.strikes_table, self.holds_table = table(self.struck), table(held)
-        few = [len(s) + len(h) <= self.max_notes for s, h in zip(self.struck, held)]
-        self.kept = self.kept * self.is_chord * np.array(few, dtype=np.uint8)
+        self.onset_table = to_padded_table(self.onset_tones)
+        self.hold_table = to_padded_table(held_tones)
+        n_sounding = np.array([len(onsets) + len(holds) for onsets, holds in zip(self.onset_tones, held_tones)])
+        self.permitted = self.permitted * self.is_chord * (n_sounding <= self.max_notes).astype(np.uint8)
 
-    def strikes(self, encoding, word):
-        """As `Grammar.strikes`."""
-        return [c for c in encoding.codes(word) if c < encoding.n_tones] if not word.startswith(("xx", REST)) else []
+    def find_onset_tones(self, encoding, token):
+        """Return the list of tones that a token starts."""
+        if token.startswith(("xx", REST)):
+            return []
+        return [code for code in encoding.codes(token) if code < encoding.n_tones]
 
-    def start(self, bs, steps):
-        """As `Grammar.start`."""
+    def start(self, bs, n_steps):
+        """Return the state of `bs` empty texts."""
         return {
-            "age": np.zeros((bs, self.n_tones), dtype=np.int64),  # steps that a tone has sounded
-            "recent": np.zeros((bs, RECENT_STEPS), dtype=np.int64),  # notes struck in each of the last steps
-            "rests": np.zeros(bs, dtype=np.int64),  # in a row
-            "left": np.full(bs, steps),
+            "sounding_steps": np.zeros((bs, self.n_tones), dtype=np.int64),  # how long each tone has sounded
+            "recent_onsets": np.zeros((bs, RECENT_STEPS), dtype=np.int64),  # notes started in each of the last steps
+            "rest_tokens": np.zeros(bs, dtype=np.int64),  # in a row
+            "steps_left": np.full(bs, n_steps),
         }
 
     def allowed(self, state):
-        """As `Grammar.allowed`."""
-        mask = np.zeros((len(state["left"]), self.vocab_sz), dtype=np.uint8)
+        """Return which tokens may come next."""
+        allowed = np.zeros((len(state["steps_left"]), self.vocab_sz), dtype=np.uint8)
         _allow(
-            *(state[k] for k in ("age", "recent", "rests", "left")),
-            self.kept,
-            self.holds_table,
+            state["sounding_steps"],
+            state["recent_onsets"],
+            state["rest_tokens"],
+            state["steps_left"],
+            self.permitted,
+            self.hold_table,
             self.rest_ids,
             self.eos,
-            self.max_note,
-            self.max_rests,
+            self.max_note_steps,
+            self.max_rest_tokens,
             MOST_RECENT,
-            mask,
+            allowed,
         )
-        return mask
+        return allowed
 
     def update(self, state, ids):
-        """As `Grammar.update`."""
-        _follow(
+        """Update the state with one more token per text."""
+        _update(
             ids,
-            self.strikes_table,
-            self.holds_table,
+            self.onset_table,
+            self.hold_table,
             self.is_chord,
             self.eos,
-            *(state[k] for k in ("age", "recent", "rests", "left")),
+            state["sounding_steps"],
+            state["recent_onsets"],
+            state["rest_tokens"],
+            state["steps_left"],
         )
         return state
 
 
+def _held_tones(encoding, chord):
+    """Return the tones that a chord holds from the step before."""
+    return [code - encoding.n_tones for code in encoding.codes(chord) if code >= encoding.n_tones]
+
+
 @compiled(
-    int64_2d, int64_2d, int64_1d, int64_1d, uint8_1d, int64_2d, int64_1d_readonly, int64, int64, int64, int64, uint8_2d
+    int64_2d,
+    int64_2d,
+    int64_1d,
+    int64_1d,
+    uint8_1d,
+    int64_2d,
+    int64_1d_readonly,
+    int64,
+    int64,
+    int64,
+    int64,
+    uint8_2d,
 )
-def _allow(age, recent, rests, left, kept, holds, rest_ids, eos, max_note, max_rests, most_recent, mask):
-    """Set to 1 what may follow each text."""
-    for row in range(len(left)):
-        if left[row] <= 0:
-            mask[row, eos] = 1
+def _allow(
+    sounding_steps,
+    recent_onsets,
+    rest_tokens,
+    steps_left,
+    permitted,
+    hold_table,
+    rest_ids,
+    eos,
+    max_note_steps,
+    max_rest_tokens,
+    max_recent,
+    allowed,
+):
+    """Set allowed to 1 for the tokens that may follow each text."""
+    for row in range(len(steps_left)):
+        if steps_left[row] <= 0:
+            allowed[row, eos] = 1
             continue
-        n_free = 0
-        for word in range(mask.shape[1]):
-            may = kept[word]
-            for at in range(1, holds[word, 0] + 1):
-                sounded = age[row, holds[word, at]]
-                if sounded == 0 or sounded >= max_note:
-                    may = 0
-            mask[row, word] = may
-            n_free += may
-        struck = 0
-        for step in range(recent.shape[1]):
-            struck += recent[row, step]
-        mask[row, rest_ids[min(struck, most_recent)]] = rests[row] < max_rests or n_free == 0
+
+        n_chords = 0
+        for token in range(allowed.shape[1]):
+            token_is_allowed = permitted[token]
+            for i in range(1, hold_table[token, 0] + 1):
+                sounded = sounding_steps[row, hold_table[token, i]]
+                if sounded == 0 or sounded >= max_note_steps:
+                    token_is_allowed = 0
+            allowed[row, token] = token_is_allowed
+            n_chords += token_is_allowed
+
+        n_recent = 0
+        for step in range(recent_onsets.shape[1]):
+            n_recent += recent_onsets[row, step]
+        rest = rest_ids[min(n_recent, max_recent)]
+        allowed[row, rest] = rest_tokens[row] < max_rest_tokens or n_chords == 0
 
 
 @compiled(int64_1d_readonly, int64_2d, int64_2d, uint8_1d, int64, int64_2d, int64_2d, int64_1d, int64_1d)
-def _follow(ids, strikes, holds, is_chord, eos, age, recent, rests, left):
-    """The state after one more word per text."""
+def _update(ids, onset_table, hold_table, is_chord, eos, sounding_steps, recent_onsets, rest_tokens, steps_left):
+    """Update the state with one more token per text."""
     for row in range(len(ids)):
-        word = ids[row]
-        for tone in range(age.shape[1]):
-            age[row, tone] = -age[row, tone]  # which sound no more, unless held
-        for at in range(1, holds[word, 0] + 1):
-            tone = holds[word, at]
-            age[row, tone] = 1 - age[row, tone]
-        for at in range(1, strikes[word, 0] + 1):
-            age[row, strikes[word, at]] = 1
-        for tone in range(age.shape[1]):
-            age[row, tone] = max(age[row, tone], 0)
-        for step in range(recent.shape[1] - 1):
-            recent[row, step] = recent[row, step + 1]
-        recent[row, recent.shape[1] - 1] = strikes[word, 0]
-        passed = word != eos
-        rests[row] = 0 if is_chord[word] else rests[row] + passed
-        left[row] -= passed
+        token = ids[row]
+        # Mark all tones as ended by a negative count, then restore those that are held.
+        for tone in range(sounding_steps.shape[1]):
+            sounding_steps[row, tone] = -sounding_steps[row, tone]
+        for i in range(1, hold_table[token, 0] + 1):
+            tone = hold_table[token, i]
+            sounding_steps[row, tone] = 1 - sounding_steps[row, tone]
+        for i in range(1, onset_table[token, 0] + 1):
+            sounding_steps[row, onset_table[token, i]] = 1
+        for tone in range(sounding_steps.shape[1]):
+            sounding_steps[row, tone] = max(sounding_steps[row, tone], 0)
+
+        for step in range(recent_onsets.shape[1] - 1):
+            recent_onsets[row, step] = recent_onsets[row, step + 1]
+        recent_onsets[row, recent_onsets.shape[1] - 1] = onset_table[token, 0]
+        is_step = token != eos
+        rest_tokens[row] = 0 if is_chord[token] else rest_tokens[row] + is_step
+        steps_left[row] -= is_step

@@ -1,113 +1,149 @@
-"""The grammar of notewise text, and of its kin with several parts."""
+"""The grammar of notewise text and of its variants with several parts.
+
+Within a grid step the tokens stand in a fixed order: ends of notes, then starts, each by ascending tone. The *slot* of
+a token is its position in this order: tone for an end, n_tones + tone for a start. Waits and control tokens have none.
+"""
 
 import numpy as np
 
 from clara.jit import compiled, float32_2d, int64, int64_1d, int64_1d_readonly, int64_2d, uint8_1d, uint8_2d
 from clara.sampling.grammars.base import Grammar
 
+NO_SLOT = -1
+
 
 class NotewiseGrammar(Grammar):
-    """The rules of notewise text.
+    """The grammar of notewise text.
 
-    A key ends only while it sounds and starts only while it does not; a step holds its
-    ends, then its starts, each ascending; several waits in a row are all the longest but
-    for the last. A text ends when its steps are used up, everything that sounds released.
-    Beyond these rules, notes and silences can be kept from lasting for ever.
+    A key ends only while it sounds and starts only while it does not. A step holds its tokens in the order of their
+    slots. Of several waits in a row, all but the last are the longest wait. A text ends when its steps are used up and
+    all notes are released. The constraints limit how long notes and rests last.
 
-    A line can be held fixed: its words are the only ones that may stand beyond their place,
-    and no wait goes past them. What the net would have written beyond becomes a vote for the
-    line's next word (see `bend`); all else is the accompaniment's.
+    With a fixed melody, the tokens of the melody are forced: no other token may come later than the next of them in
+    the order of slots, and no wait goes past it. The probability of everything that would go past it is added to the
+    probability of the melody's token (see `adjust_logits`), so the choice between accompaniment and melody stays the
+    model's. All other tokens belong to the accompaniment.
 
     Parameters
     ----------
-    line : NoteSequence that begins where the texts do and is all in them, or None
+    encoding : Encoding
+    vocab : Vocab
+    constraints : Constraints, optional
+    fixed_melody : NoteSequence, optional
+        It starts where the texts start, and every text holds it.
     """
 
-    def __init__(self, encoding, vocab, rules=None, line=None):
-        super().__init__(encoding, vocab, rules)
-        tones, n = (encoding.to_tones(line), len(line)) if line else (np.zeros(0, dtype=np.int64), 0)
-        clock = np.r_[line.end, line.start] if line else tones
-        place = np.r_[tones, tones + self.n_tones]
-        order = np.lexsort((place, clock))
-        self.line_clock, self.line_place = (np.ascontiguousarray(a[order], dtype=np.int64) for a in (clock, place))
-        self.n_line = 2 * n
-        self.ids = np.array([vocab.id_of[w] for w in encoding.tokens])  # ends, starts, waits
-        self.longest = encoding.longest_wait
-        # By word id: its place in a step's order (control words none), and the steps it takes.
-        self.place, self.steps = np.full(len(vocab), -1), np.zeros(len(vocab), dtype=np.int64)
-        self.place[self.ids[: 2 * self.n_tones]] = np.arange(2 * self.n_tones)
-        self.steps[self.ids[2 * self.n_tones :]] = np.arange(1, self.longest + 1)
+    def __init__(self, encoding, vocab, constraints=None, fixed_melody=None):
+        super().__init__(encoding, vocab, constraints)
+        self.melody_steps, self.melody_slots = self._melody_events(encoding, fixed_melody)
+        self.ids = np.array([vocab.id_of[token] for token in encoding.tokens])  # ends, starts, waits
+        self.longest_wait = encoding.longest_wait
+        n_slots = 2 * self.n_tones
+        self.slot_of = np.full(len(vocab), NO_SLOT)  # by token id
+        self.slot_of[self.ids[:n_slots]] = np.arange(n_slots)
+        self.wait_steps = np.zeros(len(vocab), dtype=np.int64)  # by token id; 0 for tokens that are no wait
+        self.wait_steps[self.ids[n_slots:]] = np.arange(1, self.longest_wait + 1)
 
-    def strikes(self, encoding, word):
-        """As `Grammar.strikes`."""
-        return [encoding.tone_names.index(word)] if word in encoding.tone_names else []
+    def _melody_events(self, encoding, fixed_melody):
+        """Return the steps and slots of the melody's tokens in the order of the text, int64 (2 * n_notes,) each."""
+        if not fixed_melody:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        tones = encoding.to_tones(fixed_melody)
+        steps = np.concatenate([fixed_melody.end, fixed_melody.start])
+        slots = np.concatenate([tones, tones + self.n_tones])
+        order = np.lexsort((slots, steps))
+        return tuple(np.ascontiguousarray(column[order], dtype=np.int64) for column in (steps, slots))
 
-    def start(self, bs, steps):
-        """As `Grammar.start`."""
+    def find_onset_tones(self, encoding, token):
+        """Return the list of tones that a token starts."""
+        return [encoding.tone_names.index(token)] if token in encoding.tone_names else []
+
+    def start(self, bs, n_steps):
+        """Return the state of `bs` empty texts."""
         return {
             "sounding": np.zeros((bs, self.n_tones), dtype=np.uint8),
-            "age": np.zeros((bs, self.n_tones), dtype=np.int64),  # steps that a tone has sounded
-            "place": np.full(bs, -1),  # of the last word within its step
-            "waited": np.zeros(bs, dtype=np.uint8),  # the last word was a wait short of the longest
-            "silence": np.zeros(bs, dtype=np.int64),  # steps since anything sounded
-            "left": np.full(bs, steps),
-            "clock": np.zeros(bs, dtype=np.int64),  # steps gone
-            "due": np.zeros(bs, dtype=np.int64),  # how many of the line's words stand written
-            "owned": np.zeros((bs, self.n_tones), dtype=np.uint8),
-        }  # tones that sound as the line's
+            "sounding_steps": np.zeros((bs, self.n_tones), dtype=np.int64),  # how long each tone has sounded
+            "slot": np.full(bs, NO_SLOT),  # of the last token
+            "after_short_wait": np.zeros(bs, dtype=np.uint8),  # whether the last token was a wait below the longest
+            "rest_steps": np.zeros(bs, dtype=np.int64),  # since a note sounded
+            "steps_left": np.full(bs, n_steps),
+            "steps_passed": np.zeros(bs, dtype=np.int64),
+            "melody_written": np.zeros(bs, dtype=np.int64),  # how many tokens of the fixed melody are written
+            "is_melody": np.zeros((bs, self.n_tones), dtype=np.uint8),  # whether each tone sounds as the melody's
+        }
 
     def allowed(self, state):
-        """As `Grammar.allowed`."""
-        mask = np.zeros((len(state["left"]), self.vocab_sz), dtype=np.uint8)
+        """Return which tokens may come next."""
+        allowed = np.zeros((len(state["steps_left"]), self.vocab_sz), dtype=np.uint8)
         _allow(
-            *(state[k] for k in ("sounding", "age", "place", "waited", "silence", "left")),
+            state["sounding"],
+            state["sounding_steps"],
+            state["slot"],
+            state["after_short_wait"],
+            state["rest_steps"],
+            state["steps_left"],
             self.ids,
-            self.kept,
+            self.permitted,
             self.eos,
-            self.max_note,
-            self.max_silence,
+            self.max_note_steps,
+            self.max_rest_steps,
             self.max_notes,
-            self.longest,
-            mask,
+            self.longest_wait,
+            allowed,
         )
-        return mask
+        return allowed
 
-    def bend(self, logits, mask, state):
-        """Hold the line: take from a mask what would stand beyond its next word, and give that word its likelihood.
+    def adjust_logits(self, logits, allowed, state):
+        """Force the fixed melody, in place.
+
+        Tokens that would go past the melody's next token are no longer allowed, and that token takes over their
+        probability.
 
         Parameters
         ----------
-        logits : float32 (n, vocab_sz), changed
-        mask : from `allowed`, changed
-        state : as in `allowed`
+        logits : float32 array (n, vocab_sz)
+        allowed : uint8 array (n, vocab_sz)
+            From `allowed`.
+        state : dict
         """
-        if self.n_line:
-            _bend(
+        if len(self.melody_steps):
+            _force_melody(
                 logits,
-                mask,
-                *(state[k] for k in ("sounding", "owned", "age", "place", "left", "clock", "due")),
-                self.line_clock,
-                self.line_place,
+                allowed,
+                state["sounding"],
+                state["is_melody"],
+                state["sounding_steps"],
+                state["slot"],
+                state["steps_left"],
+                state["steps_passed"],
+                state["melody_written"],
+                self.melody_steps,
+                self.melody_slots,
                 self.ids,
-                self.place,
-                self.steps,
+                self.slot_of,
+                self.wait_steps,
                 self.eos,
-                self.max_note,
+                self.max_note_steps,
             )
 
     def update(self, state, ids):
-        """As `Grammar.update`."""
-        _follow(
+        """Update the state with one more token per text."""
+        _update(
             ids,
-            self.place,
-            self.steps,
-            self.longest,
-            *(state[k] for k in ("sounding", "age", "place", "waited", "silence", "left")),
-            state["clock"],
-            state["due"],
-            state["owned"],
-            self.line_clock,
-            self.line_place,
+            self.slot_of,
+            self.wait_steps,
+            self.longest_wait,
+            state["sounding"],
+            state["sounding_steps"],
+            state["slot"],
+            state["after_short_wait"],
+            state["rest_steps"],
+            state["steps_left"],
+            state["steps_passed"],
+            state["melody_written"],
+            state["is_melody"],
+            self.melody_steps,
+            self.melody_slots,
         )
         return state
 
@@ -129,36 +165,56 @@ class NotewiseGrammar(Grammar):
     uint8_2d,
 )
 def _allow(
-    sounding, age, place, waited, silence, left, ids, kept, eos, max_note, max_silence, max_notes, longest, mask
+    sounding,
+    sounding_steps,
+    slot,
+    after_short_wait,
+    rest_steps,
+    steps_left,
+    ids,
+    permitted,
+    eos,
+    max_note_steps,
+    max_rest_steps,
+    max_notes,
+    longest_wait,
+    allowed,
 ):
-    """Set to 1 what may follow each text."""
+    """Set allowed to 1 for the tokens that may follow each text."""
     n_tones = sounding.shape[1]
-    for row in range(len(left)):
-        closing, oldest, n_sounding, overdue = left[row] <= 0, 0, 0, -1
+    for row in range(len(steps_left)):
+        is_over = steps_left[row] <= 0
+        # Notes that must end at once: all at the end of the text, before it those that have sounded too long.
+        n_sounding, longest_sounding, lowest_due = 0, 0, -1
         for tone in range(n_tones):
             if sounding[row, tone]:
                 n_sounding += 1
-                oldest = max(oldest, age[row, tone])
-                # Those that must end at once, from below: at the end all, before it those that have sounded too long.
-                if overdue < 0 and (closing or age[row, tone] >= max_note):
-                    overdue = tone
-        for tone in range(place[row] + 1, n_tones if overdue < 0 else overdue + 1):
-            mask[row, ids[tone]] = sounding[row, tone]
-        if overdue >= 0:
+                longest_sounding = max(longest_sounding, sounding_steps[row, tone])
+                if lowest_due < 0 and (is_over or sounding_steps[row, tone] >= max_note_steps):
+                    lowest_due = tone
+
+        # Ends: of any note that sounds, up to the lowest that is due.
+        for tone in range(slot[row] + 1, n_tones if lowest_due < 0 else lowest_due + 1):
+            allowed[row, ids[tone]] = sounding[row, tone]
+        if lowest_due >= 0:
             continue
-        if closing:
-            mask[row, eos] = n_sounding == 0
+        if is_over:
+            allowed[row, eos] = n_sounding == 0
             continue
+
+        # Starts.
         if n_sounding < max_notes:
-            for tone in range(max(0, place[row] + 1 - n_tones), n_tones):
-                word = ids[n_tones + tone]
-                mask[row, word] = not sounding[row, tone] and kept[word]
-        most = min(left[row], max_note - oldest)
+            for tone in range(max(0, slot[row] + 1 - n_tones), n_tones):
+                token = ids[n_tones + tone]
+                allowed[row, token] = not sounding[row, tone] and permitted[token]
+
+        # Waits: until the text ends, a note has sounded too long or a rest has lasted too long.
+        max_wait = min(steps_left[row], max_note_steps - longest_sounding)
         if n_sounding == 0:
-            most = min(most, max_silence - silence[row])
-        if not waited[row]:
-            for wait in range(min(most, longest)):
-                mask[row, ids[2 * n_tones + wait]] = 1
+            max_wait = min(max_wait, max_rest_steps - rest_steps[row])
+        if not after_short_wait[row]:
+            for wait in range(min(max_wait, longest_wait)):
+                allowed[row, ids[2 * n_tones + wait]] = 1
 
 
 @compiled(
@@ -178,34 +234,53 @@ def _allow(
     int64_1d,
     int64_1d,
 )
-def _follow(
-    ids, places, steps, longest, sounding, age, place, waited, silence, left, clock, due, owned, line_clock, line_place
+def _update(
+    ids,
+    slot_of,
+    wait_steps,
+    longest_wait,
+    sounding,
+    sounding_steps,
+    slot,
+    after_short_wait,
+    rest_steps,
+    steps_left,
+    steps_passed,
+    melody_written,
+    is_melody,
+    melody_steps,
+    melody_slots,
 ):
-    """The state after one more word per text."""
+    """Update the state with one more token per text."""
     n_tones = sounding.shape[1]
     for row in range(len(ids)):
-        at, passed = places[ids[row]], steps[ids[row]]
-        if at >= 0:
-            tone = at % n_tones
-            sounding[row, tone] = at >= n_tones
-            age[row, tone] = 0
-            silence[row] = 0
-            owned[row, tone] = 0
-            event = due[row]
-            if event < len(line_clock) and line_clock[event] == clock[row] and line_place[event] == at:
-                owned[row, tone] = at >= n_tones
-                due[row] += 1
-        silent = True
-        if passed > 0:
+        new_slot, steps = slot_of[ids[row]], wait_steps[ids[row]]
+        if new_slot >= 0:
+            tone, is_start = new_slot % n_tones, new_slot >= n_tones
+            sounding[row, tone] = is_start
+            sounding_steps[row, tone] = 0
+            rest_steps[row] = 0
+            is_melody[row, tone] = 0
+            event = melody_written[row]
+            if (
+                event < len(melody_steps)
+                and melody_steps[event] == steps_passed[row]
+                and melody_slots[event] == new_slot
+            ):
+                is_melody[row, tone] = is_start
+                melody_written[row] += 1
+        if steps > 0:
+            is_rest = True
             for tone in range(n_tones):
                 if sounding[row, tone]:
-                    age[row, tone] += 0 if owned[row, tone] else passed
-                    silent = False
-            silence[row] = silence[row] + passed if silent else 0
-        place[row] = at
-        waited[row] = 0 < passed < longest
-        left[row] -= passed
-        clock[row] += passed
+                    # The notes of a fixed melody may be longer than the limit: their time is not counted.
+                    sounding_steps[row, tone] += 0 if is_melody[row, tone] else steps
+                    is_rest = False
+            rest_steps[row] = rest_steps[row] + steps if is_rest else 0
+        slot[row] = new_slot
+        after_short_wait[row] = 0 < steps < longest_wait
+        steps_left[row] -= steps
+        steps_passed[row] += steps
 
 
 @compiled(
@@ -226,62 +301,79 @@ def _follow(
     int64,
     int64,
 )
-def _bend(
+def _force_melody(
     logits,
-    mask,
+    allowed,
     sounding,
-    owned,
-    age,
-    place,
-    left,
-    clock,
-    due,
-    line_clock,
-    line_place,
+    is_melody,
+    sounding_steps,
+    slot,
+    steps_left,
+    steps_passed,
+    melody_written,
+    melody_steps,
+    melody_slots,
     ids,
-    places,
-    steps,
+    slot_of,
+    wait_steps,
     eos,
-    max_note,
+    max_note_steps,
 ):
-    """As `NotewiseGrammar.bend`."""
+    """Do the work of `NotewiseGrammar.adjust_logits`."""
     n_tones = sounding.shape[1]
-    for row in range(len(clock)):
-        first, soonest, overdue = 2 * n_tones, -1, -1
+    n_slots = 2 * n_tones
+    for row in range(len(steps_passed)):
+        # Only the melody ends its own notes. Of the others, find the lowest that must end at once.
+        lowest_due = -1
         for tone in range(n_tones):
-            if owned[row, tone]:
-                mask[row, ids[tone]] = 0  # ended by the line alone
-            elif overdue < 0 and sounding[row, tone] and (left[row] <= 0 or age[row, tone] >= max_note):
-                overdue = tone
-        event = due[row]
-        while event < len(line_clock) and line_clock[event] == clock[row]:
-            first = min(first, line_place[event])
-            tone = line_place[event] - n_tones
-            if tone >= 0 and sounding[row, tone] and not owned[row, tone] and tone > place[row]:
-                first = min(first, tone)  # the accompaniment makes room
+            if is_melody[row, tone]:
+                allowed[row, ids[tone]] = 0
+            elif (
+                lowest_due < 0
+                and sounding[row, tone]
+                and (steps_left[row] <= 0 or sounding_steps[row, tone] >= max_note_steps)
+            ):
+                lowest_due = tone
+
+        # The slot that must be written next in this step, n_slots if there is none.
+        next_slot = n_slots
+        event = melody_written[row]
+        while event < len(melody_steps) and melody_steps[event] == steps_passed[row]:
+            next_slot = min(next_slot, melody_slots[event])
+            started_tone = melody_slots[event] - n_tones
+            if (
+                started_tone >= 0
+                and sounding[row, started_tone]
+                and not is_melody[row, started_tone]
+                and started_tone > slot[row]
+            ):
+                next_slot = min(next_slot, started_tone)  # end the accompaniment's note where the melody starts its own
             event += 1
-        if event < len(line_clock):
-            soonest = line_clock[event] - clock[row]
-        if 0 <= overdue < first < 2 * n_tones:
-            continue  # what must end, ends first
-        if first < 2 * n_tones:
-            word = ids[first]
-            gathered = np.exp(np.float64(logits[row, word]))
-            for other in range(mask.shape[1]):
-                if mask[row, other] and other != word and (places[other] > first or steps[other] > 0 or other == eos):
-                    gathered += np.exp(np.float64(logits[row, other]))
-                    mask[row, other] = 0
-            logits[row, word] = np.log(gathered)
-            mask[row, word] = 1
-        elif soonest > 0:
-            gathered, reach = 0.0, -1
-            for wait in range(2 * n_tones, len(ids)):
-                word = ids[wait]
-                if mask[row, word] and steps[word] >= soonest:
-                    gathered += np.exp(np.float64(logits[row, word]))
-                    if steps[word] == soonest:
-                        reach = word
+        if 0 <= lowest_due < next_slot < n_slots:
+            continue
+
+        if next_slot < n_slots:
+            # Forbid all tokens after the slot, and give their probability to the slot's token.
+            token = ids[next_slot]
+            probability = np.exp(np.float64(logits[row, token]))
+            for other in range(allowed.shape[1]):
+                comes_later = slot_of[other] > next_slot or wait_steps[other] > 0 or other == eos
+                if allowed[row, other] and other != token and comes_later:
+                    probability += np.exp(np.float64(logits[row, other]))
+                    allowed[row, other] = 0
+            logits[row, token] = np.log(probability)
+            allowed[row, token] = 1
+        elif event < len(melody_steps) and melody_steps[event] > steps_passed[row]:
+            # Forbid all waits past the melody's next step, and give their probability to the wait that reaches it.
+            steps_to_melody = melody_steps[event] - steps_passed[row]
+            probability, exact_wait = 0.0, -1
+            for wait in range(n_slots, len(ids)):
+                token = ids[wait]
+                if allowed[row, token] and wait_steps[token] >= steps_to_melody:
+                    probability += np.exp(np.float64(logits[row, token]))
+                    if wait_steps[token] == steps_to_melody:
+                        exact_wait = token
                     else:
-                        mask[row, word] = 0
-            if reach >= 0:
-                logits[row, reach] = np.log(gathered)
+                        allowed[row, token] = 0
+            if exact_wait >= 0:
+                logits[row, exact_wait] = np.log(probability)

@@ -7,10 +7,11 @@ import torch
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
 from clara.sampling import engine
-from clara.sampling.engine import Draws, sample
+from clara.sampling.engine import RandomNumbers, Sampler
 from clara.sampling.grammars.notewise import NotewiseGrammar
-from clara.sampling.settings import SamplingSettings, choose, settings_table
+from clara.sampling.settings import SamplingSettings
 from clara.sampling.steppers import FloatStepper
+from clara.sampling.token_choice import choose_tokens, settings_table
 
 ENCODING = Notewise(4, 38)
 VOCAB = Vocab.from_encoding(ENCODING)
@@ -70,9 +71,8 @@ def prompt_ids(words=PROMPT):
 
 def texts_of(seeds, steps=40, words=PROMPT, reader=None, settings=PLAIN, make=None, **more):
     reader = reader or FakeReader()
-    return sample(
-        reader, make or (lambda: FloatStepper(reader)), grammar(), settings, prompt_ids(words), steps, seeds, 4, **more
-    )
+    sampler = Sampler(reader, make or (lambda: FloatStepper(reader)), grammar(), steps_per_quarter=4, **more)
+    return sampler.sample([prompt_ids(words)], steps, settings, seeds)
 
 
 @pytest.mark.parametrize("words", [[], PROMPT], ids=["no prompt", "prompt"])
@@ -108,7 +108,7 @@ def test_ended_texts_leave_the_batch():
 def test_a_text_of_a_batch_is_the_text_alone(steps):
     seeds = [7, 3, 11, 4]
     together = texts_of(seeds, steps)
-    assert max(map(len, together)) > engine.DRAWS_AHEAD or steps < 100
+    assert max(map(len, together)) > engine.NUMBERS_PER_DRAW or steps < 100
     assert together == [texts_of([s], steps)[0] for s in seeds]
 
 
@@ -120,15 +120,15 @@ def test_equal_seeds_give_equal_texts_others_differ():
 def test_the_state_is_that_of_all_words_before():
     """Reading prompt and text in one go leads to the same choices."""
     (text,) = texts_of([9])
-    whole, draws, rules = np.r_[prompt_ids(), text], Draws([9]), grammar()
+    whole, draws, rules = np.r_[prompt_ids(), text], RandomNumbers([9]), grammar()
     written = rules.start(1, 0)
     for word in prompt_ids()[1:]:
         written = rules.update(written, np.array([word]))
-    written["left"][:] = 40
+    written["steps_left"][:] = 40
     for at in range(len(prompt_ids()), len(whole) + 1):
         reader = FakeReader()
         logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.initial_state(1))
-        word = choose(
+        word = choose_tokens(
             logits[:, -1].float().numpy(), rules.allowed(written), settings_table(SamplingSettings(), 1), draws.next()
         )
         assert word.item() == (whole[at] if at < len(whole) else VOCAB.eos_id)
@@ -141,7 +141,7 @@ def test_only_what_is_allowed_is_written():
         state = rules.start(1, 0)
         for word in prompt_ids()[1:]:
             state = rules.update(state, np.array([word]))
-        state["left"][:] = 60
+        state["steps_left"][:] = 60
         for word in [*text, VOCAB.eos_id]:
             assert rules.allowed(state)[0, word]
             state = rules.update(state, np.array([word]))
@@ -188,8 +188,8 @@ def test_what_came_lately_is_penalised():
 
 
 def test_draws_are_those_of_each_seed_alone():
-    together, alone = Draws([1, 2]), Draws([2])
-    for _ in range(engine.DRAWS_AHEAD + 3):
+    together, alone = RandomNumbers([1, 2]), RandomNumbers([2])
+    for _ in range(engine.NUMBERS_PER_DRAW + 3):
         both = together.next()
         assert np.array_equal(both[1:], alone.next())
     assert both.shape == (2, 2) and (both >= 0).all() and (both < 1).all()

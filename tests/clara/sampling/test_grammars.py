@@ -16,7 +16,8 @@ from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting
 from clara.music.notes import build_notes
 from clara.sampling import grammars
-from clara.sampling.grammars.base import Constraints
+from clara.sampling.constraints import Constraints
+from clara.sampling.grammars import make_grammar
 
 ENCODINGS_TO_TEST = {
     "notewise, 12 steps": Notewise(),
@@ -41,7 +42,7 @@ def encoding(request):
 def grammar_of(encoding, limits=()):
     pieces = [random_notes(encoding, seed) for seed in range(8)] if encoding.open_vocabulary else []
     vocab = Vocab.from_encoding(encoding, {w for notes in pieces for w in encoding.encode(notes)[0]})
-    return grammars.grammar_of(encoding, vocab, Constraints(*limits)), vocab
+    return make_grammar(encoding, vocab, Constraints(*limits)), vocab
 
 
 def random_notes(encoding, seed, n=60):
@@ -88,7 +89,7 @@ def walk(grammar, bs, steps, weight, seed=0):
     texts, alive = [[] for _ in range(bs)], np.arange(bs)
     while len(alive):
         allowed = grammar.allowed(state)
-        grammar.bend(np.zeros(allowed.shape, dtype=np.float32), allowed, state)
+        grammar.adjust_logits(np.zeros(allowed.shape, dtype=np.float32), allowed, state)
         assert allowed.any(1).all()
         ids = torch.multinomial(torch.from_numpy(allowed) * weight, 1, generator=generator)[:, 0].numpy()
         for row, word in zip(alive.tolist(), ids.tolist()):
@@ -135,8 +136,8 @@ def test_without_limits_notes_and_silences_may_last(encoding):
     notes, _ = build_notes([100 * spq, 300 * spq], [200 * spq, 301 * spq], [60, 62], steps_per_quarter=spq)
     words = encoding.encode(notes)[0]
     vocab = Vocab.from_encoding(encoding, words)
-    state = read(grammars.grammar_of(encoding, vocab), vocab, words, sum(encoding.token_steps(words)))
-    assert grammars.grammar_of(encoding, vocab).allowed(state)[0, vocab.eos_id]
+    state = read(make_grammar(encoding, vocab), vocab, words, sum(encoding.token_steps(words)))
+    assert make_grammar(encoding, vocab).allowed(state)[0, vocab.eos_id]
 
 
 @pytest.mark.parametrize("limits", [(), LIMITS], ids=["no limits", "limits"])
@@ -299,7 +300,7 @@ def test_what_is_asked_is_kept_to(encoding):
             pitch_classes=SCALE, ranges={part: (LOW, HIGH) for part in range(len(encoding.prefixes))}, max_notes=MOST
         )
     _, vocab = grammar_of(encoding)
-    grammar, spq = grammars.grammar_of(encoding, vocab, rules), encoding.steps_per_quarter
+    grammar, spq = make_grammar(encoding, vocab, rules), encoding.steps_per_quarter
     weight = torch.ones(len(vocab))
     n = 0
     for ids in walk(grammar, 20, 20 * spq, weight):
@@ -316,7 +317,7 @@ def test_what_is_asked_is_kept_to(encoding):
 
 def test_ranges_are_of_parts():
     encoding = Chamber(4, 38)
-    grammar, vocab = grammars.grammar_of(encoding, v := Vocab.from_encoding(encoding), Constraints(ranges={1: (60, 61)})), v
+    grammar, vocab = make_grammar(encoding, v := Vocab.from_encoding(encoding), Constraints(ranges={1: (60, 61)})), v
     free = vocab.to_tokens(grammar.allowed(grammar.start(1, 100))[0].nonzero()[0].tolist())
     assert {w for w in free if w.startswith("v")} == {
         encoding.tone_names[t]
@@ -338,7 +339,7 @@ def test_a_prompt_may_break_the_rules():
     """What sounds by then may end."""
     encoding = Notewise(4, 38)
     vocab = Vocab.from_encoding(encoding)
-    grammar = grammars.grammar_of(encoding, vocab, Constraints(pitch_classes=frozenset({0}), max_notes=1))
+    grammar = make_grammar(encoding, vocab, Constraints(pitch_classes=frozenset({0}), max_notes=1))
     state = grammar.start(1, 100)
     for word in ["p27", "p28", "p30", "wait4"]:
         state = grammar.update(state, np.array([vocab.id_of[word]]))
@@ -354,7 +355,7 @@ def test_a_line_stands_as_it_is(kind, limits):
         weight[i] = 20.0 if word.startswith(("end", "wait")) else 1.0
     for seed in range(6):
         line = random_notes(kind, seed, n=20)
-        grammar = grammars.grammar_of(kind, vocab, Constraints(*limits), line)
+        grammar = make_grammar(kind, vocab, Constraints(*limits), line)
         texts = walk(grammar, 10, line.n_steps, weight, seed)
         for ids in texts:
             notes, losses = kind.decode(vocab.to_tokens(ids))
@@ -376,7 +377,7 @@ def test_what_the_net_would_go_on_to_speaks_for_the_line():
     kind = Notewise(4, 38)
     vocab = Vocab.from_encoding(kind)
     line, _ = build_notes([0], [4], [60], steps_per_quarter=4)
-    grammar = grammars.grammar_of(kind, vocab, None, line)
+    grammar = make_grammar(kind, vocab, None, line)
     state = grammar.start(1, 4)
     logits = np.full((1, len(vocab)), -20, dtype=np.float32)
     word, wait, low, high = (
@@ -385,7 +386,7 @@ def test_what_the_net_would_go_on_to_speaks_for_the_line():
     )
     logits[0, [word, wait, low, high]] = np.log([0.01, 0.6, 0.09, 0.3])
     mask = grammar.allowed(state)
-    grammar.bend(logits, mask, state)
+    grammar.adjust_logits(logits, mask, state)
     assert mask[0, [word, wait, low, high]].tolist() == [1, 0, 1, 0]
     assert np.exp(logits[0, word]) == pytest.approx(0.91, abs=1e-3) and np.exp(logits[0, low]) == pytest.approx(0.09)
 
@@ -393,4 +394,4 @@ def test_what_the_net_would_go_on_to_speaks_for_the_line():
 def test_other_text_holds_no_line():
     line, _ = build_notes([0], [4], [60], steps_per_quarter=4)
     with pytest.raises(BadSetting, match="framewise"):
-        grammars.grammar_of(Framewise(4, 38), Vocab.from_encoding(Framewise(4, 38)), None, line)
+        make_grammar(Framewise(4, 38), Vocab.from_encoding(Framewise(4, 38)), None, line)

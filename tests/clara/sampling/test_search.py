@@ -16,7 +16,7 @@ from clara.errors import BadSetting
 from clara.generator import Generator
 from clara.models import ARCHITECTURES
 from clara.music.notes import crop
-from clara.sampling.grammars.base import Constraints
+from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SamplingSettings
 from clara_app import compose
@@ -166,7 +166,7 @@ def test_stopped_it_leaves_nothing_and_refuses_nonsense():
     generator, stop = Generator(tiny.checkpoint()), Event()
     stop.set()
     assert generator.search(high, N, QUARTERS, seed=1, stop=stop) == []
-    with pytest.raises(BadSetting, match="n must be at least 1"):
+    with pytest.raises(BadSetting, match="n must be a whole number of at least 1"):
         generator.search(high, 0, 8)
     for wrong in (
         {"top": 0},

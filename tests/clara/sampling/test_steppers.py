@@ -8,7 +8,7 @@ import torch
 from clara.errors import BadSetting
 from clara.models import ARCHITECTURES
 from clara.sampling import int8, steppers
-from clara.sampling.steppers import FloatStepper, stepper_maker
+from clara.sampling.steppers import FloatStepper, stepper_factory
 
 WAYS = [(arch, "float32") for arch in ARCHITECTURES] + [("awd_lstm", "int8"), ("lstm", "int8")]
 
@@ -18,7 +18,7 @@ def way(request):
     """A reader, how to make steppers of it, and how near they must come: int8 to a few hundredths of a logit."""
     arch, precision = request.param
     reader = tiny.checkpoint(arch=arch, n_layers=3, emb_sz=24, n_hid=40).inference_model()
-    return reader, stepper_maker(reader, precision)[0], 0.15 if precision == "int8" else 1e-5
+    return reader, stepper_factory(reader, precision)[0], 0.15 if precision == "int8" else 1e-5
 
 
 def words(n, steps, seed=0):
@@ -71,7 +71,7 @@ def test_a_text_goes_on_from_its_state(way):
     states, told = [], []
     for i, step in enumerate(ids):
         if i in (5, 6):
-            states += [whole.state(17), whole.state(38)]
+            states += [whole.state_of(17), whole.state_of(38)]
         told.append(whole.step(step).copy())
     forked.begin(reader.join([states[3], states[0], states[2]]), np.array([2, 0, 1]))
     for at in range(5, 11):
@@ -84,21 +84,21 @@ def test_a_text_goes_on_from_its_state(way):
 def test_auto_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     reader = tiny.checkpoint().inference_model()
-    found = stepper_maker(reader)[1]
+    found = stepper_factory(reader)[1]
     assert found in ("int8", "float32")
-    monkeypatch.setattr(steppers, "_seconds", lambda *_: pytest.fail("measured again"))
-    assert stepper_maker(reader)[1] == found
+    monkeypatch.setattr(steppers, "_seconds_per_step", lambda *_: pytest.fail("measured again"))
+    assert stepper_factory(reader)[1] == found
     (tmp_path / "clara" / "precision.json").write_text("broken")
-    monkeypatch.setattr(steppers, "_seconds", lambda reader, stepper: isinstance(stepper, FloatStepper))
-    assert stepper_maker(reader)[1] == "int8"
+    monkeypatch.setattr(steppers, "_seconds_per_step", lambda reader, stepper: isinstance(stepper, FloatStepper))
+    assert stepper_factory(reader)[1] == "int8"
 
 
 def test_what_there_is_no_precision_for():
     with pytest.raises(BadSetting, match="int4"):
-        stepper_maker(tiny.checkpoint().inference_model(), "int4")
+        stepper_factory(tiny.checkpoint().inference_model(), "int4")
     with pytest.raises(BadSetting, match="LSTM"):
-        stepper_maker(tiny.checkpoint(arch="wavenet").inference_model(), "int8")
-    assert stepper_maker(tiny.checkpoint(arch="wavenet").inference_model())[1] == "float32"
+        stepper_factory(tiny.checkpoint(arch="wavenet").inference_model(), "int8")
+    assert stepper_factory(tiny.checkpoint(arch="wavenet").inference_model())[1] == "float32"
 
 
 def test_processors_without_8_bit_instructions_sum_the_same():
@@ -106,11 +106,11 @@ def test_processors_without_8_bit_instructions_sum_the_same():
     rng = np.random.default_rng(0)
     weights, read = rng.integers(-127, 128, (37, 50)).astype(np.int8), rng.integers(0, 256, (6, 50)).astype(np.uint8)
     weights[:3], read[:2] = 127, 255
-    told = int8._session(weights, unsigned=True).run(None, {"bytes": read})[0]
+    told = int8._make_session(weights, unsigned=True).run(None, {"bytes": read})[0]
     assert np.array_equal(told, read.astype(int) @ weights.T.astype(int))
 
 
 def test_the_sums_here_are_exact():
     weights, read = np.full((5, 64), -127, np.int8), np.full((2, 64), 255, np.uint8)
-    told = int8._session(weights, unsigned=int8._overflows()).run(None, {"bytes": read})[0]
+    told = int8._make_session(weights, unsigned=int8._int8_products_saturate()).run(None, {"bytes": read})[0]
     assert (told == -127 * 255 * 64).all()

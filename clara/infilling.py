@@ -1,0 +1,101 @@
+"""Compose a gap in a piece anew, between what comes before and what comes after it.
+
+A recurrent model only looks back. So many fillings are composed from what comes before the gap, and each is weighted
+by how probable it makes the music right after the gap: an importance sampler. The best fillings come first.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from clara.encodings.vocab import BOS
+from clara.errors import BadSetting
+from clara.models.likelihood import nats_per_piece
+from clara.music.notes import NoteSequence, select
+
+HORIZON_QUARTERS = 4  # length of the music after the gap that weights a filling, in quarter notes
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A piece as tokens, around the gap that is to be filled.
+
+    Attributes
+    ----------
+    tokens_before, tokens_after : list of str
+        The text up to the gap and the text after it.
+    n_steps : int
+        Grid steps to compose after `tokens_before`.
+    """
+
+    tokens_before: list[str]
+    tokens_after: list[str]
+    n_steps: int
+
+
+def cut_gap(piece: NoteSequence, start_quarters: float, end_quarters: float, encoding, tokenize) -> Gap:
+    """Cut a gap into a piece.
+
+    Notes that start in the gap are dropped. A note that sounds into the gap ends where the filling ends it.
+
+    Parameters
+    ----------
+    piece : NoteSequence
+        On the grid of the encoding.
+    start_quarters, end_quarters : float
+        The gap, in quarter notes from the start of the piece.
+    encoding : Encoding
+    tokenize : callable
+        Takes a NoteSequence and returns tokens and losses.
+
+    Raises
+    ------
+    BadSetting
+        If the gap does not lie within the piece.
+    """
+    first, last = (
+        round(quarters * encoding.steps_per_quarter) if math.isfinite(quarters) else -1
+        for quarters in (start_quarters, end_quarters)
+    )
+    if not 0 <= first < last < piece.n_steps:
+        raise BadSetting(
+            f"no quarters {start_quarters:g} to {end_quarters:g} to fill in a piece of {piece.quarters:g} quarters"
+        )
+    tokens = tokenize(piece)[0]
+    token_end = np.cumsum(encoding.token_steps(tokens))  # the grid step after each token
+    token_start = np.concatenate([[0], token_end[:-1]])
+    n_before = int(((token_end <= first) & (token_start < first)).sum())
+    tokens_before = tokens[:n_before]
+    later_notes = select(piece, piece.start >= last)
+    tokens_after = tokenize(replace(later_notes, start=later_notes.start - last))[0]
+    return Gap(tokens_before, tokens_after, last - sum(encoding.token_steps(tokens_before)))
+
+
+def rank_fillings(filled: list[list[str]], gap: Gap, model, encoding, vocab) -> tuple[np.ndarray, np.ndarray]:
+    """Rank fillings by how probable they make the music after the gap.
+
+    Parameters
+    ----------
+    filled : list of n lists of str
+        The text before the gap with each filling.
+    gap : Gap
+    model : InferenceModel
+    encoding : Encoding
+    vocab : Vocab
+
+    Returns
+    -------
+    order : int64 array (n,)
+        The fillings, best first.
+    nats : float64 array (n,)
+        Minus the log-probability of the first quarters after the gap, for each filling.
+    """
+    steps_after = np.cumsum(encoding.token_steps(gap.tokens_after))
+    n_soon = int((steps_after <= HORIZON_QUARTERS * encoding.steps_per_quarter).sum())
+    soon = gap.tokens_after[:n_soon]
+    with_future = [vocab.to_ids([BOS, *tokens, *soon]) for tokens in filled]
+    without_future = [vocab.to_ids([BOS, *tokens]) for tokens in filled]
+    nats = nats_per_piece(model, with_future, vocab.pad_id) - nats_per_piece(model, without_future, vocab.pad_id)
+    nats = nats.numpy()
+    return np.argsort(nats, kind="stable"), nats
