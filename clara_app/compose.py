@@ -43,7 +43,7 @@ def _add_music_flags(add):
         type=cli.at_least(1),
         default=defaults.DEFAULT_N,
         metavar="N",
-        help="Number of pieces to compose, of which the best are kept.",
+        help="Number of pieces to compose; --top of them are kept.",
     )
     add("--top", type=cli.at_least(1), default=defaults.DEFAULT_TOP, metavar="N", help="Number of best pieces to keep.")
     add(
@@ -69,7 +69,7 @@ def _add_music_flags(add):
         "--fill",
         type=_quarter_range,
         metavar="FROM:TO",
-        help="Compose the prompt anew between these quarter notes, and keep what comes before and after.",
+        help="Replace the prompt between these quarter notes, and keep the rest of it.",
     )
     add(
         "--fill-candidates",
@@ -91,8 +91,8 @@ def _add_ranking_flags(add):
         "--rank-by",
         metavar="SCORES",
         help="Score or weighted sum of scores to rank by; critic, composer:NAME, novelty, likelihood, "
-        "longest_copied_run, note_density, rest_ratio, a sum such as 'critic - 0.1 longest_copied_run', or none to keep the "
-        f"pieces as they come (default: '{DEFAULT_RANKING}', with a prompt '{DEFAULT_RANKING_AFTER_PROMPT}').",
+        "longest_copied_run, note_density, rest_ratio, a sum such as 'critic - 0.1 longest_copied_run', or none to "
+        f"keep the pieces as they come (default: '{DEFAULT_RANKING}', with a prompt '{DEFAULT_RANKING_AFTER_PROMPT}').",
     )
     add(
         "--critic",

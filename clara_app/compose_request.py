@@ -52,7 +52,7 @@ class MusicalConstraints:
 
     @property
     def tonic_and_mode(self) -> tuple[int, bool] | None:
-        """The key as (pitch class of the tonic, whether it is major), or None."""
+        """Return the key as (pitch class of the tonic, whether it is major), or None."""
         return parse_key(self.key) if self.key else None
 
     def for_encoding(self, encoding) -> Constraints:
@@ -127,7 +127,7 @@ class ComposeRequest:
     candidates_per_beam : int
         Number of candidates that a search writes in each block for each beam.
     fill : (float, float), optional
-        Start and end, in quarter notes, of a gap in the prompt to compose anew.
+        Start and end, in quarter notes, of the passage of the prompt to replace.
     fill_candidates : int
         Number of fillings to choose the most likely from.
 
@@ -188,7 +188,7 @@ class ComposeRequest:
 
     @property
     def is_ranked(self) -> bool:
-        """Whether the pieces are ranked by scores; fillings are ordered by their likelihood instead."""
+        """Return whether scores rank the pieces; fillings are ordered by their likelihood instead."""
         return self.rank_by != defaults.NO_RANKING and not self.fill
 
     def to_dict(self) -> dict:

@@ -136,22 +136,22 @@ class Composer:
 
     @cached_property
     def generator(self) -> Generator:
-        """The Generator."""
+        """Load and return the generator."""
         return Generator.load(self.folder, self.adapter, self.precision)
 
     @cached_property
     def scoring_models(self) -> ScoringModels:
-        """The models that the scores share."""
+        """Return the models that the scores share."""
         encoding = "chordwise" if self.generator.encoding.name == "chordwise" else "notewise"
         return ScoringModels(encoding, critic_folder=self.critic_folder)
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the generator and the scoring models are there already."""
+        """Return whether the generator and the scoring models are loaded."""
         return "scoring_models" in self.__dict__
 
     def prepare(self, request: ComposeRequest) -> PreparedRequest:
-        """Read the files of a request and check what only the model can tell.
+        """Read the files of a request and check its constraints against the model.
 
         Raises
         ------

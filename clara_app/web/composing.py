@@ -145,7 +145,7 @@ def describe_scores(
     descriptions = [f"The critic's probability that a human wrote it: {percent:.0f} %."]
     if composer_log_probs is not None:
         most_likely = np.argsort(-composer_log_probs)[:N_NAMED_COMPOSERS]
-        names = [f"{composers[i].capitalize()} ({100 * np.exp(composer_log_probs[i]):.0f} %)" for i in most_likely]
+        names = [f"{composers[int(i)].capitalize()} ({100 * np.exp(composer_log_probs[i]):.0f} %)" for i in most_likely]
         descriptions.append(f"Most like {', then '.join(names)}.")
     if run.n_notes >= MIN_REPORTED_RUN and run.source:
         descriptions.append(f"{run.n_notes} notes in a row also occur in the training music: {run.source}.")

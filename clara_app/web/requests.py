@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +72,12 @@ def sampling_settings(randomness: float, advanced: dict | None = None) -> Sampli
     advanced : dict, optional
         Settings by name that override the slider.
     """
-    settings = {
-        "temperature": float(np.interp(randomness, RANDOMNESS, TEMPERATURE)),
-        "top_p": float(np.interp(randomness, RANDOMNESS, TOP_P)),
-    }
+    settings = SamplingSettings(
+        temperature=float(np.interp(randomness, RANDOMNESS, TEMPERATURE)),
+        top_p=float(np.interp(randomness, RANDOMNESS, TOP_P)),
+    )
     overrides = {name: float(value) for name, value in (advanced or {}).items() if value is not None}
-    return SamplingSettings(**settings | overrides)
+    return replace(settings, **overrides)
 
 
 def parse_request(payload: object, models: Collection[str], find_piece: Callable[[str], Piece | None]) -> PageRequest:

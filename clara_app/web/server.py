@@ -7,7 +7,7 @@ import asyncio
 import json
 import tempfile
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Lock
@@ -125,7 +125,7 @@ class Page:
 
     @property
     def preferred_model(self) -> str:
-        """The name of the model that is selected at first."""
+        """Return the name of the model that is selected at first."""
         return PREFERRED_MODEL if PREFERRED_MODEL in self.models else next(iter(self.models))
 
     def composer_names(self) -> list[str]:
@@ -282,7 +282,7 @@ ROUTES = [
 
 
 class SecurityMiddleware:
-    """Refuse requests from other sites, and tell browsers to load nothing from elsewhere."""
+    """Refuse requests from other sites, and let browsers load nothing from other sites."""
 
     def __init__(self, app):
         self.app = app
@@ -336,7 +336,7 @@ def make_app(
     page = Page(folders, threads, n_workers, soundfont)
 
     @asynccontextmanager
-    async def lifespan(_):
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         if warm:
             composer = page.composers[page.preferred_model]
             loading = asyncio.get_running_loop().run_in_executor(page.jobs.pool, warm_up, composer)

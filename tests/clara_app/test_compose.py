@@ -22,8 +22,7 @@ from clara.music.midi import read_midi, write_midi
 from clara.rendering.audio import default_soundfont
 from clara.repeats.model import CALIBRATION_SHAPE, RepeatModel
 from clara.sampling.settings import SamplingSettings, spread_temperatures
-from clara_app import compose as generate
-from clara_app import defaults
+from clara_app import compose, defaults
 from clara_app.compose_request import default_settings
 
 QUICK = ["--no-audio", "--no-pictures", "--rank-by", "none", "-n", 2, "--quarters", 2]
@@ -43,8 +42,8 @@ def prompt(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Nothing is written into the repository."""
+def working_folder(tmp_path, monkeypatch):
+    """Run in a folder of the test, so that nothing is written into the repository."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
@@ -54,8 +53,8 @@ def texts(folder):
 
 
 def refused(capsys, *argv):
-    """The one line with which it leaves; argparse may put its usage before it."""
-    assert tiny.leave(generate.main, argv) == 2
+    """Return the one line of the error message."""
+    assert tiny.leave(compose.main, argv) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     if lines[0].startswith("usage:"):
         lines = lines[-1:]
@@ -63,11 +62,11 @@ def refused(capsys, *argv):
     return lines[0]
 
 
-def test_files_left(model, prompt, tmp_path, capsys):
+def test_the_files_of_a_run(model, prompt, tmp_path, capsys):
     out = tmp_path / "out"
     assert (
         tiny.leave(
-            generate.main,
+            compose.main,
             [
                 "--model",
                 model,
@@ -89,18 +88,18 @@ def test_files_left(model, prompt, tmp_path, capsys):
     )
     pieces = {f"{n}.{suffix}" for n in ("01", "02") for suffix in ("mid", "txt", "png", "wav")}
     assert {p.name for p in out.iterdir()} >= pieces | {"ranking.csv", "run.json", "index.html"}
-    told = capsys.readouterr()
-    assert "2 pieces" in told.out and str(out / "index.html") in told.out
-    assert told.err == ""
+    output = capsys.readouterr()
+    assert "2 pieces" in output.out and str(out / "index.html") in output.out
+    assert output.err == ""
     assert pd.read_csv(out / "ranking.csv")["seed"].tolist() == [7, 8]
 
 
-def test_for_a_program(model, prompt, tmp_path, capsys):
+def test_json_output(model, prompt, tmp_path, capsys):
     out = tmp_path / "out"
-    status, told = tiny.answer(
-        generate.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, *QUICK], capsys
+    status, answer = tiny.answer(
+        compose.main, ["--model", model, "--out", out, "--prompt", prompt, "--seed", 7, *QUICK], capsys
     )
-    assert status == 0 and {k: told[k] for k in ("folder", "page", "composed", "interrupted", "seed")} == {
+    assert status == 0 and {k: answer[k] for k in ("folder", "page", "composed", "interrupted", "seed")} == {
         "folder": str(out),
         "page": str(out / "index.html"),
         "composed": 2,
@@ -108,29 +107,29 @@ def test_for_a_program(model, prompt, tmp_path, capsys):
         "seed": 7,
     }
     table = pd.read_csv(out / "ranking.csv")
-    assert [row["file"] for row in told["pieces"]] == table["file"].tolist() and [
-        row["seed"] for row in told["pieces"]
+    assert [row["file"] for row in answer["pieces"]] == table["file"].tolist() and [
+        row["seed"] for row in answer["pieces"]
     ] == [7, 8]
     assert refused(capsys, "--model", model, "--out", out, "--json", *QUICK)  # not empty
     assert capsys.readouterr().out == ""
 
 
-def test_the_prompt_is_at_the_front(model, prompt, tmp_path):
-    tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
+def test_pieces_begin_with_the_prompt(model, prompt, tmp_path):
+    tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
     words = " ".join(Notewise().encode(tiny.tune(0, n_notes=10))[0]).encode()
     found = texts(tmp_path / "out").values()
     assert len(found) == 2 and all(text.startswith(words) for text in found)
 
 
-def test_without_out_it_goes_under_output(model, tmp_path):
-    tiny.leave(generate.main, ["--model", model, *QUICK])
+def test_the_default_folder_is_under_output(model, tmp_path):
+    tiny.leave(compose.main, ["--model", model, *QUICK])
     (folder,) = (tmp_path / "here" / "output").iterdir()
     assert (folder / "index.html").is_file()
 
 
-def test_the_seed_decides(model, tmp_path):
+def test_the_seed_determines_the_pieces(model, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 50)):
-        tiny.leave(generate.main, ["--model", model, "--out", tmp_path / name, "--seed", seed, *QUICK])
+        tiny.leave(compose.main, ["--model", model, "--out", tmp_path / name, "--seed", seed, *QUICK])
     assert texts(tmp_path / "a") == texts(tmp_path / "b") != texts(tmp_path / "c")
 
 
@@ -143,41 +142,41 @@ def test_the_seed_decides(model, tmp_path):
     ],
     ids=["seed", "temperatures", "no seed"],
 )
-def test_replay_makes_the_same_pieces(model, prompt, tmp_path, more):
+def test_replay_composes_the_same_pieces(model, prompt, tmp_path, more):
     first, again = tmp_path / "first", tmp_path / "again"
-    assert tiny.leave(generate.main, ["--model", model, "--prompt", prompt, "--out", first, *QUICK, *more]) == 0
-    assert tiny.leave(generate.main, ["--replay", first / "run.json", "--out", again, "--no-audio"]) == 0
+    assert tiny.leave(compose.main, ["--model", model, "--prompt", prompt, "--out", first, *QUICK, *more]) == 0
+    assert tiny.leave(compose.main, ["--replay", first / "run.json", "--out", again, "--no-audio"]) == 0
     assert len(texts(first)) == 2 and texts(again) == texts(first)
     for name in ("01.mid", "02.mid"):
         assert (again / name).read_bytes() == (first / name).read_bytes()
 
 
-def test_replay_keeps_how_it_is_played(model, tmp_path):
+def test_replay_keeps_the_playback_settings(model, tmp_path):
     font = tmp_path / "my.sf2"
     font.write_bytes(default_soundfont().read_bytes())
     flags = ["--model", model, "--seed", 3, *QUICK, "--quarters", 8]
-    assert tiny.leave(generate.main, [*flags, "--flat", "--soundfont", font, "--out", tmp_path / "flat"]) == 0
+    assert tiny.leave(compose.main, [*flags, "--flat", "--soundfont", font, "--out", tmp_path / "flat"]) == 0
     run_json = tmp_path / "flat" / "run.json"
     run = json.loads(run_json.read_text())
     assert (run["flat"], run["soundfont"], run["mix_human"]) == (True, str(font), None)
-    assert tiny.leave(generate.main, ["--replay", run_json, "--no-audio", "--out", tmp_path / "same"]) == 0
+    assert tiny.leave(compose.main, ["--replay", run_json, "--no-audio", "--out", tmp_path / "same"]) == 0
     assert (tmp_path / "same" / "01.mid").read_bytes() == (tmp_path / "flat" / "01.mid").read_bytes()
-    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "accents"]) == 0
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "accents"]) == 0
     assert (tmp_path / "accents" / "01.mid").read_bytes() != (tmp_path / "flat" / "01.mid").read_bytes()
     assert texts(tmp_path / "accents") == texts(tmp_path / "flat")
 
 
 def test_replay_keeps_the_repeat_strength(model, tmp_path):
     flags = ["--model", model, "--repeat-strength", 0.5, *QUICK]
-    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "first"]) == 0
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "first"]) == 0
     run_json = tmp_path / "first" / "run.json"
-    assert tiny.leave(generate.main, ["--replay", run_json, "--no-audio", "--out", tmp_path / "same"]) == 0
+    assert tiny.leave(compose.main, ["--replay", run_json, "--no-audio", "--out", tmp_path / "same"]) == 0
     assert json.loads((tmp_path / "same" / "run.json").read_text())["settings"]["repeat_strength"] == 0.5
 
 
 @pytest.mark.parametrize("missing", ["flat", "top", "candidates_per_beam", "repeats", "settings.repeat_strength"])
 def test_a_run_with_a_missing_value_is_refused(model, tmp_path, capsys, missing):
-    assert tiny.leave(generate.main, ["--model", model, *QUICK, "--out", tmp_path / "first"]) == 0
+    assert tiny.leave(compose.main, ["--model", model, *QUICK, "--out", tmp_path / "first"]) == 0
     run = json.loads((tmp_path / "first" / "run.json").read_text())
     group, _, name = missing.rpartition(".")
     del (run[group] if group else run)[name]
@@ -185,7 +184,7 @@ def test_a_run_with_a_missing_value_is_refused(model, tmp_path, capsys, missing)
     assert name in refused(capsys, "--replay", tmp_path / "older.json", "--out", tmp_path / "none")
 
 
-def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys):
+def test_a_replay_with_another_repeat_model_is_refused(tmp_path, capsys):
     started = tiny.checkpoint()
     for intercept in (1.0, 2.0):
         started.info["repeats"] = RepeatModel(np.tile([0.8, intercept], (*CALIBRATION_SHAPE[:-1], 1))).to_dict()
@@ -194,13 +193,13 @@ def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys)
             out = tmp_path / f"{intercept} {match}"
             assert (
                 tiny.leave(
-                    generate.main, ["--model", tmp_path / "model", "--repeat-strength", match, *QUICK, "--out", out]
+                    compose.main, ["--model", tmp_path / "model", "--repeat-strength", match, *QUICK, "--out", out]
                 )
                 == 0
             )
             assert (
                 tiny.leave(
-                    generate.main,
+                    compose.main,
                     ["--replay", out / "run.json", "--no-audio", "--out", tmp_path / f"again {intercept} {match}"],
                 )
                 == 0
@@ -210,22 +209,20 @@ def test_a_replay_is_refused_where_matches_count_otherwise_now(tmp_path, capsys)
     )
     assert (
         tiny.leave(
-            generate.main, ["--replay", tmp_path / "1.0 0" / "run.json", "--no-audio", "--out", tmp_path / "without"]
+            compose.main, ["--replay", tmp_path / "1.0 0" / "run.json", "--no-audio", "--out", tmp_path / "without"]
         )
         == 0
     )
 
 
-def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):
+def test_replay_with_a_missing_soundfont(model, tmp_path, capsys):
     font = tmp_path / "my.sf2"
     font.write_bytes(default_soundfont().read_bytes())
-    assert tiny.leave(generate.main, ["--model", model, "--soundfont", font, *QUICK, "--out", tmp_path / "first"]) == 0
+    assert tiny.leave(compose.main, ["--model", model, "--soundfont", font, *QUICK, "--out", tmp_path / "first"]) == 0
     replay = ["--replay", tmp_path / "first" / "run.json", "--no-pictures"]
     font.rename(tmp_path / "other.sf2")
     assert "my.sf2" in refused(capsys, *replay, "--out", tmp_path / "second")
-    assert (
-        tiny.leave(generate.main, [*replay, "--soundfont", tmp_path / "other.sf2", "--out", tmp_path / "second"]) == 0
-    )
+    assert tiny.leave(compose.main, [*replay, "--soundfont", tmp_path / "other.sf2", "--out", tmp_path / "second"]) == 0
     assert (tmp_path / "second" / "01.wav").is_file()
 
 
@@ -239,11 +236,11 @@ def test_replay_with_a_soundfont_that_is_gone(model, tmp_path, capsys):
         (["--no-audio"], set()),
     ],
 )
-def test_forms_of_audio(model, tmp_path, flags, suffixes):
+def test_audio_formats(model, tmp_path, flags, suffixes):
     out = tmp_path / "out"
     assert (
         tiny.leave(
-            generate.main,
+            compose.main,
             ["--model", model, "--out", out, "--rank-by", "none", "-n", 1, "--quarters", 2, "--no-pictures", *flags],
         )
         == 0
@@ -253,7 +250,7 @@ def test_forms_of_audio(model, tmp_path, flags, suffixes):
 
 
 @pytest.mark.parametrize(
-    "flags, told",
+    "flags, message",
     [
         (["--soundfont", "nowhere.sf2"], "nowhere.sf2"),
         (["--soundfont", __file__], "not an SF2 soundfont"),
@@ -263,15 +260,15 @@ def test_forms_of_audio(model, tmp_path, flags, suffixes):
         (["--mix-human", ".", "--prompt", "a.mid"], "--prompt"),
     ],
 )
-def test_sound_that_cannot_be_had(model, prompt, tmp_path, capsys, flags, told):
+def test_bad_playback_settings_are_refused(model, prompt, tmp_path, capsys, flags, message):
     prompt.rename("a.mid")
-    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", "--rank-by", "none", "-n", 2, *flags)
+    assert message in refused(capsys, "--model", model, "--out", tmp_path / "out", "--rank-by", "none", "-n", 2, *flags)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
 def humans(tmp_path):
-    """A folder of music that somebody wrote."""
+    """Return a folder of human music and a broken file."""
     (tmp_path / "humans").mkdir()
     for i in range(4):
         write_midi(tiny.tune(20 + i, n_notes=60), tmp_path / "humans" / f"opus {i}.mid")
@@ -295,7 +292,7 @@ def test_a_blind_test(model, humans, tmp_path, judged, capsys):
         2,
         "--no-pictures",
     ]
-    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "out"]) == 0
     assert "human excerpts: 3 of 3" in capsys.readouterr().out
     page = (tmp_path / "out" / "index.html").read_text()
     assert (
@@ -303,13 +300,16 @@ def test_a_blind_test(model, humans, tmp_path, judged, capsys):
         and page.count("data-critic=") == 6
     )
     assert len(pd.read_csv(tmp_path / "out" / "ranking.csv")) == 3
-    critic, told = tiny.classifier(), [float(x) for x in re.findall(r'data-author="human" data-critic="(\S+?)"', page)]
+    critic, human_scores = (
+        tiny.classifier(),
+        [float(x) for x in re.findall(r'data-author="human" data-critic="(\S+?)"', page)],
+    )
     found = [read_midi(tmp_path / "out" / "human" / f"0{n}.mid")[0] for n in (1, 2, 3)]
-    assert sorted(told) == pytest.approx(sorted(critic.score(found).tolist()), abs=1e-3)
+    assert sorted(human_scores) == pytest.approx(sorted(critic.score(found).tolist()), abs=1e-3)
     assert all(notes.quarters <= 8 and notes.qpm == pytest.approx(110, abs=0.01) for notes in found)
     assert (
         tiny.leave(
-            generate.main, ["--replay", tmp_path / "out" / "run.json", "--out", tmp_path / "again", "--no-pictures"]
+            compose.main, ["--replay", tmp_path / "out" / "run.json", "--out", tmp_path / "again", "--no-pictures"]
         )
         == 0
     )
@@ -319,7 +319,7 @@ def test_a_blind_test(model, humans, tmp_path, judged, capsys):
     }
 
 
-def test_fewer_humans_than_machines(model, humans, tmp_path, capsys):
+def test_fewer_human_excerpts_than_composed_pieces(model, humans, tmp_path, capsys):
     flags = [
         "--model",
         model,
@@ -335,13 +335,13 @@ def test_fewer_humans_than_machines(model, humans, tmp_path, capsys):
         "mp3",
         "--no-pictures",
     ]
-    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "out"]) == 0
     assert "human excerpts: 4 of 6, 1 skipped (BadMusicFile)" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "human").glob("*.mp3"))) == 4
 
 
-def test_run_json_tells_all_that_made_it(model, tmp_path):
-    tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--seed", 3, *QUICK])
+def test_run_json_holds_everything_that_determines_the_pieces(model, tmp_path):
+    tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out", "--seed", 3, *QUICK])
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (run["seed"], run["n"], run["quarters"], run["model"]) == (3, 2, 2.0, str(model))
     assert run["settings"].keys() == {f.name for f in fields(SamplingSettings)}
@@ -349,7 +349,7 @@ def test_run_json_tells_all_that_made_it(model, tmp_path):
     assert run["precision"] in ("int8", "float32")  # what auto came to
 
 
-def test_what_the_notes_must_keep_to(model, tmp_path):
+def test_constraints_hold(model, tmp_path):
     out = tmp_path / "out"
     flags = [
         "--key",
@@ -368,7 +368,7 @@ def test_what_the_notes_must_keep_to(model, tmp_path):
     ]
     assert (
         tiny.leave(
-            generate.main,
+            compose.main,
             ["--model", model, "--out", out, "-n", 4, "--seed", 1, "--no-audio", "--rank-by", "none", *flags],
         )
         == 0
@@ -383,7 +383,7 @@ def test_what_the_notes_must_keep_to(model, tmp_path):
     assert n > 20
 
 
-def interrupt_the_third(monkeypatch, way, together):
+def interrupt_third_batch(monkeypatch, way, together):
     """Ctrl-C as the third batch begins, of so many together, composed by a method of Generator."""
     calls, whole = [], getattr(Generator, way)
 
@@ -397,30 +397,30 @@ def interrupt_the_third(monkeypatch, way, together):
     monkeypatch.setattr(Generator, way, interrupted)
 
 
-def test_ctrl_c_leaves_what_is_finished(model, tmp_path, monkeypatch, capsys):
-    interrupt_the_third(monkeypatch, "generate", 2)
+def test_ctrl_c_keeps_finished_pieces(model, tmp_path, monkeypatch, capsys):
+    interrupt_third_batch(monkeypatch, "generate", 2)
     flags = ["--model", model, "--seed", 1, "--no-audio", "--rank-by", "none", "--quarters", 2, "-n", 9]
-    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "out"]) == 130
     assert "4 of 9" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("*.mid"))) == 4
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "all"]) == 0
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "all"]) == 0
     assert texts(tmp_path / "all").items() >= texts(tmp_path / "out").items()  # however many were composed together
 
 
-def test_ctrl_c_in_a_search_leaves_those_that_had_ended(model, tmp_path, monkeypatch, judged, capsys):
-    interrupt_the_third(monkeypatch, "search", 4)
+def test_ctrl_c_in_a_search_keeps_finished_searches(model, tmp_path, monkeypatch, judged, capsys):
+    interrupt_third_batch(monkeypatch, "search", 4)
     flags = ["--model", model, "--seed", 1, "--no-audio", "--quarters", 8, "-n", 16, "--top", 2]
-    assert tiny.leave(generate.main, [*flags, "--out", tmp_path / "out"]) == 130
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "out"]) == 130
     assert "4 pieces of the searches that had ended" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("*.mid"))) == 2
 
 
-def test_a_tune_is_kept(model, prompt, tmp_path):
+def test_a_fixed_melody_stays(model, prompt, tmp_path):
     out, tune = tmp_path / "out", tiny.tune(0, n_notes=10)
     assert (
-        tiny.leave(generate.main, ["--model", model, "--out", out, *QUICK, "--fixed-melody", prompt, "--seed", 3]) == 0
+        tiny.leave(compose.main, ["--model", model, "--out", out, *QUICK, "--fixed-melody", prompt, "--seed", 3]) == 0
     )
     for path in sorted(out.glob("*.mid")):
         notes, _ = read_midi(path, steps_per_quarter=12)
@@ -429,7 +429,7 @@ def test_a_tune_is_kept(model, prompt, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags, told",
+    "flags, message",
     [
         (["--fixed-melody", "nowhere.mid"], "nowhere.mid"),
         (["--fixed-melody-part", "x", "--fixed-melody", __file__], "no part"),
@@ -442,8 +442,8 @@ def test_a_tune_is_kept(model, prompt, tmp_path):
         (["--precision", "int8", "--model", "nowhere"], "nowhere"),
     ],
 )
-def test_what_no_music_can_keep_to(model, tmp_path, capsys, flags, told):
-    assert told in refused(capsys, "--model", model, "--out", tmp_path / "out", *QUICK, *flags)
+def test_impossible_constraints_are_refused(model, tmp_path, capsys, flags, message):
+    assert message in refused(capsys, "--model", model, "--out", tmp_path / "out", *QUICK, *flags)
     assert not (tmp_path / "out").exists()
 
 
@@ -459,21 +459,21 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-def test_bad_prompts(model, tmp_path, capsys, name):
+def test_bad_prompts_are_refused(model, tmp_path, capsys, name):
     (tmp_path / name).write_bytes(PROMPTS[name])
-    told = refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", tmp_path / name, *QUICK)
-    assert name in told
+    message = refused(capsys, "--model", model, "--out", tmp_path / "out", "--prompt", tmp_path / name, *QUICK)
+    assert name in message
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("source", ["nowhere.mid", "music21:bach/nowhere", "."])
-def test_prompts_that_are_not_there(model, tmp_path, capsys, source):
+def test_missing_prompts_are_refused(model, tmp_path, capsys, source):
     assert source.removeprefix("music21:") in refused(
         capsys, "--model", model, "--out", tmp_path / "out", "--prompt", source, *QUICK
     )
 
 
-def test_a_gap_filled(model, tmp_path):
+def test_fill(model, tmp_path):
     write_midi(tiny.tune(0, n_notes=60), tmp_path / "tune.mid")
     argv = [
         "--model",
@@ -488,13 +488,11 @@ def test_a_gap_filled(model, tmp_path):
         1,
         *QUICK,
     ]
-    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "out"]) == 0
+    assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "out"]) == 0
     made = texts(tmp_path / "out")
     assert len(made) == 2 and len(set(made.values())) == 2
     assert (
-        tiny.leave(
-            generate.main, ["--replay", tmp_path / "out" / "run.json", "--no-audio", "--out", tmp_path / "again"]
-        )
+        tiny.leave(compose.main, ["--replay", tmp_path / "out" / "run.json", "--no-audio", "--out", tmp_path / "again"])
         == 0
     )
     assert texts(tmp_path / "again") == made
@@ -511,7 +509,7 @@ def test_a_gap_filled(model, tmp_path):
     "flags",
     [["--fill", "2"], ["--fill", "a:b"], ["--fill", "3:2"], ["--fill", "0:900"], ["--fill", "0:1", "--cadence"]],
 )
-def test_no_gap_to_fill(model, prompt, tmp_path, capsys, flags):
+def test_bad_gaps_are_refused(model, prompt, tmp_path, capsys, flags):
     assert "fill" in refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", *QUICK, *flags)
     assert "--prompt" in refused(capsys, "--model", model, "--out", tmp_path / "out2", *QUICK, "--fill", "1:2")
 
@@ -543,19 +541,19 @@ def test_no_gap_to_fill(model, prompt, tmp_path, capsys, flags):
         ("--prompt-quarters", "0"),
     ],
 )
-def test_values_out_of_range(model, prompt, tmp_path, capsys, flag, value):
-    told = refused(capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", "--no-audio", flag, value)
-    assert flag.strip("-") in told
+def test_values_out_of_range_are_refused(model, prompt, tmp_path, capsys, flag, value):
+    message = refused(
+        capsys, "--model", model, "--prompt", prompt, "--out", tmp_path / "out", "--no-audio", flag, value
+    )
+    assert flag.strip("-") in message
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
 
 
 def test_an_absurdly_low_temperature_ends(model, tmp_path):
-    assert (
-        tiny.leave(generate.main, ["--model", model, "--out", tmp_path / "out", "--temperature", "1e-6", *QUICK]) == 0
-    )
+    assert tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out", "--temperature", "1e-6", *QUICK]) == 0
 
 
-def test_a_folder_that_holds_something(model, tmp_path, capsys):
+def test_a_folder_with_files_is_refused(model, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / "01.mid").write_text("mine")
@@ -564,36 +562,36 @@ def test_a_folder_that_holds_something(model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])
-def test_a_file_where_the_folder_should_be(model, tmp_path, capsys, below):
+def test_an_output_folder_that_is_a_file_is_refused(model, tmp_path, capsys, below):
     (tmp_path / "file").write_text("mine")
     assert "file" in refused(capsys, "--model", model, "--out", tmp_path / "file" / below, *QUICK)
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_no_model(tmp_path, capsys):
-    told = refused(capsys, "--model", tmp_path / "nowhere", "--out", tmp_path / "out", *QUICK)
-    assert "nowhere" in told
+def test_a_missing_model_is_refused(tmp_path, capsys):
+    message = refused(capsys, "--model", tmp_path / "nowhere", "--out", tmp_path / "out", *QUICK)
+    assert "nowhere" in message
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_whose_vocabulary_does_not_fit(model, tmp_path, capsys):
+def test_a_model_with_another_vocabulary_is_refused(model, tmp_path, capsys):
     tiny.checkpoint().save(tmp_path / "model")
     tiny.checkpoint(Notewise(4)).vocab.save(tmp_path / "model" / VOCAB)
-    told = refused(capsys, "--model", tmp_path / "model", "--out", tmp_path / "out", *QUICK)
-    assert VOCAB in told and str(tmp_path / "model") in told
+    message = refused(capsys, "--model", tmp_path / "model", "--out", tmp_path / "out", *QUICK)
+    assert VOCAB in message and str(tmp_path / "model") in message
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "{}", "[]", "7", '{"settings": 3}'])
-def test_replaying_what_is_no_run(tmp_path, capsys, content):
+def test_replaying_another_file_is_refused(tmp_path, capsys, content):
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     assert "run.json" in refused(capsys, "--replay", tmp_path / "run.json", "--out", tmp_path / "out")
 
 
 def test_help_is_quick():
-    """It imports nothing heavy."""
+    """Nothing heavy is imported."""
     script = (
-        "import sys, generate\ntry:\n generate.main(['--help'])\nfinally:\n"
+        "import sys, generate\ntry:\n compose.main(['--help'])\nfinally:\n"
         " print([m for m in ('torch', 'fastai', 'pandas', 'numpy', 'music21', 'matplotlib') if m in sys.modules])"
     )
     asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
@@ -602,8 +600,8 @@ def test_help_is_quick():
     assert asked.stdout.splitlines()[-1] == "[]"
 
 
-def test_forms_and_sources_are_those_of_the_modules():
-    """They are told twice, too."""
+def test_audio_formats_and_sources_agree_with_the_modules():
+    """The light module repeats them."""
     from clara.rendering import audio
     from clara.rendering import blind_test as blind
 
@@ -613,8 +611,8 @@ def test_forms_and_sources_are_those_of_the_modules():
     ) == defaults.AUDIO_FORMATS and defaults.INSTALLED_MUSIC == blind.MUSIC21_CORPUS
 
 
-def test_precisions_are_those_of_the_steppers():
-    """They are told twice, as --help must not import what computes."""
+def test_precisions_agree_with_the_steppers():
+    """The light module repeats them, since --help must not import what computes."""
     from clara.sampling import steppers
 
     assert defaults.PRECISIONS == steppers.PRECISIONS
@@ -630,7 +628,7 @@ def judged(tmp_path, monkeypatch):
     monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
 
 
-def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
+def test_the_best_pieces_come_first(model, prompt, tmp_path, judged):
     argv = [
         "--model",
         model,
@@ -646,8 +644,8 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
         12,
         "--no-search",
     ]
-    assert tiny.leave(generate.main, [*argv, "--top", 12, "--out", tmp_path / "all"]) == 0
-    assert tiny.leave(generate.main, [*argv, "--top", 3, "--out", tmp_path / "best"]) == 0
+    assert tiny.leave(compose.main, [*argv, "--top", 12, "--out", tmp_path / "all"]) == 0
+    assert tiny.leave(compose.main, [*argv, "--top", 3, "--out", tmp_path / "best"]) == 0
     table, best = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("all", "best"))
     assert table["total"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(range(5, 17))
     assert (
@@ -659,12 +657,12 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
     ).abs().max() < 2e-3
     critic = tiny.classifier()
     piece = Generator(Checkpoint.load(model)).generate(
-        1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=generate_settings(s)
+        1, 8, read_midi(prompt)[0], seed=(s := int(best["seed"][0])), settings=default_settings_for(s)
     )[0]
     assert critic.score([piece.composed()])[0] == pytest.approx(best["critic"][0], abs=0.02)
     assert (
         tiny.leave(
-            generate.main,
+            compose.main,
             ["--replay", tmp_path / "best" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "again"],
         )
         == 0
@@ -672,9 +670,9 @@ def test_the_best_are_kept_best_first(model, prompt, tmp_path, judged):
     assert texts(tmp_path / "again") == texts(tmp_path / "best")
 
 
-def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
+def test_without_a_prompt_note_density_counts_more(model, tmp_path, judged):
     argv = ["--model", model, "--quarters", 8, "--no-audio", "--no-pictures", "-n", 3, "--no-search"]
-    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "free"]) == 0
+    assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "free"]) == 0
     assert (
         json.loads((tmp_path / "free" / "run.json").read_text())["rank_by"]
         == "critic + 0.7 note_density - 10 rest_ratio"
@@ -683,21 +681,20 @@ def test_without_a_prompt_fullness_counts_more(model, tmp_path, judged):
     assert (
         table["total"] - table["critic"] - 0.7 * table["note_density"] + 10 * table["rest_ratio"]
     ).abs().max() < 2e-3
-    assert tiny.leave(generate.main, [*argv, "--rank-by", "critic", "--out", tmp_path / "asked"]) == 0
+    assert tiny.leave(compose.main, [*argv, "--rank-by", "critic", "--out", tmp_path / "asked"]) == 0
     table = pd.read_csv(tmp_path / "asked" / "ranking.csv")
     assert (table["total"] - table["critic"]).abs().max() < 1e-3
 
 
-def generate_settings(seed):
-    """Those of the command line without flags."""
-
+def default_settings_for(seed):
+    """Return the settings of the piece with this seed, as the command line samples without flags."""
     return spread_temperatures(default_settings(), defaults.MAX_TEMPERATURE, [seed])[0]
 
 
-def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
+def test_pieces_that_are_too_short_are_not_ranked(model, tmp_path, judged, capsys):
     assert (
         tiny.leave(
-            generate.main,
+            compose.main,
             ["--model", model, "--out", tmp_path / "out", "--quarters", 1, "-n", 3, "--seed", 1, "--no-audio"],
         )
         == 0
@@ -706,7 +703,7 @@ def test_what_is_too_short_is_not_ranked(model, tmp_path, judged, capsys):
     assert pd.read_csv(tmp_path / "out" / "ranking.csv")["seed"].tolist() == [1, 2, 3]
 
 
-def test_no_critic(model, tmp_path, monkeypatch, capsys):
+def test_a_missing_critic_is_refused(model, tmp_path, monkeypatch, capsys):
     from critic import scores
 
     monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path, None))
@@ -716,15 +713,15 @@ def test_no_critic(model, tmp_path, monkeypatch, capsys):
     assert "nonsense" in refused(capsys, "--model", model, "--out", tmp_path / "out", "--rank-by", "nonsense", "-n", 2)
 
 
-def test_a_critic_of_ones_own_ranks(model, tmp_path, judged, capsys):
+def test_another_critic_ranks(model, tmp_path, judged, capsys):
     tiny.classifier(seed=9).save(tmp_path / "own")
     argv = ["--model", model, "--quarters", 8, "--seed", 5, "--no-audio", "--no-pictures", "-n", 6, "--top", 6]
-    assert tiny.leave(generate.main, [*argv, "--critic", tmp_path / "own", "--out", tmp_path / "a"]) == 0
-    assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "b"]) == 0
+    assert tiny.leave(compose.main, [*argv, "--critic", tmp_path / "own", "--out", tmp_path / "a"]) == 0
+    assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "b"]) == 0
     mine, other = (
         dict(zip(t["seed"], t["critic"])) for t in (pd.read_csv(tmp_path / name / "ranking.csv") for name in "ab")
     )
-    piece = Generator(Checkpoint.load(model)).generate(1, 8, seed=5, settings=generate_settings(5))[0]
+    piece = Generator(Checkpoint.load(model)).generate(1, 8, seed=5, settings=default_settings_for(5))[0]
     assert mine[5] == pytest.approx(tiny.classifier(seed=9).score([piece.composed()])[0], abs=0.02) and mine != other
     assert "nothing" in refused(capsys, "--model", model, "--critic", tmp_path / "nothing", "--out", tmp_path / "c")
     assert not (tmp_path / "c").exists()
@@ -744,7 +741,7 @@ def test_a_file_where_a_folder_is_meant(model, prompt, tmp_path, capsys, flag):
 
 
 def test_a_shipped_model_is_found_by_name(tmp_path):
-    assert tiny.leave(generate.main, ["--model", "notewise", *QUICK, "--out", tmp_path / "out"]) == 0
+    assert tiny.leave(compose.main, ["--model", "notewise", *QUICK, "--out", tmp_path / "out"]) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["model"] == "notewise"
 
 

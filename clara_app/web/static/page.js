@@ -240,7 +240,7 @@ function handleMessage(message, request, startTime) {
   }
 }
 
-// Articles that stay are kept as elements of the document, so that a playing one goes on playing.
+// Articles that stay are kept as elements of the document, so that audio keeps playing.
 function showPieces() {
   const best = pieces.slice(0, N_SHOWN);
   const present = new Map([...byId("pieces").children].map(article => [article.dataset.id, article]));

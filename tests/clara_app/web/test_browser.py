@@ -29,7 +29,7 @@ def address():
     server = uvicorn.Server(uvicorn.Config(make_app(), "127.0.0.1", port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    until(lambda: server.started)
+    wait_until(lambda: server.started)
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(SECONDS)
@@ -47,31 +47,32 @@ def browser():
 
 @pytest.fixture
 def page(browser, address):
-    page = opened(browser, address)
+    page = open_page(browser, address)
     yield page
-    assert not page.faults, page.faults
+    assert not page.problems, page.problems
     page.context.close()
 
 
-def opened(browser, address, **how):
-    """The page in a context of its own, which notes all that goes wrong and all that comes from elsewhere."""
+def open_page(browser, address, **how):
+    """Open the page in its own context and record errors and requests to other sites."""
     page = browser.new_context(**how).new_page()
     page.set_default_timeout(SECONDS * 1000)
-    page.faults = []
-    page.on("pageerror", lambda e: page.faults.append(str(e)))
+    page.problems = []
+    page.on("pageerror", lambda e: page.problems.append(str(e)))
     page.on(
-        "console", lambda m: page.faults.append(m.text) if m.type == "error" and "status of 400" not in m.text else None
+        "console",
+        lambda m: page.problems.append(m.text) if m.type == "error" and "status of 400" not in m.text else None,
     )
     page.on(
-        "request", lambda r: page.faults.append(r.url) if not r.url.startswith((address, "blob:", "data:")) else None
+        "request", lambda r: page.problems.append(r.url) if not r.url.startswith((address, "blob:", "data:")) else None
     )
     page.goto(address)
     page.wait_for_selector("#composer option:nth-child(5)", state="attached")
     return page
 
 
-def until(holds):
-    """Wait for what holds; the page's policy forbids Playwright's own way."""
+def wait_until(holds):
+    """Wait until a condition holds; the page's security policy forbids Playwright's own way."""
     end = time.monotonic() + SECONDS
     while not holds():
         assert time.monotonic() < end, "waited too long"
@@ -88,11 +89,11 @@ def compose(page, candidates="8"):
 
 
 def totals(page):
-    """What the pieces are ranked by, from the page's top."""
+    """Return the totals of the pieces, from the top of the page."""
     return [float(t.split()[1]) for t in page.locator(".scores").all_inner_texts()]
 
 
-def test_upload_compose_play_take_away(page, tmp_path):
+def test_upload_compose_play_download(page, tmp_path):
     notes = tiny.tune(7, n_notes=60)
     write_midi(notes, tmp_path / "mine.mid")
     page.check("[value=file]")
@@ -109,7 +110,7 @@ def test_upload_compose_play_take_away(page, tmp_path):
         and first.locator("polyline").count() == 1
     )
     first.locator("audio").evaluate("a => a.play()")
-    until(lambda: first.locator("audio").evaluate("a => a.currentTime") > 0.3)
+    wait_until(lambda: first.locator("audio").evaluate("a => a.currentTime") > 0.3)
     assert first.locator(".playhead").get_attribute("visibility") == "visible"
     with page.expect_download() as download:
         first.get_by_text("MIDI", exact=True).click()
@@ -121,10 +122,10 @@ def test_upload_compose_play_take_away(page, tmp_path):
             first.get_by_text(kind, exact=True).click()
         assert download.value.path().stat().st_size > 1000
     first.get_by_text("Sheet music").click()
-    until(lambda: first.locator(".score img").evaluate("i => i.naturalWidth") > 0)
+    wait_until(lambda: first.locator(".score img").evaluate("i => i.naturalWidth") > 0)
 
 
-def test_what_was_asked_for_last_is_taken(page):
+def test_the_latest_request_counts(page):
     def late(route):
         answer = route.fetch()
         page.wait_for_timeout(1500)
@@ -147,11 +148,11 @@ def test_continue_from_here(page):
     assert pieces.first.locator(".prompt").count() > 0
 
 
-def test_a_wrong_file_is_told_and_the_page_goes_on(page, tmp_path):
+def test_a_bad_file_is_reported_and_the_page_stays_usable(page, tmp_path):
     (tmp_path / "not music.mid").write_bytes(b"hello")
     page.check("[value=file]")
     page.set_input_files("#file", tmp_path / "not music.mid")
-    until(lambda: "not music.mid" in page.inner_text("#status"))
+    wait_until(lambda: "not music.mid" in page.inner_text("#status"))
     assert "bad" in page.get_attribute("#status", "class")
     assert compose(page).count() == 8
 
@@ -177,14 +178,14 @@ def test_with_the_keyboard_alone(page):
 
 
 def test_two_at_once(browser, address):
-    pages = [opened(browser, address) for _ in range(2)]
+    pages = [open_page(browser, address) for _ in range(2)]
     for page in pages:
         page.select_option("#quarters", "16")
         page.select_option("#candidates", "32")
         page.click("#compose")
     for page in pages:
         page.wait_for_selector("#stop", state="hidden")
-        assert page.locator("article").count() == 8 and not page.faults
+        assert page.locator("article").count() == 8 and not page.problems
     assert len({page.locator("article").first.get_attribute("data-id") for page in pages}) == 2
     for page in pages:
         page.context.close()
@@ -202,7 +203,7 @@ def test_stopping_leaves_the_page_ready(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
-    page = opened(browser, address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page = open_page(browser, address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
     compose(page)
     page.check("[value=play]")
     page.locator("article h2, article li, #status").evaluate_all(
@@ -212,5 +213,5 @@ def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
     ink, paper = (page.evaluate(f"getComputedStyle(document.body).{c}") for c in ("color", "backgroundColor"))
     brightness = [sum(map(int, c[c.index("(") + 1 : -1].split(",")[:3])) for c in (ink, paper)]
     assert (brightness[0] < brightness[1]) == (scheme == "light") and abs(brightness[0] - brightness[1]) > 400
-    assert not page.faults
+    assert not page.problems
     page.context.close()

@@ -1,4 +1,4 @@
-"""The queue behind the page."""
+"""The queue of jobs."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ def test_events_come_in_the_order_in_which_they_are_sent():
     assert run(main()) == [{"position": 0}, {"n": 0}, {"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
 
 
-def test_an_error_of_ours_is_told_and_the_next_job_runs():
+def test_a_clara_error_is_sent_and_the_next_job_runs():
     def bad(job, send):
         raise BadSetting("no such thing")
 
@@ -55,17 +55,17 @@ def test_one_after_another():
 
     async def main():
         jobs = JobQueue(n_workers=1)
-        all_of_them = [jobs.submit(work) for _ in range(3)]
-        places = [jobs.position(j) for j in all_of_them]
+        submitted = [jobs.submit(work) for _ in range(3)]
+        places = [jobs.position(j) for j in submitted]
         gate.set()
-        await asyncio.gather(*(read_events(jobs, j) for j in all_of_them))
+        await asyncio.gather(*(read_events(jobs, j) for j in submitted))
         jobs.close()
         return places, len(jobs.jobs)
 
     assert run(main()) == ([0, 1, 2], 0) and max(most) == 1
 
 
-def test_too_many_are_sent_away():
+def test_too_many_jobs_are_refused():
     gate = threading.Event()
 
     async def main():
@@ -81,7 +81,7 @@ def test_too_many_are_sent_away():
     run(main())
 
 
-def test_a_job_stops_when_its_reader_leaves():
+def test_a_job_stops_when_its_client_leaves():
     async def main():
         jobs = JobQueue()
         job = jobs.submit(lambda job, send: (send({"n": 1}), job.stop.wait(10)))
@@ -94,7 +94,7 @@ def test_a_job_stops_when_its_reader_leaves():
     assert run(main())
 
 
-def test_a_job_that_nobody_listens_to_stops(monkeypatch):
+def test_a_job_that_nobody_reads_stops(monkeypatch):
     monkeypatch.setattr("clara_app.web.jobs.UNREAD_SECONDS", 0.05)
 
     async def main():

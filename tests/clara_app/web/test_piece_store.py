@@ -1,4 +1,4 @@
-"""What the page keeps."""
+"""The store of pieces."""
 
 import tiny
 
@@ -9,7 +9,7 @@ def piece(seed=0):
     return Piece(tiny.tune(seed), f"tune {seed}")
 
 
-def test_what_was_put_there_is_there():
+def test_pieces_are_kept():
     store = PieceStore()
     names = [store.add(piece(i)) for i in range(20)]
     assert len(set(names)) == 20 and all(len(n) >= 16 for n in names)
@@ -17,7 +17,7 @@ def test_what_was_put_there_is_there():
     assert store.get("nothing") is None
 
 
-def test_the_one_asked_for_longest_ago_goes_first():
+def test_the_least_recently_used_piece_goes_first():
     store = PieceStore(max_pieces=3)
     a, b, c = (store.add(piece(i)) for i in range(3))
     store.get(a)
@@ -25,7 +25,7 @@ def test_the_one_asked_for_longest_ago_goes_first():
     assert store.get(b) is None and all(store.get(n) for n in (a, c, d)) and len(store) == 3
 
 
-def test_nothing_stays_for_ever():
+def test_old_pieces_go():
     store = PieceStore(max_age_seconds=100)
     name, kept = store.add(piece()), store.add(piece(1))
     store.get(name).last_used -= 1000

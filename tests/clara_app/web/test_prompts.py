@@ -1,4 +1,4 @@
-"""Music from strangers."""
+"""Prompts that come to the page."""
 
 import numpy as np
 import pytest
@@ -28,13 +28,13 @@ def test_a_file_is_read_as_it_is():
         ("x.mid", bytes(prompts.MAX_BYTES + 1), TooLong),
     ],
 )
-def test_what_is_no_music_is_named(name, data, error):
-    with pytest.raises(error) as told:
+def test_bad_files_are_refused_by_name(name, data, error):
+    with pytest.raises(error) as message:
         prompts.read_upload(name, data)
-    assert name in str(told.value) and "/tmp" not in str(told.value) and "clara-" not in str(told.value)
+    assert name in str(message.value) and "/tmp" not in str(message.value) and "clara-" not in str(message.value)
 
 
-def test_a_reader_that_dies_costs_itself_alone(monkeypatch):
+def test_a_reader_that_dies_is_reported(monkeypatch):
     monkeypatch.setattr(prompts, "READ_SECONDS", 0.0)
     monkeypatch.setattr("clara.data.worker_pool.START_SECONDS", 0.0)
     with pytest.raises(BadMusicFile, match="x.mid: cannot be read .Timeout"):
@@ -49,7 +49,7 @@ def test_no_file_is_left(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_examples_are_short_and_there():
+def test_examples_are_short():
     assert set(prompts.EXAMPLES) == {"chorale", "prelude", "sonata", "mazurka", "rag"}
     for name in ("chorale", "prelude"):
         notes = prompts.load_example(name)
@@ -58,14 +58,14 @@ def test_examples_are_short_and_there():
         prompts.load_example("../passwd")
 
 
-def test_what_was_played_lies_on_the_grid():
+def test_key_presses_are_rounded_to_the_grid():
     notes = prompts.quantize_key_presses([[60, 10.0, 10.49], [64, 10.51, 11.0], [67, 11.0, 11.0]], 120)
     assert notes.start.tolist() == [0, 12, 24] and notes.duration.tolist() == [12, 12, 1]
     assert notes.pitch.tolist() == [60, 64, 67] and notes.qpm == 120
 
 
 @pytest.mark.parametrize(
-    "strokes, error",
+    "key_presses, error",
     [
         (None, NoNotes),
         ([], NoNotes),
@@ -80,6 +80,6 @@ def test_what_was_played_lies_on_the_grid():
         ([[60, 0, 1]] * 30_000, TooLong),
     ],
 )
-def test_what_no_keyboard_sends(strokes, error):
+def test_bad_key_presses_are_refused(key_presses, error):
     with pytest.raises(error):
-        prompts.quantize_key_presses(strokes, 120)
+        prompts.quantize_key_presses(key_presses, 120)

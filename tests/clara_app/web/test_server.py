@@ -27,7 +27,7 @@ def compose(client, **changes):
 
 
 def total(scores):
-    """What pieces are ordered by where nobody in particular is asked for; of figures with four digits, and so within 6e-4."""
+    """Return the default total of rounded scores, which is exact within 6e-4."""
     return scores["critic"] + 0.7 * scores["note_density"] - 10 * scores["rest_ratio"]
 
 
@@ -36,7 +36,7 @@ def events(client):
     return compose(client)
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(client):
+def test_the_page_loads_nothing_from_other_sites(client):
     for path in (
         "/",
         "/static/page.css",
@@ -65,11 +65,11 @@ def test_the_page_asks_for_nothing_from_elsewhere(client):
         "/nowhere",
     ],
 )
-def test_no_other_file_is_ever_given(client, path):
+def test_other_files_are_not_served(client, path):
     assert client.get(path).status_code == 404
 
 
-def test_candidates_come_in_parts_each_judged(events):
+def test_candidates_come_in_scored_batches(events):
     assert events[0] == {"position": 0} and events[-1] == {"done": True, "stopped": False}
     parts = [e["candidates"] for e in events if "candidates" in e]
     assert [len(p) for p in parts] == [4, 2]
@@ -87,7 +87,7 @@ def test_candidates_come_in_parts_each_judged(events):
     assert progress == sorted(progress) and 0 < progress[-1] <= 1
 
 
-def test_a_seed_gives_the_same_again(client, events):
+def test_the_same_seed_gives_the_same_pieces(client, events):
     def pieces(events):
         return [(p["text"], p["total"]) for e in events for p in e.get("candidates", [])]
 
@@ -115,7 +115,7 @@ def test_every_download_is_the_piece(client, events, tmp_path):
     )
 
 
-def test_a_part_of_the_sound(client, events):
+def test_a_range_of_the_audio(client, events):
     url = f"/pieces/{next(e for e in events if 'candidates' in e)['candidates'][0]['id']}.wav"
     whole = client.get(url).content
     part = client.get(url, headers={"range": "bytes=100-199"})
@@ -131,7 +131,7 @@ def test_a_part_of_the_sound(client, events):
     assert client.get(url, headers={"range": "bytes=999999999-"}).status_code == 416
 
 
-def test_a_prompt_goes_on(client):
+def test_a_prompt_is_continued(client):
     notes = tiny.tune(5)
     read = client.post(
         "/prompts/upload",
@@ -170,7 +170,7 @@ def test_a_key_a_composer_and_a_search(client):
     )
 
 
-def test_what_was_played(client):
+def test_key_presses_become_a_prompt(client):
     answer = client.post(
         "/prompts/played", content=json.dumps({"key_presses": [[60, 0, 0.5], [62, 0.5, 1]], "qpm": 120})
     ).json()
@@ -191,7 +191,7 @@ def test_what_was_played(client):
         ("/prompts/example/none", ""),
     ],
 )
-def test_bad_requests_are_told_why(client, path, body):
+def test_bad_requests_are_refused_with_a_reason(client, path, body):
     answer = client.post(path, content=body)
     assert answer.status_code == 400 and answer.json()["error"]
 
@@ -201,7 +201,7 @@ def test_too_large(client):
     assert client.post("/compose", content=b" " * (2 << 20)).status_code == 413
 
 
-def test_a_prompt_that_is_gone_and_a_composer_that_is_none(client):
+def test_a_missing_prompt_and_an_unknown_composer(client):
     answer = client.post("/compose", content=json.dumps(REQUEST | {"prompt": "gone"}))
     assert answer.status_code == 400 and "no longer here" in answer.json()["error"]
     assert "composer:nobody" in compose(client, composer="nobody")[-1]["error"]
@@ -218,7 +218,7 @@ def test_names_are_not_markup(client):
     assert "<img" not in svg.text and svg.headers["content-type"].startswith("image/svg")
 
 
-def test_other_sites_and_other_names(client):
+def test_other_sites_and_host_names_are_refused(client):
     assert (
         client.post("/compose", content=json.dumps(REQUEST), headers={"origin": "http://evil.example"}).status_code
         == 403
@@ -227,7 +227,7 @@ def test_other_sites_and_other_names(client):
     assert client.post("/prompts/example/chorale", headers={"origin": "http://testserver"}).status_code == 200
 
 
-def test_files_that_were_made_are_not_kept_for_ever(client, monkeypatch):
+def test_rendered_files_are_limited(client, monkeypatch):
     monkeypatch.setattr("clara_app.web.server.MAX_RENDERED", 2)
     page = client.app.state.page
     names = [page.store.add(Piece(tiny.tune(i), "")) for i in range(4)]
