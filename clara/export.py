@@ -24,7 +24,7 @@ IR_VERSION = 9
 GATE_ORDER = (0, 3, 1, 2)  # torch has input, forget, cell, output; ONNX has input, output, forget, cell
 
 
-def export(checkpoint, path):
+def export(checkpoint, path: str | Path) -> None:
     """Write an LSTM network as an ONNX file.
 
     Parameters

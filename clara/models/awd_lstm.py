@@ -9,8 +9,11 @@ Merity, Keskar and Socher (2017), Regularizing and Optimizing LSTM Language Mode
 layer share one matrix.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 DEFAULTS = {
     "emb_sz": 400,  # width of embedding and output; 256 for a quick model
@@ -25,10 +28,11 @@ DEFAULTS = {
 PER_TOKEN_WEIGHTS = ("embedding.weight", "output.bias")
 MIN_WEIGHT_P = 1e-9  # with 0, fastai's WeightDropout keeps the parameter itself instead of a copy, and reset() fails
 EMBEDDING_SCALE = 4.0  # times fastai's initial embedding, with which music is learned slowly
+State = list[tuple[Tensor, Tensor]]  # h and c of each layer, float32 (1, bs, n_units)
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
-def build(config, vocab_sz, pad_id):
+def build(config: Mapping[str, Any], vocab_sz: int, pad_id: int) -> nn.Module:
     """Return fastai's AWD-LSTM language model, with fused LSTM layers.
 
     Parameters
@@ -58,14 +62,14 @@ def build(config, vocab_sz, pad_id):
     return SequentialRNN(encoder, decoder)
 
 
-def groups(model):
+def groups(model) -> list[list[nn.Parameter]]:
     """Return the parameter groups: each LSTM layer, then embedding and output."""
     from fastai.text.models.awdlstm import awd_lstm_lm_split
 
     return awd_lstm_lm_split(model)
 
 
-def shapes(sizes, vocab_sz):
+def shapes(sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of every stored weight, by name."""
     emb_sz, n_hid, n_layers = sizes["emb_sz"], sizes["n_hid"], sizes["n_layers"]
     by_name = {"embedding.weight": (vocab_sz, emb_sz), "output.bias": (vocab_sz,)}
@@ -76,19 +80,19 @@ def shapes(sizes, vocab_sz):
     return by_name
 
 
-def lstm_shapes(layer, n_in, n_out):
+def lstm_shapes(layer: int, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the stored weights of one LSTM layer, by name."""
     layer_shapes = (4 * n_out, n_in), (4 * n_out, n_out), (4 * n_out,), (4 * n_out,)
     return {f"rnns.{layer}.{weight}": shape for weight, shape in zip(RNN_WEIGHTS, layer_shapes)}
 
 
-def to_tensors(model):
+def to_tensors(model) -> dict[str, Tensor]:
     """Return every weight of fastai's model once, on the CPU, by its stored name."""
     state = model.state_dict()
     return {name: state[fastai_name].detach().cpu() for name, fastai_name in _weight_names(len(model[0].rnns))}
 
 
-def load_tensors(model, tensors):
+def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
     """Copy weights by their stored names into fastai's model."""
     with torch.no_grad():
         parameters = dict(model.named_parameters())
@@ -107,7 +111,7 @@ def _weight_names(n_layers):
     yield "output.bias", "1.decoder.bias"
 
 
-def hidden_states(model, ids):
+def hidden_states(model, ids: Tensor) -> Tensor:
     """Return the output of the last layer, (bs, seq_len, emb_sz), for ids (bs, seq_len) read from the start."""
     model.reset()
     return model[0](ids)
@@ -115,8 +119,6 @@ def hidden_states(model, ids):
 
 class InferenceModel(nn.Module):
     """The LSTM stack without dropout; its caller holds its state.
-
-    A state is a list with one pair (h, c) per layer, each float32 (1, bs, n_units).
 
     Parameters
     ----------
@@ -126,7 +128,7 @@ class InferenceModel(nn.Module):
         (see `clara.adapter`).
     """
 
-    def __init__(self, tensors):
+    def __init__(self, tensors: Mapping[str, Tensor]):
         super().__init__()
         self.embedding = nn.Embedding.from_pretrained(tensors["embedding.weight"].float())
         n_layers = sum(name.endswith("weight_hh_l0") for name in tensors)
@@ -141,23 +143,23 @@ class InferenceModel(nn.Module):
         self.eval()
 
     @property
-    def vocab_sz(self):
+    def vocab_sz(self) -> int:
         """Number of tokens."""
         return len(self.bias)
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """Device of the weights."""
         return self.bias.device
 
-    def initial_state(self, bs):
+    def initial_state(self, bs: int) -> State:
         """Return the state before the first token, for `bs` sequences."""
         device = self.device
         if self.learned_state:
             return [tuple(s.to(device).repeat(1, bs, 1) for s in layer) for layer in self.learned_state]
         return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2)) for rnn in self.rnns]
 
-    def forward(self, ids, state):
+    def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Read tokens, starting from a state.
 
         Parameters
@@ -175,7 +177,7 @@ class InferenceModel(nn.Module):
         x, new_state = self.hidden(ids, state)
         return x @ self.output_weight.T + self.bias, new_state
 
-    def hidden(self, ids, state):
+    def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the input of the output layer, (bs, seq_len, emb_sz), and the state after the last token."""
         x, new_state = self.embedding(ids), []
         for rnn, layer_state in zip(self.rnns, state):
@@ -183,7 +185,7 @@ class InferenceModel(nn.Module):
             new_state.append(layer_state)
         return x, new_state
 
-    def layer_outputs(self, ids, state):
+    def layer_outputs(self, ids: Tensor, state: State) -> Tensor:
         """Return the outputs of all layers side by side, lowest first: (bs, seq_len, sum of their widths)."""
         x, outputs = self.embedding(ids), []
         for rnn, layer_state in zip(self.rnns, state):
@@ -192,12 +194,12 @@ class InferenceModel(nn.Module):
         return torch.cat(outputs, 2)
 
     @staticmethod
-    def take(state, rows):
+    def take(state: State, rows: Tensor) -> State:
         """Return the state of the sequences `rows`, an int64 tensor (n,) that may repeat a sequence."""
         return [tuple(s.index_select(1, rows) for s in layer) for layer in state]
 
     @staticmethod
-    def join(states):
+    def join(states: Sequence[State]) -> State:
         """Return one state with the sequences of several states."""
         return [tuple(torch.cat(parts, 1) for parts in zip(*layers)) for layers in zip(*states)]
 

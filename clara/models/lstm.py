@@ -3,8 +3,11 @@
 It follows the cello-suite system JohaNN. No weights are dropped, and the output layer has a matrix of its own.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clara.models import awd_lstm
 
@@ -51,17 +54,17 @@ class PlainLSTM(nn.Module):
         return self.output(dropped), h, dropped
 
 
-def build(config, vocab_sz, pad_id):
+def build(config: Mapping[str, Any], vocab_sz: int, pad_id: int) -> nn.Module:
     """Return a network to train; see `clara.models.Architecture.build`."""
     return PlainLSTM(vocab_sz, **{name: config[name] for name in DEFAULTS})
 
 
-def groups(model):
+def groups(model) -> list[list[nn.Parameter]]:
     """Return the parameter groups: the LSTM layers, then embedding and output."""
     return [list(model.rnns.parameters()), [*model.embedding.parameters(), *model.output.parameters()]]
 
 
-def shapes(sizes, vocab_sz):
+def shapes(sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of every stored weight, by name."""
     emb_sz, n_hid = sizes["emb_sz"], sizes["n_hid"]
     by_name = {"embedding.weight": (vocab_sz, emb_sz), "output.weight": (vocab_sz, n_hid), "output.bias": (vocab_sz,)}
@@ -70,18 +73,18 @@ def shapes(sizes, vocab_sz):
     return by_name
 
 
-def to_tensors(model):
+def to_tensors(model) -> dict[str, Tensor]:
     """Return every weight once, on the CPU, by its stored name."""
     return {name: weight.cpu() for name, weight in model.state_dict().items()}
 
 
-def load_tensors(model, tensors):
+def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
     """Copy weights by their stored names into the network."""
     model.load_state_dict({name: tensors[name] for name in model.state_dict()})
     model.reset()
 
 
-def hidden_states(model, ids):
+def hidden_states(model, ids: Tensor) -> Tensor:
     """Return the output of the last layer, (bs, seq_len, n_hid), for ids (bs, seq_len) read from the start."""
     model.reset()
     return model(ids)[1]

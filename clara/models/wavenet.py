@@ -11,9 +11,12 @@ van den Oord et al. (2016), WaveNet: A Generative Model for Raw Audio. Ring buff
 Wavenet Generation Algorithm. The input embedding and the output layer share one matrix, as in `awd_lstm`.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 DEFAULTS = {
     "emb_sz": 256,  # width of embedding and output
@@ -24,11 +27,12 @@ DEFAULTS = {
     "output_p": 0.1,
 }
 PER_TOKEN_WEIGHTS = ("embedding.weight", "output.bias")
+State = tuple[int, list[Tensor]]  # tokens read, and one ring buffer per layer
 MAX_DILATION = 512  # tokens
 EMBEDDING_RANGE = 0.4  # the initial embedding is uniform within plus or minus this; found by trial
 
 
-def dilations(n_layers):
+def dilations(n_layers: int) -> list[int]:
     """Return the dilation of each layer, in tokens."""
     return [2 ** (i % MAX_DILATION.bit_length()) for i in range(n_layers)]
 
@@ -96,12 +100,12 @@ class WaveNet(nn.Module):
         return current + residual, skip
 
 
-def build(config, vocab_sz, pad_id):
+def build(config: Mapping[str, Any], vocab_sz: int, pad_id: int) -> nn.Module:
     """Return a network to train; see `clara.models.Architecture.build`."""
     return WaveNet(vocab_sz, **{name: config[name] for name in DEFAULTS})
 
 
-def groups(model):
+def groups(model) -> list[list[nn.Parameter]]:
     """Return the parameter groups: the lower half of the layers, the upper half, then embedding and output."""
     n_layers = len(model.gates)
     half = n_layers // 2
@@ -113,7 +117,7 @@ def groups(model):
     return [group for group in (lower, upper, edges) if group]
 
 
-def shapes(sizes, vocab_sz):
+def shapes(sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of every stored weight, by name."""
     emb_sz, n_hid = sizes["emb_sz"], sizes["n_hid"]
     linear = {"inward": (n_hid, emb_sz), "outward": (emb_sz, n_hid)}
@@ -125,12 +129,12 @@ def shapes(sizes, vocab_sz):
     return by_name
 
 
-def to_tensors(model):
+def to_tensors(model) -> dict[str, Tensor]:
     """Return every weight once, on the CPU, by its stored name."""
     return {_stored_name(name): p.detach().cpu() for name, p in model.named_parameters()}
 
 
-def load_tensors(model, tensors):
+def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
     """Copy weights by their stored names into the network."""
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -142,7 +146,7 @@ def _stored_name(name):
     return "output.bias" if name == "bias" else name
 
 
-def hidden_states(model, ids):
+def hidden_states(model, ids: Tensor) -> Tensor:
     """Return the input of the output layer, (bs, seq_len, emb_sz), for ids (bs, seq_len) read from the start."""
     return model.hidden(ids, model.initial_state(len(ids)))[0]
 
@@ -159,7 +163,7 @@ class InferenceModel(nn.Module):
         Weights by their stored names.
     """
 
-    def __init__(self, tensors):
+    def __init__(self, tensors: Mapping[str, Tensor]):
         super().__init__()
         vocab_sz, emb_sz = tensors["embedding.weight"].shape
         n_layers = sum(name.startswith("gates.") and name.endswith("weight") for name in tensors)
@@ -168,20 +172,20 @@ class InferenceModel(nn.Module):
         self.requires_grad_(False).eval()
 
     @property
-    def vocab_sz(self):
+    def vocab_sz(self) -> int:
         """Number of tokens."""
         return len(self.net.bias)
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """Device of the weights."""
         return self.net.bias.device
 
-    def initial_state(self, bs):
+    def initial_state(self, bs: int) -> State:
         """Return the state before the first token, for `bs` sequences."""
         return 0, self.net.initial_state(bs)
 
-    def forward(self, ids, state):
+    def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Read tokens; as `clara.models.awd_lstm.InferenceModel.forward`.
 
         With a single token per sequence the given state is overwritten.
@@ -189,7 +193,7 @@ class InferenceModel(nn.Module):
         h, state = self.hidden(ids, state)
         return h @ self.net.embedding.weight.T + self.net.bias, state
 
-    def hidden(self, ids, state):
+    def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the input of the output layer, (bs, seq_len, emb_sz), and the state after the last token."""
         n_read, rings = state
         if ids.shape[1] == 1:
@@ -197,7 +201,7 @@ class InferenceModel(nn.Module):
         h, rings = self.net.hidden(ids, _oldest_first(state))
         return h, (0, [r.clone() for r in rings])
 
-    def layer_outputs(self, ids, state):
+    def layer_outputs(self, ids: Tensor, state: State) -> Tensor:
         """Return the summed outputs of all layers, (bs, seq_len, emb_sz)."""
         return self.hidden(ids, state)[0]
 
@@ -213,13 +217,13 @@ class InferenceModel(nn.Module):
         return self.net.outward(F.relu(total))
 
     @staticmethod
-    def take(state, rows):
+    def take(state: State, rows: Tensor) -> State:
         """Return the state of the sequences `rows`, an int64 tensor (n,) that may repeat a sequence."""
         n_read, rings = state
         return n_read, [ring.index_select(1, rows) for ring in rings]
 
     @staticmethod
-    def join(states):
+    def join(states: Sequence[State]) -> State:
         """Return one state with the sequences of several states."""
         return 0, [torch.cat(rings, 1) for rings in zip(*map(_oldest_first, states))]
 

@@ -13,7 +13,7 @@ python -m clara.training.repeat_fit runs/mine data/notewise-12     # updates its
 """
 
 
-def fit_to(checkpoint, corpus, device="cpu"):
+def fit_to(checkpoint, corpus, device="cpu") -> dict[str, float]:
     """Fit a repeat model to the valid pieces of a corpus and put it into a checkpoint's `info`; nothing is saved.
 
     Parameters
