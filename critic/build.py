@@ -1,0 +1,234 @@
+"""Train a critic for a model of your own.
+
+Usage: python -m critic.build MODEL… --corpus CORPUS --out FOLDER
+
+The critic learns to tell the music of the corpus from what the models compose. The command makes excerpts of both,
+trains each member, and combines the members with equal weights. It prints how well the critic does on held-out works:
+the AUC is the probability that a human excerpt scores higher than one that is not.
+
+Each finished stage is kept in a work folder, so that the same command continues after an interruption. The work folder
+may be deleted when the critic is finished.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clara import cli
+
+EXAMPLES = """
+python -m critic.build runs/mine --corpus data/mine --out runs/critic  # then: clara compose --critic runs/critic
+python -m critic.build runs/small runs/large --corpus data/mine --out runs/critic  # for two models
+python -m critic.build runs/mine --corpus data/mine --members descriptors text --out runs/critic
+"""
+MEMBER_TYPES = ("text", "piano_roll", "descriptors", "self_similarity")  # members that read text come first
+DEFAULT_MEMBERS = ("piano_roll", "descriptors", "self_similarity")
+SETTINGS_FILE = "build.json"
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What a critic is made from. A work folder belongs to one set of these.
+
+    Attributes
+    ----------
+    models : list of str
+        Run folders or pretrained models that compose the generated excerpts.
+    corpus : str
+        Folder of a prepared corpus.
+    members : list of str
+        In MEMBER_TYPES.
+    n_train : int
+        Number of training excerpts of each class.
+    quarters : int
+        Length of an excerpt.
+    epochs : int or None
+        Passes over the excerpts; None for the default of each member.
+    seed : int
+        Random seed.
+    """
+
+    models: list[str]
+    corpus: str
+    members: list[str]
+    n_train: int = 3000
+    quarters: int = 32
+    epochs: int | None = None
+    seed: int = 0
+
+
+def build_critic(
+    settings: BuildSettings,
+    out: str | Path,
+    work: str | Path,
+    *,
+    workers: int = 1,
+    threads: int = 1,
+    device: str = "auto",
+) -> dict[str, dict[str, float]]:
+    """Make excerpts, train the members and combine them; finished stages in the work folder are kept.
+
+    Parameters
+    ----------
+    settings : BuildSettings
+    out : path
+        Folder of the critic, new or empty.
+    work : path
+        Folder for the excerpts and the members.
+    workers : int
+        Number of processes that compose.
+    threads : int
+        Number of CPU threads for training.
+    device : str
+        Device to train on: auto, cpu, cuda or cuda:1. Composing uses it as well if it is a GPU.
+
+    Returns
+    -------
+    dict
+        The AUC and the accuracy of the critic on the valid and test works.
+
+    Raises
+    ------
+    BadSetting
+        If the work folder was made with other settings, or if a setting does not fit.
+    CannotWrite
+        If `out` is not empty.
+    """
+    from clara.devices import choose_device
+    from clara.files import make_empty_folder
+    from clara.training.model_cards import CARD
+    from critic import ensemble, excerpts, train
+    from critic.classifier import Critic
+
+    make_empty_folder(out)  # refuses a folder with content before any work is done
+    work = _open_work_folder(work, settings)
+    device = str(choose_device(device)[0])
+    shared = ["--seed", str(settings.seed), "--device", device]
+    _run_stage(
+        excerpts.main,
+        work / "excerpts",
+        excerpts.SETTINGS_FILE,
+        [settings.corpus, "--models", *settings.models, "-n", str(settings.n_train)]
+        + ["--quarters", str(settings.quarters), "--workers", str(workers), *shared],
+    )
+    members = sorted(settings.members, key=MEMBER_TYPES.index)
+    for member in members:
+        argv = [str(work / "excerpts"), "--member", member, "--threads", str(threads), *shared]
+        if member == "text":
+            argv += ["--pretrained", settings.models[0], "--freeze-encoder"]
+        if settings.epochs:
+            argv += ["--epochs", str(settings.epochs)]
+        _run_stage(train.main, work / member, CARD, argv)
+    folders = [str(work / member) for member in members]
+    argv = [*folders, "--excerpts", str(work / "excerpts"), "--equal-weights", "--threads", str(threads)]
+    _run(ensemble.main, [*argv, "--out", str(out)])
+    return Critic.load(out).info["figures"]
+
+
+def _open_work_folder(folder, settings):
+    """Return the work folder; raises BadSetting if it was made with other settings."""
+    from clara.errors import BadSetting
+    from clara.files import make_folder, write_atomically
+
+    folder = make_folder(folder)
+    text = json.dumps(asdict(settings), indent=1) + "\n"
+    record = folder / SETTINGS_FILE
+    if not record.is_file():
+        write_atomically(record, text)
+    elif record.read_text(encoding="utf-8") != text:
+        raise BadSetting(
+            f"{folder}: made with other settings, see {SETTINGS_FILE}; delete the folder or choose another --work"
+        )
+    return folder
+
+
+def _run_stage(main, folder, last_file, argv):
+    """Run a command that writes a folder, unless the file that it writes last is there."""
+    if (folder / last_file).is_file():
+        print(f"{folder}: kept")
+        return
+    shutil.rmtree(folder, ignore_errors=True)  # of a stage that was interrupted
+    _run(main, [*argv, "--out", str(folder)])
+
+
+def _run(main: Callable, argv: list[str]) -> None:
+    """Run a command as if it had been typed, so that folders record the command of their own stage."""
+    typed = sys.argv
+    sys.argv = [main.__module__, *argv]
+    try:
+        main(argv)
+    finally:
+        sys.argv = typed
+
+
+def parser() -> cli.Parser:
+    """Return the parser of the command line."""
+    p = cli.Parser(__doc__, EXAMPLES)
+    music = p.add_argument_group("music").add_argument
+    music("models", nargs="+", metavar="MODEL", help="Run folders or pretrained models that the critic is for.")
+    music(
+        "--corpus",
+        required=True,
+        metavar="CORPUS",
+        help="Folder that data_prep.prepare wrote, with human music; best the one that the model was trained on.",
+    )
+    music(
+        "-n",
+        dest="n_train",
+        type=cli.at_least(8),
+        default=3000,
+        metavar="N",
+        help="Number of training excerpts of each class.",
+    )
+    music("--quarters", type=cli.at_least(8), default=32, metavar="X", help="Length of an excerpt, in quarters.")
+    training = p.add_argument_group("training").add_argument
+    training(
+        "--members",
+        nargs="+",
+        default=list(DEFAULT_MEMBERS),
+        choices=MEMBER_TYPES,
+        help=f"Members of the ensemble (default: {' '.join(DEFAULT_MEMBERS)}). text reads the text with the encoder of "
+        "the first model.",
+    )
+    training(
+        "--epochs",
+        type=cli.at_least(1),
+        metavar="N",
+        help="Passes over the excerpts (default: 8; 15 for descriptors and text).",
+    )
+    run = p.add_argument_group("run").add_argument
+    run("--out", required=True, metavar="FOLDER", help="Folder to write; it must be new or empty.")
+    run("--work", metavar="FOLDER", help="Folder for excerpts and members (default: <out>-work).")
+    run("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed of excerpts and training.")
+    run("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="Number of worker processes.")
+    run("--threads", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="Number of CPU threads.")
+    run("--device", default="auto", metavar="DEVICE", help="Device to compose and train on: auto, cpu, cuda or cuda:1.")
+    cli.add_json_flag(run)
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line."""
+    args = parser().parse_args(argv)
+    settings = BuildSettings(
+        args.models, args.corpus, list(dict.fromkeys(args.members)), args.n_train, args.quarters, args.epochs, args.seed
+    )
+    out = Path(args.out)
+    work = Path(args.work) if args.work else out.with_name(f"{out.name}-work")
+    with cli.json_output(args.json) as answer:
+        with contextlib.redirect_stdout(sys.stderr):
+            figures = build_critic(settings, out, work, workers=args.workers, threads=args.threads, device=args.device)
+        test = figures["test"]
+        print(f"{out}: AUC {test['auc']:.3f}, accuracy {100 * test['accuracy']:.1f} % on held-out works")
+        print(f"compose with it: clara compose --model {args.models[0]} --critic {out}")
+        answer |= {"folder": out, "work": work, "members": settings.members, "figures": figures}
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
