@@ -140,11 +140,11 @@ class Generator:
         quarters: float | None = None,
         prompt: Prompt = None,
         settings: Settings = None,
-        seed: int = 0,
-        qpm: float | None = None,
         *,
         bars: float | None = None,
         key: Key = None,
+        seed: int = 0,
+        qpm: float | None = None,
         constraints: Constraints = DEFAULT_CONSTRAINTS,
         cadence: bool = False,
         fixed_melody: Prompt = None,
@@ -270,12 +270,12 @@ class Generator:
         quarters: float | None = None,
         prompt: Prompt = None,
         settings: Settings = None,
-        seed: int = 0,
-        qpm: float | None = None,
         *,
         search_settings: SearchSettings | None = None,
         bars: float | None = None,
         key: Key = None,
+        seed: int = 0,
+        qpm: float | None = None,
         constraints: Constraints = DEFAULT_CONSTRAINTS,
         cadence: bool = False,
         fixed_melody: Prompt = None,
@@ -342,11 +342,11 @@ class Generator:
         quarters: float | None = None,
         prompt: Prompt = None,
         settings: Settings = None,
-        seed: int = 0,
-        qpm: float | None = None,
         *,
         bars: float | None = None,
         key: Key = None,
+        seed: int = 0,
+        qpm: float | None = None,
         constraints: Constraints = DEFAULT_CONSTRAINTS,
         cadence: bool = False,
         fixed_melody: Prompt = None,
@@ -386,13 +386,13 @@ class Generator:
         end: float,
         n: int = 64,
         settings: Settings = None,
+        *,
+        key: Key = None,
         seed: int = 0,
         constraints: Constraints = DEFAULT_CONSTRAINTS,
         threads: int = 1,
-        *,
-        key: Key = None,
     ) -> list[tuple[Sample, float]]:
-        """Compose a gap in a piece anew, between what comes before and after it; see `clara.infilling`.
+        """Fill a gap in a piece with new music that leads from one side to the other; see `clara.infilling`.
 
         Parameters
         ----------
@@ -453,8 +453,8 @@ class Generator:
         -------
         tokens : list of str
         losses : Counter
-            What the encoding lost, and `replaced`: tokens of an open vocabulary that the model never saw and whose
-            nearest known token stands in their place.
+            What the encoding lost, and under `replaced` how many tokens of an open vocabulary were unknown to the
+            model and were replaced by the nearest known token.
         """
         return tokenize(notes, self.encoding, self.vocab)
 
@@ -523,5 +523,5 @@ class Generator:
 
 
 def _identity(notes, i):
-    """Return what tells a note from all others."""
+    """Return the start, pitch and part, which identify a note."""
     return int(notes.start[i]), int(notes.pitch[i]), int(notes.part[i])

@@ -41,7 +41,7 @@ def convert_prompt(prompt: Prompt, encoding) -> NoteSequence | None:
     BadMusicFile, NoNotes, UnknownToken
         If the prompt cannot be read or holds no notes.
     BadSetting
-        If it is of another type.
+        If it is none of these types.
     """
     if prompt is None:
         return None

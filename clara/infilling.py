@@ -1,7 +1,7 @@
-"""Compose a gap in a piece anew, between what comes before and what comes after it.
+"""Fill a gap in a piece with new music that leads from one side to the other.
 
-A recurrent model only looks back. So many fillings are composed from what comes before the gap, and each is weighted
-by how probable it makes the music right after the gap: an importance sampler. The best fillings come first.
+A recurrent model only looks back. So many fillings are composed from the music before the gap, and each is weighted by
+how probable it makes the music right after the gap: an importance sampler. The best fillings come first.
 """
 
 import math

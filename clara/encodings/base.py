@@ -174,18 +174,21 @@ class Encoding:
         """Return for each token the nearest of the known tokens. For open vocabularies."""
         raise NotImplementedError
 
-    # What the grammar "pairwise" asks; see `clara.sampling.grammars.pairwise`
+    # What the grammars ask; see `clara.sampling.grammars`
 
     def onset_tones(self, token: str) -> list[int]:
         """Return the tones that a token starts (default: the tone with that name, if there is one)."""
         return [self._tone_of[token]] if token in self._tone_of else []
 
     def is_rest(self, token: str) -> bool:
-        """Return whether nothing sounds during a token."""
+        """Return whether nothing sounds during a token. For the grammar "pairwise"."""
         raise NotImplementedError
 
     def may_follow(self, token: str, previous: str | None) -> bool:
-        """Return whether a token may come after the previous one, or first if that is None (default: always)."""
+        """Return whether a token may come after the previous one, or first if that is None (default: always).
+
+        For the grammar "pairwise".
+        """
         return True
 
     # What subclasses use

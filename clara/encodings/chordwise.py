@@ -162,6 +162,10 @@ class Chordwise(Encoding):
             raise KeyError(token)
         return codes
 
+    def onset_tones(self, token):
+        """Return the tones that a token starts."""
+        return [code for code in self.codes(token) if code < self.n_tones]
+
     def token_parts(self, token):
         """Split a token into its marks."""
         return token.split(AND)

@@ -95,6 +95,11 @@ class Melodywise(Encoding):
             raise KeyError(token)
         return tone, int(strength), int(duration)
 
+    def onset_tones(self, token):
+        """Return the tone that a token starts, in a list; empty for a rest."""
+        tone = self.parse(token)[0]
+        return [tone] if tone >= 0 else []
+
     def token_parts(self, token):
         """Split a token into pitch, strength and duration."""
         return token.split("_")

@@ -25,6 +25,10 @@ class InferenceModel(Protocol):
     vocab_sz: int
     device: Any
 
+    def to(self, device: Any) -> "InferenceModel":
+        """Move the weights to a device, and return the model."""
+        ...
+
     def initial_state(self, bs: int) -> Any:
         """Return the state before the first token, for `bs` sequences."""
         ...

@@ -1,1 +1,1 @@
-"""From a trained net to new words: what may come next, which of it is taken, the loop."""
+"""Sampling: settings, constraints and grammars, the choice of each token, the sampler and the search."""

@@ -188,10 +188,10 @@ class Sampler:
 
     def join(self, states: Sequence[BatchState]) -> BatchState:
         """Return one state with the texts of several states."""
-        logits = None if states[0].logits is None else np.concatenate([s.logits for s in states])
+        logits = [s.logits for s in states if s.logits is not None]
         names = states[0].grammar_state
         return BatchState(
-            logits,
+            np.concatenate(logits) if logits else None,
             self.model.join([s.model_state for s in states]),
             {name: np.concatenate([s.grammar_state[name] for s in states]) for name in names},
             [ids for s in states for ids in s.past_ids],
@@ -350,7 +350,7 @@ class _Batch:
             self.repeat_finder.append(ids)
 
     def _end(self, has_ended, stepper):
-        """Store the texts that have ended, and the states of those that were interrupted."""
+        """Store the texts that have ended, and the states of interrupted texts."""
         for row in has_ended.nonzero()[0]:
             ids = self.ids[row, : self.n_written].tolist()
             index = self.index_of_row[row]

@@ -47,6 +47,7 @@ class Stepper(Protocol):
 
         The next call may overwrite the result.
         """
+        ...
 
 
 class FloatStepper:

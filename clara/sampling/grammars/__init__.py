@@ -1,21 +1,24 @@
-"""Grammars: which tokens may come next in a text of each encoding."""
+"""Grammars: which tokens may come next in a text.
+
+An encoding names its grammar in its attribute `grammar`. To add a grammar, write a subclass of
+`clara.sampling.grammars.base.Grammar` and add it to `GRAMMARS`.
+"""
 
 from clara.errors import BadSetting
 from clara.sampling.grammars.base import Grammar
 from clara.sampling.grammars.chordwise import ChordwiseGrammar
 from clara.sampling.grammars.notewise import NotewiseGrammar
+from clara.sampling.grammars.pairwise import PairwiseGrammar
 from clara.sampling.grammars.stepwise import FramewiseGrammar, MelodywiseGrammar
 
 __all__ = ["GRAMMARS", "Grammar", "make_grammar"]
 
-# By the name of the encoding. Chamber and quartet are notewise with more tones.
-GRAMMARS = {
+GRAMMARS: dict[str, type[Grammar]] = {
     "notewise": NotewiseGrammar,
-    "chamber": NotewiseGrammar,
-    "quartet": NotewiseGrammar,
     "chordwise": ChordwiseGrammar,
     "melodywise": MelodywiseGrammar,
     "framewise": FramewiseGrammar,
+    "pairwise": PairwiseGrammar,
 }
 
 
@@ -35,10 +38,9 @@ def make_grammar(encoding, vocab, constraints=None, fixed_melody=None) -> Gramma
     BadSetting
         If the constraints leave no note, or the encoding cannot hold a fixed melody.
     """
-    grammar_class = GRAMMARS[encoding.name]
+    grammar_class = GRAMMARS[encoding.grammar]
     if fixed_melody is None:
         return grammar_class(encoding, vocab, constraints)
     if grammar_class is not NotewiseGrammar:
-        able = ", ".join(name for name, kind in GRAMMARS.items() if kind is NotewiseGrammar)
-        raise BadSetting(f"a fixed melody needs a model with one of the encodings {able}, not {encoding.name}")
+        raise BadSetting(f"a fixed melody needs notewise text (notewise, chamber or quartet), not {encoding.name}")
     return NotewiseGrammar(encoding, vocab, constraints, fixed_melody)

@@ -7,6 +7,7 @@ text again, except for a rest at the end.
 
 import numpy as np
 
+from clara.encodings.vocab import CONTROL_TOKENS
 from clara.errors import BadSetting
 from clara.sampling.constraints import Constraints
 
@@ -47,7 +48,7 @@ class Grammar:
         self.max_note_steps = _to_steps(constraints.max_note_quarters, encoding)
         self.max_rest_steps = _to_steps(constraints.max_rest_quarters, encoding)
         self.max_notes = constraints.max_notes or self.n_tones
-        self.onset_tones = [self.find_onset_tones(encoding, token) for token in vocab.tokens]
+        self.onset_tones = [[] if token in CONTROL_TOKENS else encoding.onset_tones(token) for token in vocab.tokens]
         self.permitted = self._find_permitted_tokens(encoding, constraints)
 
     def _find_permitted_tokens(self, encoding, constraints):
@@ -60,10 +61,6 @@ class Grammar:
             which = f" that keeps to {description}" if description else ""
             raise BadSetting(f"this model has no token that starts a note{which}")
         return permitted
-
-    def find_onset_tones(self, encoding, token):
-        """Return the list of tones that a token starts; empty for a control token."""
-        raise NotImplementedError
 
     def start(self, bs, n_steps):
         """Return the state of `bs` empty texts that are to last `n_steps` grid steps: a dict of arrays (bs, …)."""

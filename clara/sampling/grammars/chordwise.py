@@ -31,12 +31,6 @@ class ChordwiseGrammar(Grammar):
         n_sounding = np.array([len(onsets) + len(holds) for onsets, holds in zip(self.onset_tones, held_tones)])
         self.permitted = self.permitted * self.is_chord * (n_sounding <= self.max_notes).astype(np.uint8)
 
-    def find_onset_tones(self, encoding, token):
-        """Return the list of tones that a token starts."""
-        if token.startswith(("xx", REST)):
-            return []
-        return [code for code in encoding.codes(token) if code < encoding.n_tones]
-
     def start(self, bs, n_steps):
         """Return the state of `bs` empty texts."""
         return {
@@ -142,7 +136,7 @@ def _update(ids, onset_table, hold_table, is_chord, eos, sounding_steps, recent_
     """Update the state with one more token per text."""
     for row in range(len(ids)):
         token = ids[row]
-        # Mark all tones as ended by a negative count, then restore those that are held.
+        # Mark all tones as ended by a negative count, then restore the held tones.
         for tone in range(sounding_steps.shape[1]):
             sounding_steps[row, tone] = -sounding_steps[row, tone]
         for i in range(1, hold_table[token, 0] + 1):

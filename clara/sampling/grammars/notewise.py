@@ -1,6 +1,6 @@
 """The grammar of notewise text and of its variants with several parts.
 
-Within a grid step the tokens stand in a fixed order: ends of notes, then starts, each by ascending tone. The *slot* of
+Within a grid step the tokens have a fixed order: ends of notes, then starts, each by ascending tone. The *slot* of
 a token is its position in this order: tone for an end, n_tones + tone for a start. Waits and control tokens have none.
 """
 
@@ -53,10 +53,6 @@ class NotewiseGrammar(Grammar):
         slots = np.concatenate([tones, tones + self.n_tones])
         order = np.lexsort((slots, steps))
         return tuple(np.ascontiguousarray(column[order], dtype=np.int64) for column in (steps, slots))
-
-    def find_onset_tones(self, encoding, token):
-        """Return the list of tones that a token starts."""
-        return [encoding.tone_names.index(token)] if token in encoding.tone_names else []
 
     def start(self, bs, n_steps):
         """Return the state of `bs` empty texts."""
@@ -184,7 +180,7 @@ def _allow(
     n_tones = sounding.shape[1]
     for row in range(len(steps_left)):
         is_over = steps_left[row] <= 0
-        # Notes that must end at once: all at the end of the text, before it those that have sounded too long.
+        # Notes that must end at once: at the end of the text all notes, else the notes that have sounded too long.
         n_sounding, longest_sounding, lowest_due = 0, 0, -1
         for tone in range(n_tones):
             if sounding[row, tone]:

@@ -25,13 +25,6 @@ class MelodywiseGrammar(Grammar):
         max_steps = np.where(self.is_rest, self.max_rest_steps, self.max_note_steps)
         self.usable = (self.token_steps > 0) & (self.token_steps <= max_steps) & (self.permitted > 0)
 
-    def find_onset_tones(self, encoding, token):
-        """Return the list of tones that a token starts."""
-        if token.startswith("xx"):
-            return []
-        tone = encoding.parse(token)[0]
-        return [tone] if tone >= 0 else []
-
     def start(self, bs, n_steps):
         """Return the state of `bs` empty texts."""
         return {"after_rest": np.zeros(bs, dtype=bool), "steps_left": np.full(bs, n_steps)}
@@ -63,10 +56,6 @@ class FramewiseGrammar(Grammar):
         self.ids = np.array([vocab.id_of[token] for token in encoding.tokens])  # the tones, then the end of a frame
         self.tone_of = np.full(len(vocab), -1)  # by token id; -1 for tokens that are no tone
         self.tone_of[self.ids[:-1]] = np.arange(self.n_tones)
-
-    def find_onset_tones(self, encoding, token):
-        """Return the list of tones that a token starts."""
-        return [encoding.tone_names.index(token)] if token in encoding.tone_names else []
 
     def start(self, bs, n_steps):
         """Return the state of `bs` empty texts."""
