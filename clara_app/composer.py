@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from threading import Event
 
@@ -13,15 +13,16 @@ import torch
 from clara.adapter import Adapter
 from clara.checkpoint import weights_hash
 from clara.encodings.prompts import read_fixed_melody, read_prompt
-from clara.generator import Generator, Sample
+from clara.generator import Generator
+from clara.generator_arguments import fit_to_encoding
 from clara.music.notes import NoteSequence, crop
+from clara.sample import Sample
 from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import spread_temperatures
 from clara.shipped_models import find_model, shipped_model_names
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import DEFAULT_MODEL
-from critic.nets.inputs import regrid
 from critic.ranking import rank_pieces, total_scores
 from critic.scores import ScoringModels, parse_ranking
 
@@ -178,7 +179,7 @@ class Composer:
             return None, Counter()
         encoding = self.generator.encoding
         if isinstance(request.prompt, NoteSequence):
-            notes, losses = encoding.fold_to_range(_onto_grid_of(encoding, request.prompt, request.prompt_quarters))
+            notes, losses = fit_to_encoding(_first_quarters(request.prompt, request.prompt_quarters), encoding)
         else:
             notes, losses = read_prompt(request.prompt, encoding, request.prompt_quarters)
         return notes, losses + self.generator.tokenize(notes)[1]
@@ -361,13 +362,9 @@ def _split(n, size):
     return [min(size, n - first) for first in range(0, n, size)]
 
 
-def _onto_grid_of(encoding, notes, quarters):
-    """Return the first quarters of notes on the grid and in the parts of an encoding."""
-    if quarters is not None:
-        notes = crop(notes, 0, round(quarters * notes.steps_per_quarter))
-    if notes.instruments != encoding.instruments and len(encoding.prefixes) > 1:
-        notes = replace(notes, instruments=encoding.instruments)
-    return regrid(notes, encoding)
+def _first_quarters(notes, quarters):
+    """Return the notes of the first quarters; all of them if quarters is None."""
+    return notes if quarters is None else crop(notes, 0, round(quarters * notes.steps_per_quarter))
 
 
 @contextlib.contextmanager

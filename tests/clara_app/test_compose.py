@@ -591,7 +591,7 @@ def test_replaying_another_file_is_refused(tmp_path, capsys, content):
 def test_help_is_quick():
     """Nothing heavy is imported."""
     script = (
-        "import sys, generate\ntry:\n compose.main(['--help'])\nfinally:\n"
+        "import sys, generate\ntry:\n generate.main(['--help'])\nfinally:\n"
         " print([m for m in ('torch', 'fastai', 'pandas', 'numpy', 'music21', 'matplotlib') if m in sys.modules])"
     )
     asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
