@@ -28,7 +28,7 @@ DEFAULTS = {
 PER_TOKEN_WEIGHTS = ("embedding.weight", "output.bias")
 MIN_WEIGHT_P = 1e-9  # with 0, fastai's WeightDropout keeps the parameter itself instead of a copy, and reset() fails
 EMBEDDING_SCALE = 4.0  # times fastai's initial embedding, with which music is learned slowly
-State = list[tuple[Tensor, Tensor]]  # h and c of each layer, float32 (1, bs, n_units)
+State = list[tuple[Tensor, ...]]  # h and c of each layer, float32 (1, bs, n_units)
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -132,6 +132,7 @@ class InferenceModel(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding.from_pretrained(tensors["embedding.weight"].float())
         n_layers = sum(name.endswith("weight_hh_l0") for name in tensors)
+        self.layer_widths = [tensors[f"rnns.{i}.weight_hh_l0"].shape[1] for i in range(n_layers)]
         self.learned_state = None
         if "initial_state.0.h" in tensors:
             self.learned_state = [[tensors[f"initial_state.{i}.{s}"].float() for s in "hc"] for i in range(n_layers)]
@@ -157,7 +158,7 @@ class InferenceModel(nn.Module):
         device = self.device
         if self.learned_state:
             return [tuple(s.to(device).repeat(1, bs, 1) for s in layer) for layer in self.learned_state]
-        return [tuple(torch.zeros(1, bs, rnn.hidden_size, device=device) for _ in range(2)) for rnn in self.rnns]
+        return [tuple(torch.zeros(1, bs, width, device=device) for _ in "hc") for width in self.layer_widths]
 
     def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Read tokens, starting from a state.
