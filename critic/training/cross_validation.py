@@ -21,7 +21,8 @@ from clara.errors import BadSetting
 from critic.data.composers import EXTRA_SPLIT
 from critic.evaluation import excerpt_and_piece_accuracy, mean_log_probs
 from critic.members.base import ClassifierSettings
-from critic.members.text import TextExcerpts, TextMember, TextNetSettings, extract_features
+from critic.members.text import TextMember, TextNetSettings
+from critic.members.text_excerpts import TextExcerpts, extract_features
 from critic.nets.text import FrozenTextNet, frozen_training_net, stored_tensors, text_heads
 from critic.training.batches import HeadLoader
 from critic.training.callbacks import ValidationLogits, class_weights

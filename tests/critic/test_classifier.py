@@ -12,7 +12,9 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooShort, UnknownToken
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes, crop
+from clara.shipped_models import MissingModel
 from critic import ComposerClassifier, Critic
+from critic.members.ensemble import Ensemble
 
 ENCODING = Notewise()
 
@@ -46,7 +48,7 @@ def test_a_curve_for_each_piece_whose_mean_is_its_score(critic):
 def test_temperature_divides_the_odds(critic):
     pieces = [tiny.tune(i) for i in range(3)]
     warm = tiny.classifier()
-    warm.temperature = 4.0
+    warm.model.temperature = 4.0
     assert warm.score(pieces) == pytest.approx(critic.score(pieces) / 8, abs=1e-4)
 
 
@@ -108,7 +110,16 @@ def test_a_broken_folder(critic, tmp_path, name, content):
 
 
 @pytest.mark.parametrize(
-    "key, value", [("classes", ["human"]), ("classes", None), ("arch", "wavenet"), ("classifier", 7), ("encoding", {})]
+    "key, value",
+    [
+        ("classes", ["human"]),
+        ("classes", None),
+        ("net", None),
+        ("net", {"arch": "wavenet"}),
+        ("type", "nonsense"),
+        ("format", 7),
+        ("encoding", {}),
+    ],
 )
 def test_parts_that_do_not_agree(critic, tmp_path, key, value):
     critic.save(tmp_path)
@@ -128,26 +139,56 @@ def test_a_critic_is_no_composer_classifier(critic, tmp_path):
 
 
 def test_an_encoder_may_be_shared(tmp_path):
-    model, built = tiny.checkpoint(), tiny.classifier()
+    model, member = tiny.checkpoint(), tiny.member()
     model.save(tmp_path / "models" / "base")
-    built.tensors |= {k: v for k, v in model.tensors.items() if k != "output.bias"}
-    built.save(tmp_path / "alone")
-    built.save(tmp_path / "models" / "critic", tmp_path / "models" / "base")
+    member.save(tmp_path / "alone")
+    member.encoder_folder = tmp_path / "models" / "base"
+    member.save(tmp_path / "models" / "critic")
     pieces = [tiny.tune(i) for i in range(3)]
     assert (
         Critic.load(tmp_path / "models" / "critic").score(pieces).tolist()
         == Critic.load(tmp_path / "alone").score(pieces).tolist()
     )
     shared = Critic.load(tmp_path / "models" / "critic")
-    Critic.blended([(shared, 0.5)]).save(tmp_path / "elsewhere" / "blend")
-    assert Critic.load(tmp_path / "elsewhere" / "blend").score(pieces) == pytest.approx(
+    Critic(Ensemble([(shared.model, 0.5)])).save(tmp_path / "elsewhere" / "ensemble")
+    assert Critic.load(tmp_path / "elsewhere" / "ensemble").score(pieces) == pytest.approx(
         shared.score(pieces) / 2, abs=1e-5
     )
-    assert not any(
-        "head" not in k for k in load_file(tmp_path / "elsewhere" / "blend" / "1-tuned" / "model.safetensors")
-    )
+    stored = load_file(tmp_path / "elsewhere" / "ensemble" / "1-text" / "model.safetensors")
+    assert all(name.startswith("head.") for name in stored)
     small, whole = ((tmp_path / n / "model.safetensors").stat().st_size for n in ("models/critic", "alone"))
     assert small < whole
     tiny.checkpoint(seed=5).save(tmp_path / "models" / "base")
     with pytest.raises(CheckpointMismatch, match="../base"):
         Critic.load(tmp_path / "models" / "critic")
+
+
+def test_rank_puts_the_most_human_first_and_the_unscorable_last(critic):
+    pieces = [build_notes([], [], [])[0], *(tiny.tune(i, n_notes=30 + 20 * i) for i in range(5)), ["p40", "nonsense"]]
+    ranked = critic.rank(pieces)
+    scores = critic.score(ranked[:5])
+    assert (np.diff(scores) <= 0).all() and ranked[5:] == [pieces[0], pieces[-1]]
+    assert critic.rank(pieces[1:4]) == sorted(pieces[1:4], key=lambda piece: -critic.score([piece])[0])
+    assert critic.rank([]) == []
+
+
+def test_a_sample_is_judged_by_what_was_composed(critic):
+    """Of a continuation the prompt is left out."""
+    from clara.generator import Generator
+
+    prompt = crop(tiny.tune(3), 0, 48)
+    samples = Generator(tiny.checkpoint()).generate(3, 16, prompt=prompt, seed=1)
+    assert critic.score(samples).tolist() == critic.score([sample.composed() for sample in samples]).tolist()
+    assert critic.rank(samples)[0] in samples
+
+
+def test_predict_names_the_most_probable_composer():
+    composers = tiny.classifier(classes=["bach", "chopin", "satie"])
+    pieces = [tiny.tune(i) for i in range(4)]
+    assert composers.predict(pieces) == [composers.classes[i] for i in composers.log_probs(pieces).argmax(1)]
+
+
+@pytest.mark.parametrize("kind, names", [(Critic, "critic-chordwise"), (ComposerClassifier, "composer-chordwise")])
+def test_an_unknown_pretrained_classifier(kind, names):
+    with pytest.raises(MissingModel, match=names):
+        kind.from_pretrained("melodywise")

@@ -10,12 +10,12 @@ from clara.music.notes import crop, rebuild_notes
 from critic import Critic
 from critic.features.descriptors import extract_descriptors
 from critic.features.segments import SEGMENT_QUARTERS, split_into_segments
-from critic.nets.descriptors import counted
+from critic.nets.descriptors import segment_descriptors
 
 
-@pytest.fixture(scope="module", params=[tiny.statistics_classifier, tiny.similarity_classifier])
+@pytest.fixture(scope="module", params=["descriptors", "self_similarity"])
 def critic(request):
-    return request.param()
+    return tiny.classifier(request.param)
 
 
 @pytest.mark.parametrize("quarters", [8, 32, 33, 47.5, 48, 64, 200])
@@ -38,14 +38,14 @@ def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
         np.r_[a.pitch, a.pitch],
         np.r_[a.part, a.part],
     )[0]
-    told, cover = counted(far, 232 * 12, 8.0)
+    told, cover = segment_descriptors(far, 232 * 12, 8.0)
     assert len(told) == 6 and cover.shape == (29, 6)
     assert (
         cover.sum(1) == pytest.approx(np.ones(29))
         and cover[8].tolist() == [0, 0, 1, 0, 0, 0]
         and cover[20, 2:].max() == 1
     )
-    only, one = counted(a, 32 * 12, 8.0)
+    only, one = segment_descriptors(a, 32 * 12, 8.0)
     assert only[0] == pytest.approx(extract_descriptors(a)) and one.tolist() == [[1.0]] * 4
 
 
@@ -57,15 +57,9 @@ def test_a_score_for_each_piece_the_same_in_any_company(critic):
     assert [critic.score([p])[0] for p in pieces] == pytest.approx(scores.tolist(), abs=1e-5)
 
 
-def test_one_voice_among_others(critic):
-    voices = [(tiny.classifier(), 0.25), (tiny.roll_classifier(), 0.5), (critic, 0.75)]
-    pieces = [tiny.tune(i) for i in range(3)]
-    each = [voice.window_log_odds(pieces) for voice, _ in voices]
-    for whole, *parts in zip(Critic.blended(voices).window_log_odds(pieces), *each):
-        assert whole == pytest.approx(sum(w * part for (_, w), part in zip(voices, parts)), abs=1e-4)
-
-
 def test_to_disk_and_back(critic, tmp_path):
     critic.save(tmp_path)
     again, pieces = Critic.load(tmp_path), [tiny.tune(i) for i in range(3)]
-    assert again.kind == critic.kind and again.score(pieces) == pytest.approx(critic.score(pieces), abs=0.02)
+    assert again.model.type == critic.model.type and again.score(pieces) == pytest.approx(
+        critic.score(pieces), abs=0.02
+    )

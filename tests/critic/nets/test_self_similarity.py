@@ -1,4 +1,4 @@
-"""Pictures of self-similarity, and the net that sees them."""
+"""Self-similarity matrices, and the network that reads them."""
 
 from dataclasses import replace
 
@@ -10,25 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clara.music.notes import build_notes, crop, transpose
+from critic.members.self_similarity import random_part
 from critic.nets import self_similarity as similarity
 from critic.nets.self_similarity import (
-    COLUMN,
-    COLUMNS,
-    KEYS,
+    COLUMN_STEPS,
     LAYERS,
+    N_COLUMNS,
+    N_KEYS,
     SelfSimilarityNet,
-    collate_similarity,
-    compared,
+    collate_self_similarity,
+    onset_table,
+    segment_onset_tables,
     self_similarity_matrices,
-    struck,
 )
-from critic.training.self_similarity import _looked_at
 
-STEP = COLUMN  # of a tune on a grid of twelve, one to a column
+STEP = COLUMN_STEPS  # of a tune on a grid of twelve, one to a column
 
 
 def picture(notes):
-    return self_similarity_matrices([struck(notes)])[0].numpy()
+    return self_similarity_matrices([onset_table(notes)])[0].numpy()
 
 
 def line(pitches, gap=STEP):
@@ -43,19 +43,19 @@ def cosine(a, b):
 @given(st.integers(1, 120), st.integers(0, 10**6))
 def test_each_cell_is_the_cosine_of_two_columns(n_notes, seed):
     notes = tiny.tune(seed, n_notes)
-    columns = [[] for _ in range(COLUMNS)]
+    columns = [[] for _ in range(N_COLUMNS)]
     for start, pitch in zip(notes.start.tolist(), notes.pitch.tolist()):
-        if start < COLUMNS * COLUMN:
-            columns[start // COLUMN].append((start % COLUMN, pitch))
+        if start < N_COLUMNS * COLUMN_STEPS:
+            columns[start // COLUMN_STEPS].append((start % COLUMN_STEPS, pitch))
     told = picture(notes)
-    assert told.shape == (len(LAYERS), COLUMNS, COLUMNS) and np.isfinite(told).all()
+    assert told.shape == (len(LAYERS), N_COLUMNS, N_COLUMNS) and np.isfinite(told).all()
     sides = [
         [{p for _, p in c} for c in columns],
         [{p % 12 for _, p in c} for c in columns],
         [{s for s, _ in c} for c in columns],
         [{p - min(q for _, q in c) for _, p in c} for c in columns],
     ]
-    some = np.random.default_rng(seed).integers(COLUMNS, size=(40, 2))
+    some = np.random.default_rng(seed).integers(N_COLUMNS, size=(40, 2))
     for layer, side in zip(told, sides):
         assert [layer[i, j] for i, j in some] == pytest.approx([cosine(side[i], side[j]) for i, j in some], abs=1e-5)
 
@@ -77,7 +77,7 @@ def test_a_finer_grid_looks_the_same(seed, grid):
 
 def test_a_coarser_grid_stands_where_its_steps_do():
     notes = build_notes([0, 1, 2, 5], [1, 2, 5, 8], [60, 62, 64, 65], steps_per_quarter=4)[0]
-    assert struck(notes)[:, :2].tolist() == [[0, 0], [0, 3], [1, 0], [2, 3]]
+    assert onset_table(notes)[:, :2].tolist() == [[0, 0], [0, 3], [1, 0], [2, 3]]
 
 
 def test_what_comes_again_is_a_stripe_and_what_is_moved_only_above_the_lowest():
@@ -90,19 +90,21 @@ def test_what_comes_again_is_a_stripe_and_what_is_moved_only_above_the_lowest():
 
 
 def test_what_no_piano_has_counts_as_its_nearest_key_and_what_comes_late_not_at_all():
-    notes = build_notes([0, 0, 3, COLUMN * COLUMNS], [3, 3, 6, COLUMN * COLUMNS + 3], [5, 120, 60, 60])[0]
-    assert struck(notes).tolist() == [[0, 0, 0], [0, 0, KEYS - 1], [0, 3, 60 - 21]]
+    notes = build_notes([0, 0, 3, COLUMN_STEPS * N_COLUMNS], [3, 3, 6, COLUMN_STEPS * N_COLUMNS + 3], [5, 120, 60, 60])[
+        0
+    ]
+    assert onset_table(notes).tolist() == [[0, 0, 0], [0, 0, N_KEYS - 1], [0, 3, 60 - 21]]
 
 
 def test_a_run_of_columns_is_that_corner_of_the_picture():
-    notes, rng = crop(tiny.tune(2, 400), 0, COLUMNS * COLUMN), np.random.default_rng(0)
-    told, whole = struck(notes), picture(notes)
-    runs = [_looked_at(told, rng) for _ in range(30)]
+    notes, rng = crop(tiny.tune(2, 400), 0, N_COLUMNS * COLUMN_STEPS), np.random.default_rng(0)
+    told, whole = onset_table(notes), picture(notes)
+    runs = [random_part(told, rng) for _ in range(30)]
     assert any(run is told for run in runs) and sum(len(run) < len(told) for run in runs) > 5
     for run in runs:
         length = int(run[-1, 0]) + 1
         seen, first = self_similarity_matrices([run])[0].numpy(), {tuple(t) for t in told.tolist()}
-        at = next(k for k in range(COLUMNS) if all((c + k, s, p) in first for c, s, p in run.tolist()))
+        at = next(k for k in range(N_COLUMNS) if all((c + k, s, p) in first for c, s, p in run.tolist()))
         assert seen[:, :length, :length] == pytest.approx(whole[:, at : at + length, at : at + length], abs=1e-6)
         assert not seen[:, length:].any() and length >= 16 - 1
 
@@ -113,28 +115,29 @@ def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
     torch.manual_seed(0)
     net, seen = (
         SelfSimilarityNet(2, [4, 6, 8]),
-        self_similarity_matrices([struck(tiny.tune(i, n_notes=90)) for i in range(6)]),
+        self_similarity_matrices([onset_table(tiny.tune(i, n_notes=90)) for i in range(6)]),
     )
     for _ in range(3):
-        net.train().judged(seen)  # norms learn means and deviations
+        net.train().segment_logits(seen)  # norms learn means and deviations
     with torch.inference_mode():
-        before = net.eval().judged(seen)
+        before = net.eval().segment_logits(seen)
         net.fuse()
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
-        assert torch.allclose(net.judged(seen), before, atol=apart) and before.std() > 5 * apart
+        assert torch.allclose(net.segment_logits(seen), before, atol=apart) and before.std() > 5 * apart
 
 
 def test_a_window_is_judged_by_the_stretches_that_it_lies_in():
-    critic = tiny.similarity_classifier()
+    net = tiny.member("self_similarity").net
     pieces = [
-        compared(crop(tiny.tune(i, 1000), 0, quarters * 12), quarters * 12, 8) for i, quarters in enumerate((20, 70))
+        segment_onset_tables(crop(tiny.tune(i, 1000), 0, quarters * 12), quarters * 12, 8)
+        for i, quarters in enumerate((20, 70))
     ]
-    seen, cover = collate_similarity(pieces)
+    seen, cover = collate_self_similarity(pieces)
     assert (
         [len(some) for some, _ in pieces] == [1, 4]
-        and seen.shape == (5, len(LAYERS), COLUMNS, COLUMNS)
+        and seen.shape == (5, len(LAYERS), N_COLUMNS, N_COLUMNS)
         and cover.shape == (2 + 9, 5)
     )
     with torch.inference_mode():
-        told, each = critic.net(seen, cover), critic.net.judged(seen)
+        told, each = net(seen, cover), net.segment_logits(seen)
     assert torch.allclose(told, cover @ each) and torch.allclose(cover.sum(1), torch.ones(11))

@@ -1,6 +1,6 @@
-"""Composers told apart, at the smallest size: folds by work, and rare composers that count."""
+"""Cross-validation for composers: folds by work, and rare composers that count."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,26 +11,27 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.music.notes import build_notes
 from critic import ComposerClassifier, evaluation
-from critic import train as command
 from critic.data.table import COLUMNS
+from critic.members.base import ClassifierSettings
+from critic.members.text import TextMember, TextNetSettings
 from critic.training import cross_validation
-from critic.training import text as training
 
 QUARTERS = 8
-HOW = {"quarters": QUARTERS, "tell": lambda _: None}
+MODEL = tiny.checkpoint()
+NET = TextNetSettings("awd_lstm", MODEL.sizes, MODEL.tensors, freeze_encoder=True)
+QUICK = replace(TextMember.HEAD_TRAINING, epochs=4, batches_per_epoch=20, bs=64)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Fewer steps, of less music each, than usual."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("STEPS", 80), ("TELL", 20), ("STEP_SIZE", 64)):
-            patch.setattr(training, name, value)
-        yield
+def train(table, folds=5):
+    """Train on a table; return a ComposerClassifier and its figures."""
+    classes = tuple(sorted(set(table["label"])))
+    settings = ClassifierSettings(MODEL.encoding, MODEL.vocab, classes, QUARTERS)
+    member, figures = cross_validation.train_with_folds(table, settings, NET, QUICK, folds=folds, log=lambda _: None)
+    return ComposerClassifier(member), figures
 
 
-def written(composer, seed):
-    """Eight quarters by one of three: some write fast and high, some slow and low, and the third at times as the one, at times as the other."""
+def compose(composer, seed):
+    """Eight quarters by one of three composers: fast and high, slow and low, or either of these."""
     rng = np.random.default_rng(seed)
     fast = composer == "fast" or composer == "either" and seed % 2
     gaps = np.full(32, 3) if fast else np.full(12, 8)
@@ -46,7 +47,7 @@ def table():
         for i in range(many + 3):
             split = "test" if i >= many else "valid" if i % 4 == 0 else "train"
             for half in range(2):
-                words = encoding.encode(written(composer, 100 * many + 2 * i + half))[0]
+                words = encoding.encode(compose(composer, 100 * many + 2 * i + half))[0]
                 rows.append(
                     dict(
                         zip(
@@ -63,7 +64,7 @@ def test_folds_keep_works_whole_and_deal_each_class_evenly():
     work = 100 * label + rng.integers(0, 23, 400)
     work[390:] += 1000  # works of which none is judged
     judged = np.arange(400) < 380  # and ten excerpts of works of which others are
-    fold = cross_validation.folds_of(work, label, judged, 5, rng)
+    fold = cross_validation.assign_folds(work, label, judged, 5, rng)
     assert (fold[390:] == -1).all()
     label, work, fold = label[:390], work[:390], fold[:390]
     assert set(fold) == set(range(5))
@@ -76,18 +77,12 @@ def test_folds_keep_works_whole_and_deal_each_class_evenly():
 
 @pytest.fixture(scope="module")
 def learned(table):
-    model = tiny.checkpoint()
-    return [
-        cross_validation.train_folded(
-            table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
-        )
-        for _ in "ab"
-    ]
+    return [train(table, folds=3) for _ in "ab"]
 
 
 def test_composers_are_learned_and_test_works_left_alone(table, learned):
     (classifier, told), (again, told_again) = learned
-    assert isinstance(classifier, ComposerClassifier) and classifier.classes == ["either", "fast", "slow"]
+    assert isinstance(classifier, ComposerClassifier) and classifier.classes == ("either", "fast", "slow")
     assert told == told_again and set(told) == {
         f"{of}_{what}" for of in ("excerpt", "piece") for what in ("accuracy", "balanced_accuracy")
     }
@@ -96,43 +91,29 @@ def test_composers_are_learned_and_test_works_left_alone(table, learned):
     pieces = table["tokens"].tolist()[:5]
     assert (classifier.log_probs(pieces) == again.log_probs(pieces)).all()
 
-    model, changed = tiny.checkpoint(), table.copy()
+    changed = table.copy()
     changed["tokens"] = [
         changed["tokens"][0] if split == "test" else words for split, words in zip(changed["split"], changed["tokens"])
     ]
-    other, _ = cross_validation.train_folded(
-        changed, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
-    )
+    other, _ = train(changed, folds=3)
     assert (classifier.log_probs(pieces) == other.log_probs(pieces)).all()
 
 
 def test_no_work_is_judged_by_heads_that_met_it(table):
-    """Where labels have nothing to do with the music, learned by heart they would be right."""
-    model, shuffled = tiny.checkpoint(), table.copy()
+    """Labels here have nothing to do with the music; only heads that met a work could know its label."""
+    shuffled = table.copy()
     names = dict(zip(works := shuffled["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
     shuffled["label"] = shuffled["work"].map(names)
-    _, told = cross_validation.train_folded(
-        shuffled, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
-    )
+    _, told = train(shuffled, folds=3)
     assert told["piece_balanced_accuracy"] < 0.8
 
 
 def test_more_is_learned_from_in_other_folds_and_not_judged(table):
-    """Shuffled labels, once more under the same works: learned by heart in another fold they would be right. Then music that nobody is judged by teaches who is who."""
-    model = tiny.checkpoint()
+    """Extra excerpts of a judged work stay in its fold; those of other works teach every fold."""
     names = dict(zip(works := table["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
     shuffled = table.assign(label=table["work"].map(names))
     learned_from = shuffled[shuffled["split"] != "test"]
-    _, told = cross_validation.train_folded(
-        pd.concat([shuffled, learned_from.assign(split="extra")]),
-        model.encoding,
-        model.vocab,
-        "awd_lstm",
-        model.sizes,
-        model.tensors,
-        folds=3,
-        **HOW,
-    )
+    _, told = train(pd.concat([shuffled, learned_from.assign(split="extra")]), folds=3)
     assert told["piece_balanced_accuracy"] < 0.8
 
     two = table[(table["label"] != "either") & (table["split"] != "test")]
@@ -143,34 +124,26 @@ def test_more_is_learned_from_in_other_folds_and_not_judged(table):
         [two, *[swapped.assign(work=swapped["work"] + i, piece=swapped["piece"] + f"-{i}") for i in range(6)]]
     )
     for some, right in ((two, True), (lied_to, False)):
-        _, told = cross_validation.train_folded(
-            some, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=3, **HOW
-        )
+        _, told = train(some, folds=3)
         assert (told["piece_balanced_accuracy"] > 0.8) == right
 
 
-def test_what_is_judged_is_drawn_twice_as_often(monkeypatch):
-    import torch
-
-    judged = np.array([True, True, False, False])
-    windows = cross_validation._Windows(
-        torch.zeros(4, 1), torch.tensor([0, 1, 1, 1]), np.arange(4), judged, np.array([0, 1, -1, -1])
-    )
-    np.testing.assert_allclose(np.exp(windows.share(2)), [1 / 3, 2 / 3])
-    monkeypatch.setattr(cross_validation, "learning", lambda *how: how)
-    *_, rows = windows.learned(None, windows.fold != 0, 2, None, 1.0)
-    assert rows.tolist() == [1, 1, 2, 3]
+def test_what_is_judged_is_drawn_twice_as_often():
+    labels, judged = np.array([0, 1, 1, 1]), np.array([True, True, False, False])
+    rows = cross_validation.drawn_rows(judged)
+    assert rows.tolist() == [0, 0, 1, 1, 2, 3]
+    np.testing.assert_allclose(np.exp(cross_validation.log_shares(labels[rows], 2)), [1 / 3, 2 / 3])
+    fold = np.array([0, 1, -1, -1])
+    assert cross_validation.drawn_rows(judged, fold != 0).tolist() == [1, 1, 2, 3]
 
 
 def test_a_share_is_taken_from_the_answer(table, monkeypatch):
     """From each composer's logit so much of the logarithm of how much music there is of his."""
-    model, told = tiny.checkpoint(), []
+    told = []
     for adjusted in (0.0, 0.5):
         monkeypatch.setattr(cross_validation, "ADJUSTMENTS", np.array([adjusted]))
         monkeypatch.setattr(cross_validation, "TEMPERATURES", np.array([2.0]))
-        classifier, _ = cross_validation.train_folded(
-            table, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, folds=2, **HOW
-        )
+        classifier, _ = train(table, folds=2)
         told.append(classifier.log_probs(table["tokens"].tolist()[:6]))
     learned_from = table[table["split"] != "test"]["label"].value_counts(normalize=True)
     difference = told[0] - told[1]
@@ -189,45 +162,13 @@ def test_a_rare_class_that_is_often_missed_is_raised():
     logits = np.stack([np.full(200, 1.2), np.where(label == 1, 1.0, -1.5) + rng.normal(0, 0.6, 200)], 1).astype(
         np.float32
     )
-    learn = type("Learn", (), {"table": pd.DataFrame({"piece": np.arange(200).astype(str)}), "label": label})
-    look = cross_validation._look(300, torch.from_numpy(logits), np.log([0.9, 0.1]), learn, np.arange(200))
+    excerpts = type("Excerpts", (), {"table": pd.DataFrame({"piece": np.arange(200).astype(str)}), "labels": label})
+    result = cross_validation.judge_epoch(3, torch.from_numpy(logits), np.log([0.9, 0.1]), excerpts, np.arange(200))
     plain = evaluation.accuracies(logits, label)
-    assert look.adjusted > 0 and look.figures["piece_balanced_accuracy"] > plain["balanced_accuracy"] + 0.1
+    assert result.adjustment > 0 and result.figures["piece_balanced_accuracy"] > plain["balanced_accuracy"] + 0.1
 
 
 def test_one_work_each_is_too_little(table):
-    model = tiny.checkpoint()
     few = table[table["split"] != "test"].groupby("label").head(2)
     with pytest.raises(BadSetting, match="two works"):
-        cross_validation.train_folded(few, model.encoding, model.vocab, "awd_lstm", model.sizes, model.tensors, **HOW)
-
-
-def test_the_command(table, tmp_path, capsys):
-    tiny.checkpoint().save(tmp_path / "model")
-    folder = tmp_path / "excerpts"
-    folder.mkdir()
-    table.assign(tokens=table["tokens"].str.join(" ")).to_csv(folder / "excerpts.csv", index=False)
-    (folder / "excerpts.json").write_text(
-        json.dumps(
-            {"encoding": Notewise().settings, "quarters": QUARTERS, "fingerprint": "f", "about": "Toys.", "seed": 0}
-        )
-    )
-    argv = [folder, "--pretrained", tmp_path / "model", "--frozen", "--statistics", "--out"]
-    assert tiny.leave(command.main, [*argv, tmp_path / "folded"]) == 0
-    folded = ComposerClassifier.load(tmp_path / "folded")
-    assert folded.counts
-    assert (
-        set(folded.info["figures"]) == {"cross-validation", "test"}
-        and "| cross-validation: piece balanced accuracy |" in (tmp_path / "folded" / "README.md").read_text()
-    )
-    assert tiny.leave(command.main, [*argv, tmp_path / "plain", "--folds", 1]) == 0
-    assert set(ComposerClassifier.load(tmp_path / "plain").info["figures"]) == {"valid", "test"}
-    capsys.readouterr()
-    assert tiny.leave(command.main, [folder, "--statistics", "--folds", 3, "--out", tmp_path / "no"]) == 2
-    assert "--folds goes with --frozen" in capsys.readouterr().err
-
-    table.assign(
-        tokens=table["tokens"].str.join(" "), label=table["label"].map({"fast": "human"}).fillna("generated")
-    ).to_csv(folder / "excerpts.csv", index=False)
-    assert tiny.leave(command.main, [*argv, tmp_path / "no", "--folds", 3]) == 2
-    assert "--folds is for composers" in capsys.readouterr().err and not (tmp_path / "no").exists()
+        train(few)

@@ -1,0 +1,133 @@
+"""An ensemble: the weighted sum of its members, on disk and in use."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+
+from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.encodings.notewise import Notewise
+from clara.errors import BadSetting, CheckpointMismatch, TooShort
+from clara.music.notes import crop
+from critic import Critic
+from critic.ensemble import fit_ensemble
+from critic.members import MEMBERS
+from critic.members.ensemble import Ensemble
+from critic.members.piano_roll import PianoRollMember
+from critic.members.text import TextMember
+
+
+@pytest.fixture(scope="module")
+def critic():
+    return Critic(Ensemble([(tiny.member(), 0.75), (tiny.member("piano_roll"), 0.5)]))
+
+
+def test_it_is_the_weighted_sum_of_its_members():
+    weights = [0.25, 0.5, 0.75, 1.0]
+    members = [tiny.member(member_type) for member_type in MEMBERS]
+    pieces = [tiny.tune(i) for i in range(3)]
+    critic = Critic(Ensemble(list(zip(members, weights))))
+    each = [Critic(member).window_log_odds(pieces) for member in members]
+    for whole, *parts in zip(critic.window_log_odds(pieces), *each):
+        assert whole == pytest.approx(sum(w * part for w, part in zip(weights, parts)), abs=1e-4)
+    assert np.exp(critic.log_probs(pieces)).sum(1) == pytest.approx(np.ones(3), abs=1e-5)
+
+
+def test_scores_do_not_depend_on_the_other_pieces(critic):
+    pieces = [tiny.tune(i, n_notes=30 + 20 * i) for i in range(6)]
+    scores = critic.score(pieces)
+    assert critic.score(pieces[::-1])[::-1] == pytest.approx(scores, abs=1e-4)
+    assert [critic.score([piece])[0] for piece in pieces] == pytest.approx(scores.tolist(), abs=1e-4)
+
+
+def test_threads_change_nothing(critic, monkeypatch):
+    monkeypatch.setattr(TextMember, "max_batch_size", 300)
+    monkeypatch.setattr(PianoRollMember, "max_batch_size", 600)
+    pieces, before, scores = [tiny.tune(i, n_notes=40 + 25 * i) for i in range(7)], torch.get_num_threads(), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        scores.append(critic.score(pieces).tolist())
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert scores[0] == scores[1]
+
+
+def test_a_piece_that_is_too_short(critic):
+    with pytest.raises(TooShort):
+        critic.score([crop(tiny.tune(0), 0, 12)])
+
+
+def test_to_disk_and_back(critic, tmp_path):
+    pieces = [tiny.tune(i) for i in range(3)]
+    critic.save(tmp_path)
+    again = Critic.load(tmp_path)
+    assert again.score(pieces) == pytest.approx(critic.score(pieces), abs=0.02)
+    assert (again.classes, again.window_quarters) == (critic.classes, critic.window_quarters)
+    assert [(type(member), weight) for member, weight in again.members] == [(TextMember, 0.75), (PianoRollMember, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [CONFIG, f"1-text/{WEIGHTS}", f"2-piano-roll/{CONFIG}", f"2-piano-roll/{WEIGHTS}", f"2-piano-roll/{VOCAB}"],
+)
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe"])
+def test_a_broken_folder(critic, tmp_path, path, content):
+    critic.save(tmp_path)
+    (tmp_path / path).unlink()
+    if content is not None:
+        (tmp_path / path).write_bytes(content)
+    with pytest.raises(CheckpointMismatch, match=str(tmp_path)):
+        Critic.load(tmp_path)
+
+
+@pytest.mark.parametrize("members", [None, [], 3, [{"folder": "1-text"}], [{"folder": "nowhere", "weight": 1}]])
+def test_a_broken_list_of_members(critic, tmp_path, members):
+    critic.save(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | {"members": members}))
+    with pytest.raises(CheckpointMismatch, match=str(tmp_path)):
+        Critic.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"window_quarters": 4.0}, {"classes": ["human", "generated"]}, {"encoding": Notewise(4)}],
+    ids=["windows", "classes", "grid"],
+)
+def test_members_that_do_not_match(other):
+    with pytest.raises(BadSetting):
+        Ensemble([(tiny.member("piano_roll"), 1.0), (tiny.member(**other), 1.0)])
+
+
+def log_probs_of(odds):
+    """Log-probabilities of two classes, one window a piece."""
+    return list(np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], 1).astype(np.float32)[:, None])
+
+
+def weights_of(ensemble):
+    return [weight for _, weight in ensemble.members]
+
+
+def test_weights_have_the_lowest_loss(monkeypatch):
+    """One member is right, one guesses, one is always wrong: the first alone counts."""
+    rng, composers = np.random.default_rng(0), ["bach", "satie"]
+    table = pd.DataFrame({"split": "valid", "label": rng.choice(composers, 400), "tokens": [["p40"]] * 400})
+    labels = np.array([composers.index(label) for label in table["label"]])
+    right = np.where(rng.random(400) < 0.8, labels, 1 - labels)
+    members = [tiny.member("piano_roll", classes=composers) for _ in range(3)]
+    for member, odds in zip(members, (2 * right - 1, rng.normal(size=400), 1 - 2 * right)):
+        monkeypatch.setattr(member, "window_log_probs", lambda _, result=log_probs_of(odds): result)
+    knows, guesses, wrong = weights_of(fit_ensemble(members, table))
+    assert knows == pytest.approx(np.log(4), abs=0.4)  # a member that is right four times of five has odds of four
+    assert guesses < 0.2 and wrong == 0
+    best, *others = weights_of(fit_ensemble(members, table, min_weight=0.25))
+    assert best > knows - 0.1 and min(others) == 0.25
+    one, other = weights_of(fit_ensemble([members[0], members[0]], table, equal_weights=True))
+    assert one == other == pytest.approx(knows / 2, abs=0.05)
+    confident = log_probs_of(12 * right - 6)
+    monkeypatch.setattr(members[1], "window_log_probs", lambda _: confident)
+    one, other = weights_of(fit_ensemble(members[:2], table, equal_weights=True))
+    assert one == other == pytest.approx(knows / 7, abs=0.05)  # a member six times as confident counts six times
