@@ -1,89 +1,113 @@
-"""Filling a gap: how likely what comes after it is, given one filling, the likeliest of many, and the original.
+"""Measure how much choosing among fillings of a gap helps the music after the gap.
 
 python benchmarks/filling.py MODEL CORPUS [--candidates 64]
 
-Of valid and test pieces the first 24 quarters stand, of which 8 to 12 are composed anew. Fillings are
-weighed by the 4 quarters after the gap; the 8 quarters after those had no say in the choice.
-Costs are nats per quarter note; "one" is the mean of all candidates.
+The first 24 quarters of valid and test pieces are taken, and quarters 8 to 12 are composed anew. The
+fillings are ranked by the likelihood of the 4 quarters after the gap; the 8 quarters after those have no
+say in the choice. Costs are nats per quarter given a mean filling, the most likely filling and the
+original.
 """
 
-import argparse
 import time
 
 import numpy as np
 import record
 
-START, END, SOON, WHOLE = 8, 12, 16, 24
-
-
-def before(encoding, text, quarter):
-    """How many words of a notewise text come before a quarter, the ends of notes there among them."""
-    reached = np.cumsum([0, *encoding.token_steps(text)])
-    there = quarter * encoding.steps_per_quarter
-    return sum(at < there or at == there and word.startswith("end") for at, word in zip(reached, text))
-
-
-def cost(generator, words, start, end):
-    """Nats per quarter of the words that lie between two quarters, given all before them, for each text."""
-    from clara.models.likelihood import nats_per_piece
-
-    nats = []
-    for until in (end, start):
-        texts = [generator.vocab.to_ids(["xxbos", *text[: before(generator.encoding, text, until)]]) for text in words]
-        nats.append(nats_per_piece(generator.model, texts, generator.vocab.pad_id).numpy())
-    return (nats[0] - nats[1]) / (end - start)
+GAP_START, GAP_END, JUDGED_END, PIECE_END = 8, 12, 16, 24  # quarters
+SPANS = ((GAP_END, JUDGED_END), (JUDGED_END, PIECE_END))
+TEMPERATURE, TOP_P = 0.95, 0.98
 
 
 def main():
-    """Fill, weigh, keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("model")
-    p.add_argument("corpus")
-    p.add_argument("--candidates", type=int, default=64)
-    p.add_argument("--pieces", type=int, default=40)
-    args = p.parse_args()
+    """Fill, measure and save the result."""
+    args = parse_arguments()
     import torch
 
     from clara.data.corpus import Corpus
     from clara.generator import Generator
     from clara.music.notes import crop
-    from clara.sampling.settings import SamplingSettings
 
     torch.set_num_threads(1)
     generator, corpus = Generator.load(args.model), Corpus.load(args.corpus)
-    step, found, began = generator.encoding.steps_per_quarter, [], time.process_time()
-    for ids in [p for split in ("valid", "test") for p in corpus.ids(split)]:
+    steps_per_quarter = generator.encoding.steps_per_quarter
+    costs = []  # of each piece, (2 spans, 3)
+    start = time.process_time()
+    for ids in corpus.ids("valid") + corpus.ids("test"):
         notes = generator.encoding.decode(corpus.vocab.to_tokens(ids.tolist()[1:-1]))[0]
-        if notes.quarters < WHOLE + 1 or len(found) == args.pieces:
+        if notes.quarters < PIECE_END + 1 or len(costs) == args.pieces:
             continue
-        piece = crop(notes, 0, WHOLE * step)
-        fillings = generator.fill(
-            piece, START, END, args.candidates, SamplingSettings(temperature=0.95, top_p=0.98), seed=0
-        )
-        texts = [sample.tokens for sample, _ in fillings] + [generator.tokenize(piece)[0]]
-        soon, later = (cost(generator, texts, *ends) for ends in ((END, SOON), (SOON, WHOLE)))
-        found.append([(c[:-1].mean(), c[0], c[-1]) for c in (soon, later)])
-        print(len(found), np.mean(found, 0).round(3).tolist(), flush=True)
-    means = np.mean(found, 0)
-    wins = [(np.array([f[i][1] for f in found]) < np.array([f[i][0] for f in found])).mean() for i in (0, 1)]
-    rows = [
-        {
-            "quarters": f"{a} to {b}",
-            "one": round(float(m[0]), 3),
-            "likeliest": round(float(m[1]), 3),
-            "original": round(float(m[2]), 3),
-            "likelier_in_percent_of_pieces": round(100 * float(w)),
-        }
-        for (a, b), m, w in zip(((END, SOON), (SOON, WHOLE)), means, wins)
-    ]
+        piece = crop(notes, 0, PIECE_END * steps_per_quarter)
+        costs.append(measure_piece(generator, piece, args.candidates))
+        print(len(costs), np.mean(costs, 0).round(3).tolist(), flush=True)
+    seconds_per_piece = (time.process_time() - start) / len(costs)
     record.save(
         "filling",
-        rows,
-        pieces=len(found),
+        make_rows(np.array(costs)),
+        pieces=len(costs),
         candidates=args.candidates,
-        gap=[START, END],
-        seconds_per_piece=round((time.process_time() - began) / len(found), 2),
+        gap=[GAP_START, GAP_END],
+        seconds_per_piece=round(seconds_per_piece, 2),
     )
+
+
+def parse_arguments():
+    """Parse the command line."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("model", help="Model folder or name")
+    p.add_argument("corpus", help="Folder of the model's corpus")
+    p.add_argument("--candidates", type=int, default=64, help="Number of fillings of each gap")
+    p.add_argument("--pieces", type=int, default=40, help="Largest number of pieces")
+    return p.parse_args()
+
+
+def measure_piece(generator, piece, n_candidates):
+    """Return, for both spans, the nats per quarter given the mean and the most likely filling and the original."""
+    from clara.sampling.settings import SamplingSettings
+
+    settings = SamplingSettings(temperature=TEMPERATURE, top_p=TOP_P)
+    fillings = generator.fill(piece, GAP_START, GAP_END, n_candidates, settings, seed=0)
+    texts = [sample.tokens for sample, _ in fillings] + [generator.tokenize(piece)[0]]
+    costs = [span_cost(generator, texts, *span) for span in SPANS]
+    return [(cost[:-1].mean(), cost[0], cost[-1]) for cost in costs]
+
+
+def span_cost(generator, texts, start, end):
+    """Return the nats per quarter of the tokens between two quarters, given those before, for each text."""
+    from clara.models.likelihood import nats_per_piece
+
+    nats = []
+    for quarter in (end, start):
+        prefixes = [text[: tokens_before(generator.encoding, text, quarter)] for text in texts]
+        ids = [generator.vocab.to_ids(["xxbos", *prefix]) for prefix in prefixes]
+        nats.append(nats_per_piece(generator.model, ids, generator.vocab.pad_id).numpy())
+    return (nats[0] - nats[1]) / (end - start)
+
+
+def tokens_before(encoding, tokens, quarter):
+    """Return how many tokens of a notewise text come before a quarter, including the ends of notes there."""
+    token_starts = np.cumsum([0, *encoding.token_steps(tokens)])
+    step = quarter * encoding.steps_per_quarter
+    return sum(
+        start < step or (start == step and token.startswith("end")) for start, token in zip(token_starts, tokens)
+    )
+
+
+def make_rows(costs):
+    """Return a row for each span from costs (n, 2 spans, 3)."""
+    rows = []
+    for i, (start, end) in enumerate(SPANS):
+        mean_filling, most_likely, original = costs[:, i].mean(0)
+        improved = (costs[:, i, 1] < costs[:, i, 0]).mean()
+        rows.append(
+            {
+                "quarters": f"{start} to {end}",
+                "mean_filling": round(float(mean_filling), 3),
+                "most_likely_filling": round(float(most_likely), 3),
+                "original": round(float(original), 3),
+                "improved_percent_of_pieces": round(100 * float(improved)),
+            }
+        )
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,29 +1,79 @@
-"""Little music: what some ten pieces of a manner that the weights do not know do for it, by each way of tuning.
+"""Compare ways of fine-tuning on about ten pieces of a style that the weights do not know.
 
 python benchmarks/finetune.py FOLDER_OF_MIDI --base-corpus data/notewise-12 [--pieces 10]
 
-A third of the works is held out, two of the others choose the epoch, some ten are trained on. The same
-commands as a user's: train.py, with --replay-data, with --adapter, with --from-scratch. Given are
-nats per quarter note of the works held out, what the base's own test pieces cost
-afterwards (which tells what was forgotten), and minutes.
+A third of the works is held out, two of the others choose the epoch, and --pieces pieces are trained
+on. The commands are those of a user: train.py, alone and with --adapter, --replay-data or
+--from-scratch. Measured are the nats per quarter of the held-out works, those of the base model's own
+test pieces (which show what was forgotten), and minutes.
 """
 
-import argparse
 import contextlib
 import io
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import record
 
-ROOT = Path(__file__).resolve().parents[1]
 SEED = 0
+SMALL_SIZES = ["--emb-sz", 256, "--n-hid", 512, "--n-layers", 2]
 
 
-def prepare(folder, out, n_pieces):
-    """A corpus of which a third of the works is test, two works valid, n_pieces train, and the rest left out."""
+def main():
+    """Fine-tune in each way and save the result."""
+    args = parse_arguments()
+    import torch
+
+    from clara.checkpoint import Checkpoint, weights_hash
+    from clara.data.corpus import Corpus
+
+    torch.set_num_threads(args.threads)
+    methods = {
+        "adapter": ["--adapter"],
+        "full": [],
+        "full, with replay data": ["--replay-data", args.base_corpus],
+        "from scratch": ["--from-scratch", *SMALL_SIZES],
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch, "corpus")
+        n_train, n_held_out = prepare_small_corpus(args.folder, data, args.pieces)
+        corpora = Corpus.load(data), Corpus.load(args.base_corpus)
+        base = Checkpoint.load(args.pretrained)
+        base_size = Path(args.pretrained, "model.safetensors").stat().st_size
+        rows = [make_row("no fine-tuning", base, corpora, 0.0, base_size)]
+        for method, flags in methods.items():
+            out = Path(scratch, method.replace(" ", "-").replace(",", ""))
+            common = ["--data", data, "--pretrained", args.pretrained, "--threads", args.threads, "--seed", SEED]
+            minutes = run_train([*common, *flags, "--out", out])
+            checkpoint, n_bytes = load_trained(method, out, args.pretrained)
+            rows.append(make_row(method, checkpoint, corpora, minutes, n_bytes))
+    record.save(
+        "finetune",
+        rows,
+        train_pieces=n_train,
+        held_out_pieces=n_held_out,
+        base=weights_hash(args.pretrained),
+        threads=args.threads,
+    )
+
+
+def parse_arguments():
+    """Parse the command line."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("folder", help="Folder of MIDI files in one style")
+    p.add_argument("--base-corpus", required=True, help="Folder of the base model's corpus")
+    p.add_argument("--pieces", type=int, default=10, help="Number of pieces to train on")
+    p.add_argument("--pretrained", default="pretrained/notewise", help="Folder of the base model")
+    p.add_argument("--threads", type=int, default=2, help="Number of CPU threads")
+    return p.parse_args()
+
+
+def prepare_small_corpus(folder, out, n_pieces):
+    """Prepare a corpus: a third of the works is test, two works are valid, `n_pieces` pieces are train.
+
+    Returns the number of training pieces and of test pieces.
+    """
     import numpy as np
     import pandas as pd
 
@@ -32,91 +82,58 @@ def prepare(folder, out, n_pieces):
     from clara.data.sources import find_pieces
 
     prepare_corpus(find_pieces([folder]), out, {"encoding": "notewise"}, about=f"Music from {folder}.")
-    rows = read_manifest(out).query("reason == ''")
-    works = np.random.default_rng(SEED).permutation(rows["work"].unique())
+    manifest = read_manifest(out)
+    rows = manifest[manifest["reason"] == ""].copy()
+    works = np.random.default_rng(SEED).permutation(rows["work"].unique()).tolist()
     third = len(works) // 3
-    sides = dict.fromkeys(works[:third].tolist(), "test") | dict.fromkeys(works[third : third + 2].tolist(), "valid")
-    rows["split"] = [sides.get(w, "train") for w in rows["work"]]
+    split_of_work = dict.fromkeys(works[:third], "test") | dict.fromkeys(works[third : third + 2], "valid")
+    rows["split"] = [split_of_work.get(work, "train") for work in rows["work"]]
     train = rows[rows["split"] == "train"].head(n_pieces)
-    kept = rows[rows["split"] != "train"]
-    pd.concat([train, kept]).to_csv(out / MANIFEST, index=False)
+    held_out = rows[rows["split"] != "train"]
+    pd.concat([train, held_out]).to_csv(out / MANIFEST, index=False)
     return len(train), len(rows[rows["split"] == "test"])
 
 
-def told_by(argv):
-    """train.py with these flags; minutes."""
+def run_train(flags):
+    """Run train.py with some flags, and return the minutes."""
     from clara_app import train
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        train.main([str(a) for a in argv])
-    return round((time.perf_counter() - began) / 60, 1)
+        train.main([str(flag) for flag in flags])
+    return round((time.perf_counter() - start) / 60, 1)
 
 
-def main():
-    """Tune by each way and keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("folder")
-    p.add_argument("--base-corpus", required=True)
-    p.add_argument("--pieces", type=int, default=10)
-    p.add_argument("--pretrained", default="pretrained/notewise")
-    p.add_argument("--threads", type=int, default=2)
-    args = p.parse_args()
-    sys.path.insert(0, str(ROOT))
-    import torch
-
+def load_trained(method, out, pretrained):
+    """Return the checkpoint that a training left, and the bytes of its new weights."""
     from clara.adapter import Adapter
-    from clara.checkpoint import Checkpoint, weights_hash
-    from clara.data.corpus import Corpus
-    from clara.models.likelihood import nats_per_quarter
+    from clara.checkpoint import Checkpoint
     from clara.training.adapter_tuning import ADAPTER_FILE
 
-    torch.set_num_threads(args.threads)
-    rows = []
-    with tempfile.TemporaryDirectory() as scratch:
-        data = Path(scratch, "corpus")
-        n_train, n_test = prepare(args.folder, data, args.pieces)
-        corpus, base_corpus = Corpus.load(data), Corpus.load(args.base_corpus)
+    if method == "adapter":
+        path = out / ADAPTER_FILE
+        checkpoint = Adapter.load(path).apply_to(Checkpoint.load(pretrained), pretrained)
+    else:
+        path = out / "model.safetensors"
+        checkpoint = Checkpoint.load(out)
+    return checkpoint, path.stat().st_size
 
-        def row(way, checkpoint, minutes, n_bytes):
-            reader = checkpoint.inference_model()
-            rows.append(
-                {
-                    "way": way,
-                    "nats_per_quarter": round(nats_per_quarter(reader, corpus, "test"), 3),
-                    "base_nats_per_quarter": round(nats_per_quarter(reader, base_corpus, "test"), 3),
-                    "minutes": minutes,
-                    "kilobytes": round(n_bytes / 1e3),
-                }
-            )
-            print(rows[-1], flush=True)
 
-        base = Checkpoint.load(args.pretrained)
-        row("before", base, 0.0, Path(args.pretrained, "model.safetensors").stat().st_size)
-        common = ["--data", data, "--pretrained", args.pretrained, "--threads", args.threads, "--seed", SEED]
-        ways = {
-            "light": ["--adapter"],
-            "full": [],
-            "full, a quarter of the base's music mixed in": ["--replay-data", args.base_corpus],
-            "from scratch": ["--from-scratch", "--emb-sz", 256, "--n-hid", 512, "--n-layers", 2],
-        }
-        for way, flags in ways.items():
-            out = Path(scratch, way.replace(" ", "-").replace(",", ""))
-            minutes = told_by([*common, *flags, "--out", out])
-            if way == "light":
-                adapter = Adapter.load(out / ADAPTER_FILE)
-                checkpoint = adapter.apply_to(Checkpoint.load(args.pretrained), args.pretrained)
-                row(way, checkpoint, minutes, (out / ADAPTER_FILE).stat().st_size)
-            else:
-                row(way, Checkpoint.load(out), minutes, (out / "model.safetensors").stat().st_size)
-    record.save(
-        "finetune",
-        rows,
-        train_pieces=n_train,
-        held_out_pieces=n_test,
-        base=weights_hash(args.pretrained),
-        threads=args.threads,
-    )
+def make_row(method, checkpoint, corpora, minutes, n_bytes):
+    """Return the row of a method; `corpora` are the new and the base corpus."""
+    from clara.models.likelihood import nats_per_quarter
+
+    model = checkpoint.inference_model()
+    new_nats, base_nats = (round(nats_per_quarter(model, corpus, "test"), 3) for corpus in corpora)
+    row = {
+        "method": method,
+        "nats_per_quarter": new_nats,
+        "base_nats_per_quarter": base_nats,
+        "minutes": minutes,
+        "kilobytes": round(n_bytes / 1e3),
+    }
+    print(row, flush=True)
+    return row
 
 
 if __name__ == "__main__":

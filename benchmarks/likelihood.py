@@ -1,15 +1,13 @@
-"""What held-out music costs under models, in nats per quarter note.
+"""Measure the cost of held-out music, in nats per quarter note.
 
 python benchmarks/likelihood.py MODEL=CORPUS … [--without PIECE…]
 
-Each piece of the valid and test splits is read from xxbos to xxeos by the weights as they
-are stored. A corpus is a folder that data_prep.prepare wrote; the shipped model's is made by
-python -m data_prep.prepare MIDI/piano --exclude hanon sousa --out data/notewise-12
---without adds a row for each split that holds such a piece, without it. Beside the net alone stands the net with its match
-model, which was fitted to valid pieces: `clara.repeats.model`.
+Each piece of the valid and test splits is read from xxbos to xxeos by the weights as they are stored,
+by the network alone and with its repeat model (`clara.repeats.model`), which was fitted to valid
+pieces. --without adds a row, without these pieces, for each split that holds one of them. The corpus of
+the shipped piano model is made by `clara prepare MIDI/piano --exclude hanon sousa --out data/notewise-12`.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -21,65 +19,67 @@ from clara.repeats.candidates import score_pieces
 from clara.repeats.finder import TranspositionTable
 
 
-def measure(checkpoint, corpus, split, without):
-    """A row for one split, and one without some pieces where it holds any of them."""
-    ids, quarters = corpus.ids(split), corpus.quarters(split)
-    told, match = (
-        score_pieces(
-            checkpoint.inference_model(),
-            ids,
-            TranspositionTable(checkpoint.vocab, checkpoint.encoding),
-            corpus.vocab.pad_id,
-        ),
-        checkpoint.repeat_model(),
-    )
-    nats = np.array([[-t.next_log_prob.sum(), match.nats(t).sum() if match else np.nan] for t in told])  # (pieces, 2)
-    words, kept = np.array([len(i) for i in ids]), ~corpus.rows(split)["piece"].isin(without).to_numpy()
-    rows = [row_of(split, nats, quarters, words)]
-    if not kept.all():
-        gone = corpus.rows(split)["piece"][~kept]
-        rows.append(row_of(f"{split} without {', '.join(gone)}", nats[kept], quarters[kept], words[kept]))
+def main():
+    """Measure both splits and save the result."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("models", nargs="+", metavar="MODEL=CORPUS", help="Model folder and the folder of its corpus")
+    p.add_argument("--without", nargs="*", default=[], metavar="PIECE", help="Pieces to leave out in extra rows")
+    p.add_argument("--name", default="likelihood", help="Name of the result file")
+    args = p.parse_args()
+    rows = []
+    for pair in args.models:
+        folder, corpus_folder = pair.split("=")
+        checkpoint, corpus = Checkpoint.load(folder), Corpus.load(corpus_folder)
+        common = {
+            "model": Path(folder).name,
+            "parameters": checkpoint.n_parameters,
+            "fingerprint": corpus.fingerprint,
+        }
+        for split in ("valid", "test"):
+            for row in measure_split(checkpoint, corpus, split, args.without):
+                rows.append(common | row)
+                print(rows[-1], flush=True)
+    record.save(args.name, rows)
+
+
+def measure_split(checkpoint, corpus, split, without):
+    """Return the row of a split, and one without some pieces if the split holds any of them."""
+    pieces = corpus.ids(split)
+    quarters = corpus.quarters(split)
+    n_tokens = np.array([len(ids) for ids in pieces])
+    nats = measure_nats(checkpoint, pieces, corpus.vocab.pad_id)
+    names = corpus.rows(split)["piece"]
+    left_out = names.isin(without).to_numpy()
+    rows = [make_row(split, nats, quarters, n_tokens)]
+    if left_out.any():
+        title = f"{split} without {', '.join(names[left_out])}"
+        rows.append(make_row(title, nats[~left_out], quarters[~left_out], n_tokens[~left_out]))
     return rows
 
 
-def row_of(what, nats, quarters, words):
-    """A row from the costs (pieces, 2), lengths and words of pieces; the costs are the net's, and with matches, nan where there is no match model."""
-    return {
-        "what": what,
+def measure_nats(checkpoint, pieces, pad_id):
+    """Return the nats of each piece, float64 (n, 2): network alone, with the repeat model (nan if none)."""
+    table = TranspositionTable(checkpoint.vocab, checkpoint.encoding)
+    repeat_model = checkpoint.repeat_model()
+    scored = score_pieces(checkpoint.inference_model(), pieces, table, pad_id)
+    return np.array(
+        [[-piece.next_log_prob.sum(), repeat_model.nats(piece).sum() if repeat_model else np.nan] for piece in scored]
+    )
+
+
+def make_row(works, nats, quarters, n_tokens):
+    """Return a row from the nats (n, 2), lengths and tokens of pieces."""
+    row = {
+        "works": works,
         "pieces": len(quarters),
         "quarters": round(float(quarters.sum()), 1),
-        "words": int(words.sum()),
-        **{
-            f"nats_per_{what}{how}": round(float(cost / over.sum()), 4)
-            for how, cost in zip(("", "_with_repeats"), nats.sum(0))
-            if np.isfinite(cost)
-            for what, over in (("quarter", quarters), ("word", words))
-        },
+        "tokens": int(n_tokens.sum()),
     }
-
-
-def main():
-    """Measure both splits and keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("models", nargs="+", metavar="MODEL=CORPUS")
-    p.add_argument("--without", nargs="*", default=[], metavar="PIECE")
-    p.add_argument("--name", default="likelihood", help="of the file that is written")
-    args = p.parse_args()
-    rows = []
-    for folder, data in (told.split("=") for told in args.models):
-        checkpoint, corpus = Checkpoint.load(folder), Corpus.load(data)
-        for split in ("valid", "test"):
-            for row in measure(checkpoint, corpus, split, args.without):
-                rows.append(
-                    {
-                        "model": Path(folder).name,
-                        "parameters": checkpoint.n_parameters,
-                        "fingerprint": corpus.fingerprint,
-                    }
-                    | row
-                )
-                print(rows[-1], flush=True)
-    record.save(args.name, rows)
+    for suffix, total in zip(("", "_with_repeats"), nats.sum(0)):
+        if np.isfinite(total):
+            row[f"nats_per_quarter{suffix}"] = round(float(total / quarters.sum()), 4)
+            row[f"nats_per_token{suffix}"] = round(float(total / n_tokens.sum()), 4)
+    return row
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def find_outdated(files: dict[Path, str]) -> list[Path]:
 
 def main() -> int:
     """Write or check the generated files; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="Write nothing; fail if a file is out of date")
     args = parser.parse_args()
     files = build_files()

@@ -1,62 +1,76 @@
-"""What stored precision costs: held-out nats per quarter of weights in float32, and halved as a model file keeps them.
+"""Measure what half precision costs: held-out nats per quarter of weights in float32 and rounded.
 
 python benchmarks/precision.py RUN=CORPUS …
 
-A run folder's state.safetensors holds its last epoch's weights in float32. They are read as
-they are, as float16 and as bfloat16.
+A run folder's state.safetensors holds its last epoch's weights in float32. They are read as they are,
+as float16 (as a model file stores them) and as bfloat16.
 """
 
-import argparse
 from pathlib import Path
 
 import record
 
-FORMATS = {"float32": "float32", "float16, as stored": "float16", "bfloat16": "bfloat16"}
+DTYPES = {"float32": "float32", "float16, as stored": "float16", "bfloat16": "bfloat16"}
 
 
 def main():
-    """Read every run's weights in every format and keep the result."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("runs", nargs="+", metavar="RUN=CORPUS")
+    """Measure every run's weights in every format and save the result."""
+    p = record.argument_parser(__doc__)
+    p.add_argument("runs", nargs="+", metavar="RUN=CORPUS", help="Run folder and the folder of its corpus")
     args = p.parse_args()
     import torch
-    from safetensors.torch import load_file
+
+    torch.set_num_threads(1)
+    rows = []
+    for pair in args.runs:
+        run_rows = measure_run(*pair.split("="))
+        print(*run_rows, sep="\n", flush=True)
+        rows += run_rows
+    record.save("precision", rows)
+
+
+def measure_run(run, corpus_folder):
+    """Return a row for each format of a run's weights."""
+    import torch
 
     from clara.checkpoint import Checkpoint
     from clara.data.corpus import Corpus
     from clara.models import get_architecture
     from clara.models.likelihood import nats_per_quarter
+
+    checkpoint, corpus = Checkpoint.load(run), Corpus.load(corpus_folder)
+    module = get_architecture(checkpoint.arch)
+    weights = load_last_weights(run, checkpoint)
+    nats = {}
+    for name, dtype in DTYPES.items():
+        rounded = {key: tensor.to(getattr(torch, dtype)) for key, tensor in weights.items()}
+        nats[name] = nats_per_quarter(module.InferenceModel(rounded), corpus, "valid")
+    return [
+        {
+            "model": Path(run).name,
+            "format": name,
+            "valid_nats_per_quarter": round(value, 4),
+            "cost_percent": round(100 * (value / nats["float32"] - 1), 4),
+        }
+        for name, value in nats.items()
+    ]
+
+
+def load_last_weights(run, checkpoint):
+    """Return the float32 weights of a run's last epoch, by name."""
+    import torch
+    from safetensors.torch import load_file
+
+    from clara.models import get_architecture
     from clara.training.callbacks import STATE
 
-    torch.set_num_threads(1)
-    rows = []
-    for run, folder in (told.split("=") for told in args.runs):
-        checkpoint, corpus = Checkpoint.load(run), Corpus.load(folder)
-        module = get_architecture(checkpoint.arch)
-        state = load_file(Path(run, STATE))
-        model = module.build(module.DEFAULTS | checkpoint.sizes, len(checkpoint.vocab), checkpoint.vocab.pad_id)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(state[f"model.{name}"])
-        weights = module.to_tensors(model)
-        nats = {
-            told: nats_per_quarter(
-                module.InferenceModel({k: t.to(getattr(torch, dtype)) for k, t in weights.items()}), corpus, "valid"
-            )
-            for told, dtype in FORMATS.items()
-        }
-        exact = nats["float32"]
-        rows += [
-            {
-                "model": Path(run).name,
-                "format": told,
-                "valid_nats_per_quarter": round(n, 4),
-                "cost_percent": round(100 * (n / exact - 1), 4),
-            }
-            for told, n in nats.items()
-        ]
-        print(*rows[-len(nats) :], sep="\n", flush=True)
-    record.save("precision", rows)
+    module = get_architecture(checkpoint.arch)
+    state = load_file(Path(run, STATE))
+    model = module.build(module.DEFAULTS | checkpoint.sizes, len(checkpoint.vocab), checkpoint.vocab.pad_id)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(state[f"model.{name}"])
+    return module.to_tensors(model)
 
 
 if __name__ == "__main__":
