@@ -61,8 +61,8 @@ class Parser(argparse.ArgumentParser):
         ``clara`` started this program, else the call in the docstring).
     """
 
-    def __init__(self, doc: str, examples: str, prog: str | None = None):
-        self.summary, usage, details = doc.strip().split("\n\n")[:3]
+    def __init__(self, doc: str | None, examples: str, prog: str | None = None):
+        self.summary, usage, details = (doc or "").strip().split("\n\n")[:3]
         call = " ".join(usage.removeprefix("Usage: ").split())
         words = call.split()
         documented_prog = " ".join(words[: 3 if words[1] == "-m" else 2])

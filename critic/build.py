@@ -106,26 +106,26 @@ def build_critic(
     from critic.classifier import Critic
 
     make_empty_folder(out)  # refuses a folder with content before any work is done
-    work = _open_work_folder(work, settings)
+    folder = _open_work_folder(work, settings)
     device = str(choose_device(device)[0])
     shared = ["--seed", str(settings.seed), "--device", device]
     _run_stage(
         excerpts.main,
-        work / "excerpts",
+        folder / "excerpts",
         excerpts.SETTINGS_FILE,
         [settings.corpus, "--models", *settings.models, "-n", str(settings.n_train)]
         + ["--quarters", str(settings.quarters), "--workers", str(workers), *shared],
     )
     members = sorted(settings.members, key=MEMBER_TYPES.index)
     for member in members:
-        argv = [str(work / "excerpts"), "--member", member, "--threads", str(threads), *shared]
+        argv = [str(folder / "excerpts"), "--member", member, "--threads", str(threads), *shared]
         if member == "text":
             argv += ["--pretrained", settings.models[0], "--freeze-encoder"]
         if settings.epochs:
             argv += ["--epochs", str(settings.epochs)]
-        _run_stage(train.main, work / member, CARD, argv)
-    folders = [str(work / member) for member in members]
-    argv = [*folders, "--excerpts", str(work / "excerpts"), "--equal-weights", "--threads", str(threads)]
+        _run_stage(train.main, folder / member, CARD, argv)
+    folders = [str(folder / member) for member in members]
+    argv = [*folders, "--excerpts", str(folder / "excerpts"), "--equal-weights", "--threads", str(threads)]
     _run(ensemble.main, [*argv, "--out", str(out)])
     return Critic.load(out).info["figures"]
 

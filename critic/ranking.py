@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class RankedPiece:
         Why it cannot be scored, or empty.
     """
 
-    piece: object
+    piece: Any
     rank: int
     total: float | None = None
     scores: dict = field(default_factory=dict)

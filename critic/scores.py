@@ -330,7 +330,7 @@ def make_score(name: str, models: ScoringModels) -> Score:
     kind, _, argument = name.partition(":")
     if kind not in SCORES or bool(argument) != (kind == "composer"):
         raise BadSetting(f"no score {name!r}; the scores are {', '.join(score_names())}")
-    return SCORES[kind](models, argument) if argument else SCORES[kind](models)
+    return ComposerScore(models, argument) if argument else SCORES[kind](models)
 
 
 def inception_score(log_probs: np.ndarray) -> float:

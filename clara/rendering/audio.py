@@ -38,7 +38,9 @@ SMALL_MP3_LEVEL = 0.8  # about 48 kbit/s in mono
 
 def default_soundfont() -> Path:
     """Return the path of the soundfont that pretty_midi installs."""
-    return Path(importlib.util.find_spec("pretty_midi").origin).parent / "TimGM6mb.sf2"
+    spec = importlib.util.find_spec("pretty_midi")  # finds the package without importing it
+    assert spec is not None and spec.origin is not None, "pretty_midi is a dependency of Clara"
+    return Path(spec.origin).parent / "TimGM6mb.sf2"
 
 
 @lru_cache(maxsize=2)
@@ -145,12 +147,20 @@ def encode_audio(sound: np.ndarray, audio_format: str, small: bool = False) -> b
     import soundfile
 
     buffer = io.BytesIO()
-    options = {"subtype": "PCM_16"}
+    channels = sound.mean(1) if small else sound
     if audio_format == "mp3":
         level = SMALL_MP3_LEVEL if small else MP3_LEVEL
-        options = {"subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": level}
-    channels = sound.mean(1) if small else sound
-    soundfile.write(buffer, channels, SAMPLE_RATE, format=audio_format.upper(), **options)
+        soundfile.write(
+            buffer,
+            channels,
+            SAMPLE_RATE,
+            format="MP3",
+            subtype="MPEG_LAYER_III",
+            bitrate_mode="VARIABLE",
+            compression_level=level,
+        )
+    else:
+        soundfile.write(buffer, channels, SAMPLE_RATE, format=audio_format.upper(), subtype="PCM_16")
     return buffer.getvalue()
 
 

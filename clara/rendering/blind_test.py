@@ -91,7 +91,8 @@ def human_excerpts(
         if len(excerpts) == n:
             break
         try:
-            excerpts.append(_read_excerpt(generator, *sources[i], quarters, qpm or DEFAULT_QPM))
+            path, title = sources[i]
+            excerpts.append(_read_excerpt(generator, path, title, quarters, qpm or DEFAULT_QPM))
         except ClaraError as e:
             skipped[type(e).__name__] += 1
     if not excerpts:
