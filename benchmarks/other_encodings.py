@@ -259,7 +259,7 @@ class SpelledChords(Chordwise):
         """Return a chord moved to the bottom of the keyboard; a rest is its own shape."""
         if token.startswith(REST):
             return token
-        lowest = min(code % self.n_tones for code in self.codes(token))
+        lowest = min(code % self.n_tones for code in self.mark_codes(token))
         return self.transpose_token(token, -lowest)
 
     def _spell(self, token):

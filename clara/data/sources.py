@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clara.errors import NoData
-from clara.music.midi import read_midi
+from clara.music.midi import MIDI_SUFFIXES, read_midi
+from clara.music.read import MUSIC21_PREFIX
 from clara.music.score_text import SCORE_SUFFIXES, count_tunes
 from clara.music.scores import corpus_paths, read_score
 
-MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)
-MUSIC21_PREFIX = "music21:"
 UNKNOWN_COMPOSER = "unknown"  # for a file that lies in no folder
 
 

@@ -23,12 +23,12 @@ from clara.jit import compiled, int64, int64_1d_readonly
 from clara.music.notes import build_notes
 
 RECENT_STEPS = 10  # a rest token counts the notes that started in so many steps before it
-MOST_RECENT = 40  # the highest number of notes that a rest token holds
+MAX_RECENT_NOTES = 40  # the highest number of notes that a rest token holds
 MAX_NOTE_QUARTERS = 4  # the length of a decoded note without holds
 TONE_BITS = 20
 NEAREST_BATCH = 256  # chords to look up at once
 REST, HELD, AND = "rest", "~", "+"
-RESTS = tuple(f"{REST}{n}" for n in range(MOST_RECENT + 1))
+RESTS = tuple(f"{REST}{n}" for n in range(MAX_RECENT_NOTES + 1))
 
 
 class Chordwise(Encoding):
@@ -49,7 +49,7 @@ class Chordwise(Encoding):
     def __init__(self, steps_per_quarter=4, n_keys=88, prefixes=None, holds=False):
         super().__init__(steps_per_quarter, n_keys, prefixes)
         self.holds = bool(holds)
-        self.longest = MAX_NOTE_QUARTERS * steps_per_quarter
+        self.max_note_steps = MAX_NOTE_QUARTERS * steps_per_quarter
         self._transposed_marks = {}  # tables by semitones
         self._nearest_cache = None  # known chords of the last call of `nearest_tokens`, and their table
 
@@ -85,8 +85,8 @@ class Chordwise(Encoding):
             return "", 0, losses
         n_steps = notes.n_steps
         if not self.holds:
-            n_steps = min(n_steps, int(notes.start[-1]) + self.longest)
-            decoded_duration = _steps_to_next(notes.start, n_steps, self.longest)
+            n_steps = min(n_steps, int(notes.start[-1]) + self.max_note_steps)
+            decoded_duration = _steps_to_next(notes.start, n_steps, self.max_note_steps)
             losses = +(losses + Counter(relengthened=int((notes.duration != decoded_duration).sum())))
         step, tone, held = self._sounding(notes)
         events = (step << TONE_BITS | tone) << 1 | held
@@ -109,7 +109,7 @@ class Chordwise(Encoding):
 
         The loss is `stray_hold`: the number of steps that hold a key which was not started.
         """
-        chords = self.parse_tokens(tokens, self.codes)
+        chords = self.parse_tokens(tokens, self.mark_codes)
         step = np.repeat(np.arange(len(chords)), [len(chord) for chord in chords])
         code = np.array([code for chord in chords for code in chord], dtype=np.int64)
         is_rest = code >= 2 * self.n_tones
@@ -118,7 +118,7 @@ class Chordwise(Encoding):
         if self.holds:
             start, end, tone, n_stray = self._join_holds(step, tone, is_held)
         else:
-            start, end, n_stray = step, step + _steps_to_next(step, len(chords), self.longest), 0
+            start, end, n_stray = step, step + _steps_to_next(step, len(chords), self.max_note_steps), 0
         notes, _ = build_notes(
             start,
             end,
@@ -142,7 +142,7 @@ class Chordwise(Encoding):
         start = step[first][has_start]
         return start, start + duration[has_start], tone[first][has_start], duration[~has_start].sum()
 
-    def codes(self, token: str) -> list[int]:
+    def mark_codes(self, token: str) -> list[int]:
         """Return the codes of the marks of a token: starts, holds + `n_tones`, or one rest + 2 * `n_tones`.
 
         Raises
@@ -164,7 +164,7 @@ class Chordwise(Encoding):
 
     def onset_tones(self, token):
         """Return the tones that a token starts."""
-        return [code for code in self.codes(token) if code < self.n_tones]
+        return [code for code in self.mark_codes(token) if code < self.n_tones]
 
     def token_parts(self, token):
         """Split a token into its marks."""
@@ -192,7 +192,7 @@ class Chordwise(Encoding):
         """Return the lowest and highest key of a token within the range, from 0, or None for a rest."""
         if token.startswith(REST):
             return None
-        keys = [code % self.n_tones % self.n_keys for code in self.codes(token)]
+        keys = [code % self.n_tones % self.n_keys for code in self.mark_codes(token)]
         return min(keys), max(keys)
 
     def nearest_tokens(self, tokens, known):
@@ -233,7 +233,7 @@ class Chordwise(Encoding):
         points = np.zeros((len(tokens), 4 * self.n_tones + 12), dtype=np.float32)
         sounding, started, lowest, highest = (slice(i * self.n_tones, (i + 1) * self.n_tones) for i in range(4))
         for row, token in zip(points, tokens):
-            codes = np.array(self.codes(token))
+            codes = np.array(self.mark_codes(token))
             tones = codes % self.n_tones
             row[sounding][tones] = 1
             row[started][tones[codes < self.n_tones]] = 0.5**0.5
@@ -265,7 +265,7 @@ def _to_marks(events, start, n_steps, n_tones, n_marks):
             codes[at] = tone + n_tones * held + n_marks * (at > first)
             at, event = at + 1, event + 1
         if at == first:
-            codes[at] = 2 * n_tones + min(n_recent, MOST_RECENT)
+            codes[at] = 2 * n_tones + min(n_recent, MAX_RECENT_NOTES)
             at += 1
         n_recent += n_starts[step] - (n_starts[step - RECENT_STEPS] if step >= RECENT_STEPS else 0)
     return codes[:at]

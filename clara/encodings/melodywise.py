@@ -65,7 +65,7 @@ class Melodywise(Encoding):
 
     def decode(self, tokens, qpm=120.0):
         """Decode tokens as notes, one after the other; see `Encoding.decode`. Strengths are ignored."""
-        rows = self.parse_tokens(tokens, self.parse)
+        rows = self.parse_tokens(tokens, self.parse_token)
         tone, _, duration = np.array(rows, dtype=np.int64).reshape(-1, 3).T
         end = duration.cumsum()
         is_note = tone >= 0
@@ -78,7 +78,7 @@ class Melodywise(Encoding):
         )
         return notes, Counter()
 
-    def parse(self, token: str) -> tuple[int, int, int]:
+    def parse_token(self, token: str) -> tuple[int, int, int]:
         """Return the tone (-1 for a rest), the strength and the steps of a token.
 
         Raises
@@ -97,7 +97,7 @@ class Melodywise(Encoding):
 
     def onset_tones(self, token):
         """Return the tone that a token starts, in a list; empty for a rest."""
-        tone = self.parse(token)[0]
+        tone = self.parse_token(token)[0]
         return [tone] if tone >= 0 else []
 
     def token_parts(self, token):
@@ -106,7 +106,7 @@ class Melodywise(Encoding):
 
     def transpose_token(self, token, semitones):
         """Return the token for the same note `semitones` higher, or None if the key is out of range."""
-        tone = self.parse(token)[0]
+        tone = self.parse_token(token)[0]
         if tone < 0:
             return token
         transposed = self.transpose_tone(tone, semitones)
@@ -114,7 +114,7 @@ class Melodywise(Encoding):
 
     def tone_range(self, token):
         """Return the tone of a token twice, or None for a rest."""
-        tone = self.parse(token)[0]
+        tone = self.parse_token(token)[0]
         return None if tone < 0 else (tone, tone)
 
     def nearest_tokens(self, tokens, known):
@@ -129,13 +129,13 @@ class Melodywise(Encoding):
         list of str
             Of equally near tokens the first.
         """
-        table = np.array([self.parse(token) for token in known], dtype=float)
-        rows = [np.array(self.parse(token), dtype=float) for token in tokens]
+        table = np.array([self.parse_token(token) for token in known], dtype=float)
+        rows = [np.array(self.parse_token(token), dtype=float) for token in tokens]
         return [known[int(np.argmin(_distances(table, row)))] for row in rows]
 
     def token_steps(self, tokens):
         """Return the number of steps by which each token advances the time."""
-        return [0 if token.startswith("xx") else self.parse(token)[2] for token in tokens]
+        return [0 if token.startswith("xx") else self.parse_token(token)[2] for token in tokens]
 
 
 def _distances(table, row):

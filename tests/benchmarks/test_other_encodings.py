@@ -63,4 +63,4 @@ def test_barlines_follow_changes_of_the_time_signature():
 
 def test_shapes_are_chords_in_their_lowest_place():
     assert WAYS[5].shape("~p40+p44") == "~p1+p5" and WAYS[5].shape("rest3") == "rest3"
-    assert Chordwise(holds=True).codes("~p1+p5")
+    assert Chordwise(holds=True).mark_codes("~p1+p5")

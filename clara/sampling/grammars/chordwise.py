@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clara.encodings.chordwise import MOST_RECENT, RECENT_STEPS, REST, RESTS
+from clara.encodings.chordwise import MAX_RECENT_NOTES, RECENT_STEPS, REST, RESTS
 from clara.jit import compiled, int64, int64_1d, int64_1d_readonly, int64_2d, uint8_1d, uint8_2d
 from clara.sampling.grammars.base import Grammar, to_padded_table
 
@@ -18,7 +18,7 @@ class ChordwiseGrammar(Grammar):
     def __init__(self, encoding, vocab, constraints=None):
         super().__init__(encoding, vocab, constraints)
         # Without holds, rest tokens become silence only when the last chord has sounded for its longest duration.
-        self.max_rest_tokens = self.max_rest_steps + (0 if encoding.holds else encoding.longest)
+        self.max_rest_tokens = self.max_rest_steps + (0 if encoding.holds else encoding.max_note_steps)
         self.rest_ids = np.array([vocab.id_of[token] for token in RESTS])
         is_chord = [not token.startswith(("xx", REST)) for token in vocab.tokens]
         held_tones = [
@@ -54,7 +54,7 @@ class ChordwiseGrammar(Grammar):
             self.eos,
             self.max_note_steps,
             self.max_rest_tokens,
-            MOST_RECENT,
+            MAX_RECENT_NOTES,
             allowed,
         )
         return allowed
@@ -77,7 +77,7 @@ class ChordwiseGrammar(Grammar):
 
 def _held_tones(encoding, chord):
     """Return the tones that a chord holds from the step before."""
-    return [code - encoding.n_tones for code in encoding.codes(chord) if code >= encoding.n_tones]
+    return [code - encoding.n_tones for code in encoding.mark_codes(chord) if code >= encoding.n_tones]
 
 
 @compiled(

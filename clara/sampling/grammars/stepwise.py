@@ -20,7 +20,7 @@ class MelodywiseGrammar(Grammar):
         self.is_rest = np.zeros(len(vocab), dtype=bool)
         for token, i in vocab.id_of.items():
             if not token.startswith("xx"):
-                tone, _, self.token_steps[i] = encoding.parse(token)
+                tone, _, self.token_steps[i] = encoding.parse_token(token)
                 self.is_rest[i] = tone < 0
         max_steps = np.where(self.is_rest, self.max_rest_steps, self.max_note_steps)
         self.usable = (self.token_steps > 0) & (self.token_steps <= max_steps) & (self.permitted > 0)

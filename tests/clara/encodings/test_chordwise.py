@@ -6,7 +6,7 @@ import pytest
 from examples import handwritten, note_sequences, rows
 from hypothesis import given
 
-from clara.encodings.chordwise import MOST_RECENT, RECENT_STEPS, Chordwise
+from clara.encodings.chordwise import MAX_RECENT_NOTES, RECENT_STEPS, Chordwise
 from clara.errors import UnknownToken
 from clara.music.notes import build_notes
 
@@ -42,7 +42,7 @@ def test_rests_count_what_was_struck_in_the_last_ten_steps(holds, notes):
     struck = [0 if w[0] == "r" else sum(m[0] == "p" for m in w.split("+")) for w in tokens]
     for at, token in enumerate(tokens):
         if token[0] == "r":
-            assert token == f"rest{min(MOST_RECENT, sum(struck[max(0, at - RECENT_STEPS) : at]))}"
+            assert token == f"rest{min(MAX_RECENT_NOTES, sum(struck[max(0, at - RECENT_STEPS) : at]))}"
 
 
 @given(note_sequences(4, max_notes=60))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny
+from gridwise import Gridwise
 
 from clara.encodings import ENCODINGS, make_encoding
 from clara.encodings.prompts import read_prompt
@@ -28,9 +29,10 @@ def played(encoding, seed):
     )
 
 
-@pytest.mark.parametrize("name", ENCODINGS)
-def test_from_files_to_new_music(name, tmp_path):
-    encoding = ENCODINGS[name]()
+@pytest.mark.parametrize("kind", [*ENCODINGS.values(), Gridwise], ids=lambda kind: kind.name)
+def test_from_files_to_new_music(kind, tmp_path, monkeypatch):
+    monkeypatch.setitem(ENCODINGS, kind.name, kind)
+    name, encoding = kind.name, kind()
     (tmp_path / "music/nobody").mkdir(parents=True)
     for seed in range(6):
         write_midi(played(encoding, seed), tmp_path / f"music/nobody/{seed}.mid")

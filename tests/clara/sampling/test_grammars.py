@@ -33,6 +33,7 @@ ENCODINGS_TO_TEST = {
     "framewise": Framewise(4, 38),
     "gridwise": Gridwise(4, 38),
 }
+ENCODINGS_TO_TEST |= {name: kind(4, 38) for name, kind in ENCODINGS.items() if name not in ENCODINGS_TO_TEST}
 LIMITS = (3, 4)  # longest note and longest silence, in quarters
 
 
