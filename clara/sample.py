@@ -1,12 +1,8 @@
 """A composed piece, which can show and play itself in a notebook."""
 
-import tempfile
-import webbrowser
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
-from clara.errors import ClaraError
 from clara.music.midi import write_midi
 from clara.music.notes import NoteSequence, crop
 from clara.sampling.settings import SamplingSettings
@@ -57,35 +53,14 @@ class Sample:
         write_midi(self.notes, path)
 
     def _repr_html_(self) -> str:
-        from clara.rendering.html import audio_player_html, piano_roll_svg, score_svg  # slow to import
+        from clara.rendering.html import music_html  # slow to import
 
         notes = self.notes
         caption = f"seed {self.seed}: {len(notes)} notes, {notes.quarters:g} quarters, {notes.seconds:.0f} s"
-        player = _or_reason("sound", audio_player_html, notes)
-        score = _or_reason("score", score_svg, notes)
-        return (
-            f'<div class="clara-sample"><p>{caption}</p>{player}{piano_roll_svg(notes, self.prompt_quarters)}'
-            f"<details><summary>Score</summary>{score}</details></div>"
-        )
+        return music_html(notes, caption, self.prompt_quarters)
 
     def show(self) -> None:
         """Show a player, a piano roll and a score: in a notebook below the cell, elsewhere in the web browser."""
-        try:
-            from IPython import get_ipython
-            from IPython.display import display
-        except ImportError:
-            get_ipython = None
-        if get_ipython and get_ipython() is not None:
-            display(self)
-            return
-        page = Path(tempfile.mkdtemp(prefix="clara-"), "piece.html")
-        page.write_text(f'<!DOCTYPE html><meta charset="utf-8">{self._repr_html_()}', encoding="utf-8")
-        webbrowser.open(page.as_uri())
+        from clara.rendering.html import show_html  # slow to import
 
-
-def _or_reason(name, render, notes):
-    """Return what a function renders, or a line that says why it cannot."""
-    try:
-        return render(notes)
-    except (ClaraError, ImportError, OSError) as e:
-        return f"<p>No {name}: {escape(str(e))}</p>"
+        show_html(self)

@@ -4,24 +4,34 @@ The names below load on first use, so that importing the package stays fast.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from critic.classifier import ComposerClassifier, Critic
+    from critic.members.ensemble import Ensemble
+    from critic.ranking import RankedPiece, best_and_worst, rank
+
+__all__ = ["ComposerClassifier", "Critic", "Ensemble", "RankedPiece", "best_and_worst", "rank"]
 
 _MODULE_OF = {
-    "Critic": "critic.classifier",
     "ComposerClassifier": "critic.classifier",
+    "Critic": "critic.classifier",
+    "Ensemble": "critic.members.ensemble",
     "RankedPiece": "critic.ranking",
     "best_and_worst": "critic.ranking",
     "rank": "critic.ranking",
 }
-__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name):
     """Import a public name on first use."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__():
     """List the public names."""
-    return __all__
+    return sorted([*globals(), *__all__])

@@ -27,7 +27,7 @@ from typing import ClassVar
 import numpy as np
 
 from clara.errors import BadSetting, NoNotes
-from clara.shipped_models import shipped_models_folder
+from clara.shipped_models import find_model, shipped_models_folder
 from critic.classifier import ComposerClassifier, Critic
 from critic.features import measures
 from critic.nets.inputs import tokenize_piece
@@ -48,7 +48,12 @@ class ScoringModels:
     folder : path
         Folder that holds `critic-ENCODING`, `composer-ENCODING` and the generator `ENCODING`.
     critic_folder : path, optional
-        Folder of another critic (default: the one in `folder`).
+        Folder or name of another critic (default: the one in `folder`).
+
+    Raises
+    ------
+    MissingModel
+        On first use of a model that does not exist.
     """
 
     def __init__(
@@ -61,12 +66,12 @@ class ScoringModels:
     @cached_property
     def critic(self):
         """Load the critic."""
-        return Critic.load(self.critic_folder)
+        return Critic.load(find_model(self.critic_folder))
 
     @cached_property
     def composer_classifier(self):
         """Load the composer classifier."""
-        return ComposerClassifier.load(self.folder / f"composer-{self.encoding}")
+        return ComposerClassifier.load(find_model(self.folder / f"composer-{self.encoding}"))
 
     @cached_property
     def checkpoint(self):

@@ -9,6 +9,7 @@ import tiny
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoNotes
 from clara.music.notes import build_notes, crop, rebuild_notes, transpose
+from clara.shipped_models import MissingModel
 from critic.scores import SCORES, LongestCopiedRun, Novelty, ScoringModels, inception_score, make_score, parse_ranking
 
 NAMES = ["critic", "composer:chopin", "novelty", "likelihood", "longest_copied_run", "note_density", "rest_ratio"]
@@ -145,3 +146,9 @@ def test_inception_score():
     assert inception_score(same) == pytest.approx(1)
     assert inception_score(one_each) == pytest.approx(3, rel=1e-4)
     assert inception_score(one_each[:1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["critic", "composer_classifier", "checkpoint"])
+def test_a_missing_model_is_named(tmp_path, name):
+    with pytest.raises(MissingModel, match=f"{tmp_path}.*the shipped models are"):
+        getattr(ScoringModels(folder=tmp_path), name)
