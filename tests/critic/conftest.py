@@ -10,13 +10,13 @@ from critic.scores import ScoringModels
 
 @pytest.fixture(scope="session")
 def pieces():
-    """Seven tunes of different lengths; the note index holds the fourth."""
+    """Return seven tunes of different lengths; the note index holds the fourth."""
     return [tiny.tune(i, n_notes=40 + 7 * i) for i in range(7)]
 
 
 @pytest.fixture(scope="session")
 def scoring_folder(pieces, tmp_path_factory):
-    """A folder like that of the pretrained models."""
+    """Return a folder like that of the pretrained models."""
     folder = tmp_path_factory.mktemp("pretrained")
     tiny.classifier().save(folder / "critic-notewise")
     tiny.classifier(classes=["bach", "chopin", "satie"], seed=1).save(folder / "composer-notewise")
@@ -32,7 +32,7 @@ def scoring_models(scoring_folder):
 
 @pytest.fixture
 def files(pieces, tmp_path):
-    """The pieces as MIDI files."""
+    """Write the pieces as MIDI files."""
     for i, notes in enumerate(pieces):
         write_midi(notes, tmp_path / f"{i}.mid")
     return sorted(tmp_path.glob("*.mid"))

@@ -1,4 +1,4 @@
-"""Notes as sound."""
+"""Notes rendered as audio."""
 
 import io
 import wave
@@ -34,19 +34,19 @@ def held(pitch, part=0, quarters=4, qpm=120.0):
 
 
 def loudness(sound):
-    """Root mean square of each tenth of a second."""
+    """Return the root mean square of each tenth of a second."""
     n = SAMPLE_RATE // 10
     return np.sqrt((sound[: len(sound) // n * n].reshape(-1, n * 2).astype(float) ** 2).mean(1))
 
 
 def strongest_hertz(sound):
-    """The strongest partial."""
+    """Return the frequency of the strongest partial."""
     spectrum = np.abs(np.fft.rfft(sound.mean(1) * np.hanning(len(sound))))
     return spectrum.argmax() * SAMPLE_RATE / len(sound)
 
 
 @pytest.mark.parametrize("notes", [tiny.tune(0), handwritten("chord"), held(60, part=1)], ids=["tune", "chord", "solo"])
-def test_it_lasts_as_long_as_the_piece_and_sounds(notes):
+def test_sound_lasts_as_long_as_the_piece(notes):
     sound = synthesize(notes)
     assert sound.dtype == np.float32 and sound.ndim == 2 and sound.shape[1] == 2
     assert notes.seconds <= len(sound) / SAMPLE_RATE <= notes.seconds + TAIL_SECONDS
@@ -61,9 +61,9 @@ def test_tempo_is_kept():
 
 
 def sounding(sound):
-    """The loudness of what is not silence, as a whole."""
-    told = loudness(sound)
-    return np.sqrt((told[told >= told.max() / 10] ** 2).mean())
+    """Return the root mean square of the sounding part."""
+    levels = loudness(sound)
+    return np.sqrt((levels[levels >= levels.max() / 10] ** 2).mean())
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_pieces_are_equally_loud_and_none_clips(notes):
     assert sounding(sound) > LOUDNESS / 2
 
 
-def test_what_would_clip_is_quieter(monkeypatch):
+def test_sound_that_would_clip_is_quieter(monkeypatch):
     monkeypatch.setattr(audio, "LOUDNESS", 0.9)
     assert np.abs(synthesize(held(60))).max() == pytest.approx(PEAK, abs=1e-5)
 
 
-def test_a_downbeat_is_louder_than_a_beat_and_that_than_what_lies_between():
+def test_downbeats_are_louder_than_beats_and_beats_than_offbeats():
     start = np.array([0, 48 + 12, 96 + 18, 144])  # far apart, so that none rings into the next
     notes = build_notes(start * 4, start * 4 + 6, np.full(4, 60), steps_per_quarter=48, qpm=30.0)[0]
     at = (notes.start / 48 * 2 * SAMPLE_RATE).astype(int)
@@ -104,19 +104,19 @@ def test_a_downbeat_is_louder_than_a_beat_and_that_than_what_lies_between():
     assert np.ptp(peaks(synthesize(notes, flat=True))) < 0.05 * down
 
 
-def test_what_is_heard_is_what_the_file_says(tmp_path):
-    """The accents of the sound and of MIDI are the same, and cost no note."""
+def test_sound_and_midi_have_the_same_accents(tmp_path):
+    """Accents lose no note."""
     notes = tiny.tune(3, n_notes=200)
     for flat in (False, True):
         write_midi(notes, tmp_path / "a.mid", flat)
-        told = {n.velocity for t in Score(tmp_path / "a.mid").tracks for n in t.notes}
-        assert told == ({80} if flat else {72, 84, 96})
+        velocities = {n.velocity for t in Score(tmp_path / "a.mid").tracks for n in t.notes}
+        assert velocities == ({80} if flat else {72, 84, 96})
         assert read_midi(tmp_path / "a.mid")[0] == notes
 
 
 @pytest.mark.parametrize("part, pitches", [(0, range(45, 97, 4)), (1, range(57, 82, 4))], ids=["piano", "solo"])
 def test_every_key_is_in_tune(part, pitches):
-    """The strongest partial is a harmonic of the key's frequency, of one of the first few."""
+    """The strongest partial is one of the first harmonics of the key."""
     off = {}
     for pitch in pitches:
         harmonic = strongest_hertz(synthesize(held(pitch, part))[4000 : 2 * SAMPLE_RATE]) / (
@@ -128,7 +128,7 @@ def test_every_key_is_in_tune(part, pitches):
 
 
 def test_the_solo_is_a_violin_and_the_piano_a_piano():
-    """A bowed tone goes on as loud as it was, a struck one dies away."""
+    """A bowed tone stays loud, a struck one decays."""
     encoding = Chamber()
 
     def last_to_first(words):
@@ -159,7 +159,7 @@ def test_soundfont_by_path():
     assert np.array_equal(synthesize(held(60), default_soundfont()), synthesize(held(60)))
 
 
-def test_no_such_soundfont(tmp_path):
+def test_a_missing_soundfont_is_refused(tmp_path):
     for ask in (
         lambda: synthesize(held(60), tmp_path / "nowhere.sf2"),
         lambda: check_audio_settings("wav", tmp_path / "nowhere.sf2"),
@@ -173,15 +173,15 @@ def test_no_such_soundfont(tmp_path):
     [lambda data: b"", lambda data: b"hello", lambda data: data[: len(data) // 2], lambda data: data[:-2000]],
     ids=["empty", "text", "half", "end missing"],
 )
-def test_a_soundfont_that_is_none(tmp_path, cut):
+def test_a_broken_soundfont_is_refused(tmp_path, cut):
     (tmp_path / "broken.sf2").write_bytes(cut(default_soundfont().read_bytes()))
     with pytest.raises(BadSetting, match="broken.sf2"):
         check_audio_settings("wav", tmp_path / "broken.sf2")
 
 
 @pytest.mark.parametrize("form, most", [("wav", 4.01), ("flac", 3), ("mp3", 0.6)])
-def test_every_form_holds_the_sound(form, most):
-    """`most` is bytes for each stereo sample."""
+def test_every_format_holds_the_sound(form, most):
+    """`most` is the largest number of bytes for each stereo sample."""
     sound = synthesize(tiny.tune(4))
     data = encode_audio(sound, form)
     back, rate = soundfile.read(io.BytesIO(data), dtype="float32")
@@ -200,7 +200,7 @@ def test_a_small_mp3_is_mono_and_small():
     assert np.sqrt(((back[:n] - sound[:n].mean(1)) ** 2).mean()) < 0.1 * LOUDNESS
 
 
-def test_a_form_that_there_is_not(monkeypatch):
+def test_an_unknown_format_is_refused(monkeypatch):
     with pytest.raises(BadSetting, match="'ogg'; choose one of wav, flac, mp3"):
         check_audio_settings("ogg")
     monkeypatch.setattr(audio, "has_mp3", lambda: False)
@@ -225,6 +225,6 @@ def test_wav_holds_the_sound(tmp_path):
     assert abs(found).max() <= 0.9 * 32767 + 1
 
 
-def test_wav_into_no_folder(tmp_path):
+def test_writing_into_a_missing_folder_fails(tmp_path):
     with pytest.raises(CannotWrite, match="a.wav"):
         write_wav(np.zeros((10, 2), dtype=np.float32), tmp_path / "nowhere" / "a.wav")

@@ -30,7 +30,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_beginnings_of_one_length_and_tempo(generator, folder):
+def test_excerpts_are_beginnings_of_equal_length_and_tempo(generator, folder):
     found, passed_over = human_excerpts(generator, folder, 10, 16)
     assert sorted(e.title for e in found) == ["deep 0/0", "deep 0/2", "deep 1/1", "deep 1/3"]
     assert passed_over == {"TooShort": 1, "BadMusicFile": 1}
@@ -43,33 +43,35 @@ def test_beginnings_of_one_length_and_tempo(generator, folder):
 
 
 def test_the_seed_chooses(generator, folder):
-    told = {seed: [e.title for e in human_excerpts(generator, folder, 2, 16, 80.0, seed)[0]] for seed in range(6)}
-    assert all(len(set(titles)) == 2 for titles in told.values()) and len({tuple(t) for t in told.values()}) > 2
+    titles_of = {seed: [e.title for e in human_excerpts(generator, folder, 2, 16, 80.0, seed)[0]] for seed in range(6)}
+    assert (
+        all(len(set(titles)) == 2 for titles in titles_of.values()) and len({tuple(t) for t in titles_of.values()}) > 2
+    )
     again = human_excerpts(generator, folder, 2, 16, 80.0, 3)[0]
-    assert [e.title for e in again] == told[3] and {e.notes.qpm for e in again} == {80.0}
+    assert [e.title for e in again] == titles_of[3] and {e.notes.qpm for e in again} == {80.0}
 
 
-@pytest.mark.parametrize("quarters, told", [(4000, "4 TooShort|5 TooShort"), (1, "no MIDI")])
-def test_nothing_to_mix_in(generator, folder, tmp_path_factory, quarters, told):
-    with pytest.raises(NoData, match=told):
+@pytest.mark.parametrize("quarters, message", [(4000, "4 TooShort|5 TooShort"), (1, "no MIDI")])
+def test_nothing_to_mix_in(generator, folder, tmp_path_factory, quarters, message):
+    with pytest.raises(NoData, match=message):
         human_excerpts(generator, folder if quarters > 1 else tmp_path_factory.mktemp("empty"), 3, quarters)
 
 
-def test_in_the_words_of_the_model(folder):
-    """A chord that the model never saw is replaced in human music, too."""
+def test_excerpts_have_the_vocabulary_of_the_model(folder):
+    """A chord that is not in the vocabulary is replaced."""
     known = tiny.tune(0, n_notes=60, steps_per_quarter=4)
     generator = Generator(tiny.untrained(Chordwise(), known))
     for e in human_excerpts(generator, folder, 4, 12)[0]:
         assert e.notes.steps_per_quarter == 4 and set(e.tokens) <= set(generator.vocab.tokens)
 
 
-def test_what_music21_installs(generator):
+def test_excerpts_from_music21(generator):
     found, _ = human_excerpts(generator, MUSIC21_CORPUS, 2, 16, seed=4)
     assert len(found) == 2 and {e.title for e in found} <= set(MUSIC21_PIECES.values())
     assert all(15 < e.notes.quarters <= 16 for e in found)
 
 
-def test_all_those_pieces_are_there():
+def test_music21_has_all_the_pieces():
     from music21 import corpus
 
     assert all(corpus.getWork(name).is_file() for name in MUSIC21_PIECES)

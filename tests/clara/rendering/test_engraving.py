@@ -1,4 +1,4 @@
-"""Sheet music: the notes that were given stand in it, and verovio draws it."""
+"""Sheet music: it holds every note, and verovio draws it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
@@ -13,14 +13,14 @@ from clara.rendering.engraving import notes_to_music21, to_musicxml, to_svg, to_
 
 
 def melody(part=0):
-    """A bar of quarters over a held fifth."""
+    """Return a bar of quarters over a held fifth."""
     return build_notes([0, 12, 24, 36, 0, 0], [12, 24, 36, 48, 48, 48], [72, 74, 76, 77, 48, 55], [part] * 4 + [0] * 2)[
         0
     ]
 
 
 def pitches(score):
-    """MIDI numbers of all written notes, ties counted once, ascending."""
+    """Return the ascending MIDI pitches of all written notes; tied notes count once."""
     return sorted(p.midi for n in score.stripTies().flatten().notes for p in n.pitches)
 
 
@@ -42,7 +42,7 @@ def test_onsets_and_tempo_survive_musicxml():
     assert score.metronomeMarkBoundaries()[0][2].number == 120
 
 
-def test_triplets_and_odd_steps_are_put_on_what_can_be_written():
+def test_odd_times_are_rounded_to_sixteenths_and_triplets():
     notes, _ = build_notes([0, 4, 8, 17], [4, 8, 12, 18], [60, 62, 64, 65])
     onsets = [float(n.offset) for n in notes_to_music21(notes).parts[0].flatten().notes]
     assert np.allclose(onsets, [0, 1 / 3, 2 / 3, 3 / 2])  # 17/12 lies midway, the sixteenth takes it
@@ -52,7 +52,7 @@ def test_verovio_draws_each_note():
     assert to_svg(melody()).count('class="notehead"') == len(melody())
 
 
-def test_pages_hold_all_notes_between_them():
+def test_the_pages_together_hold_all_notes():
     rng = np.random.default_rng(0)
     notes, _ = build_notes(np.arange(600) * 6, np.arange(600) * 6 + 6, rng.integers(60, 80, 600))
     pages = to_svgs(notes, "A long piece")
@@ -64,7 +64,7 @@ def test_pages_hold_all_notes_between_them():
 
 
 @pytest.mark.parametrize("page", [0, 2])
-def test_a_page_that_there_is_not(page):
+def test_a_missing_page_is_refused(page):
     with pytest.raises(BadSetting, match=f"no page {page} of 1"):
         to_svg(melody(), page=page)
 
@@ -80,8 +80,8 @@ def test_a_page_that_there_is_not(page):
         (60, False, "C D- D E- E F F# G A- A B- B"),
     ],
 )
-def test_black_keys_are_named_by_the_scale(tonic, is_major, names):
-    """A scale up and down makes the key; then every key of the piano in turn."""
+def test_the_key_decides_how_black_keys_are_spelled(tonic, is_major, names):
+    """A scale establishes the key, and then each pitch class follows."""
     scale = np.array([0, 2, 4, 5, 7, 9, 11, 12] if is_major else [0, 2, 3, 5, 7, 8, 11, 12])
     chord = [0, 4 if is_major else 3, 7, 12]
     pitch = tonic + np.r_[np.tile(np.r_[scale, scale[::-1], chord], 8), np.arange(12)]
@@ -94,14 +94,14 @@ def test_black_keys_are_named_by_the_scale(tonic, is_major, names):
     assert [n.pitch.name for n in written] == names.split()
 
 
-def test_no_accidental_where_the_signature_tells_it():
+def test_notes_of_the_key_have_no_accidental():
     pitch = 62 + np.tile([0, 2, 4, 5, 7, 9, 11, 12, 7, 4], 8)  # D major
     notes, _ = build_notes(np.arange(80) * 12, np.arange(80) * 12 + 12, pitch)
     assert to_musicxml(notes).count("<accidental") == 0
 
 
 @pytest.mark.parametrize(
-    "metre, told, bars",
+    "time_signatures, shown, bars",
     [
         (((0, 3, 4),), "3/4", 4),
         (((0, 6, 8), (72, 2, 2)), "6/8", 4),
@@ -112,11 +112,11 @@ def test_no_accidental_where_the_signature_tells_it():
         (((0, 4, 3),), "4/4", 3),
     ],
 )
-def test_bars_are_those_of_the_first_metre(metre, told, bars):
-    notes, _ = build_notes(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, time_signatures=metre)
+def test_bars_follow_the_first_time_signature(time_signatures, shown, bars):
+    notes, _ = build_notes(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, time_signatures=time_signatures)
     for staff in notes_to_music21(notes).parts:
         measures = list(staff.getElementsByClass("Measure"))
-        assert [m.timeSignature.ratioString for m in measures if m.timeSignature] == [told]
+        assert [m.timeSignature.ratioString for m in measures if m.timeSignature] == [shown]
         assert [m.duration.quarterLength for m in measures] == [measures[0].barDuration.quarterLength] * bars
 
 

@@ -1,4 +1,4 @@
-"""The listening page: what is told on it, and that nothing runs there but its own script."""
+"""The listening page: its content, and that no other script can run in it."""
 
 import base64
 import re
@@ -16,7 +16,7 @@ def entry(**more):
 
 
 @pytest.mark.parametrize(
-    "name, value, told",
+    "name, value, meaning",
     [
         ("critic", 1.2, "human, 77 %"),
         ("critic", -1.2, "generated, 77 %"),
@@ -34,11 +34,11 @@ def entry(**more):
         ("a new one", 3.0, ""),
     ],
 )
-def test_scores_in_words(name, value, told):
-    assert told in describe_score(name, value) and bool(told) == bool(describe_score(name, value))
+def test_scores_are_described(name, value, meaning):
+    assert meaning in describe_score(name, value) and bool(meaning) == bool(describe_score(name, value))
 
 
-def test_every_score_that_there_is_has_words():
+def test_every_score_has_a_description():
     from critic.scores import SCORES
 
     assert all(describe_score(name, -0.5) for name in SCORES)
@@ -51,7 +51,7 @@ def test_only_its_own_script_runs():
     assert "default-src 'none'" in text and "$" not in re.sub(r"\$\{", "", text)
 
 
-def test_whatever_is_named_is_escaped():
+def test_names_are_escaped():
     evil = "\"'><img src=x onerror=y()>"
     one = entry(
         links={evil: evil},
@@ -65,14 +65,14 @@ def test_whatever_is_named_is_escaped():
     assert "<img" not in text and "onerror" in text and evil not in text
 
 
-def test_a_blind_page_draws_all_as_long():
+def test_all_rolls_of_a_blind_test_are_equally_long():
     short = tiny.tune(1, n_notes=20)
     entries = [entry(author="human"), PageEntry(short, 0.0, {}, {}, b"", "02.mid", author="machine")]
     widths = re.findall(r'viewBox="0 0 (\d+) ', render_page(entries, {}))
     assert widths == [str(tiny.tune(0).n_steps)] * 2 and short.n_steps < tiny.tune(0).n_steps
 
 
-def test_colours_are_told_where_there_are_more_than_one():
+def test_several_colours_have_a_legend():
     both = build_notes([0, 0, 12], [12, 12, 24], [60, 72, 64], [0, 1, 0])[0]
     text = render_page([PageEntry(both, 1.0, {}, {}, b"", "01.mid")], {})
     assert re.findall(r"<i class=(\w+)></i>(\w+)", text) == [

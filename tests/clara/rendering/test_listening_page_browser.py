@@ -1,4 +1,4 @@
-"""The listening page as a browser shows it: played, voted on, on a phone, in the dark, and never online."""
+"""The listening page in a browser: playing, voting, narrow windows, dark mode, and no network."""
 
 import shutil
 import time
@@ -62,7 +62,7 @@ def chromium():
 
 @pytest.fixture
 def opened(chromium):
-    """Opens a page; at the end nothing was asked of any network, and nothing went wrong in it."""
+    """Return a function that opens a page; afterwards check that there were no errors and no requests."""
     asked, wrong, contexts = [], [], []
 
     def open_page(path, width=1000, **more):
@@ -83,7 +83,7 @@ def opened(chromium):
 
 
 def until(page, holds, seconds=30):
-    """Wait for JavaScript to hold; Playwright's own waiting is a script that the page's policy refuses."""
+    """Wait for a JavaScript condition; the page's policy refuses the script that Playwright waits with."""
     end = time.monotonic() + seconds
     while not page.evaluate(holds):
         assert time.monotonic() < end, holds
@@ -95,21 +95,21 @@ def piece(page, n):
 
 
 def background(page):
-    """Brightness of the page's background, 0-255."""
+    """Return the brightness of the page's background, 0-255."""
     return (
         sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)"))) / 3
     )
 
 
 def vote(page, right):
-    """Vote on the first pieces, rightly or not."""
+    """Vote on the first pieces, correctly or not, and return who wrote each piece."""
     for n, is_right in enumerate(right):
         by = piece(page, n).get_attribute("data-author")
         piece(page, n).get_by_label("Human" if (by == "human") == is_right else "Machine").check()
     return [piece(page, n).get_attribute("data-author") for n in range(len(right))]
 
 
-def test_it_plays_and_the_head_moves(opened, ranked):
+def test_it_plays_and_the_playhead_moves(opened, ranked):
     page = opened(ranked)
     slider = page.get_by_label("Position in piece 1")
     assert float(slider.input_value()) == 0 and page.locator("audio[controls]").count() == 0
@@ -163,12 +163,12 @@ def test_a_click_on_the_roll_seeks(opened, ranked):
 
 def test_scores_can_be_hidden(opened, ranked):
     page = opened(ranked)
-    told = piece(page, 0).get_by_text("the critic takes it for human, 77 %")
-    assert told.is_visible()
+    description = piece(page, 0).get_by_text("the critic takes it for human, 77 %")
+    assert description.is_visible()
     page.get_by_role("button", name="Hide the scores").click()
-    assert not told.is_visible()
+    assert not description.is_visible()
     page.get_by_role("button", name="Show the scores").click()
-    assert told.is_visible()
+    assert description.is_visible()
 
 
 def test_midi_is_saved_from_the_page_itself(opened, ranked, tmp_path):
@@ -184,7 +184,7 @@ def test_midi_is_saved_from_the_page_itself(opened, ranked, tmp_path):
     until(page, "document.querySelectorAll('audio')[1].currentTime > 0.2")
 
 
-def test_a_blind_test_tells_nothing_before_the_votes(opened, blind):
+def test_a_blind_test_hides_the_answers_before_the_votes(opened, blind):
     page = opened(blind)
     shown = page.locator("body").inner_text()
     assert not any(word in shown for word in ("Somebody", "composed by", "critic", ".mid", "seed 0"))
@@ -192,22 +192,23 @@ def test_a_blind_test_tells_nothing_before_the_votes(opened, blind):
     assert page.locator("#votes").inner_text() == "0 of 4 voted"
 
 
-def test_all_votes_bring_the_answers(opened, blind):
+def test_all_votes_show_the_answers(opened, blind):
     page = opened(blind)
     by = vote(page, [True, False, True, True])
     humans = sum(r for r, b in zip([True, False, True, True], by) if b == "human")
     assert page.locator("#result").inner_text().replace("\u00a0", " ") == (
-        f"You were right about {humans} of 2 by humans, {3 - humans} of 2 by the machine: 3 of 4 in all, 75 %. Guessing gives 50 %. "
+        f"You were right about {humans} of 2 by humans, {3 - humans} of 2 by the machine: 3 of 4 in all, 75 %. "
+        "Guessing gives 50 %. "
         "The critic was right about 1 of 2 human pieces and 1 of 2 composed ones."
     )
     assert page.evaluate("document.activeElement.id") == "result"
     for n, (writer, right) in enumerate(zip(by, (True, False, True, True))):
-        told = piece(page, n).locator(".answer").inner_text()
-        assert told.startswith(writer.title()) and ("You were right." in told) == right
+        answer = piece(page, n).locator(".answer").inner_text()
+        assert answer.startswith(writer.title()) and ("You were right." in answer) == right
     assert piece(page, 0).locator(".scores").is_visible() and not page.get_by_text("Who wrote piece 1?").is_visible()
 
 
-def test_some_votes_are_enough(opened, blind):
+def test_the_answers_can_be_shown_after_some_votes(opened, blind):
     page = opened(blind)
     by = vote(page, [True, True])
     assert page.locator("#votes").inner_text() == "2 of 4 voted" and not page.locator("#result").is_visible()
@@ -244,12 +245,12 @@ def test_light_and_dark(opened, ranked):
     assert background(light) > 200 and background(dark) < 60
 
 
-def test_without_scripts_the_browsers_own_player_is_there(opened, ranked):
+def test_without_scripts_the_browser_shows_its_own_player(opened, ranked):
     page = opened(ranked, java_script_enabled=False)
     assert page.locator("audio").first.is_visible() and not page.locator(".play").first.is_visible()
 
 
-def test_a_file_that_is_gone_is_told(opened, ranked, tmp_path, monkeypatch):
+def test_a_missing_audio_file_is_reported(opened, ranked, tmp_path, monkeypatch):
     from clara.rendering import output_folder as playlist
 
     monkeypatch.setattr(playlist, "EMBEDDED_BYTES", 0)

@@ -49,7 +49,7 @@ def excerpts(n):
 
 
 class Page(HTMLParser):
-    """What a browser would load from a page, which tags it holds, and its text; of each article its attributes."""
+    """The links, embedded data, tags, article attributes and text of a page."""
 
     def __init__(self, folder):
         super().__init__()
@@ -69,7 +69,7 @@ class Page(HTMLParser):
         self.text += data
 
     def held(self, kind):
-        """The bytes of the data URLs of a media type."""
+        """Return the bytes of all data URLs of a media type."""
         return [base64.b64decode(url.partition(",")[2]) for url in self.data if url.startswith(f"data:{kind};base64,")]
 
 
@@ -104,7 +104,7 @@ def test_ranking_has_a_row_per_piece(folder):
     assert rows["temperature"].tolist() == [0.9, 0.9] and rows["top_k"].tolist() == [3, 3]
 
 
-def test_rows_given_back_are_those_written(tmp_path):
+def test_the_returned_rows_are_those_written(tmp_path):
     rows = write_playlist(samples(1), tmp_path, RUN, render=SILENT)
     assert pd.read_csv(tmp_path / "ranking.csv").to_dict("records") == rows
 
@@ -113,7 +113,7 @@ def test_run_json_is_the_run(folder):
     assert json.loads((folder / "run.json").read_text()) == RUN
 
 
-def test_page_holds_each_piece_and_nothing_from_elsewhere(folder):
+def test_page_holds_each_piece_and_loads_nothing_else(folder):
     page = Page(folder)
     assert page.tags.count("article") == page.tags.count("audio") == page.tags.count("svg") == 2
     wanted = {f"{n}.{suffix}" for n in ("01", "02") for suffix in ("txt", "png", "wav")}
@@ -122,8 +122,8 @@ def test_page_holds_each_piece_and_nothing_from_elsewhere(folder):
     assert "http" not in page.raw.replace("http-equiv", "") and "@import" not in page.raw and "url(" not in page.raw
 
 
-def test_page_alone_is_enough(folder):
-    """The MIDI and the sound in it are those of the files."""
+def test_page_embeds_midi_and_sound(folder):
+    """The embedded MIDI and sound are those of the files."""
     page = Page(folder)
     assert page.held("audio/midi") == [(folder / f"{n}.mid").read_bytes() for n in ("01", "02")]
     for name, data in zip(("01", "02"), page.held("audio/mpeg"), strict=True):
@@ -137,14 +137,14 @@ def test_page_alone_is_enough(folder):
         assert np.corrcoef(inside[: len(outside)], outside[: len(inside)].mean(1))[0, 1] > 0.99
 
 
-def test_page_tells_scores_in_words(folder):
+def test_page_describes_scores(folder):
     text = Page(folder).text
     assert "critic 1.20 log-odds human: the critic takes it for human, 77 %" in text
     assert "critic -0.40 log-odds human: the critic takes it for generated, 60 %" in text
     assert "total" not in text.partition("Settings")[0] and "best first" in text
 
 
-def test_page_escapes_what_people_named(folder):
+def test_page_escapes_names(folder):
     page = Page(folder)
     assert (
         page.tags.count("script") == 1
@@ -154,8 +154,8 @@ def test_page_escapes_what_people_named(folder):
     assert RUN["prompt"] in page.text and RUN["model"] in page.text
 
 
-def test_a_blind_page_tells_nothing_before(tmp_path):
-    """Whatever is told is in what the style hides; numbers and names of files are the same for all."""
+def test_a_blind_page_hides_the_answers(tmp_path):
+    """Everything that gives an answer is in an element that the style hides."""
     scores = [{"critic": s, "total": s} for s in (3.0, 2.0, 1.0)]
     rows = write_playlist(
         samples(3), tmp_path, RUN, scores, excerpts=excerpts(3), excerpt_scores=[{}, *scores[:2]], render=NO_PICTURES
@@ -177,7 +177,7 @@ def test_a_blind_page_tells_nothing_before(tmp_path):
     }
 
 
-def test_the_seed_mixes_a_blind_page(tmp_path):
+def test_the_seed_shuffles_a_blind_page(tmp_path):
     orders = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
@@ -193,7 +193,7 @@ def test_the_seed_mixes_a_blind_page(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
-def test_forms_of_audio(tmp_path, form):
+def test_audio_formats(tmp_path, form):
     write_playlist(samples(1), tmp_path, RUN, render=RenderSettings(form, pictures=False))
     assert soundfile.info(tmp_path / f"01.{form}").format == form.upper()
     assert f"01.{form}" in Page(tmp_path).links and len(Page(tmp_path).held("audio/mpeg")) == 1
@@ -206,8 +206,8 @@ def test_without_mp3_the_page_plays_the_files(tmp_path, monkeypatch):
     assert not page.held("audio/mpeg") and page.links.count("01.flac") == 2 and page.tags.count("audio") == 2
 
 
-def test_a_page_is_not_without_end(tmp_path, monkeypatch):
-    """The first pieces are in it, the others beside it."""
+def test_the_size_of_a_page_is_limited(tmp_path, monkeypatch):
+    """The first sounds are embedded, the others are links."""
     monkeypatch.setattr(playlist, "EMBEDDED_BYTES", 60_000)
     write_playlist(samples(4), tmp_path, RUN, render=NO_PICTURES)
     page = Page(tmp_path)
@@ -252,22 +252,22 @@ def test_without_pictures(tmp_path):
 
 
 def test_a_hundred_pieces_sort_by_name(tmp_path):
-    told = []
+    done = []
     write_playlist(
-        samples(1) * 100, tmp_path, RUN, render=RenderSettings(None, pictures=False), on_piece=lambda: told.append(1)
+        samples(1) * 100, tmp_path, RUN, render=RenderSettings(None, pictures=False), on_piece=lambda: done.append(1)
     )
     names = sorted(p.name for p in tmp_path.glob("*.mid"))
-    assert names[0] == "001.mid" and names[-1] == "100.mid" and len(names) == len(told) == 100
+    assert names[0] == "001.mid" and names[-1] == "100.mid" and len(names) == len(done) == 100
 
 
 def test_a_piece_without_notes(tmp_path):
-    """A few quarters of silence are a piece that the grammar allows."""
+    """The grammar allows a piece that is a few quarters of silence."""
     silent = Sample(["wait12"], build_notes([], [], [])[0], 0, 0.0, 1)
     (row,) = write_playlist([silent], tmp_path, RUN)
     assert row["notes"] == 0 and row["seconds"] == 0
     assert {p.name for p in tmp_path.iterdir()} >= {"01.mid", "01.txt", "01.png", "index.html"}
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_writing_into_a_missing_folder_fails(tmp_path):
     with pytest.raises(CannotWrite, match="01.mid"):
         write_playlist(samples(1), tmp_path / "nowhere", RUN, render=SILENT)

@@ -18,7 +18,7 @@ HISTORY = [
 
 
 def bars(figure):
-    """(left, right, pitch, colour) of every note drawn."""
+    """Return (left, right, pitch, colour) of every note drawn."""
     axes, found = figure.axes[0], []
     for collection in (c for c in axes.collections if isinstance(c, PatchCollection)):
         for path in collection.get_paths():
@@ -49,16 +49,16 @@ def test_parts_and_prompt_have_colours_of_their_own():
 
 
 def key_names(figure):
-    """Labels by MIDI number."""
+    """Return the label of each labelled MIDI pitch."""
     axes = figure.axes[0]
     return {int(at): label.get_text() for at, label in zip(axes.get_yticks(), axes.get_yticklabels())}
 
 
-def test_octaves_are_named():
+def test_octaves_are_labelled():
     assert key_names(plot_piano_roll(handwritten("range edges"))) == {12 * n + 12: f"C{n}" for n in range(1, 9)}
 
 
-def test_of_few_keys_all_white_ones_are_named():
+def test_all_white_keys_of_a_narrow_range_are_labelled():
     notes = build_notes([0, 0], [12, 12], [60, 66])[0]
     assert key_names(plot_piano_roll(notes)) == {
         57: "A3",
@@ -73,18 +73,18 @@ def test_of_few_keys_all_white_ones_are_named():
 
 
 def held(quarters, time_signatures=COMMON_TIME):
-    """One note."""
+    """Return a single note."""
     return build_notes([0], [12 * quarters], [60], time_signatures=time_signatures)[0]
 
 
 def bar_numbers(figure):
-    """(quarter, number) of each bar that is told above the roll."""
+    """Return (quarter, number) of each bar label above the roll."""
     above = figure.axes[0].child_axes[0]
     return list(zip(above.get_xticks().tolist(), [label.get_text() for label in above.get_xticklabels()]))
 
 
 @pytest.mark.parametrize(
-    "metre, numbers",
+    "time_signatures, numbers",
     [
         (((0, 4, 4),), [(0, "1"), (4, "2"), (8, "3")]),
         (((0, 3, 4),), [(0, "1"), (3, "2"), (6, "3"), (9, "4")]),
@@ -95,12 +95,12 @@ def bar_numbers(figure):
     ],
     ids=["common time", "three four", "a change", "cropped within a bar", "an upbeat as a bar", "no bar begins here"],
 )
-def test_bars_are_numbered(metre, numbers):
-    assert bar_numbers(plot_piano_roll(held(11, metre))) == numbers
+def test_bars_are_numbered(time_signatures, numbers):
+    assert bar_numbers(plot_piano_roll(held(11, time_signatures))) == numbers
 
 
 @pytest.mark.parametrize("quarters", [1, 16, 63, 250, 3000])
-def test_time_is_told_in_quarters_and_bars_that_do_not_crowd(quarters):
+def test_labels_of_quarters_and_bars_do_not_crowd(quarters):
     figure = plot_piano_roll(held(quarters))
     below, numbers = figure.axes[0].get_xticks(), bar_numbers(figure)
     assert below.tolist()[: len(numbers)] == [at for at, _ in numbers]
@@ -109,7 +109,7 @@ def test_time_is_told_in_quarters_and_bars_that_do_not_crowd(quarters):
     assert figure.axes[0].get_xlabel() == "quarter notes"
 
 
-def test_parts_are_named_where_there_are_several():
+def test_several_parts_have_a_legend():
     quartet = build_notes([0] * 4, [12] * 4, [76, 67, 60, 48], [0, 1, 2, 3], instruments=("va", "vb", "w", "c"))[0]
     legend = plot_piano_roll(quartet).legends[0]
     assert [t.get_text() for t in legend.texts] == ["Violin I", "Violin II", "Viola", "Cello"]
@@ -119,7 +119,7 @@ def test_parts_are_named_where_there_are_several():
     assert not plot_piano_roll(handwritten("one note")).legends
 
 
-def test_a_critics_curve_stands_below_on_the_same_time():
+def test_log_odds_are_below_the_roll_on_the_same_time_axis():
     figure = plot_piano_roll(held(29), window_log_odds=np.float32([0.5, -1.5, 2.0, -0.25]), window_quarters=8)
     roll, below = figure.axes
     columns = below.patches
@@ -132,7 +132,7 @@ def test_a_critics_curve_stands_below_on_the_same_time():
     assert below.get_xlabel() == "quarter notes" and not roll.get_xlabel()
 
 
-def test_a_rest_shorter_than_half_a_window_belongs_to_the_last():
+def test_the_last_window_reaches_the_end():
     below = plot_piano_roll(held(19), window_log_odds=[1.0, 2.0]).axes[1]
     assert [c.get_x() + c.get_width() for c in below.patches] == [8, 19]
 
@@ -147,10 +147,10 @@ def test_nothing_is_cut_off():
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
 
 
-def test_a_map_has_a_colour_and_a_mark_for_each(tmp_path):
+def test_each_group_of_a_map_has_a_colour_and_a_marker(tmp_path):
     points = np.arange(24.0).reshape(12, 2)
     groups = [*"ababcdefgh", "Clara", "Clara"]
-    figure = plot_map(points, groups, tmp_path / "map.png", highlight="Clara", title="whom it is like")
+    figure = plot_map(points, groups, tmp_path / "map.png", highlight="Clara", title="a title")
     axes = figure.axes[0]
     drawn = {c.get_label(): c.get_offsets().tolist() for c in axes.collections}
     assert list(drawn) == [*"abcdefgh", "Clara"]
@@ -171,10 +171,8 @@ def test_a_map_of_one_group():
     ]
 
 
-def test_confusions_are_told_in_numbers(tmp_path):
-    axes = plot_confusion(
-        np.array([[3, 1], [0, 4]]), ["a", "b"], tmp_path / "confusion.png", "whom it takes for whom"
-    ).axes[0]
+def test_a_confusion_matrix_shows_counts(tmp_path):
+    axes = plot_confusion(np.array([[3, 1], [0, 4]]), ["a", "b"], tmp_path / "confusion.png", "a title").axes[0]
     assert sorted(t.get_text() for t in axes.texts) == ["1", "3", "4"]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 1]])
     assert (tmp_path / "confusion.png").is_file()
@@ -210,7 +208,7 @@ def test_history_curves(tmp_path):
         assert image.format == "PNG"
 
 
-def test_history_without_losses_of_valid():
+def test_history_without_valid_loss():
     axes = plot_history([{k: v for k, v in row.items() if k != "valid_loss"} for row in HISTORY]).axes[0]
     assert {line.get_label(): line.get_ydata().tolist() for line in axes.lines} == {"valid": [9.0, 7.25, 8.0]}
     assert axes.get_ylabel() == "nats per quarter note"

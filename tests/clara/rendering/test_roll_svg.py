@@ -15,7 +15,7 @@ BAR = re.compile(r"M(\S+) (\S+)h(\S+)v\S+z")
 
 
 def drawn(svg):
-    """(class, x, y, width) of each note."""
+    """Return (class, x, y, width) of each note."""
     paths = ElementTree.fromstring(svg).findall("path")
     return sorted(
         (p.get("class"), float(x), float(y), float(h.split("v")[0]))
@@ -39,21 +39,21 @@ def test_every_note_is_drawn_where_it_sounds(notes):
 
 
 @pytest.mark.parametrize("name", HANDWRITTEN)
-def test_all_is_inside(name):
+def test_all_notes_are_inside(name):
     svg = ElementTree.fromstring(unstyled_roll_svg(handwritten(name)))
     _, _, width, height = map(float, svg.get("viewBox").split())
     assert height == n_pitch_rows(handwritten(name))
     assert all(
-        0 <= x and x + w <= width and 0 <= y < height for _, x, y, w in drawn(unstyled_roll_svg(handwritten(name)))
+        x >= 0 and x + w <= width and 0 <= y < height for _, x, y, w in drawn(unstyled_roll_svg(handwritten(name)))
     )
 
 
-def test_the_prompt_is_told():
+def test_the_prompt_has_a_class():
     classes = [c for c, *_ in drawn(unstyled_roll_svg(handwritten("chord"), prompt_quarters=1))]
     assert classes == ["part0"] * 3 + ["part0 prompt"] * 3
 
 
-def test_octaves_stand_at_their_keys():
+def test_octave_labels_are_at_their_keys():
     notes = build_notes([0, 0], [12, 12], [48, 84])[0]
     low, high = octave_labels(notes)[0], octave_labels(notes)[-1]
     assert (low[0], high[0]) == ("C3", "C6")

@@ -31,7 +31,7 @@ def test_composers_are_split_by_work(corpus):
 
 @pytest.fixture(scope="module")
 def extra(corpus, tmp_path_factory):
-    """A corpus with one transposed piece of test, valid and train and two new ones, and the name of the train piece."""
+    """Return a corpus with one transposed piece of test, valid and train and two new ones, and the train piece."""
     piece_of_split = composer_excerpts(corpus, SETTINGS).drop_duplicates("piece").set_index("split")["piece"]
     known = []
     for split in ("test", "valid", "train"):

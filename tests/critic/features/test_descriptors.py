@@ -1,4 +1,4 @@
-"""What can be counted, and the net that reads it."""
+"""The descriptors of a segment."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import tiny
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,42 +14,41 @@ from clara.music.notes import build_notes, crop, rebuild_notes, transpose
 from critic.features.descriptor_kernels import BAR, LEAP, N_KEYS, count_repeats, count_sounding, scatter, self_overlap
 from critic.features.descriptors import GROUPS, N_DESCRIPTORS, SegmentNotes, _line, extract_descriptors
 from critic.features.segments import STEPS_PER_QUARTER
-from critic.nets.descriptors import LEAST_DEVIATION, Standard
 
 
 def group(name, notes):
     return np.ravel(GROUPS[name](SegmentNotes(notes)))
 
 
-def brief(n_notes=60):
+def tunes(n_notes=60):
     return st.integers(0, 10**6).map(lambda seed: tiny.tune(seed, n_notes))
 
 
 @given(st.integers(1, 80), st.integers(0, 10**6))
-def test_all_music_is_told_in_as_many_finite_numbers(n_notes, seed):
-    told = extract_descriptors(tiny.tune(seed, n_notes))
-    assert told.dtype == np.float32 and told.shape == (N_DESCRIPTORS,) and np.isfinite(told).all()
+def test_descriptors_are_finite_and_their_number_is_fixed(n_notes, seed):
+    values = extract_descriptors(tiny.tune(seed, n_notes))
+    assert values.dtype == np.float32 and values.shape == (N_DESCRIPTORS,) and np.isfinite(values).all()
 
 
-@given(brief(), st.integers(-12, 12))
-def test_another_key_changes_nothing_but_how_high(notes, shift):
+@given(tunes(), st.integers(-12, 12))
+def test_transposition_changes_only_the_height(notes, shift):
     moved = transpose(notes, shift)[0]
     for name in ("outer voices", "rhythm", "bars", "repetition"):
-        told, again = group(name, notes), group(name, moved)
+        values, again = group(name, notes), group(name, moved)
         if name == "bars":  # whose mean, least and greatest height are among them
             height = slice(16, 20)
-            told, again = np.delete(told, height), np.delete(again, height)
-        np.testing.assert_allclose(again, told, atol=1e-9)
+            values, again = np.delete(values, height), np.delete(again, height)
+        np.testing.assert_allclose(again, values, atol=1e-9)
 
 
-@given(brief(), st.sampled_from([12, 24, 48]))
-def test_a_finer_grid_tells_the_same(notes, grid):
+@given(tunes(), st.sampled_from([12, 24, 48]))
+def test_a_finer_grid_changes_nothing(notes, grid):
     finer = replace(notes, start=notes.start * grid // 12, duration=notes.duration * grid // 12, steps_per_quarter=grid)
     np.testing.assert_array_equal(extract_descriptors(finer), extract_descriptors(notes))
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.integers(1, 5))
-def test_what_comes_again_is_what_a_counter_says(line, n):
+def test_repeats_are_those_of_a_counter(line, n):
     at, found = np.arange(len(line)) * 5, np.zeros((1, 3))
     count_repeats(scatter(np.array([line])), at, np.array([n]), found)
     runs = [tuple(line[i : i + n]) for i in range(len(line) - n + 1)]
@@ -63,7 +61,7 @@ def test_what_comes_again_is_what_a_counter_says(line, n):
 
 
 @given(st.sets(st.integers(0, 60), min_size=1), st.integers(1, 30))
-def test_overlap_is_a_cosine_of_what_could_be(places, lag):
+def test_self_overlap_is_a_cosine(places, lag):
     where = np.array(sorted(places))
     here, there = [p for p in places if p <= max(places) - lag], [p for p in places if p >= lag]
     both = sum(p + lag in places for p in here)
@@ -73,8 +71,8 @@ def test_overlap_is_a_cosine_of_what_could_be(places, lag):
         assert found[0] == pytest.approx(both / np.sqrt(len(here) * len(there)) if here and there else 0)
 
 
-@given(brief(40))
-def test_what_sounds_is_what_a_roll_says(notes):
+@given(tunes(40))
+def test_sounding_keys_are_those_of_a_piano_roll(notes):
     music = SegmentNotes(notes)
     roll = np.zeros((int(music.end.max()), N_KEYS), dtype=bool)
     for start, end, key in zip(music.start, music.end, music.key):
@@ -94,15 +92,15 @@ def test_what_sounds_is_what_a_roll_says(notes):
 
 
 @given(st.lists(st.tuples(st.integers(30, 90), st.integers(1, 20)), min_size=3, max_size=40))
-def test_a_line_is_told_by_its_intervals(line):
+def test_a_line_is_described_by_its_intervals(line):
     pitch, at = np.array([p for p, _ in line]), np.cumsum([gap for _, gap in line])
-    told, moves, gaps = _line(pitch, at), np.diff(pitch), np.diff(at)
-    assert told[:49] == pytest.approx(np.bincount(moves.clip(-24, 24) + 24, minlength=49) / len(moves))
-    assert told[49:62] == pytest.approx(
+    values, moves, gaps = _line(pitch, at), np.diff(pitch), np.diff(at)
+    assert values[:49] == pytest.approx(np.bincount(moves.clip(-24, 24) + 24, minlength=49) / len(moves))
+    assert values[49:62] == pytest.approx(
         np.bincount(np.abs(np.diff(moves)).clip(0, 12), minlength=13) / (len(moves) - 1)
     )
     after = [abs(b) for a, b in pairwise(moves) if abs(a) >= LEAP]
-    assert told[62:] == pytest.approx(
+    assert values[62:] == pytest.approx(
         [
             np.mean(moves[1:] * moves[:-1] < 0),
             np.mean(moves == 0),
@@ -117,8 +115,8 @@ def test_a_line_is_told_by_its_intervals(line):
     assert _line(pitch[:2], at[:2]).tolist() == [0] * 70
 
 
-def test_a_tune_that_comes_again_in_any_key_is_heard():
-    """Eight quarters, four times: as they are, each time elsewhere, or each time new."""
+def test_repetition_is_found_in_any_key():
+    """Four times eight quarters: the same, transposed each time, or new each time."""
 
     def some(seed):
         rng = np.random.default_rng(seed)
@@ -169,15 +167,3 @@ def test_chords_intervals_and_rests_are_counted():
     assert together[:25].nonzero()[0].tolist() == [3, 4, 7] and together[:25].sum() == pytest.approx(1)
     assert together[98:108] == pytest.approx([1 / 3] * 3 + [0] * 7)  # one, two, three notes at a time
     assert rhythm[-2:] == pytest.approx([2 / 5, 2 / 5])  # two quarters of five are silent, and two rests
-
-
-def test_a_number_that_never_changes_is_not_blown_up():
-    net, told = Standard(), torch.rand(20, N_DESCRIPTORS)
-    told[:, 7] = 0.5
-    net.fit(told)
-    assert net.deviation[7] == pytest.approx(LEAST_DEVIATION) and net.deviation[7].half() > 0
-    standard = net(told)
-    assert (
-        standard[:, 7].abs().max() == 0 and standard[:, 8].mean().abs() < 1e-5 and abs(standard[:, 8].std() - 1) < 1e-4
-    )
-    assert net(told + 100).max() == 6

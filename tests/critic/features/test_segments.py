@@ -1,4 +1,4 @@
-"""Stretches of a piece, and the voices that judge by them."""
+"""Segments of a piece, and the members that read them."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ def critic(request):
 
 
 @pytest.mark.parametrize("quarters", [8, 32, 33, 47.5, 48, 64, 200])
-def test_stretches_reach_from_the_beginning_to_the_end(quarters):
+def test_segments_cover_the_piece(quarters):
     notes = crop(tiny.tune(1, 1000), 0, int(quarters * 12))
     parts = split_into_segments(notes, int(quarters * 12))
     firsts = [at for at, _ in parts]
@@ -29,7 +29,7 @@ def test_stretches_reach_from_the_beginning_to_the_end(quarters):
         assert part == crop(notes, at * 12, (at + SEGMENT_QUARTERS) * 12)
 
 
-def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
+def test_windows_in_silence_belong_to_the_nearest_segment():
     a = crop(tiny.tune(1, 300), 0, 32 * 12)
     far = rebuild_notes(
         a,
@@ -49,7 +49,7 @@ def test_silence_is_in_no_stretch_and_its_windows_go_with_the_nearest():
     assert only[0] == pytest.approx(extract_descriptors(a)) and one.tolist() == [[1.0]] * 4
 
 
-def test_a_score_for_each_piece_the_same_in_any_company(critic):
+def test_a_score_depends_on_the_piece_alone(critic):
     pieces = [tiny.tune(i, n_notes=30 + 60 * i) for i in range(6)]
     scores = critic.score(pieces)
     assert scores.dtype == np.float32 and np.isfinite(scores).all() and len(set(scores.tolist())) == 6
