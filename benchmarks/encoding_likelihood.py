@@ -1,6 +1,6 @@
 """Compare ways to write music as text: nats per quarter note after the same training time.
 
-python benchmarks/encodings.py CORPUS [--million-tokens 15] [--only NAME…] [--jobs 2]
+python benchmarks/encoding_likelihood.py CORPUS [--million-tokens 15] [--only NAME…] [--jobs 2]
 
 The files and the split of CORPUS are used; each file is read again for each encoding and grid.
 Every encoding is lossless on its grid, which is checked piece by piece. Figures of one grid
