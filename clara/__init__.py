@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clara.data.dataloaders import MusicDataLoaders
     from clara.generator import Generator
     from clara.music.midi import write_midi
-    from clara.music.notes import NoteSequence
+    from clara.music.notes import NoteSequence, crop
     from clara.music.read import read_music
     from clara.sample import Sample
     from clara.sampling.settings import SamplingSettings
@@ -30,6 +30,7 @@ __all__ = [
     "NoteSequence",
     "Sample",
     "SamplingSettings",
+    "crop",
     "find_model",
     "load_learner",
     "music_learner",
@@ -45,6 +46,7 @@ _MODULE_OF = {
     "NoteSequence": "clara.music.notes",
     "Sample": "clara.sample",
     "SamplingSettings": "clara.sampling.settings",
+    "crop": "clara.music.notes",
     "find_model": "clara.shipped_models",
     "load_learner": "clara.training.learner",
     "music_learner": "clara.training.learner",

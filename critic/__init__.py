@@ -19,6 +19,7 @@ _MODULE_OF = {
     "Ensemble": "critic.members.ensemble",
     "RankedPiece": "critic.ranking",
     "best_and_worst": "critic.ranking",
+    "inception_score": "critic.scores",
     "rank": "critic.ranking",
 }
 
