@@ -121,7 +121,7 @@ def rank(pieces: Sequence, by: str | None = None, models=None) -> list[RankedPie
     --------
     >>> from clara import Generator
     >>> from critic import rank
-    >>> pieces = Generator.from_pretrained("notewise").generate(16)  # doctest: +SKIP
+    >>> pieces = Generator.load("notewise").generate(16)  # doctest: +SKIP
     >>> best = rank(pieces)[0]  # doctest: +SKIP
     >>> best.scores  # doctest: +SKIP
     """
