@@ -2,67 +2,28 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from clara.adapter import Adapter
 from clara.checkpoint import Checkpoint
-from clara.encodings.vocab import BOS, tokenize
+from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting
-from clara.generator_arguments import (
-    Key,
-    Prompt,
-    Settings,
-    add_key,
-    convert_fixed_melody,
-    convert_key,
-    convert_length,
-    convert_prompt,
-    convert_qpm,
-    convert_seeds,
-    convert_settings,
-)
-from clara.infilling import cut_gap, rank_fillings
-from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
+from clara.generation_request import GenerationOptions, GenerationRequest
+from clara.generator_arguments import Key, Prompt, Settings, convert_seeds, convert_settings
+from clara.infilling import fill_gap
+from clara.music.notes import NoteSequence, crop
 from clara.sample import Sample
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
-from clara.sampling.engine import Sampler
 from clara.sampling.grammars import Grammar, make_grammar
-from clara.sampling.logit_biases import Cadence
 from clara.sampling.search import SearchSettings, search
 from clara.sampling.steppers import stepper_factory
 from clara.shipped_models import find_model
 
 __all__ = ["Generator", "Sample"]
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What to compose, converted and checked.
-
-    Attributes
-    ----------
-    prompt : NoteSequence or None
-    prompt_tokens : list of str
-        Empty without a prompt.
-    prompt_ids : int64 array
-        The prompt's token ids, xxbos first.
-    n_steps : int
-        Grid steps to compose after the prompt.
-    qpm : float
-    sampler : Sampler
-    """
-
-    prompt: NoteSequence | None
-    prompt_tokens: list[str]
-    prompt_ids: np.ndarray
-    n_steps: int
-    qpm: float
-    sampler: Sampler
 
 
 class Generator:
@@ -203,12 +164,23 @@ class Generator:
         """
         seeds = convert_seeds(seed, n)
         settings_of_piece = convert_settings(settings, n)
-        request = self._make_request(
-            quarters, bars, prompt, qpm, key, constraints, cadence, fixed_melody, threads, on_step, stop
+        request = GenerationRequest.from_arguments(
+            self,
+            quarters,
+            prompt,
+            bars=bars,
+            key=key,
+            qpm=qpm,
+            constraints=constraints,
+            cadence=cadence,
+            fixed_melody=fixed_melody,
+            threads=threads,
+            on_step=on_step,
+            stop=stop,
         )
         texts = request.sampler.sample([request.prompt_ids], request.n_steps, settings_of_piece, seeds)
         return [
-            self._to_sample(request, ids, seed, piece_settings)
+            request.to_sample(ids, seed, piece_settings)
             for ids, seed, piece_settings in zip(texts, seeds, settings_of_piece)
             if ids is not None
         ]
@@ -250,7 +222,7 @@ class Generator:
         settings_of_piece = convert_settings(settings, len(seeds))
         distinct_prompts = {id(prompt): prompt for prompt in prompts}
         requests = [
-            self._make_request(quarters, None, prompt, constraints=constraints, threads=threads)
+            GenerationRequest.from_arguments(self, quarters, prompt, constraints=constraints, threads=threads)
             for prompt in distinct_prompts.values()
         ]
         row_of_prompt = {prompt_id: row for row, prompt_id in enumerate(distinct_prompts)}
@@ -259,7 +231,7 @@ class Generator:
             [request.prompt_ids for request in requests], requests[0].n_steps, settings_of_piece, seeds, rows
         )
         return [
-            self._to_sample(requests[row], ids, seed, piece_settings)
+            requests[row].to_sample(ids, seed, piece_settings)
             for row, ids, seed, piece_settings in zip(rows, texts, seeds, settings_of_piece)
         ]
 
@@ -272,16 +244,8 @@ class Generator:
         settings: Settings = None,
         *,
         search_settings: SearchSettings | None = None,
-        bars: float | None = None,
-        key: Key = None,
         seed: int = 0,
-        qpm: float | None = None,
-        constraints: Constraints = DEFAULT_CONSTRAINTS,
-        cadence: bool = False,
-        fixed_melody: Prompt = None,
-        threads: int = 1,
-        on_step: Callable[[int], Any] | None = None,
-        stop: Event | None = None,
+        **options: Unpack[GenerationOptions],
     ) -> list[Sample]:
         """Compose in blocks and continue only the candidates that are rated best; see `clara.sampling.search`.
 
@@ -295,8 +259,8 @@ class Generator:
         settings : SamplingSettings, dict or list of these, optional
             For all candidates, or for each.
         search_settings : SearchSettings, optional
-        quarters, prompt, bars, key, seed, qpm, constraints, cadence, fixed_melody, threads, on_step, stop
-            See `generate`.
+        quarters, prompt, seed, **options
+            As in `generate`: bars, key, qpm, constraints, cadence, fixed_melody, threads, on_step and stop.
 
         Returns
         -------
@@ -314,19 +278,18 @@ class Generator:
         n_candidates = n * search_settings.candidates_per_beam
         seeds = convert_seeds(seed, n_candidates)
         settings_of_candidate = convert_settings(settings, n_candidates)
-        request = self._make_request(
-            quarters, bars, prompt, qpm, key, constraints, cadence, fixed_melody, threads, on_step, stop
-        )
-        first_step = sum(self.encoding.token_steps(request.prompt_tokens))
+        request = GenerationRequest.from_arguments(self, quarters, prompt, **options)
+        first_step = request.prompt_steps
 
         def rate_texts(texts):
             pieces = []
             for ids in texts:
+                # Notes that still sound have no end yet, which counts as a loss.
                 notes, _ = self.encoding.decode(request.prompt_tokens + self.vocab.to_tokens(ids))
                 pieces.append(crop(notes, first_step, max(first_step, notes.n_steps)))
             return rate(pieces)
 
-        texts = search(
+        results = search(
             request.sampler,
             request.prompt_ids,
             request.n_steps,
@@ -335,7 +298,7 @@ class Generator:
             rate_texts,
             search_settings,
         )
-        return [self._to_sample(request, ids, seeds[i], settings_of_candidate[i]) for ids, i in texts]
+        return [request.to_sample(ids, seeds[i], settings_of_candidate[i]) for ids, i in results]
 
     def stream(
         self,
@@ -343,41 +306,30 @@ class Generator:
         prompt: Prompt = None,
         settings: Settings = None,
         *,
-        bars: float | None = None,
-        key: Key = None,
         seed: int = 0,
-        qpm: float | None = None,
-        constraints: Constraints = DEFAULT_CONSTRAINTS,
-        cadence: bool = False,
-        fixed_melody: Prompt = None,
+        **options: Unpack[GenerationOptions],
     ) -> Iterator[NoteSequence]:
-        """Compose one piece note by note: the piece that `generate` makes of the same arguments, which see.
+        """Compose one piece note by note: the piece that `generate` makes of the same arguments.
+
+        Parameters
+        ----------
+        quarters, prompt, settings, seed, **options
+            As in `generate`: bars, key, qpm, constraints, cadence and fixed_melody.
 
         Yields
         ------
         NoteSequence
             The notes that have become final since the last time, never empty. Their steps count from the start of the
             prompt.
+
+        Raises
+        ------
+        BadSetting, BadMusicFile, NoNotes, UnknownToken
+            As `generate`.
         """
         [seed] = convert_seeds(seed, 1)
         [settings] = convert_settings(settings, 1)
-        request = self._make_request(quarters, bars, prompt, qpm, key, constraints, cadence, fixed_melody)
-        prompt_steps = sum(self.encoding.token_steps(request.prompt_tokens))
-        yielded, last_step = set(), 0
-        for ids, step in request.sampler.stream(request.prompt_ids, request.n_steps, settings, seed):
-            is_over = len(ids) == 0 or step == request.n_steps
-            if step == last_step and not is_over:
-                continue
-            last_step = step
-            tokens = request.prompt_tokens + self.vocab.to_tokens(ids.tolist())
-            notes, _ = self.encoding.decode(tokens, qpm=request.qpm)
-            is_final = notes.end > prompt_steps
-            if step < request.n_steps:
-                is_final &= notes.end < prompt_steps + step
-            new = [i for i in is_final.nonzero()[0] if _identity(notes, i) not in yielded]
-            yielded |= {_identity(notes, i) for i in new}
-            if new:
-                yield select(notes, np.isin(np.arange(len(notes)), new))
+        return GenerationRequest.from_arguments(self, quarters, prompt, **options).stream(seed, settings)
 
     def fill(
         self,
@@ -415,25 +367,13 @@ class Generator:
         ------
         BadSetting
             If the gap does not lie within the piece; and as `generate`.
+        BadMusicFile, NoNotes, UnknownToken
+            If the piece cannot be read or holds no notes.
         """
         seeds = convert_seeds(seed, n)
         settings_of_piece = convert_settings(settings, n)
-        notes = convert_prompt(piece, self.encoding)
-        if notes is None:
-            raise BadSetting("give the piece to fill")
-        gap = cut_gap(notes, start, end, self.encoding, self.tokenize)
-        sampler = self._make_sampler(convert_key(key), constraints, threads=threads)
-        prompt_ids = self.vocab.to_ids([BOS, *gap.tokens_before])
-        texts = sampler.sample([prompt_ids], gap.n_steps, settings_of_piece, seeds)
-        filled = [gap.tokens_before + self.vocab.to_tokens(ids) for ids in texts]
-        order, nats = rank_fillings(filled, gap, self.model, self.encoding, self.vocab)
-        fillings = []
-        for i in order:
-            tokens = filled[i] + gap.tokens_after
-            decoded = replace(self._decode(tokens, notes.qpm), time_signatures=notes.time_signatures)
-            sample = Sample(tokens, decoded, len(filled[i]), 0.0, seeds[i], settings_of_piece[i])
-            fillings.append((sample, float(nats[i])))
-        return fillings
+        request = GenerationRequest.from_arguments(self, None, piece, key=key, constraints=constraints, threads=threads)
+        return fill_gap(request, start, end, settings_of_piece, seeds, self.tokenize)
 
     def grammar(
         self, constraints: Constraints = DEFAULT_CONSTRAINTS, fixed_melody: NoteSequence | None = None
@@ -457,71 +397,3 @@ class Generator:
             model and were replaced by the nearest known token.
         """
         return tokenize(notes, self.encoding, self.vocab)
-
-    def _make_request(
-        self,
-        quarters,
-        bars,
-        prompt,
-        qpm=None,
-        key=None,
-        constraints=DEFAULT_CONSTRAINTS,
-        cadence=False,
-        fixed_melody=None,
-        threads=1,
-        on_step=None,
-        stop=None,
-    ):
-        """Return the arguments of `generate` as a request."""
-        notes = convert_prompt(prompt, self.encoding)
-        melody = convert_fixed_melody(fixed_melody, self.encoding)
-        n_steps = convert_length(quarters, bars, notes, self.encoding.steps_per_quarter)
-        if melody:
-            n_steps = melody.n_steps
-        sampler = self._make_sampler(convert_key(key), constraints, cadence, melody, threads, on_step, stop)
-        prompt_tokens = self.tokenize(notes)[0] if notes else []
-        prompt_ids = self.vocab.to_ids([BOS, *prompt_tokens])
-        return _Request(notes, prompt_tokens, prompt_ids, n_steps, convert_qpm(qpm, notes), sampler)
-
-    def _make_sampler(self, key, constraints, has_cadence=False, fixed_melody=None, threads=1, on_step=None, stop=None):
-        grammar = self.grammar(add_key(constraints, key), fixed_melody)
-        cadence = None
-        if has_cadence:
-            pitch, _ = self.encoding.pitch_and_part(np.arange(self.encoding.n_tones))
-            cadence = Cadence(grammar.onset_tones, pitch % 12, self.encoding.steps_per_quarter, key)
-        return Sampler(
-            self.model,
-            self.make_stepper,
-            grammar,
-            self.encoding.steps_per_quarter,
-            cadence,
-            self.repeats,
-            threads,
-            on_step,
-            stop,
-        )
-
-    def _to_sample(self, request, ids, seed, settings):
-        """Return the prompt and the composed tokens as a Sample.
-
-        Tokens hold no time signatures, so the prompt's are kept.
-        """
-        tokens = request.prompt_tokens + self.vocab.to_tokens(ids)
-        prompt = request.prompt
-        notes = replace(
-            self._decode(tokens, request.qpm),
-            time_signatures=prompt.time_signatures if prompt else COMMON_TIME,
-        )
-        prompt_quarters = prompt.quarters if prompt else 0.0
-        return Sample(tokens, notes, len(request.prompt_tokens), prompt_quarters, seed, settings)
-
-    def _decode(self, tokens, qpm):
-        """Return tokens as notes; the grammar makes sure that nothing is lost."""
-        notes, losses = self.encoding.decode(tokens, qpm=qpm)
-        assert not losses, f"the grammar allowed a text that loses {losses}"
-        return notes
-
-
-def _identity(notes, i):
-    """Return the start, pitch and part, which identify a note."""
-    return int(notes.start[i]), int(notes.pitch[i]), int(notes.part[i])

@@ -5,14 +5,18 @@ how probable it makes the music right after the gap: an importance sampler. The 
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from clara.encodings.vocab import BOS
 from clara.errors import BadSetting
+from clara.generation_request import GenerationRequest
 from clara.models.likelihood import nats_per_piece
 from clara.music.notes import NoteSequence, select
+from clara.sample import Sample
+from clara.sampling.settings import SamplingSettings
 
 HORIZON_QUARTERS = 4  # length of the music after the gap that weights a filling, in quarter notes
 
@@ -72,30 +76,75 @@ def cut_gap(piece: NoteSequence, start_quarters: float, end_quarters: float, enc
     return Gap(tokens_before, tokens_after, last - sum(encoding.token_steps(tokens_before)))
 
 
-def rank_fillings(filled: list[list[str]], gap: Gap, model, encoding, vocab) -> tuple[np.ndarray, np.ndarray]:
+def fill_gap(
+    request: GenerationRequest,
+    start_quarters: float,
+    end_quarters: float,
+    settings_of_piece: Sequence[SamplingSettings],
+    seeds: Sequence[int],
+    tokenize: Callable,
+) -> list[tuple[Sample, float]]:
+    """Return pieces with filled gaps, best first.
+
+    Parameters
+    ----------
+    request : GenerationRequest
+        Its prompt is the piece.
+    start_quarters, end_quarters : float
+        The gap, in quarter notes from the start of the piece.
+    settings_of_piece : sequence of n SamplingSettings
+    seeds : sequence of n ints
+    tokenize : callable
+        Takes a NoteSequence and returns tokens and losses.
+
+    Returns
+    -------
+    list of (Sample, float)
+        Whole pieces, and minus the log-probability of the music right after the gap in nats.
+
+    Raises
+    ------
+    BadSetting
+        If there is no piece, or the gap does not lie within it.
+    """
+    piece = request.prompt
+    if piece is None:
+        raise BadSetting("give the piece with the gap to fill")
+    gap = cut_gap(piece, start_quarters, end_quarters, request.encoding, tokenize)
+    prompt_ids = request.vocab.to_ids([BOS, *gap.tokens_before])
+    texts = request.sampler.sample([prompt_ids], gap.n_steps, settings_of_piece, seeds)
+    filled = [gap.tokens_before + request.vocab.to_tokens(ids) for ids in texts]
+    fillings = []
+    for i, nats in rank_fillings(filled, gap, request):
+        tokens = filled[i] + gap.tokens_after
+        notes, losses = request.encoding.decode(tokens, qpm=piece.qpm)
+        assert not losses, f"the grammar allowed a text that loses {losses}"
+        notes = replace(notes, time_signatures=piece.time_signatures)
+        fillings.append((Sample(tokens, notes, len(filled[i]), 0.0, seeds[i], settings_of_piece[i]), nats))
+    return fillings
+
+
+def rank_fillings(filled: list[list[str]], gap: Gap, request: GenerationRequest) -> list[tuple[int, float]]:
     """Rank fillings by how probable they make the music after the gap.
 
     Parameters
     ----------
-    filled : list of n lists of str
+    filled : list of lists of str
         The text before the gap with each filling.
     gap : Gap
-    model : InferenceModel
-    encoding : Encoding
-    vocab : Vocab
+    request : GenerationRequest
 
     Returns
     -------
-    order : int64 array (n,)
-        The fillings, best first.
-    nats : float64 array (n,)
-        Minus the log-probability of the first quarters after the gap, for each filling.
+    list of (int, float)
+        Index of each filling, best first, and minus the log-probability of the first quarters after the gap in nats.
     """
+    encoding, vocab, model = request.encoding, request.vocab, request.sampler.model
     steps_after = np.cumsum(encoding.token_steps(gap.tokens_after))
     n_soon = int((steps_after <= HORIZON_QUARTERS * encoding.steps_per_quarter).sum())
     soon = gap.tokens_after[:n_soon]
     with_future = [vocab.to_ids([BOS, *tokens, *soon]) for tokens in filled]
     without_future = [vocab.to_ids([BOS, *tokens]) for tokens in filled]
     nats = nats_per_piece(model, with_future, vocab.pad_id) - nats_per_piece(model, without_future, vocab.pad_id)
-    nats = nats.numpy()
-    return np.argsort(nats, kind="stable"), nats
+    order = np.argsort(nats.numpy(), kind="stable")
+    return [(int(i), float(nats[i])) for i in order]

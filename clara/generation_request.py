@@ -1,0 +1,159 @@
+"""One call of a `Generator`, converted and checked: what to compose, and how its texts become music."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any, TypedDict
+
+import numpy as np
+
+from clara.encodings.base import Encoding
+from clara.encodings.vocab import BOS, Vocab
+from clara.generator_arguments import (
+    Key,
+    Prompt,
+    add_key,
+    convert_fixed_melody,
+    convert_key,
+    convert_length,
+    convert_prompt,
+    convert_qpm,
+)
+from clara.music.notes import COMMON_TIME, NoteSequence, select
+from clara.sample import Sample
+from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
+from clara.sampling.engine import Sampler
+from clara.sampling.grammars import make_grammar
+from clara.sampling.logit_biases import Cadence
+from clara.sampling.settings import SamplingSettings
+
+
+class GenerationOptions(TypedDict, total=False):
+    """The keyword arguments that the methods of `Generator` share; see `Generator.generate`."""
+
+    bars: float | None
+    key: Key
+    qpm: float | None
+    constraints: Constraints
+    cadence: bool
+    fixed_melody: Prompt
+    threads: int
+    on_step: Callable[[int], Any] | None
+    stop: Event | None
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """What to compose.
+
+    Attributes
+    ----------
+    encoding : Encoding
+    vocab : Vocab
+    sampler : Sampler
+    prompt : NoteSequence or None
+    prompt_tokens : list of str
+        Empty without a prompt.
+    n_steps : int
+        Grid steps to compose after the prompt.
+    qpm : float
+    """
+
+    encoding: Encoding
+    vocab: Vocab
+    sampler: Sampler
+    prompt: NoteSequence | None
+    prompt_tokens: list[str]
+    n_steps: int
+    qpm: float
+
+    @classmethod
+    def from_arguments(
+        cls,
+        generator: Any,
+        quarters: float | None,
+        prompt: Prompt,
+        *,
+        bars: float | None = None,
+        key: Key = None,
+        qpm: float | None = None,
+        constraints: Constraints = DEFAULT_CONSTRAINTS,
+        cadence: bool = False,
+        fixed_melody: Prompt = None,
+        threads: int = 1,
+        on_step: Callable[[int], Any] | None = None,
+        stop: Event | None = None,
+    ) -> "GenerationRequest":
+        """Return a request to a `Generator` with the arguments of `Generator.generate`, which it converts and checks."""
+        encoding = generator.encoding
+        notes = convert_prompt(prompt, encoding)
+        melody = convert_fixed_melody(fixed_melody, encoding)
+        n_steps = melody.n_steps if melody else convert_length(quarters, bars, notes, encoding.steps_per_quarter)
+        tonic_and_mode = convert_key(key)
+        grammar = make_grammar(encoding, generator.vocab, add_key(constraints, tonic_and_mode), melody)
+        cadence_bias = None
+        if cadence:
+            pitch, _ = encoding.pitch_and_part(np.arange(encoding.n_tones))
+            cadence_bias = Cadence(grammar.onset_tones, pitch % 12, encoding.steps_per_quarter, tonic_and_mode)
+        sampler = Sampler(
+            generator.model,
+            generator.make_stepper,
+            grammar,
+            encoding.steps_per_quarter,
+            cadence_bias,
+            generator.repeats,
+            threads,
+            on_step,
+            stop,
+        )
+        prompt_tokens = generator.tokenize(notes)[0] if notes else []
+        return cls(encoding, generator.vocab, sampler, notes, prompt_tokens, n_steps, convert_qpm(qpm, notes))
+
+    @property
+    def prompt_ids(self) -> np.ndarray:
+        """The token ids of the prompt, xxbos first."""
+        return self.vocab.to_ids([BOS, *self.prompt_tokens])
+
+    @property
+    def prompt_steps(self) -> int:
+        """Number of grid steps in the text of the prompt."""
+        return sum(self.encoding.token_steps(self.prompt_tokens))
+
+    def to_notes(self, ids: Sequence[int]) -> NoteSequence:
+        """Return the prompt and the composed tokens as notes.
+
+        Tokens hold no time signatures, so the prompt's are kept.
+        """
+        tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
+        notes, losses = self.encoding.decode(tokens, qpm=self.qpm)
+        assert not losses, f"the grammar allowed a text that loses {losses}"
+        return replace(notes, time_signatures=self.prompt.time_signatures if self.prompt else COMMON_TIME)
+
+    def to_sample(self, ids: Sequence[int], seed: int, settings: SamplingSettings) -> Sample:
+        """Return the prompt and the composed tokens as a Sample."""
+        tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
+        prompt_quarters = self.prompt.quarters if self.prompt else 0.0
+        return Sample(tokens, self.to_notes(ids), len(self.prompt_tokens), prompt_quarters, seed, settings)
+
+    def stream(self, seed: int, settings: SamplingSettings) -> Iterator[NoteSequence]:
+        """Compose one piece, and yield the notes that have become final; see `Generator.stream`."""
+        prompt_steps = self.prompt_steps
+        yielded, last_step = set(), 0
+        for ids, step in self.sampler.stream(self.prompt_ids, self.n_steps, settings, seed):
+            is_over = len(ids) == 0 or step == self.n_steps
+            if step == last_step and not is_over:
+                continue
+            last_step = step
+            notes, _ = self.encoding.decode(self.prompt_tokens + self.vocab.to_tokens(ids), qpm=self.qpm)
+            is_final = notes.end > prompt_steps
+            if step < self.n_steps:
+                is_final &= notes.end < prompt_steps + step
+            new = [i for i in is_final.nonzero()[0] if _identity(notes, i) not in yielded]
+            yielded |= {_identity(notes, i) for i in new}
+            if new:
+                yield select(notes, np.isin(np.arange(len(notes)), new))
+
+
+def _identity(notes, i):
+    """Return the start, pitch and part, which identify a note."""
+    return int(notes.start[i]), int(notes.pitch[i]), int(notes.part[i])
