@@ -81,15 +81,15 @@ def measure(architecture, corpus, n_tokens, seed, batch_seconds):
     """Train one architecture and return its row."""
     import torch
 
-    from clara.data.dataloaders import SHIFTS, PieceLoader
-    from clara.encodings.vocab import transposition_tables
+    from clara.data.stream_loader import StreamDataLoader
+    from clara.encodings.vocab import SHIFTS, transposition_tables
     from clara.models import get_architecture
     from clara.models.likelihood import nats_per_piece
 
     config, vocab = CONFIGS[architecture], corpus.vocab
     torch.manual_seed(seed)
     tables = transposition_tables(vocab, corpus.encoding, SHIFTS)
-    loader = PieceLoader(corpus.ids("train"), BS, BPTT, tables=tables, seed=seed)
+    loader = StreamDataLoader(corpus.ids("train"), BS, BPTT, tables=tables, seed=seed)
     schedule = Schedule(n_tokens, LEARNING_RATES[architecture], WARMUP)
     n_read, model = train_on_tokens(loader, architecture, config, len(vocab), vocab.pad_id, schedule)
     tensors = get_architecture(architecture).to_tensors(model)

@@ -129,8 +129,8 @@ def measure(folder, name, steps_per_quarter, million_tokens, seed):
     import torch
 
     from clara.data.corpus import Corpus
-    from clara.data.dataloaders import SHIFTS, PieceLoader
-    from clara.encodings.vocab import Vocab, transposition_tables
+    from clara.data.stream_loader import StreamDataLoader
+    from clara.encodings.vocab import SHIFTS, Vocab, transposition_tables
     from clara.models import awd_lstm
     from clara.models.likelihood import nats_per_piece
 
@@ -143,7 +143,7 @@ def measure(folder, name, steps_per_quarter, million_tokens, seed):
     train_ids = [encode_and_check(encoding, vocab, notes) for notes in train]
     held_out_ids = [encode_and_check(encoding, vocab, notes) for notes in held_out]
     torch.manual_seed(seed)
-    loader = PieceLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, encoding, SHIFTS), seed=seed)
+    loader = StreamDataLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, encoding, SHIFTS), seed=seed)
     tokens_per_second, speed = measure_speed(len(vocab), NOTEWISE_VOCAB_SZ[steps_per_quarter])
     schedule = Schedule(int(million_tokens * 1e6 * speed), LEARNING_RATE, WARMUP)
     n_read, model = train_on_tokens(loader, "awd_lstm", CONFIG, len(vocab), vocab.pad_id, schedule)

@@ -62,7 +62,7 @@ def load_last_weights(run, checkpoint):
     from safetensors.torch import load_file
 
     from clara.models import get_architecture
-    from clara.training.callbacks import STATE
+    from clara.training.resume_state import STATE
 
     module = get_architecture(checkpoint.arch)
     state = load_file(Path(run, STATE))

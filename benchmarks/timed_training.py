@@ -36,7 +36,7 @@ def train_on_tokens(loader, architecture: str, config: dict, vocab_sz: int, pad_
 
     Parameters
     ----------
-    loader : clara.data.dataloaders.PieceLoader
+    loader : clara.data.stream_loader.StreamDataLoader
         In all keys.
     architecture : str
         Name in `clara.models.ARCHITECTURES`.
@@ -54,9 +54,9 @@ def train_on_tokens(loader, architecture: str, config: dict, vocab_sz: int, pad_
     import fastai.callback.progress  # noqa: F401 - gives the Learner no_bar()
     import torch
     from fastai.callback.core import Callback, CancelFitException
-    from fastai.data.core import DataLoaders
 
-    from clara.data.dataloaders import PieceLoader
+    from clara.data.dataloaders import MusicDataLoaders
+    from clara.data.stream_loader import StreamDataLoader
     from clara.models import get_architecture
     from clara.training.init_weights import log_frequencies
     from clara.training.learner import music_learner
@@ -93,16 +93,15 @@ def train_on_tokens(loader, architecture: str, config: dict, vocab_sz: int, pad_
             return vocab_sz
 
     budget = TokenBudget()
-    valid = PieceLoader(loader.dataset[:1], 1, loader.seq_len)  # fastai wants something to validate on
-    learner = music_learner(
-        DataLoaders(loader, valid), architecture, config, SizedVocab(), tokens_per_quarter=1.0, bf16=has_bf16()
-    )
+    valid = StreamDataLoader(loader.items[:1], 1, loader.seq_len)  # fastai wants something to validate on
+    dls = MusicDataLoaders(loader, valid, vocab=SizedVocab(), encoding=None)
+    learner = music_learner(dls, architecture, config=config, bf16=has_bf16(), log=lambda _: None)
     module = get_architecture(architecture)
-    bias = log_frequencies(loader.corpus.cpu().numpy(), loader.tables.cpu().numpy())
+    bias = log_frequencies(loader.token_ids.cpu().numpy(), loader.tables.cpu().numpy())
     tensors = module.to_tensors(learner.model) | {"output.bias": torch.from_numpy(bias).float()}
     module.load_tensors(learner.model, tensors)
     learner.add_cb(budget)
-    with learner.no_bar():
+    with learner.no_bar(), learner.no_logging():
         learner.fit(10_000)  # the budget ends it
     return budget.n_read, learner.model
 

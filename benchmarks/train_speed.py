@@ -72,23 +72,19 @@ def measure(corpus, sizes_text, args):
 
 def make_clara_pass(corpus, sizes, bs, bptt, device):
     """Return a function that trains one pass with Clara's learner and returns tokens per second."""
-    import torch
-    from fastai.data.core import DataLoaders
-
-    from clara.data.dataloaders import SHIFTS, PieceLoader
+    from clara.data.dataloaders import MusicDataLoaders
+    from clara.data.stream_loader import StreamDataLoader
     from clara.devices import choose_device
-    from clara.encodings.vocab import transposition_tables
-    from clara.models import awd_lstm
+    from clara.encodings.vocab import SHIFTS, transposition_tables
     from clara.training.learner import music_learner
 
     _, bf16, _ = choose_device(device, "auto")
     tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
     pieces = take_pieces(corpus)
-    train = PieceLoader(pieces, bs, bptt, device, tables, 0)
-    valid = PieceLoader(pieces[:1], 1, bptt, device)
-    dls = DataLoaders(train, valid, device=torch.device(device))
-    config = awd_lstm.DEFAULTS | sizes
-    learn = music_learner(dls, "awd_lstm", config, corpus.vocab, tokens_per_quarter=1.0, bf16=bf16)
+    train = StreamDataLoader(pieces, bs, bptt, device, tables, 0)
+    valid = StreamDataLoader(pieces[:1], 1, bptt, device)
+    dls = MusicDataLoaders(train, valid, vocab=corpus.vocab, encoding=corpus.encoding)
+    learn = music_learner(dls, config=sizes, bf16=bf16, log=lambda _: None)
     return lambda: train_pass(learn, len(train) * bs * bptt)
 
 

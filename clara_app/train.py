@@ -2,9 +2,9 @@
 
 Usage: python train.py --encoding notewise [--data FOLDER]
 
-Uses the prepared data, or prepares music21's Bach when there is none; fine-tunes the
-weights under pretrained/ when they fit, or starts fresh with --from-scratch. Ctrl-C
-leaves a run folder that generates; --resume RUN goes on where a run was cut off.
+It trains on prepared data, on a folder of music, which it prepares first, or without --data on Bach from music21. It
+fine-tunes a pretrained model, or starts from random weights with --from-scratch. Ctrl-C leaves a run folder that can
+compose, and --resume continues a run.
 """
 
 import argparse
@@ -12,232 +12,341 @@ import json
 import os
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from clara import cli
 from clara.encodings import ENCODINGS
-from clara.shipped_models import shipped_models_folder
+from clara.training.settings import CHANGEABLE_FIELDS, STARTED, TrainSettings
 
 EXAMPLES = """
-python train.py --data my_midis/                     # fine-tune the weights that come with Clara on a folder of music
-python train.py --data my_midis/ --adapter             # in a minute or two: a style for those weights
+python train.py --data my_midis/                     # fine-tune a model that comes with Clara on a folder of music
+python train.py --data my_midis/ --adapter           # in a minute or two: a small adapter for that model
 python train.py --encoding chordwise --from-scratch --n-hid 256 --epochs 48
-python train.py --resume runs/mine --epochs 48       # go on where it was cut off, and for longer
+python train.py --resume runs/mine --epochs 48       # continue an interrupted run, for more epochs
 """
-ROOT = shipped_models_folder()
 NEWEST = "the newest"
-MAY_CHANGE = ("resume", "out", "epochs", "patience", "device", "threads")  # when a run is resumed
+DEFAULTS = {field.name: field.default for field in fields(TrainSettings)}
+ARCHITECTURES = ("awd_lstm", "lstm", "wavenet")
+PRECISIONS = ("auto", "bf16", "float32")
+DROPOUTS = {
+    "input": "Dropout probability before the first layer",
+    "hidden": "Dropout probability between layers",
+    "output": "Dropout probability before the output layer",
+    "embed": "Dropout probability of whole tokens in the embedding (awd_lstm)",
+    "weight": "Dropout probability of recurrent weights (awd_lstm)",
+}
 
 
-def parser():
-    """The command line."""
+def parser() -> cli.Parser:
+    """Return the command line parser."""
     p = cli.Parser(__doc__, EXAMPLES)
-    data = p.add_argument_group("data").add_argument
-    data("--encoding", default="notewise", choices=list(ENCODINGS), help="how music is spelled")
-    data("--data", metavar="FOLDER", help="prepared corpus, or music to prepare; without it data/<encoding>-<grid>")
-    data(
+    _add_data_flags(p.add_argument_group("data").add_argument)
+    _add_run_flags(p.add_argument_group("run").add_argument)
+    _add_training_flags(p.add_argument_group("training").add_argument)
+    _add_inspection_flags(p.add_argument_group("inspection").add_argument)
+    model = p.add_argument_group(
+        "model",
+        "Fine-tuning keeps the sizes of the pretrained model. The defaults for --emb-sz, --n-hid and --n-layers are "
+        "awd_lstm 400, 600, 4; lstm 128, 128, 2; wavenet 256, 192, 10.",
+    )
+    _add_model_flags(model.add_argument)
+    return p
+
+
+def _add_data_flags(add):
+    """Add the flags that choose the music."""
+    add(
+        "--encoding",
+        default=DEFAULTS["encoding"],
+        choices=list(ENCODINGS),
+        help="How music is written as text; chamber and quartet are notewise with a part for each player",
+    )
+    add("--data", metavar="FOLDER", help="Prepared corpus, or music to prepare (default: data/<encoding>-<grid>).")
+    add(
         "--replay-data",
         metavar="FOLDER",
-        help="a prepared corpus, of which some pieces are mixed in, so that the net does not forget it",
+        help="Prepared corpus of which a random part is mixed into each epoch, so that the model does not forget it.",
     )
-    data(
+    add(
         "--replay-share",
         type=cli.within(0, 0.9),
-        default=0.25,
+        default=DEFAULTS["replay_share"],
         metavar="SHARE",
-        help="of an epoch's words that are its",
+        help="Share of an epoch's tokens that come from --replay-data.",
     )
-    run = p.add_argument_group("run").add_argument
-    run("--out", metavar="FOLDER", help="folder to write; new or empty, without it runs/<encoding>-<time>")
-    run(
+
+
+def _add_run_flags(add):
+    """Add the flags of the run."""
+    add("--out", metavar="FOLDER", help="Folder to write; new or empty (default: runs/<encoding>-<time>).")
+    add(
         "--resume",
         metavar="RUN",
         nargs="?",
         const=NEWEST,
-        help="go on with this run folder, or with --out, or "
-        "with the newest under runs/; its own flags hold, --epochs and --patience may change",
+        help="Run folder to continue (without a name: the one of --out, or the newest under runs/). Its own flags "
+        "apply; --epochs, --patience, --device and --threads may change.",
     )
-    run("--from-scratch", action="store_true", help="start from no weights")
-    run(
+    add("--from-scratch", action="store_true", help="Start from random weights.")
+    add(
         "--pretrained",
         metavar="MODEL",
-        help="run folder or shipped model; its weights are the start, without it those of pretrained/<encoding>",
+        help="Run folder or shipped model to start from (default: the shipped model of the encoding's name).",
     )
-    run(
+    add(
         "--adapter",
         action="store_true",
-        help="leave the weights as they are and find a style for them: initial states and output "
-        "layer, a file of some hundred kilobytes for generate.py --style",
+        help="Keep the model's weights and train an adapter: an initial state and an output layer, some hundred "
+        "kilobytes for clara compose --adapter.",
     )
-    run("--device", default="auto", metavar="DEVICE", help="what computes; auto, cpu, cuda, cuda:1")
-    run(
+    add("--device", default=DEFAULTS["device"], metavar="DEVICE", help="Device to compute on; auto, cpu, cuda, cuda:1.")
+    add(
         "--precision",
-        default="auto",
-        type=lambda told: {"fp32": "float32"}.get(told, told),
-        choices=["auto", "bf16", "float32"],
-        help="of the net's numbers; bf16 is for matrix products, and auto where they are faster",
+        default=DEFAULTS["precision"],
+        type=lambda name: {"fp32": "float32"}.get(name, name),
+        choices=PRECISIONS,
+        help="Precision of matrix products; auto is bf16 where the device multiplies it faster.",
     )
-    run("--threads", type=cli.at_least(1), metavar="N", help="CPU threads; without it all")
-    run(
+    add("--threads", type=cli.at_least(1), metavar="N", help="Number of CPU threads (default: all).")
+    add(
         "--seed",
         type=cli.at_least(0),
-        default=0,
+        default=DEFAULTS["seed"],
         metavar="N",
-        help="of what is left to chance; weights, order, keys and dropout",
+        help="Random seed; of weights, order, keys and dropout.",
     )
-    cli.add_json_flag(run)
-    fit = p.add_argument_group("training").add_argument
-    fit(
+    cli.add_json_flag(add)
+
+
+def _add_training_flags(add):
+    """Add the flags of the optimisation."""
+    add(
         "--epochs",
         type=cli.at_least(1),
-        default=24,
+        default=DEFAULTS["epochs"],
         metavar="N",
-        help="passes over the music; each in another key, so that twelve see every key once",
+        help="Number of passes over the music; each in another key, so that twelve see every key once.",
     )
-    fit("--patience", type=cli.at_least(1), default=8, metavar="N", help="epochs without progress before it stops")
-    fit(
+    add(
+        "--patience",
+        type=cli.at_least(1),
+        default=DEFAULTS["patience"],
+        metavar="N",
+        help="Number of epochs without progress before the run stops.",
+    )
+    add(
         "--lr",
         type=cli.above(0),
         metavar="X",
-        help="highest rate; 1e-3 to 8e-3, without it 3e-3 fresh, 1e-3 to fine-tune",
+        help="Highest learning rate; useful from 1e-3 to 8e-3 (default: 3e-3 from scratch, 1e-3 for fine-tuning, "
+        "2e-3 for an adapter).",
     )
-    fit("--schedule", default="one_cycle", choices=["one_cycle", "flat_cos"], help="of the rate")
-    fit(
+    add(
+        "--schedule",
+        default=DEFAULTS["schedule"],
+        choices=["one_cycle", "flat_cos"],
+        help="Course of the learning rate; flat_cos is constant, then falls in the last fifth.",
+    )
+    add(
         "--bs",
         type=cli.at_least(1),
         metavar="N",
-        help="how many are read side by side; streams, 4 to 256, without it 64, and fewer for little "
-        "music, so that an epoch takes some fifty steps",
+        help="Batch size, in streams side by side (default: 4 to 64, so that an epoch makes about 50 updates).",
     )
-    fit("--bptt", type=cli.at_least(2), default=200, metavar="N", help="words between updates")
-    fit("--wd", type=cli.at_least(0, float), default=0.01, metavar="X", help="weight decay")
-    fit("--moms", type=cli.within(0, 0.9999), nargs=2, default=[0.7, 0.99], metavar="X", help="Adam's averages")
-    fit("--alpha", type=cli.at_least(0, float), default=2.0, metavar="X", help="activation regularisation (AR)")
-    fit("--beta", type=cli.at_least(0, float), default=1.0, metavar="X", help="the same over time (TAR)")
-    fit("--clip", type=cli.above(0), default=0.25, metavar="X", help="largest norm of the gradient")
-    look = p.add_argument_group("looking at it").add_argument
-    look(
+    add("--bptt", type=cli.at_least(2), default=DEFAULTS["bptt"], metavar="N", help="Number of tokens between updates.")
+    add("--wd", type=cli.at_least(0, float), default=DEFAULTS["wd"], metavar="X", help="Weight decay.")
+    add(
+        "--moms",
+        type=cli.within(0, 0.9999),
+        nargs=2,
+        default=list(DEFAULTS["moms"]),
+        metavar="X",
+        help="Decay of Adam's two moving averages.",
+    )
+    add(
+        "--alpha",
+        type=cli.at_least(0, float),
+        default=DEFAULTS["alpha"],
+        metavar="X",
+        help="Weight of activation regularisation (AR).",
+    )
+    add(
+        "--beta",
+        type=cli.at_least(0, float),
+        default=DEFAULTS["beta"],
+        metavar="X",
+        help="Weight of temporal activation regularisation (TAR).",
+    )
+    add("--clip", type=cli.above(0), default=DEFAULTS["clip"], metavar="X", help="Largest norm of the gradient.")
+
+
+def _add_inspection_flags(add):
+    """Add the flags that look at a training."""
+    add(
         "--tensorboard",
         action="store_true",
-        help="also write tensorboard/ into the run folder; needs the package tensorboard",
+        help="Also write tensorboard/ into the run folder; needs the package tensorboard.",
     )
-    look(
+    add(
         "--find-lr",
         action="store_true",
-        help="try rising rates, name one, draw lr_find.png into the run folder, and train nothing",
+        help="Train nothing: try rising learning rates, name one, and plot them to lr_find.png in the run folder.",
     )
-    net = p.add_argument_group(
-        "net",
-        "Fine-tuning keeps the sizes of its start; without a flag the architecture decides: "
-        "awd_lstm 400/600/4, lstm 128/128/2, wavenet 256/192/10.",
-    ).add_argument
-    net(
+
+
+def _add_model_flags(add):
+    """Add the flags of the network."""
+    add(
         "--arch",
-        default="awd_lstm",
-        choices=["awd_lstm", "lstm", "wavenet"],
-        help="kind of net; AWD-LSTM, a plain LSTM, or dilated causal convolutions",
+        default=DEFAULTS["arch"],
+        choices=ARCHITECTURES,
+        help="Architecture; AWD-LSTM, a plain LSTM, or dilated causal convolutions.",
     )
-    net("--emb-sz", type=cli.at_least(1), metavar="N", help="width of the embedding")
-    net("--n-hid", type=cli.at_least(1), metavar="N", help="LSTM units, or channels")
-    net("--n-layers", type=cli.at_least(1), metavar="N", help="LSTM layers, or convolutions")
-    net("--drop-mult", type=cli.within(0, 3), default=1.0, metavar="X", help="scales all dropouts; 0.2 to 1")
-    for name, told in (
-        ("input", "the first layer's input"),
-        ("hidden", "between layers"),
-        ("output", "before the output"),
-        ("embed", "whole words; of awd_lstm"),
-        ("weight", "recurrent weights; of awd_lstm"),
-    ):
-        net(f"--{name}-p", type=cli.within(0, 0.99), metavar="P", help=f"dropout, {told}")
-    return p
+    add("--emb-sz", type=cli.at_least(1), metavar="N", help="Width of the embedding.")
+    add("--n-hid", type=cli.at_least(1), metavar="N", help="Number of LSTM units, or of channels, in a layer.")
+    add("--n-layers", type=cli.at_least(1), metavar="N", help="Number of LSTM layers, or of convolutions.")
+    add(
+        "--drop-mult",
+        type=cli.within(0, 3),
+        default=DEFAULTS["drop_mult"],
+        metavar="X",
+        help="Factor for all dropouts; useful from 0.2 to 1.",
+    )
+    for name, meaning in DROPOUTS.items():
+        add(f"--{name}-p", type=cli.within(0, 0.99), metavar="P", help=f"{meaning} (default: the architecture's).")
 
 
-def typed(argv):
-    """The flags that stand on the command line, without defaults."""
-    p = parser()
-    for action in p._actions:
-        action.default = argparse.SUPPRESS
-    return vars(p.parse_args(argv))
-
-
-def main(argv=None):
-    """Parse, prepare, train, report."""
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, prepare music, train, report; return the exit status."""
     args = vars(parser().parse_args(argv))
     with cli.json_output(args.pop("json")) as answer:
         return _run(args, argv, answer)
 
 
 def _run(args, argv, answer):
-    """Prepare, train, report; fills the answer in."""
-    with cli.show_status("loading"):
-        from clara.errors import BadSetting  # heavy imports wait for --help
+    """Prepare, train, report, and fill the answer of --json."""
+    with cli.show_status("loading"):  # heavy imports come after --help
         from clara.training import distributed
-        from clara.training.run import run_settings, train
+        from clara.training.run import train
 
-    world = distributed.join(args["device"])
-    if not world.first:
+    world = distributed.join_world(args["device"])
+    if not world.is_rank0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of this process
-    if args["resume"]:
-        args["resume"] = _run_to_resume(args)
-        changed = {k: v for k, v in typed(argv).items() if k != "json"}
-        fixed = [f"--{k.replace('_', '-')}" for k in changed if k not in MAY_CHANGE]
-        if fixed:
-            raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
-        args = run_settings(args["resume"]) | changed | {"resume": args["resume"]}
-    args["data"] = str(world.rank0_first(lambda: _prepared(args["data"], args["encoding"])))
-    shipped = ROOT / args["encoding"]
-    if not args["pretrained"] and shipped.is_dir():
-        args["pretrained"] = os.path.relpath(shipped)
-    args["out"] = world.broadcast(
-        args["resume"] or args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
-    )
+    is_adapter = args.pop("adapter")
+    settings = _resumed_settings(args, argv) if args["resume"] else _new_settings(args, world)
+    data = world.rank0_first(lambda: _prepare(settings.data, settings.encoding))
+    settings = replace(settings, data=str(data))
     try:
-        if args.get("adapter"):
-            answer |= _train_adapter(args, world)
+        if is_adapter:
+            answer |= _train_adapter(settings, world)
             return 0
-        interrupted = train(args, command=sys.argv, world=world)
-        if world.first:
-            answer |= {"folder": args["out"], "interrupted": interrupted, "figures": _figures(args["out"])}
+        interrupted = train(settings, command=sys.argv, world=world)
+        if world.is_rank0:
+            answer |= {"folder": settings.out, "interrupted": interrupted, "figures": _read_figures(settings.out)}
         return cli.INTERRUPTED if interrupted else 0
     finally:
-        distributed.leave()
+        distributed.leave_world()
 
 
-def _train_adapter(args, world):
-    """A style file instead of new weights; what --json tells of it."""
+def _new_settings(args, world):
+    """Return the settings of a new run."""
+    out = args["out"] or f"runs/{args['encoding']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    pretrained = None if args["from_scratch"] else _find_pretrained(args["pretrained"], args["encoding"])
+    settings = settings_from_args(args)
+    return replace(settings, out=world.broadcast(out), pretrained=pretrained, data=args["data"] or "")
+
+
+def settings_from_args(args: dict[str, Any]) -> TrainSettings:
+    """Return the parsed flags as `TrainSettings`; flags that were not given keep None."""
+    names = {field.name for field in fields(TrainSettings)}
+    values = {name: value for name, value in args.items() if name in names}
+    return TrainSettings(**values | {"moms": tuple(args["moms"]), "resume": bool(args["resume"])})
+
+
+def _find_pretrained(pretrained, encoding):
+    """Return the model to start from; raise MissingModel if there is none."""
+    from clara.shipped_models import MissingModel, find_model
+
+    if pretrained:
+        find_model(pretrained)
+        return pretrained
+    try:
+        find_model(encoding)
+    except MissingModel as e:
+        raise MissingModel(
+            f"no pretrained model for --encoding {encoding}: start from random weights with --from-scratch, or name a "
+            f"model with --pretrained MODEL ({e})"
+        ) from e
+    return encoding
+
+
+def _resumed_settings(args, argv):
+    """Return the settings of a run that is continued, with the flags that may change."""
     from clara.errors import BadSetting
-    from clara.training.adapter_tuning import ADAPTER_FILE, train_adapter
 
-    if args["resume"] or world.size > 1:
-        raise BadSetting("--adapter takes minutes on one machine: it neither resumes nor shares")
-    figures = train_adapter(args, command=sys.argv)
-    return {"folder": args["out"], "adapter": Path(args["out"], ADAPTER_FILE), "figures": figures}
+    given = _given_flags(argv)
+    fixed = [f"--{name.replace('_', '-')}" for name in given if name not in CHANGEABLE_FIELDS]
+    if fixed:
+        raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
+    settings = TrainSettings.load(_run_to_resume(args))
+    changes = {name: value for name, value in given.items() if name not in ("resume", "out")}
+    return replace(settings, **changes)
 
 
-def _figures(folder):
-    """The final figures of a run folder; none of one that only looked for a rate."""
-    from clara.checkpoint import CONFIG
-
-    path = Path(folder, CONFIG)
-    return json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
+def _given_flags(argv):
+    """Return the flags on the command line, without defaults and --json."""
+    p = parser()
+    for action in p._actions:
+        action.default = argparse.SUPPRESS
+    return {name: value for name, value in vars(p.parse_args(argv)).items() if name != "json"}
 
 
 def _run_to_resume(args):
-    """The run folder that --resume means."""
+    """Return the run folder that --resume means."""
     from clara.errors import BadSetting
 
     if args["resume"] != NEWEST:
         return args["resume"]
     if args["out"]:
         return args["out"]
-    runs = sorted(Path("runs").glob("*/started.json"), key=lambda p: p.stat().st_mtime)
+    runs = sorted(Path("runs").glob(f"*/{STARTED}"), key=lambda path: path.stat().st_mtime)
     if not runs:
         raise BadSetting("--resume: there is no run under runs/; name its folder")
     return str(runs[-1].parent)
 
 
-def _prepared(data, encoding):
-    """The folder of a prepared corpus; prepares music where it is not."""
+def _train_adapter(settings, world):
+    """Train an adapter instead of new weights; return what --json reports."""
+    from clara.errors import BadSetting
+    from clara.training.adapter_tuning import ADAPTER_FILE, DEFAULT_LR, AdapterSettings, train_adapter
+
+    if settings.from_scratch:
+        raise BadSetting("--adapter goes with a pretrained model, whose weights it keeps; leave out --from-scratch")
+    if settings.resume or world.size > 1:
+        raise BadSetting("--adapter takes minutes in a single process: it cannot be resumed or distributed")
+    if settings.threads:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+    adapter_settings = AdapterSettings(
+        epochs=settings.epochs, patience=settings.patience, lr=settings.lr or DEFAULT_LR, seed=settings.seed
+    )
+    figures = train_adapter(settings.data, settings.pretrained, settings.out, adapter_settings, command=sys.argv)
+    return {"folder": settings.out, "adapter": Path(settings.out, ADAPTER_FILE), "figures": figures}
+
+
+def _read_figures(folder):
+    """Return the final figures of a run folder; a search for a learning rate leaves none."""
+    from clara.checkpoint import CONFIG
+
+    path = Path(folder, CONFIG)
+    return json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
+
+
+def _prepare(data, encoding):
+    """Return the folder of a prepared corpus; prepare the music in `data` if it is none itself."""
     from clara.data.corpus import MANIFEST
     from clara.data.corpus_writer import prepare_corpus
     from clara.data.sources import find_pieces
@@ -257,7 +366,7 @@ def _prepared(data, encoding):
         out,
         {"encoding": encoding},
         about=f"Music from {source}.",
-        worker_settings=WorkerSettings(os.cpu_count()),
+        worker_settings=WorkerSettings(os.cpu_count() or 1),
     )
     print_report(manifest, out)
     if interrupted:

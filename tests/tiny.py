@@ -1,6 +1,7 @@
 """A corpus and a model small enough to train and compose within a test."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -154,15 +155,14 @@ def excerpts(n_of_split, quarters=8):
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
-    """A Learner with the callbacks that `clara.training.learner.fit` counts on."""
-    from clara.data.dataloaders import dataloaders
+    """A Learner with the callbacks that `clara.training.stages.fit_stages` needs."""
+    from clara.data.dataloaders import MusicDataLoaders
     from clara.training.callbacks import CheckpointCallback, ProgressLogger
     from clara.training.learner import music_learner
 
     torch.manual_seed(seed)
-    dls, _ = dataloaders(corpus, 4, 16, "cpu", seed)
-    sizes = ARCHITECTURES["awd_lstm"].DEFAULTS | SIZES | {"n_layers": n_layers}
-    learn = music_learner(dls, "awd_lstm", sizes, corpus.vocab, tokens_per_quarter=7.0, path=folder, **more)
+    dls = MusicDataLoaders.from_corpus(corpus, bs=4, seq_len=16, device="cpu", seed=seed)
+    learn = music_learner(dls, config=SIZES | {"n_layers": n_layers}, path=folder, log=lambda _: None, **more)
     learn.add_cbs(
         [CheckpointCallback(folder, keep or (lambda *_: None), patience=patience), ProgressLogger(1000, epochs)]
     )
@@ -197,11 +197,11 @@ def flags(data, out, *more):
 
 
 def arguments(data, out, *more):
-    """What `clara.training.run.train` takes, from scratch unless `more` names --pretrained."""
+    """The TrainSettings of a run of a second, from scratch unless `more` names --pretrained."""
     from clara_app import train
 
-    args = vars(train.parser().parse_args(flags(data, out, *more)))
-    return args | {"from_scratch": not args["pretrained"], "pretrained": args["pretrained"] or ""}
+    settings = train.settings_from_args(vars(train.parser().parse_args(flags(data, out, *more))))
+    return replace(settings, from_scratch=not settings.pretrained)
 
 
 def leave(main, argv):

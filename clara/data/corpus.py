@@ -1,9 +1,11 @@
-"""A prepared corpus on disk: texts, their manifest, and how they were encoded.
+"""A prepared corpus on disk: texts, their manifest, and the settings of the encoding.
 
-A folder that `data_prep.prepare` wrote holds `<composer>/<piece>.txt` (the words of one
-piece in its own key, control words left out), `manifest.csv` (a row per source file,
-`MANIFEST_COLUMNS`), `corpus.json` (the encoding's settings, what the music is and its
-licences) and, where the encoding's vocabulary is open, `vocab.txt`.
+`clara.data.corpus_writer.prepare_corpus` writes such a folder. It holds
+
+- `<composer>/<piece>.txt`: the tokens of one piece in its own key, without control tokens;
+- `manifest.csv`: a row for each source file, with the columns `MANIFEST_COLUMNS`;
+- `corpus.json`: the settings of the encoding, a description of the music and its licences;
+- `vocab.txt`: the vocabulary, if the encoding has an open one.
 """
 
 import hashlib
@@ -15,12 +17,16 @@ import numpy as np
 import pandas as pd
 
 from clara import encodings
+from clara.encodings.base import Encoding
 from clara.encodings.vocab import Vocab
 from clara.errors import NoData, UnknownToken
 
 MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
+# notes that were changed or lost on the way from the file to the text, by reason
 LOSS_COUNTS = ["cut", "merged", "folded", "moved", "dropped", "mended", "shortened", "replaced"]
+TEXT_COLUMNS = ["piece", "composer", "source", "hash", "split", "reason"]
+NUMBER_COLUMNS = ["work", "notes", "quarters", "tokens", *LOSS_COUNTS]
 MANIFEST_COLUMNS = [
     "piece",
     "composer",
@@ -36,65 +42,88 @@ MANIFEST_COLUMNS = [
 ]
 
 
-def read_manifest(folder):
-    """The manifest of a prepared folder; counts of refused files are 0."""
-    numbers = ["work", "notes", "quarters", "tokens", *LOSS_COUNTS]
+def read_manifest(folder: str | Path) -> pd.DataFrame:
+    """Read the manifest of a prepared folder.
+
+    Returns
+    -------
+    DataFrame
+        One row for each source file, with the columns `MANIFEST_COLUMNS`. The counts of refused files are 0.
+
+    Raises
+    ------
+    NoData
+        If another version of Clara wrote it, with other columns.
+    """
     table = pd.read_csv(
         Path(folder) / MANIFEST,
         keep_default_na=False,
-        na_values={c: [""] for c in numbers},
-        dtype={c: str for c in MANIFEST_COLUMNS if c not in numbers},
+        na_values={column: [""] for column in NUMBER_COLUMNS},
+        dtype=dict.fromkeys(TEXT_COLUMNS, str),
     )
-    table = table.reindex(columns=MANIFEST_COLUMNS)  # an older version of Clara wrote fewer
-    table[numbers] = table[numbers].fillna(0)
-    return table.astype({c: int for c in numbers if c != "quarters"} | {"quarters": float})
+    missing = [column for column in MANIFEST_COLUMNS if column not in table]
+    if missing:
+        raise NoData(f"{Path(folder) / MANIFEST}: no column {', '.join(missing)}; prepare the folder again")
+    table[NUMBER_COLUMNS] = table[NUMBER_COLUMNS].fillna(0)
+    dtypes = dict.fromkeys(NUMBER_COLUMNS, int) | {"quarters": float}
+    return table[MANIFEST_COLUMNS].astype(dtypes)
 
 
 @dataclass
 class Corpus:
-    """A prepared folder, read into memory.
+    """A prepared folder; texts are read when they are needed.
 
     Attributes
     ----------
     folder : Path
-    encoding : the encoding of its texts
-    vocab : Vocab of that encoding, of an open one that of these texts
-    manifest : DataFrame of the accepted pieces, `MANIFEST_COLUMNS`
+    encoding : Encoding
+        The encoding of its texts.
+    vocab : Vocab
+        The vocabulary of the encoding, or of these texts if the encoding has an open vocabulary.
+    manifest : DataFrame
+        The accepted pieces, with the columns `MANIFEST_COLUMNS`.
+
+    Examples
+    --------
+    >>> corpus = Corpus.load("data/notewise-12")  # doctest: +SKIP
+    >>> [len(ids) for ids in corpus.ids("valid")]  # doctest: +SKIP
+    [1204, 867]
     """
 
     folder: Path
-    encoding: object
+    encoding: Encoding
     vocab: Vocab
     manifest: pd.DataFrame
 
     @classmethod
-    def load(cls, folder):
-        """Read a folder's manifest and settings.
+    def load(cls, folder: str | Path) -> "Corpus":
+        """Read the manifest and the settings of a prepared folder.
 
         Raises
         ------
         NoData
-            If the folder was not prepared, or no piece of it was accepted.
+            If the folder was not prepared, or none of its pieces was accepted.
         """
         folder = Path(folder)
-        missing = [n for n in (MANIFEST, SETTINGS) if not (folder / n).is_file()]
+        missing = [name for name in (MANIFEST, SETTINGS) if not (folder / name).is_file()]
         if missing:
             raise NoData(
-                f"{folder}: no {' and no '.join(missing)}; prepare it with "
-                f"python -m data_prep.prepare SOURCE --out {folder}"
+                f"{folder}: no {' and no '.join(missing)}; prepare it with clara prepare SOURCE --out {folder}"
             )
-        encoding = encodings.make_encoding(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["encoding"])
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        encoding = encodings.make_encoding(settings["encoding"])
         manifest = read_manifest(folder)
         manifest = manifest[manifest["reason"] == ""].reset_index(drop=True)
         if manifest.empty:
             raise NoData(f"{folder}: not one piece of it was accepted; see {folder / MANIFEST}")
-        if encoding.open_vocabulary and not (folder / VOCABULARY).is_file():
+        if not encoding.open_vocabulary:
+            return cls(folder, encoding, Vocab.from_encoding(encoding), manifest)
+        if not (folder / VOCABULARY).is_file():
             raise NoData(f"{folder}: no {VOCABULARY}; prepare it again")
-        vocab = Vocab.load(folder / VOCABULARY) if encoding.open_vocabulary else Vocab.from_encoding(encoding)
-        return cls(folder, encoding, vocab, manifest)
+        return cls(folder, encoding, Vocab.load(folder / VOCABULARY), manifest)
 
-    def rows(self, split):
-        """The manifest's rows of one split, in the manifest's order.
+    def rows(self, split: str) -> pd.DataFrame:
+        """Return the manifest's rows of one split, in the manifest's order.
 
         Raises
         ------
@@ -108,37 +137,48 @@ class Corpus:
             )
         return rows
 
-    def tokens(self, piece):
-        """The words of a piece, without control words."""
+    def has_split(self, split: str) -> bool:
+        """Return whether a split holds at least one piece."""
+        return bool((self.manifest["split"] == split).any())
+
+    def tokens(self, piece: str) -> list[str]:
+        """Return the tokens of a piece, without control tokens."""
         return (self.folder / f"{piece}.txt").read_text(encoding="utf-8").split()
 
-    def ids(self, split):
-        """Each piece of a split as xxbos … xxeos: a list of arrays of `vocab.dtype`."""
-        vocab = self.vocab
-        return [
-            np.array([vocab.bos_id, *self._ids(p), vocab.eos_id], dtype=vocab.dtype) for p in self.rows(split)["piece"]
-        ]
+    def ids(self, split: str) -> list[np.ndarray]:
+        """Return the token ids of each piece of a split, from xxbos to xxeos: arrays of `vocab.dtype`.
 
-    def _ids(self, piece):
-        """Ids of the words of a piece."""
+        Raises
+        ------
+        NoData
+            If the split is empty.
+        UnknownToken
+            If a text holds a token that the vocabulary does not have; the message names the file.
+        """
+        return [self._piece_ids(piece) for piece in self.rows(split)["piece"]]
+
+    def _piece_ids(self, piece):
+        """Return the token ids of one piece, from xxbos to xxeos."""
+        vocab = self.vocab
         try:
-            return self.vocab.to_ids(self.tokens(piece))
+            ids = vocab.to_ids(self.tokens(piece))
         except UnknownToken as e:
             raise UnknownToken(f"{self.folder / piece}.txt: {e}") from e
+        return np.array([vocab.bos_id, *ids, vocab.eos_id], dtype=vocab.dtype)
 
-    def quarters(self, split):
-        """Quarter notes of each piece of a split, float array."""
+    def quarters(self, split: str) -> np.ndarray:
+        """Return the length of each piece of a split in quarter notes, float array of shape (n,)."""
         return self.rows(split)["quarters"].to_numpy(dtype=float)
 
     @property
-    def about(self):
-        """What the corpus is and under which licences, as told to `data_prep.prepare --about`."""
+    def about(self) -> str:
+        """The description of the music and its licences, as given to `clara prepare --about`."""
         return json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))["about"]
 
     @property
-    def fingerprint(self):
-        """A short hash of the pieces, their contents, their split and the encoding."""
-        told = self.manifest[["piece", "hash", "split"]].to_csv(index=False)
-        told += json.dumps(self.encoding.settings, sort_keys=True)
-        told += " ".join(self.vocab.tokens) if self.encoding.open_vocabulary else ""
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+    def fingerprint(self) -> str:
+        """A hash of the pieces, their contents, their split and the encoding: 16 hexadecimal digits."""
+        text = self.manifest[["piece", "hash", "split"]].to_csv(index=False)
+        text += json.dumps(self.encoding.settings, sort_keys=True)
+        text += " ".join(self.vocab.tokens) if self.encoding.open_vocabulary else ""
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

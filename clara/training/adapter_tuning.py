@@ -1,225 +1,288 @@
-"""Light fine-tuning: find a style for weights that stay as they are.
+"""Train an adapter: find a style for a model whose weights stay as they are.
 
-What they know comes back when the style is left off; with it they know the base's music less
-well than before. A pass takes seconds, as the states after the first window need no
-gradients. A light run leaves a folder with the style file, its history and its card.
+The adapter holds an initial state and an output layer. Without it the model composes as before; with it the model
+knows the base's music less well than before. A pass takes seconds, as only the first window of a piece needs gradients
+through the network. A run leaves a folder with the adapter, its history and its card.
 """
 
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from clara.adapter import Adapter
 from clara.checkpoint import Checkpoint, weights_hash
 from clara.data.corpus import Corpus
-from clara.data.dataloaders import SHIFTS, fitting_shifts
-from clara.encodings.vocab import transposition_tables
+from clara.data.stream_loader import fitting_shifts
+from clara.encodings.vocab import SHIFTS, transposition_tables
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
 from clara.models import get_architecture
 from clara.models.likelihood import nats_per_quarter
+from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD, adapter_card
+from clara.training.run_folder import describe_data
 
-ADAPTER_FILE, HISTORY = "adapter.safetensors", "history.csv"
-WINDOW, BS = 200, 8  # words between steps, pieces side by side
-CLIP, LR = 0.5, 2e-3
+ADAPTER_FILE = "adapter.safetensors"
+WINDOW, BATCH_SIZE = 200, 8  # tokens between updates, pieces side by side
+MAX_GRADIENT_NORM = 0.5
+DEFAULT_LR = 2e-3
+ADAM_BETAS = (0.8, 0.99)
 
 
-def train_adapter(args, command=()):
-    """Find a style and leave its folder.
+@dataclass(frozen=True)
+class AdapterSettings:
+    """How an adapter is trained.
+
+    Attributes
+    ----------
+    epochs : int
+        Most passes over the music; each reads every piece once, in one of its keys.
+    patience : int
+        Epochs without a better cost of the validation pieces before the training stops.
+    lr : float
+        Learning rate of Adam.
+    dropout : float
+        Probability with which inputs of the output layer are dropped.
+    seed : int
+        Seed of order, keys and dropout.
+    """
+
+    epochs: int = 30
+    patience: int = 4
+    lr: float = DEFAULT_LR
+    dropout: float = 0.2
+    seed: int = 0
+
+
+def train_adapter(
+    data: str | Path,
+    pretrained: str | Path,
+    out: str | Path,
+    settings: AdapterSettings,
+    command: Sequence[Any] = (),
+) -> dict[str, float]:
+    """Train an adapter and leave its folder.
 
     Parameters
     ----------
-    args : dict of `train.py`'s flags, `data` and `out` filled in, `pretrained` a folder
-    command : the words of the command line, for the record
+    data : str or Path
+        Folder of a prepared corpus.
+    pretrained : str or Path
+        The model to adapt: a run folder, or the name of a shipped model.
+    out : str or Path
+        Folder to write.
+    settings : AdapterSettings
+    command : sequence
+        The words of the command line, for the record.
 
     Returns
     -------
-    figures : dict, as in the style file
+    dict of str to float
+        Figures, as in the adapter file.
 
     Raises
     ------
     ClaraError
-        If data, weights or folder do not serve.
+        If data, model or folder cannot be used.
     """
-    if not args["pretrained"] or args["from_scratch"]:
-        raise BadSetting("--adapter goes with pretrained weights, which it leaves as they are")
-    if args["threads"]:
-        torch.set_num_threads(args["threads"])
-    corpus, base = Corpus.load(args["data"]), Checkpoint.load(args["pretrained"])
+    corpus, base = Corpus.load(data), Checkpoint.load(pretrained)
     if corpus.vocab != base.vocab:
-        raise CheckpointMismatch(
-            f"{args['pretrained']}: its vocabulary is not that of {corpus.folder}, which --adapter needs"
-        )
-    out = Path(args["out"])
+        raise CheckpointMismatch(f"{pretrained}: its vocabulary is not that of {corpus.folder}, which --adapter needs")
+    out = Path(out)
     if (out / ADAPTER_FILE).exists():
-        raise BadSetting(f"{out}: holds a style already; another --out starts anew")
+        raise BadSetting(f"{out}: holds an adapter already; another --out starts anew")
     make_folder(out)
-    began = time.perf_counter()
-    print(f"{corpus.folder}: {len(corpus.rows('train'))} pieces; a style for {args['pretrained']}", flush=True)
-    tensors, history = tune(
-        base,
-        corpus,
-        epochs=args["epochs"],
-        patience=args["patience"],
-        seed=args["seed"],
-        lr=args["lr"] or LR,
-        on_epoch=_told,
-    )
+    start_time = time.perf_counter()
+    print(f"{corpus.folder}: {len(corpus.rows('train'))} pieces; an adapter for {pretrained}", flush=True)
+    tensors, history = fit_adapter(base, corpus, settings, on_epoch=_print_epoch)
     write_atomically(out / HISTORY, pd.DataFrame(history).to_csv(index=False))
-    info = {
-        "base": weights_hash(args["pretrained"]),
-        "base_folder": Path(args["pretrained"]).name,
-        "encoding": corpus.encoding.settings,
-        "command": " ".join(map(str, command)),
-        "date": time.strftime("%Y-%m-%d"),
-        "data": {
-            "folder": corpus.folder.name,
-            "fingerprint": corpus.fingerprint,
-            "about": corpus.about,
-            "pieces": len(corpus.rows("train")),
-        },
-    }
-    figures = {"minutes": round((time.perf_counter() - began) / 60, 2), "epochs": len(history) - 1}
-    figures |= _before_and_after(base, {k: v.half() for k, v in tensors.items()}, corpus)
+    figures = {"minutes": round((time.perf_counter() - start_time) / 60, 2), "epochs": len(history) - 1}
+    stored_tensors = {name: tensor.half() for name, tensor in tensors.items()}
+    figures |= _costs_before_and_after(base, stored_tensors, corpus)
+    info = _describe_adapter(pretrained, corpus, command)
     Adapter(tensors, info | {"figures": figures}).save(out / ADAPTER_FILE)
     write_atomically(out / CARD, adapter_card(info, figures))
-    told = ", ".join(
-        f"{k.split('_')[0]} {v:.3f} to {figures[k.replace('before', 'after')]:.3f} nats/quarter"
-        for k, v in figures.items()
-        if k.endswith("before")
-    )
     print(
-        f"{out / ADAPTER_FILE}: {told}; compose with python generate.py --model {args['pretrained']} --style {out / ADAPTER_FILE}"
+        f"{out / ADAPTER_FILE}: {_format_costs(figures)}; compose with clara compose --model {pretrained} "
+        f"--adapter {out / ADAPTER_FILE}"
     )
     return figures
 
 
-def _before_and_after(base, tensors, corpus):
-    """Nats per quarter of the held-out pieces, without the style's tensors and with them."""
-    held = [s for s in ("valid", "test") if (corpus.manifest["split"] == s).any()] or ["train"]
-    readers = {
-        "before": base.inference_model(),
-        "after": get_architecture(base.arch).InferenceModel(base.tensors | tensors),
-    }
+def _describe_adapter(pretrained, corpus, command):
+    """Return the adapter's info without its figures."""
+    data = describe_data(corpus)
     return {
-        f"{split}_{when}": round(nats_per_quarter(reader, corpus, split), 4)
-        for when, reader in readers.items()
-        for split in held
+        "base": weights_hash(pretrained),
+        "base_folder": Path(pretrained).name,
+        "encoding": corpus.encoding.settings,
+        "command": " ".join(map(str, command)),
+        "date": time.strftime("%Y-%m-%d"),
+        "data": {name: data[name] for name in ("folder", "fingerprint", "about", "pieces")},
     }
 
 
-def _told(row):
+def _costs_before_and_after(base, tensors, corpus):
+    """Return nats per quarter note of the held-out pieces, without the adapter's tensors and with them."""
+    splits = [split for split in ("valid", "test") if corpus.has_split(split)] or ["train"]
+    networks = {"before": base.inference_model(), "after": _adapted_network(base, tensors)}
+    return {
+        f"{split}_{when}": round(nats_per_quarter(network, corpus, split), 4)
+        for when, network in networks.items()
+        for split in splits
+    }
+
+
+def _adapted_network(base, tensors):
+    """Return the base's network with an adapter's tensors."""
+    return get_architecture(base.arch).InferenceModel(base.tensors | tensors)
+
+
+def _format_costs(figures):
+    """Return the costs before and after in one line."""
+    splits = [name.removesuffix("_before") for name in figures if name.endswith("_before")]
+    costs = [f"{s} {figures[f'{s}_before']:.3f} to {figures[f'{s}_after']:.3f} nats/quarter" for s in splits]
+    return ", ".join(costs)
+
+
+def _print_epoch(row):
     """Print an epoch's row of the history."""
     print(
         f"epoch {row['epoch']}  train {row['train_loss']:.4f}  {row['nats_per_quarter']:.3f} nats/quarter", flush=True
     )
 
 
-class _Tuned(nn.Module):
-    """What is trained: initial states and the output layer."""
+class _AdapterWeights(nn.Module):
+    """What is trained: the initial state and the output layer."""
 
-    def __init__(self, reader):
+    def __init__(self, network):
         super().__init__()
-        self.states = nn.ParameterList(nn.Parameter(s.clone()) for layer in reader.initial_state(1) for s in layer)
-        self.weight, self.bias = (nn.Parameter(t.detach().clone()) for t in (reader.output_weight, reader.bias))
+        states = [tensor for layer in network.initial_state(1) for tensor in layer]
+        self.states = nn.ParameterList(nn.Parameter(tensor.clone()) for tensor in states)
+        self.weight = nn.Parameter(network.output_weight.detach().clone())
+        self.bias = nn.Parameter(network.bias.detach().clone())
 
-    def start(self, bs):
-        """The state before the first word, for bs sequences."""
-        wide = [s.expand(-1, bs, -1).contiguous() for s in self.states]
-        return list(zip(wide[::2], wide[1::2]))
+    def initial_state(self, bs):
+        """Return the state before the first token, for bs sequences: a list of (h, c)."""
+        states = [tensor.expand(-1, bs, -1).contiguous() for tensor in self.states]
+        return list(zip(states[::2], states[1::2]))
 
     def tensors(self):
-        """By their names on disk."""
-        states = {f"initial_state.{i // 2}.{'hc'[i % 2]}": s.detach().clone() for i, s in enumerate(self.states)}
+        """Return the weights under the names that they have on disk."""
+        states = {
+            f"initial_state.{i // 2}.{'hc'[i % 2]}": tensor.detach().clone() for i, tensor in enumerate(self.states)
+        }
         return states | {"output.weight": self.weight.detach().clone(), "output.bias": self.bias.detach().clone()}
 
 
-def tune(checkpoint, corpus, *, epochs=30, lr=LR, patience=4, dropout=0.2, seed=0, on_epoch=None):
-    """Find the style of a corpus.
+def fit_adapter(
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    settings: AdapterSettings | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+) -> tuple[dict[str, Tensor], list[dict]]:
+    """Find the adapter of a corpus.
 
     Parameters
     ----------
-    checkpoint : clara.checkpoint.Checkpoint, the base
-    corpus : clara.data.corpus.Corpus of its vocabulary
-    epochs : at most; each piece once in each, in one of its keys
-    lr : of Adam
-    patience : epochs without a better valid figure before it stops
-    dropout : of what the output layer reads
-    seed : of order, keys and dropout
-    on_epoch : function(row) of each epoch's epoch, train_loss and nats_per_quarter
+    checkpoint : Checkpoint
+        The base model.
+    corpus : Corpus
+        Of the model's vocabulary.
+    settings : AdapterSettings, optional
+    on_epoch : function, optional
+        Takes the row of each epoch.
 
     Returns
     -------
-    tensors : for a `Adapter`, of the best epoch
-    history : list of rows; that of epoch 0 is the base's
+    tensors : dict of str to Tensor
+        Weights of the best epoch, for an `Adapter`.
+    history : list of dict
+        Rows with `epoch`, `train_loss` and `nats_per_quarter`; epoch 0 is the base model.
 
     Raises
     ------
     BadSetting
-        If the architecture has no state to begin in.
+        If the architecture has no initial state.
     """
+    settings = settings or AdapterSettings()
     if checkpoint.arch != "awd_lstm":
-        raise BadSetting(f"a style goes with awd_lstm, not {checkpoint.arch}")
-    torch.manual_seed(seed)
-    rng, reader = np.random.default_rng(seed), checkpoint.inference_model()
-    tuned, pieces = _Tuned(reader), corpus.ids("train")
-    tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
-    keys = [fitting_shifts(p, tables) for p in pieces]
-    opt = torch.optim.Adam(tuned.parameters(), lr=lr, betas=(0.8, 0.99))
-    split = "valid" if (corpus.manifest["split"] == "valid").any() else "train"
+        raise BadSetting(f"an adapter goes with awd_lstm, not {checkpoint.arch}")
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    network = checkpoint.inference_model()
+    weights = _AdapterWeights(network)
+    trainer = _AdapterTrainer(network, weights, corpus, settings, rng)
+    split = "valid" if corpus.has_split("valid") else "train"
 
-    def held():
-        """Nats per quarter of the held-out pieces now."""
-        return nats_per_quarter(
-            get_architecture(checkpoint.arch).InferenceModel(checkpoint.tensors | tuned.tensors()), corpus, split
-        )
+    def held_out_cost():
+        return nats_per_quarter(_adapted_network(checkpoint, weights.tensors()), corpus, split)
 
-    history = [{"epoch": 0, "train_loss": float("nan"), "nats_per_quarter": held()}]
-    best, since = tuned.tensors(), 0
-    for epoch in range(1, epochs + 1):
-        nats = words = 0
-        for rows in _batches([len(p) for p in pieces], rng):
-            batch = [tables[rng.choice(keys[i])][pieces[i]] for i in rows]
-            for loss, n in _steps(reader, tuned, batch, corpus.vocab.pad_id, dropout):
-                opt.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(tuned.parameters(), CLIP)
-                opt.step()
-                nats, words = nats + loss.item() * n, words + n
-        history.append({"epoch": epoch, "train_loss": nats / words, "nats_per_quarter": held()})
+    history = [{"epoch": 0, "train_loss": float("nan"), "nats_per_quarter": held_out_cost()}]
+    best_tensors, best_epoch = weights.tensors(), 0
+    for epoch in range(1, settings.epochs + 1):
+        train_loss = trainer.train_epoch()
+        row = {"epoch": epoch, "train_loss": train_loss, "nats_per_quarter": held_out_cost()}
+        if row["nats_per_quarter"] < min(earlier["nats_per_quarter"] for earlier in history):
+            best_tensors, best_epoch = weights.tensors(), epoch
+        history.append(row)
         if on_epoch:
-            on_epoch(history[-1])
-        if history[-1]["nats_per_quarter"] < min(row["nats_per_quarter"] for row in history[:-1]):
-            best, since = tuned.tensors(), 0
-        else:
-            since += 1
-        if since == patience:
+            on_epoch(row)
+        if epoch - best_epoch == settings.patience:
             break
-    return best, history
+    return best_tensors, history
 
 
-def _batches(sizes, rng):
-    """Groups of at most BS pieces of like length, in random order."""
-    by_length = sorted(rng.permutation(len(sizes)), key=lambda i: sizes[i])
-    groups = [by_length[at : at + BS] for at in range(0, len(by_length), BS)]
-    return [groups[i] for i in rng.permutation(len(groups))]
+class _AdapterTrainer:
+    """Trains an adapter's weights epoch by epoch."""
 
+    def __init__(self, network, weights, corpus, settings, rng):
+        self.network, self.weights, self.settings, self.rng = network, weights, settings, rng
+        self.pieces, self.pad_id = corpus.ids("train"), corpus.vocab.pad_id
+        self.tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
+        self.shifts = [fitting_shifts(piece, self.tables) for piece in self.pieces]
+        self.optimizer = torch.optim.Adam(weights.parameters(), lr=settings.lr, betas=ADAM_BETAS)
 
-def _steps(reader, tuned, pieces, pad_id, dropout):
-    """The mean loss of every window of a batch of pieces, and its words."""
-    ids = pad_sequence([torch.from_numpy(p).long() for p in pieces], batch_first=True, padding_value=pad_id)
-    state = tuned.start(len(pieces))
-    for at in range(0, ids.shape[1] - 1, WINDOW):
-        x, y = ids[:, at : at + WINDOW], ids[:, at + 1 : at + 1 + WINDOW]
-        with torch.set_grad_enabled(at == 0):  # only the first window hangs on the initial state
-            h, state = reader.hidden(x[:, : y.shape[1]], state)
-        state = [tuple(s.detach() for s in layer) for layer in state]
-        logits = F.linear(F.dropout(h, dropout), tuned.weight, tuned.bias)
-        yield F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=pad_id), int((y != pad_id).sum())
+    def train_epoch(self):
+        """Read every piece once, in one of its keys; return the mean loss in nats per token."""
+        nats = n_tokens = 0
+        for rows in self._draw_batches():
+            batch = [self.tables[self.rng.choice(self.shifts[i])][self.pieces[i]] for i in rows]
+            for loss, n in self._window_losses(batch):
+                self.optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.weights.parameters(), MAX_GRADIENT_NORM)
+                self.optimizer.step()
+                nats += loss.item() * n
+                n_tokens += n
+        return nats / n_tokens
+
+    def _draw_batches(self):
+        """Return groups of at most BATCH_SIZE pieces of similar length, in random order."""
+        shuffled = self.rng.permutation(len(self.pieces))
+        by_length = sorted(shuffled, key=lambda i: len(self.pieces[i]))
+        groups = [by_length[first : first + BATCH_SIZE] for first in range(0, len(by_length), BATCH_SIZE)]
+        return [groups[i] for i in self.rng.permutation(len(groups))]
+
+    def _window_losses(self, pieces):
+        """Yield the mean loss of each window of a batch of pieces, and its number of tokens."""
+        rows = [torch.from_numpy(piece).long() for piece in pieces]
+        ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_id)
+        state = self.weights.initial_state(len(pieces))
+        for first in range(0, ids.shape[1] - 1, WINDOW):
+            x, y = ids[:, first : first + WINDOW], ids[:, first + 1 : first + 1 + WINDOW]
+            with torch.set_grad_enabled(first == 0):  # only the first window depends on the initial state
+                hidden, state = self.network.hidden(x[:, : y.shape[1]], state)
+            state = [tuple(tensor.detach() for tensor in layer) for layer in state]
+            logits = F.linear(F.dropout(hidden, self.settings.dropout), self.weights.weight, self.weights.bias)
+            loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=self.pad_id)
+            yield loss, int((y != self.pad_id).sum())

@@ -1,8 +1,8 @@
-"""fastai callbacks that a run of ours lives by, and the state that it resumes from."""
+"""fastai callbacks of a training run: metric, precision, seeds, progress, and saving after each epoch."""
 
-import json
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,59 +10,64 @@ import pandas as pd
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.rnn import RNNCallback
-from fastai.learner import Metric
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from fastai.learner import Learner, Metric, Recorder
 from tqdm import tqdm
 
-from clara.errors import CheckpointMismatch
+from clara.data.piece_loader import PieceDataLoader
 from clara.files import write_atomically
-from clara.training.distributed import World
+from clara.training.distributed import SINGLE_PROCESS, World
+from clara.training.resume_state import STATE, save_state
 
-STATE, HISTORY = "state.safetensors", "history.csv"
-ALONE = World()
-CHECK_EVERY = 20  # batches between looks at the loss, each of which waits for the device
+HISTORY = "history.csv"
+LOSS_CHECK_INTERVAL = 20  # batches; each look at the loss waits for the device
 
 
 class NatsPerQuarter(Metric):
-    """Cost of the valid pieces in nats per quarter note, their stream read in a row.
+    """Metric: the cost of the validation pieces in nats per quarter note.
 
     Parameters
     ----------
-    tokens_per_quarter : of those pieces, control words among the words
+    tokens_per_quarter : float
+        Of the validation pieces, control tokens included.
+    pad_id : int
+        Id of the token that is no target.
     """
 
-    def __init__(self, tokens_per_quarter):
-        self.tokens_per_quarter = tokens_per_quarter
+    def __init__(self, tokens_per_quarter: float, pad_id: int):
+        self.tokens_per_quarter, self.pad_id = tokens_per_quarter, pad_id
         self.reset()
 
     def reset(self):
         """Begin a new epoch."""
-        self.nats, self.words = 0.0, 0
+        self.nats, self.n_tokens = 0.0, 0
 
     def accumulate(self, learn):
         """Add a batch."""
-        n = learn.yb[0].numel()
-        self.nats, self.words = self.nats + learn.loss.detach() * n, self.words + n
+        targets = learn.yb[0]
+        n = int((targets != self.pad_id).sum())
+        self.nats = self.nats + learn.loss.detach().mean() * n
+        self.n_tokens += n
 
     @property
     def value(self):
-        """Nats per quarter note so far, or None."""
-        return float(self.nats) / self.words * self.tokens_per_quarter if self.words else None
+        """Nats per quarter note so far, or None before the first batch."""
+        if not self.n_tokens:
+            return None
+        return float(self.nats) / self.n_tokens * self.tokens_per_quarter
 
     @property
     def name(self):
-        """As the history calls it."""
+        """The name of the column in the history."""
         return "nats_per_quarter"
 
 
-class Precision(Callback):
-    """bfloat16 matrix products under autocast; weights, state of the optimizer and loss in float32."""
+class BFloat16Autocast(Callback):
+    """Multiply matrices in bfloat16; weights, optimizer state and loss stay in float32."""
 
-    order = RNNCallback.order + 1  # when the prediction is the logits alone
+    order = RNNCallback.order + 1  # then the prediction is the logits alone
 
     def after_create(self):
-        """Put the forward pass under autocast, which it leaves whatever breaks."""
+        """Put the forward pass under autocast, which ends with it even if it raises an error."""
         self.model.forward = torch.autocast(self.dls.device.type, torch.bfloat16)(self.model.forward)
 
     def after_pred(self):
@@ -70,210 +75,210 @@ class Precision(Callback):
         self.learn.pred = self.pred.float()
 
 
-class SeededEpochs(Callback):
-    """Make each epoch's pieces, keys and dropout hang on the seed and its number alone.
+class ResetBeforePieces(Callback):
+    """Make the model forget its state before each batch of whole pieces; streams continue from batch to batch."""
 
-    That is what lets a resumed run equal an undisturbed one without keeping the state
-    of any random generator.
+    def before_batch(self):
+        """Reset the model if the batch holds whole pieces."""
+        if isinstance(self.learn.dl, PieceDataLoader):
+            self.model.reset()
+
+
+class EpochHistory(Callback):
+    """Keep a row of losses and metrics for each epoch of all calls of `fit`.
+
+    Attributes
+    ----------
+    rows : list of dict
+    """
+
+    order = Recorder.order + 1
+
+    def __init__(self):
+        self.rows: list[dict] = []
+
+    def after_epoch(self):
+        """Add the row of an epoch that was both trained and validated."""
+        names, values = list(self.recorder.metric_names), list(self.recorder.log)
+        if len(values) == len(names):
+            self.rows.append(dict(zip(names, values)) | {"epoch": len(self.rows) + 1})
+
+
+class SeededEpochs(Callback):
+    """Derive the pieces, keys and dropout of each epoch from the seed and the number of the epoch alone.
+
+    So a resumed run equals an undisturbed one, without saving the state of any random number generator.
+
+    Parameters
+    ----------
+    seed : int
+    first_epoch : int
+        Number of the run's epochs before this call of `fit`.
+    rank : int
+        Number of this process; each process drops other units.
     """
 
     order = -8
 
-    def __init__(self, seed, done=0, rank=0):
-        self.seed, self.done, self.rank = seed, done, rank
+    def __init__(self, seed: int, first_epoch: int = 0, rank: int = 0):
+        self.seed, self.first_epoch, self.rank = seed, first_epoch, rank
 
     def before_train(self):
-        """Seed torch and turn the loader to this epoch."""
-        epoch = self.done + self.epoch
-        own = [self.rank] if self.rank else []  # each process drops units of its own
-        torch.manual_seed(int(np.random.default_rng([self.seed, epoch, *own]).integers(2**62)))
+        """Seed torch and move the loader to this epoch."""
+        epoch = self.first_epoch + self.epoch
+        own_entropy = [self.rank] if self.rank else []
+        rng = np.random.default_rng([self.seed, epoch, *own_entropy])
+        torch.manual_seed(int(rng.integers(2**62)))
         self.dls.train.epoch = epoch
 
 
 class ProgressLogger(Callback):
-    """A bar over all words of the run, and a line per epoch.
+    """Show a progress bar over the tokens of the run, print a line for each epoch, and stop if the loss diverges.
 
     Parameters
     ----------
-    words : to be read in the whole run
-    epochs : in the whole run
-    world : clara.training.distributed.World
+    n_tokens : int
+        Tokens to be read in the whole run.
+    n_epochs : int
+        Epochs of the whole run.
+    world : World
     """
 
     order = 70
 
-    def __init__(self, words, epochs, world=ALONE):
+    def __init__(self, n_tokens: int, n_epochs: int, world: World = SINGLE_PROCESS):
         self.bar = tqdm(
-            total=words, unit=" words", unit_scale=True, disable=None if world.first else True, desc="training"
+            total=n_tokens, unit=" tokens", unit_scale=True, disable=None if world.is_rank0 else True, desc="training"
         )
-        self.epochs, self.tokens_left, self.fault, self.world = epochs, words, None, world
+        self.n_epochs, self.tokens_left, self.world = n_epochs, n_tokens, world
+        self.divergence: str | None = None  # the message, once the loss is not finite
 
     def before_train(self):
-        """Start the epoch's clock."""
-        self.began, self.epoch_tokens, self.epoch_nats = time.perf_counter(), 0, 0.0
+        """Start the clock of the epoch."""
+        self.start_time, self.epoch_tokens, self.epoch_nats = time.perf_counter(), 0, 0.0
 
     def after_batch(self):
-        """Move the bar; look at the loss now and then."""
+        """Move the bar; check the loss now and then."""
         if not self.training:
             return
         n = self.x.numel() * self.world.size
         self.epoch_tokens += n
         self.epoch_nats = self.epoch_nats + self.loss.detach() * n
         self.tokens_left -= n
-        if self.iter % CHECK_EVERY == 0:
-            self.check(self.world.mean(self.loss.item()))
+        if self.iter % LOSS_CHECK_INTERVAL == 0:
+            self.check_loss(self.world.mean(self.loss.item()))
             loss = float(self.learn.smooth_loss)
-            self.bar.set_postfix(
-                loss=f"{loss:.3f}", nats_per_quarter=f"{loss * self.learn.metrics[0].tokens_per_quarter:.2f}"
-            )
+            nats_per_quarter = loss * self.learn.metrics[0].tokens_per_quarter
+            self.bar.set_postfix(loss=f"{loss:.3f}", nats_per_quarter=f"{nats_per_quarter:.2f}")
         self.bar.update(n)
 
-    def check(self, loss):
-        """End the run where a loss is no longer a number."""
-        if not math.isfinite(loss):
-            kept = getattr(self.learn, "run_folder", None)
-            good = (
-                f"{kept.folder} holds epoch {kept.best['epoch']}, the best before"
-                if kept and kept.best
-                else "no epoch was whole before"
-            )
-            self.fault = (
-                f"the loss is {loss} at batch {self.iter} of epoch {self.epoch + 1}, rate "
-                f"{self.opt.hypers[-1]['lr']:.2g}; {good}; try a lower --lr"
-            )
-            raise CancelFitException
+    def check_loss(self, loss: float) -> None:
+        """End the run if a loss is not finite."""
+        if math.isfinite(loss):
+            return
+        checkpoint = getattr(self.learn, "checkpoint", None)
+        kept = "no epoch was finished before"
+        if checkpoint and checkpoint.best:
+            kept = f"{checkpoint.folder} holds epoch {checkpoint.best['epoch']}, the best before"
+        self.divergence = (
+            f"the loss is {loss} at batch {self.iter} of epoch {self.epoch + 1}, learning rate "
+            f"{self.opt.hypers[-1]['lr']:.2g}; {kept}; try a lower --lr"
+        )
+        raise CancelFitException
 
     def after_train(self):
-        """Keep the epoch's rate, words per second, and its mean loss, in nats per word."""
-        self.tokens_per_second = self.epoch_tokens / (time.perf_counter() - self.began)
+        """Compute the epoch's tokens per second and its mean loss in nats per token."""
+        self.tokens_per_second = self.epoch_tokens / (time.perf_counter() - self.start_time)
         self.train_loss = self.world.mean(self.epoch_nats) / max(1, self.epoch_tokens)
 
-    def told(self, row):
+    def print_epoch(self, row: dict) -> None:
         """Print an epoch's row of the history."""
-        left = self.tokens_left / row["tokens_per_second"] / 60
+        minutes_left = self.tokens_left / row["tokens_per_second"] / 60
         self.bar.clear()
         print(
-            f"epoch {row['epoch']}/{self.epochs}  train {row['train_loss']:.4f}  valid {row['valid_loss']:.4f}  "
-            f"{row['nats_per_quarter']:.3f} nats/quarter  {row['tokens_per_second']:,.0f} words/s  "
-            f"{left:.1f} min left",
+            f"epoch {row['epoch']}/{self.n_epochs}  train {row['train_loss']:.4f}  valid {row['valid_loss']:.4f}  "
+            f"{row['nats_per_quarter']:.3f} nats/quarter  {row['tokens_per_second']:,.0f} tokens/s  "
+            f"{minutes_left:.1f} min left",
             flush=True,
         )
 
-    def close(self):
+    def close(self) -> None:
         """Remove the bar."""
         self.bar.close()
 
 
 class CheckpointCallback(Callback):
-    """Keep the best weights, the history and the state to resume from, after every epoch.
+    """After each epoch save the best weights, the history and the state to resume from; stop when patience runs out.
 
     Parameters
     ----------
-    folder : Path of the run
-    keep : function(learn, folder) that saves the model as it is now
-    history : rows of the epochs before, where a run is resumed
-    patience : epochs without a better valid figure before it stops
-    world : clara.training.distributed.World, whose first process writes
+    folder : str or Path
+        The run folder.
+    save_model : function(learn, folder)
+        Saves the model as it is now.
+    history : sequence of dict
+        Rows of the epochs before, if a run is resumed.
+    patience : int
+        Epochs without a lower cost of the validation pieces before the run stops.
+    world : World
+        Its process 0 writes.
     """
 
     order = 80
 
-    def __init__(self, folder, keep, history=(), patience=10**9, world=ALONE):
-        self.folder, self.keep, self.patience, self.world = Path(folder), keep, patience, world
-        self.history, self.stopped, self.trained = list(history), False, False
+    def __init__(
+        self,
+        folder: str | Path,
+        save_model: Callable[[Learner, Path], None],
+        history: Sequence[dict] = (),
+        patience: int = 10**9,
+        world: World = SINGLE_PROCESS,
+    ):
+        self.folder, self.save_model, self.patience, self.world = Path(folder), save_model, patience, world
+        self.history, self.stopped_early, self.is_complete = list(history), False, False
 
     @property
-    def best(self):
+    def best(self) -> dict | None:
         """The row of the best epoch so far, or None."""
-        return min(self.history, key=lambda r: r["nats_per_quarter"], default=None)
+        return min(self.history, key=lambda row: row["nats_per_quarter"], default=None)
 
     def before_epoch(self):
-        """Nothing of this epoch is known yet."""
-        self.trained = False
+        """Forget that the epoch before was complete."""
+        self.is_complete = False
 
     def after_validate(self):
-        """This epoch was trained and validated, not skipped or cut off."""
-        self.trained = True
+        """Note that this epoch was trained and validated, not skipped or cut off."""
+        self.is_complete = True
 
     def after_epoch(self):
-        """Save, then record; a kill between the two repeats the epoch and nothing else."""
-        if not self.trained:
+        """Save the model, then the state, then the history: a kill in between repeats this epoch and nothing else."""
+        if not self.is_complete:
             return
         row = self.world.broadcast(self._row())
-        self.learn.progress_logger.check(row["train_loss"])
-        self.learn.progress_logger.check(row["nats_per_quarter"])
+        self.learn.progress_logger.check_loss(row["train_loss"])
+        self.learn.progress_logger.check_loss(row["nats_per_quarter"])
         best = self.best
         self.history.append(row)
-        if self.world.first:
+        if self.world.is_rank0:
             if best is None or row["nats_per_quarter"] < best["nats_per_quarter"]:
-                self.keep(self.learn, self.folder)
+                self.save_model(self.learn, self.folder)
             save_state(self.learn, self.folder / STATE, self.history)
             write_atomically(self.folder / HISTORY, pd.DataFrame(self.history).to_csv(index=False))
-        self.learn.progress_logger.told(row)
+        self.learn.progress_logger.print_epoch(row)
         if row["epoch"] - self.best["epoch"] >= self.patience:
-            self.stopped = True
+            self.stopped_early = True
             print(f"no better for {self.patience} epochs: stopping")
             raise CancelFitException
 
     def _row(self):
-        """This epoch's row of the history."""
-        metric, progress_logger = self.learn.metrics[0], self.learn.progress_logger
-        before = self.history[-1]["minutes"] if self.history else 0.0
+        """Return this epoch's row of the history."""
+        metric, progress = self.learn.metrics[0], self.learn.progress_logger
+        minutes_before = self.history[-1]["minutes"] if self.history else 0.0
         return {
             "epoch": len(self.history) + 1,
-            "train_loss": progress_logger.train_loss,
+            "train_loss": progress.train_loss,
             "valid_loss": metric.value / metric.tokens_per_quarter,
             "nats_per_quarter": metric.value,
-            "tokens_per_second": round(progress_logger.tokens_per_second),
-            "minutes": round(before + (time.perf_counter() - progress_logger.began) / 60, 2),
+            "tokens_per_second": round(progress.tokens_per_second),
+            "minutes": round(minutes_before + (time.perf_counter() - progress.start_time) / 60, 2),
         }
-
-
-def save_state(learn, path, history):
-    """Write all that resuming needs: weights and optimizer in float32, and the history."""
-    tensors = {f"model.{n}": p.detach() for n, p in learn.model.named_parameters()}
-    scalars = []
-    for i, state in enumerate(learn.opt.state_dict()["state"]):
-        tensors |= {f"opt.{i}.{k}": v for k, v in state.items() if isinstance(v, torch.Tensor)}
-        scalars.append({k: v for k, v in state.items() if not isinstance(v, torch.Tensor)})
-    tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
-    told = {"history": history, "scalars": scalars, "hypers": [dict(h) for h in learn.opt.hypers]}
-    write_atomically(path, save(tensors, {"told": json.dumps(told, default=float)}))
-
-
-def load_state(learn, path):
-    """Put back what `save_state` wrote.
-
-    Returns
-    -------
-    history : list of rows
-    opt_state : for `fit`
-
-    Raises
-    ------
-    CheckpointMismatch
-        If the file is not there or is of another model.
-    """
-    if not Path(path).is_file():
-        raise CheckpointMismatch(f"{path}: nothing to resume from; no epoch was finished")
-    try:
-        with safe_open(path, "pt") as f:
-            told = json.loads(f.metadata()["told"])
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - it is no dict
-    except (SafetensorError, TypeError, KeyError, ValueError) as e:
-        raise CheckpointMismatch(f"{path}: not the state of a run ({e})") from e
-    parameters = dict(learn.model.named_parameters())
-    if {f"model.{n}": p.shape for n, p in parameters.items()} != {
-        k: t.shape for k, t in tensors.items() if k.startswith("model.")
-    }:
-        raise CheckpointMismatch(f"{path}: made by a model of other sizes than the flags ask for")
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(tensors[f"model.{name}"])
-    device = next(iter(parameters.values())).device
-    state = [
-        {k.split(".", 2)[2]: v.to(device) for k, v in tensors.items() if k.startswith(f"opt.{i}.")} | s
-        for i, s in enumerate(told["scalars"])
-    ]
-    learn.model.reset()
-    return told["history"], {"state": state, "hypers": told["hypers"]}

@@ -1,20 +1,25 @@
-"""Training on several GPUs or machines: torchrun train.py …
+"""Train in several processes, on several GPUs or machines.
 
-Each process reads its share of the streams of every batch and their gradients are averaged, so
-that any number of processes takes the same steps as one that reads all streams. torch's own
-wrapper (DistributedDataParallel) and fastai's, which uses it, hide the net's state and
-hand out items where a language model needs streams that go on from window to window; the
-averaging they do is one line, and stands here.
+Start it with `torchrun train.py …`. Each process reads its share of the streams of every batch, and the gradients are averaged. So any number of processes
+takes the same steps as a single one that reads all streams.
+
+torch's wrapper (DistributedDataParallel), which fastai uses as well, hides the model's state. It hands out items where
+a language model needs streams that continue from window to window. What it does beyond that is the averaging, which
+`AverageGradients` does here.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from fastai.callback.core import Callback
 
 from clara.errors import BadSetting
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,42 +28,44 @@ class World:
 
     Attributes
     ----------
-    rank : this process's number; 0 writes and tells
-    size : how many there are
+    rank : int
+        Number of this process; process 0 writes files and reports.
+    size : int
+        Number of processes.
     """
 
     rank: int = 0
     size: int = 1
 
     @property
-    def first(self):
-        """Whether this process writes and tells."""
+    def is_rank0(self) -> bool:
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
-    def rank0_first(self, work):
-        """`work()` in the first process, then in all others, which find done what it did."""
-        if self.first:
-            done = work()
-            self.wait()
-            return done
-        self.wait()
-        return work()
+    def rank0_first(self, function: Callable[[], T]) -> T:
+        """Call `function` in process 0, then in all others, which find the files that process 0 made."""
+        if self.is_rank0:
+            result = function()
+            self.barrier()
+            return result
+        self.barrier()
+        return function()
 
-    def broadcast(self, value):
-        """The first process's value, in all of them."""
+    def broadcast(self, value: T) -> T:
+        """Return the value of process 0, in every process."""
         if self.size == 1:
             return value
-        told = [value]
-        dist.broadcast_object_list(told)
-        return told[0]
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
 
-    def wait(self):
-        """Until all processes are here."""
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
         if self.size > 1:
             dist.barrier()
 
-    def mean(self, number):
-        """Of a number in each process, float."""
+    def mean(self, number: float) -> float:
+        """Return the mean of a number over all processes."""
         if self.size == 1:
             return float(number)
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -66,26 +73,30 @@ class World:
         dist.all_reduce(total)
         return float(total) / self.size
 
-    def share(self, bs):
-        """The rows of a batch of bs that are this process's, a slice.
+    def local_rows(self, bs: int) -> slice:
+        """Return which rows of a batch of `bs` streams this process reads.
 
         Raises
         ------
         BadSetting
-            If the batch cannot be shared out evenly.
+            If the streams cannot be shared evenly.
         """
         if bs % self.size:
             raise BadSetting(f"a batch of {bs} streams cannot be shared by {self.size} processes")
-        each = bs // self.size
-        return slice(self.rank * each, (self.rank + 1) * each)
+        n_rows = bs // self.size
+        return slice(self.rank * n_rows, (self.rank + 1) * n_rows)
 
 
-def join(device="auto"):
-    """The world that torchrun or accelerate launched this process in; of one process where none did.
+SINGLE_PROCESS = World()
+
+
+def join_world(device: str = "auto") -> World:
+    """Return the world in which torchrun or accelerate started this process, or one of a single process.
 
     Parameters
     ----------
-    device : auto, or a torch device's name
+    device : str
+        "auto", or the name of a torch device.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -98,33 +109,33 @@ def join(device="auto"):
     return World(dist.get_rank(), dist.get_world_size())
 
 
-def leave():
-    """Part from the other processes, if there are any."""
+def leave_world() -> None:
+    """Disconnect from the other processes, if there are any."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 class AverageGradients(Callback):
-    """Begin with the first process's weights and average all gradients.
+    """Begin with the weights of process 0, and average the gradients of all processes after each backward pass.
 
     Parameters
     ----------
     world : World
     """
 
-    def __init__(self, world):
+    def __init__(self, world: World):
         self.world = world
 
     def before_fit(self):
-        """The same weights everywhere."""
+        """Copy the weights of process 0."""
         for p in self.model.parameters():
             dist.broadcast(p.data, 0)
 
     def after_backward(self):
-        """The mean of the gradients, in one message."""
+        """Replace the gradients by their mean over the processes, in one message."""
         grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in grads])
+        flat = torch.cat([grad.flatten() for grad in grads])
         dist.all_reduce(flat)
         flat /= self.world.size
-        for g, mean in zip(grads, flat.split([g.numel() for g in grads])):
-            g.copy_(mean.view_as(g))
+        for grad, mean in zip(grads, flat.split([grad.numel() for grad in grads])):
+            grad.copy_(mean.view_as(grad))

@@ -1,98 +1,112 @@
-"""What the rows of words begin as: those of another vocabulary, or the sum of a chord's notes."""
+"""Starting weights: those of another vocabulary, or random ones that know how often each token occurs."""
 
 import re
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from clara.checkpoint import Checkpoint
+from clara.data.corpus import Corpus
+from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.models import get_architecture
 from clara.music.instruments import INSTRUMENTS
 
-OWN = 0.3  # how much of a row is the word's alone
+OWN_SHARE = 0.3  # of a token's first embedding that it shares with no other token
 
-_KEY = re.compile(rf"^(end)?(?:{'|'.join(INSTRUMENTS)})(\d+)$")
+_KEY_TOKEN = re.compile(rf"^(end)?(?:{'|'.join(INSTRUMENTS)})(\d+)$")
 
 
-def adapt_to_vocab(checkpoint, vocab):
-    """A checkpoint's weights with a row for each word of another vocabulary.
+def adapt_to_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[dict[str, Tensor], int, int]:
+    """Return a checkpoint's weights with a row for each token of another vocabulary.
 
-    A word that both hold keeps its row. A new one begins as its kin does (`equivalent_token`), and without
-    kin as the mean of all: to the net it is at first a word like any other.
+    A token that both vocabularies hold keeps its row. A new token starts with the row of its equivalent token (see
+    `equivalent_token`), and without one with the mean of all rows.
 
     Parameters
     ----------
-    checkpoint : clara.checkpoint.Checkpoint
+    checkpoint : Checkpoint
     vocab : Vocab
 
     Returns
     -------
-    tensors : dict of weights by name
-    kept, kindred : numbers of words that keep their rows, and that begin as others do
+    tensors : dict of str to Tensor
+        Weights by name.
+    n_kept : int
+        Tokens that keep their rows.
+    n_equivalent : int
+        Tokens that start with the row of an equivalent token.
     """
-    old = checkpoint.vocab
-    same = [old.id_of.get(w, -1) for w in vocab.tokens]
-    rows = torch.tensor([i if i >= 0 else old.id_of.get(equivalent_token(w), -1) for i, w in zip(same, vocab.tokens)])
+    old_vocab = checkpoint.vocab
+    same_rows = [old_vocab.id_of.get(token, -1) for token in vocab.tokens]
+    equivalent_rows = [old_vocab.id_of.get(equivalent_token(token), -1) for token in vocab.tokens]
+    rows = torch.tensor([same if same >= 0 else other for same, other in zip(same_rows, equivalent_rows)])
     tensors = dict(checkpoint.tensors)
     for name in get_architecture(checkpoint.arch).PER_TOKEN_WEIGHTS:
-        table = tensors[name].float()
-        moved = table[rows.clamp(min=0)]
-        moved[rows < 0] = table.mean(0)
-        tensors[name] = moved
-    kept = sum(i >= 0 for i in same)
-    return tensors, kept, int((rows >= 0).sum()) - kept
+        old_table = tensors[name].float()
+        table = old_table[rows.clamp(min=0)]
+        table[rows < 0] = old_table.mean(0)
+        tensors[name] = table
+    n_kept = sum(row >= 0 for row in same_rows)
+    return tensors, n_kept, int((rows >= 0).sum()) - n_kept
 
 
-def equivalent_token(word):
-    """The piano's word for what a word says of another instrument: `endp40` of `endv40`."""
-    return _KEY.sub(r"\1p\2", word)
+def equivalent_token(token: str) -> str:
+    """Return the piano's token for what a token says of another instrument: `endp40` for `endv40`."""
+    return _KEY_TOKEN.sub(r"\1p\2", token)
 
 
-def from_scratch(tensors, corpus, tables):
-    """Weights to begin with where there are none to go on from.
+def initial_weights(tensors: dict[str, Tensor], corpus: Corpus, tables: np.ndarray) -> dict[str, Tensor]:
+    """Return random weights improved by what the corpus tells before training.
 
-    The output's bias is how often each word comes, so that no step is spent on learning that. Of a
-    large vocabulary, whose rows would each have to be learned from the few times that their
-    word comes, a word's embedding is the sum of vectors of its parts: chords with notes in common begin alike.
+    The output bias becomes the log-frequency of each token, so that no update is spent on learning it. In a large open
+    vocabulary most tokens are rare. There the embedding of a token is the sum of vectors for its parts, so that chords
+    with notes in common start alike.
 
     Parameters
     ----------
-    tensors : dict of a net's weights by name, by chance
-    corpus : clara.data.corpus.Corpus; of an open vocabulary the encoding has `parts(word)`
-    tables : int array (n, vocab_sz), from `clara.encodings.vocab.transposition_tables` for all keys
+    tensors : dict of str to Tensor
+        Random weights by name.
+    corpus : Corpus
+        With an open vocabulary its encoding has `token_parts(token)`.
+    tables : int array, shape (n, vocab_sz)
+        From `clara.encodings.vocab.transposition_tables` for all keys.
 
     Returns
     -------
-    dict of weights by name
+    dict of str to Tensor
     """
     bias = torch.from_numpy(log_frequencies(np.concatenate(corpus.ids("train")), tables)).float()
-    table = tensors["embedding.weight"]
+    embedding = tensors["embedding.weight"]
     if corpus.encoding.open_vocabulary:
-        table = _sums_of_parts(table, corpus.encoding, corpus.vocab)
-    return tensors | {"embedding.weight": table, "output.bias": bias}
+        embedding = _sums_of_parts(embedding, corpus.encoding, corpus.vocab)
+    return tensors | {"embedding.weight": embedding, "output.bias": bias}
 
 
-def log_frequencies(ids, tables):
-    """The logarithm of how often each word comes in all keys, float64 (vocab_sz,).
+def log_frequencies(ids: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Return the log-frequency of each token over all keys, float64 array of shape (vocab_sz,).
 
     Parameters
     ----------
-    ids : int array (n,), all words of the training pieces
-    tables : as in `from_scratch`
+    ids : int array, shape (n,)
+        All tokens of the training pieces.
+    tables : int array, shape (n, vocab_sz)
+        As for `initial_weights`. Each token is counted once more than it occurs.
     """
-    n, fits = tables.shape[1], tables >= 0
-    counts = np.broadcast_to(np.bincount(ids, minlength=n), tables.shape)
-    spread = np.bincount(tables[fits], weights=counts[fits], minlength=n) + 1
-    return np.log(spread / spread.sum())
+    vocab_sz, fits = tables.shape[1], tables >= 0
+    counts = np.broadcast_to(np.bincount(ids, minlength=vocab_sz), tables.shape)
+    counts_in_all_keys = np.bincount(tables[fits], weights=counts[fits], minlength=vocab_sz) + 1
+    return np.log(counts_in_all_keys / counts_in_all_keys.sum())
 
 
-def _sums_of_parts(table, encoding, vocab):
-    """Embedding rows, each the sum of vectors by chance for the word's parts, and a share of its own."""
-    parts = [encoding.token_parts(word) if not word.startswith("xx") else [word] for word in vocab.tokens]
-    number = {part: i for i, part in enumerate(dict.fromkeys(p for of_word in parts for p in of_word))}
-    vectors = torch.randn(len(number), table.shape[1]) * table.std()
-    return torch.stack(
-        [
-            OWN * row + vectors[[number[p] for p in of_word]].sum(0) / len(of_word) ** 0.5
-            for row, of_word in zip(table, parts)
-        ]
-    )
+def _sums_of_parts(embedding, encoding, vocab):
+    """Return embedding rows, each the sum of random vectors for the token's parts and of a row of its own."""
+    parts_of_tokens = [[t] if t in CONTROL_TOKENS else encoding.token_parts(t) for t in vocab.tokens]
+    all_parts = dict.fromkeys(part for parts in parts_of_tokens for part in parts)
+    number_of = {part: i for i, part in enumerate(all_parts)}
+    vectors = torch.randn(len(number_of), embedding.shape[1]) * embedding.std()
+    rows = []
+    for own_row, parts in zip(embedding, parts_of_tokens):
+        sum_of_parts = vectors[[number_of[part] for part in parts]].sum(0) / len(parts) ** 0.5
+        rows.append(OWN_SHARE * own_row + sum_of_parts)
+    return torch.stack(rows)

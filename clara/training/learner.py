@@ -1,242 +1,412 @@
-"""fastai's Learner for music, and the stages of a run."""
+"""fastai's Learner for music: `music_learner` makes one, `load_learner` loads an exported one."""
 
-import gc
 import tempfile
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from fastai.callback.progress import ProgressCallback  # noqa: F401  gives the Learner no_bar()
+from fastai.callback import fp16, progress, schedule  # noqa: F401 - they add methods to the Learner
 from fastai.callback.rnn import rnn_cbs
-from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
-from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
-from clara.errors import BadSetting, ClaraError
+from clara.checkpoint import Checkpoint, weights_hash
+from clara.data.dataloaders import MusicDataLoaders
+from clara.data.piece_loader import PieceDataLoader
+from clara.data.showing import music_html, prediction_html, show_html
+from clara.data.stream_loader import StreamDataLoader
+from clara.encodings.prompts import read_prompt
+from clara.errors import BadSetting, CheckpointMismatch
+from clara.generator import Generator, Sample
 from clara.models import get_architecture
-from clara.training.callbacks import NatsPerQuarter, Precision, SeededEpochs
+from clara.music.notes import NoteSequence
+from clara.training.callbacks import BFloat16Autocast, EpochHistory, NatsPerQuarter, ResetBeforePieces
+from clara.training.init_weights import adapt_to_vocab, initial_weights
+from clara.training.predictions import GatherPieces, NextTokenLoss
 
-GROUP_LR_RATIO = 2.6  # between the rates of neighbouring groups (Howard and Ruder 2018, ULMFiT)
-
-
-class Diverged(ClaraError):
-    """The loss is no longer a number."""
-
-
-class OutOfDeviceMemory(ClaraError):
-    """A batch does not fit."""
+MAX_DROPOUT = 0.99
+SHOWN_QUARTERS = 16.0
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Some epochs under one schedule.
+class MusicLearner(Learner):
+    """A fastai Learner for a language model of music; make one with `music_learner`.
 
-    Attributes
-    ----------
-    epochs : how many
-    lr : highest rate, of the last group
-    trained_groups : how many groups from the last are trained; 0 for all
-    anneal : share of the stage in which the rate falls by a cosine; before it, the rate
-        rises for `warm` of the stage, then stays
-    warm : share in which it rises
-    """
-
-    epochs: int
-    lr: float
-    trained_groups: int = 0
-    anneal: float = 0.75
-    warm: float = 0.25
-
-
-def stages(epochs, lr, schedule, n_groups, gradual):
-    """The stages of a run.
+    `fit_one_cycle`, `fine_tune`, `fit`, `lr_find` and `validate` are fastai's own. `learn.model` is an ordinary
+    `nn.Module`: called on token ids (bs, seq_len) it returns a tuple with the logits (bs, seq_len, vocab_sz) first, and
+    carries its state to the next call until `reset()`.
 
     Parameters
     ----------
-    epochs : of the main stage
-    lr : highest rate of the main stage
-    schedule : `one_cycle`, or `flat_cos` (level, then down in the last fifth)
-    n_groups : of the model
-    gradual : unfreeze one group an epoch before the main stage (ULMFiT)
-
-    Returns
-    -------
-    list of Stage
+    dls : MusicDataLoaders
+    model : nn.Module
+    arch : str
+        Name in `clara.models.ARCHITECTURES`.
+    sizes : dict
+        Sizes and dropouts that are recorded in `config.json`.
+    info : dict, optional
+        What else is known of the model that it starts from, as in `Checkpoint.info`.
+    started_from : str, optional
+        Hash of the weights that it starts from.
+    **learner_settings
+        As for fastai's Learner.
     """
-    shape = {"one_cycle": {"warm": 0.25, "anneal": 0.75}, "flat_cos": {"warm": 0.01, "anneal": 0.2}}[schedule]
-    first = [Stage(1, lr, n) for n in range(1, n_groups)] if gradual else []
-    return [*first, Stage(epochs, lr, 0, **shape)]
+
+    def __init__(
+        self,
+        dls: MusicDataLoaders,
+        model: torch.nn.Module,
+        *,
+        arch: str,
+        sizes: dict[str, Any],
+        info: dict[str, Any] | None = None,
+        started_from: str | None = None,
+        **learner_settings: Any,
+    ):
+        super().__init__(dls, model, **learner_settings)
+        self.arch, self.sizes, self.info, self.started_from = arch, sizes, info or {}, started_from
+
+    def to_checkpoint(self) -> Checkpoint:
+        """Return the model as it is now, ready to save or to compose with."""
+        tensors = get_architecture(self.arch).to_tensors(self.model)
+        return Checkpoint(self.arch, self.sizes, self.dls.encoding, self.dls.vocab, tensors, dict(self.info))
+
+    def generate(self, n: int = 8, prompt: Any = None, *, bars: float | None = None, **settings: Any) -> list[Sample]:
+        """Compose n pieces with the model as it is now.
+
+        Parameters
+        ----------
+        n : int
+            Number of pieces.
+        prompt : path, str or NoteSequence, optional
+            Music to continue (default: begin from nothing).
+        bars : float, optional
+            Length of what is composed, in bars of the prompt's first time signature, or of four quarters.
+        **settings
+            As for `clara.generator.Generator.generate`: `quarters`, `settings`, `seed`, `qpm`, `key` and others.
+
+        Returns
+        -------
+        list of Sample
+        """
+        if isinstance(prompt, (str, Path)):
+            prompt = read_prompt(prompt, self.dls.encoding)[0]
+        if bars is not None:
+            settings["quarters"] = bars * _quarters_per_bar(prompt)
+        return Generator(self.to_checkpoint()).generate(n, prompt=prompt, **settings)
+
+    def predict(self, prompt: Any, **settings: Any) -> Sample:
+        """Continue a prompt; parameters as for `generate`.
+
+        As with fastai's language models, the prediction for a text is its continuation.
+
+        Returns
+        -------
+        Sample
+            The prompt and what follows.
+        """
+        return self.generate(1, prompt, **settings)[0]
+
+    def get_preds(
+        self,
+        ds_idx: int = 1,
+        dl: Any = None,
+        with_input: bool = False,
+        with_decoded: bool = False,
+        with_loss: bool = False,
+        act: Any = None,
+        inner: bool = False,
+        reorder: bool = True,
+        cbs: Any = None,
+        with_preds: bool = True,
+        with_targs: bool = True,
+    ) -> tuple:
+        """Predict the next token at each place of each piece, every piece read from its beginning in its own key.
+
+        The pieces of `train` and `valid` are not read in the order of training, where the state runs on from piece to
+        piece. All results are lists with a tensor for each piece, as pieces differ in length.
+
+        Parameters
+        ----------
+        ds_idx : int
+            0 for the training pieces, 1 for the validation pieces.
+        dl : PieceDataLoader, optional
+            Other pieces, from `learn.dls.test_dl(…)`.
+        with_input, with_decoded, with_loss : bool
+            Also return the inputs, the most likely tokens, and the loss of each piece.
+        act : function, optional
+            Applied to the logits (default: softmax).
+        inner, reorder, cbs
+            As in fastai; the order of the pieces is always theirs.
+        with_preds, with_targs : bool
+            False returns None in their place. Without predictions memory holds one batch at a time.
+
+        Returns
+        -------
+        inputs : list of n int64 tensors, shape (length,)
+            Only `with_input`.
+        preds : list of n float tensors, shape (length, vocab_sz)
+            The probability of each token to come next.
+        targets : list of n int64 tensors, shape (length,)
+            The tokens that do come next.
+        decoded : list of n int64 tensors, shape (length,)
+            The most likely tokens; only `with_decoded`.
+        losses : float tensor, shape (n,)
+            The mean cost of a piece's tokens, in nats; only `with_loss`.
+        """
+        pieces = self._piece_loader(ds_idx, dl)
+        activation = act or self.loss_func.activation
+        gathered = GatherPieces(self.dls.vocab.pad_id, activation, with_preds or with_decoded)
+        callbacks = [gathered, *(cbs or [])]
+        with self.validation_context(cbs=callbacks, inner=inner), self.loss_not_reduced():
+            self._do_epoch_validate(dl=pieces)
+        results: list[Any] = [gathered.preds if with_preds else None, gathered.targets if with_targs else None]
+        if with_input:
+            results.insert(0, gathered.inputs)
+        if with_decoded:
+            results.append([preds.argmax(-1) for preds in gathered.preds])
+        if with_loss:
+            results.append(torch.cat(gathered.losses).as_subclass(torch.Tensor))
+        self._end_cleanup()
+        return tuple(results)
+
+    def _piece_loader(self, ds_idx, dl):
+        """Return a loader of whole pieces for what `get_preds` was given."""
+        dl = self.dls[ds_idx] if dl is None else dl
+        if isinstance(dl, StreamDataLoader):
+            return dl.by_piece()
+        if isinstance(dl, PieceDataLoader):
+            return dl
+        raise BadSetting(f"get_preds takes a loader from learn.dls.test_dl(…), not {type(dl).__name__}")
+
+    def show_results(self, ds_idx: int = 1, dl: Any = None, max_n: int = 3, **kwargs: Any) -> None:
+        """Show some pieces, and the beginning of their texts beside the tokens that the model finds most likely.
+
+        Parameters
+        ----------
+        ds_idx, dl
+            As for `get_preds`.
+        max_n : int
+            Number of pieces.
+        """
+        pieces = self._piece_loader(ds_idx, dl)
+        pieces = pieces.new(pieces.items[:max_n])
+        _, targets, decoded, losses = self.get_preds(dl=pieces, with_decoded=True, with_loss=True)
+        fragments = []
+        for piece, target, predicted, loss in zip(pieces.items, targets, decoded, losses.tolist()):
+            fragments.append(music_html(piece.name, self.dls.decode(piece.ids), SHOWN_QUARTERS))
+            title = f"{loss:.3f} nats per token"
+            fragments.append(prediction_html(title, target.tolist(), predicted.tolist(), self.dls.vocab))
+        show_html(fragments)
+
+    def export(self, folder: str | Path = "export", *, fit_repeats: bool = True) -> Path:
+        """Save the model as a run folder below `learn.path`, with nothing pickled.
+
+        `load_learner`, `Generator.load` and `clara compose --model` read it.
+
+        Parameters
+        ----------
+        folder : str or Path
+        fit_repeats : bool
+            Also fit the repeat model, and record exact costs of the held-out pieces. It takes a pass over them.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        from clara.training.run_folder import write_exported_learner
+
+        folder = Path(self.path) / folder
+        write_exported_learner(self, folder, fit_repeats)
+        return folder
 
 
-def _schedule(learn, stage, discriminative):
-    """fastai's ParamScheduler for a stage, one highest rate per group."""
-    n = len(learn.opt.param_lists)
-    top = stage.lr / (GROUP_LR_RATIO ** np.arange(n)[::-1] if discriminative else np.ones(n))
-    level = max(0.0, 1 - stage.warm - stage.anneal)
-    up, down = combined_cos(0.5, top / 25, top, top), combined_cos(0.0, top, top, top / 1e4)
-
-    def rate(share):
-        if share < stage.warm:
-            return up(0.5 * share / stage.warm)
-        return down(max(0.0, (share - stage.warm - level) / stage.anneal))
-
-    return ParamScheduler({"lr": rate})
+def _quarters_per_bar(prompt):
+    """Return the length of a bar in quarter notes."""
+    if not isinstance(prompt, NoteSequence):
+        return 4.0
+    _, numerator, denominator = prompt.time_signatures[0]
+    return 4.0 * numerator / denominator
 
 
 def music_learner(
-    dls,
-    arch,
-    config,
-    vocab,
+    dls: MusicDataLoaders,
+    arch: str = "awd_lstm",
+    pretrained: str | Path | None = None,
+    config: dict[str, Any] | None = None,
+    drop_mult: float = 1.0,
     *,
-    tokens_per_quarter,
-    alpha=2.0,
-    beta=1.0,
-    clip=0.25,
-    moms=(0.7, 0.99),
-    wd=0.01,
-    bf16=False,
-    path=".",
-):
-    """A fastai Learner for a language model of music.
+    adapt_vocab: bool = False,
+    alpha: float = 2.0,
+    beta: float = 1.0,
+    clip: float = 0.25,
+    moms: tuple[float, ...] = (0.7, 0.99),
+    wd: float = 0.01,
+    bf16: bool = False,
+    path: str | Path = ".",
+    log=print,
+) -> MusicLearner:
+    """Return a fastai Learner for a language model of music.
 
     Parameters
     ----------
-    dls : from `clara.data.dataloaders.dataloaders`
-    arch : name in `clara.models.ARCHITECTURES`
-    config : sizes and dropouts, keys of the architecture's `DEFAULTS`
-    vocab : Vocab
-    tokens_per_quarter : of the valid pieces
-    alpha, beta : weights of activation and temporal activation regularisation
-    clip : largest norm of the gradient
-    moms : Adam's two averages
-    wd : weight decay
-    bf16 : bfloat16 matrix products
+    dls : MusicDataLoaders
+    arch : str
+        Name in `clara.models.ARCHITECTURES`.
+    pretrained : str or Path, optional
+        Name of a shipped model such as "notewise", or a run folder (default: start from random weights).
+    config : dict, optional
+        Sizes and dropouts, keys of the architecture's `DEFAULTS`. A pretrained model keeps its own sizes.
+    drop_mult : float
+        Factor for all dropouts.
+    adapt_vocab : bool
+        Accept a pretrained model of another vocabulary; tokens that both have keep their weights.
+    alpha, beta : float
+        Weights of activation regularisation and temporal activation regularisation.
+    clip : float
+        Largest norm of the gradient.
+    moms : tuple of float
+        Decay of Adam's two moving averages.
+    wd : float
+        Weight decay.
+    bf16 : bool
+        Multiply matrices in bfloat16.
+    path : str or Path
+        Folder below which fastai saves.
+    log : function
+        Takes a line about where the weights come from.
 
     Returns
     -------
-    Learner
+    MusicLearner
+
+    Raises
+    ------
+    MissingModel
+        If there is no such pretrained model.
+    CheckpointMismatch
+        If the pretrained model has another architecture, encoding or vocabulary.
+    BadSetting
+        If the architecture does not know a key of `config`.
+
+    Examples
+    --------
+    >>> learn = music_learner(dls, pretrained="notewise")  # doctest: +SKIP
+    >>> learn.fine_tune(4)  # doctest: +SKIP
+    >>> pieces = learn.generate(8, prompt="bach.mid", bars=16)  # doctest: +SKIP
     """
     module = get_architecture(arch)
-    model = module.build(config, len(vocab), vocab.pad_id)
-    cbs = [*rnn_cbs(alpha, beta), GradientClip(clip), *([Precision()] if bf16 else [])]
-    learn = Learner(
+    unknown = (config or {}).keys() - module.DEFAULTS.keys()
+    if unknown:
+        raise BadSetting(
+            f"{', '.join(sorted(unknown))} is no setting of {arch}; there are {', '.join(module.DEFAULTS)}"
+        )
+    start = _load_pretrained(pretrained, arch, dls, adapt_vocab, log) if pretrained else None
+    config = module.DEFAULTS | (config or {})
+    dropouts = {name: min(MAX_DROPOUT, p * drop_mult) for name, p in config.items() if name.endswith("_p")}
+    sizes = start.sizes if start else config
+    model = module.build(sizes | dropouts, len(dls.vocab), dls.vocab.pad_id)
+    _set_weights(module, model, start, dls, log)
+    metrics = [] if dls.tokens_per_quarter is None else [NatsPerQuarter(dls.tokens_per_quarter, dls.vocab.pad_id)]
+    precision_callbacks = [BFloat16Autocast()] if bf16 else []
+    return MusicLearner(
         dls,
-        model,
-        loss_func=CrossEntropyLossFlat(),
-        cbs=cbs,
+        model.to(dls.device),
+        arch=arch,
+        sizes=sizes,
+        info=start.info if start else {},
+        started_from=weights_hash(pretrained) if pretrained else None,
+        loss_func=NextTokenLoss(dls.vocab.pad_id),
+        cbs=[*rnn_cbs(alpha, beta), GradientClip(clip), ResetBeforePieces(), EpochHistory(), *precision_callbacks],
         path=path,
         wd=wd,
         opt_func=partial(Adam, mom=moms[0], sqr_mom=moms[1]),
         splitter=module.groups,
-        metrics=NatsPerQuarter(tokens_per_quarter),
+        metrics=metrics,
     )
-    learn.logger, learn.create_mbar = lambda *_: None, False
-    return learn
 
 
-def largest_batch(learn, bs, seq_len):
-    """How many streams fit the device's memory, by trying halves of bs; 0 if not even one does.
+def load_learner(model: str | Path, dls: MusicDataLoaders | None = None, **settings: Any) -> MusicLearner:
+    """Load a run folder that `MusicLearner.export` or `clara train` wrote, or a shipped model.
 
     Parameters
     ----------
-    learn : Learner, whose state is reset
-    bs, seq_len : streams, and words of each, that did not fit
+    model : str or Path
+        Run folder or name of a shipped model.
+    dls : MusicDataLoaders, optional
+        Music to train or validate on (default: none; `learn.dls.test_dl` takes music to predict for).
+    **settings
+        As for `music_learner`.
+
+    Raises
+    ------
+    MissingModel, CheckpointMismatch
+        If the folder does not exist, is broken, or does not go with `dls`.
     """
-    while bs := bs // 2:
-        gc.collect()  # what the failed batch held
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        ids = torch.ones(bs, seq_len, dtype=torch.long, device=learn.dls.device)
-        try:
-            learn.model.reset()
-            learn.model(ids)[0].float().logsumexp(-1).sum().backward()
-            return bs
-        except RuntimeError as e:
-            if not is_out_of_memory(e):
-                raise
-        finally:
-            learn.model.zero_grad(set_to_none=True)
-    return 0
+    checkpoint = Checkpoint.load(model)
+    dls = dls or MusicDataLoaders.empty(checkpoint.vocab, checkpoint.encoding)
+    return music_learner(dls, checkpoint.arch, model, **{"log": _silent} | settings)
 
 
-def is_out_of_memory(error):
-    """Whether torch raised this for want of memory, on a GPU or not."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _silent(message):
+    """Log nothing."""
 
 
-def find_lr(learn, path):
-    """fastai's search for a rate: it rises batch by batch until the loss diverges; the weights stay as they were.
+def _load_pretrained(pretrained, arch, dls, adapt_vocab, log):
+    """Return the Checkpoint to start from, with a row for each token of the vocabulary."""
+    start = Checkpoint.load(pretrained)
+    if start.arch != arch:
+        raise CheckpointMismatch(f"{pretrained}: its architecture is {start.arch}, not {arch}")
+    if start.vocab == dls.vocab and (adapt_vocab or start.encoding.settings == dls.encoding.settings):
+        return start
+    if not adapt_vocab:
+        raise CheckpointMismatch(
+            f"{pretrained} reads {_describe(start.encoding, start.vocab)}, the data is "
+            f"{_describe(dls.encoding, dls.vocab)}; prepare the data for that model, or keep what both know with "
+            "adapt_vocab=True"
+        )
+    start.tensors, n_kept, n_equivalent = adapt_to_vocab(start, dls.vocab)
+    log(
+        f"{pretrained}: {n_kept:,} of {len(dls.vocab):,} tokens keep their weights, "
+        f"{n_equivalent:,} start with those of an equivalent token"
+    )
+    return start
+
+
+def _describe(encoding, vocab):
+    """Return an encoding and its vocabulary in a few words."""
+    return f"{encoding.name} text ({encoding.steps_per_quarter} steps per quarter, {len(vocab):,} tokens)"
+
+
+def _set_weights(module, model, start, dls, log):
+    """Put the starting weights into a new model."""
+    if start:
+        module.load_tensors(model, start.tensors)
+        return
+    log('starting from random weights; pretrained="notewise" starts from a trained model')
+    if dls.corpus is not None:
+        tables = dls.train.tables.cpu().numpy()
+        module.load_tensors(model, initial_weights(module.to_tensors(model), dls.corpus, tables))
+
+
+def find_lr(learn: Learner, path: str | Path) -> float:
+    """Search the learning rate at which the loss falls fastest (fastai's `lr_find`) and plot the search.
+
+    The rate rises batch by batch until the loss diverges. The weights stay as they were.
 
     Parameters
     ----------
     learn : Learner
-    path : of the plot, a PNG
-
-    Returns
-    -------
-    float, the rate at which the loss fell fastest
+    path : str or Path
+        The plot, a PNG.
     """
     from clara.rendering.plots import plot_lr_find
 
-    with tempfile.TemporaryDirectory() as folder, learn.no_bar():
+    with tempfile.TemporaryDirectory() as folder, learn.no_bar(), learn.no_logging():
         learn.path = Path(folder)  # where fastai keeps the weights meanwhile
-        found = learn.lr_find(show_plot=False).valley
-    plot_lr_find(learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses], found, path)
-    return found
-
-
-def tensorboard(folder):
-    """fastai's callback that writes losses, rates and figures for TensorBoard, a run for each stage.
-
-    Raises
-    ------
-    BadSetting
-        If the package is not there.
-    """
-    try:
-        from fastai.callback.tensorboard import TensorBoardCallback
-    except ImportError as e:
-        raise BadSetting("--tensorboard needs the package: pip install tensorboard") from e
-    return TensorBoardCallback(folder, trace_model=False, log_preds=False)
-
-
-def fit(learn, plan, seed, *, done=0, opt_state=None, discriminative=False, rank=0):
-    """Train through the stages, from epoch `done` on.
-
-    Parameters
-    ----------
-    learn : Learner with `CheckpointCallback` and `ProgressLogger`
-    plan : list of Stage
-    seed : of pieces, keys and dropout
-    done : epochs that an earlier run finished
-    opt_state : the optimizer's, when that run ended within a stage
-    discriminative : lower rates for earlier groups
-    rank : of this process, where several train together
-
-    Raises
-    ------
-    Diverged
-        If the loss is no longer finite.
-    """
-    before = 0  # epochs in the stages before this one
-    for stage in plan:
-        if done < before + stage.epochs:
-            learn.freeze_to(-stage.trained_groups)
-            if opt_state and done > before:
-                learn.opt.load_state_dict(opt_state)
-            with learn.no_bar():
-                learn.fit(
-                    stage.epochs,
-                    cbs=[_schedule(learn, stage, discriminative), SeededEpochs(seed, before, rank)],
-                    start_epoch=max(0, done - before),
-                )
-        if learn.progress_logger.fault:
-            raise Diverged(learn.progress_logger.fault)
-        if learn.checkpoint.stopped:
-            return
-        before += stage.epochs
+        suggestion = learn.lr_find(show_plot=False).valley
+    losses = [float(loss) for loss in learn.recorder.losses]
+    plot_lr_find(learn.recorder.lrs, losses, suggestion, path)
+    return suggestion

@@ -1,68 +1,71 @@
-"""Cards in Markdown for what is trained: data and licences, figures, how it was made."""
+"""The cards of trained models and adapters, in Markdown: data and licences, figures, and how they were made."""
+
+from typing import Any
+
+from clara.checkpoint import Checkpoint
 
 CARD = "README.md"
 
 
-def model_card(checkpoint):
-    """A model card in Markdown: data and licences, training, figures, use."""
+def model_card(checkpoint: Checkpoint) -> str:
+    """Return a model card: data and licences, figures, training, use."""
     training, figures = checkpoint.info["training"], checkpoint.info["figures"]
     data, sizes = training["data"], checkpoint.sizes
-    rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
-    commands = f"`{training['command']}`" + "".join(
-        f"; after epoch {r['after_epoch']} `{r['command']}`" for r in training.get("resumed", [])
-    )
+    commands = [f"`{training['command']}`"]
+    commands += [f"after epoch {r['after_epoch']} `{r['command']}`" for r in training.get("resumed", [])]
     return f"""# A {checkpoint.encoding.name} music model
 
 {checkpoint.arch}, {sizes["emb_sz"]}/{sizes["n_hid"]}/{sizes["n_layers"]} (embedding/hidden/layers), \
-{checkpoint.n_parameters:,} parameters, {len(checkpoint.vocab)} words, \
+{checkpoint.n_parameters:,} parameters, {len(checkpoint.vocab)} tokens, \
 {checkpoint.encoding.steps_per_quarter} steps per quarter note.
 
 ## Data
 
 {data["about"] or "Not described."}
 
-{data["pieces"]:,} pieces to train on, {data["quarters"]:,.0f} quarter notes, {data["tokens"]:,} tokens in their own \
-keys; each epoch reads every piece once, in another key. Valid and test are other works, \
-as far as the fingerprints of `clara.data.musical_works` tell versions of one work apart from strangers. Fingerprint of the data: `{data["fingerprint"]}`.
+The model was trained on {data["pieces"]:,} pieces: {data["quarters"]:,.0f} quarter notes, {data["tokens"]:,} tokens \
+in their own keys. Each epoch reads every piece once, in another key. The valid and test pieces are other works, as far \
+as `clara.data.musical_works` recognises versions of a work. Fingerprint of the data: `{data["fingerprint"]}`.
 
 ## Figures
 
-| what | value |
-|---|---|
-{rows}
+{_figures_table(figures)}
 
-Nats per quarter note: the summed cost of all words of the held-out pieces over their length.
+Nats per quarter note: the summed cost of all tokens of the held-out pieces, divided by their length.
 
 ## Made by
 
-{commands}; seed {training["arguments"]["seed"]}, commit {training["commit"]}, {training["date"]}.
+{"; ".join(commands)}; seed {training["arguments"]["seed"]}, commit {training["commit"]}, {training["date"]}.
 
 ## Use
 
-To compose and to study: `python generate.py --model FOLDER`, this folder. It knows the style of what it \
-was trained on, no dynamics, tempo or pedal; what it writes may recall pieces of its training, so check before you \
-publish.
+For composing and studying: `clara compose --model FOLDER` with this folder. The model knows the style of its training \
+music, but no dynamics, tempo or pedal. What it composes may repeat its training pieces: check before you publish.
 """
 
 
-def adapter_card(info, figures):
-    """A style's card in Markdown."""
-    rows = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in figures.items())
-    return f"""# A style for {info["base_folder"]}
+def adapter_card(info: dict[str, Any], figures: dict[str, Any]) -> str:
+    """Return an adapter's card.
 
-Initial states and output layer for the weights `{info["base"]}`; all else is theirs.
+    Parameters
+    ----------
+    info : dict
+        As in `clara.adapter.Adapter.info`.
+    figures : dict
+    """
+    return f"""# An adapter for {info["base_folder"]}
+
+Initial state and output layer for the weights `{info["base"]}`; everything else comes from that model.
 
 ## Data
 
 {info["data"]["about"] or "Not described."}
 
-{info["data"]["pieces"]:,} pieces to train on. Fingerprint of the data: `{info["data"]["fingerprint"]}`.
+The adapter was trained on {info["data"]["pieces"]:,} pieces. Fingerprint of the data: `{info["data"]["fingerprint"]}`.
 
 ## Figures
 
-| what | value |
-|---|---|
-{rows}
+{_figures_table(figures)}
 
 Nats per quarter note of held-out pieces, before and after.
 
@@ -70,3 +73,9 @@ Nats per quarter note of held-out pieces, before and after.
 
 `{info["command"]}`, {info["date"]}.
 """
+
+
+def _figures_table(figures):
+    """Return a Markdown table of figures."""
+    rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in figures.items()]
+    return "\n".join(["| what | value |", "|---|---|", *rows])

@@ -14,7 +14,7 @@ from fastai.torch_core import trainable_params
 from torch import Tensor, nn
 
 from clara.devices import choose_device
-from clara.training.callbacks import Precision
+from clara.training.callbacks import BFloat16Autocast
 from critic.training.callbacks import AverageWeights, BestModel, KeepBestModel
 from critic.training.settings import TrainSettings
 
@@ -57,7 +57,7 @@ def classifier_learner(
     if training.clip:
         callbacks.append(GradientClip(training.clip))
     if bf16:
-        callbacks.append(Precision())
+        callbacks.append(BFloat16Autocast())
     learn = Learner(
         DataLoaders(train, valid, device=device),
         net.to(device),

@@ -15,7 +15,8 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.generator import Generator
 from clara.models.likelihood import nats_per_quarter
-from clara.training.adapter_tuning import ADAPTER_FILE, HISTORY, tune
+from clara.training.adapter_tuning import ADAPTER_FILE, AdapterSettings, fit_adapter
+from clara.training.callbacks import HISTORY
 from clara_app import compose as generate
 from clara_app import train
 from clara_app.composer import model_for_adapter
@@ -141,13 +142,13 @@ def test_without_a_model_the_base_of_the_adapter_is_found(made, tmp_path, monkey
 
 def test_the_same_again(data):
     corpus = Corpus.load(data)
-    runs = [tune(tiny.checkpoint(), corpus, epochs=2, seed=5)[1] for _ in range(2)]
+    runs = [fit_adapter(tiny.checkpoint(), corpus, AdapterSettings(epochs=2, seed=5))[1] for _ in range(2)]
     assert [r["nats_per_quarter"] for r in runs[0]] == [r["nats_per_quarter"] for r in runs[1]]
     assert np.isnan(runs[0][0]["train_loss"])
 
 
 def test_patience(data):
-    _, history = tune(tiny.checkpoint(), Corpus.load(data), epochs=50, lr=5.0, patience=2)
+    _, history = fit_adapter(tiny.checkpoint(), Corpus.load(data), AdapterSettings(epochs=50, lr=5.0, patience=2))
     assert len(history) < 50
 
 
@@ -171,13 +172,13 @@ def test_what_light_refuses(data, base, made, tmp_path, capsys):
     tiny.checkpoint(encoding=Notewise(4)).save(other)
     for argv, told in (
         (["--pretrained", other], "vocabulary"),
-        (["--pretrained", base, "--from-scratch"], "pretrained weights"),
-        (["--pretrained", base, "--out", made], "holds a style already"),
+        (["--pretrained", base, "--from-scratch"], "pretrained model"),
+        (["--pretrained", base, "--out", made], "holds an adapter already"),
     ):
         assert tiny.leave(train.main, ["--data", data, "--adapter", "--out", tmp_path / "run", *argv]) == 2
         assert told in capsys.readouterr().err
     with pytest.raises(BadSetting, match="awd_lstm"):
-        tune(Checkpoint("lstm", {}, Notewise(), tiny.checkpoint().vocab, {}), Corpus.load(data))
+        fit_adapter(Checkpoint("lstm", {}, Notewise(), tiny.checkpoint().vocab, {}), Corpus.load(data))
 
 
 def test_for_a_program(data, base, tmp_path, capsys):

@@ -7,9 +7,10 @@ import tiny
 
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint
 from clara.generator import Generator
-from clara.training.callbacks import HISTORY, STATE
+from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD
-from clara.training.run import STARTED
+from clara.training.resume_state import STATE
+from clara.training.settings import STARTED
 from clara_app import train
 
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD, STATE, STARTED}
@@ -51,7 +52,7 @@ def test_files_left(data, tmp_path, capsys):
     assert {p.name for p in out.iterdir()} == FILES
     told = capsys.readouterr()
     assert told.err == ""
-    assert "epoch 3/3" in told.out and f"generate.py --model {out}" in told.out
+    assert "epoch 3/3" in told.out and f"compose --model {out}" in told.out
     assert len(Generator.load(out).generate(1, 2)) == 1
 
 
@@ -266,3 +267,18 @@ def test_precision_has_its_older_name_too():
         "bf16",
     ]
     assert "fp32" not in train.parser().format_help()
+
+
+def test_nothing_starts_from_scratch_in_silence(data, tmp_path, capsys, monkeypatch):
+    argv = ["--encoding", "melodywise", "--data", data, "--out", tmp_path / "run"]
+    told = refused(capsys, *argv)
+    assert "no pretrained model for --encoding melodywise" in told and "--from-scratch" in told
+    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
+    told = refused(capsys, *tiny.flags(data, tmp_path / "run"))
+    assert "no pretrained model for --encoding notewise" in told and "--pretrained MODEL" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_pretrained_weights_that_are_missing(data, tmp_path, capsys):
+    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in told and not (tmp_path / "run").exists()

@@ -71,7 +71,7 @@ def test_fingerprint_tells_pieces_contents_split_and_encoding(corpus_folder):
 @pytest.mark.parametrize("missing", ["manifest.csv", "corpus.json"])
 def test_a_folder_that_was_not_prepared(corpus_folder, missing):
     (corpus_folder / missing).unlink()
-    with pytest.raises(NoData, match=f"no {missing}; prepare it with python -m data_prep.prepare"):
+    with pytest.raises(NoData, match=f"no {missing}; prepare it with clara prepare"):
         Corpus.load(corpus_folder)
 
 
@@ -105,3 +105,9 @@ def test_a_text_of_another_encoding_is_named(corpus_folder):
     (corpus_folder / "corpus.json").write_text(json.dumps(told))
     with pytest.raises(UnknownToken, match="'p1'"):
         Corpus.load(corpus_folder).ids("train")
+
+
+def test_a_manifest_of_another_version_is_named(corpus_folder):
+    change_manifest(corpus_folder, lambda m: m.rename(columns={"tokens": "words"}))
+    with pytest.raises(NoData, match="manifest.csv: no column tokens; prepare the folder again"):
+        Corpus.load(corpus_folder)

@@ -1,158 +1,42 @@
-"""What an epoch holds: every piece once, in one of its keys, cut into windows."""
-
-from itertools import pairwise
+"""fastai DataLoaders of music: from a corpus, from a folder of music, and what they show."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from clara.data.corpus import Corpus
-from clara.data.dataloaders import MIN_WINDOW, SHIFTS, PieceLoader, dataloaders, fitting_shifts
-from clara.encodings.notewise import Notewise
-from clara.encodings.vocab import Vocab, transposition_tables
-from clara.errors import NoData
-from clara.music.notes import build_notes, transpose
-from clara.training.distributed import World
-
-ENCODING = Notewise(4, 38)  # MIDI numbers 45-82
-VOCAB = Vocab.from_encoding(ENCODING)
-TABLES = transposition_tables(VOCAB, ENCODING, SHIFTS)
+from clara.data.dataloaders import MusicDataLoaders
+from clara.data.piece_loader import PieceDataLoader
+from clara.data.stream_loader import StreamDataLoader
+from clara.encodings.vocab import SHIFTS, transposition_tables
+from clara.errors import BadMusicFile, BadSetting, CheckpointMismatch, NoData
+from clara.music.midi import write_midi
 
 
-def line(lowest, highest, n):
-    """A scale of n notes between two MIDI numbers, so that pieces are known by their length."""
-    pitch = np.linspace(lowest, highest, n).round().astype(int)
-    return build_notes(np.arange(n), np.arange(n) + 1, pitch, steps_per_quarter=4)[0]
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("dataloaders")))
 
 
-def ids_of(notes):
-    return np.array([VOCAB.bos_id, *VOCAB.to_ids(ENCODING.encode(notes)[0]), VOCAB.eos_id], dtype=np.int16)
+@pytest.fixture
+def dls(corpus):
+    return MusicDataLoaders.from_corpus(corpus, bs=4, seq_len=16, device="cpu")
 
 
-# all 12 keys; 4 keys (35 semitones of 38); 1 key; all 12, each in one way alone
-NOTES = [line(60, 70, 5), line(46, 80, 9), line(45, 82, 7), line(50, 76, 11)]
-N_KEYS = [12, 4, 1, 12]
-PIECES = [ids_of(n) for n in NOTES]
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed in a notebook: a list of HTML strings."""
+    import IPython.display
+
+    pages = []
+    monkeypatch.setattr(IPython.display, "display", lambda html: pages.append(html.data))
+    return pages
 
 
-def loader(bs=1, seq_len=5, seed=0, epoch=0, tables=TABLES, pieces=PIECES):
-    made = PieceLoader(pieces, bs, seq_len, tables=tables, seed=seed)
-    made.epoch = epoch
-    return made
-
-
-def batches(made):
-    return [(x.tolist(), y.tolist()) for x, y in made]
-
-
-def pieces_of(made):
-    """The pieces of a one-stream epoch as {index: ids}, and their order."""
-    windows = list(made)
-    stream = torch.cat([x for x, _ in windows] + [windows[-1][1][:, -1:]], dim=1)[0].numpy()
-    parts = np.split(stream, np.flatnonzero(stream == VOCAB.bos_id)[1:])
-    order = [[len(p) for p in PIECES].index(len(part)) for part in parts]
-    return dict(zip(order, parts)), order
-
-
-def shift_of(i, ids):
-    """By how many semitones piece i was moved to give ids."""
-    [shift] = [s for s, table in zip(SHIFTS, TABLES) if (table[PIECES[i]] == ids).all()]
-    return shift
-
-
-def test_pieces_differ_in_length_so_that_they_are_told_apart():
-    assert len({len(p) for p in PIECES}) == len(PIECES)
-
-
-@pytest.mark.parametrize("epoch", range(6))
-def test_an_epoch_holds_every_piece_once_in_a_key_that_fits(epoch):
-    found, order = pieces_of(loader(seq_len=1000, epoch=epoch))
-    assert sorted(order) == list(range(len(PIECES)))
-    for i, ids in found.items():
-        moved, losses = transpose(NOTES[i], shift_of(i, ids))
-        assert not +losses and (ids == ids_of(moved)).all()
-
-
-@pytest.mark.parametrize("first", [0, 12, 24])
-def test_twelve_epochs_go_through_all_fitting_keys_each_before_any_again(first):
-    shifts = [[] for _ in PIECES]
-    for epoch in range(first, first + 12):
-        for i, ids in pieces_of(loader(seq_len=1000, epoch=epoch))[0].items():
-            shifts[i].append(shift_of(i, ids))
-    for told, n_keys in zip(shifts, N_KEYS):
-        assert len({s % 12 for s in told}) == n_keys
-        for lap in range(0, 12, n_keys):
-            assert len(set(told[lap : lap + n_keys])) == n_keys
-
-
-@pytest.mark.parametrize("notes, n_keys", list(zip(NOTES, N_KEYS)))
-def test_fitting_shifts_are_the_smallest_of_each_key_that_fits(notes, n_keys):
-    shifts = [SHIFTS[i] for i in fitting_shifts(ids_of(notes), TABLES)]
-    fits = [s for s in SHIFTS if 45 <= notes.pitch.min() + s and notes.pitch.max() + s <= 82]
-    assert 0 in shifts and len(shifts) == n_keys
-    assert set(shifts) <= set(fits) and {s % 12 for s in shifts} == {s % 12 for s in fits}
-    assert all(abs(s) <= min(abs(f) for f in fits if (f - s) % 12 == 0) for s in shifts)
-
-
-@given(st.sampled_from(range(len(NOTES))), st.sampled_from(range(len(SHIFTS))))
-def test_a_table_has_a_hole_exactly_where_notes_would_leave_the_range(i, at):
-    pitch = NOTES[i].pitch + SHIFTS[at]
-    moved = TABLES[at][PIECES[i]]
-    assert (moved >= 0).all() == (pitch.min() >= 45 and pitch.max() <= 82)
-    if (moved >= 0).all():
-        assert (moved == ids_of(transpose(NOTES[i], SHIFTS[at])[0])).all()
-
-
-def test_seed_and_epoch_alone_decide():
-    made = loader(bs=2, epoch=0)
-    history = []
-    for made.epoch in range(4):
-        history.append(batches(made))
-    assert history[3] == batches(loader(bs=2, epoch=3)) == batches(made)
-    assert history[0] != history[1]
-    assert history[3] != batches(loader(bs=2, epoch=3, seed=1))
-
-
-def test_pieces_are_shuffled():
-    assert len({tuple(pieces_of(loader(seq_len=1000, epoch=e))[1]) for e in range(10)}) > 3
-
-
-@given(st.integers(1, 70), st.integers(2, 80), st.integers(0, 5))
-def test_targets_are_the_next_words_and_windows_follow_on(bs, seq_len, epoch):
-    made = loader(bs, seq_len, epoch=epoch)
-    windows = list(made)
-    assert len(windows) == len(made) >= 1
-    for x, y in windows:
-        assert x.dtype == y.dtype == torch.int64 and x.shape == y.shape
-        assert x.shape[0] == made.bs <= bs and MIN_WINDOW <= x.shape[1] <= seq_len
-        assert (x[:, 1:] == y[:, :-1]).all()
-    for (_, y), (x, _) in pairwise(windows):
-        assert (x[:, 0] == y[:, -1]).all()
-    assert all(x.shape[1] == seq_len for x, _ in windows[:-1])
-
-
-@given(st.integers(1, 70), st.integers(2, 80))
-def test_streams_follow_each_other_and_little_is_left_over(bs, seq_len):
-    made = loader(bs, seq_len, tables=None)
-    streams = torch.cat([x for x, _ in made], dim=1)
-    whole = np.concatenate(PIECES)
-    columns = (len(whole) - 1) // made.bs
-    assert columns - streams.shape[1] < MIN_WINDOW
-    for i, stream in enumerate(streams.numpy()):
-        assert (stream == whole[i * columns :][: len(stream)]).all()
-
-
-def test_without_tables_order_and_keys_stay():
-    assert batches(loader(tables=None, epoch=0)) == batches(loader(tables=None, epoch=7, seed=3))
-    assert pieces_of(loader(seq_len=1000, tables=None))[1] == [0, 1, 2, 3]
-
-
-def test_the_smallest_corpus():
-    made = loader(bs=64, seq_len=64, tables=None, pieces=[np.array([VOCAB.bos_id, 9, VOCAB.eos_id], dtype=np.int16)])
-    assert batches(made) == [([[VOCAB.bos_id, 9]], [[9, VOCAB.eos_id]])]
+def batches(loader):
+    return [(x.tolist(), y.tolist()) for x, y in loader]
 
 
 def test_a_small_valid_split_is_read_in_few_streams(corpus_folder, monkeypatch):
@@ -160,19 +44,19 @@ def test_a_small_valid_split_is_read_in_few_streams(corpus_folder, monkeypatch):
     words = sum(map(len, corpus.ids("valid")))
     for least, streams in ((words + 1, 1), (words // 2, 2), (words // 5, 4)):
         monkeypatch.setattr("clara.data.dataloaders.MIN_VALID_STREAM_TOKENS", least)
-        dls, _ = dataloaders(corpus, bs=4, seq_len=10)
+        dls = MusicDataLoaders.from_corpus(corpus, bs=4, seq_len=10, device="cpu")
         assert dls.valid.bs == streams
         assert dls.train.bs == 4
 
 
 def test_dataloaders_train_in_keys_and_validate_as_written(corpus_folder):
     corpus = Corpus.load(corpus_folder)
-    dls, valid_split = dataloaders(corpus, bs=1, seq_len=1000, seed=5)
-    assert valid_split == "valid"
+    dls = MusicDataLoaders.from_corpus(corpus, bs=1, seq_len=1000, device="cpu", seed=5)
+    assert dls.valid_split == "valid"
     [(x, y)] = dls.valid
     assert [*x[0].tolist(), y[0, -1].item()] == corpus.ids("valid")[0].tolist()
     told = [corpus.ids("train"), 1, 1000, "cpu", transposition_tables(corpus.vocab, corpus.encoding, SHIFTS), 5]
-    assert batches(dls.train) == batches(PieceLoader(*told))
+    assert batches(dls.train) == batches(StreamDataLoader(*told))
     assert dls.train.n_tokens == sum(map(len, corpus.ids("train")))
 
 
@@ -181,8 +65,8 @@ def test_where_nothing_is_held_out_train_stands_in(corpus_folder):
     told = pd.read_csv(path, keep_default_na=False)
     told[told["split"] != "valid"].to_csv(path, index=False)
     corpus = Corpus.load(corpus_folder)
-    dls, valid_split = dataloaders(corpus, bs=1, seq_len=1000)
-    assert valid_split == "train"
+    dls = MusicDataLoaders.from_corpus(corpus, bs=1, seq_len=1000, device="cpu")
+    assert dls.valid_split == "train"
     [(x, _)] = dls.valid
     assert x[0].tolist() == np.concatenate(corpus.ids("train"))[:-1].tolist()
 
@@ -192,36 +76,142 @@ def test_no_training_piece(corpus_folder):
     told = pd.read_csv(path, keep_default_na=False)
     told[told["split"] != "train"].to_csv(path, index=False)
     with pytest.raises(NoData, match="no piece in the train split"):
-        dataloaders(Corpus.load(corpus_folder), bs=1, seq_len=10)
+        MusicDataLoaders.from_corpus(corpus_folder, bs=1, seq_len=10)
 
 
-def test_others_are_drawn_anew_and_fill_their_share():
-    others = [ids_of(line(50, 70, n)) for n in range(20, 40)]
-    mixed = PieceLoader(PIECES, 2, 16, tables=TABLES, replay_pieces=others, replay_share=0.4)
-    n_own = sum(map(len, PIECES))
-    assert mixed.n_tokens == n_own + int(n_own * 0.4 / 0.6) and len(mixed.dataset) == len(PIECES)
-    streams = []
-    for epoch in range(2):
-        mixed.epoch = epoch
-        stream = mixed._stream()
-        assert len(stream) == mixed.n_tokens
-        assert (stream == VOCAB.eos_id).sum() >= len(PIECES)  # own pieces whole
-        streams.append(sorted(stream.tolist()))
-    assert streams[0] != streams[1]
-    assert torch.equal(*(torch.cat([x for x, _ in mixed], dim=1) for _ in range(2)))
+def test_each_pass_draws_new_keys_and_a_new_order(dls):
+    passes = [batches(dls.train) for _ in range(3)]
+    assert passes[0] != passes[1] != passes[2] != passes[0]
+    assert dls.train.epoch == 3
+    dls.train.epoch = 1
+    assert batches(dls.train) == passes[1]
+    assert batches(dls.valid) == batches(dls.valid)
 
 
-def test_no_more_others_than_there_are():
-    mixed = PieceLoader(PIECES[:1], 1, 16, tables=TABLES, replay_pieces=PIECES[:1], replay_share=0.9)
-    assert mixed.n_tokens == 2 * len(PIECES[0]) == len(mixed._stream())
+def test_a_pass_that_is_broken_off_does_not_count(dls):
+    x, y = dls.one_batch()
+    assert x.shape == y.shape == (4, 16) and torch.equal(x[:, 1:], y[:, :-1])
+    for _ in dls.train:
+        break
+    assert dls.train.epoch == 0 and torch.equal(dls.one_batch()[0], x)
 
 
-def test_processes_share_what_streams_there_are():
-    worlds = [World(rank, 2) for rank in range(2)]
-    whole = [x for x, _ in PieceLoader(PIECES, 4, 5, tables=TABLES)]
-    shares = [[x for x, _ in PieceLoader(PIECES, 4, 5, tables=TABLES, world=world)] for world in worlds]
-    assert all(torch.equal(torch.cat(parts), x) for x, *parts in zip(whole, *shares))
-    few = (sum(map(len, PIECES[:1])) - 1) // MIN_WINDOW  # streams are no more than the words allow
-    assert [loader.rows for loader in (PieceLoader(PIECES[:1], 1000, 5, world=World(r, few)) for r in range(few))] == [
-        slice(r, r + 1) for r in range(few)
-    ]
+def test_they_are_fastais(dls, corpus):
+    assert dls.train is dls[0] and dls.valid is dls[1] and len(dls) == 2
+    assert dls.vocab == corpus.vocab and dls.encoding is corpus.encoding and dls.n_inp == 1
+    assert (
+        dls.train_ds is dls.train.items
+        and [piece.name for piece in dls.valid_ds] == corpus.rows("valid")["piece"].tolist()
+    )
+    assert dls.device == torch.device("cpu") and dls.to("cpu") is dls
+    assert dls.tokens_per_quarter == dls.valid.n_tokens / corpus.quarters("valid").sum()
+
+
+def test_new_ones_of_another_size(dls):
+    other = dls.new(bs=2, seq_len=8)
+    assert other.one_batch()[0].shape == (2, 8) and dls.one_batch()[0].shape == (4, 16)
+    assert other.vocab == dls.vocab and other.tokens_per_quarter == dls.tokens_per_quarter
+    assert batches(dls.train.new()) == batches(dls.train)
+    as_written = dls.train.new(shuffle=False)
+    assert batches(as_written) == batches(as_written)
+
+
+def test_from_a_folder_of_music(tmp_path, monkeypatch, corpus):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    music = corpus.folder.parent / "music"
+    dls = MusicDataLoaders.from_folder(music, workers=1, bs=4, seq_len=16, device="cpu")
+    assert len(dls.train.items) == 4 and dls.encoding.name == "notewise"
+    assert dls.corpus.folder.is_relative_to(tmp_path / "cache")
+    expected = MusicDataLoaders.from_corpus(corpus, bs=4, seq_len=16, device="cpu")
+    assert batches(dls.train) == batches(expected.train)
+    again = MusicDataLoaders.from_folder(dls.corpus.folder, bs=4, seq_len=16, device="cpu")  # it is prepared already
+    assert batches(again.train) == batches(expected.train.new())
+
+
+def test_from_a_folder_to_a_folder(tmp_path, corpus):
+    music, prepared = corpus.folder.parent / "music", tmp_path / "prepared"
+    dls = MusicDataLoaders.from_folder(music, "framewise", prepared=prepared, workers=1, device="cpu")
+    assert dls.corpus.folder == prepared and (prepared / "manifest.csv").is_file()
+    assert dls.encoding.name == "framewise"
+    with pytest.raises(BadSetting, match="prepared is framewise text, not notewise"):
+        MusicDataLoaders.from_folder(prepared)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty"])
+def test_no_music(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoData, match=name):
+        MusicDataLoaders.from_folder(tmp_path / name)
+
+
+def test_no_such_encoding(tmp_path):
+    with pytest.raises(BadSetting, match="no encoding 'morse'; there are: notewise"):
+        MusicDataLoaders.from_folder(tmp_path, "morse")
+
+
+def test_a_replayed_corpus_of_another_vocabulary(corpus, corpus_folder):
+    settings = corpus_folder / "corpus.json"
+    settings.write_text(settings.read_text().replace("88", "62"))
+    with pytest.raises(CheckpointMismatch, match="its vocabulary is not that of"):
+        MusicDataLoaders.from_corpus(corpus, replay_corpus=corpus_folder)
+
+
+def test_a_replayed_corpus(corpus):
+    dls = MusicDataLoaders.from_corpus(corpus, device="cpu", replay_corpus=corpus, replay_share=0.5)
+    n_own = sum(map(len, corpus.ids("train")))
+    assert dls.train.n_tokens == 2 * n_own and len(dls.train.items) == 4
+
+
+def test_other_music_to_predict_for(dls, tmp_path):
+    notes = tiny.tune(0)
+    write_midi(notes, tmp_path / "a.mid")
+    tokens = dls.encoding.encode(notes)[0]
+    items = [notes, tmp_path / "a.mid", str(tmp_path / "a.mid"), " ".join(tokens), tokens]
+    loader = dls.test_dl(items, with_labels=True)
+    assert isinstance(loader, PieceDataLoader)
+    assert [piece.ids.tolist() for piece in loader.items] == [loader.items[0].ids.tolist()] * 5
+    assert dls.decode(loader.items[0].ids) == notes
+    assert dls.encode(loader.items[0]) is loader.items[0]
+    with pytest.raises(BadMusicFile, match="nowhere.mid"):
+        dls.test_dl([tmp_path / "nowhere.mid"])
+
+
+def test_pieces_are_read_whole_and_padded_at_the_end(dls):
+    short, long = dls.encode("p40 wait2 endp40"), dls.encode(["p40", *["wait1"] * 9, "endp40"])
+    [(x, y)] = dls.test_dl([short, long])
+    pad = dls.vocab.pad_id
+    assert x.shape == y.shape == (2, 12)
+    assert x[0].tolist() == [*short.ids.tolist(), *[pad] * 7] and y[0].tolist() == [*short.ids[1:].tolist(), *[pad] * 8]
+    assert x[1].tolist() == long.ids[:-1].tolist() and y[1].tolist() == long.ids[1:].tolist()
+
+
+def test_long_pieces_come_in_smaller_batches(dls, monkeypatch):
+    pieces = [dls.encode(["wait1"] * n) for n in (8, 8, 8, 30, 8)]
+    monkeypatch.setattr("clara.data.piece_loader.MAX_LOGITS", 32 * len(dls.vocab))
+    assert [len(x) for x, _ in dls.test_dl(pieces)] == [3, 1, 1]
+    monkeypatch.setattr("clara.data.piece_loader.MAX_LOGITS", 1)
+    assert [len(x) for x, _ in dls.test_dl(pieces)] == [1] * 5
+    monkeypatch.undo()
+    assert [len(x) for x, _ in dls.test_dl(pieces, bs=2)] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("sheet_music", [False, True])
+def test_a_batch_shows_excerpts_of_the_coming_epoch(dls, shown, sheet_music):
+    dls.show_batch(max_n=2, sheet_music=sheet_music)
+    [page] = shown
+    names = [piece.name for piece in dls.train.epoch_pieces(2)]
+    assert page.count("<svg") >= 2 and all(name in page for name in names) and dls.train.epoch == 0
+    dls.show_batch(dls.one_batch(), max_n=1)
+    assert "stream 1" in shown[1]
+
+
+def test_the_shown_pieces_are_those_of_the_epoch(dls):
+    [first] = dls.train.epoch_pieces(1)
+    x, _ = dls.train.new(bs=1, seq_len=len(first)).one_batch()
+    assert x[0].tolist() == first.ids.tolist()
+
+
+def test_empty_ones_encode_music(dls):
+    empty = MusicDataLoaders.empty(dls.vocab, dls.encoding)
+    assert len(empty.train.items) == len(empty.valid.items) == 0 and empty.tokens_per_quarter is None
+    assert len(empty.test_dl([tiny.tune(0)])) == 1

@@ -3,15 +3,14 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 import tiny
 
 from clara.data.corpus import Corpus
 from clara.data.corpus_writer import prepare_corpus
-from clara.data.dataloaders import SHIFTS, fitting_shifts
 from clara.data.sources import find_pieces
-from clara.encodings.vocab import CONTROL_TOKENS, transposition_tables
+from clara.data.stream_loader import fitting_shifts
+from clara.encodings.vocab import CONTROL_TOKENS, SHIFTS, transposition_tables
 from clara.errors import BadSetting, NoData
 
 
@@ -89,14 +88,6 @@ def test_without_its_vocabulary_a_corpus_is_not_one(tmp_path):
     (folder / "vocab.txt").unlink()
     with pytest.raises(NoData, match="no vocab.txt; prepare it again"):
         Corpus.load(folder)
-
-
-def test_a_manifest_of_an_older_version_is_read(tmp_path):
-    corpus = Corpus.load(tiny.corpus(tmp_path))
-    path = corpus.folder / "manifest.csv"
-    pd.read_csv(path).drop(columns=["moved", "shortened", "replaced"]).to_csv(path, index=False)
-    old = Corpus.load(corpus.folder)
-    assert old.manifest["replaced"].tolist() == [0] * 6 and old.fingerprint == corpus.fingerprint
 
 
 def test_settings_are_told(tmp_path):

@@ -65,24 +65,20 @@ def test_two_train_as_one(data, tmp_path):
 
 def test_what_one_process_does_alone_is_not_shared(data, tmp_path):
     from clara.training.run import train
-    from clara_app.train import parser
 
-    args = vars(parser().parse_args([str(a) for a in tiny.flags(data, tmp_path / "out", *NO_DROPOUT, "--find-lr")])) | {
-        "pretrained": None
-    }
     with pytest.raises(BadSetting, match="--find-lr"):
-        train(args, world=World(0, 2))
+        train(tiny.arguments(data, tmp_path / "out", "--find-lr"), world=World(0, 2))
     assert not (tmp_path / "out").exists()
 
 
 def test_shares_make_the_batch():
     rows = list(range(12))
-    assert [rows[World(rank, 3).share(12)] for rank in range(3)] == [rows[:4], rows[4:8], rows[8:]]
+    assert [rows[World(rank, 3).local_rows(12)] for rank in range(3)] == [rows[:4], rows[4:8], rows[8:]]
     with pytest.raises(BadSetting):
-        World(0, 5).share(12)
+        World(0, 5).local_rows(12)
 
 
 def test_alone_nothing_is_shared():
     alone = World()
-    assert alone.first and alone.broadcast("x") == "x" and alone.mean(2) == 2 and alone.rank0_first(lambda: 7) == 7
-    assert list(range(4))[alone.share(4)] == [0, 1, 2, 3]
+    assert alone.is_rank0 and alone.broadcast("x") == "x" and alone.mean(2) == 2 and alone.rank0_first(lambda: 7) == 7
+    assert list(range(4))[alone.local_rows(4)] == [0, 1, 2, 3]

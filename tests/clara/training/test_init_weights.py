@@ -7,7 +7,7 @@ import torch
 
 from clara.encodings.notewise import Chamber, Notewise
 from clara.encodings.vocab import SHIFTS, Vocab, transposition_tables
-from clara.training.init_weights import adapt_to_vocab, equivalent_token, from_scratch, log_frequencies
+from clara.training.init_weights import adapt_to_vocab, equivalent_token, initial_weights, log_frequencies
 
 
 def test_from_the_piano_to_chamber_music():
@@ -77,7 +77,7 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
         "output.bias": torch.zeros(len(vocab)),
         "other": torch.ones(2),
     }
-    after = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
+    after = initial_weights(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))
     rows = torch.nn.functional.normalize(after["embedding.weight"], dim=1)
     words = [w for w in vocab.tokens if w.startswith("p")]
     pairs = [(a, b) for i, a in enumerate(words[:150]) for b in words[:i]]
@@ -95,7 +95,7 @@ def test_chords_begin_as_the_sum_of_their_notes(chords):
 
 def test_words_begin_as_likely_as_they_come_in_all_keys(chords):
     before = {"embedding.weight": torch.randn(len(chords.vocab), 8), "output.bias": torch.zeros(len(chords.vocab))}
-    chance = from_scratch(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))[
+    chance = initial_weights(before, chords, transposition_tables(chords.vocab, chords.encoding, SHIFTS))[
         "output.bias"
     ].exp()
     assert float(chance.sum()) == pytest.approx(1, abs=1e-5)

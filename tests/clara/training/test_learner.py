@@ -1,13 +1,24 @@
-"""The stages of a run, and training through them."""
+"""The learner of a notebook: fastai's methods, predictions by piece, export, and what it refuses."""
 
 import numpy as np
 import pytest
 import tiny
 import torch
 from fastai.callback.core import Callback
+from fastai.interpret import Interpretation
 
+from clara.checkpoint import CONFIG, WEIGHTS, Checkpoint
 from clara.data.corpus import Corpus
-from clara.training.learner import GROUP_LR_RATIO, Diverged, Stage, fit, stages
+from clara.data.dataloaders import MusicDataLoaders
+from clara.encodings.notewise import Chamber, Notewise
+from clara.errors import BadSetting, CheckpointMismatch
+from clara.generator import Generator
+from clara.models.likelihood import nats_per_piece
+from clara.music.midi import write_midi
+from clara.shipped_models import MissingModel
+from clara.training.callbacks import HISTORY
+from clara.training.learner import find_lr, load_learner, music_learner
+from clara.training.model_cards import CARD
 
 
 @pytest.fixture(scope="module")
@@ -15,164 +26,237 @@ def corpus(tmp_path_factory):
     return Corpus.load(tiny.corpus(tmp_path_factory.mktemp("learner")))
 
 
-class Rates(Callback):
-    """Notes the rate of each group at each batch, and how far the stage is."""
+@pytest.fixture
+def dls(corpus):
+    return MusicDataLoaders.from_corpus(corpus, bs=4, seq_len=16, device="cpu")
 
-    order = 75  # after the rate is set
+
+def new_learner(dls, folder, **settings):
+    torch.manual_seed(0)
+    return music_learner(dls, **{"config": tiny.SIZES, "path": folder, "log": lambda _: None} | settings)
+
+
+@pytest.fixture
+def learn(dls, tmp_path):
+    made = new_learner(dls, tmp_path)
+    with made.no_bar():
+        yield made
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed in a notebook: a list of HTML strings."""
+    import IPython.display
+
+    pages = []
+    monkeypatch.setattr(IPython.display, "display", lambda html: pages.append(html.data))
+    return pages
+
+
+class FirstBatches(Callback):
+    """Keeps the first batch of each epoch."""
 
     def before_fit(self):
-        self.told_shares, self.told_rates = [], []
+        self.seen = []
 
     def before_batch(self):
-        if self.training:
-            self.told_shares.append(self.pct_train)
-            self.told_rates.append([h["lr"] for h in self.opt.hypers])
+        if self.training and self.iter == 0:
+            self.seen.append(self.x.tolist())
 
 
-class Poison(Callback):
-    """Makes a weight NaN before one batch."""
-
-    def __init__(self, epoch, batch):
-        self.epoch_, self.batch = epoch, batch
-
-    def before_batch(self):
-        if self.training and (self.epoch, self.iter) == (self.epoch_, self.batch):
-            next(self.model.parameters()).data[:] = torch.nan
+def weights_of(learn):
+    return torch.cat([p.detach().flatten() for p in learn.model.parameters()])
 
 
-def rates(corpus, folder, plan, discriminative=False, n_layers=1):
-    """(shares, rates by group) of the last stage of a plan that is trained through."""
-    noted = Rates()
-    learn = tiny.learner(corpus, folder, n_layers=n_layers)
-    learn.add_cb(noted)
-    fit(learn, plan, 0, discriminative=discriminative)
-    return np.array(noted.told_shares), np.array(noted.told_rates)
+def test_one_cycle_sees_each_epoch_in_other_keys_and_order(learn):
+    noted = FirstBatches()
+    learn.fit_one_cycle(3, 1e-2, cbs=noted)
+    assert len(noted.seen) == 3
+    assert noted.seen[0] != noted.seen[1] != noted.seen[2] != noted.seen[0]
 
 
-def test_stages_from_scratch_are_one():
-    assert stages(5, 3e-3, "one_cycle", 4, gradual=False) == [Stage(5, 3e-3, 0, anneal=0.75, warm=0.25)]
-    assert stages(5, 3e-3, "flat_cos", 4, gradual=False) == [Stage(5, 3e-3, 0, anneal=0.2, warm=0.01)]
+def test_a_second_fit_goes_on_with_new_keys(learn):
+    first, second = FirstBatches(), FirstBatches()
+    learn.fit(2, 1e-2, cbs=first)
+    learn.fit(2, 1e-2, cbs=second)
+    assert len({str(seen) for seen in first.seen + second.seen}) == 4
 
 
-def test_stages_of_fine_tuning_unfreeze_a_group_an_epoch():
-    plan = stages(5, 1e-3, "one_cycle", 3, gradual=True)
-    assert [(s.epochs, s.trained_groups) for s in plan] == [(1, 1), (1, 2), (5, 0)]
-    assert {s.lr for s in plan} == {1e-3}
+@pytest.mark.parametrize("train", [lambda learn: learn.fit_one_cycle(4, 5e-2), lambda learn: learn.fine_tune(3, 5e-2)])
+def test_training_lowers_the_loss(learn, train):
+    before = learn.validate()
+    train(learn)
+    loss, nats_per_quarter = learn.validate()
+    assert loss < 0.99 * before[0]
+    # fastai weighs windows alike, the last of which is shorter
+    assert nats_per_quarter == pytest.approx(loss * learn.dls.tokens_per_quarter, rel=1e-2)
 
 
-def test_one_cycle(corpus, tmp_path):
-    shares, found = rates(corpus, tmp_path, stages(2, 8e-3, "one_cycle", 2, gradual=False))
-    expected = np.where(
-        shares < 0.25, cosine(8e-3 / 25, 8e-3, shares / 0.25), cosine(8e-3, 8e-7, (shares - 0.25) / 0.75)
-    )
-    assert len(shares) == 2 * len(tiny.learner(corpus, tmp_path).dls.train)
-    np.testing.assert_allclose(found, np.c_[expected, expected], rtol=1e-6)
-    assert found.max() > 7.5e-3 and found[-1].max() < 1e-4
+def test_the_learning_rate_finder_leaves_the_weights(learn, tmp_path):
+    before = weights_of(learn)
+    assert 0 < learn.lr_find(num_it=20, show_plot=False).valley < 10
+    assert torch.equal(weights_of(learn), before)
+    assert find_lr(learn, tmp_path / "lr.png") > 0 and (tmp_path / "lr.png").is_file()
+    assert torch.equal(weights_of(learn), before)
 
 
-def test_flat_then_down(corpus, tmp_path):
-    shares, found = rates(corpus, tmp_path, stages(2, 8e-3, "flat_cos", 2, gradual=False))
-    flat = (shares >= 0.01) & (shares <= 0.8)
-    np.testing.assert_allclose(found[flat], 8e-3)
-    down = shares > 0.8
-    expected = cosine(8e-3, 8e-7, (shares[down] - 0.8) / 0.2)
-    np.testing.assert_allclose(found[down], np.c_[expected, expected], rtol=1e-6)
-    assert flat.sum() > 10 and down.sum() > 3
+def test_the_model_is_an_ordinary_module(learn):
+    learn.model.reset()
+    logits, *_ = learn.model.eval()(learn.dls.one_batch()[0])
+    assert isinstance(learn.model, torch.nn.Module) and logits.shape == (4, 16, len(learn.dls.vocab))
 
 
-def cosine(start, end, share):
-    """From start to end, flat at both."""
-    return start + (1 - np.cos(np.pi * share)) * (end - start) / 2
+def test_predictions_are_those_of_each_piece_alone(learn, corpus):
+    inputs, preds, targets, decoded, losses = learn.get_preds(with_input=True, with_decoded=True, with_loss=True)
+    pieces = corpus.ids("valid")
+    network = learn.to_checkpoint().inference_model()
+    costs = nats_per_piece(network, pieces, corpus.vocab.pad_id)
+    assert len(preds) == len(targets) == len(inputs) == len(decoded) == len(losses) == len(pieces)
+    for i, ids in enumerate(pieces):
+        assert inputs[i].tolist() == ids[:-1].tolist() and targets[i].tolist() == ids[1:].tolist()
+        assert preds[i].shape == (len(ids) - 1, len(corpus.vocab))
+        torch.testing.assert_close(preds[i].sum(-1), torch.ones(len(ids) - 1))
+        assert torch.equal(preds[i].argmax(-1), decoded[i])
+        assert losses[i] == pytest.approx(costs[i].item() / (len(ids) - 1), rel=1e-4)
 
 
-def test_discriminative_rates_fall_by_group(corpus, tmp_path):
-    _, found = rates(corpus, tmp_path, [Stage(1, 1e-2)], discriminative=True, n_layers=2)
-    np.testing.assert_allclose(found[:, 1:] / found[:, :-1], GROUP_LR_RATIO)
-    _, even = rates(corpus, tmp_path, [Stage(1, 1e-2)], n_layers=2)
-    np.testing.assert_allclose(even, np.repeat(found[:, -1:], 3, axis=1))
+def test_predictions_do_not_depend_on_the_batch(learn):
+    pieces = [learn.dls.encode(tiny.tune(seed, n)) for seed, n in enumerate((5, 40, 12, 25))]
+    together = learn.get_preds(dl=learn.dls.test_dl(pieces), with_loss=True)
+    alone = [learn.get_preds(dl=learn.dls.test_dl([piece]), with_loss=True) for piece in pieces]
+    for i, (preds, targets, losses) in enumerate(alone):
+        torch.testing.assert_close(together[0][i], preds[0], rtol=1e-4, atol=1e-6)
+        assert torch.equal(together[1][i], targets[0])
+        assert together[2][i] == pytest.approx(losses.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("n_trained", [1, 2, 3])
-def test_a_stage_trains_its_groups_alone(corpus, tmp_path, n_trained):
-    learn = tiny.learner(corpus, tmp_path, n_layers=2, wd=0.1)
-    before = [[p.detach().clone() for p in group] for group in learn.splitter(learn.model)]
-    fit(learn, [Stage(1, 1e-2, n_trained)], 0)
-    changed = [
-        any(not torch.equal(a, b) for a, b in zip(group, old))
-        for group, old in zip(learn.splitter(learn.model), before)
+def test_predictions_of_train_and_without_what_is_not_wanted(learn, corpus):
+    preds, targets, losses = learn.get_preds(0, with_preds=False, with_targs=False, with_loss=True)
+    assert preds is None and targets is None and losses.shape == (len(corpus.ids("train")),)
+    assert learn.dls.train.epoch == 0
+    [logits, _] = learn.get_preds(act=lambda x: x)
+    torch.testing.assert_close(logits[0].softmax(-1), learn.get_preds()[0][0])
+    with pytest.raises(BadSetting, match="get_preds takes a loader from"):
+        learn.get_preds(dl=[learn.dls.one_batch()])
+
+
+def test_validating_other_music(learn):
+    pieces = learn.dls.test_dl([tiny.tune(1), tiny.tune(2, 12)])
+    loss, nats_per_quarter = learn.validate(dl=pieces)
+    _, _, losses = learn.get_preds(dl=pieces, with_loss=True)
+    n = torch.tensor([len(piece) - 1 for piece in pieces.items])
+    assert loss == pytest.approx(((losses * n).sum() / n.sum()).item(), rel=1e-4)
+
+
+def test_the_interpretation_lists_the_pieces_with_the_highest_loss(learn, shown):
+    interpretation = Interpretation.from_learner(learn, ds_idx=0)
+    losses, which, pieces = interpretation.top_losses(2, items=True)
+    assert losses[0] >= losses[1] and len(pieces) == 2
+    assert [piece.name for piece in pieces] == [learn.dls.train.items[i].name for i in which]
+    _, _, all_losses = learn.get_preds(0, with_loss=True)
+    assert losses.tolist() == pytest.approx(all_losses.sort(descending=True)[0][:2].tolist())
+    interpretation.plot_top_losses(2)
+    assert f"{pieces[0].name}: {losses[0]:.3f} nats per token" in shown[0] and shown[0].count("<svg") == 2
+    interpretation.plot_top_losses(1)
+    assert shown[1].count("<svg") == 1
+    interpretation.show_results([0, 1])
+    assert shown[2].count("predicted") == 2
+
+
+def test_results_are_shown(learn, shown):
+    learn.show_results(max_n=1)
+    assert "nats per token" in shown[0] and "predicted" in shown[0] and "<svg" in shown[0]
+
+
+def test_it_composes_and_continues(learn, tmp_path):
+    pieces = learn.generate(2, bars=2, seed=3)
+    assert [piece.notes for piece in pieces] == [
+        piece.notes for piece in Generator(learn.to_checkpoint()).generate(2, 8, seed=3)
     ]
-    assert changed == [False] * (3 - n_trained) + [True] * n_trained
+    prompt = tiny.tune(0, 8)
+    write_midi(prompt, tmp_path / "prompt.mid")
+    for music in (prompt, str(tmp_path / "prompt.mid"), tmp_path / "prompt.mid"):
+        sample = learn.predict(music, quarters=2)
+        assert sample.prompt_quarters == prompt.quarters and sample.notes.quarters > prompt.quarters
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_the_loss_goes_down(tmp_path, bf16):
-    repetitive = Corpus.load(tiny.corpus(tmp_path / "data", [tiny.ostinato()]))
-    learn = tiny.learner(repetitive, tmp_path, bf16=bf16)
-    fit(learn, [Stage(8, 5e-2)], 0)
-    history = learn.checkpoint.history
-    assert len(history) == 8
-    assert history[-1]["train_loss"] < 0.7 * history[0]["train_loss"]
-    assert history[-1]["valid_loss"] < 0.7 * history[0]["valid_loss"]
+def test_an_export_is_a_run_folder_that_loads_again(learn, tmp_path, corpus):
+    learn.fit_one_cycle(2, 1e-2)
+    folder = learn.export("mine")
+    assert folder == tmp_path / "mine"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {WEIGHTS, CONFIG, CARD, HISTORY, "vocab.txt", "loss.png"}
+    assert len(Generator.load(folder).generate(1, 2)) == 1
+    figures = Checkpoint.load(folder).info["figures"]
+    assert figures["epochs"] == 2 and figures["valid_nats_per_quarter"] > 0
+    card = (folder / CARD).read_text()
+    assert "made by a test" in card and "music_learner" in card
+    loaded = load_learner(folder)
+    with loaded.no_bar():
+        [preds], _ = loaded.get_preds(dl=loaded.dls.test_dl([tiny.tune(9)]))
+        [expected], _ = learn.get_preds(dl=learn.dls.test_dl([tiny.tune(9)]))
+    torch.testing.assert_close(preds, expected, rtol=1e-2, atol=1e-4)  # half precision on disk
+    again = loaded.export(tmp_path / "again")
+    assert (again / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+    assert Checkpoint.load(again).info["figures"] == figures
 
 
-def test_the_seed_decides(corpus, tmp_path):
-    def trained(seed):
-        learn = tiny.learner(corpus, tmp_path)
-        fit(learn, [Stage(1, 1e-2)], seed)
-        return torch.cat([p.detach().flatten() for p in learn.model.parameters()])
-
-    assert torch.equal(trained(1), trained(1))
-    assert not torch.equal(trained(1), trained(2))
+def test_a_loaded_learner_goes_on_with_music(learn, tmp_path, dls):
+    folder = learn.export("mine", fit_repeats=False)
+    loaded = load_learner(folder, dls, path=tmp_path)
+    with loaded.no_bar():
+        loaded.fit(1, 1e-2)
+    assert "repeats" not in Checkpoint.load(folder).info
 
 
-def test_the_net_sees_every_epoch_in_another_key(corpus, tmp_path):
-    seen = []
-
-    class Seen(Callback):
-        def before_batch(self):
-            if self.training and self.iter == 0:
-                seen.append(self.x.clone())
-
-    learn = tiny.learner(corpus, tmp_path)
-    learn.add_cb(Seen())
-    fit(learn, [Stage(1, 1e-3), Stage(2, 1e-3)], 0)
-    assert len(seen) == 3
-    assert not any(torch.equal(a, b) for a, b in ((seen[0], seen[1]), (seen[1], seen[2]), (seen[0], seen[2])))
+def test_pretrained_weights_are_the_start(dls, tmp_path):
+    start = tiny.checkpoint(n_layers=2)
+    start.save(tmp_path / "start")
+    learn = new_learner(dls, tmp_path, pretrained=tmp_path / "start", config=None, drop_mult=0.5)
+    tensors = learn.to_checkpoint().tensors
+    assert all(torch.equal(tensors[name], start.tensors[name].half().float()) for name in tensors)
+    assert learn.sizes == start.sizes
 
 
-def diverge(corpus, folder, epoch, batch, epochs=2, kept=None):
-    """The message of a run that is poisoned, and the learner."""
-    learn = tiny.learner(corpus, folder, keep=lambda learn, _: kept is not None and kept.append(learn.epoch))
-    learn.add_cb(Poison(epoch, batch))
-    with pytest.raises(Diverged) as e:
-        fit(learn, [Stage(epochs, 5e-3)], 0)
-    return str(e.value), learn
+def test_random_weights_are_announced(dls, tmp_path):
+    told = []
+    new_learner(dls, tmp_path, log=told.append)
+    assert len(told) == 1 and told[0].startswith("starting from random weights")
 
 
-def test_a_loss_that_is_no_number_ends_the_run(corpus, tmp_path):
-    told, learn = diverge(corpus, tmp_path, epoch=1, batch=0)
-    assert "the loss is nan at batch 0 of epoch 2, rate 0.00" in told
-    assert f"{tmp_path} holds epoch 1, the best before" in told and "--lr" in told
-    assert [row["epoch"] for row in learn.checkpoint.history] == [1]
+@pytest.mark.parametrize("encoding", [Chamber(), Notewise(4, 88), Notewise(12, 62)])
+def test_a_pretrained_model_of_another_vocabulary(dls, tmp_path, encoding):
+    tiny.checkpoint(encoding).save(tmp_path / "other")
+    with pytest.raises(CheckpointMismatch, match=f"other reads {encoding.name} text.*the data is notewise.*adapt_vocab"):
+        new_learner(dls, tmp_path, pretrained=tmp_path / "other")
+    told = []
+    new_learner(dls, tmp_path, pretrained=tmp_path / "other", adapt_vocab=True, log=told.append)
+    assert "tokens keep their weights" in told[0]
 
 
-def test_a_loss_that_is_no_number_at_once(corpus, tmp_path):
-    assert "no epoch was whole before" in diverge(corpus, tmp_path, epoch=0, batch=0)[0]
+def test_a_pretrained_model_of_another_architecture(dls, tmp_path):
+    tiny.checkpoint().save(tmp_path / "other")
+    with pytest.raises(CheckpointMismatch, match="other: its architecture is awd_lstm, not lstm"):
+        new_learner(dls, tmp_path, arch="lstm", pretrained=tmp_path / "other")
 
 
-@pytest.mark.parametrize("epoch, kept_epochs", [(0, []), (1, [0])])
-def test_no_epoch_that_ended_in_nan_is_kept(corpus, tmp_path, epoch, kept_epochs):
-    """Also where the last look at the loss came before."""
-    kept = []
-    last = len(tiny.learner(corpus, tmp_path).dls.train) - 1
-    told, learn = diverge(corpus, tmp_path, epoch, last, kept=kept)
-    assert "nan" in told and "rate" in told
-    assert kept == kept_epochs
-    assert len(learn.checkpoint.history) == len(kept_epochs)
+def test_a_pretrained_model_that_is_missing(dls, tmp_path):
+    with pytest.raises(MissingModel, match="nowhere"):
+        new_learner(dls, tmp_path, pretrained="nowhere")
+    with pytest.raises(MissingModel, match="nowhere"):
+        load_learner("nowhere")
 
 
-def test_a_run_that_stopped_trains_no_later_stage(corpus, tmp_path):
-    learn = tiny.learner(corpus, tmp_path, patience=1)
-    fit(learn, [Stage(20, 5.0), Stage(3, 1e-3)], 0)
-    assert learn.checkpoint.stopped
-    assert len(learn.checkpoint.history) < 20
+def test_a_setting_that_the_architecture_does_not_have(dls, tmp_path):
+    with pytest.raises(BadSetting, match="n_heads is no setting of awd_lstm; there are emb_sz"):
+        new_learner(dls, tmp_path, config={"n_heads": 8})
+
+
+@pytest.mark.parametrize("arch", ["lstm", "wavenet"])
+def test_every_architecture(dls, tmp_path, arch):
+    learn = new_learner(dls, tmp_path, arch=arch)
+    with learn.no_bar():
+        learn.fit_one_cycle(1, 1e-2)
+        preds, targets = learn.get_preds()
+    assert np.isfinite(preds[0].numpy()).all() and len(preds[0]) == len(targets[0])
+    assert len(learn.generate(1, quarters=2)) == 1

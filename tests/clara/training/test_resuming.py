@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -16,9 +17,11 @@ from safetensors.torch import load_file
 from clara.checkpoint import CONFIG, WEIGHTS, Checkpoint, weights_hash
 from clara.generator import Generator
 from clara.training import callbacks
-from clara.training.callbacks import HISTORY, STATE
+from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD
-from clara.training.run import run_settings, train
+from clara.training.resume_state import STATE
+from clara.training.run import train
+from clara.training.settings import TrainSettings
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def config(folder):
 
 
 def resume(out, data):
-    return train(run_settings(out) | {"data": str(data), "resume": str(out), "out": str(out)})
+    return train(replace(TrainSettings.load(out), data=str(data)))
 
 
 def assert_same_run(found, expected):
@@ -94,11 +97,11 @@ def stop(monkeypatch, where, error, epoch, batch=5):
         monkeypatch.setattr(callbacks, "save_state", save_state)
     else:
 
-        def told(self, row):
+        def print_epoch(self, row):
             if row["epoch"] == epoch:
                 raise error
 
-        monkeypatch.setattr(callbacks.ProgressLogger, "told", told)
+        monkeypatch.setattr(callbacks.ProgressLogger, "print_epoch", print_epoch)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ def test_a_real_kill(data, tmp_path):
 def test_the_card_tells_how_a_run_was_resumed(data, tmp_path):
     out = tmp_path / "run"
     train(tiny.arguments(data, out, "--epochs", 1), command=["train.py", "--first"])
-    settings = run_settings(out) | {"data": str(data), "resume": str(out), "out": str(out), "epochs": 2}
+    settings = replace(TrainSettings.load(out), data=str(data), epochs=2)
     train(settings, command=["train.py", "--resume", "run", "--epochs", "2"])
     assert config(out)["training"]["resumed"] == [{"command": "train.py --resume run --epochs 2", "after_epoch": 1}]
     assert "`train.py --first`; after epoch 1 `train.py --resume run --epochs 2`; seed" in (out / CARD).read_text()

@@ -11,19 +11,22 @@ import torch
 from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, weights_hash
 from clara.data.corpus import Corpus
 from clara.data.corpus_writer import prepare_corpus
+from clara.data.dataloaders import default_batch_size
 from clara.data.sources import find_pieces
 from clara.devices import choose_device
 from clara.encodings.notewise import Notewise
-from clara.errors import BadSetting, NoData
+from clara.errors import BadSetting, CheckpointMismatch, NoData
 from clara.generator import Generator
 from clara.models import awd_lstm
 from clara.models.likelihood import nats_per_quarter
 from clara.training import callbacks
 from clara.training import run as training
-from clara.training.callbacks import HISTORY, STATE
-from clara.training.learner import OutOfDeviceMemory
+from clara.training.callbacks import HISTORY
+from clara.training.device_memory import OutOfDeviceMemory, return_freed_memory
 from clara.training.model_cards import CARD
-from clara.training.run import STARTED, default_batch_size, run_settings, train
+from clara.training.resume_state import STATE
+from clara.training.run import train
+from clara.training.settings import STARTED, TrainSettings
 
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD}
 
@@ -100,9 +103,9 @@ def test_the_best_epoch_is_on_disk(data, tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(
         training,
-        "keep",
-        lambda learn, to, base, keep=training.keep: (
-            keep(learn, to, base),
+        "save_model",
+        lambda learn, to, save_model=training.save_model: (
+            save_model(learn, to),
             kept.append((learn.epoch + 1, weights_hash(to))),
         ),
     )
@@ -139,7 +142,7 @@ def test_pretrained_weights_of_another_vocabulary(data, tmp_path, capsys, other)
     train(arguments)
     done = Checkpoint.load(tmp_path / "run")
     shared = set(start.vocab.tokens) & set(done.vocab.tokens)
-    assert f"{len(shared)} of {len(done.vocab)} words keep their weights" in capsys.readouterr().out
+    assert f"{len(shared)} of {len(done.vocab)} tokens keep their weights" in capsys.readouterr().out
     for word in ("p40", "endp40", "wait3"):
         before, after = (c.tensors["embedding.weight"][c.vocab.id_of[word]].float() for c in (start, done))
         assert torch.allclose(before, after, atol=1e-3)
@@ -160,7 +163,7 @@ def test_no_data(tmp_path):
 
 def test_no_run_to_resume(tmp_path):
     with pytest.raises(BadSetting, match="nowhere"):
-        run_settings(tmp_path / "nowhere")
+        TrainSettings.load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", ""])
@@ -198,14 +201,14 @@ def test_a_corpus_to_replay_in(data, tmp_path):
     prepare_corpus(
         find_pieces([str(data.parent / "music")]), tmp_path / "other", {"encoding": "notewise", "n_keys": 62}
     )
-    with pytest.raises(BadSetting, match="--replay-data .*other: its vocabulary is not that of"):
+    with pytest.raises(CheckpointMismatch, match="other: its vocabulary is not that of .*; prepare both alike"):
         train(tiny.arguments(data, tmp_path / "run", "--replay-data", tmp_path / "other"))
 
 
 @pytest.mark.parametrize(
     "fits, told",
     [
-        (1, "4 streams of 16 words do not fit the memory of cpu; --bs 1 fits"),
+        (1, "4 streams of 16 tokens do not fit the memory of cpu; --bs 1 fits"),
         (2, "--bs 2 fits"),
         (0, "not even one stream fits"),
     ],
@@ -231,4 +234,4 @@ def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, to
 
 
 def test_memory_is_returned_where_the_allocator_can():
-    assert training.return_memory() == (platform.libc_ver()[0] == "glibc")
+    assert return_freed_memory() == (platform.libc_ver()[0] == "glibc")
