@@ -1,12 +1,18 @@
-"""Piano rolls as framewise text, with what a net may know of earlier frames beside each word.
+"""Piano rolls as framewise text, the context features of each token, and the network that reads both.
 
-A roll is a bool array (n_frames, 88). Its text is `Framewise`'s: the keys of each frame in
-ascending order, then a word that ends the frame. Beside a word stand, all of them functions
-of the text so far: the keys already named in the frame that is being written, how long those
-of the frame before have sounded, the frames so many steps back, the frames that followed the
-likest passages so far (see `likest`), where the frame stands in groups of 16 and of 12, and by
-how much the piece was transposed. For each of those frames the net also learns when to go on
-as it does: to name its next key after the last one named.
+A roll is a bool array (n_frames, 88). Its text is that of `Framewise`: the keys of each frame in ascending
+order, then a token that ends the frame. The network also gets context features of each token, all of which are
+functions of the text so far:
+
+- the keys already written in the current frame;
+- how long the keys of the frame before have sounded;
+- the frames at some lags, and the frames that followed the most similar passages so far
+  (`find_similar_passages`);
+- the position of the frame in groups of 16 and of 12;
+- the semitones by which the piece was transposed.
+
+For each of those earlier frames the network learns when to continue as it does: to write its next key after the
+last one written.
 """
 
 from dataclasses import dataclass
@@ -20,17 +26,18 @@ from torch import nn
 from clara.models.fast_lstm import FusedAWDLSTM
 
 N_KEYS = 88
-FRAME, BEGIN, PAD = N_KEYS, N_KEYS + 1, N_KEYS + 2  # words after the keys; PAD is never read as music
-VOCAB = N_KEYS + 3
+FRAME_END, PIECE_START, PAD = N_KEYS, N_KEYS + 1, N_KEYS + 2  # tokens after the keys; PAD is never read as music
+VOCAB_SZ = N_KEYS + 3
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # frames
-BEATS = (16, 12)
-FURTHEST = 11  # semitones
-N_LIKEST, FADE, LEVELS = 2, 0.8, 8
-SOURCES = len(LAGS) + N_LIKEST  # frames that the next one may go on as
+BEAT_CYCLES = (16, 12)  # frames
+MAX_SHIFT = 11  # semitones
+N_SIMILAR = 2  # similar passages: one by the longest equal run, one by similarity
+SIMILARITY_DECAY, N_LEVELS = 0.8, 8
+N_SOURCES = len(LAGS) + N_SIMILAR  # earlier frames that the next one may continue as
 
 
-def load(path):
-    """The train, valid and test rolls of a published set, by split; keys by number from A0 = 0."""
+def load_rolls(path):
+    """Return the train, valid and test rolls of a published set by split; keys count from A0 = 0."""
     from scipy.io import loadmat
 
     sets = loadmat(path)
@@ -40,172 +47,220 @@ def load(path):
     }
 
 
-def repeated(rolls):
-    """The share of frames that stand, key for key, earlier in their piece."""
-    return sum(len(roll) - len(np.unique(roll, axis=0)) for roll in rolls) / sum(map(len, rolls))
+def repeated_share(rolls):
+    """Return the share of frames that occur, key for key, earlier in their piece."""
+    n_repeated = sum(len(roll) - len(np.unique(roll, axis=0)) for roll in rolls)
+    return n_repeated / sum(map(len, rolls))
 
 
-def fitting(roll):
-    """Semitones by which a roll can be moved without losing a key, the smallest of each key signature."""
+def fitting_shifts(roll):
+    """Return the semitones by which a roll can be moved without losing a key, the smallest for each key signature."""
     used = np.flatnonzero(roll.any(0))
-    low, high = (used[0], N_KEYS - 1 - used[-1]) if len(used) else (FURTHEST, FURTHEST)
-    near = {}
-    for s in sorted(range(-FURTHEST, FURTHEST + 1), key=abs):
-        if -low <= s <= high:
-            near.setdefault(s % 12, s)
-    return sorted(near.values())
+    room_below, room_above = (used[0], N_KEYS - 1 - used[-1]) if len(used) else (MAX_SHIFT, MAX_SHIFT)
+    smallest = {}
+    for shift in sorted(range(-MAX_SHIFT, MAX_SHIFT + 1), key=abs):
+        if -room_below <= shift <= room_above:
+            smallest.setdefault(shift % 12, shift)
+    return sorted(smallest.values())
 
 
-def likest(roll):
-    """For each frame, where in the piece the frames before it were last heard.
+def find_similar_passages(roll):
+    """Find, for each frame, the earlier passages that are most similar to the frames before it.
 
-    Once by the longest run of frames that are the same, once by a sum of how much frames have
-    in common (keys in both over keys in either), earlier ones counting `FADE` times less each.
-    The latest of several that are as good.
+    Two passages are found: the one with the longest run of equal frames, and the one with the largest sum of
+    similarities of frames (keys in both over keys in either), where each earlier frame counts `SIMILARITY_DECAY`
+    times less. Of equally good passages the latest is taken.
 
     Returns
     -------
-    after : int64 (2, n_frames), the frame that followed that place, below the frame itself; -1 for none
-    level : int64 (2, n_frames), how long or how like, below `LEVELS`
+    next_frame : int64 array (2, n_frames)
+        The frame that followed the passage; -1 for none.
+    level : int64 array (2, n_frames)
+        How long or how similar, below `N_LEVELS`.
     """
-    return _likest(roll.tobytes(), roll.shape)
+    return _find_similar_passages(roll.tobytes(), roll.shape)
 
 
 @lru_cache(maxsize=4096)
-def _likest(data, shape):
+def _find_similar_passages(data, shape):
+    """Do what `find_similar_passages` does, on hashable arguments."""
     roll = np.frombuffer(data, dtype=bool).reshape(shape)
     n = len(roll)
-    same_as = np.unique(roll, axis=0, return_inverse=True)[1].ravel()
-    counts = roll.sum(1).astype(np.float32)
-    after, level = np.full((N_LIKEST, n), -1), np.zeros((N_LIKEST, n), dtype=np.int64)
-    length, like = np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)  # by place, of the run that ends there
-    later = np.arange(n, dtype=np.float32) / (n + 1)  # breaks ties
-    floats = roll.astype(np.float32)
-    for f in range(2, n):
-        last = f - 1
-        both = floats[:last] @ floats[last]
-        either = counts[:last] + counts[last] - both
-        common = np.where(either > 0, both / np.maximum(either, 1), 1.0)
-        length[1:last] = length[: last - 1] + 1
-        length[:1] = 1
-        length[:last] *= same_as[:last] == same_as[last]
-        like[1:last] = FADE * like[: last - 1]
-        like[:1] = 0
-        like[:last] += common
-        for i, found in enumerate((length, like * (LEVELS - 1) * (1 - FADE))):
-            at = int((found[:last] + later[:last] * 0.01).argmax())
-            if found[at] >= 1:
-                after[i, f] = at + 1
-                level[i, f] = min(LEVELS - 1, int(np.log2(found[at]) + 1 if i == 0 else found[at]))
-    return after, level
+    frame_class = np.unique(roll, axis=0, return_inverse=True)[1].ravel()
+    n_keys = roll.sum(1).astype(np.float32)
+    rows = roll.astype(np.float32)
+    next_frame = np.full((N_SIMILAR, n), -1)
+    level = np.zeros((N_SIMILAR, n), dtype=np.int64)
+    # for each frame: the length and the similarity of the passage that ends there and the one before the current frame
+    run_length = np.zeros(n, dtype=np.float32)
+    similarity = np.zeros(n, dtype=np.float32)
+    recency = 0.01 * np.arange(n, dtype=np.float32) / (n + 1)  # breaks ties
+    for frame in range(2, n):
+        last = frame - 1
+        in_both = rows[:last] @ rows[last]
+        in_either = n_keys[:last] + n_keys[last] - in_both
+        run_length[1:last] = run_length[: last - 1] + 1
+        run_length[:1] = 1
+        run_length[:last] *= frame_class[:last] == frame_class[last]
+        similarity[1:last] = SIMILARITY_DECAY * similarity[: last - 1]
+        similarity[:1] = 0
+        similarity[:last] += np.where(in_either > 0, in_both / np.maximum(in_either, 1), 1.0)
+        scaled_similarity = similarity * (N_LEVELS - 1) * (1 - SIMILARITY_DECAY)
+        for kind, quality in enumerate((run_length, scaled_similarity)):
+            best = int((quality[:last] + recency[:last]).argmax())
+            if quality[best] >= 1:
+                next_frame[kind, frame] = best + 1
+                value = np.log2(quality[best]) + 1 if kind == 0 else quality[best]
+                level[kind, frame] = min(N_LEVELS - 1, int(value))
+    return next_frame, level
 
 
 @dataclass
-class Text:
-    """Words of one or more pieces in a row, and what stands beside them.
+class FrameText:
+    """The tokens of one or more pieces in a row, and what their context features are made from.
+
+    The last row of the per-frame tensors is a silent frame that stands for "none".
 
     Attributes
     ----------
-    words : int64 tensor (n,), each piece BEGIN … FRAME
-    frame : int64 tensor (n,), row of `rolls` that the word after belongs to
-    rolls : uint8 tensor (n_frames + 1, 88), the last one silent
-    ages : float32 tensor (n_frames + 1, 88), log of 1 + the frames for which a key sounds by then
-    back : int64 tensor (SOURCES, n_frames + 1), the row so many frames back in the same piece, then the likest, else the silent one
-    level : int64 tensor (N_LIKEST, n_frames + 1), how like
-    following : uint8 tensor (n_frames + 1, 89), of each row the lowest key from so many on, else FRAME
-    beat : int64 tensor (n_frames + 1,), frame within its piece
-    shift : int64 tensor (n_frames + 1,), semitones moved, from -FURTHEST as 0
+    tokens : int64 tensor (n,)
+        Each piece is PIECE_START … FRAME_END.
+    frame : int64 tensor (n,)
+        Row of `rolls` that the token after belongs to.
+    rolls : uint8 tensor (n_frames + 1, 88)
+    log_ages : float32 tensor (n_frames + 1, 88)
+        Log of 1 + the frames for which a key has sounded.
+    sources : int64 tensor (N_SOURCES, n_frames + 1)
+        Rows of the frames at each lag in the same piece, then those after similar passages.
+    level : int64 tensor (N_SIMILAR, n_frames + 1)
+        How similar those passages are.
+    key_from : uint8 tensor (n_frames + 1, 89)
+        For each frame the lowest key from each key on, else FRAME_END.
+    beat : int64 tensor (n_frames + 1,)
+        Number of the frame in its piece.
+    shift : int64 tensor (n_frames + 1,)
+        Semitones moved, plus MAX_SHIFT.
     """
 
-    words: torch.Tensor
+    tokens: torch.Tensor
     frame: torch.Tensor
     rolls: torch.Tensor
-    ages: torch.Tensor
-    back: torch.Tensor
+    log_ages: torch.Tensor
+    sources: torch.Tensor
     level: torch.Tensor
-    following: torch.Tensor
+    key_from: torch.Tensor
     beat: torch.Tensor
     shift: torch.Tensor
 
     @classmethod
-    def of(cls, pieces, shifts):
-        """Of rolls moved by so many semitones."""
-        moved = [np.roll(roll, s, axis=1) for roll, s in zip(pieces, shifts)]
+    def from_rolls(cls, pieces, shifts):
+        """Build the text of rolls, each moved by its shift in semitones."""
+        moved = [np.roll(roll, shift, axis=1) for roll, shift in zip(pieces, shifts)]
         sizes = [len(roll) for roll in moved]
         n = sum(sizes)
         rolls = np.zeros((n + 1, N_KEYS), dtype=bool)
         rolls[:n] = np.concatenate(moved)
-        first = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
-        beat = np.arange(n) - first
-        lags = np.array(LAGS)[:, None]
-        back, level = np.full((SOURCES, n + 1), n), np.zeros((N_LIKEST, n + 1), dtype=np.int64)
-        back[: len(LAGS), :n] = np.where(beat >= lags, np.arange(n) - lags, n)
-        places, level[:, :n] = (np.concatenate(p, axis=1) for p in zip(*map(likest, pieces)))
-        back[len(LAGS) :, :n] = np.where(places >= 0, first + places, n)
-        following = np.where(np.c_[rolls, np.ones(n + 1, dtype=bool)], np.arange(FRAME + 1), FRAME)
-        following = np.minimum.accumulate(following[:, ::-1], axis=1)[:, ::-1].astype(np.uint8)
-        words, frame = _words(moved)
-        ages = np.zeros((n + 1, N_KEYS), dtype=np.float32)
-        run = np.zeros(N_KEYS)
-        for f in range(n):
-            run = (run * (beat[f] > 0) + 1) * rolls[f]
-            ages[f] = run
-        shift = np.append(np.repeat(shifts, sizes), 0) + FURTHEST
+        first_of_piece = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+        beat = np.arange(n) - first_of_piece
+        sources, level = _find_sources(pieces, beat, first_of_piece)
+        keys_or_end = np.where(np.c_[rolls, np.ones(n + 1, dtype=bool)], np.arange(FRAME_END + 1), FRAME_END)
+        key_from = np.minimum.accumulate(keys_or_end[:, ::-1], axis=1)[:, ::-1].astype(np.uint8)
+        tokens, frame = _write_tokens(moved)
+        shift = np.append(np.repeat(shifts, sizes), 0) + MAX_SHIFT
         return cls(
-            torch.from_numpy(words),
-            torch.from_numpy(frame),
-            torch.from_numpy(rolls.view(np.uint8)),
-            torch.from_numpy(np.log1p(ages)),
-            torch.from_numpy(back),
-            torch.from_numpy(level),
-            torch.from_numpy(following),
-            torch.from_numpy(np.append(beat, 0)),
-            torch.from_numpy(shift),
+            tokens=torch.from_numpy(tokens),
+            frame=torch.from_numpy(frame),
+            rolls=torch.from_numpy(rolls.view(np.uint8)),
+            log_ages=torch.from_numpy(np.log1p(_key_ages(rolls, beat))),
+            sources=torch.from_numpy(sources),
+            level=torch.from_numpy(level),
+            key_from=torch.from_numpy(key_from),
+            beat=torch.from_numpy(np.append(beat, 0)),
+            shift=torch.from_numpy(shift),
         )
 
-    def beside(self, words, frame):
-        """What stands beside words (bs, n) whose next words are of these frames (bs, n).
+    def context(self, tokens, frame):
+        """Return the context features of tokens (bs, n) whose next tokens belong to frames (bs, n).
 
         Returns
         -------
-        named : float (bs, n, 88), keys already named in the frame that is being written
-        next_keys : int64 (bs, n, SOURCES), the word after if the frame goes on as an earlier one
-        earlier : float (n_frames, 88 * (1 + SOURCES)), of each frame that occurs: ages and earlier frames
-        level : int64 (N_LIKEST, n_frames)
-        beat, shift : int64 (n_frames,)
-        which : int64 (bs, n), the row of `earlier` that belongs to a word
+        written : float tensor (bs, n, 88)
+            Keys already written in the current frame.
+        next_keys : int64 tensor (bs, n, N_SOURCES)
+            The next token if the frame continues as each of the earlier ones.
+        earlier : float tensor (n_frames, 88 * (1 + N_SOURCES))
+            For each frame that occurs: ages of the keys, and the earlier frames.
+        level : int64 tensor (N_SIMILAR, n_frames)
+        beat, shift : int64 tensors (n_frames,)
+        row : int64 tensor (bs, n)
+            The row of `earlier` that belongs to each token.
         """
-        key = torch.where(words < N_KEYS, words, -1)
-        named = self.rolls[frame] * (torch.arange(N_KEYS) <= key[..., None])
-        frames, which = torch.unique(frame, return_inverse=True)
-        earlier = torch.cat(
-            [self.ages[self.back[0, frames]], self.rolls[self.back[:, frames].T].flatten(1).float()], dim=1
-        )
-        next_keys = self.following[self.back[:, frame], key + 1].permute(1, 2, 0).long()
-        return named.float(), next_keys, earlier, self.level[:, frames], self.beat[frames], self.shift[frames], which
+        key = torch.where(tokens < N_KEYS, tokens, -1)
+        written = self.rolls[frame] * (torch.arange(N_KEYS) <= key[..., None])
+        frames, row = torch.unique(frame, return_inverse=True)
+        earlier_rolls = self.rolls[self.sources[:, frames].T].flatten(1).float()
+        earlier = torch.cat([self.log_ages[self.sources[0, frames]], earlier_rolls], dim=1)
+        next_keys = self.key_from[self.sources[:, frame], key + 1].permute(1, 2, 0).long()
+        return written.float(), next_keys, earlier, self.level[:, frames], self.beat[frames], self.shift[frames], row
 
 
-def _words(rolls):
-    """Words of pieces in a row, and the row of the frame that the next word belongs to."""
-    words, frames, at = [], [], 0
+def _find_sources(pieces, beat, first_of_piece):
+    """Return `FrameText.sources` and `FrameText.level`."""
+    n = len(beat)
+    lags = np.array(LAGS)[:, None]
+    sources = np.full((N_SOURCES, n + 1), n)
+    sources[: len(LAGS), :n] = np.where(beat >= lags, np.arange(n) - lags, n)
+    passages = [find_similar_passages(roll) for roll in pieces]
+    next_frames = np.concatenate([next_frame for next_frame, _ in passages], axis=1)
+    sources[len(LAGS) :, :n] = np.where(next_frames >= 0, first_of_piece + next_frames, n)
+    level = np.zeros((N_SIMILAR, n + 1), dtype=np.int64)
+    level[:, :n] = np.concatenate([of_piece for _, of_piece in passages], axis=1)
+    return sources, level
+
+
+def _key_ages(rolls, beat):
+    """Return for how many frames each key has sounded, float32 (n_frames + 1, 88)."""
+    ages = np.zeros(rolls.shape, dtype=np.float32)
+    age = np.zeros(N_KEYS)
+    for frame in range(len(beat)):
+        age = (age * (beat[frame] > 0) + 1) * rolls[frame]
+        ages[frame] = age
+    return ages
+
+
+def _write_tokens(rolls):
+    """Return the tokens of pieces in a row, and the row of the frame that the token after belongs to."""
+    tokens, frames = [], []
+    first_frame = 0
     for roll in rolls:
-        frame, key = np.nonzero(np.c_[roll, np.ones(len(roll), dtype=bool)])  # the frame's end is key 88
-        words += [[BEGIN], key]
-        frames += [[at], at + frame + (key == FRAME)]
-        at += len(roll)
-        frames[-1][-1] = at - 1  # nothing comes after the last; the row must exist
-    return np.concatenate(words).astype(np.int64), np.concatenate(frames).astype(np.int64)
+        frame, key = np.nonzero(np.c_[roll, np.ones(len(roll), dtype=bool)])  # the end of a frame is key 88
+        tokens += [[PIECE_START], key]
+        frames += [[first_frame], first_frame + frame + (key == FRAME_END)]
+        first_frame += len(roll)
+        frames[-1][-1] = first_frame - 1  # nothing comes after the last token; the row must exist
+    return np.concatenate(tokens).astype(np.int64), np.concatenate(frames).astype(np.int64)
 
 
 class FrameNet(nn.Module):
-    """fastai's AWD-LSTM over framewise text, what stands beside a word added to its embedding and to the output."""
+    """fastai's AWD-LSTM over framewise text; context features are added to its embedding and to its output.
+
+    Parameters
+    ----------
+    emb_sz, n_hid, n_layers : int
+    input_p, hidden_p, weight_p, embed_p, output_p : float
+        Dropout probabilities of the AWD-LSTM.
+    features_p : float
+        Dropout probability of the earlier frames.
+    plain : bool
+        Leave the context features out.
+    """
 
     def __init__(
         self, emb_sz, n_hid, n_layers, input_p, hidden_p, weight_p, embed_p, output_p, features_p, plain=False
     ):
         super().__init__()
         self.rnn = FusedAWDLSTM(
-            VOCAB,
+            VOCAB_SZ,
             emb_sz,
             n_hid,
             n_layers,
@@ -216,46 +271,47 @@ class FrameNet(nn.Module):
             embed_p=embed_p,
         )
         self.plain = plain
-        self.named, self.earlier = (
-            nn.Linear(N_KEYS, 2 * emb_sz, bias=False),
-            nn.Linear(N_KEYS * (1 + SOURCES), 2 * emb_sz),
-        )
-        self.beats = nn.ModuleList(nn.Embedding(n, emb_sz) for n in BEATS)
-        self.shift = nn.Embedding(2 * FURTHEST + 1, emb_sz)
-        self.levels = nn.ModuleList(nn.Embedding(LEVELS, emb_sz) for _ in range(N_LIKEST))
-        self.trust, self.trusts = (
-            nn.Linear(emb_sz, SOURCES),
-            nn.ModuleList(nn.Embedding(LEVELS, SOURCES) for _ in range(N_LIKEST)),
-        )
+        self.written = nn.Linear(N_KEYS, 2 * emb_sz, bias=False)
+        self.earlier = nn.Linear(N_KEYS * (1 + N_SOURCES), 2 * emb_sz)
+        self.beats = nn.ModuleList(nn.Embedding(cycle, emb_sz) for cycle in BEAT_CYCLES)
+        self.shift = nn.Embedding(2 * MAX_SHIFT + 1, emb_sz)
+        self.levels = nn.ModuleList(nn.Embedding(N_LEVELS, emb_sz) for _ in range(N_SIMILAR))
+        self.trust = nn.Linear(emb_sz, N_SOURCES)
+        self.trust_of_level = nn.ModuleList(nn.Embedding(N_LEVELS, N_SOURCES) for _ in range(N_SIMILAR))
         for table in [*self.beats, self.shift, *self.levels]:
             nn.init.normal_(table.weight, std=0.05)
-        for table in [self.trust, *self.trusts]:
+        for table in [self.trust, *self.trust_of_level]:
             nn.init.zeros_(table.weight)
-        for linear in (self.named, self.earlier):
-            nn.init.zeros_(linear.weight[emb_sz:])  # the way past the LSTM opens as it learns
+        for linear in (self.written, self.earlier):
+            nn.init.zeros_(linear.weight[emb_sz:])  # the path past the LSTM opens in training
         self.features_dp, self.output_dp = nn.Dropout(features_p), RNNDropout(output_p)
-        self.bias = nn.Parameter(torch.zeros(VOCAB))
+        self.bias = nn.Parameter(torch.zeros(VOCAB_SZ))
 
     def reset(self):
-        """Forget what was read."""
+        """Forget the text read so far."""
         self.rnn.reset()
 
-    def forward(self, words, named, next_keys, earlier, level, beat, shift, which):
-        """Logits (bs, n, VOCAB) of the words after; those that cannot follow are out of the question."""
-        x = self.rnn.encoder_dp(words)
+    def forward(self, tokens, written, next_keys, earlier, level, beat, shift, row):
+        """Return the logits of the next tokens, (bs, n, VOCAB_SZ); impossible tokens have none.
+
+        The other arguments are those of `FrameText.context`.
+        """
+        x = self.rnn.encoder_dp(tokens)
         if not self.plain:
-            of_frame, past = self.earlier(self.features_dp(earlier)).chunk(2, dim=-1)
-            of_frame = of_frame + self.shift(shift) + sum(table(beat % n) for table, n in zip(self.beats, BEATS))
-            of_frame = of_frame + sum(table(one) for table, one in zip(self.levels, level))
-            of_word, beyond = self.named(named).chunk(2, dim=-1)
-            x = x + of_word + of_frame[which]
+            of_frame, frame_to_output = self.earlier(self.features_dp(earlier)).chunk(2, dim=-1)
+            of_frame = of_frame + self.shift(shift)
+            of_frame = of_frame + sum(table(beat % cycle) for table, cycle in zip(self.beats, BEAT_CYCLES))
+            of_frame = of_frame + sum(table(of_kind) for table, of_kind in zip(self.levels, level))
+            of_token, token_to_output = self.written(written).chunk(2, dim=-1)
+            x = x + of_token + of_frame[row]
         h = self.output_dp(self.rnn(x, from_embeds=True))
         if not self.plain:
-            h = h + beyond + past[which]
+            h = h + token_to_output + frame_to_output[row]
         logits = (h @ self.rnn.encoder.weight.T + self.bias).float()
         if not self.plain:
-            trust = self.trust(h) + sum(table(one)[which] for table, one in zip(self.trusts, level))
+            level_trust = sum(table(of_kind)[row] for table, of_kind in zip(self.trust_of_level, level))
+            trust = self.trust(h) + level_trust
             logits = logits.scatter_add(2, next_keys, trust.float())
-        key = torch.where(words < N_KEYS, words, -1)
-        out = torch.arange(VOCAB)
-        return logits.masked_fill((out <= key[..., None]) | (out > FRAME), -1e4)
+        key = torch.where(tokens < N_KEYS, tokens, -1)
+        candidates = torch.arange(VOCAB_SZ)
+        return logits.masked_fill((candidates <= key[..., None]) | (candidates > FRAME_END), -1e4)

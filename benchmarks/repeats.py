@@ -85,7 +85,7 @@ def compose_pieces(generator, corpus, repeat_strength, args):
 def count_repeats(title, pieces, corpus, table):
     """Return the row of some pieces."""
     counts = np.array([count_in_piece(piece, corpus, table) for piece in pieces])
-    tokens, same_key, other_key, near, notes, voices_same_key, voices_other_key, loops = counts.sum(0)
+    tokens, same_key, other_key, near, notes, voices_same_key, voices_other_key, loops = counts.sum(0).tolist()
     return {
         "music": title,
         "pieces": len(pieces),

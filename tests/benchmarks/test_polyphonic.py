@@ -1,4 +1,4 @@
-"""The benchmark of the published table: its text, and that nothing of what is to come is told."""
+"""The polyphonic benchmark: its text, and that no feature reveals what comes later."""
 
 import sys
 
@@ -8,9 +8,22 @@ import torch
 from examples import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-import frames
+import frame_model
 import polyphonic
-from frames import BEGIN, FADE, FRAME, LAGS, LEVELS, N_KEYS, SOURCES, FrameNet, Text, fitting, likest, repeated
+from frame_model import (
+    FRAME_END,
+    LAGS,
+    N_KEYS,
+    N_LEVELS,
+    N_SOURCES,
+    PIECE_START,
+    SIMILARITY_DECAY,
+    FrameNet,
+    FrameText,
+    find_similar_passages,
+    fitting_shifts,
+    repeated_share,
+)
 
 from clara.encodings.framewise import Framewise
 from clara.music.notes import build_notes
@@ -19,7 +32,7 @@ SMALL = (8, 12, 2, 0.1, 0.1, 0.1, 0.0, 0.1, 0.1)
 
 
 def roll(seed, n=30):
-    """A random roll in the middle of the keyboard, with silent frames."""
+    """Return a random roll in the middle of the keyboard, with silent frames."""
     keys = np.random.default_rng(seed).random((n, N_KEYS)) < 0.04
     keys[:, :30] = keys[:, 60:] = False
     return keys
@@ -35,9 +48,9 @@ def net(seed=0):
 
 @torch.no_grad()
 def logits(model, rolls):
-    text = Text.of([rolls], [0])
+    text = FrameText.from_rolls([rolls], [0])
     model.reset()
-    return text.words, model(text.words[None], *text.beside(text.words[None], text.frame[None]))[0]
+    return text.tokens, model(text.tokens[None], *text.context(text.tokens[None], text.frame[None]))[0]
 
 
 def test_the_words_are_framewise_text():
@@ -45,14 +58,14 @@ def test_the_words_are_framewise_text():
     frame, key = np.nonzero(keys)
     told = Framewise().encode(build_notes(frame, frame + 1, key + 21, steps_per_quarter=4)[0])[0]
     names = [f"p{k + 1}" for k in range(N_KEYS)] + ["frame"]
-    words = Text.of([keys[: frame.max() + 1]], [0]).words.tolist()
-    assert words[0] == BEGIN and [names[w] for w in words[1:]] == told
+    words = FrameText.from_rolls([keys[: frame.max() + 1]], [0]).tokens.tolist()
+    assert words[0] == PIECE_START and [names[w] for w in words[1:]] == told
 
 
-def test_nothing_of_what_is_to_come_is_told():
+def test_no_feature_reveals_what_comes_later():
     keys, model = roll(2), net()
     words, before = logits(model, keys)
-    ends = np.flatnonzero(words.numpy() == FRAME)
+    ends = np.flatnonzero(words.numpy() == FRAME_END)
     for at in (3, 12, 29):
         other = keys.copy()
         other[at:] = roll(3)[at:]
@@ -70,7 +83,7 @@ def test_within_a_frame_only_what_was_named():
     other[at, last] = False
     words, before = logits(model, keys)
     _, after = logits(model, other)
-    begin = np.flatnonzero(words.numpy() == FRAME)[at - 1] if at else 0
+    begin = np.flatnonzero(words.numpy() == FRAME_END)[at - 1] if at else 0
     torch.testing.assert_close(before[: begin + 2], after[: begin + 2], atol=1e-5, rtol=1e-5)
     assert words[begin + 1] == first
 
@@ -80,30 +93,32 @@ def test_words_that_cannot_follow_are_impossible():
     chances = told.softmax(-1)
     for word, chance in zip(words.tolist(), chances):
         low = word + 1 if word < N_KEYS else 0
-        assert chance[:low].sum() == 0 and chance[FRAME + 1 :].sum() == 0
+        assert chance[:low].sum() == 0 and chance[FRAME_END + 1 :].sum() == 0
 
 
 def test_earlier_frames_are_those_of_the_piece():
     rolls = [roll(6, 20), roll(7, 70)]
-    text = Text.of(rolls, [0, 2])
+    text = FrameText.from_rolls(rolls, [0, 2])
     moved = np.roll(rolls[1], 2, axis=1)
     for i, lag in enumerate(LAGS):
         for f in (0, 1, 19, 69):
-            told = text.rolls[text.back[i, 20 + f]].numpy()
+            told = text.rolls[text.sources[i, 20 + f]].numpy()
             assert (told == (moved[f - lag] if f >= lag else 0)).all()
-    assert text.beat[20].item() == 0 and text.shift[20].item() == 2 + frames.FURTHEST
+    assert text.beat[20].item() == 0 and text.shift[20].item() == 2 + frame_model.MAX_SHIFT
 
 
-def test_likest_places_by_hand():
+def test_similar_passages_by_hand():
     keys = roll(10, 24)
     keys[12:20] = keys[2:10]  # 12 follows 2 … as 11 does not
-    after, level = likest(keys)
+    after, level = find_similar_passages(keys)
     for f in range(1, 24):
         runs = [next((k for k in range(j + 1) if (keys[j - k] != keys[f - 1 - k]).any()), j + 1) for j in range(f - 1)]
         best = max(runs, default=0)
         assert after[0, f] == (max(j for j, r in enumerate(runs) if r == best) + 1 if best else -1)
-        assert level[0, f] == (min(LEVELS - 1, int(np.log2(best) + 1)) if best else 0)
-        likes = [sum(FADE**k * alike(keys[j - k], keys[f - 1 - k]) for k in range(j + 1)) for j in range(f - 1)]
+        assert level[0, f] == (min(N_LEVELS - 1, int(np.log2(best) + 1)) if best else 0)
+        likes = [
+            sum(SIMILARITY_DECAY**k * alike(keys[j - k], keys[f - 1 - k]) for k in range(j + 1)) for j in range(f - 1)
+        ]
         if after[1, f] >= 0:
             assert likes[after[1, f] - 1] > max(likes) - 0.02
     assert (after[:, 14:21] == np.arange(4, 11)).all()
@@ -115,31 +130,31 @@ def alike(a, b):
     return (a & b).sum() / (a | b).sum() if (a | b).any() else 1.0
 
 
-def test_what_frames_would_go_on_as():
-    text = Text.of([roll(11)], [3])
-    told = text.beside(text.words[None], text.frame[None])[1][0]
-    assert told.shape == (len(text.words), SOURCES)
-    for i, (word, frame) in enumerate(zip(text.words.tolist(), text.frame.tolist())):
-        for source in range(SOURCES):
-            keys = np.flatnonzero(text.rolls[text.back[source, frame]])
+def test_the_next_key_of_each_earlier_frame():
+    text = FrameText.from_rolls([roll(11)], [3])
+    told = text.context(text.tokens[None], text.frame[None])[1][0]
+    assert told.shape == (len(text.tokens), N_SOURCES)
+    for i, (word, frame) in enumerate(zip(text.tokens.tolist(), text.frame.tolist())):
+        for source in range(N_SOURCES):
+            keys = np.flatnonzero(text.rolls[text.sources[source, frame]])
             later = keys[keys > (word if word < N_KEYS else -1)]
-            assert told[i, source] == (later[0] if len(later) else FRAME)
+            assert told[i, source] == (later[0] if len(later) else FRAME_END)
 
 
 def test_frames_that_came_before():
     a, b = roll(1, 2)
-    assert repeated([np.stack([a, b, a, a]), np.stack([a, b])]) == pytest.approx(2 / 6)
+    assert repeated_share([np.stack([a, b, a, a]), np.stack([a, b])]) == pytest.approx(2 / 6)
 
 
 def test_keys_that_fit():
     keys = np.zeros((2, N_KEYS), dtype=bool)
     keys[0, 3] = keys[1, 84] = True
-    assert fitting(keys) == [-3, -2, -1, 0, 1, 2, 3]
-    assert len(fitting(roll(1))) == 12 and len(fitting(np.zeros((2, N_KEYS), dtype=bool))) == 12
+    assert fitting_shifts(keys) == [-3, -2, -1, 0, 1, 2, 3]
+    assert len(fitting_shifts(roll(1))) == 12 and len(fitting_shifts(np.zeros((2, N_KEYS), dtype=bool))) == 12
 
 
 def test_the_cost_of_a_frame_is_that_of_its_words(monkeypatch):
-    monkeypatch.setattr(polyphonic, "EVAL_WORDS", 7)  # windows carry the state
+    monkeypatch.setattr(polyphonic, "EVAL_TOKENS", 7)  # windows carry the state
     model, rolls = net(), [roll(8, 9), roll(9, 30)]
     by_hand = 0.0
     for r in rolls:
@@ -148,22 +163,26 @@ def test_the_cost_of_a_frame_is_that_of_its_words(monkeypatch):
     assert polyphonic.nats_per_frame(model, rolls) == pytest.approx(by_hand / 39, rel=0.02)  # there in bfloat16
     alone = np.zeros((4, N_KEYS), dtype=bool)
     alone[0, 0] = alone[1, N_KEYS - 1] = True  # fits no other key
-    assert polyphonic.nats_per_frame(model, [alone], in_keys=True) == pytest.approx(
+    assert polyphonic.nats_per_frame(model, [alone], all_keys=True) == pytest.approx(
         polyphonic.nats_per_frame(model, [alone]), rel=1e-6
     )
 
 
 def test_dynamic_evaluation(monkeypatch):
-    monkeypatch.setattr(polyphonic, "DYNAMIC_WORDS", 10)
+    monkeypatch.setattr(polyphonic, "DYNAMIC_TOKENS", 10)
     model, rolls = net(), [np.tile(roll(12, 6), (12, 1)), roll(13, 20)]
     before = {k: v.clone() for k, v in model.state_dict().items()}
     sizes = polyphonic.gradient_sizes(model, rolls)
-    still = polyphonic.dynamic(model, rolls, sizes, 0.0)
+    still = polyphonic.evaluate_dynamically(model, rolls, sizes, 0.0)
     assert still == pytest.approx(polyphonic.nats_per_frame(model, rolls), rel=0.02)
-    assert polyphonic.dynamic(model, rolls, sizes, 0.02) < still - 0.1  # the first piece comes round again and again
+    assert (
+        polyphonic.evaluate_dynamically(model, rolls, sizes, 0.02) < still - 0.1
+    )  # the first piece comes round again and again
     assert all(torch.equal(v, before[k]) for k, v in model.named_parameters())
-    alone = [polyphonic.dynamic(model, [r], sizes, 0.02) * len(r) for r in rolls]  # no piece learns from another
-    assert polyphonic.dynamic(model, rolls, sizes, 0.02) * 92 == pytest.approx(sum(alone), rel=1e-5)
+    alone = [
+        polyphonic.evaluate_dynamically(model, [r], sizes, 0.02) * len(r) for r in rolls
+    ]  # no piece learns from another
+    assert polyphonic.evaluate_dynamically(model, rolls, sizes, 0.02) * 92 == pytest.approx(sum(alone), rel=1e-5)
 
 
 def test_it_learns():
@@ -171,11 +190,11 @@ def test_it_learns():
     keys[np.arange(64), 40 + np.arange(64) % 4 * 3] = True
     sets = {"train": [keys] * 4, "valid": [keys], "test": [keys]}
     recipe = (
-        polyphonic.PLAIN
-        | dict(zip(polyphonic.SIZES, SMALL))
+        polyphonic.BASE_RECIPE
+        | dict(zip(polyphonic.NET_ARGUMENTS, SMALL))
         | {"epochs": 30, "bs": 2, "bptt": 20, "lr": 2e-2, "average": 0.9}
     )
     told = []
-    model, found = polyphonic.train(sets, recipe, 0, tell=lambda line, **_: told.append(line))
+    model, found = polyphonic.train(sets, recipe, 0, log=lambda line, **_: told.append(line))
     assert len(told) == 30 and found["valid"] < 1.5
     assert polyphonic.nats_per_frame(model, sets["valid"]) == pytest.approx(found["valid"], abs=2e-3)
