@@ -84,7 +84,7 @@ class GenerationRequest:
         on_step: Callable[[int], Any] | None = None,
         stop: Event | None = None,
     ) -> "GenerationRequest":
-        """Return a request to a `Generator` with the arguments of `Generator.generate`, which it converts and checks."""
+        """Return a request to a `Generator`; converts and checks the arguments of `Generator.generate`."""
         encoding = generator.encoding
         notes = convert_prompt(prompt, encoding)
         melody = convert_fixed_melody(fixed_melody, encoding)
@@ -111,12 +111,12 @@ class GenerationRequest:
 
     @property
     def prompt_ids(self) -> np.ndarray:
-        """The token ids of the prompt, xxbos first."""
+        """Return the token ids of the prompt, xxbos first."""
         return self.vocab.to_ids([BOS, *self.prompt_tokens])
 
     @property
     def prompt_steps(self) -> int:
-        """Number of grid steps in the text of the prompt."""
+        """Return the number of grid steps in the text of the prompt."""
         return sum(self.encoding.token_steps(self.prompt_tokens))
 
     def to_notes(self, ids: Sequence[int]) -> NoteSequence:

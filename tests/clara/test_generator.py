@@ -1,4 +1,4 @@
-"""Composing with a model, and the music it goes on from."""
+"""The generator: lengths, prompts, keys, settings, seeds, and notes as they become final."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from examples import midi_bytes, off, on, track
 
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
-from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.generator import Generator
-from clara.models.likelihood import nats_per_piece
 from clara.music.midi import write_midi
 from clara.music.notes import COMMON_TIME, build_notes, crop
 from clara.sampling.constraints import Constraints
@@ -281,85 +278,6 @@ def test_a_fixed_melody_from_a_file(generator, tmp_path):
     assert {note[:3] for note in named(piece.notes)} >= {note[:3] for note in named(melody)}
 
 
-def test_prompt_from_midi(tmp_path):
-    write_midi(tiny.tune(2), tmp_path / "a.mid")
-    notes, losses = read_prompt(tmp_path / "a.mid", ENCODING)
-    assert notes == tiny.tune(2) and not +losses
-
-
-def test_prompt_from_text(tmp_path):
-    (tmp_path / "a.txt").write_text(" ".join(ENCODING.encode(tiny.tune(2))[0]))
-    notes, losses = read_prompt(str(tmp_path / "a.txt"), ENCODING)
-    assert notes == tiny.tune(2) and not +losses
-
-
-@pytest.mark.parametrize("encoding", [Notewise(12), Notewise(4)])
-def test_prompt_from_music21(encoding):
-    notes, _ = read_prompt("music21:bach/bwv66.6", encoding)
-    assert notes.steps_per_quarter == encoding.steps_per_quarter
-    assert notes.quarters == 36
-    assert sorted(notes.pitch[notes.start == 0].tolist()) == [57, 64, 73]
-
-
-def test_prompt_is_folded_into_the_range_and_that_is_told(tmp_path):
-    (tmp_path / "a.mid").write_bytes(midi_bytes(track(on(0, 100), off(480, 100), on(0, 60), off(480, 60))))
-    notes, losses = read_prompt(tmp_path / "a.mid", Notewise(12, 38))
-    assert notes.pitch.tolist() == [76, 60]
-    assert losses["folded"] == 1
-
-
-def test_the_first_quarters_of_a_prompt(tmp_path):
-    write_midi(tiny.tune(2), tmp_path / "a.mid")
-    notes, _ = read_prompt(tmp_path / "a.mid", ENCODING, quarters=4)
-    assert notes == crop(tiny.tune(2), 0, 48)
-    assert 0 < notes.quarters <= 4
-
-
-def test_a_prompt_that_begins_after_the_quarters_asked_for(tmp_path):
-    (tmp_path / "a.mid").write_bytes(midi_bytes(track(on(4800, 60), off(480, 60))))
-    with pytest.raises(NoNotes, match="a.mid: no notes in it before quarter 2"):
-        read_prompt(tmp_path / "a.mid", ENCODING, quarters=2)
-
-
-BAD = {
-    "empty.mid": (b"", BadMusicFile),
-    "no_midi.mid": (b"hello", BadMusicFile),
-    "truncated.mid": (midi_bytes(track(on(0, 60), off(480, 60)))[:30], BadMusicFile),
-    "silent.mid": (midi_bytes(track()), NoNotes),
-    "empty.txt": (b"", NoNotes),
-    "waits.txt": (b"wait4 wait4", NoNotes),
-    "words.txt": (b"p40 wait4 endp40 hello", UnknownToken),
-    "binary.txt": (b"\xff\xfe\x00", BadMusicFile),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_prompts_are_named(tmp_path, name):
-    content, error = BAD[name]
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(error, match=name):
-        read_prompt(tmp_path / name, ENCODING)
-
-
-@pytest.mark.parametrize("source", ["nowhere.mid", "nowhere.txt", "music21:bach/nowhere"])
-def test_missing_prompts_are_named(source):
-    with pytest.raises(BadMusicFile, match="nowhere"):
-        read_prompt(source, ENCODING)
-
-
-@pytest.mark.parametrize("name", ["folder", "folder.txt"])
-def test_a_folder_as_prompt(tmp_path, name):
-    (tmp_path / name).mkdir()
-    with pytest.raises(BadMusicFile, match=name):
-        read_prompt(tmp_path / name, ENCODING)
-
-
-def test_a_score_as_prompt(tmp_path):
-    (tmp_path / "a.ABC").write_text("X:1\nM:4/4\nL:1/4\nK:C\nA B c d|]\n")
-    notes, losses = read_prompt(tmp_path / "a.ABC", ENCODING)
-    assert notes.pitch.tolist() == [69, 71, 72, 74] and not +losses
-
-
 def named(notes):
     return set(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), notes.part.tolist()))
 
@@ -392,37 +310,3 @@ def test_notes_come_as_they_are_final(name, prompted):
 def test_the_first_notes_come_early(generator):
     stream = generator.stream(64, seed=1)
     assert next(stream).end.max() < 64 * 12 / 4
-
-
-def test_a_gap_is_filled_between_what_stands(generator):
-    piece = tiny.tune(3, n_notes=120)
-    first, last = 12 * 8, 12 * 12
-    found = generator.fill(piece, 8, 12, n=6, seed=1)
-    assert len(found) == 6 and [cost for _, cost in found] == sorted(cost for _, cost in found)
-    assert len({" ".join(sample.tokens) for sample, _ in found}) == 6
-    before = {(s, p) for s, e, p, _ in named(piece) if s < first}
-    after = {note for note in named(piece) if note[0] >= last}
-    for sample, _ in found:
-        notes = named(sample.notes)
-        assert {(s, p) for s, e, p, _ in notes if s < first} >= before and {n for n in notes if n[0] >= last} == after
-        assert {n for n in notes if n[1] <= first} == {n for n in named(piece) if n[1] <= first}
-        assert any(first <= s < last for s, *_ in notes)
-
-
-def test_fillings_are_weighed_by_what_comes_after(generator):
-    """The cost is that of the words after the gap, given all before."""
-    piece = tiny.tune(3, n_notes=120)
-    (best, cost), *_ = generator.fill(piece, 8, 12, n=4, seed=1)
-    words = ENCODING.encode(best.notes)[0]
-    reached = [sum(ENCODING.token_steps(words[:i])) for i in range(len(words) + 1)]
-    gap = next(i for i, (r, w) in enumerate(zip(reached, words)) if r == 12 * 12 and not w.startswith("end"))
-    soon = sum(r <= 16 * 12 for r in reached[1:])
-    ids = [generator.vocab.to_ids(["xxbos", *words[:n]]) for n in (soon, gap)]
-    nats = nats_per_piece(generator.model, ids, generator.vocab.pad_id)
-    assert cost == pytest.approx(float(nats[0] - nats[1]), rel=1e-3)
-
-
-@pytest.mark.parametrize("start, end", [(-1, 2), (4, 4), (4, 500), (0, float("nan"))])
-def test_no_gap(generator, start, end):
-    with pytest.raises(BadSetting, match="to fill"):
-        generator.fill(tiny.tune(3), start, end)

@@ -1,4 +1,4 @@
-"""The loop that writes many texts at once, with a net made up for it and the real grammar."""
+"""The sampler, with a fake model and the real grammar of notewise text."""
 
 import numpy as np
 import pytest
@@ -19,10 +19,10 @@ PROMPT = ENCODING.tokens[38:40] + ["wait4"] + ENCODING.tokens[:2]
 PLAIN = SamplingSettings()
 
 
-class FakeReader:
-    """Logits that hang on every word read so far, the same in any batch; notes what it was given.
+class FakeModel:
+    """A model whose logits depend on every token so far; it records what it was given.
 
-    Its state names each text, so that the words fed can be put together again.
+    Its state identifies each text, so that the tokens fed to it can be put together again.
     """
 
     device = torch.device("cpu")
@@ -49,11 +49,11 @@ class FakeReader:
         return torch.cat(states)
 
 
-class TellingStepper(FloatStepper):
-    """Keeps the words fed, by step."""
+class RecordingStepper(FloatStepper):
+    """Record the tokens of each step."""
 
-    def __init__(self, reader):
-        super().__init__(reader)
+    def __init__(self, model):
+        super().__init__(model)
         self.fed = []
 
     def step(self, ids):
@@ -69,9 +69,9 @@ def prompt_ids(words=PROMPT):
     return VOCAB.to_ids(["xxbos", *words])
 
 
-def texts_of(seeds, steps=40, words=PROMPT, reader=None, settings=PLAIN, make=None, **more):
-    reader = reader or FakeReader()
-    sampler = Sampler(reader, make or (lambda: FloatStepper(reader)), grammar(), steps_per_quarter=4, **more)
+def texts_of(seeds, steps=40, words=PROMPT, model=None, settings=PLAIN, make=None, **more):
+    model = model or FakeModel()
+    sampler = Sampler(model, make or (lambda: FloatStepper(model)), grammar(), steps_per_quarter=4, **more)
     return sampler.sample([prompt_ids(words)], steps, settings, seeds)
 
 
@@ -84,19 +84,19 @@ def test_each_text_lasts_its_steps_and_is_whole(words):
 
 
 def test_the_prompt_is_read_once_and_no_word_twice():
-    reader = FakeReader()
-    stepper = TellingStepper(reader)
-    texts = texts_of([1, 2, 3, 4], reader=reader, make=lambda: stepper)
-    assert torch.equal(reader.calls[0], torch.from_numpy(prompt_ids())[None])
-    assert all(call.shape[1] == 1 for call in reader.calls[1:])
+    model = FakeModel()
+    stepper = RecordingStepper(model)
+    texts = texts_of([1, 2, 3, 4], model=model, make=lambda: stepper)
+    assert torch.equal(model.calls[0], torch.from_numpy(prompt_ids())[None])
+    assert all(call.shape[1] == 1 for call in model.calls[1:])
     going = [[t[at] for t in texts if at < len(t)] for at in range(max(map(len, texts)))]
     assert [[i for i in ids if i != VOCAB.eos_id] for ids in stepper.fed if set(ids) != {VOCAB.eos_id}] == going
 
 
 def test_ended_texts_leave_the_batch():
-    reader = FakeReader()
-    stepper = TellingStepper(reader)
-    texts = texts_of(list(range(40)), reader=reader, make=lambda: stepper)
+    model = FakeModel()
+    stepper = RecordingStepper(model)
+    texts = texts_of(list(range(40)), model=model, make=lambda: stepper)
     assert len(set(map(len, texts))) > 5
     sizes = [len(ids) for ids in stepper.fed]
     living = [sum(len(t) > at for t in texts) for at in range(len(sizes))]
@@ -126,8 +126,8 @@ def test_the_state_is_that_of_all_words_before():
         written = rules.update(written, np.array([word]))
     written["steps_left"][:] = 40
     for at in range(len(prompt_ids()), len(whole) + 1):
-        reader = FakeReader()
-        logits, _ = reader(torch.from_numpy(whole)[None, :at], reader.initial_state(1))
+        model = FakeModel()
+        logits, _ = model(torch.from_numpy(whole)[None, :at], model.initial_state(1))
         word = choose_tokens(
             logits[:, -1].float().numpy(), rules.allowed(written), settings_table(SamplingSettings(), 1), draws.next()
         )

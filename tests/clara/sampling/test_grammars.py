@@ -1,4 +1,4 @@
-"""Which words make sense next: nothing that the encoding writes is refused, nothing else is let through."""
+"""Grammars: they allow what the encoding writes, and nothing else."""
 
 import itertools
 import re
@@ -65,13 +65,13 @@ def random_notes(encoding, seed, n=60):
 
 
 def silences(notes):
-    """Steps of each silence of a piece, its beginning included."""
+    """Return the steps of each silence of a piece, including one at its start."""
     sounding_until = np.maximum.accumulate(np.r_[0, notes.end[:-1]])
     return notes.start - sounding_until
 
 
 def read(grammar, vocab, words, steps):
-    """The state after some words; fails at the first that was not allowed."""
+    """Return the state after some tokens; fail at the first that is not allowed."""
     state = grammar.start(1, steps)
     for at, word in enumerate(words):
         assert grammar.allowed(state)[0, vocab.id_of[word]], f"word {at}, {word}, after {words[max(0, at - 5) : at]}"
@@ -80,7 +80,7 @@ def read(grammar, vocab, words, steps):
 
 
 def allowed_after(encoding, text, steps, limits=()):
-    """The set of words that may follow a text."""
+    """Return the set of tokens that may follow a text."""
     grammar, vocab = grammar_of(encoding, limits)
     state = read(grammar, vocab, text.split(), steps)
     return set(vocab.to_tokens(grammar.allowed(state)[0].nonzero()[0].tolist()))
@@ -313,7 +313,7 @@ def test_what_is_asked_is_kept_to(encoding):
         notes, losses = encoding.decode(vocab.to_tokens(ids))
         assert not losses
         assert set((notes.pitch % 12).tolist()) <= SCALE
-        assert not len(notes) or LOW <= notes.pitch.min() and notes.pitch.max() <= HIGH
+        assert not len(notes) or notes.pitch.min() >= LOW and notes.pitch.max() <= HIGH
         if encoding.name != "chordwise" or encoding.holds:  # without holds lengths are guessed
             assert all(((notes.start <= t) & (notes.end > t)).sum() <= MOST for t in notes.start)
         assert all((notes.start == t).sum() <= MOST for t in notes.start)
@@ -379,7 +379,7 @@ def test_a_line_stands_as_it_is(kind, limits):
 
 
 def test_what_the_net_would_go_on_to_speaks_for_the_line():
-    """A line's word that the net hardly expects is still likelier than an accompaniment that it expects less than going past."""
+    """The melody's token takes over the probability of all tokens that would go past it."""
     kind = Notewise(4, 38)
     vocab = Vocab.from_encoding(kind)
     line, _ = build_notes([0], [4], [60], steps_per_quarter=4)

@@ -36,7 +36,7 @@ def blocks(top=8):
 
 
 def high(pieces):
-    """A piece is the better, the higher it lies."""
+    """Rate a piece by its mean pitch."""
     return [p.pitch.mean() if len(p) else 0 for p in pieces]
 
 
@@ -46,7 +46,7 @@ def onsets(notes, quarters):
 
 
 def sung(encoding):
-    """Notes that an encoding holds."""
+    """Return notes that an encoding can hold."""
     return encoding.fold_to_range(tiny.tune(1, 30, encoding.steps_per_quarter))[0]
 
 
@@ -107,7 +107,7 @@ def test_one_block_is_plain_sampling_and_the_best_of_each_share():
 
 @pytest.mark.parametrize("n, top", [(N, TOP), (N, 1), (11, 4), (5, 5), (3, 8)])
 def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
-    """Texts are shared among as many searches as pieces are wanted; each writes its share in every block and gives its best."""
+    """Each search writes its share of the candidates in every block and returns its best."""
     generator, seen = Generator(tiny.checkpoint()), []
 
     def rate(pieces):
@@ -160,6 +160,24 @@ def test_each_search_goes_on_from_its_best():
             own = sorted((p for p in before if onsets(p, BLOCK) in beginnings), key=lambda p: -p.pitch.mean())
             went_on = {onsets(p, block * BLOCK) for p in after if onsets(p, BLOCK) in beginnings}
             assert went_on == {onsets(p, block * BLOCK) for p in own[:2]}  # 8 texts, of which a quarter goes on
+
+
+def test_each_beam_writes_its_candidates():
+    generator, n_rated = Generator(tiny.checkpoint()), []
+    search_settings = SearchSettings(top=2, first_block_quarters=2, block_quarters=2, candidates_per_beam=3)
+    settings = [SamplingSettings(temperature=1 + i / 10) for i in range(12)]
+    found = generator.search(
+        lambda pieces: n_rated.append(len(pieces)) or high(pieces),
+        4,
+        4,
+        settings=settings,
+        seed=7,
+        search_settings=search_settings,
+    )
+    assert n_rated == [12, 12] and len(found) == 2
+    assert all(sample.settings == settings[sample.seed - 7] for sample in found)
+    with pytest.raises(BadSetting, match="4 settings for 12 pieces"):
+        generator.search(high, 4, 4, settings=settings[:4], search_settings=search_settings)
 
 
 def test_stopped_it_leaves_nothing_and_refuses_nonsense():
@@ -221,7 +239,7 @@ def test_a_key_holds_across_blocks():
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    """A model, and a critic where the shipped one lies."""
+    """Save a model, and a critic in place of the shipped one."""
     from critic import scores
 
     tiny.checkpoint().save(tmp_path / "model")

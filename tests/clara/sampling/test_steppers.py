@@ -1,4 +1,4 @@
-"""What feeds a net its words: the same as the reader says, and the same for a text in any company."""
+"""Steppers: their logits are the model's, and those of a text do not depend on the batch."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ WAYS = [(arch, "float32") for arch in ARCHITECTURES] + [("awd_lstm", "int8"), ("
 
 @pytest.fixture(params=WAYS, ids=" ".join)
 def way(request):
-    """A reader, how to make steppers of it, and how near they must come: int8 to a few hundredths of a logit."""
+    """Return a model, a function that makes its steppers, and how near their logits must come."""
     arch, precision = request.param
     reader = tiny.checkpoint(arch=arch, n_layers=3, emb_sz=24, n_hid=40).inference_model()
     return reader, stepper_factory(reader, precision)[0], 0.15 if precision == "int8" else 1e-5

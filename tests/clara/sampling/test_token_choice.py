@@ -33,7 +33,7 @@ def choose(logits, allowed, settings, draws, bias=None):
 
 
 def possible(settings, row):
-    """The words that draws spread evenly lead to, for one row of logits."""
+    """Return the tokens that evenly spread random numbers lead to, for one row of logits."""
     draws = torch.stack([(torch.arange(20_000).double() + 0.5) / 20_000, torch.zeros(20_000).double()], 1)
     return set(choose(row.expand(20_000, -1), torch.ones(20_000, len(row)), settings, draws).tolist())
 
