@@ -61,7 +61,7 @@ def _add_data_flags(add):
         "--encoding",
         default=DEFAULTS["encoding"],
         choices=list(ENCODINGS),
-        help="How music is written as text; chamber and quartet are notewise with a part for each player",
+        help="Encoding of music as text; chamber and quartet are notewise with a part for each player.",
     )
     add("--data", metavar="FOLDER", help="Prepared corpus, or music to prepare (default: data/<encoding>-<grid>).")
     add(
@@ -107,7 +107,7 @@ def _add_run_flags(add):
         default=DEFAULTS["precision"],
         type=lambda name: {"fp32": "float32"}.get(name, name),
         choices=PRECISIONS,
-        help="Precision of matrix products; auto is bf16 where the device multiplies it faster.",
+        help="Number format of matrix products; auto is bf16 where the device multiplies it faster.",
     )
     add("--threads", type=cli.at_least(1), metavar="N", help="Number of CPU threads (default: all).")
     add(

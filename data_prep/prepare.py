@@ -66,7 +66,7 @@ def _add_text_flags(add):
         "--encoding",
         default="notewise",
         choices=list(ENCODINGS),
-        help="How music is written as text; chamber and quartet are notewise with a part for each player",
+        help="Encoding of music as text; chamber and quartet are notewise with a part for each player",
     )
     add(
         "--steps-per-quarter",

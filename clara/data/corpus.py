@@ -172,12 +172,12 @@ class Corpus:
 
     @property
     def about(self) -> str:
-        """The description of the music and its licences, as given to `clara prepare --about`."""
+        """Return the description of the music and its licences, as given to `clara prepare --about`."""
         return json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))["about"]
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the pieces, their contents, their split and the encoding: 16 hexadecimal digits."""
+        """Return a hash of the pieces, their contents, their split and the encoding: 16 hexadecimal digits."""
         text = self.manifest[["piece", "hash", "split"]].to_csv(index=False)
         text += json.dumps(self.encoding.settings, sort_keys=True)
         text += " ".join(self.vocab.tokens) if self.encoding.open_vocabulary else ""

@@ -303,7 +303,9 @@ def _read_replay_pieces(replay_corpus, corpus):
         return []
     replay_corpus = replay_corpus if isinstance(replay_corpus, Corpus) else Corpus.load(replay_corpus)
     if replay_corpus.vocab != corpus.vocab:
-        raise CheckpointMismatch(f"{replay_corpus.folder}: its vocabulary is not that of {corpus.folder}; prepare both alike")
+        raise CheckpointMismatch(
+            f"{replay_corpus.folder}: its vocabulary is not that of {corpus.folder}; prepare both alike"
+        )
     return _read_pieces(replay_corpus, "train")
 
 

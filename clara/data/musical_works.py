@@ -135,7 +135,7 @@ def _sketch(fingerprints, first_file, sizes, scale):
 
 
 def _is_sampled(run_hash, scale):
-    """Tell which hashes are in the sketches of long lines: one in `scale`, the same for all lines."""
+    """Return which hashes are in the sketches of long lines: one in `scale`, the same for all lines."""
     return (run_hash >> np.uint64(32)) % np.uint64(scale) == 0
 
 

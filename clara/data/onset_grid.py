@@ -83,7 +83,7 @@ def _distance_to_step(after_step, step):
 
 
 def _is_off(distance, ticks_per_quarter, steps_per_quarter):
-    """Tell which onsets lie farther than a tenth of a step and than half a tick; exact, in whole numbers."""
+    """Return which onsets lie farther than a tenth of a step and than half a tick; exact, in whole numbers."""
     return (10 * distance > ticks_per_quarter) & (2 * distance > steps_per_quarter)
 
 

@@ -59,7 +59,7 @@ class PieceDataLoader(ShowsPieces):
 
     @property
     def dataset(self) -> list[EncodedPiece]:
-        """The pieces, under fastai's name."""
+        """Return the pieces; this is fastai's name for them."""
         return self.items
 
     def __len__(self) -> int:

@@ -42,7 +42,7 @@ class Piece:
 
     @property
     def is_midi(self) -> bool:
-        """Whether the piece is a MIDI file rather than a score."""
+        """Return whether the piece is a MIDI file rather than a score."""
         return self.path.suffix.lower() in MIDI_SUFFIXES
 
 

@@ -1,9 +1,9 @@
 """Windows of token streams to train a language model on: each epoch in another order and in other keys.
 
 The corpus stays on the device as small integers, and a table transposes it there. An epoch holds every piece once.
-Over twelve epochs a piece goes through all keys that its range allows, in an order drawn for that piece. Pieces are shuffled,
-joined and cut into `bs` streams. The model reads the streams in windows of `seq_len` tokens and carries its state from
-window to window. The seed and the number of the epoch alone decide what an epoch holds.
+Over twelve epochs a piece goes through all keys that its range allows, in an order drawn for that piece. Pieces are
+shuffled, joined and cut into `bs` streams. The model reads the streams in windows of `seq_len` tokens and carries its
+state on from window to window. The seed and the number of the epoch alone decide what an epoch holds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -123,7 +123,7 @@ class StreamDataLoader(ShowsPieces):
 
     @property
     def dataset(self) -> list[EncodedPiece]:
-        """The pieces, under fastai's name."""
+        """Return the pieces; this is fastai's name for them."""
         return self.items
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 Each worker has its own pipe, and the driver knows which piece each worker is at. A piece that
 hangs, crashes or eats memory therefore fails alone, after its own time limit.
 (`concurrent.futures` gives up the whole pool when one process dies, and a pool that hands out
-chunks cannot tell which piece of the chunk was to blame.) The driver holds only a few pieces
+chunks cannot say which piece of the chunk was to blame.) The driver holds only a few pieces
 per worker, however many there are in all.
 
 The memory limit is the system's limit on a process's data (`RLIMIT_DATA`). On Linux it covers

@@ -99,7 +99,7 @@ def train_adapter(
         raise CheckpointMismatch(f"{pretrained}: its vocabulary is not that of {corpus.folder}, which --adapter needs")
     out = Path(out)
     if (out / ADAPTER_FILE).exists():
-        raise BadSetting(f"{out}: holds an adapter already; another --out starts anew")
+        raise BadSetting(f"{out}: holds an adapter already; choose another --out")
     make_folder(out)
     start_time = time.perf_counter()
     print(f"{corpus.folder}: {len(corpus.rows('train'))} pieces; an adapter for {pretrained}", flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import Callback, CancelFitException  # pyright: ignore[reportAttributeAccessIssue]
 from fastai.callback.rnn import RNNCallback
 from fastai.learner import Learner, Metric, Recorder
 from tqdm import tqdm
@@ -57,7 +57,7 @@ class NatsPerQuarter(Metric):
 
     @property
     def name(self):
-        """The name of the column in the history."""
+        """Return the name of the column in the history."""
         return "nats_per_quarter"
 
 
@@ -239,7 +239,7 @@ class CheckpointCallback(Callback):
 
     @property
     def best(self) -> dict | None:
-        """The row of the best epoch so far, or None."""
+        """Return the row of the best epoch so far, or None."""
         return min(self.history, key=lambda row: row["nats_per_quarter"], default=None)
 
     def before_epoch(self):

@@ -1,7 +1,7 @@
 """Train in several processes, on several GPUs or machines.
 
-Start it with `torchrun train.py …`. Each process reads its share of the streams of every batch, and the gradients are averaged. So any number of processes
-takes the same steps as a single one that reads all streams.
+Start it with `torchrun train.py …`. Each process reads its share of the streams of every batch, and the gradients are
+averaged. So any number of processes takes the same steps as a single one that reads all streams.
 
 torch's wrapper (DistributedDataParallel), which fastai uses as well, hides the model's state. It hands out items where
 a language model needs streams that continue from window to window. What it does beyond that is the averaging, which
@@ -39,7 +39,7 @@ class World:
 
     @property
     def is_rank0(self) -> bool:
-        """Whether this process writes files and reports."""
+        """Return whether this process writes files and reports."""
         return self.rank == 0
 
     def rank0_first(self, function: Callable[[], T]) -> T:

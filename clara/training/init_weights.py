@@ -57,7 +57,7 @@ def equivalent_token(token: str) -> str:
 
 
 def initial_weights(tensors: dict[str, Tensor], corpus: Corpus, tables: np.ndarray) -> dict[str, Tensor]:
-    """Return random weights improved by what the corpus tells before training.
+    """Return random weights improved by token counts of the corpus.
 
     The output bias becomes the log-frequency of each token, so that no update is spent on learning it. In a large open
     vocabulary most tokens are rare. There the embedding of a token is the sum of vectors for its parts, so that chords

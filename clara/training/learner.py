@@ -3,7 +3,7 @@
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from fastai.callback import fp16, progress, schedule  # noqa: F401 - they add methods to the Learner
@@ -11,17 +11,17 @@ from fastai.callback.rnn import rnn_cbs
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 from fastai.optimizer import Adam
+from torch import nn
 
 from clara.checkpoint import Checkpoint, weights_hash
 from clara.data.dataloaders import MusicDataLoaders
 from clara.data.piece_loader import PieceDataLoader
 from clara.data.showing import music_html, prediction_html, show_html
 from clara.data.stream_loader import StreamDataLoader
-from clara.encodings.prompts import read_prompt
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.generator import Generator, Sample
+from clara.generator import Generator
 from clara.models import get_architecture
-from clara.music.notes import NoteSequence
+from clara.sample import Sample
 from clara.training.callbacks import BFloat16Autocast, EpochHistory, NatsPerQuarter, ResetBeforePieces
 from clara.training.init_weights import adapt_to_vocab, initial_weights
 from clara.training.predictions import GatherPieces, NextTokenLoss
@@ -56,7 +56,7 @@ class MusicLearner(Learner):
     def __init__(
         self,
         dls: MusicDataLoaders,
-        model: torch.nn.Module,
+        model: nn.Module,
         *,
         arch: str,
         sizes: dict[str, Any],
@@ -69,10 +69,10 @@ class MusicLearner(Learner):
 
     def to_checkpoint(self) -> Checkpoint:
         """Return the model as it is now, ready to save or to compose with."""
-        tensors = get_architecture(self.arch).to_tensors(self.model)
+        tensors = get_architecture(self.arch).to_tensors(cast(nn.Module, self.model))
         return Checkpoint(self.arch, self.sizes, self.dls.encoding, self.dls.vocab, tensors, dict(self.info))
 
-    def generate(self, n: int = 8, prompt: Any = None, *, bars: float | None = None, **settings: Any) -> list[Sample]:
+    def generate(self, n: int = 8, prompt: Any = None, **settings: Any) -> list[Sample]:
         """Compose n pieces with the model as it is now.
 
         Parameters
@@ -81,19 +81,13 @@ class MusicLearner(Learner):
             Number of pieces.
         prompt : path, str or NoteSequence, optional
             Music to continue (default: begin from nothing).
-        bars : float, optional
-            Length of what is composed, in bars of the prompt's first time signature, or of four quarters.
         **settings
-            As for `clara.generator.Generator.generate`: `quarters`, `settings`, `seed`, `qpm`, `key` and others.
+            As for `clara.generator.Generator.generate`: `bars` or `quarters`, `settings`, `seed`, `key` and others.
 
         Returns
         -------
         list of Sample
         """
-        if isinstance(prompt, (str, Path)):
-            prompt = read_prompt(prompt, self.dls.encoding)[0]
-        if bars is not None:
-            settings["quarters"] = bars * _quarters_per_bar(prompt)
         return Generator(self.to_checkpoint()).generate(n, prompt=prompt, **settings)
 
     def predict(self, prompt: Any, **settings: Any) -> Sample:
@@ -223,14 +217,6 @@ class MusicLearner(Learner):
         return folder
 
 
-def _quarters_per_bar(prompt):
-    """Return the length of a bar in quarter notes."""
-    if not isinstance(prompt, NoteSequence):
-        return 4.0
-    _, numerator, denominator = prompt.time_signatures[0]
-    return 4.0 * numerator / denominator
-
-
 def music_learner(
     dls: MusicDataLoaders,
     arch: str = "awd_lstm",
@@ -304,9 +290,9 @@ def music_learner(
             f"{', '.join(sorted(unknown))} is no setting of {arch}; there are {', '.join(module.DEFAULTS)}"
         )
     start = _load_pretrained(pretrained, arch, dls, adapt_vocab, log) if pretrained else None
-    config = module.DEFAULTS | (config or {})
-    dropouts = {name: min(MAX_DROPOUT, p * drop_mult) for name, p in config.items() if name.endswith("_p")}
-    sizes = start.sizes if start else config
+    chosen = {**module.DEFAULTS, **(config or {})}
+    dropouts = {name: min(MAX_DROPOUT, p * drop_mult) for name, p in chosen.items() if name.endswith("_p")}
+    sizes = start.sizes if start else chosen
     model = module.build(sizes | dropouts, len(dls.vocab), dls.vocab.pad_id)
     _set_weights(module, model, start, dls, log)
     metrics = [] if dls.tokens_per_quarter is None else [NatsPerQuarter(dls.tokens_per_quarter, dls.vocab.pad_id)]
@@ -347,11 +333,8 @@ def load_learner(model: str | Path, dls: MusicDataLoaders | None = None, **setti
     """
     checkpoint = Checkpoint.load(model)
     dls = dls or MusicDataLoaders.empty(checkpoint.vocab, checkpoint.encoding)
-    return music_learner(dls, checkpoint.arch, model, **{"log": _silent} | settings)
-
-
-def _silent(message):
-    """Log nothing."""
+    settings.setdefault("log", lambda message: None)
+    return music_learner(dls, checkpoint.arch, model, **settings)
 
 
 def _load_pretrained(pretrained, arch, dls, adapt_vocab, log):
@@ -391,14 +374,14 @@ def _set_weights(module, model, start, dls, log):
         module.load_tensors(model, initial_weights(module.to_tensors(model), dls.corpus, tables))
 
 
-def find_lr(learn: Learner, path: str | Path) -> float:
+def find_lr(learn: Any, path: str | Path) -> float:
     """Search the learning rate at which the loss falls fastest (fastai's `lr_find`) and plot the search.
 
     The rate rises batch by batch until the loss diverges. The weights stay as they were.
 
     Parameters
     ----------
-    learn : Learner
+    learn : MusicLearner
     path : str or Path
         The plot, a PNG.
     """

@@ -23,9 +23,10 @@ def model_card(checkpoint: Checkpoint) -> str:
 
 {data["about"] or "Not described."}
 
-The model was trained on {data["pieces"]:,} pieces: {data["quarters"]:,.0f} quarter notes, {data["tokens"]:,} tokens \
-in their own keys. Each epoch reads every piece once, in another key. The valid and test pieces are other works, as far \
-as `clara.data.musical_works` recognises versions of a work. Fingerprint of the data: `{data["fingerprint"]}`.
+The model was trained on {data["pieces"]:,} pieces: {data["quarters"]:,.0f} quarter notes, {data["tokens"]:,} \
+tokens in their own keys. Each epoch reads every piece once, in another key. The valid and test pieces are other \
+works, as far as `clara.data.musical_works` recognises versions of a work. Fingerprint of the data: \
+`{data["fingerprint"]}`.
 
 ## Figures
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fastai.learner import Learner
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -16,7 +15,7 @@ STATE = "state.safetensors"
 METADATA_KEY = "run"
 
 
-def save_state(learn: Learner, path: str | Path, history: list[dict]) -> None:
+def save_state(learn: Any, path: str | Path, history: list[dict]) -> None:
     """Write all that resuming needs: weights and optimizer in float32, and the history.
 
     Raises
@@ -34,7 +33,7 @@ def save_state(learn: Learner, path: str | Path, history: list[dict]) -> None:
     write_atomically(path, save(tensors, {METADATA_KEY: json.dumps(metadata, default=float)}))
 
 
-def load_state(learn: Learner, path: str | Path) -> tuple[list[dict], dict[str, Any]]:
+def load_state(learn: Any, path: str | Path) -> tuple[list[dict], dict[str, Any]]:
     """Put the weights of a state file into a learner's model.
 
     Returns

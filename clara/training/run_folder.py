@@ -44,7 +44,7 @@ def start_run_folder(settings: TrainSettings, command: Sequence[Any]) -> None:
     else:
         if path.exists():
             raise BadSetting(
-                f"{folder}: holds a run already; --resume {folder} continues it, another --out starts anew"
+                f"{folder}: holds a run already; continue it with --resume {folder}, or choose another --out"
             )
         make_folder(folder)
         started = _origin(command_line) | {"arguments": settings.to_dict()}
@@ -114,7 +114,7 @@ def held_out_figures(checkpoint: Checkpoint, corpus: Corpus, device: torch.devic
         Nats per quarter note of each split.
     """
     if corpus.has_split("valid"):
-        return fit_to(checkpoint, corpus, device)
+        return fit_to(checkpoint, corpus, str(device))
     network = checkpoint.inference_model().to(device)
     return {"train_nats_per_quarter": round(nats_per_quarter(network, corpus, "train"), 4)}
 

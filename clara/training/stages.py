@@ -1,10 +1,10 @@
 """The stages of a training run: gradual unfreezing, learning rate schedules, and training through them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from fastai.callback.schedule import ParamScheduler, combined_cos
-from fastai.learner import Learner
 
 from clara.errors import ClaraError
 from clara.training.callbacks import SeededEpochs
@@ -82,7 +82,7 @@ def _lr_schedule(learn, stage, discriminative):
 
 
 def fit_stages(
-    learn: Learner,
+    learn: Any,
     plan: list[Stage],
     seed: int,
     *,

@@ -188,13 +188,17 @@ def test_examples_parse(program, capsys):
 
 
 def test_a_flag_means_the_same_in_every_program():
-    """Its value is the same kind of thing, and its help begins with the same words; so for positional arguments."""
+    """It takes the same, and its help speaks of the same thing: the first clauses of any two have a word in common."""
     seen = {}
     for program in PROGRAMS:
         for a in parser(program)._actions:
             name = f"{a.option_strings[-1]} {'FILE' * (a.metavar == 'FILE')}" if a.option_strings else a.metavar
-            meaning = a.metavar, a.nargs, re.split(r"[,;.(]", a.help)[0].strip().lower(), type(a).__name__
-            assert seen.setdefault(name, (meaning, program))[0] == meaning, f"{name} of {program} and {seen[name][1]}"
+            takes = a.metavar, a.nargs if a.option_strings else None, type(a).__name__
+            words = {w.removesuffix("s") for w in re.findall(r"[\w-]{4,}", re.split(r"[,;.(]", a.help)[0].lower())}
+            for other_takes, other_words, other in seen.setdefault(name, []):
+                assert takes == other_takes, f"{name} of {program} and {other}"
+                assert words & other_words, f"{name} of {program} and {other}"
+            seen[name].append((takes, words, program))
 
 
 def test_numbers_are_checked_and_letters_say_what_they_are():

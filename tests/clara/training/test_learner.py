@@ -227,7 +227,8 @@ def test_random_weights_are_announced(dls, tmp_path):
 @pytest.mark.parametrize("encoding", [Chamber(), Notewise(4, 88), Notewise(12, 62)])
 def test_a_pretrained_model_of_another_vocabulary(dls, tmp_path, encoding):
     tiny.checkpoint(encoding).save(tmp_path / "other")
-    with pytest.raises(CheckpointMismatch, match=f"other reads {encoding.name} text.*the data is notewise.*adapt_vocab"):
+    message = f"other reads {encoding.name} text.*the data is notewise.*adapt_vocab"
+    with pytest.raises(CheckpointMismatch, match=message):
         new_learner(dls, tmp_path, pretrained=tmp_path / "other")
     told = []
     new_learner(dls, tmp_path, pretrained=tmp_path / "other", adapt_vocab=True, log=told.append)
