@@ -91,7 +91,7 @@ def measure(architecture, corpus, n_tokens, seed, batch_seconds):
     tables = transposition_tables(vocab, corpus.encoding, SHIFTS)
     loader = StreamDataLoader(corpus.ids("train"), BS, BPTT, tables=tables, seed=seed)
     schedule = Schedule(n_tokens, LEARNING_RATES[architecture], WARMUP)
-    n_read, model = train_on_tokens(loader, architecture, config, len(vocab), vocab.pad_id, schedule)
+    n_read, model = train_on_tokens(loader, architecture, config, vocab, corpus.encoding, schedule)
     tensors = get_architecture(architecture).to_tensors(model)
     inference_model = get_architecture(architecture).InferenceModel(tensors)
     held_out = corpus.ids("valid") + corpus.ids("test")

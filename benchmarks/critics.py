@@ -138,7 +138,7 @@ def setting_rows(name, critic, table):
 
 
 def has_default_settings(settings):
-    """Tell which excerpts were sampled as `generate.py` does by default, bool array (n,)."""
+    """Return which excerpts were sampled as `generate.py` does by default, bool array (n,)."""
     from critic.data.human_vs_generated import USUAL_TEMPERATURES, USUAL_TOP_P
 
     is_default = (

@@ -146,7 +146,7 @@ def measure(folder, name, steps_per_quarter, million_tokens, seed):
     loader = StreamDataLoader(train_ids, BS, BPTT, tables=transposition_tables(vocab, encoding, SHIFTS), seed=seed)
     tokens_per_second, speed = measure_speed(len(vocab), NOTEWISE_VOCAB_SZ[steps_per_quarter])
     schedule = Schedule(int(million_tokens * 1e6 * speed), LEARNING_RATE, WARMUP)
-    n_read, model = train_on_tokens(loader, "awd_lstm", CONFIG, len(vocab), vocab.pad_id, schedule)
+    n_read, model = train_on_tokens(loader, "awd_lstm", CONFIG, vocab, encoding, schedule)
     tensors = awd_lstm.to_tensors(model)
     nats = nats_per_piece(awd_lstm.InferenceModel(tensors), held_out_ids, vocab.pad_id).sum()
     quarters = sum(notes.quarters for notes in held_out)

@@ -4,6 +4,7 @@ All come from test works. As in `critic.data.table`, prompt, seam and ending are
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def default_settings_of_seeds(temperature: tuple[float, float] | None = None) ->
     """
     settings = default_settings()
     lowest, highest = temperature or (settings.temperature, MAX_TEMPERATURE)
-    settings = SamplingSettings(**(settings.to_dict() | {"temperature": lowest}))
+    settings = replace(settings, temperature=lowest)
     return lambda seeds: spread_temperatures(settings, highest, list(seeds))
 
 

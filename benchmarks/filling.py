@@ -2,7 +2,7 @@
 
 python benchmarks/filling.py MODEL CORPUS [--candidates 64]
 
-The first 24 quarters of valid and test pieces are taken, and quarters 8 to 12 are composed anew. The
+The first 24 quarters of valid and test pieces are taken, and quarters 8 to 12 are composed again. The
 fillings are ranked by the likelihood of the 4 quarters after the gap; the 8 quarters after those have no
 say in the choice. Costs are nats per quarter given a mean filling, the most likely filling and the
 original.

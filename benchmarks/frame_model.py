@@ -67,9 +67,9 @@ def fitting_shifts(roll):
 def find_similar_passages(roll):
     """Find, for each frame, the earlier passages that are most similar to the frames before it.
 
-    Two passages are found: the one with the longest run of equal frames, and the one with the largest sum of
-    similarities of frames (keys in both over keys in either), where each earlier frame counts `SIMILARITY_DECAY`
-    times less. Of equally good passages the latest is taken.
+    Two passages are found. One has the longest run of equal frames. The other has the largest sum of similarities of
+    frames (keys in both over keys in either); each earlier frame counts `SIMILARITY_DECAY` times as much. Of equally
+    good passages the latest is taken.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 python benchmarks/kills.py CORPUS [--kills 20]
 
 One run is left alone. Every process of another run gets SIGKILL after a random time, and --resume
-goes on with what is left. After the last kill it may finish. A kill may come at any time: while an
+continues it. After the last kill it may finish. A kill may come at any time: while an
 epoch trains, while its state is written, or before the first epoch is done.
 """
 

@@ -1,4 +1,4 @@
-"""Train a judge that reads a list of notes and tells human from generated music.
+"""Train a judge that reads a list of notes and separates human from generated music.
 
 python benchmarks/note_list_judge.py EXCERPTS --out runs/judge-notes [--split judge] [--nets 3]
 

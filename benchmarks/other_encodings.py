@@ -129,7 +129,7 @@ class Barred(Notewise):
 
     @cached_property
     def tokens(self):
-        """The tokens of notewise, and the bar."""
+        """Return the tokens of notewise, and the bar."""
         return [*super().tokens, BAR]
 
     def encode(self, notes):
@@ -162,7 +162,7 @@ class Durations(Encoding):
 
     @cached_property
     def tokens(self):
-        """Tones, durations and waits."""
+        """Return the tones, durations and waits."""
         return [
             *self.tone_names,
             *(f"d{n}" for n in range(1, self.longest_duration + 1)),
@@ -216,7 +216,7 @@ class BarredDurations(Durations):
 
     @cached_property
     def tokens(self):
-        """The tokens of `Durations`, and the bar."""
+        """Return the tokens of `Durations`, and the bar."""
         return [*super().tokens, BAR]
 
     def encode(self, notes):
@@ -249,7 +249,7 @@ class SpelledChords(Chordwise):
 
     @cached_property
     def tokens(self):
-        """Rests, spelled keys, the end of a spelled chord, and each shape in all keys."""
+        """Return the rests, spelled keys, the end of a spelled chord, and each shape in all keys."""
         transposed = (self.transpose_token(shape, shift) for shape in self.shapes for shift in range(self.n_keys))
         keys = [*self.tone_names, *(HELD + name for name in self.tone_names)]
         chords = sorted({token for token in transposed if token})

@@ -58,6 +58,8 @@ class Page:
     text : str
         What is measured, and the limits of the measurement.
     tables : tuple of Table
+    recipe : str
+        How to make what the commands need, as Markdown below the tables; empty for nothing.
     """
 
     slug: str
@@ -65,6 +67,7 @@ class Page:
     question: str
     text: str
     tables: tuple[Table, ...] = field(default_factory=tuple)
+    recipe: str = ""
 
 
 LIKELIHOOD_COLUMNS = (
@@ -116,6 +119,48 @@ OVERLAP_TEXT = """
 The measures are those of MusPy (Dong et al. 2020). The overlap is the overlapping area of Yang and Lerch
 (2020): 1 means that pieces differ from human music as human pieces differ from each other. "Random" is the
 mean over random choices of as many pieces.
+"""
+
+CRITIC_RECIPE = """
+Excerpts of 32 quarters are made by
+
+```
+python -m critic.excerpts data/notewise-12 --models notewise notewise-large -n 16000 --seed 3 --out runs/excerpts-gains
+python -m critic.excerpts data/chordwise-4 --models chordwise -n 4000 --out runs/excerpts-chordwise
+```
+"""
+COMPOSER_RECIPE = """
+The extra music for nine composers, and the excerpts, are made by
+
+```
+clara prepare ../shared/data/midi/chamber ../shared/data/midi/quartets data/mozart \\
+    --exclude mozart-wo --out data/ensembles-12
+python -m critic.excerpts data/notewise-12 --composers 12 --extra-corpora data/ensembles-12 --out runs/composers
+```
+
+and for chordwise likewise, from data/chordwise-4 and an ensembles corpus with `--encoding chordwise --max-vocab 8000`.
+The folder data/mozart/mozart holds the quartets of quartets/mozart-wo under the composer's name.
+"""
+JUDGE_RECIPE = """
+All judges learn from the works that are kept for them (`--split judge`) in the excerpts that the page about
+[the critic](critic.md) describes. The folders have the names that the
+commands above use; the flags are those of today:
+
+```
+python -m critic.train runs/excerpts-gains --split judge --member descriptors --seed 2 --out runs/judge-statistics
+python -m critic.train runs/excerpts-gains --split judge --member piano_roll --bs 128 --epochs 8 \\
+    --seed 4 --out runs/judge-rolls
+python -m critic.train runs/excerpts-gains --split judge --member self_similarity --epochs 8 \\
+    --seed 10 --out runs/judge-similarity
+python -m critic.train runs/excerpts-gains --split judge --pretrained notewise --freeze-encoder --share-encoder \\
+    --seed 6 --out runs/judge-frozen
+python -m critic.train runs/excerpts-gains --split judge --from-scratch --arch wavenet --emb-sz 64 \\
+    --n-hid 64 --n-layers 8 --drop-mult 0.5 --epochs 2 --bs 32 --lr 3e-3 --seed 8 --out runs/judge-wavenet
+python benchmarks/note_list_judge.py runs/excerpts-gains --epochs 5 --seed 5 --out runs/judge-notes
+python -m critic.ensemble runs/judge-frozen runs/judge-rolls runs/judge-statistics runs/judge-similarity \\
+    --equal-weights --max-excerpts 2000 --excerpts runs/excerpts-gains --out runs/judge-blend
+python benchmarks/mixed_judge.py runs/excerpts-gains --parts runs/judge-wavenet runs/judge-notes --out runs/judge-other
+```
 """
 
 
@@ -364,8 +409,9 @@ row had no part in it.
     ),
     Page(
         slug="critic",
+        recipe=CRITIC_RECIPE,
         title="The critic",
-        question="how well does the critic tell human from generated music, and what does it listen to?",
+        question="how well does the critic distinguish human from generated music, and what does it listen to?",
         text="""
 The critics judge excerpts of 32 quarters of works that neither critic nor generator learned from. Human and
 generated excerpts have equal length and position; prompts are cut off. Sampling settings vary; corrupted
@@ -416,13 +462,14 @@ its text member, critic-chordwise its text and piano-roll members.
                 text="""
 All excerpts are changed alike. If the critic only knew a grid, an opening, an ending, a key or a tempo, its
 AUC would fall to chance. The rows with corruptions compare human excerpts with the same excerpts after the
-change. The last rows show how much a single trivial feature tells.
+change. The last rows show how far a single trivial feature gets.
 """,
             ),
         ),
     ),
     Page(
         slug="composers",
+        recipe=COMPOSER_RECIPE,
         title="The composer classifier",
         question="how well does the classifier recognise twelve composers?",
         text="""
@@ -475,12 +522,13 @@ classifier.
     ),
     Page(
         slug="ranking",
+        recipe=JUDGE_RECIPE,
         title="Ranking",
         question="are the pieces that the critic ranks first better in the eyes of judges that it never saw?",
         text="""
 A batch of independent pieces is ranked; judges that learned from other works than the critic rate the best.
 The percentile of the best is among their own batch (50 is chance). The AUC compares human excerpts of the
-same length with the best (0.5: the judge cannot tell them apart). The judges are: an ensemble like the
+same length with the best (0.5: no difference to the judge). The judges are: an ensemble like the
 critic, members of that ensemble alone, and two judges of other architectures. Pieces are continuations of
 prompts from test works, or have no prompt.
 
@@ -513,7 +561,7 @@ as the critic. The likelihood under another model prefers predictable music, hum
         title="Search guided by the critic",
         question="does the search find better pieces than ranking independent ones?",
         text="""
-The search rates unfinished pieces with the critic every few quarters and goes on with the best. Its results
+The search rates unfinished pieces with the critic every few quarters and continues the best. Its results
 are compared with the best of as many independent pieces, as on the page about [ranking](ranking.md), by
 judges that learned from other works. An AUC below 0.5 means that the judge takes the pieces for human more
 often than human music. It does not mean that they are better than human music: they are closer to what the

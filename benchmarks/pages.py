@@ -40,6 +40,8 @@ def render_page(page: Page) -> str:
             parts.append(describe_run(result))
             previous_command = result["command"]
         parts.append(render_table(table, result))
+    if page.recipe:
+        parts += ["## How to make the inputs", page.recipe.strip()]
     return "\n\n".join(parts) + "\n"
 
 

@@ -24,8 +24,8 @@ from frame_model import FRAME_END, PAD, PIECE_START, FrameNet, FrameText, fittin
 from torch.nn.utils.rnn import pad_sequence
 
 FILES = {"JSB": "JSB_Chorales", "Nottingham": "Nottingham", "MuseData": "MuseData", "Piano-midi": "Piano_midi"}
-# Test, nats per frame, of models that model the notes of a frame jointly. The last three come from secondary sources and
-# from data whose keys may be normalised differently; the last one was never reproduced.
+# Test, nats per frame, of models that model the notes of a frame jointly. The last three come from secondary
+# sources, from data whose keys may be normalised differently; the last one was never reproduced.
 PUBLISHED = {
     "RNN-NADE (Boulanger-Lewandowski 2012)": (5.19, 2.31, 5.60, 7.05),
     "STORN": (6.91, 2.85, 6.16, 7.13),

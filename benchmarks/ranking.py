@@ -5,7 +5,7 @@ python benchmarks/ranking.py --judges runs/judge-ensemble runs/judge-notes [--ba
 A batch is 64 continuations of one prompt from a test work, or with --no-prompt 64 pieces without a
 prompt, sampled as `generate.py` does. Prompt, seam and ending are cut off as in the excerpts. Measured for
 each judge: the mean percentile of the best 8 among their 64 (50 is chance), and the AUC of human excerpts
-of the same length against the best and against all (0.5: cannot tell them apart). Likelihood under a model
+of the same length against the best and against all (0.5: no difference). Likelihood under a model
 of another encoding is one more judge.
 
 Then, for the measures of `critic.features.measures`: how close the best, and as many at random, are to the

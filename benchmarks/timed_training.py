@@ -31,7 +31,7 @@ class Schedule:
         return self.lr * max(1e-3, rise * fall)
 
 
-def train_on_tokens(loader, architecture: str, config: dict, vocab_sz: int, pad_id: int, schedule: Schedule) -> tuple:
+def train_on_tokens(loader, architecture: str, config: dict, vocab, encoding, schedule: Schedule) -> tuple:
     """Train a model from scratch on a fixed number of tokens.
 
     Parameters
@@ -42,7 +42,8 @@ def train_on_tokens(loader, architecture: str, config: dict, vocab_sz: int, pad_
         Name in `clara.models.ARCHITECTURES`.
     config : dict
         Sizes and dropouts.
-    vocab_sz, pad_id : int
+    vocab : Vocab
+    encoding : Encoding
     schedule : Schedule
 
     Returns
@@ -66,9 +67,6 @@ def train_on_tokens(loader, architecture: str, config: dict, vocab_sz: int, pad_
 
         n_read = n_printed = 0
 
-        def before_train(self):
-            loader.epoch = self.epoch
-
         def before_batch(self):
             progress = self.n_read / schedule.n_tokens
             if progress >= 1:
@@ -83,18 +81,9 @@ def train_on_tokens(loader, architecture: str, config: dict, vocab_sz: int, pad_
                 loss = float(self.loss.detach())
                 print(f"{5 * twentieths:3d} % {self.n_read:12,d} tokens, loss {loss:.4f}", flush=True)
 
-    class SizedVocab:
-        """The two things that `music_learner` reads of a vocabulary."""
-
-        def __init__(self):
-            self.pad_id = pad_id
-
-        def __len__(self):
-            return vocab_sz
-
     budget = TokenBudget()
     valid = StreamDataLoader(loader.items[:1], 1, loader.seq_len)  # fastai wants something to validate on
-    dls = MusicDataLoaders(loader, valid, vocab=SizedVocab(), encoding=None)
+    dls = MusicDataLoaders(loader, valid, vocab=vocab, encoding=encoding)
     learner = music_learner(dls, architecture, config=config, bf16=has_bf16(), log=lambda _: None)
     module = get_architecture(architecture)
     bias = log_frequencies(loader.token_ids.cpu().numpy(), loader.tables.cpu().numpy())
