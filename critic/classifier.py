@@ -25,7 +25,7 @@ UNSCORABLE = BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken  # errors th
 
 
 class Classifier:
-    """Tell classes of music apart.
+    """Assign probabilities of classes to music.
 
     Parameters
     ----------
@@ -39,32 +39,32 @@ class Classifier:
 
     @property
     def encoding(self):
-        """The encoding that it reads."""
+        """Return the encoding that it reads."""
         return self.model.settings.encoding
 
     @property
     def vocab(self) -> Vocab:
-        """The vocabulary of its text."""
+        """Return the vocabulary of its text."""
         return self.model.settings.vocab
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The columns of its log-probabilities."""
+        """Return the names of the columns of its log-probabilities."""
         return self.model.settings.classes
 
     @property
     def window_quarters(self) -> float:
-        """Length of a window."""
+        """Return the length of a window."""
         return self.model.settings.window_quarters
 
     @property
     def info(self) -> dict:
-        """How it was made: `training`, `versions` and `figures`."""
+        """Return how it was made: `training`, `versions` and `figures`."""
         return self.model.info
 
     @property
     def members(self) -> list[tuple[Member, float]]:
-        """Each member of the ensemble with its weight; a single member has weight 1."""
+        """Return each member with its weight; a single member has weight 1."""
         return self.model.members
 
     @classmethod
@@ -151,7 +151,7 @@ class Classifier:
 
 
 class Critic(Classifier):
-    """Tell human music from generated music.
+    """Distinguish human music from generated music.
 
     Examples
     --------
@@ -202,11 +202,11 @@ class Critic(Classifier):
 
     def _check_classes(self, folder):
         if set(self.classes) != {HUMAN, GENERATED}:
-            raise CheckpointMismatch(f"{folder}: tells {', '.join(self.classes)} apart, not human from generated")
+            raise CheckpointMismatch(f"{folder}: its classes are {', '.join(self.classes)}, not human and generated")
 
 
 class ComposerClassifier(Classifier):
-    """Tell composers apart."""
+    """Estimate who composed a piece."""
 
     shipped_prefix = "composer"
 

@@ -41,7 +41,7 @@ def fit_ensemble(
     Parameters
     ----------
     members : sequence of Member
-        Those that read text come first.
+        Members that read text come first.
     table : DataFrame
         From `critic.data.table.read_excerpts`.
     split : str

@@ -130,22 +130,14 @@ def classifier(member_type="text", **options):
     return make_classifier(member(member_type, **options))
 
 
-def figure(seed, n_notes=160):
-    """Six notes of a rhythm of their own, again and again."""
-    rng = np.random.default_rng(seed)
-    gaps = np.tile(rng.integers(2, 8, 6), n_notes // 6)
-    end = gaps.cumsum()
-    return build_notes(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]
-
-
 def excerpts(n_of_split, quarters=8):
-    """A table of excerpts as `critic.data.table.read_excerpts` returns it: human ones are figures, others random."""
+    """A table of excerpts as `critic.data.table.read_excerpts` returns it: human ones are riffs, others random."""
     from critic.data.table import COLUMNS
 
     rows, encoding = [], Notewise()
     for split, n in n_of_split.items():
         for i in range(n):
-            for label, compose in (("human", figure), ("generated", tune)):
+            for label, compose in (("human", riff), ("generated", tune)):
                 seed = 1000 * len(rows) + i
                 notes = crop(compose(seed, n_notes=160), 0, quarters * 12)
                 tokens = encoding.encode(notes)[0]

@@ -1,11 +1,11 @@
 """What the members of an ensemble have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from clara.music.notes import NoteSequence
 from critic.data.table import HUMAN
 from critic.members.storage import info_of, read_vocab, require_files, write_config
 
+Net = TypeVar("Net", bound=nn.Module)
 MIN_QUARTERS = 8.0  # shortest piece that can be scored, if a window is not shorter still
 
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """What a classifier reads, and which classes it tells apart.
+    """What a classifier reads, and its classes.
 
     Attributes
     ----------
@@ -44,12 +45,12 @@ class ClassifierSettings:
 
     @property
     def is_critic(self) -> bool:
-        """Whether the classes are human and generated, not composers."""
+        """Return whether the classes are human and generated, not composers."""
         return HUMAN in self.classes
 
     @property
     def min_quarters(self) -> float:
-        """Length of the shortest piece that can be scored."""
+        """Return the length of the shortest piece that can be scored."""
         return min(MIN_QUARTERS, self.window_quarters)
 
     def to_config(self) -> dict:
@@ -146,7 +147,7 @@ class Member(ABC):
 
     @property
     def members(self) -> list[tuple["Member", float]]:
-        """The member itself with weight 1, as an `Ensemble` has them."""
+        """Return the member itself with weight 1, as an `Ensemble` has them."""
         return [(self, 1.0)]
 
     def notes_and_steps(self, tokens: list[str]) -> tuple[NoteSequence, int]:
@@ -154,7 +155,7 @@ class Member(ABC):
         encoding = self.settings.encoding
         return encoding.decode(tokens)[0], sum(encoding.token_steps(tokens))
 
-    def load_head(self, net: nn.Module) -> nn.Module:
+    def load_head(self, net: Net) -> Net:
         """Load the weights into a network without an encoder, and make it ready for inference."""
         weights = {
             name.removeprefix("head."): v.float() if v.is_floating_point() else v for name, v in self.tensors.items()
@@ -257,7 +258,7 @@ class Member(ABC):
         return cls(settings, tensors, config["net"], config["temperature"], info_of(config))
 
 
-def to_device(net: nn.Module, batch: tuple) -> list:
+def to_device(net: nn.Module, batch: Sequence) -> list:
     """Move the tensors of a batch to the device of a network."""
     device = next(net.parameters()).device
     return [part.to(device) if isinstance(part, Tensor) else part for part in batch]
@@ -280,7 +281,7 @@ def score_members(members: list[Member], texts: list[list[str]]) -> list[list[np
     list, for each member, of float32 arrays (n_windows, n_classes), one for each piece
     """
     threads = torch.get_num_threads()
-    results = [[None] * len(texts) for _ in members]
+    results: list[list] = [[None] * len(texts) for _ in members]
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             jobs = [

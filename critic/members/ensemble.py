@@ -46,10 +46,11 @@ class Ensemble:
         """Return the log-probabilities of each window; parameters as `Member.window_log_probs`."""
         results = score_members([member for member, _ in self.members], texts)
         weights = [np.float32(weight) for _, weight in self.members]
-        return [
-            normalize_log_probs(sum(weight * log_probs for weight, log_probs in zip(weights, of_piece)))
-            for of_piece in zip(*results)
-        ]
+        combined = []
+        for of_piece in zip(*results):
+            first, *others = [weight * log_probs for weight, log_probs in zip(weights, of_piece)]
+            combined.append(normalize_log_probs(sum(others, first)))
+        return combined
 
     def describe(self) -> str:
         """Return a phrase for the model card."""
@@ -81,7 +82,7 @@ class Ensemble:
 
 
 def _match(member, settings):
-    """Return whether a member can stand beside the first one, which has these settings."""
+    """Return whether a member fits the settings of the first one."""
     own = member.settings
     same = (own.encoding.settings, own.classes, own.window_quarters) == (
         settings.encoding.settings,

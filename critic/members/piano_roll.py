@@ -32,12 +32,14 @@ class PianoRollMember(Member):
     type = "piano_roll"
     title = "a CNN on piano rolls"
     max_batch_size = 2**15  # steps
+    net: PianoRollNet
     TRAINING = TrainSettings(epochs=8, lr=3e-3, bs=64, weight_decay=0.05, average_weights=True)
 
     def build_net(self) -> PianoRollNet:
         """Return the network with its weights, ready for inference."""
         net = self.load_head(_new_net(self.settings, **self.net_settings))
-        net.to(memory_format=torch.channels_last).fuse()
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.fuse()
         return net
 
     def prepare(self, tokens: list[str]) -> tuple:
@@ -145,9 +147,9 @@ class PianoRollExcerpts:
         Where the bits are kept.
     """
 
-    lengths = None  # excerpts are about equally long
+    lengths: np.ndarray | None = None  # excerpts are about equally long
 
-    def __init__(self, table, settings: ClassifierSettings, device="cpu"):
+    def __init__(self, table, settings: ClassifierSettings, device: str | torch.device = "cpu"):
         encoding = settings.encoding
         self.settings = settings
         self.labels = np.array([settings.classes.index(label) for label in table["label"]])

@@ -37,7 +37,8 @@ class SelfSimilarityMember(Member):
     def build_net(self) -> SelfSimilarityNet:
         """Return the network with its weights, ready for inference."""
         net = self.load_head(SelfSimilarityNet(len(self.settings.classes), **self.net_settings))
-        net.to(memory_format=torch.channels_last).fuse()
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.fuse()
         return net
 
     def prepare(self, tokens: list[str]) -> tuple:
@@ -102,7 +103,7 @@ class SelfSimilarityExcerpts:
     settings : ClassifierSettings
     """
 
-    lengths = None  # each excerpt is one matrix
+    lengths: np.ndarray | None = None  # each excerpt is one matrix
 
     def __init__(self, table, settings: ClassifierSettings):
         progress = tqdm(table["tokens"], "decoding", leave=False, disable=None, unit=" excerpts")

@@ -76,7 +76,7 @@ class TextNetSettings:
 
     def with_default_sizes(self) -> "TextNetSettings":
         """Return settings in which no size and no dropout is missing."""
-        sizes = get_architecture(self.arch).DEFAULTS | SMALL_SIZES.get(self.arch, {}) | self.sizes
+        sizes = dict(get_architecture(self.arch).DEFAULTS) | SMALL_SIZES.get(self.arch, {}) | self.sizes
         return replace(self, sizes=sizes)
 
     @classmethod
@@ -131,7 +131,7 @@ class TextMember(Member):
 
     @property
     def reads_descriptors(self) -> bool:
-        """Whether its heads read descriptors beside the text."""
+        """Return whether its heads read descriptors as well."""
         return isinstance(self.net, FrozenTextNet) and self.net.counts is not None
 
     def prepare(self, tokens: list[str]) -> tuple:

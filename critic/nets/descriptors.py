@@ -25,6 +25,9 @@ class Standardize(nn.Module):
     The buffers `middle` and `deviation` keep these names because stored weights have them.
     """
 
+    middle: Tensor
+    deviation: Tensor
+
     def __init__(self):
         super().__init__()
         self.register_buffer("middle", torch.zeros(N_DESCRIPTORS))

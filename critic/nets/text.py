@@ -5,7 +5,7 @@ its own music and by what came before it. There are two networks:
 
 - `TextNet`: the encoder is fine-tuned. The mean, the maximum and the last output of its last layer are pooled.
 - `FrozenTextNet`: the encoder stays as the language model left it. The mean, the standard deviation and the maximum of
-  all its layers are pooled; descriptors (`critic.features.descriptors`) may stand beside them.
+  all its layers are pooled; the heads may read descriptors (`critic.features.descriptors`) as well.
 """
 
 import numpy as np

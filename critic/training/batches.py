@@ -22,6 +22,7 @@ class ExcerptDataset(Protocol):
 
         With a random generator the excerpts are augmented: transposed or cut, as the member does it.
         """
+        ...
 
 
 class ExcerptLoader:
@@ -39,7 +40,7 @@ class ExcerptLoader:
         For fastai.
     """
 
-    def __init__(self, dataset: ExcerptDataset, bs: int, seed: int | None = None, device="cpu"):
+    def __init__(self, dataset: ExcerptDataset, bs: int, seed: int | None = None, device: str | torch.device = "cpu"):
         self.dataset, self.bs, self.device = dataset, bs, torch.device(device)
         self.rng = None if seed is None else np.random.default_rng(seed)
 
@@ -99,7 +100,7 @@ class HeadLoader:
     features : float32 tensor (n, n_features)
     labels : int64 tensor (n,)
     rows_of_heads : list of int arrays
-        For each head the rows that it draws from; a row that stands there twice is drawn twice as often.
+        For each head the rows that it draws from; a row that is listed twice is drawn twice as often.
     bs : int
         Rows that a head draws for a batch.
     n_batches : int

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from fastai.callback.core import CancelFitException
+from fastai.callback.core import CancelFitException  # type: ignore[attr-defined]  made by fastai at run time
 from torch import Tensor
 
 from clara.errors import BadSetting
@@ -46,7 +46,7 @@ def train_with_folds(
     folds: int = FOLDS,
     log: Callable[[str], None] = print,
 ) -> tuple[TextMember, dict[str, float]]:
-    """Train heads that tell composers apart.
+    """Train heads that recognize composers.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ class _Windows:
 
     @property
     def n_classes(self):
-        """Number of composers."""
+        """Return the number of composers."""
         return len(self.excerpts.settings.classes)
 
     @property
     def log_share(self):
-        """Logarithm of each composer's share of the windows that are drawn, (n_classes,)."""
+        """Return the logarithm of each composer's share of the windows that are drawn, (n_classes,)."""
         return log_shares(self.labels[torch.from_numpy(drawn_rows(self.judged))].numpy(), self.n_classes)
 
 
@@ -162,7 +162,7 @@ def assign_folds(
 
 
 def drawn_rows(judged: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Return the rows of a mask (n,), those that are judged twice, so that they are drawn twice as often."""
+    """Return the rows of a mask (n,); judged rows come twice, so that they are drawn twice as often."""
     mask = np.ones(len(judged), dtype=bool) if mask is None else mask
     return np.repeat(np.flatnonzero(mask), 1 + judged[mask])
 

@@ -62,12 +62,12 @@ def classifier_learner(
         DataLoaders(train, valid, device=device),
         net.to(device),
         loss_func=CrossEntropyLossFlat(weight=class_weights),
-        opt_func=partial(Adam, eps=1e-8),  # fastai's 1e-5 is not small beside the gradients of averaged heads
+        opt_func=partial(Adam, eps=1e-8),  # type: ignore[arg-type]  fastai's 1e-5 is not small beside the gradients of averaged heads
         wd=training.weight_decay,
         splitter=splitter,
         cbs=callbacks,
     )
-    learn.logger = lambda *_: None
+    learn.logger = lambda *_: None  # type: ignore[assignment]
     learn.create_mbar = False
     return learn
 
@@ -100,7 +100,7 @@ def train_best(
             learn.freeze()
             learn.fit(1, lr)
             learn.unfreeze()
-            lr = slice(lr / LAYER_RATIO ** (len(learn.opt.param_lists) - 1), lr)
+            lr = slice(lr / LAYER_RATIO ** (len(learn.splitter(learn.model)) - 1), lr)
         if training.schedule == "one_cycle":
             learn.fit_one_cycle(training.epochs, lr)
         else:

@@ -18,9 +18,9 @@ def classifier_card(classifier: Classifier) -> str:
     training = info["training"]
     title = "A critic" if is_critic else "A composer classifier"
     if is_critic:
-        task = "Tells human music from generated music"
+        task = "Distinguishes human music from generated music"
     else:
-        task = f"Tells {len(classifier.classes)} composers apart: {', '.join(classifier.classes)}"
+        task = f"Distinguishes {len(classifier.classes)} composers: {', '.join(classifier.classes)}"
     description = classifier.model.describe()
     return f"""# {title} for {classifier.encoding.name} text
 

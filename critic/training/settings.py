@@ -1,4 +1,4 @@
-"""How long, how fast and on what a classifier is trained."""
+"""Settings of the training of a classifier."""
 
 from dataclasses import dataclass
 

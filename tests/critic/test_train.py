@@ -69,7 +69,7 @@ def test_each_member_has_a_folder_with_a_card(members):
         assert set(critic.info["figures"]) == {"valid", "test"}
         assert set(critic.info["figures"]["test"]) == {"auc", "accuracy"}
         card = (folder / "README.md").read_text()
-        assert "Tells human music from generated" in card and phrases[member_type] in card and "Toys." in card
+        assert "Distinguishes human music from generated" in card and phrases[member_type] in card and "Toys." in card
 
 
 def test_a_shared_encoder_is_not_stored_again(members):
@@ -175,7 +175,7 @@ def test_the_best_epoch_stays_after_an_interruption(folder, monkeypatch):
     critic = Critic.load(folder / "interrupted")
     assert critic.model.temperature == temperatures[-1]
     assert critic.info["training"]["arguments"]["epochs"] == 9
-    assert np.isfinite(critic.score([tiny.figure(50)])).all()
+    assert np.isfinite(critic.score([tiny.riff(50)])).all()
     assert not (folder / "interrupted" / "README.md").exists()
 
 

@@ -38,7 +38,7 @@ def member_type(request):
 
 @pytest.fixture(scope="module")
 def trained(member_type, table):
-    """A trained member, its log, and the members that were kept on the way."""
+    """Return a trained member, its log, and the members that were kept on the way."""
     lines, kept = [], []
     return train(member_type, table, lines.append, on_improvement=kept.append), lines, kept
 
@@ -47,7 +47,7 @@ def test_the_registry_names_each_type(member_type):
     assert MEMBERS[member_type].type == member_type
 
 
-def test_it_learns_to_tell_figures_from_noise(trained, table):
+def test_it_learns_to_tell_riffs_from_noise(trained, table):
     member, lines, kept = trained
     assert evaluate(make_classifier(member), table)["auc"] > 0.9
     assert lines and all(line.startswith("epoch ") for line in lines) and 1 <= len(kept) <= len(lines)

@@ -119,7 +119,8 @@ def test_weights_have_the_lowest_loss(monkeypatch):
     right = np.where(rng.random(400) < 0.8, labels, 1 - labels)
     members = [tiny.member("piano_roll", classes=composers) for _ in range(3)]
     for member, odds in zip(members, (2 * right - 1, rng.normal(size=400), 1 - 2 * right)):
-        monkeypatch.setattr(member, "window_log_probs", lambda _, result=log_probs_of(odds): result)
+        result = log_probs_of(odds)
+        monkeypatch.setattr(member, "window_log_probs", lambda _, result=result: result)
     knows, guesses, wrong = weights_of(fit_ensemble(members, table))
     assert knows == pytest.approx(np.log(4), abs=0.4)  # a member that is right four times of five has odds of four
     assert guesses < 0.2 and wrong == 0

@@ -24,11 +24,11 @@ SETTINGS = ClassifierSettings(MODEL.encoding, MODEL.vocab, ("generated", "human"
 SIZES = ARCHITECTURES["awd_lstm"].DEFAULTS | tiny.SIZES
 PRETRAINED = TextNetSettings("awd_lstm", SIZES, MODEL.tensors)
 QUICK = replace(TextMember.HEAD_TRAINING, epochs=3)
-PIECES = [tiny.figure(50), tiny.tune(3, n_notes=100)]
+PIECES = [tiny.riff(50), tiny.tune(3, n_notes=100)]
 
 
 def ignore(line):
-    """A log that keeps nothing."""
+    """Drop a line of the log."""
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +36,17 @@ def table():
     return tiny.excerpts({"train": 16, "valid": 8, "test": 8})
 
 
-def test_fine_tuning_tells_figures_from_composed_music():
+def test_fine_tuning_tells_riffs_from_composed_music():
     """Human here is a few notes again and again, generated what an untrained model composes."""
     composed = [sample.notes for sample in Generator(MODEL).generate(40, 8, seed=3)]
-    rows = [("human", crop(tiny.figure(i), 0, 96)) for i in range(40)] + [("generated", notes) for notes in composed]
+    rows = [("human", crop(tiny.riff(i), 0, 96)) for i in range(40)] + [("generated", notes) for notes in composed]
     table = pd.DataFrame(
         {"label": label, "split": "valid" if i % 4 == 0 else "train", "tokens": MODEL.encoding.encode(notes)[0]}
         for i, (label, notes) in enumerate(rows)
     )
     training = replace(TextMember.TRAINING, epochs=6, lr=0.02, bs=8)
     critic = Critic(TextMember.train(table, SETTINGS, training, net=PRETRAINED, log=ignore))
-    human = critic.score([tiny.figure(i) for i in range(90, 98)])
+    human = critic.score([tiny.riff(i) for i in range(90, 98)])
     generated = critic.score([sample.notes for sample in Generator(MODEL).generate(8, 16, seed=77)])
     assert auc(human, generated) > 0.9 and human.mean() > 0 > generated.mean()
 
