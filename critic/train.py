@@ -10,18 +10,7 @@ generator. Except with --freeze-encoder, the folder holds the best epoch so far 
 combined with critic.ensemble.
 """
 
-import sys
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 from clara import cli
-
-if TYPE_CHECKING:  # heavy imports wait for --help
-    from critic.members.base import ClassifierSettings, Member
-    from critic.members.text import TextNetSettings
-    from critic.training.settings import TrainSettings
 
 EXAMPLES = """
 python -m critic.train runs/excerpts --pretrained runs/mine --freeze-encoder --share-encoder --out runs/text
@@ -35,8 +24,6 @@ python -m critic.train runs/composers --pretrained runs/mine --freeze-encoder --
 MEMBER_TYPES = ("text", "piano_roll", "descriptors", "self_similarity")
 ARCHITECTURE_NAMES = ("awd_lstm", "lstm", "wavenet")
 SIZE_FLAGS = ("emb_sz", "n_hid", "n_layers")
-WINDOW_QUARTERS = 8.0  # of a critic; a composer classifier judges whole excerpts
-FOLDS = 5
 
 
 def parser() -> cli.Parser:
@@ -52,13 +39,13 @@ def parser() -> cli.Parser:
         type=cli.at_least(0),
         default=0,
         metavar="N",
-        help="Random seed of weights, order, transposition and dropout.",
+        help="Random seed; it decides weights, order, transposition and dropout.",
     )
     run(
         "--device",
         default="auto",
         metavar="DEVICE",
-        help="Device to train on: auto, cpu, cuda or cuda:1; descriptors are always trained on the CPU.",
+        help="Device to compute on; auto, cpu, cuda or cuda:1. Descriptors and heads are always trained on the CPU.",
     )
     run(
         "--threads",
@@ -90,8 +77,12 @@ def _add_music_flags(add):
 def _add_net_flags(add):
     """Add the flags of the network."""
     add("--member", default="text", choices=MEMBER_TYPES, help="Type of member to train.")
-    add("--pretrained", metavar="MODEL", help="Run folder or shipped model whose encoder the text member starts from.")
-    add("--from-scratch", action="store_true", help="Start the text member from random weights.")
+    add(
+        "--pretrained",
+        metavar="MODEL",
+        help="Run folder or shipped model to start from; a text member takes its encoder.",
+    )
+    add("--from-scratch", action="store_true", help="Start from random weights; for a text member.")
     add(
         "--start",
         metavar="FOLDER",
@@ -100,18 +91,19 @@ def _add_net_flags(add):
     add(
         "--arch",
         choices=ARCHITECTURE_NAMES,
-        help="Architecture of a text member from scratch (default: awd_lstm).",
+        help="Architecture (of a text member from scratch; default: awd_lstm).",
     )
     for flag, meaning in (
         ("--emb-sz", "Width of the embedding"),
-        ("--n-hid", "Number of LSTM units or channels"),
-        ("--n-layers", "Number of LSTM layers or convolutions"),
+        ("--n-hid", "Number of LSTM units"),
+        ("--n-layers", "Number of LSTM layers"),
     ):
         add(
             flag,
             type=cli.at_least(1),
             metavar="N",
-            help=f"{meaning} of a text member from scratch (default: 256/512/2; 128/128/10 for wavenet).",
+            help=f"{meaning} (of a text member from scratch; default: 256/512/2. For wavenet: embedding, channels and "
+            "convolutions, default 128/128/10).",
         )
     add(
         "--context-windows",
@@ -136,7 +128,7 @@ def _add_net_flags(add):
         type=cli.at_least(1),
         metavar="N",
         help="Folds of the cross-validation for composers on a frozen encoder; with 1, the valid split decides "
-        f"(default: {FOLDS}).",
+        "(default: 5).",
     )
     add("--dropout", type=cli.within(0, 0.9), default=0.3, metavar="P", help="Dropout of a fine-tuned member's head.")
     add(
@@ -144,7 +136,7 @@ def _add_net_flags(add):
         type=cli.within(0, 3),
         default=0.3,
         metavar="X",
-        help="Factor for all dropouts of a fine-tuned encoder.",
+        help="Factor for all dropouts; of a fine-tuned encoder.",
     )
 
 
@@ -154,7 +146,7 @@ def _add_training_flags(add):
         "--epochs",
         type=cli.at_least(1),
         metavar="N",
-        help="Passes over the excerpts (default: 4; 8 for piano_roll and self_similarity, 15 for descriptors and for "
+        help="Number of passes over the music (default: 4; 8 for piano_roll and self_similarity, 15 for descriptors and for "
         "heads on a frozen encoder).",
     )
     add(
@@ -167,7 +159,7 @@ def _add_training_flags(add):
         "--bs",
         type=cli.at_least(2),
         metavar="N",
-        help="Excerpts in a batch (default: 32; 64 for piano_roll and self_similarity, 512 for descriptors; 512 "
+        help="Batch size (in excerpts, default: 32; 64 for piano_roll and self_similarity, 512 for descriptors; 512 "
         "windows with --freeze-encoder).",
     )
 
@@ -182,26 +174,15 @@ def main(argv: list[str] | None = None) -> int:
     with cli.show_status("loading"):
         import torch  # heavy imports wait for --help
 
-        from critic.evaluation import evaluate
-    from clara.files import make_empty_folder, write_atomically
-    from clara.training.model_cards import CARD
-    from critic.classifier import make_classifier
-    from critic.data.table import read_excerpts
-    from critic.ensemble import format_figures
-    from critic.training.model_cards import classifier_card
+        from clara.files import make_empty_folder
+        from critic.data.table import read_excerpts
+        from critic.ensemble import format_figures
+        from critic.training.job import TrainingJob
 
     torch.set_num_threads(args.threads)
-    table, excerpts_info = read_excerpts(args.excerpts)
-    job = _plan(args, table, excerpts_info)
+    job = TrainingJob.from_args(args, *read_excerpts(args.excerpts))
     make_empty_folder(args.out)
-    member, figures = _train(job)
-    classifier = make_classifier(member)
-    for split in ("valid", "test"):
-        if split == "test" or not figures:
-            figures[split] = evaluate(classifier, table, split)
-    job.keep(member, figures)
-    write_atomically(Path(args.out) / CARD, classifier_card(classifier))
-    print(f"{args.out}: {format_figures(figures)}")
+    print(f"{args.out}: {format_figures(job.run())}")
     return 0
 
 
@@ -230,179 +211,10 @@ def _find_conflict(args):
         "--context-windows does not go with --freeze-encoder or --start": args.context_windows
         and (args.freeze_encoder or args.start),
         "--arch needs --from-scratch": args.arch and not args.from_scratch,
-        "--emb-sz, --n-hid and --n-layers need --from-scratch": _sizes(args) and not args.from_scratch,
+        "--emb-sz, --n-hid and --n-layers need --from-scratch": any(getattr(args, name) for name in SIZE_FLAGS)
+        and not args.from_scratch,
     }
     return next((message for message, holds in conflicts.items() if holds), None)
-
-
-def _sizes(args):
-    """Return the sizes that were given as flags."""
-    return {name: getattr(args, name) for name in SIZE_FLAGS if getattr(args, name)}
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A training run.
-
-    Attributes
-    ----------
-    args : the command line
-    table, excerpts_info : the excerpts, and how they were made
-    settings : ClassifierSettings
-    training : TrainSettings
-    start : Member to continue from, or None
-    net : TextNetSettings, or None for other members
-    folds : int, 1 for no cross-validation
-    started : float, time of the start
-    """
-
-    args: Any
-    table: Any
-    excerpts_info: dict
-    settings: "ClassifierSettings"
-    training: "TrainSettings"
-    start: "Member | None"
-    net: "TextNetSettings | None"
-    folds: int
-    started: float
-
-    def keep(self, member: "Member", figures: dict | None = None) -> None:
-        """Write a member and how it was made, with its figures once training is done."""
-        from clara.checkpoint import versions
-
-        info = {
-            "arguments": vars(self.args),
-            "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
-            "excerpts": {key: self.excerpts_info[key] for key in ("fingerprint", "about", "seed")},
-            "date": time.strftime("%Y-%m-%d"),
-            "minutes": round((time.perf_counter() - self.started) / 60, 1),
-        }
-        if self.start:
-            info["before"] = self.start.info["training"]
-        member.info = {"training": info, "versions": versions()}
-        if figures is not None:
-            member.info["figures"] = figures
-        if self.args.share_encoder:
-            from clara.shipped_models import find_model
-
-            member.encoder_folder = find_model(self.args.pretrained)  # type: ignore[attr-defined]
-        member.save(self.args.out)
-
-
-def _plan(args, table, excerpts_info):
-    """Return the _Job of a command line; raise a ClaraError if something does not fit."""
-    from clara.encodings import make_encoding
-    from critic.classifier import load_classifier
-    from critic.data.table import HUMAN
-    from critic.members import MEMBERS
-    from critic.members.base import ClassifierSettings
-
-    started = time.perf_counter()
-    is_critic = HUMAN in set(table["label"])
-    folds = _choose_folds(args, is_critic)
-    start = load_classifier(args.start).model if args.start else None
-    if args.window_quarters:
-        window_quarters = args.window_quarters
-    elif start:
-        window_quarters = start.settings.window_quarters
-    else:
-        window_quarters = WINDOW_QUARTERS if is_critic else excerpts_info["quarters"]
-    encoding = make_encoding(excerpts_info["encoding"])
-    net, vocab = _choose_net(args, table, encoding, start)
-    settings = ClassifierSettings(encoding, vocab, _classes(table), window_quarters)
-    if start and args.member == "text":
-        _check_start(args.start, start, settings)
-    kind = MEMBERS[args.member]
-    defaults = kind.HEAD_TRAINING if args.freeze_encoder else kind.TRAINING
-    given = {name: getattr(args, name) for name in ("epochs", "lr", "bs") if getattr(args, name)}
-    training = replace(defaults, **given, split=args.split, seed=args.seed, device=args.device)
-    return _Job(args, table, excerpts_info, settings, training, start, net, folds, started)
-
-
-def _classes(table):
-    """Return the classes of a table of excerpts, in the order of a classifier's columns."""
-    return tuple(sorted(set(table["label"])))
-
-
-def _choose_folds(args, is_critic):
-    """Return the number of folds; raise BadSetting if there can be none."""
-    from clara.errors import BadSetting
-
-    possible = args.freeze_encoder and args.split == "train" and not is_critic
-    if args.folds and args.folds > 1 and not possible:
-        raise BadSetting("--folds is for composers and --split train; otherwise the valid split decides")
-    return (args.folds or FOLDS) if possible else 1
-
-
-def _choose_net(args, table, encoding, start):
-    """Return the TextNetSettings, or None for other members, and the vocabulary."""
-    from clara.checkpoint import Checkpoint
-    from clara.models import get_architecture
-    from clara.shipped_models import find_model
-    from critic.members.text import TextNetSettings
-
-    if args.member != "text":
-        return None, _vocab_of_excerpts(args, table, encoding)
-    if args.pretrained:
-        model = Checkpoint.load(find_model(args.pretrained))
-        vocab = model.vocab
-        sizes = get_architecture(model.arch).DEFAULTS | model.sizes
-        net = TextNetSettings(model.arch, sizes, {name: v.float() for name, v in model.tensors.items()})
-    elif start:
-        vocab = start.settings.vocab
-        net = TextNetSettings.from_member(start)
-    else:
-        vocab = _vocab_of_excerpts(args, table, encoding)
-        net = TextNetSettings(args.arch or ARCHITECTURE_NAMES[0], _sizes(args)).with_default_sizes()
-    return replace(
-        net,
-        sizes={name: v * args.drop_mult if name.endswith("_p") else v for name, v in net.sizes.items()},
-        freeze_encoder=args.freeze_encoder,
-        add_descriptors=args.add_descriptors,
-        context_windows=args.context_windows or net.context_windows,
-        dropout=args.dropout,
-    ), vocab
-
-
-def _vocab_of_excerpts(args, table, encoding):
-    """Return the vocabulary of the excerpts that are learned from."""
-    from clara.encodings.vocab import Vocab
-
-    texts = table["tokens"][table["split"] == args.split]
-    return Vocab.from_encoding(encoding, [token for tokens in texts for token in tokens])
-
-
-def _check_start(folder, start, settings):
-    """Raise BadSetting if a text member's training cannot continue with these settings."""
-    from clara.errors import BadSetting
-
-    fine_tuned = start.type == "text" and not start.net_settings["freeze_encoder"]
-    same_classes = start.settings.classes == settings.classes
-    same_encoding = start.settings.encoding.settings == settings.encoding.settings
-    if not (fine_tuned and same_classes and same_encoding):
-        raise BadSetting(
-            f"{folder}: training can only continue from a fine-tuned text member of the same encoding and classes; "
-            "use --member piano_roll for a piano-roll member"
-        )
-
-
-def _train(job):
-    """Return the trained member, and its figures by cross-validation; these are empty without folds."""
-    from critic.members import MEMBERS
-
-    if job.folds > 1:
-        from critic.training.cross_validation import train_with_folds
-
-        member, figures = train_with_folds(job.table, job.settings, job.net, job.training, folds=job.folds)
-        return member, {"cross-validation": figures}
-    options = {}
-    if job.net:
-        options["net"] = job.net
-    elif job.start:
-        options["start"] = job.start
-    if not job.args.freeze_encoder:
-        options["on_improvement"] = job.keep
-    return MEMBERS[job.args.member].train(job.table, job.settings, job.training, **options), {}
 
 
 if __name__ == "__main__":

@@ -48,8 +48,10 @@ class Ensemble:
         weights = [np.float32(weight) for _, weight in self.members]
         combined = []
         for of_piece in zip(*results):
-            first, *others = [weight * log_probs for weight, log_probs in zip(weights, of_piece)]
-            combined.append(normalize_log_probs(sum(others, first)))
+            total = np.zeros_like(of_piece[0])
+            for weight, log_probs in zip(weights, of_piece):
+                total += weight * log_probs
+            combined.append(normalize_log_probs(total))
         return combined
 
     def describe(self) -> str:

@@ -74,7 +74,7 @@ class PianoRollNet(nn.Module):
         -------
         float32 tensor (n_windows, n_classes), the windows of the first piece, then of the second, and so on
         """
-        dtype = self.convolutions[0].weight.dtype
+        dtype = next(self.convolutions.parameters()).dtype
         if self.training:
             return self._logits(rolls.to(dtype), n_steps)
         logits = [self._logits(_transpose(rolls, semitones).to(dtype), n_steps) for semitones in TRANSPOSITIONS]
@@ -100,7 +100,9 @@ class PianoRollNet(nn.Module):
 
     def fuse(self) -> None:
         """Fold the batch norms into the convolutions, for inference; use bfloat16 where the processor multiplies it."""
-        self.convolutions = nn.ModuleList(fuse_conv_bn_eval(*pair) for pair in zip(self.convolutions, self.norms))
+        convolutions: list = list(self.convolutions)
+        norms: list = list(self.norms)
+        self.convolutions = nn.ModuleList(fuse_conv_bn_eval(*pair) for pair in zip(convolutions, norms))
         if has_fast_bfloat16():
             self.convolutions.bfloat16()
         self.norms = nn.ModuleList(nn.Identity() for _ in self.norms)

@@ -65,13 +65,17 @@ class SelfSimilarityNet(nn.Module):
 
     def segment_logits(self, matrices: Tensor) -> Tensor:
         """Return the logits of each segment, float32 (n_segments, n_classes)."""
-        x = self.convolutions(matrices.to(self.convolutions[0].weight.dtype, memory_format=torch.channels_last))
+        dtype = next(self.convolutions.parameters()).dtype
+        x = self.convolutions(matrices.to(dtype, memory_format=torch.channels_last))
         return self.head(torch.cat([x.float().mean((2, 3)), x.amax((2, 3)).float()], 1))
 
     def fuse(self) -> None:
         """Fold the batch norms into the convolutions, for inference; use bfloat16 where the processor multiplies it."""
-        pairs = zip(self.convolutions[::3], self.convolutions[1::3])
-        self.convolutions = nn.Sequential(*(layer for pair in pairs for layer in (fuse_conv_bn_eval(*pair), nn.ReLU())))
+        modules: list = list(self.convolutions)
+        layers = []
+        for convolution, norm in zip(modules[::3], modules[1::3]):
+            layers += [fuse_conv_bn_eval(convolution, norm), nn.ReLU()]
+        self.convolutions = nn.Sequential(*layers)
         if has_fast_bfloat16():
             self.convolutions.bfloat16()
 

@@ -111,8 +111,8 @@ class FrozenTextNet(nn.Module):
 
     def fit_standardization(self, features: Tensor) -> None:
         """Estimate means and deviations from features (n_windows, n_features)."""
-        self.standard.running_mean.copy_(features[:, : self.width].mean(0))
-        self.standard.running_var.copy_(features[:, : self.width].var(0))
+        self.standard.running_mean = features[:, : self.width].mean(0)
+        self.standard.running_var = features[:, : self.width].var(0)
         if self.counts is not None:
             self.counts.fit(features[:, self.width :])
 
@@ -142,6 +142,10 @@ class TrainingEncoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Return the output of the last hidden layer, (n, t, width)."""
         return get_architecture(self.arch).hidden_states(self.model, ids)
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """Return the weights by their stored names."""
+        return get_architecture(self.arch).to_tensors(self.model)
 
 
 class InferenceEncoder(nn.Module):
@@ -283,6 +287,6 @@ def stored_tensors(net: TextNet | FrozenTextNet) -> dict[str, Tensor]:
         encoder = {}
     else:
         head = net.head.state_dict()
-        encoder = get_architecture(net.encode.arch).to_tensors(net.encode.model)
+        encoder = net.encode.stored_tensors()  # type: ignore[operator]  a TrainingEncoder
     tensors = encoder | {f"head.{name}": v for name, v in head.items()}
     return {name: v.detach().cpu().clone() for name, v in tensors.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from fastai.callback.progress import ProgressCallback  # noqa: F401  gives the Learner no_bar()
 from fastai.callback.schedule import fit_one_cycle  # noqa: F401  a method of the Learner
@@ -14,7 +15,7 @@ from fastai.torch_core import trainable_params
 from torch import Tensor, nn
 
 from clara.devices import choose_device
-from clara.training.callbacks import BFloat16Autocast
+from clara.training.callbacks import Precision
 from critic.training.callbacks import AverageWeights, BestModel, KeepBestModel
 from critic.training.settings import TrainSettings
 
@@ -57,12 +58,14 @@ def classifier_learner(
     if training.clip:
         callbacks.append(GradientClip(training.clip))
     if bf16:
-        callbacks.append(BFloat16Autocast())
+        callbacks.append(Precision())
+    # fastai's eps of 1e-5 is not small beside the gradients of averaged heads
+    optimizer: Any = partial(Adam, eps=1e-8)
     learn = Learner(
         DataLoaders(train, valid, device=device),
         net.to(device),
         loss_func=CrossEntropyLossFlat(weight=class_weights),
-        opt_func=partial(Adam, eps=1e-8),  # type: ignore[arg-type]  fastai's 1e-5 is not small beside the gradients of averaged heads
+        opt_func=optimizer,
         wd=training.weight_decay,
         splitter=splitter,
         cbs=callbacks,

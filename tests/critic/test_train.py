@@ -12,6 +12,7 @@ from critic import ComposerClassifier, Critic, ensemble, train
 from critic.data.table import EXCERPTS_FILE, SETTINGS_FILE
 from critic.members import MEMBERS
 from critic.training.callbacks import BestModel
+from critic.training.job import WINDOW_QUARTERS
 
 QUARTERS = 8
 
@@ -42,7 +43,7 @@ def run(folder, out, *flags):
 
 @pytest.fixture(scope="module")
 def members(folder):
-    """A folder for each type of member, with windows of four quarters."""
+    """Return a folder for each type of member, with windows of four quarters."""
     frozen = ["--pretrained", folder / "model", "--freeze-encoder", "--share-encoder"]
     flags = {member_type: ["--member", member_type] for member_type in MEMBERS} | {"text": frozen}
     for member_type, own in flags.items():
@@ -87,7 +88,7 @@ def test_heads_may_read_descriptors_too(folder):
 
 def test_fine_tuning_from_scratch_and_on(folder):
     assert run(folder, "tuned", "--pretrained", folder / "model") == 0
-    assert Critic.load(folder / "tuned").window_quarters == train.WINDOW_QUARTERS
+    assert Critic.load(folder / "tuned").window_quarters == WINDOW_QUARTERS
     sizes = ["--emb-sz", 8, "--n-hid", 12, "--n-layers", 1]
     assert run(folder, "small", "--from-scratch", *sizes) == 0
     small = Critic.load(folder / "small")
@@ -101,8 +102,9 @@ def test_fine_tuning_from_scratch_and_on(folder):
 
 
 def test_only_a_fine_tuned_text_member_continues(folder, members, capsys):
-    assert run(folder, "no", "--start", members["text"]) == 2
-    assert "fine-tuned text member" in capsys.readouterr().err
+    for member_type in ("text", "piano_roll"):
+        assert run(folder, "no", "--start", members[member_type]) == 2
+        assert "fine-tuned text member" in capsys.readouterr().err
     assert not (folder / "no").exists()
     assert run(folder, "rolls-2", "--member", "piano_roll", "--start", members["piano_roll"]) == 0
 
