@@ -148,12 +148,10 @@ def main(argv: list[str] | None = None) -> int:
 
         from critic.evaluation import evaluate
     from clara.checkpoint import versions
-    from clara.errors import BadSetting
     from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
-    from critic.classifier import load_classifier, make_classifier
+    from critic.classifier import make_classifier
     from critic.data.table import read_excerpts
-    from critic.members.base import Member
     from critic.training.model_cards import classifier_card
 
     start = time.perf_counter()
@@ -161,10 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     table, excerpts_info = read_excerpts(args.excerpts)
     if args.max_excerpts:
         table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.max_excerpts)
-    members = [load_classifier(folder).model for folder in args.members]
-    for folder, member in zip(args.members, members):
-        if not isinstance(member, Member):
-            raise BadSetting(f"{folder}: an ensemble, and only single members can be combined; name its member folders")
+    members = [_load_member(folder) for folder in args.members]
     out = make_empty_folder(args.out)
     ensemble = fit_ensemble(members, table, equal_weights=args.equal_weights, min_weight=args.min_weight)
     classifier = make_classifier(ensemble)
@@ -184,6 +179,18 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.members, ensemble.members)))
     print(format_figures(ensemble.info["figures"]))
     return 0
+
+
+def _load_member(folder):
+    """Load a single member; raise BadSetting for an ensemble."""
+    from clara.errors import BadSetting
+    from critic.classifier import load_classifier
+    from critic.members.base import Member
+
+    model = load_classifier(folder).model
+    if not isinstance(model, Member):
+        raise BadSetting(f"{folder}: an ensemble, and only single members can be combined; name its member folders")
+    return model
 
 
 def format_figures(figures: dict[str, dict[str, float]]) -> str:

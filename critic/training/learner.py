@@ -15,7 +15,7 @@ from fastai.torch_core import trainable_params
 from torch import Tensor, nn
 
 from clara.devices import choose_device
-from clara.training.callbacks import Precision
+from clara.training.callbacks import BFloat16Autocast
 from critic.training.callbacks import AverageWeights, BestModel, KeepBestModel
 from critic.training.settings import TrainSettings
 
@@ -58,7 +58,7 @@ def classifier_learner(
     if training.clip:
         callbacks.append(GradientClip(training.clip))
     if bf16:
-        callbacks.append(Precision())
+        callbacks.append(BFloat16Autocast())
     # fastai's eps of 1e-5 is not small beside the gradients of averaged heads
     optimizer: Any = partial(Adam, eps=1e-8)
     learn = Learner(

@@ -6,6 +6,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
+from critic.training import learner
 from critic.training.callbacks import BestModel, class_weights, fit_temperature, running_mean
 from critic.training.learner import classifier_learner, train_best
 from critic.training.settings import TrainSettings
@@ -87,6 +88,13 @@ def test_the_loop_learns(settings):
     assert all(torch.isfinite(v).all() for v in tensors.values())
     if settings.get("average_weights"):
         assert not torch.equal(tensors["0.weight"], net[0].weight)
+
+
+@pytest.mark.parametrize("average_weights", [False, True])
+def test_the_loop_learns_in_bfloat16(monkeypatch, average_weights):
+    monkeypatch.setattr(learner, "choose_device", lambda _: (torch.device("cpu"), True, ""))
+    best, tensors, _ = train_toy(average_weights=average_weights)
+    assert best.loss < 0.4 and {v.dtype for v in tensors.values()} == {torch.float32}
 
 
 def test_keeping_a_model_does_not_change_the_training():
