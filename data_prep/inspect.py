@@ -32,29 +32,29 @@ def parser() -> cli.Parser:
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="Folder of music (the first folder level names the composer), a single file, or music21:bach",
+        help="Folder of music (the first folder level names the composer), a single file, or music21:bach.",
     )
-    music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="Composers (folders) to leave out")
+    music("--exclude", nargs="*", default=[], metavar="COMPOSER", help="Composers (folders) to leave out.")
     grid = p.add_argument_group("grid").add_argument
     grid(
         "--max-grid-error",
         type=cli.within(0, 1),
         metavar="SHARE",
         help="Refuse pieces with a larger share of onsets off the grid; performed music has 0.45 or more "
-        "(default: accept all)",
+        "(default: accept all).",
     )
     grid(
         "--steps-per-quarter",
         type=cli.within(1, 96, int),
         default=12,
         metavar="N",
-        help="Grid for --max-grid-error, in steps per quarter note",
+        help="Grid for --max-grid-error, in steps per quarter note.",
     )
     run = p.add_argument_group("run").add_argument
     run(
         "--out",
         metavar="FOLDER",
-        help="Folder to write; it must be new or empty (default: output/inspect-<time>)",
+        help="Folder to write; it must be new or empty (default: output/inspect-<time>).",
     )
     add_worker_flags(run)
     cli.add_json_flag(run)

@@ -41,22 +41,22 @@ def _add_music_flags(add):
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="Folder of music (the first folder level names the composer), a single file, or music21:bach",
+        help="Folder of music (the first folder level names the composer), a single file, or music21:bach.",
     )
-    add("--exclude", nargs="*", default=[], metavar="COMPOSER", help="Composers (folders) to leave out")
+    add("--exclude", nargs="*", default=[], metavar="COMPOSER", help="Composers (folders) to leave out.")
     add(
         "--solo-track",
         metavar="TRACK",
         help="For --encoding chamber: the solo's track, by its name or its number among the tracks with notes "
-        "(default: found by programs and track names)",
+        "(default: found by programs and track names).",
     )
-    add("--sustain", action="store_true", help="Lengthen notes while the sustain pedal is down")
+    add("--sustain", action="store_true", help="Lengthen notes while the sustain pedal is down.")
     add(
         "--max-grid-error",
         type=cli.within(0, 1),
         metavar="SHARE",
         help="Refuse pieces with a larger share of onsets off the grid; performed music has 0.45 or more "
-        "(default: accept all)",
+        "(default: accept all).",
     )
 
 
@@ -66,23 +66,23 @@ def _add_text_flags(add):
         "--encoding",
         default="notewise",
         choices=list(ENCODINGS),
-        help="Encoding of music as text; chamber and quartet are notewise with a part for each player",
+        help="Encoding of music as text; chamber and quartet are notewise with a part for each player.",
     )
     add(
         "--steps-per-quarter",
         type=cli.within(1, 96, int),
         metavar="N",
         help="Grid, in steps per quarter note; 12 holds triplets and sixteenths, 4 only sixteenths "
-        "(default: the encoding's own)",
+        "(default: the encoding's own).",
     )
-    add("--keys", type=int, default=88, choices=[88, 62, 38], help="Range, in piano keys")
-    add("--holds", action="store_true", help="For --encoding chordwise: also write the notes that keep sounding")
+    add("--keys", type=int, default=88, choices=[88, 62, 38], help="Range, in piano keys.")
+    add("--holds", action="store_true", help="For --encoding chordwise: also write the notes that keep sounding.")
     add(
         "--max-vocab",
         type=cli.at_least(100),
         metavar="N",
         help="For --encoding chordwise: largest number of tokens in the vocabulary; the rarest chords are replaced "
-        "by the nearest remaining ones (default: no limit)",
+        "by the nearest remaining ones (default: no limit).",
     )
     add(
         "--to-key",
@@ -90,34 +90,34 @@ def _add_text_flags(add):
         metavar="KEY",
         help="Move every piece to this major key, and minor pieces to its relative minor: "
         + ", ".join(TONICS)
-        + " (default: leave keys as they are)",
+        + " (default: leave keys as they are).",
     )
 
 
 def _add_run_flags(add):
     """Add the flags of the run."""
-    add("--out", required=True, metavar="FOLDER", help="Folder to write; the folder of an earlier run is updated")
+    add("--out", required=True, metavar="FOLDER", help="Folder to write; the folder of an earlier run is updated.")
     add(
         "--about",
         default="",
         metavar="TEXT",
-        help="Description and licences of the music, for the cards of models trained on it",
+        help="Description and licences of the music, for the cards of models trained on it.",
     )
     add_worker_flags(add)
     add(
         "--cluster",
         metavar="ADDRESS",
         help="ray or ray://host:port: use all CPUs of a Ray cluster; sources and --out must lie on storage "
-        "that all its machines see under the same paths (default: this machine)",
+        "that all its machines see under the same paths (default: this machine).",
     )
     cli.add_json_flag(add)
 
 
 def add_worker_flags(add) -> None:
     """Add the flags --workers, --timeout and --memory."""
-    add("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="Number of worker processes")
-    add("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="Time limit for one file, in seconds")
-    add("--memory", type=cli.at_least(64), default=2048, metavar="MIB", help="Memory limit for one file, in MiB")
+    add("--workers", type=cli.at_least(1), default=os.cpu_count(), metavar="N", help="Number of worker processes.")
+    add("--timeout", type=cli.above(0), default=60.0, metavar="SECONDS", help="Time limit for one file, in seconds.")
+    add("--memory", type=cli.at_least(64), default=2048, metavar="MIB", help="Memory limit for one file, in MiB.")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from data_prep.piece_statistics import measure_piece
 
 @pytest.fixture
 def inspect_into(tmp_path, monkeypatch):
-    """A function that inspects into tmp_path/seen, without plots unless told; gives (status, inspect.csv by piece)."""
+    """Return a function that inspects into tmp_path/seen and returns (status, inspect.csv by piece)."""
 
     def inspect_(*arguments, plots=()):
         monkeypatch.setattr(inspection_page, "PLOTS", {name: PLOTS[name] for name in plots})
@@ -107,9 +107,9 @@ def test_performed_music_is_flagged_and_written_music_is_not(grids, inspect_into
     assert table.loc["b/performed", "off_grid_12"] > 0.7 and table.loc["b/triplets", "off_grid_12"] == 0
     assert table.loc["b/32nds", "off_grid_12"] == pytest.approx(2 / 3, abs=1e-4)
     assert table.loc["b/shifted", ["off_grid_12", "grid_shift_12"]].tolist() == [0, 17 / 40]
-    told = capsys.readouterr().out
-    assert "follow no beat grid: 1;" in told and "b/performed: 83 % of onsets off 12 steps" in told
-    assert "Leave out the performed pieces (1) with --max-grid-error" in told
+    printed = capsys.readouterr().out
+    assert "follow no beat grid: 1;" in printed and "b/performed: 83 % of onsets off 12 steps" in printed
+    assert "Leave out the performed pieces (1) with --max-grid-error" in printed
 
 
 def test_max_grid_error_refuses(grids, inspect_into, capsys):
@@ -143,8 +143,8 @@ def test_duplicates(music, inspect_into, capsys):
     assert table["work"].nunique() == 5
     assert table.loc["chopin/in another key", "work"] == table.loc["bach/2", "work"]
     assert dict(table.loc[table["same_file_as"] != "", "same_file_as"]) == {"chopin/copy": "bach/1"}
-    told = capsys.readouterr().out
-    assert "bach/2 = chopin/in another key" in told and "copies byte for byte: 1" in told
+    printed = capsys.readouterr().out
+    assert "bach/2 = chopin/in another key" in printed and "copies byte for byte: 1" in printed
 
 
 def test_refused_files_have_reasons(music, inspect_into, capsys):
@@ -154,8 +154,13 @@ def test_refused_files_have_reasons(music, inspect_into, capsys):
     assert status == 0 and set(table.query("reason == ''").index) == set(SOURCES)
     assert table.loc["bach/text", "reason"].startswith("BadMusicFile: ")
     assert table.loc["bach/drums", "reason"].startswith("NoNotes: ")
-    told = capsys.readouterr().out
-    assert "5 of 7 files" in told and "1 BadMusicFile" in told and "1 NoNotes" in told and "BadMusicFile: " in told
+    printed = capsys.readouterr().out
+    assert (
+        "5 of 7 files" in printed
+        and "1 BadMusicFile" in printed
+        and "1 NoNotes" in printed
+        and "BadMusicFile: " in printed
+    )
 
 
 def test_nothing_but_refused_files(tmp_path, inspect_into, capsys):
@@ -272,18 +277,18 @@ def test_pooled_counts_every_note_alike():
 def test_for_a_program(music, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(inspection_page, "PLOTS", {})
     (music / "bach/text.mid").write_bytes(b"not MIDI")
-    status, told = tiny.answer(inspect.main, [music, "--out", tmp_path / "seen", "--workers", 1], capsys)
-    assert status == 0 and (told["files"], told["accepted"], told["interrupted"], told["folder"]) == (
+    status, answer = tiny.answer(inspect.main, [music, "--out", tmp_path / "seen", "--workers", 1], capsys)
+    assert status == 0 and (answer["files"], answer["accepted"], answer["interrupted"], answer["folder"]) == (
         6,
         5,
         False,
         str(tmp_path / "seen"),
     )
-    rows = {row["piece"]: row for row in told["pieces"]}
+    rows = {row["piece"]: row for row in answer["pieces"]}
     assert set(rows) == {*SOURCES, "bach/text"} and list(rows["bach/1"]) == COLUMNS
     assert (
         rows["bach/text"]["notes"] is None
         and "BadMusicFile" in rows["bach/text"]["reason"]
         and rows["bach/1"]["notes"] > 10
     )
-    assert told["advice"].startswith("Use --steps-per-quarter") and told["performed"] == told["duplicates"] == []
+    assert answer["advice"].startswith("Use --steps-per-quarter") and answer["performed"] == answer["duplicates"] == []

@@ -48,20 +48,24 @@ def test_losses_are_counted(tmp_path, encode_into):
     )
     (tmp_path / "a.mid").write_bytes(data)
     _, manifest = encode_into(tmp_path / "a.mid")
-    told = manifest.loc["unknown/a", ["notes", "cut", "merged", "folded", "dropped", "mended"]]
-    assert told.tolist() == [4, 1, 1, 1, 1, 1]
+    counts = manifest.loc["unknown/a", ["notes", "cut", "merged", "folded", "dropped", "mended"]]
+    assert counts.tolist() == [4, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("with_a_bad_file", [False, True])
-def test_run_again_writes_nothing_anew_and_tells_the_same(music, encode_into, tmp_path, capsys, with_a_bad_file):
+def test_a_second_run_writes_nothing_and_prints_the_same(music, encode_into, tmp_path, capsys, with_a_bad_file):
     if with_a_bad_file:
         (music / "bach/text.mid").write_bytes(b"not MIDI")
     encode_into(music)
-    told, before, table = capsys.readouterr().out, texts(tmp_path / "out"), (tmp_path / "out/manifest.csv").read_bytes()
+    printed, before, table = (
+        capsys.readouterr().out,
+        texts(tmp_path / "out"),
+        (tmp_path / "out/manifest.csv").read_bytes(),
+    )
     assert encode_into(music)[0] == 0
     assert texts(tmp_path / "out") == before
     assert (tmp_path / "out/manifest.csv").read_bytes() == table
-    assert capsys.readouterr().out == told
+    assert capsys.readouterr().out == printed
 
 
 def test_a_changed_file_alone_is_encoded_again(music, encode_into, tmp_path):
@@ -113,7 +117,7 @@ def test_sustain_is_a_setting(tmp_path, encode_into):
     assert encode_into(tmp_path / "a.mid", "--sustain")[1].loc["unknown/a", "quarters"] == 1.5
 
 
-def test_the_split_hangs_on_the_music_alone(music, encode_into, tmp_path):
+def test_the_split_depends_on_the_music_alone(music, encode_into, tmp_path):
     _, first = encode_into(music)
     notes = melody(1)  # bach/2
     (music / "other").mkdir()
@@ -156,23 +160,24 @@ def test_a_score_of_music21s_corpus(encode_into, tmp_path):
 
 def test_for_a_program(music, tmp_path, capsys):
     (music / "bach/text.mid").write_bytes(b"not MIDI")
-    status, told = tiny.answer(prepare.main, [music, "--out", tmp_path / "out", "--workers", 1], capsys)
+    status, answer = tiny.answer(prepare.main, [music, "--out", tmp_path / "out", "--workers", 1], capsys)
     corpus = Corpus.load(tmp_path / "out")
-    assert status == 0 and (told["files"], told["accepted"], told["refused"], told["works"]) == (
+    assert status == 0 and (answer["files"], answer["accepted"], answer["refused"], answer["works"]) == (
         6,
         5,
         {"BadMusicFile": 1},
         5,
     )
     assert (
-        told["folder"] == str(tmp_path / "out") and told["split"] == corpus.manifest["split"].value_counts().to_dict()
+        answer["folder"] == str(tmp_path / "out")
+        and answer["split"] == corpus.manifest["split"].value_counts().to_dict()
     )
     assert (
-        told["tokens"] == corpus.manifest["tokens"].sum()
-        and told["vocabulary"] is None
-        and told["interrupted"] is False
+        answer["tokens"] == corpus.manifest["tokens"].sum()
+        and answer["vocabulary"] is None
+        and answer["interrupted"] is False
     )
-    status, told = tiny.answer(
+    status, answer = tiny.answer(
         prepare.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys
     )
-    assert told["vocabulary"] == len(Corpus.load(tmp_path / "chords").vocab)
+    assert answer["vocabulary"] == len(Corpus.load(tmp_path / "chords").vocab)

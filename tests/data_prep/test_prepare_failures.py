@@ -112,14 +112,14 @@ def test_sources_without_music(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         (["nowhere"], "error: nowhere: no such file or folder\n"),
         (["a.mid", "--steps-per-quarter", "0"], "argument --steps-per-quarter: must be from 1 to 96, not 0"),
         (["a.mid", "--keys", "61"], "argument --keys"),
     ],
 )
-def test_bad_input_on_the_command_line(tmp_path, arguments, told):
+def test_bad_input_on_the_command_line(tmp_path, arguments, message):
     done = subprocess.run(
         [sys.executable, "-m", "data_prep.prepare", *arguments, "--out", "out"],
         cwd=tmp_path,
@@ -129,5 +129,5 @@ def test_bad_input_on_the_command_line(tmp_path, arguments, told):
         check=False,
     )
     assert done.returncode == 2 and done.stdout == ""
-    assert told in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1

@@ -69,12 +69,12 @@ def test_killed_workers_and_a_lost_node_lose_nothing(two_nodes, many, tmp_path, 
     killed = []
 
     def disturbed(*args, **kwargs):
-        for n, told in enumerate(process_pieces(*args, **kwargs)):
+        for n, outcome in enumerate(process_pieces(*args, **kwargs)):
             if n == 4:
                 killed.append(kill_a_worker())
             if n == 12:
                 nodes.remove_node(second, allow_graceful=False)
-            yield told
+            yield outcome
 
     assert prepare.main([str(many), "--out", str(tmp_path / "here"), "--workers", "1"]) == 0
     process_pieces = workers.process_pieces
@@ -90,7 +90,7 @@ def test_killed_workers_and_a_lost_node_lose_nothing(two_nodes, many, tmp_path, 
 
 def test_limits_hold_on_a_cluster(two_nodes, monkeypatch):
     monkeypatch.setattr(cluster, "CHUNK_PIECES", 2)
-    told = list(
+    outcomes = list(
         workers.process_pieces([0.01, 30, 0.02], time.sleep, workers.WorkerSettings(timeout_seconds=2, cluster="ray"))
     )
-    assert sorted(told) == [(0.01, None, ""), (0.02, None, ""), (30, None, "Timeout")]
+    assert sorted(outcomes) == [(0.01, None, ""), (0.02, None, ""), (30, None, "Timeout")]

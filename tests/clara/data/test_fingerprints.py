@@ -9,15 +9,15 @@ from clara.errors import CannotWrite
 
 @pytest.mark.parametrize("names", [[], ["a/b"], ["bach/1", "bach/ü 2", "c"]])
 def test_kept(tmp_path, names):
-    told = dict(zip(names, [np.array([3, 9]), np.array([1]), np.array([2**47, 2**48])]))
+    fingerprints = dict(zip(names, [np.array([3, 9]), np.array([1]), np.array([2**47, 2**48])]))
     with write_fingerprints(tmp_path / "f.bin") as add:
-        for name, runs in told.items():
+        for name, runs in fingerprints.items():
             add(name, runs)
     kept = FingerprintFile(tmp_path / "f.bin")
     assert all(name in kept for name in names) and "nobody" not in kept
-    assert all(kept[n].tolist() == told[n].tolist() and kept[n].dtype == np.int64 for n in names)
+    assert all(kept[n].tolist() == fingerprints[n].tolist() and kept[n].dtype == np.int64 for n in names)
     backwards = kept.select(names[::-1])
-    assert [f.tolist() for f in backwards] == [told[n].tolist() for n in names[::-1]]
+    assert [f.tolist() for f in backwards] == [fingerprints[n].tolist() for n in names[::-1]]
     assert [p.name for p in tmp_path.iterdir()] == ["f.bin"]
 
 

@@ -48,11 +48,11 @@ def test_fingerprint_is_sorted_runs_of_six_intervals():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 6])
 def test_short_lines_are_one_run(n):
-    told = [
+    prints = [
         compute_fingerprint(build_notes(np.arange(n), np.arange(n) + 1, 60 + step * np.arange(n))[0]) for step in (1, 2)
     ]
-    assert [len(f) for f in told] == [1, 1]
-    assert (told[0] != told[1]).all() == (n > 1)
+    assert [len(f) for f in prints] == [1, 1]
+    assert (prints[0] != prints[1]).all() == (n > 1)
 
 
 def test_editions_are_one_work_and_strangers_are_not():
@@ -73,11 +73,11 @@ def related(n, seed=0):
     return [pieces[i] for i in random.integers(0, len(pieces), 2 * n) if len(pieces[i])]
 
 
-def works_by_all_pairs(told):
+def works_by_all_pairs(prints):
     """The partition that comparing everything with everything gives, as a set of sets of indices."""
-    groups = [{i} for i in range(len(told))]
-    for i, a in enumerate(told):
-        for j, b in enumerate(told[:i]):
+    groups = [{i} for i in range(len(prints))]
+    for i, a in enumerate(prints):
+        for j, b in enumerate(prints[:i]):
             if groups[i] is not groups[j] and len(np.intersect1d(a, b)) / min(len(a), len(b)) >= 0.5:
                 groups[i] |= groups[j]
                 for k in groups[j]:
@@ -87,10 +87,10 @@ def works_by_all_pairs(told):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_index_finds_what_comparing_all_pairs_finds(seed):
-    told = related(60, seed)
-    numbers = group_works(told)
+    prints = related(60, seed)
+    numbers = group_works(prints)
     found = {frozenset(np.flatnonzero(numbers == k).tolist()) for k in range(numbers.max() + 1)}
-    assert found == works_by_all_pairs(told)
+    assert found == works_by_all_pairs(prints)
 
 
 def test_a_sketch_of_the_runs_finds_editions_and_parts(monkeypatch):

@@ -41,16 +41,16 @@ def is_performed(onsets, ticks_per_quarter):
     ],
 )
 def test_by_hand(onsets, steps, share, mean):
-    told = measure_grid_error(onsets, 480, steps)
-    assert (told.share, told.mean_steps, told.shift_steps) == (pytest.approx(share), pytest.approx(mean), 0)
+    error = measure_grid_error(onsets, 480, steps)
+    assert (error.share, error.mean_steps, error.shift_steps) == (pytest.approx(share), pytest.approx(mean), 0)
 
 
 def test_against_fractions():
     ticks = performed(n=500, ticks_per_quarter=384)
     distance = np.abs(ticks * 12 / 384 - np.round(ticks * 12 / 384))
-    told = measure_grid_error(ticks, 384, 12)
-    assert (told.share, told.mean_steps) == (pytest.approx((distance > 0.1).mean()), pytest.approx(distance.mean()))
-    assert told.share == pytest.approx(0.8, abs=0.06) and told.mean_steps == pytest.approx(0.25, abs=0.03)
+    error = measure_grid_error(ticks, 384, 12)
+    assert (error.share, error.mean_steps) == (pytest.approx((distance > 0.1).mean()), pytest.approx(distance.mean()))
+    assert error.share == pytest.approx(0.8, abs=0.06) and error.mean_steps == pytest.approx(0.25, abs=0.03)
 
 
 @pytest.mark.parametrize("ticks_per_quarter", [24, 48, 96, 100, 128, 480, 1024])
@@ -59,10 +59,10 @@ def test_no_onset_is_off_by_what_its_file_cannot_tell(ticks_per_quarter):
     assert measure_grid_error(onsets, ticks_per_quarter, 12).share == 0
 
 
-def test_a_shift_of_the_whole_piece_is_told_and_taken_out():
+def test_a_shift_of_the_whole_piece_is_measured_and_removed():
     onsets = np.r_[0, score(0, 1 / 4, 1 / 3, 1 / 2) + 15]
-    told = measure_grid_error(onsets, 480, 12)
-    assert (told.share, told.shift_steps) == (pytest.approx(1 / 201), 15 / 40)
+    error = measure_grid_error(onsets, 480, 12)
+    assert (error.share, error.shift_steps) == (pytest.approx(1 / 201), 15 / 40)
     assert measure_grid_error(performed(), 480, 12).shift_steps == 0
 
 
@@ -153,9 +153,9 @@ def test_describe_midi(tmp_path):
     notes = on(7, 60), off(100, 60), on(3, 62), off(5, 62)
     name = b"\0\xff\x03\x06Fl\xf6te "  # Latin-1
     drums = track(on(1, 36, channel=9), off(9, 36, channel=9))
-    told = describe_midi(midi_bytes(track(name, b"\0\xc0\x49", *notes), track(*notes), drums, division=96))
-    assert sorted(told.onset_ticks.tolist()) == [7, 7, 110, 110] and told.ticks_per_quarter == 96
-    assert told.tracks[0][1] == 73 and len(told.tracks) == 2 and not told.has_time_signature
+    description = describe_midi(midi_bytes(track(name, b"\0\xc0\x49", *notes), track(*notes), drums, division=96))
+    assert sorted(description.onset_ticks.tolist()) == [7, 7, 110, 110] and description.ticks_per_quarter == 96
+    assert description.tracks[0][1] == 73 and len(description.tracks) == 2 and not description.has_time_signature
     assert describe_midi(midi_bytes(track(b"\0\xff\x58\4\3\2\x18\x08", *notes))).has_time_signature
     with pytest.raises(NoNotes):
         describe_midi(midi_bytes(drums))

@@ -55,10 +55,10 @@ def test_a_file_met_twice_is_one_piece(tree):
 
 def test_names_that_meet_get_a_number_and_keep_it(tree):
     source = tree("bach/a.mid", "bach/A.mid", "bach/a.kar", "bach/a-2.mid")
-    told = names(find_pieces([source]))
-    assert len({n.lower() for n in told}) == 4
-    assert told == names(find_pieces([source]))
-    assert all(n.startswith(("bach/a", "bach/A")) for n in told)
+    found = names(find_pieces([source]))
+    assert len({n.lower() for n in found}) == 4
+    assert found == names(find_pieces([source]))
+    assert all(n.startswith(("bach/a", "bach/A")) for n in found)
 
 
 def test_exclude_leaves_composers_out(tree):

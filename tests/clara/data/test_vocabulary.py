@@ -90,6 +90,6 @@ def test_without_its_vocabulary_a_corpus_is_not_one(tmp_path):
         Corpus.load(folder)
 
 
-def test_settings_are_told(tmp_path):
-    told = json.loads((prepared(tmp_path, max_vocab=300).folder / "corpus.json").read_text())
-    assert told["max_vocab"] == 300 and told["encoding"]["holds"] is False
+def test_settings_are_written(tmp_path):
+    settings = json.loads((prepared(tmp_path, max_vocab=300).folder / "corpus.json").read_text())
+    assert settings["max_vocab"] == 300 and settings["encoding"]["holds"] is False

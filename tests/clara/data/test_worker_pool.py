@@ -18,7 +18,7 @@ def double(piece):
 
 
 def twist(piece, folder=None):
-    """Double a number, unless it is told by name to do harm."""
+    """Double a number, unless its name asks for harm."""
     if isinstance(piece, int):
         return 2 * piece
     if piece == "die once" and not (folder / "died").exists():
@@ -62,9 +62,9 @@ HARM = {f.__name__: f for f in (die, leave, hang, eat, nibble, surprise, unspeak
 
 def outcomes(pieces, task=double, **settings):
     """{piece: (result, reason)}."""
-    told = list(process_pieces(pieces, task, WorkerSettings(**{"timeout_seconds": 20, **settings})))
-    assert len({p for p, _, _ in told}) == len(told)
-    return {piece: (result, reason) for piece, result, reason in told}
+    results = list(process_pieces(pieces, task, WorkerSettings(**{"timeout_seconds": 20, **settings})))
+    assert len({p for p, _, _ in results}) == len(results)
+    return {piece: (result, reason) for piece, result, reason in results}
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 100])
@@ -87,20 +87,20 @@ def test_every_piece_comes_back_once(n, n_workers):
 )
 def test_harm_costs_its_piece_alone(harm, reason):
     limit = 1 if harm == "hang" else 60  # a busy machine takes seconds to eat 200 MB
-    told = outcomes([0, 1, harm, 2, 3, 4, 5, 6], twist, timeout_seconds=limit, memory_mb=200)
-    result, why = told.pop(harm)
+    results = outcomes([0, 1, harm, 2, 3, 4, 5, 6], twist, timeout_seconds=limit, memory_mb=200)
+    result, why = results.pop(harm)
     assert result is None and why.startswith(reason)
-    assert told == {i: (2 * i, "") for i in range(7)}
+    assert results == {i: (2 * i, "") for i in range(7)}
 
 
 def test_nothing_but_harm_comes_to_an_end():
-    told = outcomes([*HARM], twist, workers=2, timeout_seconds=1, memory_mb=200)
-    assert set(told) == set(HARM) and all(reason for _, reason in told.values())
+    results = outcomes([*HARM], twist, workers=2, timeout_seconds=1, memory_mb=200)
+    assert set(results) == set(HARM) and all(reason for _, reason in results.values())
 
 
 def test_a_death_that_was_not_the_pieces_own_loses_nothing(tmp_path):
-    told = outcomes([0, "die once", 1], partial(twist, folder=tmp_path))
-    assert told == {0: (0, ""), 1: (2, ""), "die once": ("", "")}
+    results = outcomes([0, "die once", 1], partial(twist, folder=tmp_path))
+    assert results == {0: (0, ""), 1: (2, ""), "die once": ("", "")}
 
 
 def slow(piece):
@@ -119,8 +119,8 @@ def test_any_worker_may_be_killed_at_any_time():
 
 
 def test_the_time_is_each_pieces_own():
-    told = outcomes(range(150), slow, timeout_seconds=2)  # together 3 s in one process
-    assert all(reason == "" for _, reason in told.values())
+    results = outcomes(range(150), slow, timeout_seconds=2)  # together 3 s in one process
+    assert all(reason == "" for _, reason in results.values())
 
 
 def test_a_slow_caller_is_no_timeout():
