@@ -34,8 +34,8 @@ DROPOUTS = {
     "input": "Dropout probability before the first layer",
     "hidden": "Dropout probability between layers",
     "output": "Dropout probability before the output layer",
-    "embed": "Dropout probability of whole tokens in the embedding (awd_lstm)",
-    "weight": "Dropout probability of recurrent weights (awd_lstm)",
+    "embed": "Dropout probability of whole tokens in the embedding, only of awd_lstm",
+    "weight": "Dropout probability of recurrent weights, only of awd_lstm",
 }
 
 
@@ -163,21 +163,21 @@ def _add_training_flags(add):
         nargs=2,
         default=list(DEFAULTS["moms"]),
         metavar="X",
-        help="Decay of Adam's two moving averages.",
+        help="Decay of Adam's two moving averages (default: 0.7 0.99).",
     )
     add(
         "--alpha",
         type=cli.at_least(0, float),
         default=DEFAULTS["alpha"],
         metavar="X",
-        help="Weight of activation regularisation (AR).",
+        help="Weight of activation regularisation, AR.",
     )
     add(
         "--beta",
         type=cli.at_least(0, float),
         default=DEFAULTS["beta"],
         metavar="X",
-        help="Weight of temporal activation regularisation (TAR).",
+        help="Weight of temporal activation regularisation, TAR.",
     )
     add("--clip", type=cli.above(0), default=DEFAULTS["clip"], metavar="X", help="Largest norm of the gradient.")
 

@@ -36,7 +36,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(data, base, tmp_path_factory):
-    """A run folder with an adapter, made by the command line."""
+    """Train an adapter on the command line; return its folder."""
     out = tmp_path_factory.mktemp("light") / "run"
     argv = [
         "--data",
@@ -167,7 +167,7 @@ def test_not_an_adapter_file(base, tmp_path, contents):
         Generator.load(base, path)
 
 
-def test_what_light_refuses(data, base, made, tmp_path, capsys):
+def test_bad_input_of_adapter_training(data, base, made, tmp_path, capsys):
     other = tmp_path / "other"
     tiny.checkpoint(encoding=Notewise(4)).save(other)
     for argv, told in (

@@ -1,4 +1,4 @@
-"""What all command lines share: how they tell what they do, how they answer and fail, and the ranges of their arguments."""
+"""What all command lines share: help, exit statuses, JSON output, and the ranges of arguments."""
 
 import argparse
 import importlib
@@ -32,14 +32,14 @@ def parser(program):
 
 
 def flags(program):
-    """The actions of a program's own flags, without -h and what is hidden."""
+    """Return the actions of a program's own flags, without -h and hidden ones."""
     return [
         a for a in parser(program)._actions if a.option_strings and a.dest != "help" and a.help != argparse.SUPPRESS
     ]
 
 
 def leave(main):
-    """The status with which `cli.run(main)` leaves."""
+    """Return the exit status of `cli.run(main)`."""
     with pytest.raises(SystemExit) as left:
         cli.run(main)
     return left.value.code
@@ -149,8 +149,9 @@ def test_every_subcommand_is_a_program():
 def test_help_imports_nothing_heavy(program):
     """It takes under a second that way; seconds are not counted here, as the machine may be busy."""
     script = (
-        f"import runpy, sys\nsys.argv = ['x', '--help']\ntry:\n runpy.run_module({program!r}, run_name='__main__')\nfinally:\n"
-        f" print([m for m in {HEAVY!r} if m in sys.modules])"
+        "import runpy, sys\nsys.argv = ['x', '--help']\n"
+        f"try:\n runpy.run_module({program!r}, run_name='__main__')\n"
+        f"finally:\n print([m for m in {HEAVY!r} if m in sys.modules])"
     )
     asked = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     first, *_, last = asked.stdout.splitlines()
@@ -227,7 +228,7 @@ def a_parser(**more):
 
 
 def refused(p, argv, capsys):
-    """The one line on stderr with which a parser refuses a command line."""
+    """Return the one line on stderr with which a parser refuses a command line."""
     with pytest.raises(SystemExit) as left:
         p.parse_args(argv)
     told = capsys.readouterr()

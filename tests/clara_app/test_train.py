@@ -33,11 +33,9 @@ def run(data, out, *more):
 
 
 def refused(capsys, *argv):
-    """The one line with which it leaves; argparse may put its usage before it."""
+    """Return the one line with which the program refuses its arguments."""
     assert tiny.leave(train.main, argv) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    if lines[0].startswith("usage:"):
-        lines = lines[-1:]
     assert len(lines) == 1, lines
     return lines[0]
 

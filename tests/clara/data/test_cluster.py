@@ -20,7 +20,7 @@ def test_where_there_is_no_cluster(monkeypatch):
 
 @pytest.fixture(scope="module")
 def two_nodes():
-    """A Ray cluster of two nodes of one CPU on this machine."""
+    """Start a Ray cluster of two nodes of one CPU on this machine."""
     with pytest.MonkeyPatch.context() as patched:
         # read when Ray is imported: a busy machine needs more than Ray's 15 s
         patched.setenv("RAY_agent_register_timeout_ms", "120000")
@@ -43,7 +43,7 @@ def started(ray, nodes):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """A folder of 40 files, two of them bad."""
+    """Make a folder of 40 files, two of them bad."""
     folder = tmp_path_factory.mktemp("many")
     (folder / "a").mkdir()
     for i in range(38):

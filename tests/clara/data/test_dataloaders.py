@@ -27,7 +27,7 @@ def dls(corpus):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What is displayed in a notebook: a list of HTML strings."""
+    """Collect what is displayed in a notebook: a list of HTML strings."""
     import IPython.display
 
     pages = []

@@ -13,7 +13,7 @@ from clara.music.notes import build_notes, crop, transpose
 
 
 def melody(seed, n=80, lowest=40):
-    """A random line of quarters over octaves of bass notes."""
+    """Return a random line of quarters over octaves of bass notes."""
     pitch = lowest + np.random.default_rng(seed).integers(12, 36, n)
     start = 12 * np.arange(n)
     return build_notes(np.r_[start, start], np.r_[start, start] + 12, np.r_[pitch, np.full(n, lowest)])[0]
@@ -74,7 +74,7 @@ def related(n, seed=0):
 
 
 def works_by_all_pairs(prints):
-    """The partition that comparing everything with everything gives, as a set of sets of indices."""
+    """Compare everything with everything and return the partition, as a set of sets of indices."""
     groups = [{i} for i in range(len(prints))]
     for i, a in enumerate(prints):
         for j, b in enumerate(prints[:i]):

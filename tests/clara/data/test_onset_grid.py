@@ -125,7 +125,7 @@ def test_too_few_onsets_to_tell():
 
 @pytest.fixture
 def swung(tmp_path):
-    """A piece of which two of three onsets lie a fifth of a quarter after its beats."""
+    """Return a piece with two of three onsets a fifth of a quarter after its beats."""
     (tmp_path / "a.mid").write_bytes(
         midi_bytes(track(*[x for delay in (0, 96, 336) * 4 for x in (on(delay, 60), off(48, 60))]))
     )

@@ -13,7 +13,7 @@ from clara.music.scores import read_score
 
 @pytest.fixture
 def tree(tmp_path):
-    """A function that makes empty files below tmp_path/music and gives that folder's name."""
+    """Return a function that makes empty files below tmp_path/music and gives that folder's name."""
 
     def make(*names):
         for name in names:

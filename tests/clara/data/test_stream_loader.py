@@ -1,4 +1,4 @@
-"""What an epoch holds: every piece once, in one of its keys, cut into windows."""
+"""An epoch holds every piece once, in one of its keys, cut into windows."""
 
 from itertools import pairwise
 
@@ -19,8 +19,8 @@ VOCAB = Vocab.from_encoding(ENCODING)
 TABLES = transposition_tables(VOCAB, ENCODING, SHIFTS)
 
 
-def line(lowest, highest, n):
-    """A scale of n notes between two MIDI numbers, so that pieces are known by their length."""
+def scale(lowest, highest, n):
+    """Return a scale of n notes between two MIDI numbers; the tests recognise pieces by their length."""
     pitch = np.linspace(lowest, highest, n).round().astype(int)
     return build_notes(np.arange(n), np.arange(n) + 1, pitch, steps_per_quarter=4)[0]
 
@@ -30,7 +30,7 @@ def ids_of(notes):
 
 
 # all 12 keys; 4 keys (35 semitones of 38); 1 key; all 12, each in one way alone
-NOTES = [line(60, 70, 5), line(46, 80, 9), line(45, 82, 7), line(50, 76, 11)]
+NOTES = [scale(60, 70, 5), scale(46, 80, 9), scale(45, 82, 7), scale(50, 76, 11)]
 N_KEYS = [12, 4, 1, 12]
 PIECES = [ids_of(n) for n in NOTES]
 
@@ -46,7 +46,7 @@ def batches(made):
 
 
 def pieces_of(made):
-    """The pieces of a one-stream epoch as {index: ids}, and their order."""
+    """Return the pieces of a one-stream epoch as {index: ids}, and their order."""
     windows = list(made)
     stream = torch.cat([x for x, _ in windows] + [windows[-1][1][:, -1:]], dim=1)[0].numpy()
     parts = np.split(stream, np.flatnonzero(stream == VOCAB.bos_id)[1:])
@@ -55,12 +55,12 @@ def pieces_of(made):
 
 
 def shift_of(i, ids):
-    """By how many semitones piece i was moved to give ids."""
+    """Return by how many semitones piece i was transposed to give ids."""
     [shift] = [s for s, table in zip(SHIFTS, TABLES) if (table[PIECES[i]] == ids).all()]
     return shift
 
 
-def test_pieces_differ_in_length_so_that_they_are_told_apart():
+def test_the_pieces_differ_in_length():
     assert len({len(p) for p in PIECES}) == len(PIECES)
 
 
@@ -79,16 +79,16 @@ def test_twelve_epochs_go_through_all_fitting_keys_each_before_any_again(first):
     for epoch in range(first, first + 12):
         for i, ids in pieces_of(loader(seq_len=1000, epoch=epoch))[0].items():
             shifts[i].append(shift_of(i, ids))
-    for told, n_keys in zip(shifts, N_KEYS):
-        assert len({s % 12 for s in told}) == n_keys
+    for shifts_of_piece, n_keys in zip(shifts, N_KEYS):
+        assert len({s % 12 for s in shifts_of_piece}) == n_keys
         for lap in range(0, 12, n_keys):
-            assert len(set(told[lap : lap + n_keys])) == n_keys
+            assert len(set(shifts_of_piece[lap : lap + n_keys])) == n_keys
 
 
 @pytest.mark.parametrize("notes, n_keys", list(zip(NOTES, N_KEYS)))
 def test_fitting_shifts_are_the_smallest_of_each_key_that_fits(notes, n_keys):
     shifts = [SHIFTS[i] for i in fitting_shifts(ids_of(notes), TABLES)]
-    fits = [s for s in SHIFTS if 45 <= notes.pitch.min() + s and notes.pitch.max() + s <= 82]
+    fits = [s for s in SHIFTS if notes.pitch.min() + s >= 45 and notes.pitch.max() + s <= 82]
     assert 0 in shifts and len(shifts) == n_keys
     assert set(shifts) <= set(fits) and {s % 12 for s in shifts} == {s % 12 for s in fits}
     assert all(abs(s) <= min(abs(f) for f in fits if (f - s) % 12 == 0) for s in shifts)
@@ -119,7 +119,7 @@ def test_pieces_are_shuffled():
 
 
 @given(st.integers(1, 70), st.integers(2, 80), st.integers(0, 5))
-def test_targets_are_the_next_words_and_windows_follow_on(bs, seq_len, epoch):
+def test_targets_are_the_next_tokens_and_windows_continue(bs, seq_len, epoch):
     made = loader(bs, seq_len, epoch=epoch)
     windows = list(made)
     assert len(windows) == len(made) >= 1
@@ -153,9 +153,9 @@ def test_the_smallest_corpus():
     assert batches(made) == [([[VOCAB.bos_id, 9]], [[9, VOCAB.eos_id]])]
 
 
-def test_others_are_drawn_anew_and_fill_their_share():
-    others = [ids_of(line(50, 70, n)) for n in range(20, 40)]
-    mixed = StreamDataLoader(PIECES, 2, 16, tables=TABLES, replay_pieces=others, replay_share=0.4)
+def test_replayed_pieces_are_drawn_anew_and_fill_their_share():
+    replayed = [ids_of(scale(50, 70, n)) for n in range(20, 40)]
+    mixed = StreamDataLoader(PIECES, 2, 16, tables=TABLES, replay_pieces=replayed, replay_share=0.4)
     n_own = sum(map(len, PIECES))
     assert mixed.n_tokens == n_own + int(n_own * 0.4 / 0.6) and len(mixed.dataset) == len(PIECES)
     streams = []
@@ -171,17 +171,17 @@ def test_others_are_drawn_anew_and_fill_their_share():
     assert torch.equal(torch.cat([x for x, _ in mixed], dim=1), first)
 
 
-def test_no_more_others_than_there_are():
+def test_no_more_pieces_are_replayed_than_there_are():
     mixed = StreamDataLoader(PIECES[:1], 1, 16, tables=TABLES, replay_pieces=PIECES[:1], replay_share=0.9)
     assert mixed.n_tokens == 2 * len(PIECES[0]) == len(mixed._epoch_stream())
 
 
-def test_processes_share_what_streams_there_are():
+def test_processes_share_the_streams():
     worlds = [World(rank, 2) for rank in range(2)]
     whole = [x for x, _ in StreamDataLoader(PIECES, 4, 5, tables=TABLES)]
     shares = [[x for x, _ in StreamDataLoader(PIECES, 4, 5, tables=TABLES, world=world)] for world in worlds]
     assert all(torch.equal(torch.cat(parts), x) for x, *parts in zip(whole, *shares))
-    few = (sum(map(len, PIECES[:1])) - 1) // MIN_WINDOW  # streams are no more than the words allow
+    few = (sum(map(len, PIECES[:1])) - 1) // MIN_WINDOW  # there are no more streams than the tokens allow
     assert [
         loader.rows for loader in (StreamDataLoader(PIECES[:1], 1000, 5, world=World(r, few)) for r in range(few))
     ] == [slice(r, r + 1) for r in range(few)]

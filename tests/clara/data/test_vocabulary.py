@@ -15,7 +15,7 @@ from clara.errors import BadSetting, NoData
 
 
 def prepared(folder, name="chordwise", **more):
-    """A corpus of six tunes in an encoding."""
+    """Prepare a corpus of six tunes in an encoding."""
     source = folder / "music"
     if not source.exists():
         tiny.corpus(folder)

@@ -1,4 +1,4 @@
-"""What a run keeps, what it tells, and what it resumes from."""
+"""What a run keeps, reports and resumes from."""
 
 import json
 
@@ -26,7 +26,7 @@ def corpus(tmp_path_factory):
 
 
 class Scripted(Metric):
-    """A valid figure per epoch that the test makes up."""
+    """A cost of the validation pieces for each epoch, made up by the test."""
 
     tokens_per_quarter = 2.0
 
@@ -49,7 +49,7 @@ class Scripted(Metric):
 
 
 def run(corpus, folder, figures, patience=10**9):
-    """A learner trained for as many epochs as there are figures; which epochs were kept."""
+    """Train for as many epochs as there are figures; return the learner and which epochs were kept."""
     kept = []
     learn = tiny.learner(corpus, folder, keep=lambda learn, to: kept.append((learn.epoch + 1, to)), patience=patience)
     learn.metrics = [Scripted(figures)]

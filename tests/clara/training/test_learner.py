@@ -45,7 +45,7 @@ def learn(dls, tmp_path):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What is displayed in a notebook: a list of HTML strings."""
+    """Collect what is displayed in a notebook: a list of HTML strings."""
     import IPython.display
 
     pages = []
@@ -54,7 +54,7 @@ def shown(monkeypatch):
 
 
 class FirstBatches(Callback):
-    """Keeps the first batch of each epoch."""
+    """Keep the first batch of each epoch."""
 
     def before_fit(self):
         self.seen = []

@@ -13,7 +13,7 @@ from clara.training import repeat_fit as match_fit
 
 @pytest.fixture
 def run_and_corpus(tmp_path):
-    """A run that was trained without, and a corpus whose pieces repeat themselves."""
+    """Return a run without a repeat model, and a corpus whose pieces repeat themselves."""
     folder = tiny.corpus(tmp_path)
     run = tiny.checkpoint()
     run.info = {

@@ -31,7 +31,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """A run of three epochs that nothing disturbed."""
+    """Train for three epochs without a disturbance."""
     out = tmp_path_factory.mktemp("runs") / "finished"
     train(tiny.arguments(data, out))
     return out
@@ -39,7 +39,7 @@ def finished(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pretrained(data, tmp_path_factory):
-    """Two layers to start from."""
+    """Train a model of two layers to start from."""
     out = tmp_path_factory.mktemp("pretrained") / "model"
     train(tiny.arguments(data, out, "--n-layers", 2, "--epochs", 1))
     return out
@@ -47,7 +47,7 @@ def pretrained(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(data, pretrained, tmp_path_factory):
-    """A fine-tuned run that nothing disturbed: two epochs partly frozen, two of all groups."""
+    """Fine-tune without a disturbance: two epochs partly frozen, two of all groups."""
     out = tmp_path_factory.mktemp("tuned") / "run"
     train(tiny.arguments(data, out, "--pretrained", pretrained, "--epochs", 2))
     return out
@@ -156,7 +156,7 @@ def test_a_real_kill(data, tmp_path):
     assert_same_run(out, tmp_path / "whole")
 
 
-def test_the_card_tells_how_a_run_was_resumed(data, tmp_path):
+def test_the_card_says_how_a_run_was_resumed(data, tmp_path):
     out = tmp_path / "run"
     train(tiny.arguments(data, out, "--epochs", 1), command=["train.py", "--first"])
     settings = replace(TrainSettings.load(out), data=str(data), epochs=2)

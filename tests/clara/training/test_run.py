@@ -38,7 +38,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """A run of three epochs that nothing disturbed."""
+    """Train for three epochs without a disturbance."""
     out = tmp_path_factory.mktemp("runs") / "finished"
     assert train(tiny.arguments(data, out), ["train.py", "--out", out]) is False
     return out

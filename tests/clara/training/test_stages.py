@@ -16,21 +16,21 @@ def corpus(tmp_path_factory):
 
 
 class Rates(Callback):
-    """Notes the rate of each group at each batch, and how far the stage is."""
+    """Note the learning rate of each group at each batch, and how far the stage is."""
 
     order = 75  # after the rate is set
 
     def before_fit(self):
-        self.told_shares, self.told_rates = [], []
+        self.stage_shares, self.group_rates = [], []
 
     def before_batch(self):
         if self.training:
-            self.told_shares.append(self.pct_train)
-            self.told_rates.append([h["lr"] for h in self.opt.hypers])
+            self.stage_shares.append(self.pct_train)
+            self.group_rates.append([h["lr"] for h in self.opt.hypers])
 
 
 class Poison(Callback):
-    """Makes a weight NaN before one batch."""
+    """Set a weight to NaN before one batch."""
 
     def __init__(self, epoch, batch):
         self.epoch_, self.batch = epoch, batch
@@ -41,12 +41,12 @@ class Poison(Callback):
 
 
 def rates(corpus, folder, plan, discriminative=False, n_layers=1):
-    """(shares, rates by group) of the last stage of a plan that is trained through."""
+    """Train through a plan; return (shares, rates by group) of its last stage."""
     noted = Rates()
     learn = tiny.learner(corpus, folder, n_layers=n_layers)
     learn.add_cb(noted)
     fit_stages(learn, plan, 0, discriminative=discriminative)
-    return np.array(noted.told_shares), np.array(noted.told_rates)
+    return np.array(noted.stage_shares), np.array(noted.group_rates)
 
 
 def test_stages_from_scratch_are_one():
@@ -143,7 +143,7 @@ def test_the_net_sees_every_epoch_in_another_key(corpus, tmp_path):
 
 
 def diverge(corpus, folder, epoch, batch, epochs=2, kept=None):
-    """The message of a run that is poisoned, and the learner."""
+    """Train with a weight that becomes NaN; return the message and the learner."""
     learn = tiny.learner(corpus, folder, keep=lambda learn, _: kept is not None and kept.append(learn.epoch))
     learn.add_cb(Poison(epoch, batch))
     with pytest.raises(Diverged) as e:
