@@ -1,10 +1,15 @@
 """Render a piece as a file: MIDI, WAV, MusicXML, a picture, or pages of sheet music."""
 
 import io
+import tempfile
+from collections import OrderedDict
 from pathlib import Path
+from threading import Lock
 
 from clara.errors import BadSetting
-from clara_app.web.piece_store import Piece
+from clara_app.web.piece_store import Piece, PieceStore
+
+MAX_RENDERED = 64  # renderings to keep, each of some megabytes
 
 MEDIA_TYPES = {
     "mid": "audio/midi",
@@ -88,3 +93,54 @@ def _to_svg_pages(piece):
     from clara.rendering.engraving import to_svgs
 
     return [page.encode() for page in to_svgs(piece.notes, piece.title)]
+
+
+class RenderedFiles:
+    """Files that were rendered recently, in a temporary folder, so that Starlette can serve parts of them.
+
+    Parameters
+    ----------
+    store : PieceStore
+    soundfont : path, optional
+    """
+
+    def __init__(self, store: PieceStore, soundfont: str | Path | None = None) -> None:
+        self.store = store
+        self.soundfont = soundfont
+        self.folder = tempfile.TemporaryDirectory(prefix="clara-page-")
+        self._paths: OrderedDict[tuple[str, str], list[Path]] = OrderedDict()
+        self._lock = Lock()
+        self._render_lock = Lock()  # music21 and verovio must not run in several threads
+
+    def get(self, piece_id: str, kind: str) -> list[Path] | None:
+        """Return the files of a piece, one for each page; None if the piece is not here any more."""
+        piece = self.store.get(piece_id)
+        if piece is None:
+            return None
+        key = (piece_id, kind)
+        with self._lock:
+            if key in self._paths:
+                self._paths.move_to_end(key)
+                return self._paths[key]
+        with self._render_lock:
+            pages = render(piece, kind, self.soundfont)
+            paths = [Path(self.folder.name, f"{piece_id}-{number}.{kind}") for number in range(1, len(pages) + 1)]
+            for path, data in zip(paths, pages):
+                path.write_bytes(data)
+        with self._lock:
+            self._paths[key] = paths
+            self._drop_old()
+        return paths
+
+    def _drop_old(self):
+        while len(self._paths) > MAX_RENDERED:
+            _, paths = self._paths.popitem(last=False)
+            for path in paths:
+                path.unlink(missing_ok=True)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def close(self) -> None:
+        """Remove the files."""
+        self.folder.cleanup()

@@ -5,12 +5,9 @@ No request names a path: static files come from one folder, and pieces have rand
 
 import asyncio
 import json
-import tempfile
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Lock
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -29,7 +26,7 @@ from clara_app.web import prompts
 from clara_app.web.composing import compose_candidates, notes_payload, warm_up
 from clara_app.web.jobs import JobQueue, QueueFull
 from clara_app.web.piece_store import Piece, PieceStore
-from clara_app.web.rendering import MEDIA_TYPES, render
+from clara_app.web.rendering import MEDIA_TYPES, RenderedFiles
 from clara_app.web.requests import QPM_RANGE, offered_models, parse_request
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -39,61 +36,9 @@ CONTENT_SECURITY_POLICY = (
 )
 MAX_JSON_BYTES = 1 << 20
 MAX_TITLE = 200  # characters
-MAX_RENDERED = 64  # files to keep, each of some megabytes
 PREFERRED_MODEL = "notewise"
 PROGRESS_STEP = 0.01  # smallest progress that is sent
 ERROR_STATUS = {QueueFull: 503, TooLong: 413, ClaraError: 400}
-
-
-class RenderedFiles:
-    """Files that were rendered recently, in a temporary folder, so that Starlette can serve parts of them.
-
-    Parameters
-    ----------
-    store : PieceStore
-    soundfont : path, optional
-    """
-
-    def __init__(self, store: PieceStore, soundfont: str | Path | None = None) -> None:
-        self.store = store
-        self.soundfont = soundfont
-        self.folder = tempfile.TemporaryDirectory(prefix="clara-page-")
-        self._paths: OrderedDict[tuple[str, str], list[Path]] = OrderedDict()
-        self._lock = Lock()
-        self._render_lock = Lock()  # music21 and verovio must not run in several threads
-
-    def get(self, piece_id: str, kind: str) -> list[Path] | None:
-        """Return the files of a piece, one for each page; None if the piece is not here any more."""
-        piece = self.store.get(piece_id)
-        if piece is None:
-            return None
-        key = (piece_id, kind)
-        with self._lock:
-            if key in self._paths:
-                self._paths.move_to_end(key)
-                return self._paths[key]
-        with self._render_lock:
-            pages = render(piece, kind, self.soundfont)
-            paths = [Path(self.folder.name, f"{piece_id}-{number}.{kind}") for number in range(1, len(pages) + 1)]
-            for path, data in zip(paths, pages):
-                path.write_bytes(data)
-        with self._lock:
-            self._paths[key] = paths
-            self._drop_old()
-        return paths
-
-    def _drop_old(self):
-        while len(self._paths) > MAX_RENDERED:
-            _, paths = self._paths.popitem(last=False)
-            for path in paths:
-                path.unlink(missing_ok=True)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def close(self) -> None:
-        """Remove the files."""
-        self.folder.cleanup()
 
 
 class Page:

@@ -9,12 +9,13 @@ from clara.encodings.notewise import Chamber, Notewise
 from clara.errors import BadSetting
 from clara.sampling.settings import SamplingSettings
 from clara_app import compose, defaults
+from clara_app.compose_flags import request_from_flags
 from clara_app.compose_request import ComposeRequest, MusicalConstraints, default_settings
 from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
 
 
 def test_the_command_line_without_flags_is_the_default_request():
-    request = compose.request_from_flags(compose.parser().parse_args(["--seed", "0"]))
+    request = request_from_flags(compose.parser().parse_args(["--seed", "0"]))
     assert request == ComposeRequest(max_temperature=defaults.MAX_TEMPERATURE)
     assert request.settings == default_settings()
 

@@ -11,6 +11,7 @@ from examples import REPOSITORY
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara_app import compose
+from clara_app.compose_flags import request_from_flags
 from clara_app.web.piece_store import Piece
 from clara_app.web.requests import TEMPERATURE, TOP_P, offered_models, parse_request, sampling_settings
 from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
@@ -32,7 +33,7 @@ def test_defaults():
 
 
 def test_the_middle_of_the_slider_is_the_default_of_the_command_line():
-    request = compose.request_from_flags(compose.parser().parse_args([]))
+    request = request_from_flags(compose.parser().parse_args([]))
     middle = round((request.settings.temperature + request.max_temperature) / 2, 9)
     settings = sampling_settings(50)
     assert settings == parse().compose.settings

@@ -228,7 +228,7 @@ def test_other_sites_and_host_names_are_refused(client):
 
 
 def test_rendered_files_are_limited(client, monkeypatch):
-    monkeypatch.setattr("clara_app.web.server.MAX_RENDERED", 2)
+    monkeypatch.setattr("clara_app.web.rendering.MAX_RENDERED", 2)
     page = client.app.state.page
     names = [page.store.add(Piece(tiny.tune(i), "")) for i in range(4)]
     assert all(page.files.get(n, "mid") for n in names) and len(page.files) == 2
