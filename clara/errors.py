@@ -52,3 +52,7 @@ class NoData(ClaraError):
 
 class CannotWrite(ClaraError):
     """An output folder or file cannot be written."""
+
+
+class OutsideFolder(ClaraError):
+    """A file names another file outside its folder."""

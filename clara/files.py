@@ -1,15 +1,52 @@
-"""Write files atomically and make folders."""
+"""Write files atomically, make and lock folders, and resolve names inside a folder."""
 
 import contextlib
 import os
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePath
 
-from clara.errors import CannotWrite
+from clara.errors import CannotWrite, OutsideFolder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
-def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
-    """Write a file in one move, so that a kill or a full disk leaves the old file intact.
+def path_inside(folder: str | os.PathLike, name: str) -> Path:
+    """Return the path of a name that a file of ours holds, and refuse a name that leads out of the folder.
+
+    Use it wherever a manifest, a config or another file names a file: it may come from a stranger.
+
+    Parameters
+    ----------
+    folder : path
+        The folder that the name belongs to.
+    name : str
+        A relative path with forward slashes.
+
+    Raises
+    ------
+    OutsideFolder
+        If the name is absolute, climbs out with `..`, follows a link out of the folder, or is not a path at all.
+    """
+    check_name(name, folder)
+    path = Path(folder, name)
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise OutsideFolder(f"{folder}: {name!r} is a link that leads out of this folder")
+    return path
+
+
+def check_name(name: str, folder: str | os.PathLike) -> None:
+    """Raise OutsideFolder unless a name is a relative path without `..`; this does not look at the disk."""
+    is_text = isinstance(name, str) and name.strip() not in ("", ".") and "\0" not in name
+    if not is_text or PurePath(name).is_absolute() or PurePath(name).drive or ".." in PurePath(name).parts:
+        raise OutsideFolder(f"{folder}: a file there names {str(name)[:80]!r}, which is not inside this folder")
+
+
+def write_atomically(path: str | os.PathLike, data: bytes | str, *, durable: bool = True) -> None:
+    """Write a file in one move, so that a kill, a full disk or a power failure leaves the old file or the new one.
 
     Parameters
     ----------
@@ -17,6 +54,8 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
         The file; its folder must exist.
     data : bytes or str
         A str is written as UTF-8.
+    durable : bool
+        Wait until the file is on the disk. False is faster, but after a power failure the file may be empty.
 
     Raises
     ------
@@ -27,11 +66,51 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        if durable:
+            _sync(temporary, os.O_RDWR)
         temporary.replace(path)
+        if durable:
+            with contextlib.suppress(OSError):  # Windows cannot open a folder
+                _sync(path.parent, os.O_RDONLY)
     except OSError as e:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise CannotWrite(f"{path}: cannot be written ({e.strerror})") from e
+
+
+def _sync(path, mode):
+    """Wait until a file, or the list of names in a folder, is on the disk."""
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def lock_folder(folder: str | os.PathLike) -> Iterator[None]:
+    """Hold a folder for this process alone; the system frees it when the process ends, however it ends.
+
+    Windows and some network drives cannot lock a folder; there it is not held.
+
+    Raises
+    ------
+    CannotWrite
+        If another process holds the folder.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as e:
+                raise CannotWrite(f"{folder}: in use by another process; wait until that has ended") from e
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(path: str | os.PathLike) -> Path:

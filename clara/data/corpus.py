@@ -15,11 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict
 
 from clara import encodings
 from clara.encodings.base import Encoding
+from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import Vocab
-from clara.errors import NoData, UnknownToken
+from clara.errors import BadSetting, ClaraError, NoData, UnknownToken
+from clara.files import check_name, path_inside
+from clara.records import Record, read_record
 
 MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
@@ -42,6 +46,27 @@ MANIFEST_COLUMNS = [
 ]
 
 
+class CorpusSettings(Record):
+    """The content of corpus.json.
+
+    Attributes
+    ----------
+    encoding : EncodingSettings
+    about : str
+        Description and licences of the music.
+    """
+
+    model_config = ConfigDict(extra="allow")  # how the pieces were read
+
+    encoding: EncodingSettings
+    about: str = ""
+
+
+def read_settings(folder: str | Path) -> CorpusSettings:
+    """Read corpus.json of a prepared folder; raise NoData if it is broken."""
+    return read_record(Path(folder) / SETTINGS, CorpusSettings, NoData)
+
+
 def read_manifest(folder: str | Path) -> pd.DataFrame:
     """Read the manifest of a prepared folder.
 
@@ -53,20 +78,31 @@ def read_manifest(folder: str | Path) -> pd.DataFrame:
     Raises
     ------
     NoData
-        If another version of Clara wrote it, with other columns.
+        If it is broken, or another version of Clara wrote it, with other columns.
+    OutsideFolder
+        If the name of a piece leads out of the folder.
     """
-    table = pd.read_csv(
-        Path(folder) / MANIFEST,
-        keep_default_na=False,
-        na_values={column: [""] for column in NUMBER_COLUMNS},
-        dtype=dict.fromkeys(TEXT_COLUMNS, str),
-    )
-    missing = [column for column in MANIFEST_COLUMNS if column not in table]
-    if missing:
-        raise NoData(f"{Path(folder) / MANIFEST}: no column {', '.join(missing)}; prepare the folder again")
-    table[NUMBER_COLUMNS] = table[NUMBER_COLUMNS].fillna(0)
-    dtypes = dict.fromkeys(NUMBER_COLUMNS, int) | {"quarters": float}
-    return table[MANIFEST_COLUMNS].astype(dtypes)
+    path = Path(folder) / MANIFEST
+    try:
+        table = pd.read_csv(
+            path,
+            keep_default_na=False,
+            na_values={column: [""] for column in NUMBER_COLUMNS},
+            dtype=dict.fromkeys(TEXT_COLUMNS, str),
+        )
+        missing = [column for column in MANIFEST_COLUMNS if column not in table]
+        if missing:
+            raise NoData(f"{path}: no column {', '.join(missing)}; prepare the folder again")
+        table[NUMBER_COLUMNS] = table[NUMBER_COLUMNS].fillna(0)
+        dtypes = dict.fromkeys(NUMBER_COLUMNS, int) | {"quarters": float}
+        if not np.isfinite(table[NUMBER_COLUMNS].to_numpy(dtype=float)).all():
+            raise ValueError("a number is infinite")
+        table = table[MANIFEST_COLUMNS].astype(dtypes)
+    except (ValueError, TypeError, OverflowError, OSError) as e:  # pandas raises ValueError for broken text, too
+        raise NoData(f"{path}: broken ({str(e)[:120]}); prepare the folder again") from e
+    for name in table["piece"]:
+        check_name(name, path)
+    return table
 
 
 @dataclass
@@ -110,8 +146,10 @@ class Corpus:
             raise NoData(
                 f"{folder}: no {' and no '.join(missing)}; prepare it with clara prepare SOURCE --out {folder}"
             )
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        encoding = encodings.make_encoding(settings["encoding"])
+        try:
+            encoding = encodings.make_encoding(read_settings(folder).encoding.to_dict())
+        except BadSetting as e:
+            raise NoData(f"{folder / SETTINGS}: {e}") from e
         manifest = read_manifest(folder)
         manifest = manifest[manifest["reason"] == ""].reset_index(drop=True)
         if manifest.empty:
@@ -120,7 +158,11 @@ class Corpus:
             return cls(folder, encoding, Vocab.from_encoding(encoding), manifest)
         if not (folder / VOCABULARY).is_file():
             raise NoData(f"{folder}: no {VOCABULARY}; prepare it again")
-        return cls(folder, encoding, Vocab.load(folder / VOCABULARY), manifest)
+        try:
+            vocab = Vocab.load(folder / VOCABULARY)
+        except (ClaraError, UnicodeDecodeError) as e:
+            raise NoData(f"{folder / VOCABULARY}: {e}") from e
+        return cls(folder, encoding, vocab, manifest)
 
     def rows(self, split: str) -> pd.DataFrame:
         """Return the manifest's rows of one split, in the manifest's order.
@@ -142,8 +184,23 @@ class Corpus:
         return bool((self.manifest["split"] == split).any())
 
     def tokens(self, piece: str) -> list[str]:
-        """Return the tokens of a piece, without control tokens."""
-        return (self.folder / f"{piece}.txt").read_text(encoding="utf-8").split()
+        """Return the tokens of a piece, without control tokens.
+
+        Raises
+        ------
+        OutsideFolder
+            If the name leads out of the folder.
+        NoData
+            If the text is missing, not in UTF-8, or empty as after a power failure.
+        """
+        path = path_inside(self.folder, f"{piece}.txt")
+        try:
+            tokens = path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as e:
+            raise NoData(f"{path}: cannot be read ({e}); prepare the folder again") from e
+        if not tokens:
+            raise NoData(f"{path}: empty; prepare the folder again")
+        return tokens
 
     def ids(self, split: str) -> list[np.ndarray]:
         """Return the token ids of each piece of a split, from xxbos to xxeos: arrays of `vocab.dtype`.
@@ -173,7 +230,7 @@ class Corpus:
     @property
     def about(self) -> str:
         """Return the description of the music and its licences, as given to `clara prepare --about`."""
-        return json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))["about"]
+        return read_settings(self.folder).about
 
     @property
     def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from clara import cli, encodings
 from clara.data import workers
-from clara.data.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY, read_manifest
+from clara.data.corpus import MANIFEST, MANIFEST_COLUMNS, SETTINGS, VOCABULARY, read_manifest, read_settings
 from clara.data.fingerprints import FINGERPRINTS, FingerprintFile, load_fingerprints, write_fingerprints
 from clara.data.musical_works import group_works
 from clara.data.piece_encoding import ReadSettings, encode_piece, refused_row
@@ -20,7 +20,8 @@ from clara.data.sources import Piece
 from clara.data.splits import assign_splits
 from clara.data.vocabulary import write_vocabulary
 from clara.data.workers import WorkerSettings
-from clara.files import make_folder, write_atomically
+from clara.errors import NoData
+from clara.files import make_folder, path_inside, write_atomically
 
 
 def prepare_corpus(
@@ -83,7 +84,7 @@ def prepare_corpus(
     write_atomically(folder / MANIFEST, manifest.to_csv(index=False))
     if not interrupted:
         for name in earlier_names - {row["piece"] for row in accepted}:
-            (folder / f"{name}.txt").unlink(missing_ok=True)
+            path_inside(folder, f"{name}.txt").unlink(missing_ok=True)
     return manifest, interrupted
 
 
@@ -118,10 +119,14 @@ def _read_earlier_rows(folder, settings):
     """Return the rows of accepted pieces of an earlier run with the same settings, by piece name."""
     if not all((folder / name).is_file() for name in (MANIFEST, SETTINGS, FINGERPRINTS)):
         return {}
-    earlier_settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    try:
+        earlier = read_settings(folder)
+        fingerprints = FingerprintFile(folder / FINGERPRINTS)
+    except NoData:  # broken: everything is encoded again
+        return {}
+    earlier_settings = earlier.model_dump() | {"encoding": earlier.encoding.to_dict()}
     if any(earlier_settings.get(key) != settings[key] for key in settings.keys() - {"about"}):
         return {}
-    fingerprints = FingerprintFile(folder / FINGERPRINTS)
     rows = read_manifest(folder).to_dict("records")
     return {row["piece"]: row for row in rows if row["piece"] in fingerprints}
 

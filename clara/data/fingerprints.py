@@ -9,10 +9,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from clara.errors import CannotWrite, NoData
+from clara.records import Record, parse_record
 
 FINGERPRINTS = "fingerprints.bin"  # file of a prepared folder
 RUN_DTYPE = np.dtype("<i8")
@@ -61,24 +64,46 @@ def write_fingerprints(path: str | Path) -> Iterator:
         part.unlink(missing_ok=True)
 
 
+class _Index(Record):
+    """Which piece has how many runs, in the order of the file."""
+
+    names: list[str]
+    sizes: list[Annotated[int, Field(ge=0)]]
+
+
 class FingerprintFile:
     """A file that `write_fingerprints` wrote; each fingerprint is read when it is needed.
 
     Parameters
     ----------
     path : str or Path
+
+    Raises
+    ------
+    NoData
+        If the file is broken.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        try:
+            index, n_runs = self._read_index()
+        except (OSError, ValueError) as e:
+            raise NoData(f"{self.path}: broken ({e}); prepare the folder again") from e
+        if len(index.names) != len(index.sizes) or sum(index.sizes) != n_runs:
+            raise NoData(f"{self.path}: broken (its index is not that of its content); prepare the folder again")
+        self.sizes = index.sizes
+        self.starts = np.cumsum([0, *self.sizes])
+        self.row_of_name = {name: row for row, name in enumerate(index.names)}
+
+    def _read_index(self):
+        """Return the index, and the number of runs that the file holds."""
         with open(self.path, "rb") as file:
             index_end = file.seek(-RUN_DTYPE.itemsize, os.SEEK_END)
             index_position = int(np.frombuffer(file.read(), dtype=RUN_DTYPE)[0])
             file.seek(index_position)
-            index = json.loads(file.read(index_end - index_position))
-        self.sizes = index["sizes"]
-        self.starts = np.cumsum([0, *self.sizes])
-        self.row_of_name = {name: row for row, name in enumerate(index["names"])}
+            text = file.read(max(0, index_end - index_position))
+        return parse_record(text, _Index, self.path, NoData), index_position // RUN_DTYPE.itemsize
 
     def __contains__(self, name):
         return name in self.row_of_name

@@ -9,7 +9,7 @@ from clara.data.musical_works import FINGERPRINT_GRID, compute_fingerprint
 from clara.data.onset_grid import check_grid
 from clara.data.sources import Piece, escape_undecodable
 from clara.errors import ClaraError
-from clara.files import make_folder, write_atomically
+from clara.files import make_folder, path_inside, write_atomically
 from clara.music.keys import transpose_to_key
 
 # manifest column: the losses that it adds up
@@ -70,13 +70,13 @@ def encode_piece(job: tuple[Piece, dict | None], folder: Path, encoding, setting
     try:
         with open(piece.path, "rb") as file:  # hashed in blocks, as the file may be larger than memory
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        path = folder / f"{piece.name}.txt"
-        if earlier_row and earlier_row["hash"] == digest and path.is_file():
+        path = path_inside(folder, f"{piece.name}.txt")
+        if earlier_row and earlier_row["hash"] == digest and path.is_file() and path.stat().st_size:
             return earlier_row | {"composer": piece.composer, "source": source}
         notes, losses = _read_notes(piece, encoding, settings)
         text, n_tokens, encoding_losses = encoding.encode_text(notes)
         make_folder(path.parent)
-        write_atomically(path, text + "\n")
+        write_atomically(path, text + "\n", durable=False)  # a text is quickly made again
         runs = compute_fingerprint(_notes_for_fingerprint(piece, notes))
     except (ClaraError, OSError) as error:
         return refused_row(piece, f"{type(error).__name__}: {error}")

@@ -41,4 +41,7 @@ def make_encoding(settings: dict) -> Encoding:
     name = arguments.pop("encoding")
     if name not in ENCODINGS:
         raise BadSetting(f"no encoding {name!r}; there are: {', '.join(ENCODINGS)}")
-    return ENCODINGS[name](**arguments)
+    try:
+        return ENCODINGS[name](**arguments)
+    except TypeError as e:
+        raise BadSetting(f"encoding {name}: {e}") from e

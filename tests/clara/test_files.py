@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clara.errors import CannotWrite
-from clara.files import make_empty_folder, make_folder, write_atomically
+from clara.errors import CannotWrite, OutsideFolder
+from clara.files import lock_folder, make_empty_folder, make_folder, path_inside, write_atomically
 
 
 @pytest.mark.parametrize("data, stored", [(b"\x00\xff", b"\x00\xff"), ("Dvořák\n", "Dvořák\n".encode())])
@@ -76,3 +76,40 @@ def test_a_new_folder_holds_nothing_yet(tmp_path):
     assert make_empty_folder(tmp_path / "a/b") == tmp_path / "a/b" == make_empty_folder(tmp_path / "a/b")
     with pytest.raises(CannotWrite, match="a: not empty; nothing is overwritten"):
         make_empty_folder(tmp_path / "a")
+
+
+OUTSIDE = ["../outside.txt", "a/../../outside.txt", "/etc/passwd", "..", "", ".", "a\0b", "link/secret.txt"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_name_that_leaves_its_folder_is_refused(tmp_path, name):
+    folder = make_folder(tmp_path / "folder")
+    (folder / "link").symlink_to(make_folder(tmp_path / "elsewhere"))
+    with pytest.raises(OutsideFolder, match="folder"):
+        path_inside(folder, name)
+
+
+@pytest.mark.parametrize("name", ["piece.txt", "bach/piece.txt", "a..b/..c", "not there yet/x"])
+def test_a_name_inside_its_folder(tmp_path, name):
+    assert path_inside(tmp_path, name) == tmp_path / name
+
+
+def test_a_folder_that_is_itself_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(make_folder(tmp_path / "real"))
+    assert path_inside(tmp_path / "link", "piece.txt") == tmp_path / "link/piece.txt"
+
+
+def test_files_and_their_folder_reach_the_disk_unless_they_need_not(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_atomically(tmp_path / "weights", b"1")
+    assert len(synced) == 2
+    write_atomically(tmp_path / "text", b"1", durable=False)
+    assert len(synced) == 2
+
+
+def test_a_folder_is_held_by_one_process(tmp_path):
+    with lock_folder(tmp_path), pytest.raises(CannotWrite, match="in use by another process"), lock_folder(tmp_path):
+        pass
+    with lock_folder(tmp_path):
+        assert os.listdir(tmp_path) == []
