@@ -102,8 +102,8 @@ def _add_net_flags(add):
             flag,
             type=cli.at_least(1),
             metavar="N",
-            help=f"{meaning} (of a text member from scratch; default: 256/512/2. For wavenet: embedding, channels and "
-            "convolutions, default 128/128/10).",
+            help=f"{meaning} (of a text member from scratch; default: 256/512/2. For wavenet: embedding, channels "
+            "and convolutions, default 128/128/10).",
         )
     add(
         "--context-windows",
