@@ -536,8 +536,9 @@ critic, members of that ensemble alone, and two judges of other architectures. P
 prompts from test works, or have no prompt.
 
 **Limits.** The judges are classifiers, not listeners. They were trained on unsearched music of the same generators
-as the critic, so they say little about music that was chosen to please a critic. The figures are of the commits named
-below, before members were removed from the critics and gains from the repeat model. The likelihood under another model prefers predictable music, human music included.
+as the critic, so they say little about music that was chosen to please a critic. The figures are of the commits
+named below, before members were removed from the critics and gains from the repeat model. The likelihood under
+another model prefers predictable music, human music included.
 """,
         tables=(
             Table("ranking", JUDGE_COLUMNS, heading="Continuations", text="Ranked by `{rank_by}`."),

@@ -38,7 +38,7 @@ def real_midi(tmp_path_factory, scratch):
 
 @pytest.fixture
 def corpus_folder(tmp_path):
-    """A prepared corpus, made by hand: eight pieces, one refused, keys differing in their room."""
+    """Return a prepared corpus, made by hand: eight pieces, one refused, keys differing in their room."""
     folder = tmp_path / "corpus"
     encoding = Notewise(12, 88)
     told = []
@@ -67,7 +67,7 @@ def corpus_folder(tmp_path):
 
 @pytest.fixture
 def music(tmp_path):
-    """A folder of five pieces of two composers."""
+    """Return a folder of five pieces of two composers."""
     folder = tmp_path / "music"
     for seed, name in enumerate(SOURCES):
         path = folder / f"{name}.mid"
@@ -78,7 +78,7 @@ def music(tmp_path):
 
 @pytest.fixture
 def encode_into(tmp_path):
-    """A function that encodes into tmp_path/out; gives (status, manifest by piece)."""
+    """Return a function that encodes into tmp_path/out; gives (status, manifest by piece)."""
     from data_prep import prepare
 
     def encode_(*arguments):

@@ -35,27 +35,27 @@ class Danger:
 
 
 def time_signature(delta, numerator, power):
-    """A time signature of numerator / 2**power."""
+    """Return a time signature of numerator / 2**power."""
     return event(delta, 0xFF, 0x58, 4, numerator, power, 24, 8)
 
 
 def named(name):
-    """A track's name, in whatever bytes."""
+    """Return a track's name, in whatever bytes."""
     return event(0, 0xFF, 3, len(name)) + name
 
 
 def header(size=6, kind=1, n_tracks=1, division=480):
-    """The header chunk, with the size that it claims to have."""
+    """Return the header chunk, with the size that it claims to have."""
     return b"MThd" + struct.pack(">IHHH", size, kind, n_tracks, division)
 
 
 def one(*events, **settings):
-    """A file of one track."""
+    """Return a file of one track."""
     return midi_bytes(track(*events), **settings)
 
 
 def bare(body):
-    """A file of one track whose chunk holds just these bytes."""
+    """Return a file of one track whose chunk holds just these bytes."""
     return midi_bytes(chunk(b"MTrk", body))
 
 
@@ -83,7 +83,8 @@ TEMPO_AND_METRE = {
     "metre of 2**255ths": Danger(one(time_signature(0, 4, 255), NOTE)),
     "metre after the end": Danger(one(NOTE, time_signature(99_999, 3, 2))),
     "metre inside a bar": Danger(
-        one(time_signature(0, 4, 2), time_signature(100, 3, 2), time_signature(7, 255, 2), NOTE), time_signatures=((0, 4, 4), (3, 3, 4))
+        one(time_signature(0, 4, 2), time_signature(100, 3, 2), time_signature(7, 255, 2), NOTE),
+        time_signatures=((0, 4, 4), (3, 3, 4)),
     ),
     "metre of no bytes": Danger(one(NOTE, event(0, 0xFF, 0x58, 0)), time_signatures=None),
     "many metres": Danger(

@@ -15,7 +15,13 @@ SOURCES = ("bach/1", "bach/2", "bach/sub/3", "chopin/é 1", "chopin/2")
 
 @st.composite
 def note_sequences(
-    draw, steps_per_quarter=12, lowest=LOWEST_PIANO_PITCH, highest=HIGHEST_PIANO_PITCH, parts=1, min_notes=0, max_notes=30
+    draw,
+    steps_per_quarter=12,
+    lowest=LOWEST_PIANO_PITCH,
+    highest=HIGHEST_PIANO_PITCH,
+    parts=1,
+    min_notes=0,
+    max_notes=30,
 ):
     """Random notes that meet, overlap, repeat and pause."""
     note = st.tuples(st.integers(0, 120), st.integers(1, 40), st.integers(lowest, highest), st.integers(0, parts - 1))
@@ -24,7 +30,7 @@ def note_sequences(
 
 
 def columns(rows, n):
-    """n integer arrays from rows of n numbers."""
+    """Return n integer arrays from rows of n numbers."""
     return np.array(rows, dtype=np.int64).reshape(-1, n).T
 
 
@@ -41,7 +47,7 @@ HANDWRITTEN = {
 
 
 def handwritten(name, steps_per_quarter=12):
-    """A piece of `HANDWRITTEN`, the same steps on any grid."""
+    """Return a piece of `HANDWRITTEN`, the same steps on any grid."""
     start, duration, pitch = columns(HANDWRITTEN[name], 3)
     notes, losses = build_notes(start, start + duration, pitch, steps_per_quarter=steps_per_quarter)
     assert not +losses
@@ -87,7 +93,7 @@ def tempo(delta, microseconds_per_quarter):
 
 
 def track(*events, end=0):
-    """A track chunk that ends `end` ticks after its last event."""
+    """Return a track chunk that ends `end` ticks after its last event."""
     return chunk(b"MTrk", b"".join(events) + event(end, 0xFF, 0x2F, 0))
 
 
@@ -96,12 +102,12 @@ def chunk(kind, body):
 
 
 def midi_bytes(*chunks, kind=1, division=480):
-    """A MIDI file of format `kind`."""
+    """Return a MIDI file of format `kind`."""
     return chunk(b"MThd", struct.pack(">HHH", kind, len(chunks), division)) + b"".join(chunks)
 
 
 def melody(seed, n=40):
-    """A random line over a bass, as two parts."""
+    """Return a random line over a bass, as two parts."""
     pitch = np.r_[np.random.default_rng(seed).integers(60, 84, n), np.full(n, 48)]
     start = 12 * np.r_[np.arange(n), np.arange(n)]
     return build_notes(start, start + 12, pitch, np.repeat([1, 0], n))[0]
@@ -121,7 +127,9 @@ def musicxml(*parts, beats=4, names=()):
     attributes = (
         f"<attributes><divisions>1</divisions><time><beats>{beats}</beats><beat-type>4</beat-type></time></attributes>"
     )
-    part_list = "".join(f'<score-part id="P{i}"><part-name>{name}</part-name></score-part>' for i, name in enumerate(names))
+    part_list = "".join(
+        f'<score-part id="P{i}"><part-name>{name}</part-name></score-part>' for i, name in enumerate(names)
+    )
     music = "".join(
         f'<part id="P{i}"><measure number="1">{attributes}{bars}</measure></part>' for i, bars in enumerate(parts)
     )

@@ -31,13 +31,13 @@ def tune(seed, n_notes=40, steps_per_quarter=12):
 
 
 def ostinato(n_notes=200):
-    """The same four notes again and again."""
+    """Return the same four notes again and again."""
     start = np.arange(n_notes) * 3
     return build_notes(start, start + 3, 60 + start % 4 * 2)[0]
 
 
 def corpus(folder, pieces=None):
-    """A prepared corpus of some NoteSequences; without, of six tunes: four to train on, one valid, one test."""
+    """Return a prepared corpus of some NoteSequences; without, of six tunes: four to train on, one valid, one test."""
     music = folder / "music" / "nobody"
     music.mkdir(parents=True)
     for i, notes in enumerate(pieces or map(tune, range(6))):
@@ -58,7 +58,7 @@ def weights(arch="awd_lstm", sizes=SIZES, vocab_sz=203, seed=0):
 
 
 def checkpoint(encoding=None, seed=0, arch="awd_lstm", **sizes):
-    """A model that was never trained."""
+    """Return a model that was never trained."""
     encoding, sizes = encoding or Notewise(), SIZES | sizes
     vocab = Vocab.from_encoding(encoding)
     return Checkpoint(
@@ -72,7 +72,7 @@ def checkpoint(encoding=None, seed=0, arch="awd_lstm", **sizes):
 
 
 def untrained(encoding, notes):
-    """A model that was never trained, with the words of some notes where the vocabulary is open."""
+    """Return an untrained model; an open vocabulary holds the tokens of `notes`."""
     vocab = (
         Vocab.from_encoding(encoding, encoding.encode(notes)[0])
         if encoding.open_vocabulary
@@ -90,7 +90,7 @@ MEMBER_NETS = {
 
 
 def member(member_type="text", classes=("generated", "human"), window_quarters=2.0, seed=0, encoding=None):
-    """A member of an ensemble that was never trained."""
+    """Return a member of an ensemble that was never trained."""
     from critic.members import MEMBERS
     from critic.members.base import ClassifierSettings
 
@@ -124,14 +124,14 @@ def _member_head(member_type, settings, base):
 
 
 def classifier(member_type="text", **options):
-    """A critic, or a composer classifier, of a single member that was never trained."""
+    """Return a critic, or a composer classifier, of a single member that was never trained."""
     from critic.classifier import make_classifier
 
     return make_classifier(member(member_type, **options))
 
 
 def excerpts(n_of_split, quarters=8):
-    """A table of excerpts as `critic.data.table.read_excerpts` returns it: human ones are riffs, others random."""
+    """Return a table like that of `read_excerpts`; human excerpts are riffs, generated ones random."""
     from critic.data.table import COLUMNS
 
     rows, encoding = [], Notewise()
@@ -147,7 +147,7 @@ def excerpts(n_of_split, quarters=8):
 
 
 def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, epochs=3, **more):
-    """A Learner with the callbacks that `clara.training.stages.fit_stages` needs."""
+    """Return a Learner with the callbacks that `clara.training.stages.fit_stages` needs."""
     from clara.data.dataloaders import MusicDataLoaders
     from clara.training.callbacks import CheckpointCallback, ProgressLogger
     from clara.training.learner import music_learner
@@ -162,7 +162,7 @@ def learner(corpus, folder, *, seed=0, n_layers=1, keep=None, patience=10**9, ep
 
 
 def flags(data, out, *more):
-    """A command line of `train.py` for a run of a second."""
+    """Return a command line of `train.py` for a run of a second."""
     return [
         "--data",
         str(data),
@@ -189,7 +189,7 @@ def flags(data, out, *more):
 
 
 def arguments(data, out, *more):
-    """The TrainSettings of a run of a second, from scratch unless `more` names --pretrained."""
+    """Return the TrainSettings of a run of a second, from scratch unless `more` names --pretrained."""
     from clara_app import train
 
     settings = train.settings_from_args(vars(train.parser().parse_args(flags(data, out, *more))))
@@ -197,14 +197,14 @@ def arguments(data, out, *more):
 
 
 def leave(main, argv):
-    """The status with which a script leaves; `main` is its main function."""
+    """Return the status with which a script leaves; `main` is its main function."""
     with pytest.raises(SystemExit) as left:
         cli.run(partial(main, [str(a) for a in argv]))
     return left.value.code or 0
 
 
 def answer(main, argv, capsys):
-    """The status with which a script leaves when it is asked with --json, and the object that is all its stdout, of strict JSON."""
+    """Return a script's exit status and the object that it prints with --json."""
 
     def refuse(constant):
         raise ValueError(f"{constant} is no JSON")

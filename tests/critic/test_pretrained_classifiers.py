@@ -40,7 +40,7 @@ def chorales():
 
 
 def noise(seed):
-    """Notes by chance."""
+    """Return notes by chance."""
     rng = np.random.default_rng(seed)
     start = np.sort(rng.integers(0, 32 * 12, 200))
     return build_notes(start, start + rng.integers(3, 24, 200), rng.integers(36, 84, 200))[0]

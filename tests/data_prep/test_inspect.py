@@ -39,7 +39,7 @@ def inspect_into(tmp_path, monkeypatch):
 
 
 def write_onsets(path, ticks, division=480):
-    """A MIDI file of notes at these ticks, in a random walk of keys."""
+    """Return a MIDI file of notes at these ticks, in a random walk of keys."""
     deltas = np.diff(np.sort(ticks), prepend=0)
     keys = np.random.default_rng(int(ticks.sum())).integers(50, 80, len(ticks))
     notes = [on(int(delta), int(key)) + off(0, int(key)) for delta, key in zip(deltas, keys)]
@@ -49,7 +49,7 @@ def write_onsets(path, ticks, division=480):
 
 @pytest.fixture
 def grids(tmp_path):
-    """A folder of one performed piece and three written ones."""
+    """Return a folder of one performed piece and three written ones."""
     rng = np.random.default_rng(1)
     quarters = 480 * np.arange(60)
     write_onsets(tmp_path / "grids/b/performed.mid", rng.integers(0, 480 * 60, 200))
