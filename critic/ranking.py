@@ -30,8 +30,6 @@ DIGITS = 4  # decimals of a score; totals that agree in them are equal
 UNSCORABLE = BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken  # errors that concern one piece only
 BATCH_PIECES = 64  # pieces to score at a time
 BATCH_FILES = 16  # files to score at a time; they may be long
-MIDI_SUFFIXES = (".mid", ".midi")
-SUFFIXES = (*MIDI_SUFFIXES, ".txt", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
 
 
 @dataclass(frozen=True)
@@ -399,9 +397,13 @@ def _inception_score(files, models):
 
 def _list_files(named):
     """Return the named files and the files in named folders, by name; a text is left out if its MIDI file is there."""
+    from clara.data.sources import MIDI_SUFFIXES, SUFFIXES  # slow to import
+
     paths = []
     for path in map(Path, named):
-        inside = sorted(q for q in path.iterdir() if q.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = (
+            sorted(q for q in path.iterdir() if q.suffix.lower() in (*SUFFIXES, ".txt")) if path.is_dir() else [path]
+        )
         midi = {q.stem for q in inside if q.suffix.lower() in MIDI_SUFFIXES}
         paths += [q for q in inside if q.suffix.lower() != ".txt" or q.stem not in midi]
     return paths

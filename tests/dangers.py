@@ -54,6 +54,17 @@ def one(*events, **settings):
     return midi_bytes(track(*events), **settings)
 
 
+def chunk_of_riff(kind, body):
+    """A RIFF chunk, padded to an even length."""
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def riff(kind, body):
+    """A RIFF file of type RMID that begins with one chunk."""
+    inside = b"RMID" + chunk_of_riff(kind, body)
+    return b"RIFF" + struct.pack("<I", len(inside)) + inside
+
+
 def bare(body):
     """Return a file of one track whose chunk holds just these bytes."""
     return midi_bytes(chunk(b"MTrk", body))
@@ -159,7 +170,7 @@ TRACKS = {
 BYTES = {
     "running status of nothing": broken(one(b"\0\x3c\x40", NOTE)),
     "running status after a tempo": Danger(one(tempo(0, 500_000), NOTE, tempo(0, 500_000), b"\0\x3c\0")),
-    "running status after a sysex": Danger(one(NOTE, b"\0\xf0\x01\xf7", b"\0\x3c\0")),
+    "running status after a sysex": broken(one(NOTE, b"\0\xf0\x01\xf7", b"\0\x3c\0"), "out of place"),
     "statuses that there are not": broken(one(NOTE, b"\0\xf4", NOTE)),
     "sysex of 256 MB claimed": broken(one(b"\0\xf0\xff\xff\xff\x7f", NOTE)),
     "text of 256 MB claimed": broken(one(b"\0\xff\x01\xff\xff\xff\x7f", NOTE)),
@@ -180,10 +191,20 @@ BYTES = {
     "junk after the end": Danger(SOUND + b"\0" * 1000),
     "header of 4 GB claimed": broken(header(2**32 - 1) + track(NOTE)),
     "header of no bytes": broken(header(0) + track(NOTE)),
-    "RIFF": broken(
-        b"RIFF" + struct.pack("<I", 12 + len(SOUND)) + b"RMIDdata" + struct.pack("<I", len(SOUND)) + SOUND,
-        "does not begin with MThd",
+    "RIFF": Danger(riff(b"data", SOUND)),
+    "RIFF with other chunks before the data": Danger(riff(b"LIST", b"INFO!") + chunk_of_riff(b"data", SOUND)),
+    "RIFF without data": broken(riff(b"LIST", SOUND), "no MIDI data"),
+    "RIFF that breaks off": Danger(riff(b"data", SOUND)[:40], REFUSALS),
+    "RIFF of sound": broken(b"RIFF\x10\0\0\0WAVEdata\x04\0\0\0abcd", "does not begin with MThd"),
+    "escape packet": Danger(one(b"\0\xf7\x02\x43\xf7", NOTE)),
+    "message in packets while a note sounds": Danger(
+        one(on(0, 60), b"\0\xf0\x01\x43", b"\x0a\xf7\x02\x10\xf7", b"\0\xf7\x01\xf8", off(470, 60))
     ),
+    "running status after an escape packet": broken(
+        one(on(0, 60), b"\0\xf7\x01\xf8", b"\x83\x60\x3c\0"), "out of place"
+    ),
+    "empty escape packet": Danger(one(NOTE, b"\0\xf7\0")),
+    "escape packet of 256 MB claimed": broken(one(b"\0\xf7\xff\xff\xff\x7f", NOTE)),
     "empty": broken(b"", "does not begin with MThd"),
     "text": broken(b"not music", "does not begin with MThd"),
     "larger than the cap": endless(SOUND + b"\0" * (16 << 20), "MiB"),

@@ -29,7 +29,7 @@ from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time
 
 MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
 DEFAULT_MICROSECONDS_PER_QUARTER = 500_000  # of MIDI files without a tempo
-MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")  # .kar: karaoke; .rmi: RIFF around MIDI
 TARGET_TICKS_PER_QUARTER = 480  # when writing; the nearest multiple of the grid below it is taken
 MAX_OVERLAP_SHARE = 0.05  # of the notes of a monophonic track may sound into the next note
 

@@ -1,8 +1,10 @@
 """Check the chunks and events of a MIDI file before symusic parses them, and repair what can be.
 
+A RIFF file of type RMID (.rmi) holds a MIDI file in its `data` chunk, which is taken out first.
+
 symusic keeps time in 32 bits and wraps, drops notes that never end and tracks that the header
 does not count, takes independent songs (format 2) for voices of one, writes beyond its tables for
-keys above 127, and reads on where a track breaks off. All of that is refused or repaired here,
+keys above 127, reads on where a track breaks off, and misreads escape packets (F7). All of that is refused or repaired here,
 after one walk over all events. numba compiles the walk; in Python it would take thirty times as
 long as symusic's parser.
 """
@@ -12,13 +14,14 @@ import struct
 import numpy as np
 
 from clara.errors import BadMusicFile, TooLong
-from clara.jit import compiled, int64_2d_readonly, uint8_1d_readonly
+from clara.jit import compiled, int64_2d_readonly, uint8_1d
 
 UNENDED_TICKS = 0x0FFFFFFF  # a key that is never released is released this long after the end of its track
 _UNENDED_DELTA = b"\xff\xff\xff\x7f"  # the same as a variable-length quantity
 _PEDALS_UP = b"".join(bytes([0, 0xB0 | channel, 64, 0]) for channel in range(16))
 _END_OF_TRACK = b"\xff\x2f\x00"
-_NOTE_OFF, _CONTROLLER, _PROGRAM, _BEND, _SYSEX, _META, _PEDAL, _END = 0x80, 0xB0, 0xC0, 0xE0, 0xF0, 0xFF, 64, 0x2F
+_NOTE_OFF, _CONTROLLER, _PROGRAM, _BEND, _SYSEX, _ESCAPE, _META = 0x80, 0xB0, 0xC0, 0xE0, 0xF0, 0xF7, 0xFF
+_PEDAL, _END = 64, 0x2F
 
 MIN_HEADER_BYTES = 14
 MAX_TRACKS = 1024
@@ -47,6 +50,7 @@ def repair_midi(data: bytes, name: str) -> bytes:
     TooLong
         If it has more than MAX_TRACKS tracks, or a track of more than MAX_TICKS ticks.
     """
+    data = _unwrap_riff(data, name)
     if data[:4] != b"MThd":
         raise BadMusicFile(f"{name}: not a MIDI file (it does not begin with MThd)")
     if not MIN_HEADER_BYTES <= _header_end(data) <= len(data):
@@ -61,20 +65,35 @@ def repair_midi(data: bytes, name: str) -> bytes:
         raise BadMusicFile(f"{name}: broken MIDI (a track is longer than the file)")
     if len(tracks) > MAX_TRACKS:
         raise TooLong(f"{name}: more than {MAX_TRACKS:,} tracks")
-    file = np.frombuffer(data + bytes(PADDING_BYTES), dtype=np.uint8)
+    file = np.frombuffer(bytearray(data) + bytes(PADDING_BYTES), dtype=np.uint8)
     summary, keys_down = _walk(file, np.array(tracks, dtype=np.int64).reshape(-1, 2))
-    ticks, complete, invalid, pedal_used, n_keys_down = summary.T
+    ticks, complete, invalid, pedal_used, n_keys_down, n_escapes = summary.T
     if (ticks > MAX_TICKS).any():
         raise TooLong(f"{name}: a track of more than {MAX_TICKS:,} ticks")
     if invalid.any():
         raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127, or a message out of place)")
     if not complete.all():
         raise BadMusicFile(f"{name}: broken MIDI (a track breaks off inside an event)")
+    if n_escapes.any():
+        data = file[: len(data)].tobytes()
     needs_releases = pedal_used | n_keys_down
     if needs_releases.any() or data[10:12] != struct.pack(">H", len(tracks)):
         releases = [_releases(keys) if needed else b"" for keys, needed in zip(keys_down, needs_releases)]
         return _add_releases(data, chunks, releases)
     return data
+
+
+def _unwrap_riff(data, name):
+    """Return the MIDI file inside a RIFF file of type RMID; other bytes as they are."""
+    if data[:4] != b"RIFF" or data[8:12] != b"RMID":
+        return data
+    at = 12
+    while at + 8 <= len(data):
+        kind, size = struct.unpack("<4sI", data[at : at + 8])
+        if kind == b"data":
+            return data[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2  # chunks begin at even positions
+    raise BadMusicFile(f"{name}: broken RIFF file (no MIDI data in it)")
 
 
 def _header_end(data):
@@ -116,17 +135,21 @@ def _add_releases(data, chunks, releases):
     return b"".join([header, *written])
 
 
-@compiled(uint8_1d_readonly, int64_2d_readonly)
+@compiled(uint8_1d, int64_2d_readonly)
 def _walk(file, tracks):
     """Read all events of the tracks at `tracks` (begin, size) in a file with PADDING_BYTES more bytes.
+
+    An escape packet (F7) is laid out like a system exclusive message (F0), but symusic reads it in
+    another way. Each F7 is overwritten with F0, which symusic skips.
 
     Most of the cost is in branches that depend on the data, so the code has few of them.
 
     Returns
     -------
-    summary : int64 array, shape (n_tracks, 5)
+    summary : int64 array, shape (n_tracks, 6)
         Ticks; whether the track ends after an event; whether a key is above 127 or an event has no
-        certain length; whether a pedal is used; how many keys are down at the end.
+        certain length; whether a pedal is used; how many keys are down at the end; how many escape
+        packets were overwritten.
     keys_down : int32 array, shape (n_tracks, 16, 128)
         How often each key of each channel is down at the end.
     """
@@ -141,11 +164,11 @@ def _walk(file, tracks):
             value, at = value << 7 | byte & 0x7F, at + 1
         return value, at
 
-    summary = np.zeros((len(tracks), 5), dtype=np.int64)
+    summary = np.zeros((len(tracks), 6), dtype=np.int64)
     keys_down = np.zeros((len(tracks), 16, 128), dtype=np.int32)
     for track in range(len(tracks)):
         at, end = tracks[track, 0], tracks[track, 0] + tracks[track, 1]
-        ticks, running_status, n_keys_down = 0, 0, 0
+        ticks, running_status, n_keys_down, n_escapes = 0, 0, 0, 0
         invalid, pedal_used, complete = False, False, at == end
         while at < end:
             delta, at = read_quantity(at)
@@ -172,12 +195,17 @@ def _walk(file, tracks):
             elif status == _META and file[at] == _END and at < end:
                 complete = True
                 break
-            elif status in (_META, _SYSEX):
+            elif status in (_META, _SYSEX, _ESCAPE):
+                if status == _ESCAPE:
+                    file[at - 1] = _SYSEX
+                    n_escapes += 1
+                if status != _META:
+                    running_status = 0  # as the MIDI standard says; symusic would drop the note
                 length, at = read_quantity(at + (status == _META))
                 at += length
-            else:  # a real-time message or F7, whose length symusic reads in its own way
+            else:  # a real-time message, whose length symusic reads in its own way
                 invalid = True
             complete = at == end
-        summary[track, 0], summary[track, 4] = ticks, n_keys_down
+        summary[track, 0], summary[track, 4], summary[track, 5] = ticks, n_keys_down, n_escapes
         summary[track, 1], summary[track, 2], summary[track, 3] = complete, invalid, pedal_used
     return summary, keys_down

@@ -1,6 +1,6 @@
 """Read music from a file of any format that Clara knows, or from music21's corpus.
 
-MIDI (.mid, .midi, .kar), MusicXML (.musicxml, .xml, .mxl), Humdrum **kern (.krn) and ABC (.abc).
+MIDI (.mid, .midi, .kar, .rmi), MusicXML (.musicxml, .xml, .mxl), Humdrum **kern (.krn) and ABC (.abc).
 To write notes, see `clara.music.midi.write_midi`.
 """
 

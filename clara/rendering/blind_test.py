@@ -12,11 +12,11 @@ import numpy as np
 
 from clara.encodings.prompts import DEFAULT_QPM, read_prompt
 from clara.errors import ClaraError, NoData, TooShort
+from clara.music.midi import MIDI_SUFFIXES
 from clara.music.notes import NoteSequence, crop
 from clara.music.read import MUSIC21_PREFIX
 
 MUSIC21_CORPUS = MUSIC21_PREFIX  # in place of a folder: the pieces that music21 installs
-SUFFIXES = (".mid", ".midi")
 # Piano music in music21's corpus; parsing each takes one to three seconds.
 MUSIC21_PIECES = {
     "bach/bwv846": "J. S. Bach, The Well-Tempered Clavier I, no. 1",
@@ -106,7 +106,7 @@ def _list_sources(source):
     """Return (argument of `read_prompt`, title) for each piece."""
     if source == MUSIC21_CORPUS:
         return [(MUSIC21_PREFIX + name, title) for name, title in MUSIC21_PIECES.items()]
-    paths = sorted(path for path in Path(source).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in Path(source).rglob("*") if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
     return [(path, str(path.relative_to(source).with_suffix(""))) for path in paths]
 
 

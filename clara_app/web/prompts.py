@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clara.data.sources import SUFFIXES
 from clara.data.worker_pool import WorkerPool
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
 from clara.music.notes import NoteSequence, build_notes, crop
 
-SUFFIXES = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".krn", ".abc")
 MAX_BYTES = 4 << 20
 MAX_NOTES = 20_000
 MAX_QUARTERS = 4_000

@@ -1,9 +1,12 @@
 """Prompts that come to the page."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny
 
+from clara.data import sources
 from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
 from clara.music.midi import to_symusic_score
 from clara_app.web import prompts
@@ -83,3 +86,11 @@ def test_key_presses_are_rounded_to_the_grid():
 def test_bad_key_presses_are_refused(key_presses, error):
     with pytest.raises(error):
         prompts.quantize_key_presses(key_presses, 120)
+
+
+def test_every_format_of_the_commands_is_accepted():
+    data = to_symusic_score(tiny.tune(3)).dumps_midi()
+    assert set(sources.SUFFIXES) == set(prompts.SUFFIXES)
+    page = (Path(prompts.__file__).parent / "static/index.html").read_text(encoding="utf-8")
+    assert f'accept="{",".join(prompts.SUFFIXES)}"' in page
+    assert prompts.read_upload("x.kar", data)[0] == prompts.read_upload("x.mid", data)[0]
