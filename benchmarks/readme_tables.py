@@ -1,4 +1,4 @@
-"""The two generated tables of README.md: the shipped models, and the main results."""
+"""The generated tables of README.md and docs/models.md: the shipped models, and the main results."""
 
 import json
 from collections.abc import Callable
@@ -28,6 +28,24 @@ def model_table(repository: Path) -> str:
             f"| `{name}` | {music} | {config['n_parameters']:,} | {megabytes:.1f} MB | "
             f"{figures['test_nats_per_quarter']:.2f} | {with_repeats:.2f} |"
         )
+    return "\n".join(lines)
+
+
+CLASSIFIERS = {
+    "critic-notewise": "human or generated",
+    "critic-chordwise": "human or generated",
+    "composer-notewise": "12 composers",
+    "composer-chordwise": "12 composers",
+}
+
+
+def classifier_table(repository: Path) -> str:
+    """Return the table of the shipped critics and composer classifiers."""
+    lines = ["| classifier | classes | figures on test works |", "|---|---|---|"]
+    for name, classes in CLASSIFIERS.items():
+        config = json.loads((repository / "pretrained" / name / "config.json").read_text(encoding="utf-8"))
+        figures = [f"{key.replace('_', ' ')} {value:.3f}" for key, value in config["figures"]["test"].items()]
+        lines.append(f"| `{name}` | {classes} | {', '.join(figures)} |")
     return "\n".join(lines)
 
 

@@ -146,8 +146,8 @@ def _add_training_flags(add):
         "--epochs",
         type=cli.at_least(1),
         metavar="N",
-        help="Number of passes over the music (default: 4; 8 for piano_roll and self_similarity, 15 for descriptors and "
-        "for heads on a frozen encoder).",
+        help="Number of passes over the music (default: 4; 8 for piano_roll and self_similarity, 15 for descriptors "
+        "and for heads on a frozen encoder).",
     )
     add(
         "--lr",
