@@ -55,7 +55,7 @@ def one(*events, **settings):
 
 
 def chunk_of_riff(kind, body):
-    """A RIFF chunk, padded to an even length."""
+    """Return a RIFF chunk, padded to an even length."""
     return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 

@@ -2,11 +2,10 @@
 
 A RIFF file of type RMID (.rmi) holds a MIDI file in its `data` chunk, which is taken out first.
 
-symusic keeps time in 32 bits and wraps, drops notes that never end and tracks that the header
-does not count, takes independent songs (format 2) for voices of one, writes beyond its tables for
-keys above 127, reads on where a track breaks off, and misreads escape packets (F7). All of that is refused or repaired here,
-after one walk over all events. numba compiles the walk; in Python it would take thirty times as
-long as symusic's parser.
+symusic keeps time in 32 bits and wraps. It drops notes that never end and tracks that the header does not count. It
+takes independent songs (format 2) for voices of one, and writes beyond its tables for keys above 127. It reads on
+where a track breaks off, and misreads escape packets (F7). All of that is refused or repaired here, after one walk
+over all events. numba compiles the walk; in Python it would take thirty times as long as symusic's parser.
 """
 
 import struct
