@@ -60,7 +60,7 @@ def chunk_of_riff(kind, body):
 
 
 def riff(kind, body):
-    """A RIFF file of type RMID that begins with one chunk."""
+    """Return a RIFF file of type RMID that begins with one chunk."""
     inside = b"RMID" + chunk_of_riff(kind, body)
     return b"RIFF" + struct.pack("<I", len(inside)) + inside
 
