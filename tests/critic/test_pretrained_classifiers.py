@@ -1,4 +1,4 @@
-"""The critics and composer classifiers that come with Clara: whole, small, and right about music that everyone has."""
+"""The critics and composer classifiers that come with Clara, on music that music21 holds."""
 
 import numpy as np
 import pytest
@@ -33,21 +33,21 @@ def composers(encoding):
 
 @pytest.fixture(scope="module")
 def chorales():
-    """Beginnings of four chorales, four voices as one piano's."""
+    """Return the openings of four chorales, their four voices in one piano part."""
     return [
         crop(read_prompt(f"music21:bach/bwv{n}", Notewise(12))[0], 0, 32 * 12) for n in ("66.6", "253", "255", "256")
     ]
 
 
 def noise(seed):
-    """Return notes by chance."""
+    """Return random notes."""
     rng = np.random.default_rng(seed)
     start = np.sort(rng.integers(0, 32 * 12, 200))
     return build_notes(start, start + rng.integers(3, 24, 200), rng.integers(36, 84, 200))[0]
 
 
 @pytest.mark.parametrize("kind", ["critic", "composer"])
-def test_small_unpickled_and_told(kind, encoding):
+def test_folders_are_small_and_have_a_card(kind, encoding):
     files = [f for f in sorted((ROOT / f"{kind}-{encoding}").rglob("*")) if f.is_file()]
     assert sum(f.stat().st_size for f in files) < 25e6
     assert {f.suffix for f in files} <= {".safetensors", ".txt", ".json", ".png", ".md"}
@@ -60,7 +60,7 @@ def test_music_is_more_human_than_noise(critic, chorales):
     assert critic.score(chorales).min() > critic.score([noise(i) for i in range(4)]).max()
 
 
-def test_wild_samples_score_below_tame_ones(critic, encoding):
+def test_high_temperatures_score_lower(critic, encoding):
     generator = Generator.load(ROOT / encoding)
     tame, wild = (
         critic.score(
@@ -71,8 +71,8 @@ def test_wild_samples_score_below_tame_ones(critic, encoding):
     assert tame > wild
 
 
-def test_a_key_is_no_answer(critic, chorales):
-    """Moving all alike changes odds by less than wilder sampling does."""
+def test_the_key_matters_little(critic, chorales):
+    """Transposing a piece changes its odds by less than a high temperature does."""
     moved = np.stack([critic.score([transpose(c, shift)[0] for c in chorales]) for shift in (-3, 0, 3)])
     assert moved.std(0).max() < 1 and moved.min() > critic.score([noise(i) for i in range(4)]).max()
 
@@ -80,8 +80,8 @@ def test_a_key_is_no_answer(critic, chorales):
 @pytest.mark.parametrize(
     "piece, composer", [("chopin/mazurka06-2", "chopin"), ("mozart/k545/movement1_exposition", "mozart")]
 )
-def test_a_composer_is_heard(composers, piece, composer):
-    """In keyboard music, which is what it knows; Bach's chorales it takes for older or younger men's."""
+def test_a_composer_is_recognized(composers, piece, composer):
+    """It knows keyboard music; it assigns Bach's chorales to other composers."""
     assert len(composers.classes) >= 10
     whole = read_prompt(f"music21:{piece}", Notewise(12))[0]
     told = composers.log_probs([crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)])
