@@ -8,6 +8,7 @@ compose, and --resume continues a run.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -127,7 +128,8 @@ def _add_training_flags(add):
         type=cli.at_least(1),
         default=DEFAULTS["epochs"],
         metavar="N",
-        help="Number of passes over the music; each in another key, so that twelve see every key once.",
+        help="Number of passes over the music; each in another key, so that twelve see every key once. Fine-tuning "
+        "spends the first ones on the upper layers alone.",
     )
     add(
         "--patience",
@@ -345,6 +347,13 @@ def _read_figures(folder):
     return json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
 
 
+def cache_folder(source: str | Path, encoding: str) -> Path:
+    """Return the folder for the prepared music of a source: one for each path, even if their last names are equal."""
+    path = Path(source).resolve()
+    grid = ENCODINGS[encoding]().steps_per_quarter
+    return Path("data", f"{path.name}-{encoding}-{grid}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}")
+
+
 def _prepare(data, encoding):
     """Return the folder of a prepared corpus; prepare the music in `data` if it is none itself."""
     from clara.data.corpus import MANIFEST
@@ -359,7 +368,7 @@ def _prepare(data, encoding):
         return folder
     source = data or "music21:bach"
     pieces = find_pieces([source])
-    out = Path("data", f"{folder.resolve().name}-{encoding}-{grid}") if data else folder
+    out = cache_folder(data, encoding) if data else folder
     print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
     manifest, interrupted = prepare_corpus(
         pieces,

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from clara.checkpoint import Checkpoint, versions, weights_hash
-from clara.data.corpus import Corpus
+from clara.data.corpus import SPLITS, Corpus
 from clara.errors import BadSetting
 from clara.files import make_folder, write_atomically
 from clara.models.likelihood import nats_per_quarter
@@ -31,7 +31,7 @@ def start_run_folder(settings: TrainSettings, command: Sequence[Any]) -> None:
     Raises
     ------
     BadSetting
-        If a run is in the folder and is not resumed.
+        If a run is in the folder and is not resumed, or its music is not the music that the run was started with.
     CannotWrite
         If the folder cannot be made.
     """
@@ -39,6 +39,7 @@ def start_run_folder(settings: TrainSettings, command: Sequence[Any]) -> None:
     path = folder / STARTED
     if settings.resume:
         started = json.loads(path.read_text(encoding="utf-8"))
+        _check_same_music(started, settings, path)
         resumed = {"command": command_line, "after_epoch": _count_epochs(folder)}
         started["resumed"] = [*started.get("resumed", []), resumed]
     else:
@@ -47,8 +48,27 @@ def start_run_folder(settings: TrainSettings, command: Sequence[Any]) -> None:
                 f"{folder}: holds a run already; continue it with --resume {folder}, or choose another --out"
             )
         make_folder(folder)
-        started = _origin(command_line) | {"arguments": settings.to_dict()}
+        started = _origin(command_line) | {"arguments": settings.to_dict()} | _describe_music(settings)
     write_atomically(path, json.dumps(started, indent=1) + "\n")
+
+
+def _describe_music(settings):
+    """Return the description of each corpus that the run reads, by the name of its setting."""
+    folders = {"data": settings.data, "replay_data": settings.replay_data}
+    return {name: describe_data(Corpus.load(folder)) for name, folder in folders.items() if folder}
+
+
+def _check_same_music(started, settings, path):
+    """Raise BadSetting if a corpus has changed since the run was started; say what differs."""
+    for name, now in _describe_music(settings).items():
+        before = started.get(name, {})
+        if before.get("fingerprint") == now["fingerprint"]:
+            continue
+        differences = [f"{key} {before.get(key)}, now {now[key]}" for key in now if before.get(key) != now[key]]
+        raise BadSetting(
+            f"{getattr(settings, name)}: not the music that the run was started with ({'; '.join(differences)}; see "
+            f"{path}); restore it, or start a new run"
+        )
 
 
 def _count_epochs(folder):
@@ -151,8 +171,18 @@ def finish_run_folder(
     best.info["figures"] = figures
     best.save(folder)
     write_atomically(folder / CARD, model_card(best))
-    costs = [f"{k.split('_')[0]} {v:.3f} nats/quarter" for k, v in figures.items() if "nats" in k]
-    return ", ".join(costs) or "interrupted, usable"
+    return _describe_costs(figures) or "interrupted, usable"
+
+
+def _describe_costs(figures):
+    """Return the cost of each split in words, with the repeat model's in brackets; empty without figures."""
+    costs = []
+    for split in SPLITS:
+        if (name := f"{split}_nats_per_quarter") in figures:
+            with_repeats = figures.get(f"{name}_with_repeats")
+            note = f" ({with_repeats:.3f} with repeats)" if with_repeats is not None else ""
+            costs.append(f"{split} {figures[name]:.3f} nats/quarter{note}")
+    return ", ".join(costs)
 
 
 def write_exported_learner(learn: Any, folder: Path, fit_repeats: bool) -> None:

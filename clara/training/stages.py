@@ -51,7 +51,7 @@ def plan_stages(epochs: int, lr: float, schedule: str, n_groups: int, gradual: b
     Parameters
     ----------
     epochs : int
-        Epochs of the main stage.
+        Epochs of all stages together, at least 1.
     lr : float
         Highest learning rate.
     schedule : str
@@ -59,10 +59,11 @@ def plan_stages(epochs: int, lr: float, schedule: str, n_groups: int, gradual: b
     n_groups : int
         Number of the model's parameter groups.
     gradual : bool
-        Unfreeze one more group each epoch before the main stage (ULMFiT).
+        Unfreeze one more group each epoch before the main stage (ULMFiT), as far as one epoch is left for that.
     """
-    unfreezing = [Stage(1, lr, n) for n in range(1, n_groups)] if gradual else []
-    return [*unfreezing, Stage(epochs, lr, 0, **SCHEDULES[schedule])]
+    n_unfreezing = min(n_groups - 1, epochs - 1) if gradual else 0
+    unfreezing = [Stage(1, lr, n) for n in range(1, n_unfreezing + 1)]
+    return [*unfreezing, Stage(epochs - n_unfreezing, lr, 0, **SCHEDULES[schedule])]
 
 
 def _lr_schedule(learn, stage, discriminative):

@@ -1,6 +1,7 @@
 """`train.py` from its command line to its run folder, and what it refuses."""
 
 import json
+import re
 
 import pytest
 import tiny
@@ -76,8 +77,26 @@ def test_without_out_it_goes_under_runs(data, tmp_path):
 def test_music_is_prepared_first(data, tmp_path):
     music = data.parent / "music"
     assert run(music, tmp_path / "run", "--epochs", 1) == 0
-    prepared = tmp_path / "here" / "data" / "music-notewise-12"
+    (prepared,) = (tmp_path / "here" / "data").iterdir()
+    assert prepared.name.startswith("music-notewise-12-")
     assert (prepared / "manifest.csv").is_file() and len(list(prepared.glob("*/*.txt"))) == 6
+
+
+def test_two_folders_of_one_name_are_prepared_apart(data, tmp_path):
+    """The second once deleted the texts of the first."""
+    other = tmp_path / "elsewhere"
+    tiny.corpus(other, [tiny.tune(seed) for seed in range(10, 17)])
+    first, second = (train._prepare(str(folder), "notewise") for folder in (data.parent / "music", other / "music"))
+    assert first != second and (len(list(first.rglob("*.txt"))), len(list(second.rglob("*.txt")))) == (6, 7)
+    assert train.cache_folder(f"{other}/../elsewhere/music", "notewise") == second
+    assert train.cache_folder(other / "music", "chordwise") != second
+
+
+def test_the_last_line_labels_its_figures(data, tmp_path, capsys):
+    assert run(data, tmp_path / "run", "--epochs", 1) == 0
+    last_line = capsys.readouterr().out.splitlines()[-1]
+    figure = r"\d+\.\d{3} nats/quarter \(\d+\.\d{3} with repeats\)"
+    assert re.search(f": valid {figure}, test {figure}; compose", last_line)
 
 
 def test_resume_goes_on_with_more_epochs(data, tmp_path, capsys):
@@ -103,7 +122,7 @@ def test_fine_tuning_from_a_run(data, tmp_path, capsys):
     argv = [*tiny.flags(data, tmp_path / "second"), "--pretrained", tmp_path / "first", "--epochs", 1]
     assert tiny.leave(train.main, argv) == 0
     assert f"fine-tuning {tmp_path / 'first'}" in capsys.readouterr().out
-    assert len((tmp_path / "second" / HISTORY).read_text().splitlines()) == 1 + 2
+    assert len((tmp_path / "second" / HISTORY).read_text().splitlines()) == 1 + 1
 
 
 def test_a_run_is_not_overwritten(data, tmp_path, capsys):

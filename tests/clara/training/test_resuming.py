@@ -15,13 +15,14 @@ from examples import REPOSITORY
 from safetensors.torch import load_file
 
 from clara.checkpoint import CONFIG, WEIGHTS, Checkpoint, weights_hash
+from clara.errors import BadSetting
 from clara.generator import Generator
 from clara.training import callbacks
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD
 from clara.training.resume_state import STATE
 from clara.training.run import train
-from clara.training.settings import TrainSettings
+from clara.training.settings import STARTED, TrainSettings
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def pretrained(data, tmp_path_factory):
 def tuned(data, pretrained, tmp_path_factory):
     """Fine-tune without a disturbance: two epochs partly frozen, two of all groups."""
     out = tmp_path_factory.mktemp("tuned") / "run"
-    train(tiny.arguments(data, out, "--pretrained", pretrained, "--epochs", 2))
+    train(tiny.arguments(data, out, "--pretrained", pretrained, "--epochs", 4))
     return out
 
 
@@ -195,7 +196,7 @@ def test_ctrl_c_then_resume(finished, data, tmp_path):
 
 
 def test_fine_tuning_unfreezes_one_group_an_epoch(tuned, pretrained):
-    assert len(history(tuned)) == 2 + 2
+    assert len(history(tuned)) == 4
     told = config(tuned)
     assert told["training"]["started_from"] == weights_hash(pretrained)
     assert told["sizes"]["n_layers"] == 2
@@ -220,6 +221,25 @@ def test_fine_tuning_resumes_in_every_stage(tuned, data, pretrained, tmp_path, w
     with pytest.MonkeyPatch.context() as patched:
         stop(patched, where, SystemExit(9), epoch)
         with pytest.raises(SystemExit):
-            train(tiny.arguments(data, out, "--pretrained", pretrained, "--epochs", 2))
+            train(tiny.arguments(data, out, "--pretrained", pretrained, "--epochs", 4))
     resume(out, data)
     assert_same_run(out, tuned)
+
+
+def test_a_run_is_not_resumed_on_other_music(data, tmp_path):
+    out = tmp_path / "run"
+    train(tiny.arguments(data, out, "--epochs", 1))
+    other = tiny.corpus(tmp_path, [tiny.tune(seed) for seed in range(10, 17)])
+    before = (out / STARTED).read_bytes()
+    with pytest.raises(BadSetting, match="not the music that the run was started with.*pieces 4, now 5; .*tokens"):
+        resume(out, other)
+    assert (out / STARTED).read_bytes() == before
+
+
+def test_the_music_against_forgetting_may_not_change_either(data, tmp_path):
+    out = tmp_path / "run"
+    replay = tiny.corpus(tmp_path / "replay", [tiny.tune(seed) for seed in range(10, 17)])
+    train(tiny.arguments(data, out, "--epochs", 1, "--replay-data", replay))
+    other = tiny.corpus(tmp_path / "other", [tiny.tune(seed) for seed in range(20, 27)])
+    with pytest.raises(BadSetting, match=f"{other}: not the music"):
+        train(replace(TrainSettings.load(out), data=str(data), replay_data=str(other)))

@@ -58,8 +58,15 @@ def test_stages_from_scratch_are_one():
 
 def test_stages_of_fine_tuning_unfreeze_a_group_an_epoch():
     plan = plan_stages(5, 1e-3, "one_cycle", 3, gradual=True)
-    assert [(s.epochs, s.trained_groups) for s in plan] == [(1, 1), (1, 2), (5, 0)]
+    assert [(s.epochs, s.trained_groups) for s in plan] == [(1, 1), (1, 2), (3, 0)]
     assert {s.lr for s in plan} == {1e-3}
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 24])
+def test_stages_last_as_many_epochs_as_asked_for(epochs):
+    plan = plan_stages(epochs, 1e-3, "one_cycle", 3, gradual=True)
+    assert sum(s.epochs for s in plan) == epochs
+    assert plan[-1].trained_groups == 0 and plan[-1].epochs >= 1
 
 
 def test_one_cycle(corpus, tmp_path):
