@@ -10,14 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from clara.checkpoint import Checkpoint, weights_hash
 from clara.errors import CheckpointMismatch
 from clara.files import write_atomically
+from clara.records import Hash, Record, parse_record
+from clara.weights import check_shapes, read_weights
 
 METADATA_KEY = "adapter"
+
+
+class AdapterInfo(Record):
+    """The metadata of an adapter file."""
+
+    model_config = ConfigDict(extra="allow")  # figures and the like
+
+    base: Hash
+    base_folder: str = ""
 
 
 @dataclass
@@ -63,11 +75,11 @@ class Adapter:
             raise CheckpointMismatch(f"{path}: no such adapter file")
         try:
             with safe_open(path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-                info = json.loads(file.metadata()[METADATA_KEY])
-        except (SafetensorError, TypeError, KeyError, ValueError) as e:
+                metadata = file.metadata()[METADATA_KEY]
+        except (SafetensorError, OSError, TypeError, KeyError) as e:
             raise CheckpointMismatch(f"{path}: not an adapter file ({e})") from e
-        return cls(tensors, info, path)
+        info = parse_record(metadata, AdapterInfo, path).model_dump(exclude_unset=True)
+        return cls(read_weights(path), info, path)
 
     def apply_to(self, checkpoint: Checkpoint, model: str | Path) -> Checkpoint:
         """Return a checkpoint with this adapter's weights.
@@ -89,4 +101,16 @@ class Adapter:
             raise CheckpointMismatch(
                 f"{self.path or 'adapter'}: trained for weights {self.info.get('base')}, {model} has {weights}"
             )
+        self._check_shapes(checkpoint)
         return replace(checkpoint, tensors=checkpoint.tensors | self.tensors)
+
+    def _check_shapes(self, checkpoint):
+        """Raise CheckpointMismatch unless the weights are those of an adapter for this base model."""
+        base = {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}
+        expected = {"output.weight": base["embedding.weight"], "output.bias": base["output.bias"]}
+        for name, shape in base.items():
+            if name.endswith("weight_hh_l0"):
+                layer = name.split(".")[1]
+                expected |= {f"initial_state.{layer}.{kind}": (1, 1, shape[1]) for kind in "hc"}
+        actual = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        check_shapes(actual, expected, self.path or "adapter", "the base model")

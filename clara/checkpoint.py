@@ -12,25 +12,55 @@ import json
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from pydantic import Field, JsonValue
+from safetensors.torch import save
 
 from clara import encodings
 from clara.encodings.base import Encoding
+from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
 from clara.models import InferenceModel, get_architecture
+from clara.records import Name, Record, read_record
 from clara.repeats.finder import TranspositionTable
 from clara.repeats.model import RepeatModel, Repeats
 from clara.shipped_models import find_model
+from clara.weights import Shapes, check_shapes, read_shapes, read_weights
 
 WEIGHTS, VOCAB, CONFIG = "model.safetensors", "vocab.txt", "config.json"
 FORMAT = 1
 INFO_KEYS = ("training", "versions", "figures", "repeats")
+MAX_LAYERS = 64
+
+Info = dict[str, JsonValue]
+Sizes = dict[Name, Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, lt=1)]]  # and dropout probabilities
+
+
+class RepeatsConfig(Record):
+    """The part of config.json that `repeats_hash` reads."""
+
+    repeats: Info | None = None
+
+
+class ModelConfig(RepeatsConfig):
+    """The content of config.json, but for its figures; see `Checkpoint`."""
+
+    format: int
+    arch: Name
+    sizes: Sizes
+    encoding: EncodingSettings
+    vocab_sz: int
+    training: Info | None = None
+    versions: Info | None = None
+    figures: Info | None = None
+
+    def info(self) -> dict[str, Any]:
+        """Return what says how the model was made, and its repeat model."""
+        return {key: getattr(self, key) for key in INFO_KEYS if getattr(self, key) is not None}
 
 
 @dataclass
@@ -127,49 +157,44 @@ class Checkpoint:
         """
         folder = find_model(model)
         _require_files(folder, (WEIGHTS, VOCAB, CONFIG))
-        config = _read_config(folder)
-        if config.get("format") != FORMAT:
-            raise CheckpointMismatch(
-                f"{folder / CONFIG}: format {config.get('format')!r}, this version of Clara reads {FORMAT}"
-            )
+        config = read_record(folder / CONFIG, ModelConfig)
+        if config.format != FORMAT:
+            raise CheckpointMismatch(f"{folder / CONFIG}: format {config.format}, this version of Clara reads {FORMAT}")
+        vocab = _read_vocab(folder)
+        shapes = read_shapes(folder / WEIGHTS)
         try:
-            tensors = load((folder / WEIGHTS).read_bytes())
-        except SafetensorError as e:
-            raise CheckpointMismatch(f"{folder / WEIGHTS}: a broken file of weights ({e}); copy it again") from e
-        try:
-            vocab = Vocab.load(folder / VOCAB)
-        except (CheckpointMismatch, UnicodeDecodeError) as e:
-            raise CheckpointMismatch(f"{folder / VOCAB}: {e}") from e
-        try:
-            encoding = encodings.make_encoding(config["encoding"])
-            info = {key: config[key] for key in INFO_KEYS if key in config}
-            checkpoint = cls(config["arch"], config["sizes"], encoding, vocab, tensors, info)
-            checkpoint._check(folder, config)
+            encoding = encodings.make_encoding(config.encoding.to_dict())
+            _check_parts(folder, config, encoding, vocab, shapes)
+            checkpoint = cls(config.arch, config.sizes, encoding, vocab, read_weights(folder / WEIGHTS), config.info())
             checkpoint.repeat_model()
-        except (AttributeError, BadSetting, KeyError, TypeError) as e:
+        except (BadSetting, KeyError, TypeError) as e:
             raise CheckpointMismatch(f"{folder / CONFIG}: {type(e).__name__} {e}") from e
         return checkpoint
 
-    def _check(self, folder, config):
-        """Raise CheckpointMismatch for the first two parts that disagree."""
-        n_tokens = len(self.vocab)
-        if n_tokens != config["vocab_sz"]:
-            raise CheckpointMismatch(f"{folder}: {VOCAB} has {n_tokens} tokens, {CONFIG} says {config['vocab_sz']}")
-        if not _is_vocab_of(self.encoding, self.vocab):
-            raise CheckpointMismatch(f"{folder}: the tokens in {VOCAB} are not those of the encoding in {CONFIG}")
-        n_rows = self.tensors["embedding.weight"].shape[0] if "embedding.weight" in self.tensors else None
-        if n_rows != n_tokens:
-            raise CheckpointMismatch(f"{folder}: {WEIGHTS} is for {n_rows} tokens, {VOCAB} has {n_tokens}")
-        n_layers = self.sizes.get("n_layers", 0)
-        if n_layers > len(self.tensors):  # before `shapes` lists the weights of so many layers
-            raise CheckpointMismatch(f"{folder}: {WEIGHTS} has too few weights for the {n_layers} layers in {CONFIG}")
-        expected = get_architecture(self.arch).shapes(self.sizes, n_tokens)
-        actual = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
-        for name in sorted(expected.keys() | actual.keys()):
-            if expected.get(name) != actual.get(name):
-                raise CheckpointMismatch(
-                    f"{folder}: {name} has shape {actual.get(name)} in {WEIGHTS} and {expected.get(name)} by {CONFIG}"
-                )
+
+def _read_vocab(folder):
+    """Return the vocabulary of a folder; raise CheckpointMismatch if it is broken."""
+    try:
+        return Vocab.load(folder / VOCAB)
+    except (CheckpointMismatch, UnicodeDecodeError) as e:
+        raise CheckpointMismatch(f"{folder / VOCAB}: {e}") from e
+
+
+def _check_parts(folder, config, encoding, vocab, shapes: Shapes):
+    """Raise CheckpointMismatch for the first two parts of a folder that disagree, before its weights are read."""
+    n_tokens = len(vocab)
+    if n_tokens != config.vocab_sz:
+        raise CheckpointMismatch(f"{folder}: {VOCAB} has {n_tokens} tokens, {CONFIG} says {config.vocab_sz}")
+    if not _is_vocab_of(encoding, vocab):
+        raise CheckpointMismatch(f"{folder}: the tokens in {VOCAB} are not those of the encoding in {CONFIG}")
+    n_rows = shapes["embedding.weight"][0] if shapes.get("embedding.weight") else None
+    if n_rows != n_tokens:
+        raise CheckpointMismatch(f"{folder}: {WEIGHTS} is for {n_rows} tokens, {VOCAB} has {n_tokens}")
+    n_layers = config.sizes.get("n_layers", 0)
+    if n_layers > MAX_LAYERS:  # before `shapes` lists the weights of so many layers
+        raise CheckpointMismatch(f"{folder}: {WEIGHTS} has too few weights for the {n_layers} layers in {CONFIG}")
+    expected = get_architecture(config.arch).shapes(config.sizes, n_tokens)
+    check_shapes(shapes, expected, folder / WEIGHTS, CONFIG)
 
 
 def _require_files(folder, names):
@@ -179,17 +204,6 @@ def _require_files(folder, names):
         raise CheckpointMismatch(
             f"{folder}: not a model folder, {', '.join(missing)} missing; copy the whole folder of a training run"
         )
-
-
-def _read_config(folder):
-    """Return the contents of a folder's config.json; raise CheckpointMismatch if it is missing or broken."""
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise CheckpointMismatch(f"{folder / CONFIG}: missing or broken ({e})") from e
-    if not isinstance(config, dict):
-        raise CheckpointMismatch(f"{folder / CONFIG}: not a JSON object")
-    return config
 
 
 def _is_vocab_of(encoding, vocab):
@@ -235,7 +249,7 @@ def repeats_hash(model: str | Path) -> str | None:
     CheckpointMismatch
         If config.json is missing or broken.
     """
-    repeats = _read_config(find_model(model)).get("repeats")
+    repeats = read_record(find_model(model) / CONFIG, RepeatsConfig).repeats
     if not repeats:
         return None
     return hashlib.sha256(json.dumps(repeats, sort_keys=True).encode()).hexdigest()[:16]

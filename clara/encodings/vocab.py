@@ -11,6 +11,8 @@ from clara.files import write_atomically
 SHIFTS = tuple(range(-11, 12))  # transpositions in semitones that training may use
 PAD, BOS, EOS = CONTROL_TOKENS = ("xxpad", "xxbos", "xxeos")
 
+MAX_BYTES = 32 << 20  # of the file of a vocabulary
+
 
 class Vocab:
     """The tokens of a model; the id of a token is its position.
@@ -110,8 +112,18 @@ class Vocab:
 
     @classmethod
     def load(cls, path) -> "Vocab":
-        """Read a file that `save` wrote."""
-        return cls(Path(path).read_text(encoding="utf-8").splitlines())
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        CheckpointMismatch
+            If the file is too large, holds a token twice, or lacks a control token.
+        """
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise CheckpointMismatch(f"larger than {MAX_BYTES >> 20} MiB")
+        return cls(data.decode("utf-8").splitlines())
 
 
 def transposition_tables(vocab, encoding, semitones) -> np.ndarray:

@@ -37,6 +37,7 @@ IDENTITY = np.array([1.0, 0.0])  # slope and intercept that change nothing
 LOG_ODDS_EPS = 1e-6  # probabilities are clipped to at least this and at most 1 minus this
 PRIOR_PRECISION = np.array([2.0, 0.5])  # of slope and intercept around IDENTITY: without data, nothing changes
 MAX_NEWTON_STEPS = 50
+MAX_CALIBRATION = 1e3  # of a slope or an intercept; fitted ones stay below 20
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class RepeatModel:
             voice_calibration = _checked(
                 settings["min_notes"], MIN_NOTES, settings["voice_calibration"], VOICE_CALIBRATION_SHAPE
             )
-        except (KeyError, TypeError, ValueError) as e:
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise BadSetting(f"repeats: not a repeat model ({type(e).__name__} {e})") from e
         return cls(calibration, voice_calibration)
 
@@ -156,7 +157,8 @@ class Repeats(NamedTuple):
 def _checked(bins, expected_bins, calibration, shape):
     """Return a calibration as an array; raise ValueError if it has other bins or another shape."""
     calibration = np.array(calibration, dtype=np.float64)
-    if tuple(bins) != expected_bins or calibration.shape != shape or not np.isfinite(calibration).all():
+    in_range = np.abs(calibration) <= MAX_CALIBRATION  # False for NaN as well
+    if tuple(bins) != expected_bins or calibration.shape != shape or not in_range.all():
         raise ValueError(f"{calibration.shape} numbers for lengths {bins}, not {shape} for {expected_bins}")
     return calibration
 
