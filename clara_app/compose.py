@@ -88,9 +88,20 @@ def _read_request(args):
 
 
 def _report_prompt(prepared):
-    if prepared.prompt is not None:
-        losses = "".join(f", {n} {kind}" for kind, n in prepared.prompt_losses.items())
-        print(f"prompt: {len(prepared.prompt)} notes, {prepared.prompt.quarters:g} quarters{losses}")
+    """Print what was read of the prompt; warn if it was performed."""
+    from clara.data.onset_grid import PERFORMED_MISFIT
+
+    if prepared.prompt is None:
+        return
+    losses = "".join(f", {n} {kind}" for kind, n in prepared.prompt_losses.items())
+    print(f"prompt: {len(prepared.prompt)} notes, {prepared.prompt.quarters:g} quarters{losses}")
+    if prepared.prompt_misfit > PERFORMED_MISFIT:
+        print(
+            f"warning: the prompt follows no beat grid (misfit {prepared.prompt_misfit:.2f}; 1 is chance, scores are "
+            f"below {PERFORMED_MISFIT:g}): it was performed, and its onsets are rounded to wrong steps; align it to "
+            "its beats first (quantize it in a sequencer), or take a score",
+            file=sys.stderr,
+        )
 
 
 def _check_playback(request, playback, audio):

@@ -12,6 +12,7 @@ import torch
 
 from clara.adapter import Adapter
 from clara.checkpoint import weights_hash
+from clara.data.onset_grid import file_misfit
 from clara.encodings.prompts import read_fixed_melody, read_prompt
 from clara.generator import Generator
 from clara.generator_arguments import fit_to_encoding
@@ -40,6 +41,8 @@ class PreparedRequest:
         The prompt on the model's grid.
     prompt_losses : Counter
         What reading and tokenizing the prompt lost, by kind.
+    prompt_misfit : float
+        How badly a beat grid fits the prompt, see `clara.data.onset_grid.grid_misfit`.
     constraints : Constraints
     fixed_melody : NoteSequence, optional
     ranking : function, optional
@@ -49,6 +52,7 @@ class PreparedRequest:
     request: ComposeRequest
     prompt: NoteSequence | None
     prompt_losses: Counter
+    prompt_misfit: float
     constraints: Constraints
     fixed_melody: NoteSequence | None
     ranking: Callable | None
@@ -167,7 +171,11 @@ class Composer:
         fixed_melody = self._read_fixed_melody(request)
         self.generator.grammar(constraints, fixed_melody)  # raises BadSetting if no token is left
         prompt, losses = self._read_prompt(request)
-        return PreparedRequest(request, prompt, losses, constraints, fixed_melody, self._parse_ranking(request))
+        misfit = (
+            0.0 if request.prompt is None or isinstance(request.prompt, NoteSequence) else file_misfit(request.prompt)
+        )
+        ranking = self._parse_ranking(request)
+        return PreparedRequest(request, prompt, losses, misfit, constraints, fixed_melody, ranking)
 
     def _read_fixed_melody(self, request):
         path, part = request.constraints.fixed_melody, request.constraints.fixed_melody_part

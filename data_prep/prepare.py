@@ -149,6 +149,7 @@ def _run(args, answer):
         worker_settings=WorkerSettings(args.workers, args.timeout, args.memory, args.cluster),
     )
     print_report(manifest, args.out)
+    _warn_of_performed(manifest)
     answer |= {"folder": args.out, "interrupted": interrupted} | summarize_manifest(manifest, args.out)
     if interrupted:
         print(f"interrupted: {len(manifest)} of {len(pieces)} files done; run again for the rest", file=sys.stderr)
@@ -179,6 +180,19 @@ def _encoding_settings(args):
         if is_misplaced:
             raise BadSetting(f"--{flag} does not go with --encoding {args.encoding}")
     return settings
+
+
+def _warn_of_performed(manifest):
+    """Warn of accepted pieces that follow no beat grid."""
+    from clara.data.onset_grid import SUGGESTED_MAX_GRID_ERROR, describe_performed
+
+    performed = describe_performed(manifest.loc[manifest["reason"] == "", "grid_misfit"].tolist())
+    if performed:
+        print(
+            f"warning: {performed}; leave them out with --max-grid-error {SUGGESTED_MAX_GRID_ERROR}, or align them to "
+            "their beats first (clara inspect lists them)",
+            file=sys.stderr,
+        )
 
 
 def summarize_manifest(manifest, folder: str | Path) -> dict:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from examples import midi_bytes, off, on, track
 
 from clara import cli
 from clara.checkpoint import Checkpoint
@@ -220,3 +221,14 @@ def riff(seed, n_notes=160):
     gaps = np.tile(rng.integers(2, 8, 6), n_notes // 6)
     end = gaps.cumsum()
     return build_notes(end - gaps, end, np.tile(rng.integers(50, 75, 6), n_notes // 6))[0]
+
+
+def performed_midi(seed=0, n_notes=40):
+    """Return a MIDI file whose onsets follow no beat."""
+    rng = np.random.default_rng(seed)
+    ticks = np.sort(rng.integers(0, 480 * 20, n_notes))
+    deltas = np.diff(ticks, prepend=0)
+    notes = (
+        on(int(delta), int(pitch)) + off(0, int(pitch)) for delta, pitch in zip(deltas, rng.integers(48, 76, n_notes))
+    )
+    return midi_bytes(track(*notes))

@@ -30,7 +30,7 @@ SPLITS = ("train", "valid", "test")
 # notes that were changed or lost on the way from the file to the text, by reason
 LOSS_COUNTS = ["cut", "merged", "folded", "moved", "dropped", "mended", "shortened", "replaced"]
 TEXT_COLUMNS = ["piece", "composer", "source", "hash", "split", "reason"]
-NUMBER_COLUMNS = ["work", "notes", "quarters", "tokens", *LOSS_COUNTS]
+NUMBER_COLUMNS = ["work", "notes", "quarters", "tokens", "grid_misfit", *LOSS_COUNTS]
 MANIFEST_COLUMNS = [
     "piece",
     "composer",
@@ -41,6 +41,7 @@ MANIFEST_COLUMNS = [
     "notes",
     "quarters",
     "tokens",
+    "grid_misfit",
     *LOSS_COUNTS,
     "reason",
 ]
@@ -94,7 +95,7 @@ def read_manifest(folder: str | Path) -> pd.DataFrame:
         if missing:
             raise NoData(f"{path}: no column {', '.join(missing)}; prepare the folder again")
         table[NUMBER_COLUMNS] = table[NUMBER_COLUMNS].fillna(0)
-        dtypes = dict.fromkeys(NUMBER_COLUMNS, int) | {"quarters": float}
+        dtypes = dict.fromkeys(NUMBER_COLUMNS, int) | {"quarters": float, "grid_misfit": float}
         if not np.isfinite(table[NUMBER_COLUMNS].to_numpy(dtype=float)).all():
             raise ValueError("a number is infinite")
         table = table[MANIFEST_COLUMNS].astype(dtypes)

@@ -10,13 +10,15 @@ Performed music that was recorded without regard to the beat lies on no grid bet
 chance. A score lies on one of `CANDIDATE_GRIDS`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from clara.data.sources import Piece, read_piece
 from clara.errors import OffGrid
-from clara.music.midi import describe_midi
+from clara.music.midi import MIDI_SUFFIXES, describe_midi
 from clara.music.scores import TICKS_PER_QUARTER
 
 # Steps per quarter that are tried on scores: sixteenth triplets, 64ths, quintuplets, 32nd triplets, septuplets,
@@ -142,6 +144,38 @@ def read_onsets(piece: Piece) -> tuple[np.ndarray, int]:
         return description.onset_ticks, description.ticks_per_quarter
     notes, _ = read_piece(piece, steps_per_quarter=TICKS_PER_QUARTER)
     return notes.start, TICKS_PER_QUARTER
+
+
+def file_misfit(path) -> float:
+    """Return the `grid_misfit` of a MIDI file; 0 for any other file, because scores lie on the beat.
+
+    Raises
+    ------
+    ClaraError
+        If the file cannot be read.
+    """
+    if Path(path).suffix.lower() not in MIDI_SUFFIXES:
+        return 0.0
+    description = describe_midi(path)
+    return grid_misfit(description.onset_ticks, description.ticks_per_quarter)
+
+
+def describe_performed(misfits: Sequence[float]) -> str:
+    """Return a sentence about the pieces that follow no beat grid; empty if there are none.
+
+    Parameters
+    ----------
+    misfits : sequence of float
+        The `grid_misfit` of each piece.
+    """
+    performed = [misfit for misfit in misfits if misfit > PERFORMED_MISFIT]
+    if not performed:
+        return ""
+    return (
+        f"{len(performed):,} of {len(misfits):,} pieces follow no beat grid (misfit {min(performed):.2f} to "
+        f"{max(performed):.2f}; 1 is chance, scores are below {PERFORMED_MISFIT:g}): they were performed, and their "
+        "onsets are rounded to wrong steps"
+    )
 
 
 def check_grid(piece: Piece, steps_per_quarter: int, max_grid_error: float) -> None:

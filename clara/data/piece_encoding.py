@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clara.data import sources
 from clara.data.musical_works import FINGERPRINT_GRID, compute_fingerprint
-from clara.data.onset_grid import check_grid
+from clara.data.onset_grid import check_grid, file_misfit
 from clara.data.sources import Piece, escape_undecodable
 from clara.errors import ClaraError
 from clara.files import make_folder, path_inside, write_atomically
@@ -78,6 +78,7 @@ def encode_piece(job: tuple[Piece, dict | None], folder: Path, encoding, setting
         make_folder(path.parent)
         write_atomically(path, text + "\n", durable=False)  # a text is quickly made again
         runs = compute_fingerprint(_notes_for_fingerprint(piece, notes))
+        misfit = file_misfit(piece.path)
     except (ClaraError, OSError) as error:
         return refused_row(piece, f"{type(error).__name__}: {error}")
     losses += encoding_losses
@@ -89,6 +90,7 @@ def encode_piece(job: tuple[Piece, dict | None], folder: Path, encoding, setting
         "notes": len(notes),
         "quarters": round(notes.quarters, 4),
         "tokens": n_tokens,
+        "grid_misfit": round(misfit, 4),
         "reason": "",
         "fingerprint": runs,
     } | {column: sum(losses[name] for name in names) for column, names in LOSS_COLUMNS.items()}

@@ -29,7 +29,7 @@ from clara.models import get_architecture
 from clara.models.likelihood import nats_per_quarter
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD, adapter_card
-from clara.training.run_folder import describe_data
+from clara.training.run_folder import describe_data, warn_of_performed
 
 ADAPTER_FILE = "adapter.safetensors"
 WINDOW, BATCH_SIZE = 200, 8  # tokens between updates, pieces side by side
@@ -103,6 +103,7 @@ def train_adapter(
     make_folder(out)
     start_time = time.perf_counter()
     print(f"{corpus.folder}: {len(corpus.rows('train'))} pieces; an adapter for {pretrained}", flush=True)
+    warn_of_performed(corpus)
     tensors, history = fit_adapter(base, corpus, settings, on_epoch=_print_epoch)
     write_atomically(out / HISTORY, pd.DataFrame(history).to_csv(index=False))
     figures = {"minutes": round((time.perf_counter() - start_time) / 60, 2), "epochs": len(history) - 1}

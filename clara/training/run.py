@@ -19,7 +19,7 @@ from clara.training.device_memory import OutOfDeviceMemory, is_out_of_memory, la
 from clara.training.distributed import SINGLE_PROCESS, AverageGradients, World
 from clara.training.learner import MusicLearner, find_lr, music_learner
 from clara.training.resume_state import STATE, load_state
-from clara.training.run_folder import finish_run_folder, start_run_folder, training_record
+from clara.training.run_folder import finish_run_folder, start_run_folder, training_record, warn_of_performed
 from clara.training.settings import TrainSettings
 from clara.training.stages import fit_stages, plan_stages
 
@@ -131,7 +131,7 @@ def _claim_folder(settings, command, world):
 
 
 def _print_summary(settings, learn, device_name):
-    """Print what is about to be trained, on what."""
+    """Print what is about to be trained, on what; warn of performed music."""
     dls = learn.dls
     start = "from scratch" if settings.from_scratch else f"fine-tuning {settings.pretrained}"
     n_parameters = sum(p.numel() for p in learn.model.parameters())
@@ -142,6 +142,7 @@ def _print_summary(settings, learn, device_name):
     )
     if dls.valid_split == "train":
         print("no piece is held out (too few works): the valid figures below are those of the training pieces")
+    warn_of_performed(dls.corpus)
 
 
 def _fit(learn, settings, world):

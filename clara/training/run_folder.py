@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from clara.checkpoint import Checkpoint, versions, weights_hash
 from clara.data.corpus import SPLITS, Corpus
+from clara.data.onset_grid import SUGGESTED_MAX_GRID_ERROR, describe_performed
 from clara.errors import BadSetting
 from clara.files import make_folder, write_atomically
 from clara.models.likelihood import nats_per_quarter
@@ -104,6 +106,17 @@ def describe_data(corpus: Corpus) -> dict[str, Any]:
         "tokens": int(rows["tokens"].sum()),
         "quarters": float(rows["quarters"].sum()),
     }
+
+
+def warn_of_performed(corpus: Corpus) -> None:
+    """Warn of pieces of a corpus that follow no beat grid, on the standard error stream."""
+    performed = describe_performed(corpus.manifest["grid_misfit"].tolist())
+    if performed:
+        print(
+            f"warning: {corpus.folder}: {performed}; prepare it without them (clara prepare SOURCE --max-grid-error "
+            f"{SUGGESTED_MAX_GRID_ERROR} --out FOLDER), or align them to their beats first",
+            file=sys.stderr,
+        )
 
 
 def current_commit() -> str | None:

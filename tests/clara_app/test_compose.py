@@ -114,6 +114,15 @@ def test_json_output(model, prompt, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_performed_prompt_is_named_with_its_measure(model, prompt, tmp_path, capsys):
+    tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
+    assert "warning" not in capsys.readouterr().err
+    prompt.write_bytes(tiny.performed_midi())
+    tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out2", "--prompt", prompt, *QUICK])
+    message = capsys.readouterr().err
+    assert re.search(r"the prompt follows no beat grid \(misfit (0\.[7-9]|1\.0)", message) and "sequencer" in message
+
+
 def test_pieces_begin_with_the_prompt(model, prompt, tmp_path):
     tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
     words = " ".join(Notewise().encode(tiny.tune(0, n_notes=10))[0]).encode()

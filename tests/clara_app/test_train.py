@@ -299,3 +299,18 @@ def test_nothing_starts_from_scratch_in_silence(data, tmp_path, capsys, monkeypa
 def test_pretrained_weights_that_are_missing(data, tmp_path, capsys):
     told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in told and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("more", [["--from-scratch"], ["--adapter"]])
+def test_a_training_on_performed_music_warns(tmp_path, capsys, more):
+    folder = tmp_path / "played/nobody"
+    folder.mkdir(parents=True)
+    for i in range(4):
+        (folder / f"{i}.mid").write_bytes(tiny.performed_midi(i))
+    if more == ["--adapter"]:
+        tiny.checkpoint().save(tmp_path / "model")
+        more = [*more, "--pretrained", tmp_path / "model"]
+    argv = ["--data", tmp_path / "played", "--out", tmp_path / "run", "--epochs", 1, "--n-hid", 8, "--emb-sz", 8]
+    assert tiny.leave(train.main, [*argv, *more]) == 0
+    message = capsys.readouterr().err
+    assert message.count("4 of 4 pieces follow no beat grid (misfit 0.") == 1 and "--max-grid-error" in message

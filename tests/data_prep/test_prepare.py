@@ -181,3 +181,15 @@ def test_for_a_program(music, tmp_path, capsys):
         prepare.main, [music, "--encoding", "chordwise", "--out", tmp_path / "chords", "--workers", 1], capsys
     )
     assert answer["vocabulary"] == len(Corpus.load(tmp_path / "chords").vocab)
+
+
+def test_performed_music_is_named_with_its_measure(music, encode_into, tmp_path, capsys):
+    _, manifest = encode_into(music)
+    assert (manifest["grid_misfit"] == 0).all() and "warning" not in capsys.readouterr().err
+    (music / "bach/played.mid").write_bytes(tiny.performed_midi())
+    encode_into(music)
+    _, manifest = encode_into(music)  # also when nothing is read again
+    misfit = manifest.loc["bach/played", "grid_misfit"]
+    message = capsys.readouterr().err
+    assert misfit > 0.7 and f"1 of {len(manifest)} pieces follow no beat grid (misfit {misfit:.2f}" in message
+    assert "--max-grid-error 0.45" in message
