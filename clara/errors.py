@@ -18,6 +18,10 @@ class NoNotes(ClaraError):
     """The music holds no notes."""
 
 
+class LostNotes(ClaraError):
+    """Too many notes of a score cannot be read."""
+
+
 class WrongEnsemble(ClaraError):
     """The parts of a piece are not those of the ensemble."""
 

@@ -28,7 +28,7 @@ from clara.records import Record, read_record
 MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
 # notes that were changed or lost on the way from the file to the text, by reason
-LOSS_COUNTS = ["cut", "merged", "folded", "moved", "dropped", "mended", "shortened", "replaced"]
+LOSS_COUNTS = ["cut", "merged", "folded", "moved", "dropped", "lost", "mended", "shortened", "replaced"]
 TEXT_COLUMNS = ["piece", "composer", "source", "hash", "split", "reason"]
 NUMBER_COLUMNS = ["work", "notes", "quarters", "tokens", "grid_misfit", *LOSS_COUNTS]
 MANIFEST_COLUMNS = [

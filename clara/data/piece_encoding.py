@@ -19,6 +19,7 @@ LOSS_COLUMNS = {
     "folded": ["folded"],
     "moved": ["moved"],
     "dropped": ["drums", "grace", "unread", "dropped"],
+    "lost": ["lost"],
     "mended": ["unended"],
     "shortened": ["shortened", "relengthened"],
     "replaced": ["replaced"],

@@ -26,7 +26,6 @@ import re
 import warnings
 from collections import Counter
 from contextlib import redirect_stderr
-from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -34,12 +33,14 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 
 from clara.errors import BadMusicFile, NoData, NoNotes, TooLong, WrongEnsemble
+from clara.music.humdrum import parse_humdrum
 from clara.music.instruments import ENSEMBLES, assign_parts, guess_program, move_into_range
 from clara.music.midi import MAX_QUARTERS, is_monophonic
+from clara.music.note_counts import check_note_count, count_notes
 from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
+from clara.music.score_parts import TICKS_PER_QUARTER, ParsedScore, ScorePart, join_ties
 from clara.music.score_text import SCORE_SUFFIXES, read_score_text
 
-TICKS_PER_QUARTER = 10080  # divisible by all denominators up to 10, so that tuplets are exact
 # The errors that music21 raises on a broken score, found by cutting and garbling files of each format.
 MUSIC21_ERRORS = (
     ParseError,
@@ -79,14 +80,17 @@ def read_score(
     -------
     notes : NoteSequence
     losses : Counter
-        `grace` and `drums` (notes left out), `unread` (what music21 could not read), `tunes` (other
-        tunes in the file), `merged` and `cut` (see `clara.music.notes.build_notes`), `moved` and
+        `grace` and `drums` (notes left out), `unread` (tokens that are nothing known), `lost` (notes
+        of the source that were not read, see `clara.music.note_counts`), `tunes` (other tunes in the
+        file), `merged` and `cut` (see `clara.music.notes.build_notes`), `moved` and
         `folded` (see `clara.music.instruments.move_into_range`).
 
     Raises
     ------
     BadMusicFile
         If the score is broken, refused, or beyond what music21 reads.
+    LostNotes
+        If more than a few per cent of its notes cannot be read.
     NoNotes
         If it holds no pitched note.
     TooLong
@@ -96,11 +100,14 @@ def read_score(
     """
     path = Path(source) if Path(source).exists() else _corpus_path(source)
     text, form, n_other_tunes = read_score_text(path, tune)
-    parts, losses = _parse(text, form, source)
-    parts = [part for part in parts if part.rows]
+    score = parse_humdrum(text, source) if form == "humdrum" else _parse(text, form, source)
+    losses = score.losses
+    if form != "abc":
+        losses["lost"] = check_note_count(score.n_written_notes, count_notes(text, form), source)
+    parts = [part for part in score.parts if part.rows]
     if not parts:
         raise NoNotes(f"{source}: no notes in it{' but drums' * (losses['drums'] > 0)}")
-    columns = [_join_ties(part.rows) for part in parts]
+    columns = [join_ties(part.rows) for part in parts]
     part_of_note = _assign_parts(parts, columns, ensemble, solo_track, source)
     start, end, pitch = (np.concatenate(column) for column in zip(*columns))
     if start.min() < 0 or end.max() > MAX_QUARTERS * TICKS_PER_QUARTER:
@@ -120,29 +127,6 @@ def read_score(
     )
     notes, range_losses = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + build_losses + range_losses + Counter(tunes=n_other_tunes))
-
-
-@dataclass
-class _Part:
-    """One part of a score.
-
-    Attributes
-    ----------
-    rows : list of (start, end, pitch, is_tied)
-        In ticks; tied to the next note or not.
-    signature_changes : list of (tick, numerator, denominator)
-    first_bar_ticks : int
-        Length of the first bar, or 0 if there are no bars.
-    qpm : float or None
-        The first tempo mark.
-    """
-
-    name: str
-    program: int
-    rows: list = field(default_factory=list)
-    signature_changes: list = field(default_factory=list)
-    first_bar_ticks: int = 0
-    qpm: float | None = None
 
 
 def _corpus_path(name):
@@ -175,14 +159,14 @@ def _parse(text, form, source):
                 key = staff.id.split("-Staff")[0] if isinstance(staff, stream.PartStaff) else index
                 instrument = staff.getInstrument()
                 name = staff.partName or instrument.partName or ""
-                part = parts.setdefault(key, _Part(name, instrument.midiProgram or guess_program(name)))
+                part = parts.setdefault(key, ScorePart(name, instrument.midiProgram or guess_program(name)))
                 flat = staff.flatten()
                 losses += _add_notes(flat, part)
                 _add_time_and_tempo(staff, flat, part)
     except (Music21Exception, *MUSIC21_ERRORS) as e:
         raise BadMusicFile(f"{source}: music21 cannot read it ({type(e).__name__}: {str(e)[:120]})") from e
     losses["unread"] = len(UNREAD_MESSAGE.findall(stderr.getvalue()))
-    return list(parts.values()), losses
+    return ParsedScore(list(parts.values()), losses, sum(len(part.rows) for part in parts.values()))
 
 
 def _add_notes(flat, part):
@@ -225,20 +209,6 @@ def _add_time_and_tempo(staff, flat, part):
             if not mark.numberImplicit and mark.getQuarterBPM():
                 part.qpm = float(mark.getQuarterBPM())
                 break
-
-
-def _join_ties(rows):
-    """Return start, end and pitch of the notes of one part, int64 array (3, n); tied notes are one."""
-    notes, tied_notes = [], {}
-    for start, end, pitch, is_tied in sorted(rows):
-        note = tied_notes.get((start, pitch))
-        if note is None:
-            note = [start, end, pitch]
-            notes.append(note)
-        note[1] = max(note[1], end)
-        if is_tied:
-            tied_notes[end, pitch] = note
-    return np.array(notes, dtype=np.int64).T
 
 
 def _assign_parts(parts, columns, ensemble, solo_track, source):

@@ -1,0 +1,100 @@
+"""Count the notes that a score's text holds, independently of the readers, so that no reader loses notes in silence.
+
+Each note of a tie and of a chord counts. Grace notes, cue notes, rests and notes without pitch do not.
+The counters know nothing of spines, voices, bars or time; they only recognise what a note looks like.
+"""
+
+import re
+from xml.sax.handler import ContentHandler
+
+from defusedxml.sax import parseString
+
+from clara.errors import LostNotes
+
+MAX_LOST_SHARE = 0.03  # of the notes in the source; more are refused
+# A **kern note: one run of equal letters, and no other letter of a pitch or rest. A duration may stand before another
+# note of its chord.
+KERN_NOTE = re.compile(r"[^a-gA-Gr]*(?:([a-g])\1*|([A-G])\2*)[^a-gA-Gr]*")
+DURATION_FIRST = re.compile(r"[^a-zA-Z]*\d")
+
+
+def check_note_count(n_read: int, n_in_source: int, source) -> int:
+    """Return how many notes of the source a reader lost, and refuse the source if they are many.
+
+    Parameters
+    ----------
+    n_read, n_in_source : int
+        Notes that the reader read, and notes that `count_notes` finds.
+    source : path or str
+        For the error message.
+
+    Raises
+    ------
+    LostNotes
+        If more than MAX_LOST_SHARE of the notes are lost.
+    """
+    n_lost = max(0, n_in_source - n_read)
+    if n_lost > MAX_LOST_SHARE * n_in_source:
+        raise LostNotes(
+            f"{source}: only {n_read:,} of its {n_in_source:,} notes can be read; "
+            f"at most {100 * MAX_LOST_SHARE:g} % may be lost"
+        )
+    return n_lost
+
+
+def count_notes(text: str, form: str) -> int:
+    """Return the number of notes in the text of a score.
+
+    Parameters
+    ----------
+    text : str
+        As `clara.music.score_text.read_score_text` returns it.
+    form : str
+        "musicxml" or "humdrum".
+    """
+    return {"humdrum": _count_kern_notes, "musicxml": _count_musicxml_notes}[form](text)
+
+
+def _count_kern_notes(text):
+    """Return the number of notes in a Humdrum text, by the look of its tokens."""
+    chords = {}  # number of times that each chord stands in the text
+    for line in text.splitlines():
+        if line[:1] not in ("*", "=", "!"):
+            for chord in line.split("\t"):
+                chords[chord] = chords.get(chord, 0) + 1
+    return sum(n * _count_chord(chord) for chord, n in chords.items())
+
+
+def _count_chord(chord):
+    """Return the number of notes in a field of a **kern spine; 0 for text, which begins with no note, and dynamics."""
+    tokens = chord.split()
+    if not tokens or not DURATION_FIRST.match(tokens[0]) or not (KERN_NOTE.fullmatch(tokens[0]) or "r" in tokens[0]):
+        return 0
+    return sum("q" not in token and "Q" not in token and bool(KERN_NOTE.fullmatch(token)) for token in tokens)
+
+
+def _count_musicxml_notes(text):
+    """Return the number of notes in a MusicXML text that have a pitch and are neither grace nor cue notes."""
+    counter = _NoteCounter()
+    parseString(text.encode("utf-8", "replace"), counter, forbid_dtd=False, forbid_external=False)
+    return counter.n_notes
+
+
+class _NoteCounter(ContentHandler):
+    """Counts <note> elements by the elements inside them."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_notes = 0
+        self.inside = None  # names of the elements in the note that is open
+
+    def startElement(self, name, attrs):  # noqa: N802, the name is SAX's
+        if name == "note":
+            self.inside = set()
+        elif self.inside is not None:
+            self.inside.add(name)
+
+    def endElement(self, name):  # noqa: N802, the name is SAX's
+        if name == "note" and self.inside is not None:
+            self.n_notes += "pitch" in self.inside and not self.inside & {"grace", "cue"}
+            self.inside = None
