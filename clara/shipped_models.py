@@ -45,3 +45,8 @@ def find_model(model: str | Path) -> Path:
         return shipped
     known = ", ".join(names) or "none: the weights are missing from this installation, so install Clara again"
     raise MissingModel(f"{model}: no such model folder; the shipped models are {known}")
+
+
+def is_shipped(model: str | Path) -> bool:
+    """Return whether `find_model` returns the folder of a shipped model."""
+    return find_model(model).resolve().parent == shipped_models_folder().resolve()

@@ -13,7 +13,7 @@ combined with critic.ensemble.
 from clara import cli
 
 EXAMPLES = """
-python -m critic.train runs/excerpts --pretrained runs/mine --freeze-encoder --share-encoder --out runs/text
+python -m critic.train runs/excerpts --pretrained runs/mine --freeze-encoder --out runs/text
 python -m critic.train runs/excerpts --member piano_roll --out runs/piano-roll
 python -m critic.train runs/excerpts --member descriptors --out runs/descriptors
 python -m critic.train runs/excerpts --member self_similarity --out runs/self-similarity
@@ -121,7 +121,7 @@ def _add_net_flags(add):
     add(
         "--share-encoder",
         action="store_true",
-        help="Refer to the folder of the frozen encoder and do not store its weights again.",
+        help="Refer to the frozen encoder of a shipped model by its name, and do not store its weights again.",
     )
     add(
         "--folds",

@@ -1,5 +1,6 @@
 """What the members of an ensemble have in common."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +10,26 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from clara.checkpoint import VOCAB, WEIGHTS
+from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings import make_encoding
 from clara.encodings.vocab import Vocab
+from clara.errors import BadSetting
 from clara.files import make_folder, write_atomically
 from clara.music.notes import NoteSequence
+from clara.records import parse_record, read_record
+from clara.weights import check_shapes, read_shapes, read_weights
 from critic.data.table import HUMAN
-from critic.members.storage import info_of, read_vocab, require_files, write_config
+from critic.members.storage import (
+    ClassifierConfig,
+    MemberConfig,
+    NetConfig,
+    read_vocab,
+    require_files,
+    write_config,
+)
 
 Net = TypeVar("Net", bound=nn.Module)
 MIN_QUARTERS = 8.0  # shortest piece that can be scored, if a window is not shorter still
@@ -62,9 +73,12 @@ class ClassifierSettings:
         }
 
     @classmethod
-    def from_config(cls, config: dict, vocab: Vocab) -> "ClassifierSettings":
-        """Build settings from `config.json`."""
-        return cls(make_encoding(config["encoding"]), vocab, tuple(config["classes"]), config["window_quarters"])
+    def from_config(cls, config: ClassifierConfig, vocab: Vocab) -> "ClassifierSettings":
+        """Build settings from `config.json`; raises BadSetting if it names a class twice."""
+        if len(set(config.classes)) < len(config.classes):
+            raise BadSetting("classes: a class twice")
+        encoding = make_encoding(config.encoding.to_dict())
+        return cls(encoding, vocab, tuple(config.classes), config.window_quarters)
 
 
 class Member(ABC):
@@ -91,6 +105,7 @@ class Member(ABC):
     type: ClassVar[str]  #: name in `MEMBERS`, in `config.json` and after `--member`
     title: ClassVar[str]  #: what it is, in a few words
     reads_text: ClassVar[bool] = False  #: whether its weights depend on the vocabulary
+    net_config: ClassVar[type[NetConfig]]  #: schema of `net_settings`
     max_batch_size: ClassVar[int]  #: largest batch in units of `size`, padding included; it bounds memory
 
     def __init__(
@@ -108,6 +123,11 @@ class Member(ABC):
     @abstractmethod
     def build_net(self) -> nn.Module:
         """Return the network with its weights, ready for inference."""
+
+    @classmethod
+    def new_net(cls, settings: ClassifierSettings, net_settings: dict) -> nn.Module:
+        """Return a network with random weights; members with an encoder check their weights in another way."""
+        raise NotImplementedError
 
     @abstractmethod
     def prepare(self, tokens: list[str]) -> tuple:
@@ -250,12 +270,23 @@ class Member(ABC):
         }
 
     @classmethod
-    def load(cls, folder: Path, config: dict) -> "Member":
+    def load(cls, folder: Path) -> "Member":
         """Read the folder of a member; `critic.members.storage.load_folder` turns errors into CheckpointMismatch."""
+        config, net, settings = cls.read_settings(folder)
+        with torch.device("meta"):  # has shapes, but no weights
+            state = cls.new_net(settings, net).state_dict()
+        expected = {f"head.{name}": tuple(v.shape) for name, v in state.items()}
+        check_shapes(read_shapes(folder / WEIGHTS), expected, folder / WEIGHTS, CONFIG)
+        return cls(settings, read_weights(folder / WEIGHTS), net, config.temperature, config.info())
+
+    @classmethod
+    def read_settings(cls, folder: Path) -> tuple[MemberConfig, dict, ClassifierSettings]:
+        """Return the config of a folder, the settings of its network, and the settings of the member."""
         require_files(folder, WEIGHTS, VOCAB)
+        config = read_record(folder / CONFIG, MemberConfig)
+        net = parse_record(json.dumps(config.net), cls.net_config, f"{folder / CONFIG}: net")
         settings = ClassifierSettings.from_config(config, read_vocab(folder / VOCAB))
-        tensors = load((folder / WEIGHTS).read_bytes())
-        return cls(settings, tensors, config["net"], config["temperature"], info_of(config))
+        return config, net.model_dump(), settings
 
 
 def to_device(net: nn.Module, batch: Sequence) -> list:

@@ -3,16 +3,27 @@
 The training reads each excerpt whole and a part of it, since pieces may be shorter than the excerpts.
 """
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
 from clara.music.notes import NoteSequence, crop
 from critic.features.descriptors import extract_descriptors
 from critic.members.base import MIN_QUARTERS, ClassifierSettings, Member
+from critic.members.storage import NetConfig
 from critic.nets.descriptors import DescriptorNet, collate_descriptors, segment_descriptors
 from critic.training.settings import TrainSettings
+
+
+class DescriptorNetConfig(NetConfig):
+    """The units of a hidden layer, and the number of heads."""
+
+    hidden: Annotated[int, Field(ge=1, le=4096)]
+    n_heads: Annotated[int, Field(ge=1, le=32)]
 
 
 class DescriptorMember(Member):
@@ -20,12 +31,18 @@ class DescriptorMember(Member):
 
     type = "descriptors"
     title = "MLPs on hand-crafted features"
+    net_config = DescriptorNetConfig
     max_batch_size = 2**12  # segments
     TRAINING = TrainSettings(epochs=15, lr=2e-3, bs=512, weight_decay=0.1)
 
     def build_net(self) -> DescriptorNet:
         """Return the network with its weights, ready for inference."""
-        return self.load_head(DescriptorNet(len(self.settings.classes), **self.net_settings))
+        return self.load_head(self.new_net(self.settings, self.net_settings))
+
+    @classmethod
+    def new_net(cls, settings: ClassifierSettings, net_settings: dict) -> DescriptorNet:
+        """Return a network with random weights."""
+        return DescriptorNet(len(settings.classes), **net_settings)
 
     def prepare(self, tokens: list[str]) -> tuple:
         """Return the descriptors of each segment, and the weights of the segments in each window."""

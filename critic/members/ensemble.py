@@ -6,10 +6,11 @@ import numpy as np
 
 from clara.checkpoint import CONFIG
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.files import make_folder
+from clara.files import make_folder, path_inside
+from clara.records import read_record
 from critic.members import MEMBERS
 from critic.members.base import ClassifierSettings, Member, score_members
-from critic.members.storage import info_of, load_folder, write_config
+from critic.members.storage import EnsembleConfig, load_folder, write_config
 
 
 class Ensemble:
@@ -74,13 +75,14 @@ class Ensemble:
         write_config(folder, {"type": self.type, **self.settings.to_config(), "members": entries, **self.info})
 
     @classmethod
-    def load(cls, folder: Path, config: dict) -> "Ensemble":
+    def load(cls, folder: Path) -> "Ensemble":
         """Read the folder of an ensemble."""
-        entries = config["members"]
-        if not isinstance(entries, list):
-            raise CheckpointMismatch(f"{folder / CONFIG}: members must be a list")
-        members = [(load_folder(folder / entry["folder"], MEMBERS), entry["weight"]) for entry in entries]
-        return cls(members, info_of(config))
+        config = read_record(folder / CONFIG, EnsembleConfig)
+        members = [(load_folder(path_inside(folder, m.folder), MEMBERS), m.weight) for m in config.members]
+        ensemble = cls(members, config.info())
+        if not _match(members[0][0], ClassifierSettings.from_config(config, ensemble.settings.vocab)):
+            raise CheckpointMismatch(f"{folder / CONFIG}: another encoding, other classes or windows than its members")
+        return ensemble
 
 
 def _match(member, settings):

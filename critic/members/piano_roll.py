@@ -4,14 +4,18 @@ Each time the training reads an excerpt it is in another key, and only a part of
 heart.
 """
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
 from clara.devices import choose_device
 from clara.errors import BadSetting
 from critic.members.base import ClassifierSettings, Member
+from critic.members.storage import NetConfig
 from critic.nets.piano_roll import (
     N_KEYS,
     WIDTHS,
@@ -26,21 +30,34 @@ MAX_SHIFT = 6  # semitones up or down that an excerpt is transposed by
 MIN_SHARE = 0.5  # of an excerpt's quarters, that a part has at least
 
 
+class PianoRollNetConfig(NetConfig):
+    """The channels of the convolutions."""
+
+    widths: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=4, max_length=4)]
+
+
 class PianoRollMember(Member):
     """A CNN on piano rolls."""
 
     type = "piano_roll"
     title = "a CNN on piano rolls"
+    net_config = PianoRollNetConfig
     max_batch_size = 2**15  # steps
     net: PianoRollNet
     TRAINING = TrainSettings(epochs=8, lr=3e-3, bs=64, weight_decay=0.05, average_weights=True)
 
     def build_net(self) -> PianoRollNet:
         """Return the network with its weights, ready for inference."""
-        net = self.load_head(_new_net(self.settings, **self.net_settings))
+        net = self.load_head(self.new_net(self.settings, self.net_settings))
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         net.fuse()
         return net
+
+    @classmethod
+    def new_net(cls, settings: ClassifierSettings, net_settings: dict) -> PianoRollNet:
+        """Return a network with random weights."""
+        grid = settings.encoding.steps_per_quarter
+        return PianoRollNet(len(settings.classes), grid, settings.window_quarters, **net_settings)
 
     def prepare(self, tokens: list[str]) -> tuple:
         """Return the notes and the length in steps."""
@@ -102,7 +119,7 @@ class PianoRollMember(Member):
             PianoRollExcerpts(table[table["split"] == split], settings, device) for split in (training.split, "valid")
         )
         net_settings = {"widths": list(WIDTHS)}
-        net = _new_net(settings, **net_settings)
+        net = cls.new_net(settings, net_settings)
         if start:
             net.load_state_dict({name.removeprefix("head."): v for name, v in start.tensors.items()})
         net.to(memory_format=torch.channels_last)
@@ -114,12 +131,6 @@ class PianoRollMember(Member):
             training,
         )
         return train_best(learn, training, best, head_only_tensors)
-
-
-def _new_net(settings, widths):
-    """Return a network with random weights."""
-    grid = settings.encoding.steps_per_quarter
-    return PianoRollNet(len(settings.classes), grid, settings.window_quarters, widths)
 
 
 def _can_continue(start, settings):

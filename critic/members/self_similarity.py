@@ -4,13 +4,17 @@ Each time the training reads an excerpt it is whole or, as often, a part of it. 
 and parts keep the network from learning excerpts by heart.
 """
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
 from critic.features.segments import STEPS_PER_QUARTER
 from critic.members.base import MIN_QUARTERS, ClassifierSettings, Member
+from critic.members.storage import NetConfig
 from critic.nets.self_similarity import (
     COLUMN_STEPS,
     WIDTHS,
@@ -26,20 +30,32 @@ WHOLE_SHARE = 0.5  # how often an excerpt is read whole
 MIN_COLUMNS = int(MIN_QUARTERS) * STEPS_PER_QUARTER // COLUMN_STEPS  # of a part
 
 
+class SelfSimilarityNetConfig(NetConfig):
+    """The channels of the convolutions."""
+
+    widths: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=6)]
+
+
 class SelfSimilarityMember(Member):
     """A CNN on self-similarity matrices."""
 
     type = "self_similarity"
     title = "a CNN on self-similarity matrices"
+    net_config = SelfSimilarityNetConfig
     max_batch_size = 2**8  # segments; the matrices of one take 64 KiB
     TRAINING = TrainSettings(epochs=8, lr=2e-3, bs=64, weight_decay=0.1, clip=1.0, average_weights=True)
 
     def build_net(self) -> SelfSimilarityNet:
         """Return the network with its weights, ready for inference."""
-        net = self.load_head(SelfSimilarityNet(len(self.settings.classes), **self.net_settings))
+        net = self.load_head(self.new_net(self.settings, self.net_settings))
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         net.fuse()
         return net
+
+    @classmethod
+    def new_net(cls, settings: ClassifierSettings, net_settings: dict) -> SelfSimilarityNet:
+        """Return a network with random weights."""
+        return SelfSimilarityNet(len(settings.classes), **net_settings)
 
     def prepare(self, tokens: list[str]) -> tuple:
         """Return the onset table of each segment, and the weights of the segments in each window."""

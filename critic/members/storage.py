@@ -3,16 +3,77 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
-from safetensors import SafetensorError
+from pydantic import Field, JsonValue
 
 from clara.checkpoint import CONFIG
+from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import write_atomically
+from clara.records import Name, Record, read_record
 
 FORMAT = 1
 INFO_KEYS = ("training", "versions", "figures")
+MAX_MEMBERS = 16  # of an ensemble
+MAX_CLASSES = 1000
+
+Info = dict[str, JsonValue]
+
+
+class ClassifierType(Record):
+    """The part of `config.json` that says how to read the rest."""
+
+    format: int
+    type: Name
+
+
+class ClassifierConfig(ClassifierType):
+    """What `config.json` holds for every kind of classifier."""
+
+    encoding: EncodingSettings
+    classes: Annotated[list[Name], Field(min_length=1, max_length=MAX_CLASSES)]
+    window_quarters: Annotated[float, Field(ge=0.25, le=256)]
+    training: Info | None = None
+    versions: Info | None = None
+    figures: Info | None = None
+
+    def info(self) -> dict[str, Any]:
+        """Return how the classifier was made."""
+        return {key: getattr(self, key) for key in INFO_KEYS if getattr(self, key) is not None}
+
+
+class MemberEntry(Record):
+    """One member in the config of an ensemble."""
+
+    folder: Name
+    weight: Annotated[float, Field(ge=0, le=1000)]
+
+
+class EnsembleConfig(ClassifierConfig):
+    """The content of the `config.json` of an ensemble."""
+
+    members: Annotated[list[MemberEntry], Field(min_length=1, max_length=MAX_MEMBERS)]
+
+
+class NetConfig(Record):
+    """The settings of a member's network; each kind of member has a subclass with its own."""
+
+
+class EncoderConfig(Record):
+    """Which shipped model a text member shares the encoder of, and the hash of its weights."""
+
+    model: Name
+    weights: Name
+
+
+class MemberConfig(ClassifierConfig):
+    """The content of the `config.json` of a member; `Member.net_config` checks its `net`."""
+
+    net: Info
+    temperature: Annotated[float, Field(ge=1e-3, le=1000)]
+    encoder: EncoderConfig | None = None
 
 
 def load_folder(folder: Path, types: Mapping[str, type]):
@@ -22,42 +83,25 @@ def load_folder(folder: Path, types: Mapping[str, type]):
     ----------
     folder : Path
     types : mapping of str to class
-        Each class has a classmethod `load(folder, config)`.
+        Each class has a classmethod `load(folder)`.
 
     Raises
     ------
     CheckpointMismatch
         If something is missing or broken, or if parts do not match; the message names the folder.
     """
-    config = read_config(folder)
-    try:
-        if config["format"] != FORMAT:
-            raise CheckpointMismatch(
-                f"{folder / CONFIG}: format {config['format']!r}, this version of Clara reads format {FORMAT}"
-            )
-        if config["type"] not in types:
-            raise CheckpointMismatch(f"{folder / CONFIG}: type {config['type']!r}; there are {', '.join(types)}")
-        return types[config["type"]].load(folder, config)
-    except (ValueError, SafetensorError, BadSetting, KeyError, TypeError, RuntimeError) as e:
-        raise CheckpointMismatch(f"{folder}: a broken {CONFIG} or weights file ({type(e).__name__} {e})") from e
-
-
-def read_config(folder: Path) -> dict:
-    """Return the content of `config.json`.
-
-    Raises
-    ------
-    CheckpointMismatch
-        If there is none, or if it is no JSON object.
-    """
     require_files(folder, CONFIG)
+    kind = read_record(folder / CONFIG, ClassifierType)
+    if kind.format != FORMAT:
+        raise CheckpointMismatch(
+            f"{folder / CONFIG}: format {kind.format}, this version of Clara reads format {FORMAT}"
+        )
+    if kind.type not in types:
+        raise CheckpointMismatch(f"{folder / CONFIG}: type {kind.type!r}; there are {', '.join(types)}")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise CheckpointMismatch(f"{folder}: a broken {CONFIG} ({type(e).__name__} {e})") from e
-    if not isinstance(config, dict):
-        raise CheckpointMismatch(f"{folder}: a broken {CONFIG} (no JSON object)")
-    return config
+        return types[kind.type].load(folder)
+    except (ValueError, BadSetting, KeyError, TypeError, RuntimeError) as e:
+        raise CheckpointMismatch(f"{folder}: a broken {CONFIG} or weights file ({type(e).__name__} {e})") from e
 
 
 def write_config(folder: Path, config: dict) -> None:
@@ -78,8 +122,3 @@ def read_vocab(path: Path) -> Vocab:
         return Vocab.load(path)
     except (CheckpointMismatch, UnicodeDecodeError) as e:
         raise CheckpointMismatch(f"{path}: {e}") from e
-
-
-def info_of(config: dict) -> dict:
-    """Return how a classifier was made: the entries `training`, `versions` and `figures` of its config."""
-    return {key: config[key] for key in INFO_KEYS if key in config}

@@ -6,21 +6,24 @@ critic's excerpts in a random key, a composer's in their own), and several heads
 layers, in a tenth of the time.
 """
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from safetensors.torch import load
+from pydantic import Field
 from torch import Tensor
 
-from clara.checkpoint import VOCAB, WEIGHTS, weights_hash
+from clara import shipped_models
+from clara.checkpoint import CONFIG, MAX_LAYERS, VOCAB, WEIGHTS, Sizes, weights_hash
 from clara.encodings.vocab import BOS, SHIFTS, transposition_tables
 from clara.errors import CheckpointMismatch
 from clara.models import get_architecture
+from clara.records import Name
+from clara.weights import check_shapes, read_weights
 from critic.members.base import ClassifierSettings, Member
-from critic.members.storage import info_of, read_vocab, require_files
+from critic.members.storage import EncoderConfig, NetConfig
 from critic.members.text_excerpts import TextExcerpts, extract_features
 from critic.nets.descriptors import window_descriptors
 from critic.nets.pooling import window_indices
@@ -96,18 +99,28 @@ class TextNetSettings:
         }
 
 
+class EncoderNetConfig(NetConfig):
+    """The encoder, whether it is frozen, and the windows of context."""
+
+    arch: Name
+    sizes: Sizes
+    freeze_encoder: bool
+    context_windows: Annotated[int, Field(ge=0, le=64)]
+
+
 class TextMember(Member):
     """A text classifier on the encoder of a language model.
 
     Attributes
     ----------
     encoder_folder : Path, optional
-        Folder of the language model whose encoder it shares on disk; `save` then stores the head alone.
+        Folder of the shipped model whose encoder it shares; `save` then stores the head alone.
     """
 
     type = "text"
     title = "the encoder of a language model with a small head"
     reads_text = True
+    net_config = EncoderNetConfig
     max_batch_size = 2**15  # tokens
     TRAINING = TrainSettings(epochs=4, lr=2e-3, bs=32, weight_decay=0.01, clip=0.5)
     HEAD_TRAINING = TrainSettings(
@@ -179,33 +192,19 @@ class TextMember(Member):
         """Return the content of `config.json` in a folder."""
         config = super().to_config(folder)
         if self.encoder_folder is not None:
-            model = Path(os.path.relpath(self.encoder_folder, folder)).as_posix()
-            config["encoder"] = {"model": model, "weights": weights_hash(self.encoder_folder)}
+            config["encoder"] = {"model": self.encoder_folder.name, "weights": weights_hash(self.encoder_folder)}
         return config
 
     @classmethod
-    def load(cls, folder: Path, config: dict) -> "TextMember":
+    def load(cls, folder: Path) -> "TextMember":
         """Read the folder of a member, and the encoder that it shares."""
-        require_files(folder, WEIGHTS, VOCAB)
-        settings = ClassifierSettings.from_config(config, read_vocab(folder / VOCAB))
-        tensors = load((folder / WEIGHTS).read_bytes())
-        encoder_folder = None
-        if "encoder" in config:
-            tensors |= read_shared_encoder(folder, **config["encoder"])
-            encoder_folder = (folder / config["encoder"]["model"]).resolve()
-        n_tokens = len(tensors["embedding.weight"])
-        if len(settings.vocab) != n_tokens:
-            raise CheckpointMismatch(
-                f"{folder}: {WEIGHTS} is made for {n_tokens} tokens, {VOCAB} holds {len(settings.vocab)}"
-            )
-        return cls(
-            settings,
-            tensors,
-            config["net"],
-            config["temperature"],
-            info_of(config),
-            encoder_folder=encoder_folder,
-        )
+        config, net, settings = cls.read_settings(folder)
+        encoder_folder, tensors = None, read_weights(folder / WEIGHTS)
+        if config.encoder is not None:
+            encoder_folder = find_shared_encoder(folder, config.encoder)
+            tensors |= read_weights(encoder_folder / WEIGHTS)
+        _check_encoder(folder, net, {name: tuple(v.shape) for name, v in tensors.items()}, len(settings.vocab))
+        return cls(settings, tensors, net, config.temperature, config.info(), encoder_folder=encoder_folder)
 
     @classmethod
     def train(
@@ -305,26 +304,35 @@ def _train_heads(table, settings, training, net_settings, log, on_improvement):
     return train_best(learn, training, best, lambda _: stored_tensors(net))
 
 
-def read_shared_encoder(folder: Path, model: str, weights: str) -> dict[str, Tensor]:
-    """Return the weights that a member shares with a language model.
+def find_shared_encoder(folder: Path, encoder: EncoderConfig) -> Path:
+    """Return the folder of the shipped model whose encoder a member shares.
 
     Parameters
     ----------
     folder : Path
         Of the member.
-    model : str
-        Folder of the language model, relative to that.
-    weights : str
-        Hash of its weights.
+    encoder : EncoderConfig
 
     Raises
     ------
     CheckpointMismatch
-        If they are missing or have changed.
+        If there is no such shipped model, or if its weights have changed.
     """
-    if not (folder / model / WEIGHTS).is_file() or weights_hash(folder / model) != weights:
+    model = shipped_models.shipped_models_folder() / encoder.model
+    if encoder.model not in shipped_models.shipped_model_names() or weights_hash(model) != encoder.weights:
         raise CheckpointMismatch(
-            f"{folder}: shares the encoder of {model} with weights {weights}, which are not there; "
-            "put that model back or train the member again"
+            f"{folder}: shares the encoder of the shipped model {encoder.model} with weights {encoder.weights}, which "
+            "are not there; train the member again"
         )
-    return load((folder / model / WEIGHTS).read_bytes())
+    return model
+
+
+def _check_encoder(folder, net, shapes, n_tokens):
+    """Raise CheckpointMismatch unless the weights of the encoder are those that the config asks for."""
+    if net["sizes"].get("n_layers", 0) > MAX_LAYERS:
+        raise CheckpointMismatch(f"{folder / CONFIG}: more than {MAX_LAYERS} layers")
+    expected = get_architecture(net["arch"]).shapes(net["sizes"], n_tokens)
+    encoder = {name: shape for name, shape in shapes.items() if not name.startswith("head.")}
+    # the output bias of a language model may be among them; a classifier does not use it
+    expected, encoder = ({n: s for n, s in names.items() if n != "output.bias"} for names in (expected, encoder))
+    check_shapes(encoder, expected, folder / WEIGHTS, f"{CONFIG} and {VOCAB}")

@@ -13,7 +13,7 @@ from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting
 from clara.files import write_atomically
 from clara.models import get_architecture
-from clara.shipped_models import find_model
+from clara.shipped_models import find_model, is_shipped
 from clara.training.model_cards import CARD
 from critic.classifier import load_classifier, make_classifier
 from critic.data.table import HUMAN
@@ -81,6 +81,8 @@ class TrainingJob:
             If something does not fit.
         """
         started = time.perf_counter()
+        if args.share_encoder and not is_shipped(args.pretrained):
+            raise BadSetting("--share-encoder needs --pretrained with the name of a shipped model; leave it out")
         encoding = make_encoding(excerpts_info["encoding"])
         classes = tuple(sorted(set(table["label"])))
         start = load_classifier(args.start).model if args.start else None

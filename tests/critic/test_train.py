@@ -42,9 +42,16 @@ def run(folder, out, *flags):
 
 
 @pytest.fixture(scope="module")
-def members(folder):
-    """Return a folder for each type of member, with windows of four quarters."""
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def members(folder, monkeypatch_module):
+    """Return a folder for each type of member, with windows of four quarters; the model counts as a shipped one."""
     frozen = ["--pretrained", folder / "model", "--freeze-encoder", "--share-encoder"]
+    monkeypatch_module.setattr("clara.shipped_models.shipped_models_folder", lambda: folder)
     flags = {member_type: ["--member", member_type] for member_type in MEMBERS} | {"text": frozen}
     for member_type, own in flags.items():
         assert run(folder, member_type, *own, "--window-quarters", 4, "--bs", 8) == 0
@@ -75,7 +82,7 @@ def test_each_member_has_a_folder_with_a_card(members):
 
 def test_a_shared_encoder_is_not_stored_again(members):
     config = json.loads((members["text"] / "config.json").read_text())
-    assert config["encoder"]["model"] == "../model"
+    assert config["encoder"]["model"] == "model"
     assert all(name.startswith("head.") for name in load_file(members["text"] / "model.safetensors"))
 
 

@@ -1,5 +1,6 @@
 """What every member of an ensemble does, over the registry."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from critic.classifier import make_classifier
 from critic.evaluation import evaluate
 from critic.members import MEMBERS
 from critic.members.base import ClassifierSettings
-from critic.members.storage import load_folder, read_config
+from critic.members.storage import load_folder
 from critic.members.text import TextNetSettings
 
 SETTINGS = ClassifierSettings(tiny.checkpoint().encoding, tiny.checkpoint().vocab, ("generated", "human"), 4.0)
@@ -69,7 +70,7 @@ def test_a_folder_gives_the_same_log_probabilities(member_type, trained, table, 
     first.save(tmp_path / "second")
     second = load_folder(tmp_path / "second", MEMBERS)
     assert type(second) is MEMBERS[member_type] and second.settings.classes == SETTINGS.classes
-    assert read_config(tmp_path / "second")["type"] == member_type
+    assert json.loads((tmp_path / "second" / CONFIG).read_text())["type"] == member_type
     assert (tmp_path / "second" / CONFIG).read_text() == (tmp_path / "first" / CONFIG).read_text()
     texts = table["tokens"].tolist()[:6]
     results = (m.window_log_probs(texts) for m in (trained[0], first, second))
