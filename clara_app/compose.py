@@ -74,14 +74,11 @@ def _run(args, answer):
 
 def _read_request(args):
     """Return the request and the playback settings, from the flags or from --replay."""
-    from dataclasses import replace
-
-    from clara_app.replay import PlaybackSettings, read_run
+    from clara_app.replay import PATHS, PlaybackSettings, read_run
 
     if args.replay:
-        request, playback = read_run(args.replay)
-        # a soundfont that is named now takes precedence, since the earlier one may be gone
-        return request, replace(playback, soundfont=args.soundfont or playback.soundfont)
+        # paths that are named now take precedence: earlier files may be gone, or not be trusted
+        return read_run(args.replay, {name: getattr(args, name) for name in PATHS})
     # accents on the beats of common time would give away a human waltz in a blind test
     playback = PlaybackSettings(args.flat or bool(args.mix_human), args.soundfont, args.mix_human)
     return request_from_flags(args), playback

@@ -1,16 +1,27 @@
 """Write and read run.json, which holds enough to compose the same pieces again."""
 
-import json
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
 
 from clara.checkpoint import repeats_hash, versions, weights_hash
-from clara.errors import BadSetting, CheckpointMismatch
-from clara.shipped_models import find_model
+from clara.errors import BadSetting, CheckpointMismatch, OutsideFolder
+from clara.music.read import MUSIC21_PREFIX
+from clara.records import Name, Record, read_record
+from clara.shipped_models import find_model, shipped_model_names
 from clara_app.compose_request import ComposeRequest
+from clara_app.defaults import INSTALLED_MUSIC
 
 SEARCH_VERSION = 6  # raised whenever the same seed finds other pieces
+PATHS = ("model", "adapter", "prompt", "fixed_melody", "critic", "soundfont", "mix_human")  # entries that name files
+
+Count = Annotated[int, Field(ge=1, le=2**20)]
+Quarters = Annotated[float, Field(gt=0, le=1e6)]
 
 
 @dataclass(frozen=True)
@@ -48,33 +59,93 @@ def run_record(request: ComposeRequest, playback: PlaybackSettings) -> dict:
     }
 
 
-def read_run(path: str | Path) -> tuple[ComposeRequest, PlaybackSettings]:
+class RunRecord(Record):
+    """The content of run.json; the fields are those of `ComposeRequest`, its constraints and `PlaybackSettings`."""
+
+    model_config = ConfigDict(extra="allow")  # fields without bounds, and for people
+
+    model: Name
+    adapter: str | None
+    prompt: str | None
+    fixed_melody: str | None
+    critic: str | None
+    soundfont: str | None
+    mix_human: str | None
+    n: Count
+    top: Count
+    candidates_per_beam: Count
+    fill_candidates: Count
+    max_notes: Count | None
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    quarters: Quarters
+    prompt_quarters: Quarters | None
+    qpm: Annotated[float, Field(gt=0, le=10_000)] | None
+    max_temperature: Annotated[float, Field(gt=0, le=1000)] | None
+    fill: tuple[float, float] | None
+    settings: dict[str, int | float]
+    key: str | None
+    ranges: list[str]
+    fixed_melody_part: str | None
+    precision: str
+    rank_by: str | None
+    search: bool
+    cadence: bool
+    flat: bool
+    weights: str
+    repeats: str | None
+    search_version: int
+
+
+def read_run(path: str | Path, replacements: Mapping[str, str | None]) -> tuple[ComposeRequest, PlaybackSettings]:
     """Read run.json and check that this version of Clara can compose the same pieces.
+
+    Parameters
+    ----------
+    path : path
+    replacements : mapping of str to str or None
+        Paths by the names in `PATHS` that are used in place of those in the file.
 
     Raises
     ------
     BadSetting
         If the file is not a run.json, or its search was another.
+    OutsideFolder
+        If the file names a path outside the working folder.
     CheckpointMismatch
         If the model has other weights or another repeat model now.
     MissingModel
         If the model is gone.
     """
+    run = read_record(path, RunRecord, BadSetting)
+    values = run.model_dump() | {name: value for name, value in replacements.items() if value is not None}
+    for name in PATHS:
+        if replacements.get(name) is None:
+            _check_path(path, name, values[name])
     try:
-        run = json.loads(Path(path).read_text(encoding="utf-8"))
-        request = ComposeRequest.from_dict(run)
-        playback = PlaybackSettings(run["flat"], run["soundfont"], run["mix_human"])
-        weights, repeats, search_version = run["weights"], run["repeats"], run["search_version"]
-    except (OSError, ValueError, KeyError, TypeError, BadSetting) as e:
+        request = ComposeRequest.from_dict(values)
+    except (ValueError, KeyError, TypeError, BadSetting) as e:
         raise BadSetting(f"--replay {path}: not the run.json of an earlier run ({e})") from e
-    if request.search and search_version != SEARCH_VERSION:
+    if request.search and run.search_version != SEARCH_VERSION:
         raise BadSetting(
-            f"--replay {path}: made by search version {search_version}; this Clara has version {SEARCH_VERSION} "
+            f"--replay {path}: made by search version {run.search_version}; this Clara has version {SEARCH_VERSION} "
             "and cannot compose the same pieces"
         )
     folder = find_model(request.model)
-    if weights_hash(folder) != weights:
-        raise CheckpointMismatch(f"--replay {path}: made with weights {weights}, but {folder} holds others now")
-    if request.settings.repeat_strength and repeats_hash(folder) != repeats:
+    if weights_hash(folder) != run.weights:
+        raise CheckpointMismatch(f"--replay {path}: made with weights {run.weights}, but {folder} holds others now")
+    if request.settings.repeat_strength and repeats_hash(folder) != run.repeats:
         raise CheckpointMismatch(f"--replay {path}: made with another repeat model than {folder} holds now")
-    return request, playback
+    return request, PlaybackSettings(run.flat, values["soundfont"], values["mix_human"])
+
+
+def _check_path(run_json, name, value):
+    """Raise OutsideFolder if a path leads out of the working folder: a run.json may come from a stranger."""
+    if value is None or value in (*shipped_model_names(), INSTALLED_MUSIC) or value.startswith(MUSIC21_PREFIX):
+        return
+    inside = "\0" not in value and Path(os.path.realpath(value)).is_relative_to(os.path.realpath(Path.cwd()))
+    if not inside:
+        flag = f"--{name.replace('_', '-')}"
+        raise OutsideFolder(
+            f"--replay {run_json}: it names {value[:200]!r}, which is outside the working folder; "
+            f"if you trust that, name it with {flag}"
+        )

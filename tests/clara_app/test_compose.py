@@ -48,6 +48,12 @@ def working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
 
 
+@pytest.fixture
+def wide_working_folder(working_folder, tmp_path, monkeypatch):
+    """Run in a folder that holds the folders of the test and of the module: a replay names no files outside it."""
+    monkeypatch.chdir(tmp_path.parent)
+
+
 def texts(folder):
     return {p.name: p.read_bytes() for p in sorted(folder.glob("*.txt"))}
 
@@ -142,6 +148,7 @@ def test_the_seed_determines_the_pieces(model, tmp_path):
     assert texts(tmp_path / "a") == texts(tmp_path / "b") != texts(tmp_path / "c")
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 @pytest.mark.parametrize(
     "more",
     [
@@ -160,6 +167,7 @@ def test_replay_composes_the_same_pieces(model, prompt, tmp_path, more):
         assert (again / name).read_bytes() == (first / name).read_bytes()
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 def test_replay_keeps_the_playback_settings(model, tmp_path):
     font = tmp_path / "my.sf2"
     font.write_bytes(default_soundfont().read_bytes())
@@ -175,6 +183,7 @@ def test_replay_keeps_the_playback_settings(model, tmp_path):
     assert texts(tmp_path / "accents") == texts(tmp_path / "flat")
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 def test_replay_keeps_the_repeat_strength(model, tmp_path):
     flags = ["--model", model, "--repeat-strength", 0.5, *QUICK]
     assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "first"]) == 0
@@ -183,6 +192,7 @@ def test_replay_keeps_the_repeat_strength(model, tmp_path):
     assert json.loads((tmp_path / "same" / "run.json").read_text())["settings"]["repeat_strength"] == 0.5
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 @pytest.mark.parametrize("missing", ["flat", "top", "candidates_per_beam", "repeats", "settings.repeat_strength"])
 def test_a_run_with_a_missing_value_is_refused(model, tmp_path, capsys, missing):
     assert tiny.leave(compose.main, ["--model", model, *QUICK, "--out", tmp_path / "first"]) == 0
@@ -193,6 +203,7 @@ def test_a_run_with_a_missing_value_is_refused(model, tmp_path, capsys, missing)
     assert name in refused(capsys, "--replay", tmp_path / "older.json", "--out", tmp_path / "none")
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 def test_a_replay_with_another_repeat_model_is_refused(tmp_path, capsys):
     started = tiny.checkpoint()
     for intercept in (1.0, 2.0):
@@ -224,6 +235,7 @@ def test_a_replay_with_another_repeat_model_is_refused(tmp_path, capsys):
     )
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 def test_replay_with_a_missing_soundfont(model, tmp_path, capsys):
     font = tmp_path / "my.sf2"
     font.write_bytes(default_soundfont().read_bytes())
@@ -285,6 +297,7 @@ def humans(tmp_path):
     return tmp_path / "humans"
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 def test_a_blind_test(model, humans, tmp_path, judged, capsys):
     flags = [
         "--model",
@@ -482,6 +495,7 @@ def test_missing_prompts_are_refused(model, tmp_path, capsys, source):
     )
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 def test_fill(model, tmp_path):
     write_midi(tiny.tune(0, n_notes=60), tmp_path / "tune.mid")
     argv = [
@@ -590,6 +604,7 @@ def test_a_model_with_another_vocabulary_is_refused(model, tmp_path, capsys):
     assert VOCAB in message and str(tmp_path / "model") in message
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 @pytest.mark.parametrize("content", [None, "", "{", "{}", "[]", "7", '{"settings": 3}'])
 def test_replaying_another_file_is_refused(tmp_path, capsys, content):
     if content is not None:
@@ -637,6 +652,7 @@ def judged(tmp_path, monkeypatch):
     monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
 
 
+@pytest.mark.usefixtures("wide_working_folder")
 def test_the_best_pieces_come_first(model, prompt, tmp_path, judged):
     argv = [
         "--model",
@@ -759,3 +775,62 @@ def test_missing_weights_are_reported(tmp_path, monkeypatch, capsys):
     message = refused(capsys, *QUICK, "--out", tmp_path / "out")
     assert "notewise-large" in message and "install Clara again" in message
     assert not (tmp_path / "out").exists()
+
+
+REPLAYED_PATHS = {
+    "model": "--model",
+    "prompt": "--prompt",
+    "fixed_melody": "--fixed-melody",
+    "critic": "--critic",
+    "adapter": "--adapter",
+    "soundfont": "--soundfont",
+    "mix_human": "--mix-human",
+}
+
+
+@pytest.mark.parametrize("name, flag", REPLAYED_PATHS.items())
+@pytest.mark.parametrize("value", ["../../outside", "/etc/passwd", "a\0b"])
+def test_a_replay_does_not_lead_out_of_the_working_folder(model, tmp_path, capsys, name, flag, value):
+    run_json = tmp_path / "run.json"
+    assert tiny.leave(compose.main, ["--model", model, *QUICK, "--out", tmp_path / "first"]) == 0
+    run = json.loads((tmp_path / "first" / "run.json").read_text()) | {"model": "notewise"}
+    run_json.write_text(json.dumps(run | {name: value}))
+    assert f"name it with {flag}" in refused(capsys, "--replay", run_json, "--out", tmp_path / "out")
+
+
+def test_a_replay_takes_the_files_that_are_named_again(model, prompt, tmp_path, capsys):
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert tiny.leave(compose.main, ["--model", model, "--prompt", prompt, "--out", first, *QUICK]) == 0
+    replay = ["--replay", first / "run.json", "--no-audio", "--out", again]
+    assert "--model" in refused(capsys, *replay)
+    assert tiny.leave(compose.main, [*replay, "--model", model, "--prompt", prompt]) == 0
+    assert texts(again) == texts(first)
+
+
+WRONG_VALUES = {
+    "n": [0, 10**12, 1.5, "2", None],
+    "quarters": [0, float("nan"), float("inf"), "8", [8]],
+    "seed": [-1, 10**30, 0.5],
+    "settings": [[], {"temperature": "1"}, {"temperature": float("nan")}, 3],
+    "ranges": ["C2-C6", [1]],
+    "fill": [[1], [1, 2, 3], "1:2"],
+    "model": ["", 3, None],
+    "key": [3],
+    "flat": ["yes"],
+    "precision": [8],
+    "rank_by": [["critic"]],
+}
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in WRONG_VALUES.items() for value in values])
+def test_a_replay_with_a_wrong_value_is_refused(finished_run, tmp_path, capsys, name, value):
+    (tmp_path / "run.json").write_text(json.dumps(finished_run | {name: value}))
+    assert "run.json" in refused(capsys, "--replay", tmp_path / "run.json", "--out", tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def finished_run(model, tmp_path_factory):
+    """Return the content of a run.json."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    assert tiny.leave(compose.main, ["--model", model, *QUICK, "--out", out]) == 0
+    return json.loads((out / "run.json").read_text()) | {"model": "notewise"}
