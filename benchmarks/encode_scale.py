@@ -39,9 +39,9 @@ with write_fingerprints(path) as add:
     for i in range(n_files):
         if i % 10:
             runs = np.unique(random.integers(0, 2**24, n_runs) ** 2)
-            add(str(i), runs)
+            add(str(i), [runs])
         else:
-            add(str(i), runs[random.random(len(runs)) < 0.9] if i else np.arange(9))
+            add(str(i), [runs[random.random(len(runs)) < 0.9] if i else np.arange(9)])
 fingerprints = FingerprintFile(path).select([str(i) for i in range(n_files)])
 works = group_works(fingerprints)
 splits = assign_splits(fingerprints, works)

@@ -10,7 +10,7 @@ from collections import Counter
 
 import numpy as np
 
-from clara.data.musical_works import FINGERPRINT_GRID, compute_fingerprint
+from clara.data.musical_works import FINGERPRINT_GRID, compute_lines
 from clara.data.onset_grid import PERFORMED_MISFIT, check_onsets, grid_misfit, measure_grid_error
 from clara.data.sources import Piece, read_piece
 from clara.encodings.base import RANGES
@@ -65,11 +65,17 @@ def _read_with_onsets(piece):
             "tracks": len(names),
             "instruments": "; ".join(names),
             "has_time_signature": description.has_time_signature,
+            "fingerprint": compute_lines(notes, description),
         }
         return notes, losses, columns, description.onset_ticks, description.ticks_per_quarter
     exact, losses = read_piece(piece, steps_per_quarter=TICKS_PER_QUARTER)  # music21 is slow: read once for both
     notes, grid_losses = _regrid(exact)
-    columns = {"tracks": 1, "instruments": "", "has_time_signature": notes.time_signatures != COMMON_TIME}
+    columns = {
+        "tracks": 1,
+        "instruments": "",
+        "has_time_signature": notes.time_signatures != COMMON_TIME,
+        "fingerprint": compute_lines(notes),
+    }
     return notes, losses + grid_losses, columns, exact.start, TICKS_PER_QUARTER
 
 
@@ -112,7 +118,6 @@ def _measure_notes(notes):
         "polyphony": round(float(sounding[sounding > 0].mean()), 3),
         "max_polyphony": int(sounding.max()),
         **_describe_time_signatures(notes),
-        "fingerprint": compute_fingerprint(notes),
         "notes_per_key": np.bincount(notes.pitch, minlength=128),
     } | outside
 

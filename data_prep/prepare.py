@@ -58,6 +58,13 @@ def _add_music_flags(add):
         help="Refuse pieces with a larger share of onsets off the grid; performed music has 0.45 or more "
         "(default: accept all).",
     )
+    add(
+        "--group-by",
+        default="music",
+        choices=["music", "folder"],
+        help="Which files are one work, and so fall on one side of the split; music compares their melodies, folder "
+        "also takes all files of a folder as one work, for performances that the music does not reveal.",
+    )
 
 
 def _add_text_flags(add):
@@ -146,6 +153,7 @@ def _run(args, answer):
         read_settings=ReadSettings(args.sustain, args.solo_track, args.to_key, args.max_grid_error),
         max_vocab=args.max_vocab,
         about=args.about,
+        group_by=args.group_by,
         worker_settings=WorkerSettings(args.workers, args.timeout, args.memory, args.cluster),
     )
     print_report(manifest, args.out)

@@ -23,6 +23,9 @@ from clara.data.workers import WorkerSettings
 from clara.errors import NoData
 from clara.files import make_folder, path_inside, write_atomically
 
+GROUP_BY = ("music", "folder")  # how files are grouped as works
+PER_RUN_SETTINGS = {"about", "group_by"}  # they change no text
+
 
 def prepare_corpus(
     pieces: Sequence[Piece],
@@ -32,6 +35,7 @@ def prepare_corpus(
     read_settings: ReadSettings | None = None,
     max_vocab: int | None = None,
     about: str = "",
+    group_by: str = "music",
     worker_settings: WorkerSettings | None = None,
 ) -> tuple[pd.DataFrame, bool]:
     """Encode pieces into a folder and write its manifest.
@@ -49,6 +53,8 @@ def prepare_corpus(
         Largest number of tokens in an open vocabulary (default: no limit).
     about : str
         Description and licences of the music.
+    group_by : str
+        One of `GROUP_BY`: files are one work if their music says so, or also if they lie in one folder.
     worker_settings : WorkerSettings
         Processes and limits (default: `WorkerSettings()`).
 
@@ -69,7 +75,8 @@ def prepare_corpus(
     folder = Path(make_folder(folder))
     encoding = encodings.make_encoding(encoding_settings)
     read_settings = read_settings or ReadSettings()
-    settings = {"encoding": encoding.settings, "about": about, "max_vocab": max_vocab, **asdict(read_settings)}
+    about_corpus = {"about": about, "group_by": group_by}
+    settings = {"encoding": encoding.settings, "max_vocab": max_vocab, **about_corpus, **asdict(read_settings)}
     # With a vocabulary limit the texts on disk were rewritten, and which chords are rare may have changed.
     earlier_rows = {} if max_vocab else _read_earlier_rows(folder, settings)
     earlier_names = _read_earlier_names(folder)
@@ -77,7 +84,7 @@ def prepare_corpus(
     rows, interrupted = _encode_all(pieces, folder, task, earlier_rows, worker_settings)
     accepted = [row for row in rows if not row["reason"]]
     with cli.show_status("finding works"):
-        _add_works_and_splits(accepted, folder)
+        _add_works_and_splits(accepted, folder, group_by)
     _write_vocabulary(accepted, folder, encoding, max_vocab)
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
     write_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
@@ -88,10 +95,11 @@ def prepare_corpus(
     return manifest, interrupted
 
 
-def _add_works_and_splits(rows, folder):
+def _add_works_and_splits(rows, folder, group_by):
     """Add the work number and the split to the rows of accepted pieces."""
     fingerprints = load_fingerprints(folder, [row["piece"] for row in rows])
-    works = group_works(fingerprints)
+    folders = [str(Path(row["source"]).parent) for row in rows] if group_by == "folder" else None
+    works = group_works(fingerprints, folders)
     for row, work, split in zip(rows, works, assign_splits(fingerprints, works)):
         row.update(work=work, split=split)
 
@@ -125,7 +133,7 @@ def _read_earlier_rows(folder, settings):
     except NoData:  # broken: everything is encoded again
         return {}
     earlier_settings = earlier.model_dump() | {"encoding": earlier.encoding.to_dict()}
-    if any(earlier_settings.get(key) != settings[key] for key in settings.keys() - {"about"}):
+    if any(earlier_settings.get(key) != settings[key] for key in settings.keys() - PER_RUN_SETTINGS):
         return {}
     rows = read_manifest(folder).to_dict("records")
     return {row["piece"]: row for row in rows if row["piece"] in fingerprints}

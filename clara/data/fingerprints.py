@@ -1,7 +1,8 @@
 """Keep the fingerprints of a corpus on disk, so that they need not all be in memory at once.
 
-The file holds the runs of all pieces one after the other (little-endian int64), then their
-index as JSON (`names`, `sizes`), then the position of the index in the file as one more int64.
+The file holds the runs of all lines of all pieces one after the other (little-endian int64), then
+their index as JSON (`names`, and `sizes`: a list of the sizes of each piece's lines), then the position
+of the index in the file as one more int64.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ def write_fingerprints(path: str | Path) -> Iterator:
     Yields
     ------
     add : callable
-        `add(name, runs)` writes the int64 array of a piece to disk at once.
+        `add(name, lines)` writes the int64 arrays of a piece to disk at once.
 
     Raises
     ------
@@ -46,10 +47,11 @@ def write_fingerprints(path: str | Path) -> Iterator:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     names, sizes = [], []
 
-    def add(name, runs):
-        file.write(runs.astype(RUN_DTYPE).tobytes())
+    def add(name, lines):
+        for runs in lines:
+            file.write(runs.astype(RUN_DTYPE).tobytes())
         names.append(name)
-        sizes.append(len(runs))
+        sizes.append([len(runs) for runs in lines])
 
     try:
         with open(part, "wb") as file:
@@ -65,10 +67,10 @@ def write_fingerprints(path: str | Path) -> Iterator:
 
 
 class _Index(Record):
-    """Which piece has how many runs, in the order of the file."""
+    """How many runs each line of each piece has, in the order of the file."""
 
     names: list[str]
-    sizes: list[Annotated[int, Field(ge=0)]]
+    sizes: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]]
 
 
 class FingerprintFile:
@@ -90,10 +92,10 @@ class FingerprintFile:
             index, n_runs = self._read_index()
         except (OSError, ValueError) as e:
             raise NoData(f"{self.path}: broken ({e}); prepare the folder again") from e
-        if len(index.names) != len(index.sizes) or sum(index.sizes) != n_runs:
+        if len(index.names) != len(index.sizes) or sum(map(sum, index.sizes)) != n_runs:
             raise NoData(f"{self.path}: broken (its index is not that of its content); prepare the folder again")
         self.sizes = index.sizes
-        self.starts = np.cumsum([0, *self.sizes])
+        self.starts = np.cumsum([0, *map(sum, self.sizes)])
         self.row_of_name = {name: row for row, name in enumerate(index.names)}
 
     def _read_index(self):
@@ -109,13 +111,15 @@ class FingerprintFile:
         return name in self.row_of_name
 
     def __getitem__(self, name):
-        """Read the int64 array of a piece."""
+        """Read the lines of a piece, a list of int64 arrays."""
         row = self.row_of_name[name]
-        return np.fromfile(
-            self.path, dtype=RUN_DTYPE, count=self.sizes[row], offset=int(self.starts[row]) * RUN_DTYPE.itemsize
+        sizes = self.sizes[row]
+        runs = np.fromfile(
+            self.path, dtype=RUN_DTYPE, count=sum(sizes), offset=int(self.starts[row]) * RUN_DTYPE.itemsize
         )
+        return np.split(runs, np.cumsum(sizes)[:-1])
 
-    def select(self, names: Sequence[str]) -> Sequence[np.ndarray]:
+    def select(self, names: Sequence[str]) -> Sequence[list[np.ndarray]]:
         """Return the fingerprints of the named pieces, in their order, each read when it is used."""
         return _SelectedFingerprints(self, names)
 
@@ -134,7 +138,7 @@ class _SelectedFingerprints(Sequence):
         return self.file[self.names[i]]
 
 
-def load_fingerprints(folder: str | Path, pieces: Sequence[str]) -> Sequence[np.ndarray]:
+def load_fingerprints(folder: str | Path, pieces: Sequence[str]) -> Sequence[list[np.ndarray]]:
     """Return the fingerprints of the named pieces of a prepared folder, each read when it is used.
 
     Raises

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clara.data import sources
-from clara.data.musical_works import FINGERPRINT_GRID, compute_fingerprint
-from clara.data.onset_grid import check_grid, file_misfit
+from clara.data.musical_works import FINGERPRINT_GRID, compute_lines
+from clara.data.onset_grid import check_grid, grid_misfit
 from clara.data.sources import Piece, escape_undecodable
 from clara.errors import ClaraError
 from clara.files import make_folder, path_inside, write_atomically
 from clara.music.keys import transpose_to_key
+from clara.music.midi import describe_midi
 
 # manifest column: the losses that it adds up
 LOSS_COLUMNS = {
@@ -78,8 +79,9 @@ def encode_piece(job: tuple[Piece, dict | None], folder: Path, encoding, setting
         text, n_tokens, encoding_losses = encoding.encode_text(notes)
         make_folder(path.parent)
         write_atomically(path, text + "\n", durable=False)  # a text is quickly made again
-        runs = compute_fingerprint(_notes_for_fingerprint(piece, notes))
-        misfit = file_misfit(piece.path)
+        description = describe_midi(piece.path) if piece.is_midi else None
+        lines = compute_lines(_notes_for_fingerprint(piece, notes), description)
+        misfit = grid_misfit(description.onset_ticks, description.ticks_per_quarter) if description else 0.0
     except (ClaraError, OSError) as error:
         return refused_row(piece, f"{type(error).__name__}: {error}")
     losses += encoding_losses
@@ -93,7 +95,7 @@ def encode_piece(job: tuple[Piece, dict | None], folder: Path, encoding, setting
         "tokens": n_tokens,
         "grid_misfit": round(misfit, 4),
         "reason": "",
-        "fingerprint": runs,
+        "fingerprint": lines,
     } | {column: sum(losses[name] for name in names) for column, names in LOSS_COLUMNS.items()}
 
 

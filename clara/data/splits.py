@@ -16,12 +16,12 @@ from clara.data.musical_works import fingerprint_digest
 VALID_PERCENT, TEST_PERCENT = 5, 5
 
 
-def assign_splits(fingerprints: Sequence[np.ndarray], works: np.ndarray) -> list[str]:
+def assign_splits(fingerprints: Sequence[Sequence[np.ndarray]], works: np.ndarray) -> list[str]:
     """Return the split of each file.
 
     Parameters
     ----------
-    fingerprints : sequence of n arrays from `clara.data.musical_works.compute_fingerprint`
+    fingerprints : sequence of n lists of arrays from `clara.data.musical_works.compute_lines`
     works : int array, shape (n,)
         Work numbers from `clara.data.musical_works.group_works`.
 
@@ -31,8 +31,8 @@ def assign_splits(fingerprints: Sequence[np.ndarray], works: np.ndarray) -> list
         `train`, `valid` or `test`. With three works or more, none of the three is empty.
     """
     smallest_digest = {}  # by work; the smallest digest among its files stands for the work
-    for fingerprint, work in zip(fingerprints, works.tolist()):
-        digest = fingerprint_digest(fingerprint)
+    for lines, work in zip(fingerprints, works.tolist()):
+        digest = fingerprint_digest(lines[0])  # of the top line
         smallest_digest[work] = min(digest, smallest_digest.get(work, digest))
     percent_of_work = {work: _digest_to_percent(digest) for work, digest in smallest_digest.items()}
     split_of_work = _split_works(percent_of_work)

@@ -117,6 +117,10 @@ class MidiDescription:
     ----------
     onset_ticks : int64 array, shape (n,)
         Unrounded onsets in ticks, in no order, without drums.
+    onset_seconds : float64 array, shape (n,)
+        The same onsets in seconds, by all tempo changes.
+    pitches, track_of_note : int64 arrays, shape (n,)
+        MIDI numbers, and positions in `tracks`.
     ticks_per_quarter : int
     tracks : tuple of (name, General MIDI program)
         The tracks with pitched notes.
@@ -124,6 +128,9 @@ class MidiDescription:
     """
 
     onset_ticks: np.ndarray
+    onset_seconds: np.ndarray
+    pitches: np.ndarray
+    track_of_note: np.ndarray
     ticks_per_quarter: int
     tracks: tuple
     has_time_signature: bool
@@ -146,9 +153,12 @@ def describe_midi(source) -> MidiDescription:
     tracks = [track for track in score.tracks if len(track.notes) and not track.is_drum]
     if not tracks:
         raise NoNotes(f"{name}: no notes in it")
-    onset_ticks, _, _ = _note_columns([track.notes.numpy() for track in tracks])
+    onset_ticks, _, pitches = _note_columns([track.notes.numpy() for track in tracks])
     return MidiDescription(
         onset_ticks,
+        _ticks_to_seconds(onset_ticks, score.tempos, score.ticks_per_quarter),
+        pitches,
+        np.repeat(np.arange(len(tracks)), [len(track.notes) for track in tracks]),
         score.ticks_per_quarter,
         tuple((_track_name(track), track.program) for track in tracks),
         len(score.time_signatures) > 0,
@@ -239,6 +249,18 @@ def _sustain(end, pedals):
     up = np.maximum.accumulate(up)
     under = np.searchsorted(down, end, side="right") - 1
     return np.where(under >= 0, np.maximum(end, up[under]), end)
+
+
+def _ticks_to_seconds(ticks, tempos, ticks_per_quarter):
+    """Return times in seconds, by all tempo changes."""
+    columns = tempos.numpy()
+    changes = np.concatenate([[0], columns["time"]], dtype=np.int64)
+    microseconds = np.concatenate([[float(DEFAULT_MICROSECONDS_PER_QUARTER)], columns["mspq"]])
+    order = np.argsort(changes, kind="stable")
+    changes, microseconds = changes[order], microseconds[order]
+    elapsed = np.concatenate([[0], np.cumsum(np.diff(changes) * microseconds[:-1])])  # at each change
+    latest = np.searchsorted(changes, ticks, side="right") - 1
+    return (elapsed[latest] + (ticks - changes[latest]) * microseconds[latest]) / ticks_per_quarter / 1e6
 
 
 def _mean_qpm(tempos, last_tick, ticks_per_quarter):

@@ -193,3 +193,12 @@ def test_performed_music_is_named_with_its_measure(music, encode_into, tmp_path,
     message = capsys.readouterr().err
     assert misfit > 0.7 and f"1 of {len(manifest)} pieces follow no beat grid (misfit {misfit:.2f}" in message
     assert "--max-grid-error 0.45" in message
+
+
+def test_folders_are_works_on_request(music, encode_into):
+    _, by_music = encode_into(music)
+    _, by_folder = encode_into(music, "--group-by", "folder")
+    folders = [os.path.dirname(source) for source in by_folder["source"]]
+    assert by_folder.groupby(folders)["split"].nunique().max() == 1
+    assert by_folder["work"].nunique() == len(set(folders)) < by_music["work"].nunique()
+    assert (by_folder["hash"] == by_music["hash"]).all()

@@ -11,7 +11,7 @@ from clara.data.splits import assign_splits
 
 
 def fingerprints(*seeds):
-    return [compute_fingerprint(melody(seed)) for seed in seeds]
+    return [[compute_fingerprint(melody(seed))] for seed in seeds]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 40])
@@ -37,7 +37,7 @@ def test_works_keep_their_split_when_others_are_added():
 
 def test_shares_of_the_split():
     random = np.random.default_rng(0)
-    prints = [random.integers(0, 2**48, 3) for _ in range(4000)]
+    prints = [[random.integers(0, 2**48, 3)] for _ in range(4000)]
     splits = Counter(assign_splits(prints, np.arange(4000)))
     assert splits["valid"] == pytest.approx(200, abs=45) and splits["test"] == pytest.approx(200, abs=45)
     assert splits.total() == 4000 and set(splits) == {"train", "valid", "test"}
@@ -47,6 +47,6 @@ def test_shares_of_the_split():
 def test_train_is_never_empty(n):
     random = np.random.default_rng(n)
     for _ in range(4000):
-        splits = assign_splits([random.integers(0, 2**48, 3) for _ in range(n)], np.arange(n))
+        splits = assign_splits([[random.integers(0, 2**48, 3)] for _ in range(n)], np.arange(n))
         assert "train" in splits
         assert n < 3 or {"valid", "test"} < set(splits)
