@@ -19,7 +19,7 @@ LOSS_COLUMNS = {
     "merged": ["merged"],
     "folded": ["folded"],
     "moved": ["moved"],
-    "dropped": ["drums", "grace", "unread", "dropped"],
+    "dropped": ["drums", "grace", "cue", "unread", "dropped"],
     "lost": ["lost"],
     "mended": ["unended"],
     "shortened": ["shortened", "relengthened"],

@@ -36,6 +36,7 @@ from clara.errors import BadMusicFile, NoData, NoNotes, TooLong, WrongEnsemble
 from clara.music.humdrum import parse_humdrum
 from clara.music.instruments import ENSEMBLES, assign_parts, guess_program, move_into_range
 from clara.music.midi import MAX_QUARTERS, is_monophonic
+from clara.music.musicxml import parse_musicxml
 from clara.music.note_counts import check_note_count, count_notes
 from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
 from clara.music.score_parts import TICKS_PER_QUARTER, ParsedScore, ScorePart, join_ties
@@ -100,7 +101,8 @@ def read_score(
     """
     path = Path(source) if Path(source).exists() else _corpus_path(source)
     text, form, n_other_tunes = read_score_text(path, tune)
-    score = parse_humdrum(text, source) if form == "humdrum" else _parse(text, form, source)
+    parse = {"humdrum": parse_humdrum, "musicxml": parse_musicxml}.get(form)
+    score = parse(text, source) if parse else _parse(text, form, source)
     losses = score.losses
     if form != "abc":
         losses["lost"] = check_note_count(score.n_written_notes, count_notes(text, form), source)
@@ -224,7 +226,8 @@ def _assign_parts(parts, columns, ensemble, solo_track, source):
 
 def _time_signatures(part, steps_per_quarter):
     """Return the time signatures for a `NoteSequence`; an upbeat lies in a bar that begins before step 0."""
-    signatures = list(quantize_time_signatures(sorted(part.signature_changes), TICKS_PER_QUARTER, steps_per_quarter))
+    changes = sorted(part.signature_changes, key=lambda change: change[0])
+    signatures = list(quantize_time_signatures(changes, TICKS_PER_QUARTER, steps_per_quarter))
     _, numerator, denominator = signatures[0]
     bar_ticks = 4 * TICKS_PER_QUARTER * numerator // denominator
     if 0 < part.first_bar_ticks < bar_ticks:
