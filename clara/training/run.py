@@ -1,5 +1,6 @@
 """A training run, from its settings to a finished run folder."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from clara.data.corpus import Corpus
 from clara.data.dataloaders import MusicDataLoaders
 from clara.devices import choose_device
 from clara.errors import BadSetting
-from clara.files import make_folder
+from clara.files import lock_folder, make_folder
 from clara.shipped_models import MissingModel
 from clara.training.callbacks import CheckpointCallback, ProgressLogger
 from clara.training.device_memory import OutOfDeviceMemory, is_out_of_memory, largest_batch_size, return_freed_memory
@@ -67,7 +68,12 @@ def train(settings: TrainSettings, command: Sequence[Any] = (), world: World = S
     )
     settings = replace(settings, bs=dls.train.wanted_bs)
     learn = _make_learner(settings, dls, bf16)
-    _claim_folder(settings, command, world)
+    with _claim_folder(settings, command, world):
+        return _train_in_folder(settings, corpus, learn, device_name, world)
+
+
+def _train_in_folder(settings, corpus, learn, device_name, world):
+    """Train, or search for a learning rate, in a folder that this run holds; return whether Ctrl-C ended it early."""
     _print_summary(settings, learn, device_name)
     if settings.find_lr:
         lr_plot = Path(settings.out) / LR_PLOT
@@ -76,7 +82,7 @@ def train(settings: TrainSettings, command: Sequence[Any] = (), world: World = S
     learn.info = {"training": training_record(settings, corpus), "versions": versions()}
     interrupted = _fit(learn, settings, world)
     if world.is_rank0:
-        figures = finish_run_folder(settings.out, corpus, learn.checkpoint.history, device, interrupted)
+        figures = finish_run_folder(settings.out, corpus, learn.checkpoint.history, learn.dls.device, interrupted)
         print(f"{settings.out}: {figures}; compose with clara compose --model {settings.out}")
     return interrupted
 
@@ -121,13 +127,17 @@ def _make_learner(settings, dls, bf16):
     )
 
 
+@contextlib.contextmanager
 def _claim_folder(settings, command, world):
-    """Make the folder to write into; a search for a learning rate is no run, and leaves no record."""
-    if settings.find_lr:
-        make_folder(settings.out)
-    elif world.is_rank0:
-        start_run_folder(settings, command)
-    world.barrier()
+    """Make the folder to write into and hold it; a search for a learning rate is no run, and leaves no record."""
+    with contextlib.ExitStack() as held:
+        if settings.find_lr:
+            make_folder(settings.out)
+        elif world.is_rank0:
+            held.enter_context(lock_folder(make_folder(settings.out)))
+            start_run_folder(settings, command)
+        world.barrier()
+        yield
 
 
 def _print_summary(settings, learn, device_name):

@@ -22,7 +22,7 @@ from clara.rendering.plots import plot_history
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD, model_card
 from clara.training.repeat_fit import fit_to
-from clara.training.settings import STARTED, TrainSettings
+from clara.training.settings import STARTED, TrainSettings, read_started
 
 LOSS_PLOT = "loss.png"
 
@@ -40,7 +40,7 @@ def start_run_folder(settings: TrainSettings, command: Sequence[Any]) -> None:
     folder, command_line = Path(settings.out), " ".join(map(str, command))
     path = folder / STARTED
     if settings.resume:
-        started = json.loads(path.read_text(encoding="utf-8"))
+        started = read_started(folder).model_dump(exclude_unset=True)
         _check_same_music(started, settings, path)
         resumed = {"command": command_line, "after_epoch": _count_epochs(folder)}
         started["resumed"] = [*started.get("resumed", []), resumed]
@@ -86,7 +86,7 @@ def _origin(command_line):
 
 def training_record(settings: TrainSettings, corpus: Corpus) -> dict[str, Any]:
     """Return what a run was made from, for `config.json`."""
-    started = json.loads((Path(settings.out) / STARTED).read_text(encoding="utf-8"))
+    started = read_started(settings.out).model_dump(exclude_unset=True)
     return started | {
         "arguments": settings.to_dict(),
         "data": describe_data(corpus),

@@ -1,16 +1,38 @@
 """The settings of a training run: one dataclass, a field for each flag of `clara train`."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from clara.errors import BadSetting
+from clara.records import Record, describe, read_record
 
 STARTED = "started.json"  # in a run folder: the command, the commit and the settings that it was started with
 MODEL_FIELDS = ("emb_sz", "n_hid", "n_layers", "input_p", "hidden_p", "output_p", "embed_p", "weight_p")
 PER_CALL_FIELDS = ("out", "resume")  # not part of a run: where it stands, and whether this call continues it
 CHANGEABLE_FIELDS = ("resume", "out", "epochs", "patience", "device", "threads")  # when a run is resumed
+
+Size = Annotated[int, Field(ge=1, le=2**16)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class StartedRecord(Record):
+    """The content of started.json; `TrainSettings.load` checks its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    arguments: dict[str, JsonValue]
+    data: dict[str, JsonValue] = {}
+    replay_data: dict[str, JsonValue] = {}
+    resumed: list[JsonValue] = []
+
+
+def read_started(folder: str | Path) -> StartedRecord:
+    """Read started.json of a run folder; raise BadSetting if it is missing or broken."""
+    return read_record(Path(folder) / STARTED, StartedRecord, BadSetting)
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,8 @@ class TrainSettings:
         Dropout probabilities; None for the architecture's default.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, allow_inf_nan=False)  # of settings that a file holds
+
     data: str
     out: str
     encoding: str = "notewise"
@@ -79,14 +103,14 @@ class TrainSettings:
     resume: bool = False
     device: str = "auto"
     precision: str = "auto"
-    threads: int | None = None
+    threads: Size | None = None
     seed: int = 0
-    epochs: int = 24
+    epochs: Annotated[int, Field(ge=1)] = 24
     patience: int = 8
     lr: float | None = None
     schedule: str = "one_cycle"
-    bs: int | None = None
-    bptt: int = 200
+    bs: Size | None = None
+    bptt: Size = 200
     wd: float = 0.01
     moms: tuple[float, ...] = (0.7, 0.99)
     alpha: float = 2.0
@@ -96,14 +120,14 @@ class TrainSettings:
     find_lr: bool = False
     arch: str = "awd_lstm"
     drop_mult: float = 1.0
-    emb_sz: int | None = None
-    n_hid: int | None = None
-    n_layers: int | None = None
-    input_p: float | None = None
-    hidden_p: float | None = None
-    output_p: float | None = None
-    embed_p: float | None = None
-    weight_p: float | None = None
+    emb_sz: Size | None = None
+    n_hid: Size | None = None
+    n_layers: Size | None = None
+    input_p: Probability | None = None
+    hidden_p: Probability | None = None
+    output_p: Probability | None = None
+    embed_p: Probability | None = None
+    weight_p: Probability | None = None
 
     def model_config(self) -> dict[str, Any]:
         """Return the sizes and dropouts that were chosen, without those left to the architecture.
@@ -138,9 +162,12 @@ class TrainSettings:
         path = Path(folder) / STARTED
         if not path.is_file():
             raise BadSetting(f"{folder}: no run to resume there ({STARTED} is missing)")
-        arguments = json.loads(path.read_text(encoding="utf-8"))["arguments"]
+        arguments = read_started(folder).arguments
         unknown = arguments.keys() - {field.name for field in fields(cls)}
         if unknown:
             raise BadSetting(f"{path}: a run of another version of Clara, with {', '.join(sorted(unknown))}")
-        settings = cls(**arguments, out=str(folder), resume=True)
-        return replace(settings, moms=tuple(settings.moms))
+        try:
+            settings = TypeAdapter(cls).validate_json(json.dumps(arguments | {"out": str(folder), "resume": True}))
+        except ValidationError as e:
+            raise BadSetting(f"{path}: arguments.{describe(e)}") from e
+        return settings

@@ -17,20 +17,24 @@ tokens          text of the excerpt, tokens separated by spaces
 ==============  ====================================================================================================
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
+from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import tokenize
 from clara.errors import NoData
 from clara.music.notes import NoteSequence
+from clara.records import Hash, Record, read_record
 
 HUMAN, GENERATED = "human", "generated"  # the classes of a critic
 EXCERPTS_FILE = "excerpts.csv"
 SETTINGS_FILE = "excerpts.json"
 COLUMNS = ["label", "split", "work", "composer", "piece", "from_quarter", "settings", "tokens"]
+TEXT_COLUMNS = [column for column in COLUMNS if column not in ("work", "from_quarter")]
 PROMPT_QUARTERS = 16  # music before an excerpt that the generator continues
 SEAM_QUARTERS = 4  # cut off after the prompt, so that the seam does not give the answer
 ENDING_QUARTERS = 4  # composed beyond an excerpt and cut off, as a model may prepare its ending there
@@ -38,6 +42,18 @@ OPENING_SHARE = 0.2  # of the excerpts are at the beginning of their piece
 JUDGE_SHARE = 0.3  # of the training works are kept for independent judges
 JUDGE_SEED = 0  # the works for judges are the same whatever the seed of the excerpts
 MIN_SOUNDING_SHARE = 0.5  # of an excerpt must be left when the silence at its end is cut off
+
+
+class ExcerptsRecord(Record):
+    """The content of excerpts.json."""
+
+    model_config = ConfigDict(extra="allow")  # how the excerpts were chosen
+
+    encoding: EncodingSettings
+    fingerprint: Hash
+    about: str
+    seed: int
+    quarters: Annotated[int, Field(ge=1, le=4096)]
 
 
 def read_excerpts(folder: str | Path):
@@ -57,7 +73,7 @@ def read_excerpts(folder: str | Path):
     Raises
     ------
     NoData
-        If a file is missing.
+        If a file is missing or broken.
     """
     import pandas as pd  # heavy imports wait for --help
 
@@ -65,9 +81,16 @@ def read_excerpts(folder: str | Path):
     missing = [name for name in (EXCERPTS_FILE, SETTINGS_FILE) if not (folder / name).is_file()]
     if missing:
         raise NoData(f"{folder}: no {' and no '.join(missing)}; make excerpts with python -m critic.excerpts")
-    table = pd.read_csv(folder / EXCERPTS_FILE, keep_default_na=False)
-    info = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-    return table.assign(tokens=table["tokens"].str.split()), info
+    info = read_record(folder / SETTINGS_FILE, ExcerptsRecord, NoData)
+    path = folder / EXCERPTS_FILE
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(TEXT_COLUMNS, str))
+    except (ValueError, OSError) as e:  # pandas raises ValueError for broken text, too
+        raise NoData(f"{path}: broken ({str(e)[:120]}); make the excerpts again") from e
+    missing = [column for column in COLUMNS if column not in table]
+    if missing or table.empty:
+        raise NoData(f"{path}: {'no column ' + ', '.join(missing) if missing else 'no excerpts'}; make them again")
+    return table.assign(tokens=table["tokens"].str.split()), info.model_dump() | {"encoding": info.encoding.to_dict()}
 
 
 class CorpusPieces:
