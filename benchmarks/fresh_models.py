@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from clara.encodings.notewise import Notewise
 from clara.music.keys import transpose_to_key
-from clara.music.notes import NoteSequence
+from clara.music.notes import NoteSequence, crop
 from critic.nets.piano_roll import PianoRollNet, collate_piano_rolls
 from critic.nets.self_similarity import SelfSimilarityNet, collate_self_similarity, segment_onset_tables
 
@@ -21,14 +21,12 @@ ROLL_WIDTHS, SIMILARITY_WIDTHS = (8, 16, 24, 32), (16, 32, 48)  # channels of th
 MAX_SHIFT = 5  # semitones up or down in training
 LEARNING_RATE, WEIGHT_DECAY, BATCH_SIZE = 3e-3, 0.05, 32
 BOOSTING_SETTINGS = {
-    "max_iter": 200,
+    "n_estimators": 300,
     "learning_rate": 0.08,
-    "max_leaf_nodes": 15,
-    "min_samples_leaf": 10,
-    "l2_regularization": 5.0,
-    "max_features": 0.2,
-    "early_stopping": False,
-    "class_weight": "balanced",
+    "max_depth": 4,
+    "min_samples_leaf": 5,
+    "max_features": "sqrt",
+    "subsample": 0.7,
 }
 N_TREES = 400
 LOG_ODDS_EPS = 1e-3  # of a probability
@@ -59,14 +57,14 @@ def judge_descriptors(train: np.ndarray, labels: np.ndarray, test: np.ndarray, s
         True for human.
     seed : int
     """
-    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+    from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import QuantileTransformer
 
     n_quantiles = min(100, len(train))
     models = (
-        HistGradientBoostingClassifier(**BOOSTING_SETTINGS, random_state=seed),
+        GradientBoostingClassifier(**BOOSTING_SETTINGS, random_state=seed),
         ExtraTreesClassifier(N_TREES, min_samples_leaf=2, class_weight="balanced", random_state=seed),
         make_pipeline(
             QuantileTransformer(n_quantiles=n_quantiles, output_distribution="normal", random_state=seed),
@@ -109,7 +107,7 @@ def texts(pieces: Sequence[NoteSequence]) -> list[str]:
 
 
 def judge_piano_rolls(train, labels, test, seed: int, settings: NetSettings) -> np.ndarray:
-    """Return the log-odds of a small piano-roll CNN; it sees each training piece in random keys.
+    """Return the log-odds of a small piano-roll CNN; in training it sees random halves in random keys.
 
     Parameters
     ----------
@@ -121,8 +119,11 @@ def judge_piano_rolls(train, labels, test, seed: int, settings: NetSettings) -> 
     n_steps = settings.quarters * STEPS_PER_QUARTER
 
     def collate(pieces, rng=None):
-        shifts = None if rng is None else rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, len(pieces))
-        return collate_piano_rolls([(piece, n_steps) for piece in pieces], shifts)
+        if rng is None:
+            return collate_piano_rolls([(piece, n_steps) for piece in pieces])
+        begins = rng.integers(n_steps // 2 + 1, size=len(pieces))
+        halves = [(crop(piece, begin, begin + n_steps // 2), n_steps // 2) for piece, begin in zip(pieces, begins)]
+        return collate_piano_rolls(halves, rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, len(pieces)))
 
     torch.manual_seed(seed)
     net = PianoRollNet(2, STEPS_PER_QUARTER, settings.quarters, ROLL_WIDTHS)

@@ -51,7 +51,7 @@ SETTINGS = NetSettings(QUARTERS, 8)
 def small_models(monkeypatch):
     monkeypatch.setattr(fresh_models, "BATCH_SIZE", 8)
     monkeypatch.setattr(fresh_models, "N_TREES", 20)
-    monkeypatch.setattr(fresh_models, "BOOSTING_SETTINGS", fresh_models.BOOSTING_SETTINGS | {"max_iter": 10})
+    monkeypatch.setattr(fresh_models, "BOOSTING_SETTINGS", fresh_models.BOOSTING_SETTINGS | {"n_estimators": 10})
     monkeypatch.setattr(fresh_judge, "N_BOOTSTRAP", 50)
     torch.set_num_threads(1)
 
