@@ -82,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         import uvicorn
 
+        from clara_app.web.connections import LimitedProtocol
         from clara_app.web.server import make_app
     except ImportError as e:
         raise BadSetting(f"the page needs {e.name}: pip install {e.name}") from e
@@ -90,7 +91,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.host != ALL_ADDRESSES:
         hosts.append(args.host)
     app = make_app(args.add_model, hosts=hosts, threads=args.threads, n_workers=args.jobs, soundfont=args.soundfont)
-    config = uvicorn.Config(app, args.host, args.port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
+    config = uvicorn.Config(
+        app,
+        args.host,
+        args.port,
+        http=LimitedProtocol,
+        log_level="warning",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
     server = _make_server(config, open_browser=not args.no_browser)
     server.run()
     return 0 if server.started else cli.BAD_INPUT

@@ -93,7 +93,7 @@ def plot_piano_roll(
     if prompt_quarters:
         roll.axvline(prompt_quarters, color="black", lw=1, ls=":")
     roll.set(xlim=(0, quarters))
-    roll.set_title(title, wrap=True)
+    roll.set_title(title, wrap=True, parse_math=False)  # a file name may hold dollar signs
     lowest.set_xlabel("quarter notes")
     _draw_time(roll, lowest, notes, quarters, width)
     _add_legend_of_parts(figure, notes)

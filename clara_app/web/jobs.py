@@ -109,16 +109,22 @@ class JobQueue:
         return max(0, list(self.jobs).index(job.id) - self.n_workers + 1)
 
     async def events(self, job: Job) -> AsyncIterator[dict]:
-        """Yield the events of a job until its end; stop the job when the client leaves."""
+        """Yield the events of a job until its end; stop the job when the client leaves or reads no more."""
         if job.unread_timer:
             job.unread_timer.cancel()
         ended = False
+        event = {"position": self.position(job)}
         try:
-            yield {"position": self.position(job)}
-            while not ended:
+            while True:
+                unread_timer = asyncio.get_running_loop().call_later(UNREAD_SECONDS, job.stop.set)
+                try:
+                    yield event
+                finally:
+                    unread_timer.cancel()
+                if ended:
+                    return
                 event = await job.events.get()
                 ended = "done" in event or "error" in event
-                yield event
         finally:
             if not ended:
                 job.stop.set()

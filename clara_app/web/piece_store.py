@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from clara.music.notes import NoteSequence
 
 MAX_PIECES = 2000
+MAX_NOTES = 4_000_000  # of all pieces together, 160 MB
 MAX_AGE_SECONDS = 6 * 3600.0
 
 
@@ -53,6 +54,7 @@ class PieceStore:
         self.max_pieces = max_pieces
         self.max_age_seconds = max_age_seconds
         self._pieces: OrderedDict[str, Piece] = OrderedDict()
+        self._n_notes = 0
         self._lock = threading.Lock()
 
     def add(self, piece: Piece) -> str:
@@ -60,6 +62,7 @@ class PieceStore:
         piece_id = secrets.token_urlsafe(12)
         with self._lock:
             self._pieces[piece_id] = piece
+            self._n_notes += len(piece.notes)
             self._drop_old()
         return piece_id
 
@@ -81,6 +84,8 @@ class PieceStore:
         oldest_allowed = time.monotonic() - self.max_age_seconds
         while self._pieces:
             least_recent = next(iter(self._pieces.values()))
-            if len(self._pieces) <= self.max_pieces and least_recent.last_used >= oldest_allowed:
+            is_full = len(self._pieces) > self.max_pieces or self._n_notes > MAX_NOTES
+            if not is_full and least_recent.last_used >= oldest_allowed:
                 return
-            self._pieces.popitem(last=False)
+            _, piece = self._pieces.popitem(last=False)
+            self._n_notes -= len(piece.notes)

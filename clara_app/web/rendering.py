@@ -9,7 +9,8 @@ from threading import Lock
 from clara.errors import BadSetting
 from clara_app.web.piece_store import Piece, PieceStore
 
-MAX_RENDERED = 64  # renderings to keep, each of some megabytes
+MAX_RENDERED = 64  # pieces to keep the files of
+MAX_RENDERED_BYTES = 512 << 20  # of all files
 
 MEDIA_TYPES = {
     "mid": "audio/midi",
@@ -109,6 +110,7 @@ class RenderedFiles:
         self.soundfont = soundfont
         self.folder = tempfile.TemporaryDirectory(prefix="clara-page-")
         self._paths: OrderedDict[tuple[str, str], list[Path]] = OrderedDict()
+        self._n_bytes: dict[tuple[str, str], int] = {}
         self._lock = Lock()
         self._render_lock = Lock()  # music21 and verovio must not run in several threads
 
@@ -129,12 +131,17 @@ class RenderedFiles:
                 path.write_bytes(data)
         with self._lock:
             self._paths[key] = paths
+            self._n_bytes[key] = sum(map(len, pages))
             self._drop_old()
         return paths
 
     def _drop_old(self):
-        while len(self._paths) > MAX_RENDERED:
-            _, paths = self._paths.popitem(last=False)
+        """Drop the files that are too many or too large together, but not the newest."""
+        while len(self._paths) > 1 and (
+            len(self._paths) > MAX_RENDERED or sum(self._n_bytes.values()) > MAX_RENDERED_BYTES
+        ):
+            key, paths = self._paths.popitem(last=False)
+            del self._n_bytes[key]
             for path in paths:
                 path.unlink(missing_ok=True)
 

@@ -1,13 +1,15 @@
 """Check a request of the page and turn it into a `ComposeRequest`."""
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 import numpy as np
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clara.errors import BadSetting
+from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
 from clara.shipped_models import find_model, shipped_model_names
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
@@ -24,14 +26,15 @@ MODEL_TITLES = {
 RANDOMNESS = (0, 50, 100)
 TEMPERATURE = (0.7, 0.975, 1.25)
 TOP_P = (0.9, 0.98, 1.0)
-ADVANCED_SETTINGS = ("temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength")
 
 QUARTERS_RANGE = (8, 256)
 N_CANDIDATES_RANGE = (1, 256)
 QPM_RANGE = (20, 300)
 MAX_SEED = 2**31 - 1
 MAX_PROMPT_QUARTERS = 512
-MAX_TEXT = 100  # characters
+
+Text = Annotated[str, Field(min_length=1, max_length=100)]
+Setting = Annotated[float, Field(ge=0, le=10)] | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,63 @@ def sampling_settings(randomness: float, advanced: dict | None = None) -> Sampli
     return replace(settings, **overrides)
 
 
+class Body(Record):
+    """What the page sends as JSON; an empty text stands for a value that is left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values):
+        return {name: v for name, v in values.items() if v not in ("", None)} if isinstance(values, dict) else values
+
+
+class AdvancedBody(Body):
+    """Sampling settings that override the slider."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: Setting = None
+    top_p: Setting = None
+    min_p: Setting = None
+    repetition_penalty: Setting = None
+    repeat_strength: Setting = None
+
+
+class ComposeBody(Body):
+    """A request to compose."""
+
+    model: Text
+    candidates: Annotated[float, Field(ge=N_CANDIDATES_RANGE[0], le=N_CANDIDATES_RANGE[1])] = 32
+    quarters: Annotated[float, Field(ge=QUARTERS_RANGE[0], le=QUARTERS_RANGE[1])] = 32.0
+    prompt: Text | None = None
+    prompt_quarters: Annotated[float, Field(ge=1, le=MAX_PROMPT_QUARTERS)] = MAX_PROMPT_QUARTERS
+    qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])] | None = None
+    seed: Annotated[float, Field(ge=0, le=MAX_SEED)] = 0
+    randomness: Annotated[float, Field(ge=0, le=100)] = 50
+    key: Text | None = None
+    composer: Annotated[Text, Field(pattern=r"^[\w .'-]+$")] | None = None
+    cadence: bool = False
+    search: bool = False
+    advanced: AdvancedBody = AdvancedBody()
+
+
+class KeyPressBody(Body):
+    """Notes played on the keyboard of the page; `clara_app.web.prompts` checks each of them."""
+
+    qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])]
+    key_presses: list[Annotated[list[float], Field(min_length=3, max_length=3)]] = []
+
+
+B = TypeVar("B", bound=Body)
+
+
+def parse_body(payload: object, schema: type[B]) -> B:
+    """Return what the page sent, by its schema; raise BadSetting for a wrong or missing value, with its name."""
+    try:
+        return schema.model_validate(payload)
+    except ValidationError as e:
+        raise BadSetting(describe(e)) from e
+
+
 def parse_request(payload: object, models: Collection[str], find_piece: Callable[[str], Piece | None]) -> PageRequest:
     """Check what the page sent.
 
@@ -97,70 +157,35 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
     BadSetting
         If a value is missing or out of its range, with its name.
     """
-    if not isinstance(payload, dict):
-        raise BadSetting("the request must be a JSON object of settings")
-    if payload.get("model") not in models:
-        raise BadSetting(f"model must be one of {', '.join(models)}, not {payload.get('model')!r}")
-    prompt = _prompt(payload, find_piece)
-    n = int(_number(payload, "candidates", 32, *N_CANDIDATES_RANGE))
-    search = payload.get("search") is True
+    body = parse_body(payload, ComposeBody)
+    if body.model not in models:
+        raise BadSetting(f"model must be one of {', '.join(models)}, not {body.model!r}")
+    prompt = _prompt(body, find_piece)
+    n = int(body.candidates)
     request = ComposeRequest(
-        model=payload["model"],
+        model=body.model,
         n=n,
-        top=ComposeRequest.top if search else n,
-        quarters=_number(payload, "quarters", 32.0, *QUARTERS_RANGE),
+        top=ComposeRequest.top if body.search else n,
+        quarters=body.quarters,
         prompt=prompt.notes if prompt else None,
-        prompt_quarters=_number(payload, "prompt_quarters", MAX_PROMPT_QUARTERS, 1, MAX_PROMPT_QUARTERS),
-        qpm=_number(payload, "qpm", None, *QPM_RANGE),
-        seed=int(_number(payload, "seed", 0, 0, MAX_SEED)),
-        settings=sampling_settings(_number(payload, "randomness", 50, 0, 100), _advanced_settings(payload)),
-        constraints=MusicalConstraints(key=_text(payload, "key"), cadence=payload.get("cadence") is True),
-        rank_by=_ranking(payload, has_prompt=prompt is not None),
-        search=search,
+        prompt_quarters=body.prompt_quarters,
+        qpm=body.qpm,
+        seed=int(body.seed),
+        settings=sampling_settings(body.randomness, body.advanced.model_dump()),
+        constraints=MusicalConstraints(key=body.key, cadence=body.cadence),
+        rank_by=default_ranking(prompt is not None) + (f" + composer:{body.composer}" if body.composer else ""),
+        search=body.search,
         candidates_per_beam=1,
     )
     _ = request.constraints.tonic_and_mode  # raises BadSetting for an unknown key
     return PageRequest(request, f"Clara, after {prompt.title}" if prompt else "Clara")
 
 
-def _prompt(payload, find_piece):
+def _prompt(body, find_piece):
     """Return the piece to continue, or None."""
-    piece_id = _text(payload, "prompt")
-    if piece_id is None:
+    if body.prompt is None:
         return None
-    piece = find_piece(piece_id)
+    piece = find_piece(body.prompt)
     if piece is None:
         raise BadSetting("the prompt is no longer here; choose it again")
     return piece
-
-
-def _ranking(payload, has_prompt):
-    """Return the ranking expression; it includes the composer that the pieces should resemble."""
-    composer = _text(payload, "composer")
-    return default_ranking(has_prompt) + (f" + composer:{composer}" if composer else "")
-
-
-def _advanced_settings(payload):
-    advanced = payload.get("advanced", {})
-    if not isinstance(advanced, dict) or set(advanced) - set(ADVANCED_SETTINGS):
-        raise BadSetting(f"advanced must be an object with some of {', '.join(ADVANCED_SETTINGS)}")
-    return {name: _number(advanced, name, None, 0, 10) for name in advanced}
-
-
-def _number(payload, name, default, low, high):
-    """Return a number within limits, or the default if there is none."""
-    value = payload.get(name)
-    if value is None or value == "":
-        return default
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and low <= value <= high):
-        raise BadSetting(f"{name} must be a number from {low} to {high}, not {value!r}")
-    return value
-
-
-def _text(payload, name):
-    """Return a short text, or None."""
-    value = payload.get(name)
-    if value is not None and (not isinstance(value, str) or len(value) > MAX_TEXT):
-        raise BadSetting(f"{name} must be a text of at most {MAX_TEXT} characters")
-    return value or None

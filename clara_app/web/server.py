@@ -8,15 +8,17 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -27,14 +29,20 @@ from clara_app.web.composing import compose_candidates, notes_payload, warm_up
 from clara_app.web.jobs import JobQueue, QueueFull
 from clara_app.web.piece_store import Piece, PieceStore
 from clara_app.web.rendering import MEDIA_TYPES, RenderedFiles
-from clara_app.web.requests import QPM_RANGE, offered_models, parse_request
+from clara_app.web.requests import KeyPressBody, offered_models, parse_body, parse_request
 
 STATIC = Path(__file__).resolve().parent / "static"
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
+SECURITY_HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
 MAX_JSON_BYTES = 1 << 20
+BODY_SECONDS = 60.0  # for the body of a request to arrive
 MAX_TITLE = 200  # characters
 PREFERRED_MODEL = "notewise"
 PROGRESS_STEP = 0.01  # smallest progress that is sent
@@ -128,26 +136,41 @@ class Page:
 
 
 async def _read_body(request, max_bytes):
-    """Return the body; raise TooLong once it exceeds the limit, since Starlette has none."""
+    """Return the body; raise an error once it exceeds the limit of bytes or seconds, since Starlette has none."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > max_bytes:
-            raise TooLong(f"more than {max_bytes >> 20} MiB")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > max_bytes:
+                    raise TooLong(f"more than {max_bytes >> 20} MiB")
+    except TimeoutError as e:
+        raise HTTPException(408) from e
     return bytes(data)
 
 
 async def _read_json(request):
+    data = await _read_body(request, MAX_JSON_BYTES)
     try:
-        return json.loads(await _read_body(request, MAX_JSON_BYTES))
+        return from_json(data, allow_inf_nan=False)  # unlike Python's, it bounds nesting and refuses lone surrogates
     except ValueError as e:
-        raise BadSetting("the request is not JSON") from e
+        raise BadSetting(f"the request is not JSON ({e})") from e
 
 
 def _respond_to_error(_, error):
     """Return the message of a ClaraError as JSON."""
     status = next(code for kind, code in ERROR_STATUS.items() if isinstance(error, kind))
     return JSONResponse({"error": str(error)}, status)
+
+
+async def _answer_nobody(*_):
+    """Answer a client that has left."""
+    return Response(status_code=400)
+
+
+def _printable(text):
+    """Return a text without control characters, as titles of pictures and sheet music need it."""
+    return "".join(character for character in text if character.isprintable())
 
 
 async def _get_index(_):
@@ -168,7 +191,7 @@ async def _get_about(request):
 
 
 async def _post_upload(request):
-    name = unquote(request.headers.get("x-file-name", ""))[:MAX_TITLE]
+    name = _printable(unquote(request.headers.get("x-file-name", "")))[-MAX_TITLE:]
     data = await _read_body(request, prompts.MAX_BYTES)
     notes, losses = await run_in_threadpool(prompts.read_upload, name, data)
     return JSONResponse(request.app.state.page.keep_prompt(notes, Path(name).stem or "music", losses))
@@ -181,11 +204,8 @@ async def _post_example(request):
 
 
 async def _post_key_presses(request):
-    payload = await _read_json(request)
-    qpm = payload.get("qpm") if isinstance(payload, dict) else None
-    if not isinstance(qpm, (int, float)) or not QPM_RANGE[0] <= qpm <= QPM_RANGE[1]:
-        raise BadSetting(f"qpm must be from {QPM_RANGE[0]} to {QPM_RANGE[1]}")
-    notes = prompts.quantize_key_presses(payload.get("key_presses"), qpm)
+    body = parse_body(await _read_json(request), KeyPressBody)
+    notes = prompts.quantize_key_presses(body.key_presses, body.qpm)
     return JSONResponse(request.app.state.page.keep_prompt(notes, "what you played"))
 
 
@@ -227,7 +247,7 @@ ROUTES = [
 
 
 class SecurityMiddleware:
-    """Refuse requests from other sites, and let browsers load nothing from other sites."""
+    """Refuse requests from other sites, and let browsers load nothing from other sites, whatever the answer is."""
 
     def __init__(self, app):
         self.app = app
@@ -236,20 +256,38 @@ class SecurityMiddleware:
         """Handle a request, as ASGI defines it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers = Headers(scope=scope)
-        origin = headers.get("origin", "").split("//")[-1]
-        if scope["method"] == "POST" and origin and origin != headers.get("host"):
-            return await PlainTextResponse("not from another site", 403)(scope, receive, send)
 
         async def send_with_headers(message):
             if message["type"] == "http.response.start":
                 response_headers = MutableHeaders(scope=message)
-                response_headers["content-security-policy"] = CONTENT_SECURITY_POLICY
-                response_headers["x-content-type-options"] = "nosniff"
-                response_headers["referrer-policy"] = "no-referrer"
+                for name, value in SECURITY_HEADERS.items():
+                    response_headers[name] = value
             await send(message)
 
+        if scope["method"] not in ("GET", "HEAD") and not _is_same_site(Headers(scope=scope)):
+            return await PlainTextResponse("not from another site", 403)(scope, receive, send_with_headers)
         return await self.app(scope, receive, send_with_headers)
+
+
+def _is_same_site(headers):
+    """Return whether a request comes from this page, or from a program that is no browser."""
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    try:
+        parsed = urlsplit(origin)
+    except ValueError:
+        return False
+    is_plain = parsed.scheme in ("http", "https") and not (parsed.path or parsed.query or parsed.fragment)
+    return is_plain and parsed.netloc.lower() == headers.get("host", "").lower() != ""
+
+
+class PageApplication(Starlette):
+    """Starlette with `SecurityMiddleware` around everything, answers to errors included."""
+
+    def build_middleware_stack(self):
+        """Return the application with all its layers."""
+        return SecurityMiddleware(super().build_middleware_stack())
 
 
 def make_app(
@@ -289,10 +327,10 @@ def make_app(
         yield
         page.close()
 
-    app = Starlette(
+    app = PageApplication(
         routes=ROUTES,
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)), Middleware(SecurityMiddleware)],
-        exception_handlers=dict.fromkeys(ERROR_STATUS, _respond_to_error),
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        exception_handlers=dict.fromkeys(ERROR_STATUS, _respond_to_error) | {ClientDisconnect: _answer_nobody},
         lifespan=lifespan,
     )
     app.state.page = page
