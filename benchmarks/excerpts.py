@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from clara.music.notes import NoteSequence, crop
-from clara.sampling.settings import SamplingSettings, spread_temperatures
+from clara.sampling.settings import SamplingSettings, piece_seeds, spread_temperatures
 from clara_app.compose_request import default_settings
 from clara_app.defaults import MAX_TEMPERATURE
 from critic.data.table import ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
@@ -101,7 +101,7 @@ def compose_batches(
             n,
             composed_quarters(quarters),
             prompt,
-            settings_of_seeds(range(first_seed, first_seed + n)),
+            settings_of_seeds(piece_seeds(first_seed, n)),
             seed=first_seed,
             threads=threads,
         )

@@ -33,6 +33,7 @@ from mixed_judge import describe_judge, load_judge
 
 from clara.music.notes import NoteSequence
 from clara.sampling.search import SearchSettings
+from clara.sampling.settings import piece_seeds
 
 METHODS = ("independent", "search")
 DISTINCT_QUARTERS = 8
@@ -156,7 +157,7 @@ def compose_both_ways(args, generator, corpus, ranking, rng):
     for prompt in sample_prompts(corpus, args.batches, args.quarters, args.no_prompt, rng):
         common = {"quarters": composed_quarters(args.quarters), "prompt": prompt, "threads": args.threads}
         seed = int(rng.integers(2**31))
-        settings = settings_of_seeds(range(seed, seed + n_independent))
+        settings = settings_of_seeds(piece_seeds(seed, n_independent))
         independent = generator.generate(n=n_independent, seed=seed, settings=settings, **common)
 
         rated_blocks = []
@@ -166,7 +167,7 @@ def compose_both_ways(args, generator, corpus, ranking, rng):
             return total_scores(pieces, ranking)
 
         seed = int(rng.integers(2**31))
-        settings = settings_of_seeds(range(seed, seed + n_candidates))
+        settings = settings_of_seeds(piece_seeds(seed, n_candidates))
         found = generator.search(
             rate, n=args.n, seed=seed, settings=settings, search_settings=search_settings, **common
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from clara.encodings.base import Encoding
 from clara.encodings.vocab import BOS, Vocab
+from clara.errors import NoNotes
 from clara.generator_arguments import (
     Key,
     Prompt,
@@ -19,7 +20,7 @@ from clara.generator_arguments import (
     convert_prompt,
     convert_qpm,
 )
-from clara.music.notes import COMMON_TIME, NoteSequence, select
+from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
 from clara.sample import Sample
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 from clara.sampling.engine import Sampler
@@ -31,6 +32,7 @@ from clara.sampling.settings import SamplingSettings
 class GenerationOptions(TypedDict, total=False):
     """The keyword arguments that the methods of `Generator` share; see `Generator.generate`."""
 
+    prompt_quarters: float | None
     bars: float | None
     key: Key
     qpm: float | None
@@ -54,6 +56,8 @@ class GenerationRequest:
     prompt : NoteSequence or None
     prompt_tokens : list of str
         Empty without a prompt.
+    prompt_end : int
+        Grid step at which the prompt ends; 0 without a prompt.
     n_steps : int
         Grid steps to compose after the prompt.
     qpm : float
@@ -64,6 +68,7 @@ class GenerationRequest:
     sampler: Sampler
     prompt: NoteSequence | None
     prompt_tokens: list[str]
+    prompt_end: int
     n_steps: int
     qpm: float
 
@@ -74,6 +79,7 @@ class GenerationRequest:
         quarters: float | None,
         prompt: Prompt,
         *,
+        prompt_quarters: float | None = None,
         bars: float | None = None,
         key: Key = None,
         qpm: float | None = None,
@@ -87,6 +93,12 @@ class GenerationRequest:
         """Return a request to a `Generator`; converts and checks the arguments of `Generator.generate`."""
         encoding = generator.encoding
         notes = convert_prompt(prompt, encoding)
+        prompt_end = notes.n_steps if notes else 0
+        if notes and prompt_quarters is not None:
+            prompt_end = convert_length(prompt_quarters, None, None, encoding.steps_per_quarter)
+            notes = crop(notes, 0, prompt_end)
+            if not len(notes):
+                raise NoNotes(f"the prompt has no notes before quarter {prompt_quarters:g}")
         melody = convert_fixed_melody(fixed_melody, encoding)
         n_steps = melody.n_steps if melody else convert_length(quarters, bars, notes, encoding.steps_per_quarter)
         tonic_and_mode = convert_key(key)
@@ -106,8 +118,8 @@ class GenerationRequest:
             on_step,
             stop,
         )
-        prompt_tokens = generator.tokenize(notes)[0] if notes else []
-        return cls(encoding, generator.vocab, sampler, notes, prompt_tokens, n_steps, convert_qpm(qpm, notes))
+        tokens = tokenize_until(notes, prompt_end, encoding, generator.tokenize) if notes else []
+        return cls(encoding, generator.vocab, sampler, notes, tokens, prompt_end, n_steps, convert_qpm(qpm, notes))
 
     @property
     def prompt_ids(self) -> np.ndarray:
@@ -132,7 +144,7 @@ class GenerationRequest:
     def to_sample(self, ids: Sequence[int], seed: int, settings: SamplingSettings) -> Sample:
         """Return the prompt and the composed tokens as a Sample."""
         tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
-        prompt_quarters = self.prompt.quarters if self.prompt else 0.0
+        prompt_quarters = self.prompt_end / self.encoding.steps_per_quarter
         return Sample(tokens, self.to_notes(ids), len(self.prompt_tokens), prompt_quarters, seed, settings)
 
     def stream(self, seed: int, settings: SamplingSettings) -> Iterator[NoteSequence]:
@@ -152,6 +164,35 @@ class GenerationRequest:
             yielded |= {_identity(notes, i) for i in new}
             if new:
                 yield select(notes, np.isin(np.arange(len(notes)), new))
+
+
+def tokenize_until(notes: NoteSequence, end: int, encoding: Encoding, tokenize: Callable) -> list[str]:
+    """Return the tokens of notes and of the rest between the last one and a grid step.
+
+    Parameters
+    ----------
+    notes : NoteSequence, not empty
+        On the grid of the encoding; none ends after `end`.
+    end : int
+        Grid step.
+    encoding : Encoding
+    tokenize : callable
+        Takes a NoteSequence and returns tokens and losses.
+    """
+    if end <= notes.n_steps:
+        return tokenize(notes)[0]
+    # The rest before a further note, without that note, is the rest that is wanted.
+    further = {"start": end, "duration": 1, "pitch": notes.pitch[-1], "part": notes.part[-1]}
+    tokens = tokenize(
+        replace(notes, **{name: np.append(getattr(notes, name), value) for name, value in further.items()})
+    )[0]
+    step = 0
+    for i, token in enumerate(tokens):
+        token_steps = encoding.token_steps([token])[0]
+        if step >= end and (token_steps or encoding.onset_tones(token)):
+            return tokens[:i]
+        step += token_steps
+    return tokens
 
 
 def _identity(notes, i):

@@ -102,6 +102,7 @@ class Generator:
         prompt: Prompt = None,
         settings: Settings = None,
         *,
+        prompt_quarters: float | None = None,
         bars: float | None = None,
         key: Key = None,
         seed: int = 0,
@@ -126,13 +127,16 @@ class Generator:
             encoding, or notes on any grid.
         settings : SamplingSettings, dict or list of these, optional
             How freely to sample, for all pieces or for each (default: as the model predicts).
+        prompt_quarters : float, optional
+            Where the prompt ends, in quarter notes from its beginning: later notes are left out, and rests before it
+            count (default: at the end of its last note).
         bars : float, optional
             The length in bars of the prompt's time signature, 4/4 without a prompt; instead of `quarters`.
         key : str or (int, bool), optional
             Such as ``"E minor"``, or tonic (0 is C) and whether it is major. Restricts the notes to its scale, and is
             the key of the cadence.
         seed : int
-            Random seed; piece *i* uses `seed` + *i*.
+            Random seed. Each piece gets one of its own, `Sample.seed`; the first piece gets `seed`.
         qpm : float, optional
             Tempo in quarter notes per minute (default: the prompt's, or 110).
         constraints : Constraints
@@ -168,6 +172,7 @@ class Generator:
             self,
             quarters,
             prompt,
+            prompt_quarters=prompt_quarters,
             bars=bars,
             key=key,
             qpm=qpm,
@@ -260,7 +265,8 @@ class Generator:
             For all candidates, or for each.
         search_settings : SearchSettings, optional
         quarters, prompt, seed, **options
-            As in `generate`: bars, key, qpm, constraints, cadence, fixed_melody, threads, on_step and stop.
+            As in `generate`: prompt_quarters, bars, key, qpm, constraints, cadence, fixed_melody, threads, on_step and
+            stop.
 
         Returns
         -------
@@ -314,7 +320,7 @@ class Generator:
         Parameters
         ----------
         quarters, prompt, settings, seed, **options
-            As in `generate`: bars, key, qpm, constraints, cadence and fixed_melody.
+            As in `generate`: prompt_quarters, bars, key, qpm, constraints, cadence and fixed_melody.
 
         Yields
         ------

@@ -12,10 +12,10 @@ from clara.encodings.prompts import DEFAULT_QPM, read_fixed_melody, read_prompt
 from clara.encodings.vocab import CONTROL_TOKENS
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.music.keys import parse_key, scale_pitch_classes
-from clara.music.notes import COMMON_TIME, NoteSequence, build_notes, quantize
+from clara.music.notes import COMMON_TIME, NoteSequence, build_notes, describe_losses, quantize
 from clara.music.read import MUSIC21_PREFIX
 from clara.sampling.constraints import Constraints
-from clara.sampling.settings import SamplingSettings
+from clara.sampling.settings import SamplingSettings, piece_seeds
 
 DEFAULT_QUARTERS = 64.0
 
@@ -57,8 +57,7 @@ def convert_prompt(prompt: Prompt, encoding) -> NoteSequence | None:
             f"not {type(prompt).__name__}"
         )
     if +losses:
-        lost = ", ".join(f"{n} {what}" for what, n in (+losses).items())
-        warnings.warn(f"{name}: {lost} to fit the model's encoding", stacklevel=4)
+        warnings.warn(f"{name}: {describe_losses(losses)} to fit the model's encoding", stacklevel=4)
     return notes
 
 
@@ -231,7 +230,7 @@ def _convert_one_settings(settings):
 
 
 def convert_seeds(seed: int, n: int) -> list[int]:
-    """Return the seeds of n pieces, the first of which is `seed`.
+    """Return the seeds of n pieces, the first of which is `seed`; see `clara.sampling.settings.piece_seeds`.
 
     Raises
     ------
@@ -242,7 +241,7 @@ def convert_seeds(seed: int, n: int) -> list[int]:
         raise BadSetting(f"n must be a whole number of at least 1, not {n}")
     if not isinstance(seed, Integral) or seed < 0:
         raise BadSetting(f"seed must be a whole number of at least 0, not {seed!r}")
-    return [int(seed) + i for i in range(n)]
+    return piece_seeds(int(seed), n)
 
 
 def convert_qpm(qpm: float | None, prompt: NoteSequence | None) -> float:

@@ -87,11 +87,15 @@ def _read_request(args):
 def _report_prompt(prepared):
     """Print what was read of the prompt; warn if it was performed."""
     from clara.data.onset_grid import PERFORMED_MISFIT
+    from clara.music.notes import describe_losses
 
     if prepared.prompt is None:
         return
-    losses = "".join(f", {n} {kind}" for kind, n in prepared.prompt_losses.items())
-    print(f"prompt: {len(prepared.prompt)} notes, {prepared.prompt.quarters:g} quarters{losses}")
+    n_quarters = prepared.request.prompt_quarters or prepared.prompt.quarters
+    rest = n_quarters - prepared.prompt.quarters
+    ending = f", the last {rest:g} of them rests" if rest > 0 else ""
+    losses = f"; {describe_losses(prepared.prompt_losses)}" if prepared.prompt_losses else ""
+    print(f"prompt: {len(prepared.prompt)} notes, {n_quarters:g} quarters{ending}{losses}")
     if prepared.prompt_misfit > PERFORMED_MISFIT:
         print(
             f"warning: the prompt follows no beat grid (misfit {prepared.prompt_misfit:.2f}; 1 is chance, scores are "

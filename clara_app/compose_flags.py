@@ -49,7 +49,8 @@ def _add_music_flags(add):
         "--prompt-quarters",
         type=cli.above(0),
         metavar="X",
-        help="Use only the first X quarter notes of the prompt (default: all of it).",
+        help="Where the prompt ends, in quarter notes from its beginning; later notes are left out, and rests before "
+        "it count (default: at the end of its last note).",
     )
     add(
         "--fill",
@@ -77,7 +78,8 @@ def _add_ranking_flags(add):
         "--rank-by",
         metavar="SCORES",
         help="Score or weighted sum of scores to rank by; critic, composer:NAME, novelty, likelihood, "
-        "longest_copied_run, note_density, rest_ratio, a sum such as 'critic - 0.1 longest_copied_run', or none to "
+        "longest_copied_run, density_likelihood, note_density, rest_ratio, a sum such as 'critic - 0.1 "
+        "longest_copied_run', or none to "
         f"keep the pieces as they come (default: '{DEFAULT_RANKING}', with a prompt '{DEFAULT_RANKING_AFTER_PROMPT}').",
     )
     add(
@@ -165,7 +167,7 @@ def _add_sampling_flags(add):
         "--seed",
         type=cli.at_least(0),
         metavar="N",
-        help="Random seed; piece i uses seed + i (default: from the clock).",
+        help="Random seed; each piece gets one of its own from it (default: from the clock).",
     )
 
 

@@ -108,11 +108,11 @@ class ComposeRequest:
     prompt : str or NoteSequence, optional
         Music to continue: a file, `music21:NAME`, or notes on any grid.
     prompt_quarters : float, optional
-        Length of the prompt in quarter notes, from its beginning (default: all of it).
+        Where the prompt ends, in quarter notes from its beginning (default: at the end of its last note).
     qpm : float, optional
         Tempo in quarter notes per minute (default: that of the prompt, or 110).
     seed : int
-        Random seed; piece i uses seed + i.
+        Random seed; each piece gets one of its own from it, see `clara.sampling.settings.piece_seeds`.
     settings : SamplingSettings
         Sampling settings; the temperature is the lowest of the batch.
     max_temperature : float, optional

@@ -20,7 +20,7 @@ from clara.music.notes import NoteSequence, crop
 from clara.sample import Sample
 from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
-from clara.sampling.settings import spread_temperatures
+from clara.sampling.settings import SEED_STRIDE, piece_seeds, spread_temperatures
 from clara.shipped_models import find_model, shipped_model_names
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import DEFAULT_MODEL
@@ -266,7 +266,7 @@ class Composer:
         """Compose n pieces, or search with n beams."""
         request = prepared.request
         candidates_each = request.candidates_per_beam if request.search else 1
-        seed = request.seed + candidates_each * n_done
+        seed = request.seed + SEED_STRIDE * candidates_each * n_done
         n_steps = self._n_steps(prepared)
 
         def on_step(steps_left):
@@ -275,6 +275,7 @@ class Composer:
         options = {
             "quarters": request.quarters,
             "prompt": prepared.prompt,
+            "prompt_quarters": request.prompt_quarters if prepared.prompt else None,
             "settings": _settings_of_batch(request, seed, candidates_each * n),
             "seed": seed,
             "qpm": request.qpm,
@@ -362,7 +363,7 @@ def model_for_adapter(adapter: str | None) -> str:
 def _settings_of_batch(request, seed, n):
     """Return the sampling settings of n pieces, with temperatures spread over the requested range."""
     highest = request.max_temperature or request.settings.temperature
-    return spread_temperatures(request.settings, highest, range(seed, seed + n))
+    return spread_temperatures(request.settings, highest, piece_seeds(seed, n))
 
 
 def _split(n, size):

@@ -1,11 +1,12 @@
 """The ranking expressions that apply when the user names none.
 
-The critic alone prefers thin music and tolerates long rests, so the note density and the rest ratio correct it.
+The critic alone prefers thin music and tolerates long rests, so the density and the rest ratio correct it. The density
+shall be that of music, which the likelihood rewards; a reward for more notes has no bound.
 """
 
-DEFAULT_RANKING = "critic + 0.7 note_density - 10 rest_ratio"
+DEFAULT_RANKING = "critic + 2 density_likelihood - 10 rest_ratio"
 DEFAULT_RANKING_AFTER_PROMPT = (
-    "critic + 0.4 note_density - 10 rest_ratio"  # continuations are about as dense as their prompt
+    "critic + density_likelihood - 10 rest_ratio"  # continuations are about as dense as their prompt
 )
 
 

@@ -283,7 +283,8 @@ def parser() -> cli.Parser:
         default=DEFAULT_RANKING,
         metavar="SCORES",
         help="Score or weighted sum of scores to rank by; the scores are critic, composer:NAME, novelty, likelihood, "
-        "longest_copied_run, note_density and rest_ratio. A sum is written like critic - 0.1 longest_copied_run",
+        "longest_copied_run, density_likelihood, note_density and rest_ratio. A sum is written like critic - 0.1 "
+        "longest_copied_run",
     )
     ranking(
         "--critic",

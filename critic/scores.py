@@ -10,6 +10,8 @@ novelty               log-probability of "human" plus log of the normalized entr
 likelihood            mean log-likelihood in nats per quarter under the generator         higher
 longest_copied_run    number of notes in the longest run that also occurs in the          lower
                       training music, in any key
+density_likelihood    log-likelihood in nats of the number of notes per quarter under     higher
+                      human openings; 0 is the most likely
 note_density          binary logarithm of the number of notes per quarter                 higher
 rest_ratio            share of quarters in which nothing sounds                           lower
 ====================  ==================================================================  ================
@@ -35,6 +37,10 @@ from critic.nets.inputs import tokenize_piece
 ROOT = shipped_models_folder()
 # One term of a ranking expression: an optional sign, an optional weight, and the name of a score.
 TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)?\s*\*?\s*([a-z]+(?:[:_-][a-z]+)*)\s*")
+# Binary logarithm of notes per quarter in the first 64 quarters of 1,013 piano works (Mutopia and piano-midi.de).
+# The median is 4.6 notes; 5 % have fewer than 2.0, 5 % more than 9.1.
+HUMAN_LOG_DENSITY_MEAN = 2.15
+HUMAN_LOG_DENSITY_STD = 0.69
 MIN_ENTROPY = 1e-6  # keeps the logarithm of the novelty score finite
 
 
@@ -250,6 +256,18 @@ class NoteDensity(MeasureScore):
         return np.log2(measures.note_density(notes))
 
 
+class DensityLikelihood(MeasureScore):
+    """Log-likelihood in nats of the number of notes per quarter under human openings, less that of their mode.
+
+    Their binary logarithm is nearly normal, so that the score falls on both sides: thin and overfull pieces lose.
+    """
+
+    @staticmethod
+    def _measure(notes):
+        deviations = (np.log2(measures.note_density(notes)) - HUMAN_LOG_DENSITY_MEAN) / HUMAN_LOG_DENSITY_STD
+        return -0.5 * deviations**2
+
+
 class RestRatio(MeasureScore):
     """Share of quarters in which nothing sounds."""
 
@@ -266,6 +284,7 @@ SCORES: dict[str, type[Score]] = {
     "novelty": Novelty,
     "likelihood": Likelihood,
     "longest_copied_run": LongestCopiedRun,
+    "density_likelihood": DensityLikelihood,
     "note_density": NoteDensity,
     "rest_ratio": RestRatio,
 }

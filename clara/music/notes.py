@@ -25,6 +25,12 @@ from clara.jit import compiled, int64_1d_readonly
 LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
 COMMON_TIME = ((0, 4, 4),)
+# Of a loss in singular and plural, where the count's own name does not say it.
+LOSS_WORDS = {
+    "drums": ("drum note left out", "drum notes left out"),
+    "grace": ("grace note left out", "grace notes left out"),
+    "tunes": ("other tune left out", "other tunes left out"),
+}
 MAX_SIGNATURE_NUMBER = 64  # of numerator and denominator of a time signature
 # One int64 holds a note: start, part (7 bits), pitch (7 bits) and length, all in steps.
 # A piece of 50,000 quarters at 96 steps per quarter needs 23 bits for its steps.
@@ -399,6 +405,15 @@ def _crop_time_signatures(time_signatures, start_step):
     first = max(i for i, (step, _, _) in enumerate(time_signatures) if step <= max(0, start_step))
     return tuple(
         (step - start_step, numerator, denominator) for step, numerator, denominator in time_signatures[first:]
+    )
+
+
+def describe_losses(losses: Counter) -> str:
+    """Return a count of losses in words, such as "2 merged, 1 other tune left out"."""
+    return ", ".join(
+        f"{n:,} {LOSS_WORDS.get(kind, (kind, kind))[n != 1]}"
+        for kind, n in losses.items()
+        if n  # singular, plural
     )
 
 

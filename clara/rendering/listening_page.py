@@ -256,6 +256,9 @@ DESCRIPTIONS = {
     "longest_copied_run": lambda value: (
         f"the longest passage that also occurs in the training music, in any key, has {value:.0f} notes"
     ),
+    "density_likelihood": lambda value: (
+        f"in human openings {100 * math.exp(min(value, 0)):.0f} % as likely a density as the likeliest"
+    ),
     "note_density": lambda value: f"{2**value:.1f} notes per quarter (the score is their binary logarithm)",
     "rest_ratio": lambda value: f"nothing sounds in {100 * value:.1f} % of its quarters",
     "total": lambda value: "the sum that the pieces are ranked by",

@@ -10,6 +10,9 @@ from typing import Any
 from clara.errors import BadSetting
 
 GOLDEN_RATIO_FRACTION = (5**0.5 - 1) / 2  # its multiples modulo 1 fill the unit interval evenly
+# Between the seeds of the pieces of a batch, so that batches of other seeds share no piece. It is a Fibonacci number
+# plus 1: its multiples by the golden ratio fill the unit interval as evenly as those of 1.
+SEED_STRIDE = 832_041
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class SamplingSettings:
     def to_dict(self) -> dict[str, float]:
         """Return all values by name."""
         return asdict(self)
+
+
+def piece_seeds(seed: int, n: int) -> list[int]:
+    """Return the seeds of the n pieces of a batch; the first is the seed of the batch."""
+    return [seed + SEED_STRIDE * i for i in range(n)]
 
 
 def spread_temperatures(settings: SamplingSettings, highest: float, seeds: Sequence[int]) -> list[SamplingSettings]:

@@ -168,7 +168,7 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         top=ComposeRequest.top if body.search else n,
         quarters=body.quarters,
         prompt=prompt.notes if prompt else None,
-        prompt_quarters=body.prompt_quarters,
+        prompt_quarters=_prompt_end(body, prompt),
         qpm=body.qpm,
         seed=int(body.seed),
         settings=sampling_settings(body.randomness, body.advanced.model_dump()),
@@ -179,6 +179,12 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
     )
     _ = request.constraints.tonic_and_mode  # raises BadSetting for an unknown key
     return PageRequest(request, f"Clara, after {prompt.title}" if prompt else "Clara")
+
+
+def _prompt_end(body, prompt):
+    """Return where the prompt ends in quarter notes, or None if it ends with its last note."""
+    is_shorter = prompt is not None and body.prompt_quarters < prompt.notes.quarters
+    return body.prompt_quarters if is_shorter else None
 
 
 def _prompt(body, find_piece):

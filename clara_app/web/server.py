@@ -5,6 +5,7 @@ No request names a path: static files come from one folder, and pieces have rand
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from clara.errors import BadSetting, ClaraError, TooLong
+from clara.music.notes import describe_losses
 from clara_app.composer import Composer
 from clara_app.web import prompts
 from clara_app.web.composing import compose_candidates, notes_payload, warm_up
@@ -125,7 +127,7 @@ class Page:
         return {
             "id": self.store.add(Piece(notes, title)),
             "title": title,
-            "losses": dict(losses or {}),
+            "losses": describe_losses(losses or Counter()),
             **notes_payload(notes),
         }
 

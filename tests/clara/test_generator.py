@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import tiny
 
+from clara.encodings import ENCODINGS, make_encoding
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
+from clara.generation_request import tokenize_until
 from clara.generator import Generator
 from clara.music.midi import write_midi
 from clara.music.notes import COMMON_TIME, build_notes, crop
 from clara.sampling.constraints import Constraints
-from clara.sampling.settings import SamplingSettings
+from clara.sampling.settings import SEED_STRIDE, SamplingSettings
 from clara.shipped_models import MissingModel
 
 ENCODING = Notewise()
@@ -71,13 +73,55 @@ def test_a_continuation_keeps_the_prompts_metre(generator):
 def test_reproducible_by_seed(generator):
     first, again, other = (generator.generate(3, 8, seed=s) for s in (5, 5, 50))
     assert [p.tokens for p in first] == [p.tokens for p in again]
-    assert [p.seed for p in first] == [5, 6, 7]
+    assert [p.seed for p in first] == [5, 5 + SEED_STRIDE, 5 + 2 * SEED_STRIDE]
     assert len({" ".join(p.tokens) for p in first + other}) == 6
+
+
+def test_batches_of_neighbouring_seeds_share_no_piece(generator):
+    one, other = ({piece.seed for piece in generator.generate(64, 1, seed=seed)} for seed in (1, 2))
+    assert len(one) == len(other) == 64 and not one & other
+
+
+@pytest.mark.parametrize("quarters", [4, 4.5, 20, 30])
+def test_rests_at_the_end_of_a_prompt_count(generator, quarters):
+    """The prompt once ended with its last note, so that the continuation came too early."""
+    prompt = build_notes([0, 12, 12], [12, 30, 54], [60, 62, 50])[0]  # to quarter 4.5
+    piece = generator.generate(1, 6, prompt, prompt_quarters=quarters)[0]
+    assert piece.prompt_quarters == quarters
+    steps = sum(generator.encoding.token_steps(piece.tokens[: piece.prompt_tokens]))
+    assert steps == quarters * 12
+    in_prompt = piece.notes.start < steps
+    assert in_prompt.sum() == 3 and piece.notes.start[~in_prompt].min() >= steps
+    assert piece.notes.end[in_prompt].max() == min(steps, 54) or quarters >= 4.5
+    assert piece.composed().start.min() >= 0 and piece.composed().n_steps <= 6 * 12
+    [found] = generator.search(lambda pieces: [0] * len(pieces), 1, 6, prompt, prompt_quarters=quarters)
+    assert (
+        found.prompt_quarters == quarters and found.tokens[: found.prompt_tokens] == piece.tokens[: piece.prompt_tokens]
+    )
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_rests_at_the_end_of_a_prompt_count_in_every_encoding(name):
+    encoding = make_encoding({"encoding": name})
+    step = encoding.steps_per_quarter
+    notes = build_notes(
+        [0, step], [step, 2 * step], [60, 62], steps_per_quarter=step, instruments=encoding.instruments
+    )[0]
+    for quarters in (3, 9, 20):
+        tokens = tokenize_until(notes, quarters * step, encoding, encoding.encode)
+        assert sum(encoding.token_steps(tokens)) == quarters * step
+        decoded = encoding.decode(tokens)[0]  # chordwise without holds lets a note last until the next one
+        assert decoded.start.tolist() == [0, step] and decoded.pitch.tolist() == [60, 62]
+
+
+def test_a_prompt_without_a_note_is_refused(generator):
+    with pytest.raises(NoNotes, match="before quarter 1"):
+        generator.generate(1, 4, build_notes([24], [36], [60])[0], prompt_quarters=1)
 
 
 def test_a_piece_of_a_batch_is_the_piece_of_its_seed(generator):
     batch = generator.generate(3, 8, seed=5)
-    assert batch[2].tokens == generator.generate(1, 8, seed=7)[0].tokens
+    assert batch[2].tokens == generator.generate(1, 8, seed=batch[2].seed)[0].tokens
 
 
 def test_continuations_of_several_prompts_are_those_of_each(generator):

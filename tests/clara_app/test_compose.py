@@ -19,9 +19,10 @@ from clara.checkpoint import VOCAB, Checkpoint
 from clara.encodings.notewise import Notewise
 from clara.generator import Generator
 from clara.music.midi import read_midi, write_midi
+from clara.music.notes import build_notes
 from clara.rendering.audio import default_soundfont
 from clara.repeats.model import CALIBRATION_SHAPE, RepeatModel
-from clara.sampling.settings import SamplingSettings, spread_temperatures
+from clara.sampling.settings import SamplingSettings, piece_seeds, spread_temperatures
 from clara_app import compose, defaults
 from clara_app.compose_request import default_settings
 
@@ -97,7 +98,7 @@ def test_the_files_of_a_run(model, prompt, tmp_path, capsys):
     output = capsys.readouterr()
     assert "2 pieces" in output.out and str(out / "index.html") in output.out
     assert output.err == ""
-    assert pd.read_csv(out / "ranking.csv")["seed"].tolist() == [7, 8]
+    assert pd.read_csv(out / "ranking.csv")["seed"].tolist() == piece_seeds(7, 2)
 
 
 def test_json_output(model, prompt, tmp_path, capsys):
@@ -115,7 +116,7 @@ def test_json_output(model, prompt, tmp_path, capsys):
     table = pd.read_csv(out / "ranking.csv")
     assert [row["file"] for row in answer["pieces"]] == table["file"].tolist() and [
         row["seed"] for row in answer["pieces"]
-    ] == [7, 8]
+    ] == piece_seeds(7, 2)
     assert refused(capsys, "--model", model, "--out", out, "--json", *QUICK)  # not empty
     assert capsys.readouterr().out == ""
 
@@ -672,13 +673,13 @@ def test_the_best_pieces_come_first(model, prompt, tmp_path, judged):
     assert tiny.leave(compose.main, [*argv, "--top", 12, "--out", tmp_path / "all"]) == 0
     assert tiny.leave(compose.main, [*argv, "--top", 3, "--out", tmp_path / "best"]) == 0
     table, best = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("all", "best"))
-    assert table["total"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(range(5, 17))
+    assert table["total"].is_monotonic_decreasing and len(table) == 12 and set(table["seed"]) == set(piece_seeds(5, 12))
     assert (
         best["seed"].tolist() == table["seed"].tolist()[:3]
         and (best["critic"] - table["critic"][:3]).abs().max() < 1e-3
     )
     assert (
-        table["total"] - table["critic"] - 0.4 * table["note_density"] + 10 * table["rest_ratio"]
+        table["total"] - table["critic"] - table["density_likelihood"] + 10 * table["rest_ratio"]
     ).abs().max() < 2e-3
     critic = tiny.classifier()
     piece = Generator(Checkpoint.load(model)).generate(
@@ -695,16 +696,16 @@ def test_the_best_pieces_come_first(model, prompt, tmp_path, judged):
     assert texts(tmp_path / "again") == texts(tmp_path / "best")
 
 
-def test_without_a_prompt_note_density_counts_more(model, tmp_path, judged):
+def test_without_a_prompt_density_counts_more(model, tmp_path, judged):
     argv = ["--model", model, "--quarters", 8, "--no-audio", "--no-pictures", "-n", 3, "--no-search"]
     assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "free"]) == 0
     assert (
         json.loads((tmp_path / "free" / "run.json").read_text())["rank_by"]
-        == "critic + 0.7 note_density - 10 rest_ratio"
+        == "critic + 2 density_likelihood - 10 rest_ratio"
     )
     table = pd.read_csv(tmp_path / "free" / "ranking.csv")
     assert (
-        table["total"] - table["critic"] - 0.7 * table["note_density"] + 10 * table["rest_ratio"]
+        table["total"] - table["critic"] - 2 * table["density_likelihood"] + 10 * table["rest_ratio"]
     ).abs().max() < 2e-3
     assert tiny.leave(compose.main, [*argv, "--rank-by", "critic", "--out", tmp_path / "asked"]) == 0
     table = pd.read_csv(tmp_path / "asked" / "ranking.csv")
@@ -725,7 +726,7 @@ def test_pieces_that_are_too_short_are_not_ranked(model, tmp_path, judged, capsy
         == 0
     )
     assert "not ranked" in capsys.readouterr().err
-    assert pd.read_csv(tmp_path / "out" / "ranking.csv")["seed"].tolist() == [1, 2, 3]
+    assert pd.read_csv(tmp_path / "out" / "ranking.csv")["seed"].tolist() == piece_seeds(1, 3)
 
 
 def test_a_missing_critic_is_refused(model, tmp_path, monkeypatch, capsys):
@@ -834,3 +835,13 @@ def finished_run(model, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "out"
     assert tiny.leave(compose.main, ["--model", model, *QUICK, "--out", out]) == 0
     return json.loads((out / "run.json").read_text()) | {"model": "notewise"}
+
+
+def test_rests_at_the_end_of_a_prompt_are_reported_and_kept(model, tmp_path, capsys):
+    write_midi(build_notes([0, 12, 240], [12, 30, 252], [60, 62, 64])[0], tmp_path / "a.mid")
+    out = tmp_path / "out"
+    flags = ["--model", model, "--prompt", tmp_path / "a.mid", "--prompt-quarters", 8, "--out", out]
+    assert tiny.leave(compose.main, [*flags, *QUICK]) == 0
+    assert "prompt: 2 notes, 8 quarters, the last 5.5 of them rests" in capsys.readouterr().out
+    composed = read_midi(out / "01.mid")[0].start[2:]
+    assert composed.min() >= 8 * 12

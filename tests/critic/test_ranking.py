@@ -52,7 +52,7 @@ def test_rank_scores_only_what_was_composed(scoring_models, pieces):
     (continued,) = rank([sample(long, prompt_quarters=4.0)], models=scoring_models)
     (rest,) = rank([crop(long, 48, long.n_steps)], DEFAULT_RANKING_AFTER_PROMPT, scoring_models)
     assert continued.scores == rest.scores != whole.scores
-    assert set(whole.scores) == {"critic", "note_density", "rest_ratio"}
+    assert set(whole.scores) == {"critic", "density_likelihood", "rest_ratio"}
 
 
 def test_rank_puts_what_it_cannot_score_last(scoring_models, pieces):

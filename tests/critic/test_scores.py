@@ -10,9 +10,19 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoNotes
 from clara.music.notes import build_notes, crop, rebuild_notes, transpose
 from clara.shipped_models import MissingModel
+from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
 from critic.scores import SCORES, LongestCopiedRun, Novelty, ScoringModels, inception_score, make_score, parse_ranking
 
-NAMES = ["critic", "composer:chopin", "novelty", "likelihood", "longest_copied_run", "note_density", "rest_ratio"]
+NAMES = [
+    "critic",
+    "composer:chopin",
+    "novelty",
+    "likelihood",
+    "longest_copied_run",
+    "density_likelihood",
+    "note_density",
+    "rest_ratio",
+]
 
 
 def test_every_score_is_tested():
@@ -95,6 +105,22 @@ def test_note_density_is_a_binary_logarithm(scoring_models, pieces):
         score([["wait12"] * 12])
 
 
+def test_density_likelihood_rewards_neither_thin_nor_overfull_music(scoring_models):
+    """The more notes the better it was once, without bound."""
+    notes_per_quarter = np.array([1, 2, 4, 6, 12, 24])
+    pieces = []
+    for n in notes_per_quarter.tolist():
+        first_steps = np.repeat(np.arange(16) * 12, n)
+        pieces.append(build_notes(first_steps, first_steps + 12, 40 + np.tile(np.arange(n) * 2, 16))[0])
+    score = make_score("density_likelihood", scoring_models)
+    values = score(pieces)
+    assert values == pytest.approx(-0.5 * ((np.log2(notes_per_quarter) - 2.15) / 0.69) ** 2, abs=1e-4)
+    assert values.argmax() == 2 and (values <= 0).all()
+    assert values[4] < values[3] and values[5] < values[4] and values[0] < values[1]
+    with pytest.raises(NoNotes):
+        score([["wait12"] * 12])
+
+
 def test_rest_ratio_is_the_share_of_empty_quarters(scoring_models):
     notes = build_notes([0, 12, 60, 96], [12, 24, 72, 108], [60, 62, 64, 65])[0]
     score = make_score("rest_ratio", scoring_models)
@@ -124,6 +150,8 @@ def test_novelty_is_high_for_human_music_unlike_every_composer():
         ("0.5*critic-2 novelty", {"critic": 0.5, "novelty": -2}),
         ("critic - 1e-2 likelihood + 3*composer:bach", {"critic": 1, "likelihood": -0.01, "composer:bach": 3}),
         ("critic + 0.7 note_density - 10 rest_ratio", {"critic": 1, "note_density": 0.7, "rest_ratio": -10}),
+        (DEFAULT_RANKING, {"critic": 1, "density_likelihood": 2, "rest_ratio": -10}),
+        (DEFAULT_RANKING_AFTER_PROMPT, {"critic": 1, "density_likelihood": 1, "rest_ratio": -10}),
     ],
 )
 def test_a_ranking_is_a_weighted_sum(scoring_models, pieces, expression, weights):

@@ -94,8 +94,7 @@ async function loadPrompt(promise, defaultQuarters) {
     const loaded = await promise;
     if (thisLoad !== nLoads) return;
     setPrompt(loaded, defaultQuarters);
-    const losses = Object.entries(loaded.losses).map(([kind, n]) => `${n} ${kind.replaceAll("_", " ")}`).join(", ");
-    showStatus(losses ? `read; lost: ${losses}` : "");
+    showStatus(loaded.losses ? `read; lost: ${loaded.losses}` : "");
   } catch (error) {
     if (thisLoad !== nLoads) return;
     setPrompt(null);
@@ -315,7 +314,7 @@ function movePlayhead(audio, piece, move) {
 function continuePiece(piece, audio) {
   const position = audio.currentTime * piece.qpm / 60;
   const isInside = position > piece.prompt_quarters + 1 && position < piece.quarters - 1;
-  continuedPiece = { ...piece, losses: {} };
+  continuedPiece = { ...piece, losses: "" };
   byId("source-piece").hidden = false;
   byId("source-piece").querySelector("span").textContent = `Clara's piece ${pieces.indexOf(piece) + 1}`;
   document.querySelector("[name=source][value=piece]").checked = true;

@@ -11,7 +11,16 @@ from examples import HANDWRITTEN, columns, handwritten, note_sequences, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.music.notes import NoteSequence, build_notes, crop, fold_octaves, quantize, select, transpose
+from clara.music.notes import (
+    NoteSequence,
+    build_notes,
+    crop,
+    describe_losses,
+    fold_octaves,
+    quantize,
+    select,
+    transpose,
+)
 
 RAW = st.lists(st.tuples(st.integers(0, 30), st.integers(-3, 20), st.integers(58, 62), st.integers(0, 1)), max_size=40)
 
@@ -162,3 +171,10 @@ def test_from_notes_sorts_and_checks():
     assert len(NoteSequence.from_notes([])) == 0
     with pytest.raises(ValueError, match="overlap"):
         NoteSequence.from_notes([(0, 12, 60), (6, 12, 60)])
+
+
+def test_losses_are_described_in_singular_and_plural():
+    assert describe_losses(Counter(tunes=1, grace=2, merged=1, cut=0)) == (
+        "1 other tune left out, 2 grace notes left out, 1 merged"
+    )
+    assert describe_losses(Counter(tunes=12)) == "12 other tunes left out" and not describe_losses(Counter())

@@ -27,6 +27,7 @@ def entry(**more):
         ("novelty", -1.0, "37 points"),
         ("likelihood", -5.25, "5.25 nats"),
         ("longest_copied_run", 9.0, "has 9"),
+        ("density_likelihood", 0.0, "100 %"),
         ("note_density", 2.0, "4.0 notes"),
         ("rest_ratio", 0.125, "in 12.5 % of"),
         ("rest_ratio", 0.0, "in 0.0 % of"),

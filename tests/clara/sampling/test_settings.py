@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 
 from clara.errors import BadSetting
-from clara.sampling.settings import SamplingSettings, spread_temperatures
+from clara.sampling.settings import SamplingSettings, piece_seeds, spread_temperatures
 
 
-def test_temperatures_are_spread_evenly_and_belong_to_seeds():
+@pytest.mark.parametrize("seed", [0, 1, 100, 999_999, 2**31 - 1])
+def test_temperatures_are_spread_evenly_and_belong_to_seeds(seed):
     base = SamplingSettings(0.8, top_p=0.9)
-    settings = spread_temperatures(base, 1.2, range(100, 164))
+    seeds = piece_seeds(seed, 64)
+    assert seeds[0] == seed and len(set(seeds)) == 64
+    settings = spread_temperatures(base, 1.2, seeds)
     temperatures = np.array([s.temperature for s in settings])
     assert all(replace(s, temperature=0.8) == base for s in settings)
     assert np.histogram(temperatures, 8, (0.8, 1.2))[0].tolist() == pytest.approx([8] * 8, abs=1)
-    assert spread_temperatures(base, 1.2, [163]) == settings[-1:] and spread_temperatures(base, 0.8, [4, 5]) == [
+    assert spread_temperatures(base, 1.2, seeds[-1:]) == settings[-1:] and spread_temperatures(base, 0.8, [4, 5]) == [
         base,
         base,
     ]

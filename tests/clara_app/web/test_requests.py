@@ -10,6 +10,7 @@ from examples import REPOSITORY
 
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
+from clara.music.notes import build_notes
 from clara_app import compose
 from clara_app.compose_flags import request_from_flags
 from clara_app.web.piece_store import Piece
@@ -123,3 +124,11 @@ def test_the_page_shows_the_values_of_the_slider():
     script = (REPOSITORY / "clara_app" / "web" / "static" / "page.js").read_text()
     shown = [json.loads(re.search(rf"\b{name} = (\[.*?\])", script)[1]) for name in ("TEMPERATURE", "TOP_P")]
     assert [tuple(values) for values in shown] == [TEMPERATURE, TOP_P]
+
+
+@pytest.mark.parametrize("asked, end", [(None, None), (1, 1), (8, None), (400, None)])
+def test_a_prompt_ends_with_its_last_note_at_the_latest(asked, end):
+    notes = build_notes([0, 12], [12, 24], [60, 62])[0]
+    payload = {"model": "notewise", "prompt": "x", "prompt_quarters": asked}
+    request = parse_request({k: v for k, v in payload.items() if v}, ["notewise"], lambda _: Piece(notes, "tune"))
+    assert request.compose.prompt_quarters == end

@@ -8,6 +8,7 @@ import tiny
 from starlette.testclient import TestClient
 
 from clara.music.midi import read_midi, to_symusic_score
+from clara.sampling.settings import piece_seeds
 from clara_app.web.piece_store import Piece
 from clara_app.web.server import make_app
 
@@ -28,7 +29,7 @@ def compose(client, **changes):
 
 def total(scores):
     """Return the default total of rounded scores, which is exact within 6e-4."""
-    return scores["critic"] + 0.7 * scores["note_density"] - 10 * scores["rest_ratio"]
+    return scores["critic"] + 2 * scores["density_likelihood"] - 10 * scores["rest_ratio"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_candidates_come_in_scored_batches(events):
     parts = [e["candidates"] for e in events if "candidates" in e]
     assert [len(p) for p in parts] == [4, 2]
     pieces = [p for part in parts for p in part]
-    assert [p["seed"] for p in pieces] == list(range(3, 9)) and len({p["id"] for p in pieces}) == 6
+    assert [p["seed"] for p in pieces] == piece_seeds(3, 6) and len({p["id"] for p in pieces}) == 6
     for p in pieces:
         assert p["quarters"] <= 12 and p["notes"] and all(len(n) == 4 for n in p["notes"])
         assert (
@@ -138,7 +139,7 @@ def test_a_prompt_is_continued(client):
         content=to_symusic_score(notes).dumps_midi(),
         headers={"x-file-name": "m%C3%BCsic%2F..%2Fx.mid"},
     ).json()
-    assert len(read["notes"]) == len(notes) and read["losses"] == {}
+    assert len(read["notes"]) == len(notes) and read["losses"] == ""
     pieces = [
         p for e in compose(client, prompt=read["id"], prompt_quarters=8, candidates=2) for p in e.get("candidates", [])
     ]
