@@ -200,24 +200,25 @@ def parse_arguments(argv: list[str] | None = None):
     return p.parse_args(argv)
 
 
-def composed(args) -> list:
-    """Return the composed excerpts, from the command or the folder."""
-    from fresh_pieces import compose, composed_excerpts, folder_excerpts, prompts
+def composed(args) -> tuple[list, str]:
+    """Return the composed excerpts, from the command or the folder, and the commit that composed them if known."""
+    from fresh_pieces import compose, composed_excerpts, folder_excerpts, prompts, read_settings
 
     if args.folder:
-        return folder_excerpts(args.folder, args.quarters, args.prompt_quarters)
+        return folder_excerpts(args.folder, args.quarters, args.prompt_quarters), ""
     prompt_list = []
     if args.prompt_quarters:
         prompt_list = prompts(args.human, args.quarters, args.prompt_quarters, args.prompts, args.seed)
     work = Path(args.work or record.REPOSITORY / "runs" / "fresh" / args.name)
     runs = compose(args.command, work, args.pieces, args.seed, prompt_list)
-    return composed_excerpts(runs, args.quarters, args.folds, prompt_list, args.prompt_quarters)
+    excerpts = composed_excerpts(runs, args.quarters, args.folds, prompt_list, args.prompt_quarters)
+    return excerpts, read_settings(work)["commit"]
 
 
 def main():
     """Run the benchmark."""
     args = parse_arguments()
-    generated = composed(args)
+    generated, commit = composed(args)
     if args.compose_only:
         return
     import torch
@@ -235,6 +236,7 @@ def main():
         f"fresh_judge_{args.name}",
         rows,
         judged=args.command or "MIDI files",
+        composed_at=commit,
         human=len(chosen),
         generated=len(generated),
         quarters=args.quarters,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from record import REPOSITORY
+from record import REPOSITORY, current_commit
 
 from clara.data.corpus import MANIFEST, Corpus
 from clara.errors import BadMusicFile, NoData, NoNotes
@@ -148,9 +148,15 @@ def _remember_command(folder, settings):
     path = folder / SETTINGS_FILE
     folder.mkdir(parents=True, exist_ok=True)
     if not path.is_file():
-        path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    elif json.loads(path.read_text(encoding="utf-8")) != settings:
+        content = settings | {"commit": current_commit()}
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    elif {key: value for key, value in read_settings(folder).items() if key != "commit"} != settings:
         raise NoData(f"{folder}: holds the pieces of another command, see {path}; choose another --work folder")
+
+
+def read_settings(work_folder: str | Path) -> dict:
+    """Return the command, the seed, the prompts and the commit of a work folder."""
+    return json.loads((Path(work_folder) / SETTINGS_FILE).read_text(encoding="utf-8"))
 
 
 def _compose_run(command, folder, seed, prompt):

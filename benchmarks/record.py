@@ -41,7 +41,7 @@ def save(name: str, rows: list[dict], **settings) -> None:
         "rows": rows,
         "settings": settings,
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
-        "commit": _describe_commit(),
+        "commit": current_commit(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"processor": _processor_name(), "cores": os.cpu_count()},
         "versions": versions(),
@@ -49,7 +49,7 @@ def save(name: str, rows: list[dict], **settings) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _describe_commit():
+def current_commit() -> str:
     """Return the commit, marked if a file differs from it; empty outside a repository."""
     changed = _run_git("status", "--porcelain", "--", ".", ":!benchmarks/results")
     return _run_git("rev-parse", "HEAD") + (" with changes" if changed else "")

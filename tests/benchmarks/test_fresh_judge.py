@@ -1,6 +1,5 @@
 """The fresh judge: it tells noise from music, and is at chance on two halves of one set."""
 
-import json
 import sys
 from types import SimpleNamespace
 
@@ -195,7 +194,7 @@ def test_continuations_follow_their_prompts(command, tmp_path):
     runs = fresh_pieces.compose(command, tmp_path / "work", 4, 1, prompts)
     excerpts = fresh_pieces.composed_excerpts(runs, 8, 1, prompts, 8)
     assert excerpts[0].group == prompts[0].group and excerpts[0].notes.quarters == 8
-    settings = json.loads((tmp_path / "work" / fresh_pieces.SETTINGS_FILE).read_text())
+    settings = fresh_pieces.read_settings(tmp_path / "work")
     assert settings["prompts"] == [prompt.group for prompt in prompts]
     continuations = fresh_pieces.human_excerpts(human, 8, 8)
     assert len(continuations) == 6 and continuations[0].notes.quarters == 8
