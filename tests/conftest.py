@@ -1,6 +1,7 @@
 """Fixtures: real MIDI files, a small prepared corpus, a folder of music."""
 
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from clara.data.corpus import MANIFEST_COLUMNS
 from clara.encodings.notewise import Notewise
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes
+
+# pytest-xdist already uses both cores; threads that wait for each other on busy cores cost minutes
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # a shared machine makes single examples slow now and then
 settings.register_profile("clara", deadline=None, max_examples=60)
