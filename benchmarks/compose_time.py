@@ -88,7 +88,7 @@ def time_stream(model):
     """Return the seconds to the first and to the last notes of a stream, by round, and the tokens."""
     import torch
 
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
 
     torch.set_num_threads(1)
     generator = Generator.load(model)

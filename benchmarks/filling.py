@@ -24,7 +24,7 @@ def main():
     import torch
 
     from clara.data.corpus import Corpus
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
     from clara.music.notes import crop
 
     torch.set_num_threads(1)

@@ -25,7 +25,7 @@ def main():
     args = parse_arguments()
     import torch
 
-    from clara.checkpoint import Checkpoint, weights_hash
+    from clara.checkpoints.checkpoint import Checkpoint, weights_hash
     from clara.data.corpus import Corpus
 
     torch.set_num_threads(args.threads)
@@ -106,8 +106,8 @@ def run_train(flags):
 
 def load_trained(method, out, pretrained):
     """Return the checkpoint that a training left, and the bytes of its new weights."""
-    from clara.adapter import Adapter
-    from clara.checkpoint import Checkpoint
+    from clara.checkpoints.adapter import Adapter
+    from clara.checkpoints.checkpoint import Checkpoint
     from clara.training.adapter_tuning import ADAPTER_FILE
 
     if method == "adapter":

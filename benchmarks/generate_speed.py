@@ -70,7 +70,7 @@ def parse_arguments():
 
 def untrained_checkpoint():
     """Return a checkpoint of the full size, untrained."""
-    from clara.checkpoint import Checkpoint
+    from clara.checkpoints.checkpoint import Checkpoint
     from clara.encodings.notewise import Notewise
     from clara.encodings.vocab import Vocab
     from clara.models import awd_lstm
@@ -108,7 +108,7 @@ def measure_row(composers, bs, threads, n_weights, peaks):
 
 def make_clara(checkpoint, threads):
     """Return a function that composes n pieces and returns tokens per second."""
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
     from clara.sampling.settings import SamplingSettings
 
     generator = Generator(checkpoint)
@@ -212,7 +212,7 @@ def measure_int8_cost(model_name, corpus):
     """Return the percent that 8-bit weights add to the nats of valid pieces, read token by token."""
     import torch.nn.functional as F
 
-    from clara.checkpoint import Checkpoint
+    from clara.checkpoints.checkpoint import Checkpoint
     from clara.data.corpus import Corpus
     from clara.sampling.int8 import Int8Model, Int8Stepper
 

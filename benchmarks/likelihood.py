@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import record
 
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
 from clara.repeats.candidates import score_pieces
 from clara.repeats.finder import TranspositionTable

@@ -33,7 +33,7 @@ def measure_run(run, corpus_folder):
     """Return a row for each format of a run's weights."""
     import torch
 
-    from clara.checkpoint import Checkpoint
+    from clara.checkpoints.checkpoint import Checkpoint
     from clara.data.corpus import Corpus
     from clara.models import get_architecture
     from clara.models.likelihood import nats_per_quarter

@@ -22,7 +22,7 @@ def main():
     args = parse_arguments()
     import torch
 
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
     from clara.sampling.settings import SamplingSettings
     from critic import Critic
 

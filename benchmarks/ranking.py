@@ -35,7 +35,7 @@ def main():
     import torch
 
     from clara.data.corpus import Corpus
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
     from critic.defaults import default_ranking
     from critic.ranking import rank_pieces
     from critic.scores import Likelihood, ScoringModels, parse_ranking

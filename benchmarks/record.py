@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from clara.checkpoint import versions
+from clara.checkpoints.checkpoint import versions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results"

@@ -28,7 +28,7 @@ def main():
     import torch
 
     from clara.data.corpus import Corpus
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
     from clara.repeats.model import Repeats
 
     torch.set_num_threads(1)

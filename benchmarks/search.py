@@ -64,7 +64,7 @@ def main():
     import torch
 
     from clara.data.corpus import Corpus
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
     from critic.defaults import default_ranking
     from critic.scores import ScoringModels, parse_ranking
 

@@ -57,7 +57,7 @@ def list_encodings(chords):
 
 def count_faults(encoding, vocab, min_tokens):
     """Compose at least `min_tokens` tokens and return a row."""
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
     from clara.music.keys import scale_pitch_classes
     from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 
@@ -87,7 +87,7 @@ def untrained_checkpoint(encoding, vocab):
     """Return a checkpoint of random weights."""
     import torch
 
-    from clara.checkpoint import Checkpoint
+    from clara.checkpoints.checkpoint import Checkpoint
     from clara.models import awd_lstm
 
     torch.manual_seed(0)

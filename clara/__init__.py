@@ -7,19 +7,19 @@ first used, so ``import clara`` is fast.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from clara.checkpoint import Checkpoint
+    from clara.checkpoints.checkpoint import Checkpoint
+    from clara.checkpoints.shipped_models import find_model
     from clara.data.corpus import Corpus
     from clara.data.dataloaders import MusicDataLoaders
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
+    from clara.generation.sample import Sample
     from clara.music.midi import write_midi
     from clara.music.notes import NoteSequence, crop
     from clara.music.read import read_music
-    from clara.sample import Sample
     from clara.sampling.settings import SamplingSettings
-    from clara.shipped_models import find_model
     from clara.training.learner import load_learner, music_learner
 
 __all__ = [
@@ -39,15 +39,15 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Checkpoint": "clara.checkpoint",
+    "Checkpoint": "clara.checkpoints.checkpoint",
     "Corpus": "clara.data.corpus",
-    "Generator": "clara.generator",
+    "Generator": "clara.generation.generator",
     "MusicDataLoaders": "clara.data.dataloaders",
     "NoteSequence": "clara.music.notes",
-    "Sample": "clara.sample",
+    "Sample": "clara.generation.sample",
     "SamplingSettings": "clara.sampling.settings",
     "crop": "clara.music.notes",
-    "find_model": "clara.shipped_models",
+    "find_model": "clara.checkpoints.shipped_models",
     "load_learner": "clara.training.learner",
     "music_learner": "clara.training.learner",
     "read_music": "clara.music.read",

@@ -29,7 +29,7 @@ def export(checkpoint, path: str | Path) -> None:
 
     Parameters
     ----------
-    checkpoint : clara.checkpoint.Checkpoint
+    checkpoint : clara.checkpoints.checkpoint.Checkpoint
     path : str or Path
 
     Raises
@@ -145,7 +145,7 @@ def main(argv=None):
     """Export a model and print the size of the file."""
     args = parser().parse_args(argv)
     with cli.show_status("loading"):
-        from clara.checkpoint import Checkpoint  # imports torch, which --help does without
+        from clara.checkpoints.checkpoint import Checkpoint  # imports torch, which --help does without
 
         checkpoint = Checkpoint.load(args.model)
     path = Path(args.out or _default_path(args.model))

@@ -10,18 +10,18 @@ from threading import Event
 
 import torch
 
-from clara.adapter import Adapter
-from clara.checkpoint import weights_hash
+from clara.checkpoints.adapter import Adapter
+from clara.checkpoints.checkpoint import weights_hash
+from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.data.onset_grid import file_misfit
 from clara.encodings.prompts import read_fixed_melody, read_prompt
-from clara.generator import Generator
-from clara.generator_arguments import fit_to_encoding
+from clara.generation.arguments import fit_to_encoding
+from clara.generation.generator import Generator
+from clara.generation.sample import Sample
 from clara.music.notes import NoteSequence, crop
-from clara.sample import Sample
 from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SEED_STRIDE, piece_seeds, spread_temperatures
-from clara.shipped_models import find_model, shipped_model_names
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import DEFAULT_MODEL
 from critic.ranking import rank_pieces, total_scores

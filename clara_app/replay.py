@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from clara.checkpoint import repeats_hash, versions, weights_hash
+from clara.checkpoints.checkpoint import repeats_hash, versions, weights_hash
+from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting, CheckpointMismatch, OutsideFolder
 from clara.music.read import MUSIC21_PREFIX
 from clara.records import Name, Record, read_record
-from clara.shipped_models import find_model, shipped_model_names
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import INSTALLED_MUSIC
 

@@ -269,7 +269,7 @@ def settings_from_args(args: dict[str, Any]) -> TrainSettings:
 
 def _find_pretrained(pretrained, encoding):
     """Return the model to start from; raise MissingModel if there is none."""
-    from clara.shipped_models import MissingModel, find_model
+    from clara.checkpoints.shipped_models import MissingModel, find_model
 
     if pretrained:
         find_model(pretrained)
@@ -341,7 +341,7 @@ def _train_adapter(settings, world):
 
 def _read_figures(folder):
     """Return the final figures of a run folder; a search for a learning rate leaves none."""
-    from clara.checkpoint import CONFIG
+    from clara.checkpoints.checkpoint import CONFIG
 
     path = Path(folder, CONFIG)
     return json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}

@@ -10,9 +10,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from clara.checkpoints.shipped_models import find_model
 from clara.encodings.vocab import Vocab
 from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooLong, TooShort, UnknownToken
-from clara.shipped_models import find_model
 from critic.data.table import GENERATED, HUMAN
 from critic.members import MEMBERS
 from critic.members.base import Member

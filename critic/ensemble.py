@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
         import torch  # heavy imports wait for --help
 
         from critic.evaluation import evaluate
-    from clara.checkpoint import versions
+    from clara.checkpoints.checkpoint import versions
     from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
     from critic.classifier import make_classifier

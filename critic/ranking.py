@@ -99,7 +99,7 @@ def rank(pieces: Sequence, by: str | None = None, models=None) -> list[RankedPie
 
     Parameters
     ----------
-    pieces : sequence of clara.generator.Sample, NoteSequence, or path
+    pieces : sequence of clara.generation.generator.Sample, NoteSequence, or path
         Of a Sample only the notes after the prompt are scored.
     by : str, optional
         Ranking expression, see `critic.scores.parse_ranking` (default: `critic.defaults.default_ranking`).
@@ -208,7 +208,7 @@ def best_and_worst(pieces: Sequence, n: int = 3, critic=None) -> tuple[list, lis
 
     Parameters
     ----------
-    pieces : sequence of clara.generator.Sample, NoteSequence, or path
+    pieces : sequence of clara.generation.generator.Sample, NoteSequence, or path
         Of a Sample only the notes after the prompt are scored.
     n : int
     critic : Critic, optional

@@ -28,8 +28,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from clara.checkpoints.shipped_models import find_model, shipped_models_folder
 from clara.errors import BadSetting, NoNotes
-from clara.shipped_models import find_model, shipped_models_folder
 from critic.classifier import ComposerClassifier, Critic
 from critic.features import measures
 from critic.nets.inputs import tokenize_piece
@@ -82,7 +82,7 @@ class ScoringModels:
     @cached_property
     def checkpoint(self):
         """Load the checkpoint of the generator."""
-        from clara.checkpoint import Checkpoint
+        from clara.checkpoints.checkpoint import Checkpoint
 
         return Checkpoint.load(self.folder / self.encoding)
 

@@ -16,7 +16,7 @@ def tiny_models(tmp_path, monkeypatch):
     shipped = tmp_path / "pretrained"
     tiny.checkpoint().save(shipped / "notewise")
     tiny.classifier().save(shipped / "critic-notewise")
-    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: shipped)
+    monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: shipped)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from examples import midi_bytes, off, on, track
 
 from clara import cli
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 from clara.data.corpus_writer import prepare_corpus
 from clara.data.sources import find_pieces
 from clara.encodings.notewise import Notewise

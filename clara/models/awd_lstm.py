@@ -125,7 +125,7 @@ class InferenceModel(nn.Module):
     tensors : dict of str to Tensor
         Weights by their stored names. An output matrix of its own, `output.weight` (vocab_sz, emb_sz), and an initial
         state, `initial_state.0.h`, `initial_state.0.c`, … (1, 1, n_units), may be among them: an adapter has them
-        (see `clara.adapter`).
+        (see `clara.checkpoints.adapter`).
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]):

@@ -44,7 +44,7 @@ class HumanExcerpt:
     tokens : list of str
     notes : NoteSequence
     prompt_quarters : float
-        0, as a `clara.generator.Sample` without a prompt has.
+        0, as a `clara.generation.generator.Sample` without a prompt has.
     """
 
     title: str
@@ -60,7 +60,7 @@ def human_excerpts(
 
     Parameters
     ----------
-    generator : clara.generator.Generator
+    generator : clara.generation.generator.Generator
         Its encoding and vocabulary are those of the excerpts.
     source : path or str
         Folder with MIDI files at any depth, or MUSIC21_CORPUS.

@@ -65,7 +65,7 @@ def write_playlist(
 
     Parameters
     ----------
-    samples : sequence of clara.generator.Sample
+    samples : sequence of clara.generation.generator.Sample
         Best first.
     folder : path
         An existing, empty folder.

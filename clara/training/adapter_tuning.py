@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from clara.adapter import Adapter
-from clara.checkpoint import Checkpoint, weights_hash
+from clara.checkpoints.adapter import Adapter
+from clara.checkpoints.checkpoint import Checkpoint, weights_hash
 from clara.data.corpus import Corpus
 from clara.data.stream_loader import fitting_shifts
 from clara.encodings.vocab import SHIFTS, transposition_tables

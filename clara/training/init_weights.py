@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.models import get_architecture

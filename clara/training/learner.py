@@ -13,15 +13,15 @@ from fastai.learner import Learner
 from fastai.optimizer import Adam
 from torch import nn
 
-from clara.checkpoint import Checkpoint, weights_hash
+from clara.checkpoints.checkpoint import Checkpoint, weights_hash
 from clara.data.dataloaders import MusicDataLoaders
 from clara.data.piece_loader import PieceDataLoader
 from clara.data.showing import music_html, prediction_html, show_html
 from clara.data.stream_loader import StreamDataLoader
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.generator import Generator
+from clara.generation.generator import Generator
+from clara.generation.sample import Sample
 from clara.models import get_architecture
-from clara.sample import Sample
 from clara.training.callbacks import BFloat16Autocast, EpochHistory, NatsPerQuarter, ResetBeforePieces
 from clara.training.init_weights import adapt_to_vocab, initial_weights
 from clara.training.predictions import GatherPieces, NextTokenLoss
@@ -82,7 +82,7 @@ class MusicLearner(Learner):
         prompt : path, str or NoteSequence, optional
             Music to continue (default: begin from nothing).
         **settings
-            As for `clara.generator.Generator.generate`: `bars` or `quarters`, `settings`, `seed`, `key` and others.
+            As for `Generator.generate`: `bars` or `quarters`, `settings`, `seed`, `key` and others.
 
         Returns
         -------

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 
 CARD = "README.md"
 
@@ -51,7 +51,7 @@ def adapter_card(info: dict[str, Any], figures: dict[str, Any]) -> str:
     Parameters
     ----------
     info : dict
-        As in `clara.adapter.Adapter.info`.
+        As in `clara.checkpoints.adapter.Adapter.info`.
     figures : dict
     """
     return f"""# An adapter for {info["base_folder"]}

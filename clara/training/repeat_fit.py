@@ -18,7 +18,7 @@ def fit_to(checkpoint, corpus, device="cpu") -> dict[str, float]:
 
     Parameters
     ----------
-    checkpoint : clara.checkpoint.Checkpoint
+    checkpoint : clara.checkpoints.checkpoint.Checkpoint
     corpus : clara.data.corpus.Corpus
         With the checkpoint's vocabulary, and with valid pieces.
     device : str or torch.device
@@ -73,10 +73,10 @@ def main(argv=None):
     with cli.show_status("loading"):
         import torch  # heavy imports would slow down --help
 
-        from clara.checkpoint import Checkpoint
+        from clara.checkpoints.checkpoint import Checkpoint
+        from clara.checkpoints.shipped_models import find_model
         from clara.data.corpus import Corpus
         from clara.files import write_atomically
-        from clara.shipped_models import find_model
         from clara.training.model_cards import CARD, model_card
 
         checkpoint, corpus = Checkpoint.load(args.model), Corpus.load(args.corpus)

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from clara.checkpoint import versions
+from clara.checkpoints.checkpoint import versions
+from clara.checkpoints.shipped_models import MissingModel
 from clara.data.corpus import Corpus
 from clara.data.dataloaders import MusicDataLoaders
 from clara.devices import choose_device
 from clara.errors import BadSetting
 from clara.files import lock_folder, make_folder
-from clara.shipped_models import MissingModel
 from clara.training.callbacks import CheckpointCallback, ProgressLogger
 from clara.training.device_memory import OutOfDeviceMemory, is_out_of_memory, largest_batch_size, return_freed_memory
 from clara.training.distributed import SINGLE_PROCESS, AverageGradients, World

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from clara.checkpoint import Checkpoint, versions, weights_hash
+from clara.checkpoints.checkpoint import Checkpoint, versions, weights_hash
 from clara.data.corpus import SPLITS, Corpus
 from clara.data.onset_grid import SUGGESTED_MAX_GRID_ERROR, describe_performed
 from clara.errors import BadSetting

@@ -8,10 +8,10 @@ from typing import Annotated, TypeVar
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting
 from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
-from clara.shipped_models import find_model, shipped_model_names
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
 from clara_app.web.piece_store import Piece
 from critic.defaults import default_ranking

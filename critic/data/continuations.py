@@ -98,7 +98,7 @@ def _compose_batches(models, batches, quarters, workers, device):
     if workers == 1:
         _load_generators(models, device)
         return map(compose, batches)
-    import clara.generator  # noqa: F401 - all functions that it compiles are loaded once, before the processes fork
+    import clara.generation.generator  # noqa: F401 - all functions that it compiles are loaded once, before the processes fork
 
     load_all()
     context = get_context(None if device == "cpu" else "spawn")  # a forked process cannot use a GPU that is in use
@@ -115,7 +115,7 @@ def _load_generators(models, device):
     """Load the models into this process, which composes on one thread."""
     import torch
 
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
 
     torch.set_num_threads(1)
     _generators[:] = [Generator.load(model, device=device) for model in models]

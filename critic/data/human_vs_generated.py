@@ -192,7 +192,7 @@ def _generated_rows(pieces, places, tasks, continuations, models, quarters) -> I
 
 def _shared_vocab(models, corpus):
     """Return the vocabulary of all models; raises BadSetting if they do not share the corpus's encoding and one."""
-    from clara.checkpoint import Checkpoint
+    from clara.checkpoints.checkpoint import Checkpoint
 
     checkpoints = [Checkpoint.load(folder) for folder in models]
     vocab = checkpoints[0].vocab

@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.checkpoints.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.checkpoints.weights import check_shapes, read_shapes, read_weights
 from clara.encodings import make_encoding
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting
 from clara.files import make_folder, write_atomically
 from clara.music.notes import NoteSequence
 from clara.records import parse_record, read_record
-from clara.weights import check_shapes, read_shapes, read_weights
 from critic.data.table import HUMAN
 from critic.members.storage import (
     ClassifierConfig,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clara.checkpoint import CONFIG
+from clara.checkpoints.checkpoint import CONFIG
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, path_inside
 from clara.records import read_record

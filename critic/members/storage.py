@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
-from clara.checkpoint import CONFIG
+from clara.checkpoints.checkpoint import CONFIG
 from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, CheckpointMismatch

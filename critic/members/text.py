@@ -15,13 +15,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clara import shipped_models
-from clara.checkpoint import CONFIG, MAX_LAYERS, VOCAB, WEIGHTS, Sizes, weights_hash
+from clara.checkpoints import shipped_models
+from clara.checkpoints.checkpoint import CONFIG, MAX_LAYERS, VOCAB, WEIGHTS, Sizes, weights_hash
+from clara.checkpoints.weights import check_shapes, read_weights
 from clara.encodings.vocab import BOS, SHIFTS, transposition_tables
 from clara.errors import CheckpointMismatch
 from clara.models import get_architecture
 from clara.records import Name
-from clara.weights import check_shapes, read_weights
 from critic.members.base import ClassifierSettings, Member
 from critic.members.storage import EncoderConfig, NetConfig
 from critic.members.text_excerpts import TextExcerpts, extract_features

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clara.checkpoint import Checkpoint, versions
+from clara.checkpoints.checkpoint import Checkpoint, versions
+from clara.checkpoints.shipped_models import find_model, is_shipped
 from clara.encodings import make_encoding
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting
 from clara.files import write_atomically
 from clara.models import get_architecture
-from clara.shipped_models import find_model, is_shipped
 from clara.training.model_cards import CARD
 from critic.classifier import load_classifier, make_classifier
 from critic.data.table import HUMAN

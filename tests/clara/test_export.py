@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from clara import export
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 
 
 @pytest.mark.parametrize("arch", ["awd_lstm", "lstm"])

@@ -9,8 +9,8 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from clara.adapter import Adapter
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, weights_hash
+from clara.checkpoints.adapter import Adapter
+from clara.checkpoints.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, weights_hash
 from clara.errors import CheckpointMismatch
 
 

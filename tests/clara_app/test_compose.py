@@ -15,9 +15,9 @@ import tiny
 from examples import REPOSITORY, midi_bytes, off, on, track
 from symusic import Score
 
-from clara.checkpoint import VOCAB, Checkpoint
+from clara.checkpoints.checkpoint import VOCAB, Checkpoint
 from clara.encodings.notewise import Notewise
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import build_notes
 from clara.rendering.audio import default_soundfont
@@ -772,7 +772,7 @@ def test_a_shipped_model_is_found_by_name(tmp_path):
 
 
 def test_missing_weights_are_reported(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
     message = refused(capsys, *QUICK, "--out", tmp_path / "out")
     assert "notewise-large" in message and "install Clara again" in message
     assert not (tmp_path / "out").exists()

@@ -6,11 +6,11 @@ from threading import Event
 import pytest
 import tiny
 
+from clara.checkpoints.shipped_models import MissingModel
 from clara.errors import BadSetting
 from clara.music.midi import write_midi
 from clara.music.notes import crop
 from clara.sampling.settings import piece_seeds
-from clara.shipped_models import MissingModel
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
 from clara_app.composer import Composer
 

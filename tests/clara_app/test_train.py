@@ -6,8 +6,8 @@ import re
 import pytest
 import tiny
 
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint
-from clara.generator import Generator
+from clara.checkpoints.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint
+from clara.generation.generator import Generator
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD
 from clara.training.resume_state import STATE
@@ -290,7 +290,7 @@ def test_nothing_starts_from_scratch_in_silence(data, tmp_path, capsys, monkeypa
     argv = ["--encoding", "melodywise", "--data", data, "--out", tmp_path / "run"]
     told = refused(capsys, *argv)
     assert "no pretrained model for --encoding melodywise" in told and "--from-scratch" in told
-    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
     told = refused(capsys, *tiny.flags(data, tmp_path / "run"))
     assert "no pretrained model for --encoding notewise" in told and "--pretrained MODEL" in told
     assert not (tmp_path / "run").exists()

@@ -7,12 +7,12 @@ import pytest
 import tiny
 from safetensors.numpy import load_file
 
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.checkpoints.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.checkpoints.shipped_models import MissingModel
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooShort, UnknownToken
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes, crop
-from clara.shipped_models import MissingModel
 from critic import ComposerClassifier, Critic
 from critic.members.ensemble import Ensemble
 
@@ -139,7 +139,7 @@ def test_a_critic_is_no_composer_classifier(critic, tmp_path):
 
 
 def test_the_encoder_of_a_shipped_model_may_be_shared(tmp_path, monkeypatch):
-    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "models")
     model, member = tiny.checkpoint(), tiny.member()
     model.save(tmp_path / "models" / "base")
     member.save(tmp_path / "alone")
@@ -175,7 +175,7 @@ def test_rank_puts_the_most_human_first_and_the_unscorable_last(critic):
 
 def test_a_sample_is_judged_by_what_was_composed(critic):
     """Of a continuation the prompt is left out."""
-    from clara.generator import Generator
+    from clara.generation.generator import Generator
 
     prompt = crop(tiny.tune(3), 0, 48)
     samples = Generator(tiny.checkpoint()).generate(3, 16, prompt=prompt, seed=1)

@@ -9,7 +9,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from clara.checkpoint import CONFIG, WEIGHTS, weights_hash
+from clara.checkpoints.checkpoint import CONFIG, WEIGHTS, weights_hash
 from clara.errors import CheckpointMismatch, ClaraError, OutsideFolder
 from critic.classifier import Critic
 from critic.members import MEMBERS

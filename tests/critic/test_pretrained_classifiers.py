@@ -6,7 +6,7 @@ from examples import REPOSITORY
 
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.music.notes import build_notes, crop, transpose
 from clara.sampling.settings import SamplingSettings
 from critic import ComposerClassifier, Critic

@@ -9,7 +9,7 @@ import tiny
 
 import critic
 from clara.errors import BadSetting
-from clara.generator import Sample
+from clara.generation.generator import Sample
 from clara.music.midi import write_midi
 from clara.music.notes import crop
 from critic import ranking, scores

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
+from clara.checkpoints.shipped_models import MissingModel
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoNotes
 from clara.music.notes import build_notes, crop, rebuild_notes, transpose
-from clara.shipped_models import MissingModel
 from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
 from critic.scores import SCORES, LongestCopiedRun, Novelty, ScoringModels, inception_score, make_score, parse_ranking
 

@@ -51,7 +51,7 @@ def monkeypatch_module():
 def members(folder, monkeypatch_module):
     """Return a folder for each type of member, with windows of four quarters; the model counts as a shipped one."""
     frozen = ["--pretrained", folder / "model", "--freeze-encoder", "--share-encoder"]
-    monkeypatch_module.setattr("clara.shipped_models.shipped_models_folder", lambda: folder)
+    monkeypatch_module.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: folder)
     flags = {member_type: ["--member", member_type] for member_type in MEMBERS} | {"text": frozen}
     for member_type, own in flags.items():
         assert run(folder, member_type, *own, "--window-quarters", 4, "--bs", 8) == 0

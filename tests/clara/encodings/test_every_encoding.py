@@ -10,7 +10,7 @@ from gridwise import Gridwise
 
 from clara.encodings import ENCODINGS, make_encoding
 from clara.encodings.prompts import read_prompt
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.music.instruments import ENSEMBLES
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import build_notes, rebuild_notes

@@ -6,7 +6,7 @@ import tiny
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.prompts import DEFAULT_QPM
 from clara.errors import NoData
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import COMMON_TIME, crop, rebuild_notes
 from clara.rendering.blind_test import MUSIC21_CORPUS, MUSIC21_PIECES, human_excerpts

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from clara.encodings.notewise import Notewise
-from clara.generator import Sample
+from clara.generation.generator import Sample
 from clara.rendering.blind_test import HumanExcerpt
 from clara.rendering.output_folder import RenderSettings, write_playlist
 

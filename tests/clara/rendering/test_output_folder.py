@@ -15,7 +15,7 @@ from symusic import Score
 
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CannotWrite
-from clara.generator import Sample
+from clara.generation.generator import Sample
 from clara.music.midi import read_midi
 from clara.music.notes import build_notes
 from clara.rendering import audio

@@ -8,11 +8,11 @@ import pytest
 import tiny
 import torch
 
-from clara.checkpoint import CONFIG, Checkpoint
+from clara.checkpoints.checkpoint import CONFIG, Checkpoint
 from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.notes import build_notes
 from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS, RepeatCandidates, ScoredPiece, score_pieces

@@ -13,7 +13,7 @@ from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models import ARCHITECTURES
 from clara.music.notes import crop
 from clara.sampling.constraints import Constraints

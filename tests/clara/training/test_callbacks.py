@@ -11,7 +11,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Metric
 from safetensors import safe_open
 
-from clara.checkpoint import WEIGHTS
+from clara.checkpoints.checkpoint import WEIGHTS
 from clara.data.corpus import Corpus
 from clara.errors import CheckpointMismatch
 from clara.models import ARCHITECTURES

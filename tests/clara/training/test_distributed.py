@@ -10,7 +10,7 @@ import tiny
 import torch
 from examples import REPOSITORY
 
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 from clara.errors import BadSetting
 from clara.training.callbacks import HISTORY
 from clara.training.distributed import World

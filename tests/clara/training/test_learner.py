@@ -7,15 +7,15 @@ import torch
 from fastai.callback.core import Callback
 from fastai.interpret import Interpretation
 
-from clara.checkpoint import CONFIG, WEIGHTS, Checkpoint
+from clara.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
+from clara.checkpoints.shipped_models import MissingModel
 from clara.data.corpus import Corpus
 from clara.data.dataloaders import MusicDataLoaders
 from clara.encodings.notewise import Chamber, Notewise
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_piece
 from clara.music.midi import write_midi
-from clara.shipped_models import MissingModel
 from clara.training.callbacks import HISTORY
 from clara.training.learner import find_lr, load_learner, music_learner
 from clara.training.model_cards import CARD

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
 from clara.encodings.notewise import Notewise
 from clara.repeats.candidates import score_pieces

@@ -14,9 +14,9 @@ import torch
 from examples import REPOSITORY
 from safetensors.torch import load_file
 
-from clara.checkpoint import CONFIG, WEIGHTS, Checkpoint, weights_hash
+from clara.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint, weights_hash
 from clara.errors import BadSetting
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.training import callbacks
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, weights_hash
+from clara.checkpoints.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, weights_hash
 from clara.data.corpus import Corpus
 from clara.data.corpus_writer import prepare_corpus
 from clara.data.dataloaders import default_batch_size
@@ -16,7 +16,7 @@ from clara.data.sources import find_pieces
 from clara.devices import choose_device
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch, NoData
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models import awd_lstm
 from clara.models.likelihood import nats_per_quarter
 from clara.training import callbacks

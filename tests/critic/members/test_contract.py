@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from clara.checkpoint import CONFIG
+from clara.checkpoints.checkpoint import CONFIG
 from critic.classifier import make_classifier
 from critic.evaluation import evaluate
 from critic.members import MEMBERS

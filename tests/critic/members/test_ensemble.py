@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS
+from clara.checkpoints.checkpoint import CONFIG, VOCAB, WEIGHTS
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.music.notes import crop

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models import ARCHITECTURES
 from clara.music.notes import crop
 from critic.classifier import Critic

@@ -1,4 +1,4 @@
-"""Check and convert the arguments of `clara.generator.Generator`: prompt, length, key, settings, seeds and tempo."""
+"""Check and convert what the generator is asked for: prompt, length, key, settings, seeds and tempo."""
 
 import math
 import warnings

@@ -8,10 +8,10 @@ import tiny
 
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
+from clara.generation.sample import Sample
 from clara.music.midi import read_midi
 from clara.music.notes import build_notes, crop
 from clara.rendering import html
-from clara.sample import Sample
 
 VOID = {"meta", "br", "img", "input", "link", "source"}
 

@@ -7,10 +7,10 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from clara.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, repeats_hash, versions, weights_hash
+from clara.checkpoints.checkpoint import CONFIG, VOCAB, WEIGHTS, Checkpoint, repeats_hash, versions, weights_hash
+from clara.checkpoints.shipped_models import MissingModel, shipped_models_folder
 from clara.encodings.notewise import Notewise
 from clara.errors import CannotWrite, CheckpointMismatch
-from clara.shipped_models import MissingModel, shipped_models_folder
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from pydantic import Field, JsonValue
 from safetensors.torch import save
 
 from clara import encodings
+from clara.checkpoints.shipped_models import find_model
+from clara.checkpoints.weights import Shapes, check_shapes, read_shapes, read_weights
 from clara.encodings.base import Encoding
 from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
@@ -28,8 +30,6 @@ from clara.models import InferenceModel, get_architecture
 from clara.records import Name, Record, read_record
 from clara.repeats.finder import TranspositionTable
 from clara.repeats.model import RepeatModel, Repeats
-from clara.shipped_models import find_model
-from clara.weights import Shapes, check_shapes, read_shapes, read_weights
 
 WEIGHTS, VOCAB, CONFIG = "model.safetensors", "vocab.txt", "config.json"
 FORMAT = 1

@@ -12,10 +12,10 @@ import numpy as np
 
 from clara.encodings.vocab import BOS
 from clara.errors import BadSetting
-from clara.generation_request import GenerationRequest
+from clara.generation.request import GenerationRequest
+from clara.generation.sample import Sample
 from clara.models.likelihood import nats_per_piece
 from clara.music.notes import NoteSequence, select
-from clara.sample import Sample
 from clara.sampling.settings import SamplingSettings
 
 HORIZON_QUARTERS = 4  # length of the music after the gap that weights a filling, in quarter notes

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import tiny
 
+from clara.checkpoints.shipped_models import MissingModel
 from clara.encodings import ENCODINGS, make_encoding
 from clara.encodings.chordwise import Chordwise
 from clara.encodings.framewise import Framewise
 from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
-from clara.generation_request import tokenize_until
-from clara.generator import Generator
+from clara.generation.generator import Generator
+from clara.generation.request import tokenize_until
 from clara.music.midi import write_midi
 from clara.music.notes import COMMON_TIME, build_notes, crop
 from clara.sampling.constraints import Constraints
 from clara.sampling.settings import SEED_STRIDE, SamplingSettings
-from clara.shipped_models import MissingModel
 
 ENCODING = Notewise()
 

@@ -8,12 +8,12 @@ import pytest
 import tiny
 import torch
 
-from clara.adapter import Adapter
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.adapter import Adapter
+from clara.checkpoints.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_quarter
 from clara.training.adapter_tuning import ADAPTER_FILE, AdapterSettings, fit_adapter
 from clara.training.callbacks import HISTORY
@@ -120,7 +120,7 @@ def test_composing_with_an_adapter_can_be_replayed(made, base, tmp_path):
 def test_without_a_model_the_base_of_the_adapter_is_found(made, tmp_path, monkeypatch):
     for seed, name in enumerate(("a", "notewise-large")):
         tiny.checkpoint(seed=seed).save(tmp_path / "pretrained" / name)
-    monkeypatch.setattr("clara.shipped_models.shipped_models_folder", lambda: tmp_path / "pretrained")
+    monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "pretrained")
     assert model_for_adapter(None) == "notewise-large"
     assert model_for_adapter(made / ADAPTER_FILE) == "a"
     shutil.rmtree(tmp_path / "pretrained" / "a")

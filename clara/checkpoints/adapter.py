@@ -14,11 +14,11 @@ from pydantic import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from clara.checkpoint import Checkpoint, weights_hash
+from clara.checkpoints.checkpoint import Checkpoint, weights_hash
+from clara.checkpoints.weights import check_shapes, read_weights
 from clara.errors import CheckpointMismatch
 from clara.files import write_atomically
 from clara.records import Hash, Record, parse_record
-from clara.weights import check_shapes, read_weights
 
 METADATA_KEY = "adapter"
 

@@ -10,7 +10,7 @@ import numpy as np
 from clara.encodings.base import Encoding
 from clara.encodings.vocab import BOS, Vocab
 from clara.errors import NoNotes
-from clara.generator_arguments import (
+from clara.generation.arguments import (
     Key,
     Prompt,
     add_key,
@@ -20,8 +20,8 @@ from clara.generator_arguments import (
     convert_prompt,
     convert_qpm,
 )
+from clara.generation.sample import Sample
 from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
-from clara.sample import Sample
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 from clara.sampling.engine import Sampler
 from clara.sampling.grammars import make_grammar

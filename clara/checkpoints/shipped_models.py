@@ -13,7 +13,7 @@ class MissingModel(ClaraError):
 
 def shipped_models_folder() -> Path:
     """Return the folder of the shipped models: `clara/pretrained` in a wheel, `pretrained` in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "pretrained"
     return installed if installed.is_dir() else package.parent / "pretrained"
 

@@ -5,7 +5,7 @@ import tiny
 
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_piece
 
 ENCODING = Notewise()

@@ -8,20 +8,20 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from clara.adapter import Adapter
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.adapter import Adapter
+from clara.checkpoints.checkpoint import Checkpoint
+from clara.checkpoints.shipped_models import find_model
 from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting
-from clara.generation_request import GenerationOptions, GenerationRequest
-from clara.generator_arguments import Key, Prompt, Settings, convert_seeds, convert_settings
-from clara.infilling import fill_gap
+from clara.generation.arguments import Key, Prompt, Settings, convert_seeds, convert_settings
+from clara.generation.infilling import fill_gap
+from clara.generation.request import GenerationOptions, GenerationRequest
+from clara.generation.sample import Sample
 from clara.music.notes import NoteSequence, crop
-from clara.sample import Sample
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 from clara.sampling.grammars import Grammar, make_grammar
 from clara.sampling.search import SearchSettings, search
 from clara.sampling.steppers import stepper_factory
-from clara.shipped_models import find_model
 
 __all__ = ["Generator", "Sample"]
 
@@ -350,7 +350,7 @@ class Generator:
         constraints: Constraints = DEFAULT_CONSTRAINTS,
         threads: int = 1,
     ) -> list[tuple[Sample, float]]:
-        """Fill a gap in a piece with new music that leads from one side to the other; see `clara.infilling`.
+        """Fill a gap in a piece with new music that leads from one side to the other; see `clara.generation.infilling`.
 
         Parameters
         ----------

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from examples import REPOSITORY
 
-from clara.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.generator import Generator
+from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_piece
 
 ROOT = REPOSITORY / "pretrained"

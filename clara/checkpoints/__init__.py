@@ -1,0 +1,1 @@
+"""Trained models on disk: run folders, adapters, and the models that come with Clara."""

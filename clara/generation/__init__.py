@@ -1,0 +1,1 @@
+"""Compose with a trained model: the generator, its requests and its samples."""
