@@ -12,7 +12,6 @@ the heap and private mappings; elsewhere it may cover less, and Windows has no s
 
 import contextlib
 import multiprocessing
-import os
 import pickle
 import signal
 import time
@@ -21,7 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
+
+from clara.memory import limit_memory
 
 PIECES_AHEAD = 4  # pieces queued at a worker, so that it never waits for the driver
 MAX_TASKS = 4000  # pieces after which a worker is replaced, because libraries leak memory
@@ -195,7 +195,7 @@ def _serve(pipe, inherited, task, memory_mb):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for driver_end in inherited:  # held open here, they would hide the driver's death from other workers
         driver_end.close()
-    _limit_memory(memory_mb)
+    limit_memory(memory_mb)
     with contextlib.suppress(EOFError, OSError):  # the driver is gone
         pipe.send(None)
         while True:
@@ -211,25 +211,3 @@ def _run_task(task, piece):
     except Exception as error:  # noqa: BLE001 - a library may raise anything
         reason = f"{UNFORESEEN}: {type(error).__name__}: {str(error)[:120]}"
     return pickle.dumps((None, reason))
-
-
-def _limit_memory(memory_mb):
-    """Let this process's data grow by at most `memory_mb` MiB."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = _data_bytes() + int(memory_mb * 2**20)
-    if hard_limit != resource.RLIM_INFINITY:
-        limit = min(limit, hard_limit)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard_limit))
-
-
-def _data_bytes():
-    """Return the bytes of this process that count against `RLIMIT_DATA`; 0 outside Linux."""
-    statm = Path("/proc/self/statm")
-    if not statm.exists():
-        return 0
-    data_pages = int(statm.read_text().split()[5])
-    return data_pages * os.sysconf("SC_PAGE_SIZE")

@@ -7,6 +7,7 @@ To write notes, see `clara.music.midi.write_midi`.
 from collections import Counter
 from pathlib import Path
 
+from clara.music.limited_reader import shared_reader
 from clara.music.midi import read_midi
 from clara.music.notes import NoteSequence
 from clara.music.score_text import SCORE_SUFFIXES
@@ -57,12 +58,22 @@ def read_music_and_losses(
 ) -> tuple[NoteSequence, Counter]:
     """Read music as `read_music` does, and count what the grid and the file's format lost.
 
+    A score is read in a process with limits of time and memory, see `clara.music.limited_reader`.
+
     Returns
     -------
     notes : NoteSequence
     losses : Counter
         See `clara.music.midi.read_midi` and `clara.music.scores.read_score`.
     """
+    is_score = Path(source).suffix.lower() in SCORE_SUFFIXES and Path(source).is_file()
+    if is_score:
+        return shared_reader().read(source, steps_per_quarter, ensemble)
+    return read_directly(source, steps_per_quarter, ensemble=ensemble)
+
+
+def read_directly(source, steps_per_quarter: int = 12, *, ensemble: str = "piano") -> tuple[NoteSequence, Counter]:
+    """Read music as `read_music_and_losses` does, in this process and without limits of time and memory."""
     if str(source).startswith(MUSIC21_PREFIX):
         name = str(source).removeprefix(MUSIC21_PREFIX)
         return read_score(name, steps_per_quarter=steps_per_quarter, ensemble=ensemble)

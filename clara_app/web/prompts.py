@@ -1,30 +1,30 @@
 """Prompts of the page: uploaded files, notes played on its keyboard, and examples.
 
-An uploaded file is read in a process of its own, with limits on size, time and memory, so that a broken or hostile file
+An uploaded file is read in another process, with limits on size, time and memory, so that a broken or hostile file
 harms nothing else. Its name is never opened as a path; only the suffix says how to read it.
 """
 
 import math
 import tempfile
 from collections import Counter
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from clara.data.sources import SUFFIXES
-from clara.data.worker_pool import WorkerPool
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
+from clara.errors import BadMusicFile, NoNotes, TooLong
+from clara.music.limited_reader import LimitedReader
 from clara.music.notes import NoteSequence, build_notes, crop
 
 MAX_BYTES = 4 << 20
 MAX_NOTES = 20_000
 MAX_QUARTERS = 4_000
 READ_SECONDS = 30.0
-READ_MEMORY_MB = 1024
+READER = LimitedReader(n_processes=2, memory_mb=1024)  # two files at a time, further uploads wait
 STEPS_PER_QUARTER = 12  # grid of the prompts that the page keeps
 LOWEST_KEY, HIGHEST_KEY = 21, 108  # MIDI pitches of a piano
 
@@ -73,7 +73,7 @@ def read_upload(name: str, data: bytes, encoding=None) -> tuple[NoteSequence, Co
         raise BadMusicFile(f"{name}: not a music file that Clara reads; choose one of {', '.join(SUFFIXES)}")
     if len(data) > MAX_BYTES:
         raise TooLong(f"{name}: larger than {MAX_BYTES >> 20} MiB")
-    notes, losses = _read_in_process(name, suffix, data, encoding or Notewise(STEPS_PER_QUARTER))
+    notes, losses = _read(name, suffix, data, encoding or Notewise(STEPS_PER_QUARTER))
     if len(notes) > MAX_NOTES or notes.quarters > MAX_QUARTERS:
         raise TooLong(
             f"{name}: {len(notes):,} notes in {notes.quarters:g} quarters; at most {MAX_NOTES:,} notes and "
@@ -82,29 +82,18 @@ def read_upload(name: str, data: bytes, encoding=None) -> tuple[NoteSequence, Co
     return notes, losses
 
 
-def _read_in_process(name, suffix, data, encoding):
-    """Read music in a worker process that ends afterwards."""
+def _read(name, suffix, data, encoding):
+    """Read music in a process with limits, and fit it to an encoding."""
     with tempfile.TemporaryDirectory(prefix="clara-") as folder:
         path = Path(folder, "music" + suffix)
         path.write_bytes(data)
-        pool = WorkerPool(partial(_read_or_error, encoding=encoding), 1, READ_SECONDS, READ_MEMORY_MB, "spawn")
-        try:
-            _, result, failure = next(iter(pool.run([path])))
-        finally:
-            pool.stop()
-        if isinstance(result, Exception):
-            raise type(result)(str(result).replace(str(path), name))
-    if failure:
-        raise BadMusicFile(f"{name}: cannot be read ({failure})")
-    return result
-
-
-def _read_or_error(path, encoding):
-    """Return the notes and losses of a file, or the error; a worker process can send either."""
-    try:
-        return read_prompt(path, encoding)
-    except ClaraError as e:
-        return e
+        notes, losses = READER.read(
+            path, encoding.steps_per_quarter, encoding.ensemble, seconds=READ_SECONDS, name=name
+        )
+    if not len(notes):
+        raise NoNotes(f"{name}: no notes in it")
+    notes, range_losses = encoding.fold_to_range(notes)
+    return notes, losses + range_losses
 
 
 @lru_cache(maxsize=len(EXAMPLES))

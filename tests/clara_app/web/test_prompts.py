@@ -39,7 +39,6 @@ def test_bad_files_are_refused_by_name(name, data, error):
 
 def test_a_reader_that_dies_is_reported(monkeypatch):
     monkeypatch.setattr(prompts, "READ_SECONDS", 0.0)
-    monkeypatch.setattr("clara.data.worker_pool.START_SECONDS", 0.0)
     with pytest.raises(BadMusicFile, match="x.mid: cannot be read .Timeout"):
         prompts.read_upload("x.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
 
