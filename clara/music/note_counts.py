@@ -16,6 +16,12 @@ MAX_LOST_SHARE = 0.03  # of the notes in the source; more are refused
 # note of its chord.
 KERN_NOTE = re.compile(r"[^a-gA-Gr]*(?:([a-g])\1*|([A-G])\2*)[^a-gA-Gr]*")
 DURATION_FIRST = re.compile(r"[^a-zA-Z]*\d")
+ABC_NOTE = re.compile(r"[A-Ga-g]")
+ABC_FIELD = re.compile(r"[A-Za-z+]:(?![|:])")
+ABC_NOT_MUSIC = re.compile(  # comments, text, decorations, fields in brackets and grace notes
+    r'(?<!\\)%.*|"[^"]*"|![^!\s|:]+!|\+f+\+|\+[a-zA-Z0-9.<>()]*[h-zH-Z][a-zA-Z0-9.<>()]*\+|\[[A-Za-z]:[^\]]*\]|\{[^}]*\}'
+)
+ABC_TEXT_BLOCK = re.compile(r"%%begin(text|ps|svg).*?(?:%%end\1|\Z)", re.DOTALL)
 
 
 def check_note_count(n_read: int, n_in_source: int, source) -> int:
@@ -50,9 +56,9 @@ def count_notes(text: str, form: str) -> int:
     text : str
         As `clara.music.score_text.read_score_text` returns it.
     form : str
-        "musicxml" or "humdrum".
+        "musicxml", "humdrum" or "abc".
     """
-    return {"humdrum": _count_kern_notes, "musicxml": _count_musicxml_notes}[form](text)
+    return {"humdrum": _count_kern_notes, "musicxml": _count_musicxml_notes, "abc": _count_abc_notes}[form](text)
 
 
 def _count_kern_notes(text):
@@ -71,6 +77,14 @@ def _count_chord(chord):
     if not tokens or not DURATION_FIRST.match(tokens[0]) or not (KERN_NOTE.fullmatch(tokens[0]) or "r" in tokens[0]):
         return 0
     return sum("q" not in token and "Q" not in token and bool(KERN_NOTE.fullmatch(token)) for token in tokens)
+
+
+def _count_abc_notes(text):
+    """Return the number of note letters in the music of an ABC tune, which ends at a blank line after its K field."""
+    _, _, body = ABC_TEXT_BLOCK.sub("%", text).replace("\r", "").partition("\nK:")
+    music = re.split(r"\n[ \t]*\n", body, maxsplit=1)[0].split("\n")[1:]
+    lines = [ABC_NOT_MUSIC.sub(" ", line) for line in music if not ABC_FIELD.match(line)]
+    return sum(len(ABC_NOTE.findall(line)) for line in lines)
 
 
 def _count_musicxml_notes(text):

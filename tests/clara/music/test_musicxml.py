@@ -120,7 +120,7 @@ def test_a_broken_pitch_is_counted_and_refused(read):
 
 
 def test_notes_that_a_reader_forgets_are_counted_and_refused(read, monkeypatch):
-    parse = scores.parse_musicxml
+    parse = scores.PARSERS["musicxml"]
 
     def forgetful(n_forgotten):
         def parse_and_forget(text, source):
@@ -131,9 +131,9 @@ def test_notes_that_a_reader_forgets_are_counted_and_refused(read, monkeypatch):
 
         return parse_and_forget
 
-    monkeypatch.setattr(scores, "parse_musicxml", forgetful(1))
+    monkeypatch.setitem(scores.PARSERS, "musicxml", forgetful(1))
     assert read(note("C4") * 50)[1] == {"lost": 1}
-    monkeypatch.setattr(scores, "parse_musicxml", forgetful(3))
+    monkeypatch.setitem(scores.PARSERS, "musicxml", forgetful(3))
     with pytest.raises(LostNotes, match="only 47 of its 50 notes"):
         read(note("C4") * 50)
 

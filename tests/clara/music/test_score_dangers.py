@@ -171,7 +171,7 @@ def test_a_number_that_is_no_length(write):
         ("a.abc", ABC + "C99999999|", "a length of 99999999"),
         ("a.krn", "4c\n4d\n", "not Humdrum"),
         ("a.abc", "C D E F|", "not ABC"),
-        ("a.abc", "X:1\nM:0/0\nK:C\nC D|", "cannot read it .ZeroDivisionError"),
+        ("a.abc", "X:1\nM:0/0\nK:C\nC D|", "a time signature of '0/0'"),
     ],
 )
 def test_text_out_of_bounds(write, name, text, reason):
