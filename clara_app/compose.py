@@ -50,7 +50,7 @@ def _run(args, answer):
     )
     prepared = composer.prepare(request)
     _report_prompt(prepared)
-    _check_playback(request, playback, args.audio)
+    _check_playback(prepared, playback, args.audio)
     humans = _choose_human_excerpts(request, playback, composer)
     folder = make_empty_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     loaded = time.perf_counter()
@@ -105,17 +105,22 @@ def _report_prompt(prepared):
         )
 
 
-def _check_playback(request, playback, audio):
-    """Raise BadSetting if the page or its audio cannot be made."""
+def _check_playback(prepared, playback, audio):
+    """Raise BadSetting or TooLong if the page or its audio cannot be made."""
+    from clara.encodings.prompts import DEFAULT_QPM
     from clara.errors import BadSetting
-    from clara.rendering.audio import check_audio_settings
+    from clara.rendering.audio import check_audio_settings, check_seconds
 
+    request, prompt = prepared.request, prepared.prompt
     if playback.mix_human and (request.prompt or request.constraints.fixed_melody):
         raise BadSetting(
             "--mix-human excludes --prompt and --fixed-melody, by which listeners would recognize the composed pieces"
         )
     if audio != NO_AUDIO:
         check_audio_settings(audio, playback.soundfont)
+        prompt_quarters = 0 if prompt is None else prompt.quarters
+        qpm = request.qpm or (DEFAULT_QPM if prompt is None else prompt.qpm)
+        check_seconds(prompt_quarters + (0 if request.fill else request.quarters), qpm)
 
 
 def _choose_human_excerpts(request, playback, composer):

@@ -22,3 +22,10 @@ def test_every_package_is_listed():
 
 def test_no_script_of_the_top_level_is_installed():
     assert "py_modules" not in read_setup()["options"]
+
+
+def test_licences_that_differ_are_named_and_installed():
+    notice = (REPOSITORY / "NOTICE").read_text()
+    for name in ("verovio, LGPL-3.0", "TimGM6mb.sf2, GPL-2.0", "libsndfile, LGPL-2.1", "abc2midi"):
+        assert name in notice
+    assert "NOTICE" in read_setup()["metadata"]["license_files"].split()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clara.errors import BadSetting
+from clara.errors import BadSetting, TooLong
 from clara.files import write_atomically
 from clara.music.accents import note_velocities
 from clara.music.instruments import INSTRUMENTS
@@ -25,6 +25,7 @@ from clara.music.notes import NoteSequence, select
 from clara.rendering.soundfonts import fix_root_keys
 
 SAMPLE_RATE = 44_100  # samples per second
+MAX_SECONDS = 1200  # a longer sound is refused: each minute takes 20 MB of memory while it is rendered
 BLOCK_SAMPLES = SAMPLE_RATE // 10  # a block in which loudness is measured
 PEAK = 0.9  # of full scale, so that nothing clips
 LOUDNESS = 0.1  # root mean square of the sounding blocks, of full scale; most pieces reach it below PEAK
@@ -62,6 +63,16 @@ def _load_synthesizer(soundfont):
         raise BadSetting(f"{soundfont}: {e}") from e
 
 
+def check_seconds(quarters: float, qpm: float) -> None:
+    """Raise TooLong for music that lasts longer than MAX_SECONDS, given its length and tempo."""
+    seconds = quarters * 60 / qpm
+    if seconds > MAX_SECONDS:
+        raise TooLong(
+            f"{quarters:g} quarters at {qpm:.3g} quarters per minute last {seconds / 60:,.0f} minutes, and audio is "
+            f"rendered up to {MAX_SECONDS / 60:.0f}; choose a faster tempo, less music, or no audio"
+        )
+
+
 def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: bool = False) -> np.ndarray:
     """Render notes as sound.
 
@@ -82,7 +93,10 @@ def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: b
     ------
     BadSetting
         If the soundfont is missing or broken.
+    TooLong
+        If the notes last longer than MAX_SECONDS at their tempo.
     """
+    check_seconds(notes.quarters, notes.qpm)
     if not len(notes):
         return np.zeros((BLOCK_SAMPLES, 2), dtype=np.float32)  # FLAC and MP3 cannot be empty
     sound = _render(notes, _load_synthesizer(str(soundfont or default_soundfont())), flat)
@@ -92,16 +106,15 @@ def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: b
 def _render(notes, synthesizer, flat):
     """Return the sound of notes, (n_samples, 2), before it is scaled."""
     velocity = note_velocities(notes, flat)
-    layers = []
-    for value in np.unique(velocity):
+    sound = np.zeros((0, 2), dtype=np.float32)
+    for value in np.unique(velocity):  # one layer at a time, since a layer takes 20 MB for each minute
         score = to_symusic_score(select(notes, velocity == value), flat)
         # Soundfonts scale the amplitude by the square of the velocity.
         amplitude = np.float32((value / 127) ** 2)
-        layers.append(np.asarray(synthesizer.render(score, stereo=True)).T * amplitude)
-    sound = max(layers, key=len)
-    for layer in layers:
-        if layer is not sound:
-            sound[: len(layer)] += layer
+        layer = np.asarray(synthesizer.render(score, stereo=True)).T * amplitude
+        if len(layer) > len(sound):
+            sound, layer = layer, sound
+        sound[: len(layer)] += layer
     return sound
 
 

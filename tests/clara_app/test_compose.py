@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -845,3 +845,10 @@ def test_rests_at_the_end_of_a_prompt_are_reported_and_kept(model, tmp_path, cap
     assert "prompt: 2 notes, 8 quarters, the last 5.5 of them rests" in capsys.readouterr().out
     composed = read_midi(out / "01.mid")[0].start[2:]
     assert composed.min() >= 8 * 12
+
+
+def test_a_prompt_of_hours_is_refused_before_the_work_unless_without_audio(model, tmp_path, capsys):
+    write_midi(replace(tiny.tune(0, n_notes=10), qpm=3.6), tmp_path / "slow.mid")
+    flags = ["--model", model, "--prompt", tmp_path / "slow.mid", *QUICK, "--quarters", 100, "--out", tmp_path / "out"]
+    assert "minutes" in refused(capsys, *flags, "--audio", "wav") and not (tmp_path / "out").exists()
+    assert tiny.leave(compose.main, flags) == 0

@@ -2,6 +2,7 @@
 
 import io
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from examples import handwritten
 from symusic import Score
 
 from clara.encodings.notewise import Chamber
-from clara.errors import BadSetting, CannotWrite
+from clara.errors import BadSetting, CannotWrite, TooLong
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import build_notes
 from clara.rendering import audio
@@ -228,3 +229,9 @@ def test_wav_holds_the_sound(tmp_path):
 def test_writing_into_a_missing_folder_fails(tmp_path):
     with pytest.raises(CannotWrite, match="a.wav"):
         write_wav(np.zeros((10, 2), dtype=np.float32), tmp_path / "nowhere" / "a.wav")
+
+
+def test_a_sound_is_limited_in_seconds_and_not_only_in_quarters():
+    slow = replace(tiny.tune(1), qpm=0.01)
+    with pytest.raises(TooLong, match="minutes, and audio is rendered up to 20"):
+        synthesize(slow)
