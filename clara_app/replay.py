@@ -17,7 +17,7 @@ from clara.records import Name, Record, read_record
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import INSTALLED_MUSIC
 
-SEARCH_VERSION = 6  # raised whenever the same seed finds other pieces
+SEARCH_VERSION = 7  # raised whenever the same seed finds other pieces
 PATHS = ("model", "adapter", "prompt", "fixed_melody", "critic", "soundfont", "mix_human")  # entries that name files
 
 Count = Annotated[int, Field(ge=1, le=2**20)]

@@ -61,6 +61,8 @@ class GenerationRequest:
     n_steps : int
         Grid steps to compose after the prompt.
     qpm : float
+    time_signatures : tuple
+        Those of the prompt, or else of the fixed melody.
     """
 
     encoding: Encoding
@@ -71,6 +73,7 @@ class GenerationRequest:
     prompt_end: int
     n_steps: int
     qpm: float
+    time_signatures: tuple = COMMON_TIME
 
     @classmethod
     def from_arguments(
@@ -119,7 +122,9 @@ class GenerationRequest:
             stop,
         )
         tokens = tokenize_until(notes, prompt_end, encoding, generator.tokenize) if notes else []
-        return cls(encoding, generator.vocab, sampler, notes, tokens, prompt_end, n_steps, convert_qpm(qpm, notes))
+        qpm = convert_qpm(qpm, notes)
+        time_signatures = (notes or melody).time_signatures if notes or melody else COMMON_TIME
+        return cls(encoding, generator.vocab, sampler, notes, tokens, prompt_end, n_steps, qpm, time_signatures)
 
     @property
     def prompt_ids(self) -> np.ndarray:
@@ -134,12 +139,12 @@ class GenerationRequest:
     def to_notes(self, ids: Sequence[int]) -> NoteSequence:
         """Return the prompt and the composed tokens as notes.
 
-        Tokens hold no time signatures, so the prompt's are kept.
+        Tokens hold no time signatures, so those of the request are kept.
         """
         tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
         notes, losses = self.encoding.decode(tokens, qpm=self.qpm)
         assert not losses, f"the grammar allowed a text that loses {losses}"
-        return replace(notes, time_signatures=self.prompt.time_signatures if self.prompt else COMMON_TIME)
+        return replace(notes, time_signatures=self.time_signatures)
 
     def to_sample(self, ids: Sequence[int], seed: int, settings: SamplingSettings) -> Sample:
         """Return the prompt and the composed tokens as a Sample."""
@@ -157,6 +162,7 @@ class GenerationRequest:
                 continue
             last_step = step
             notes, _ = self.encoding.decode(self.prompt_tokens + self.vocab.to_tokens(ids), qpm=self.qpm)
+            notes = replace(notes, time_signatures=self.time_signatures)
             is_final = notes.end > prompt_steps
             if step < self.n_steps:
                 is_final &= notes.end < prompt_steps + step

@@ -6,6 +6,9 @@ notes is not seen. A note that never ends lasts to the end of its track. The pie
 the one at which it lasts as long as with all its tempo changes. Impossible time signatures are
 ignored.
 
+Upbeats: a first bar shorter than those of the next time signature is read as an upbeat to it, and
+an upbeat is written in the same way (see `clara.music.bars`).
+
 Writing: one track per part with name and program, one tempo (rounded to whole microseconds per
 quarter, as the format demands), and velocities from `clara.music.accents`. `read_midi` reads back
 what `write_midi` wrote, note for note.
@@ -23,6 +26,7 @@ from symusic.core import ScoreTick
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_atomically
 from clara.music.accents import note_velocities
+from clara.music.bars import join_upbeat, split_upbeat
 from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_into_range
 from clara.music.midi_scan import UNENDED_TICKS, repair_midi
 from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
@@ -238,7 +242,7 @@ def _time_signatures(score, steps_per_quarter, last_tick):
         for s in sorted(score.time_signatures, key=lambda s: s.time)
         if 0 <= s.time <= last_tick
     ]
-    return quantize_time_signatures(changes, score.ticks_per_quarter, steps_per_quarter)
+    return join_upbeat(quantize_time_signatures(changes, score.ticks_per_quarter, steps_per_quarter), steps_per_quarter)
 
 
 def _sustain(end, pedals):
@@ -303,8 +307,8 @@ def to_symusic_score(notes: NoteSequence, flat: bool = False) -> ScoreTick:
     # Any: symusic's type hints leave open what these calls return
     score: Any = Score(ticks_per_step * notes.steps_per_quarter)
     score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
-    for step, numerator, denominator in notes.time_signatures:
-        score.time_signatures.append(TimeSignature(max(0, step) * ticks_per_step, numerator, denominator))
+    for step, numerator, denominator in split_upbeat(notes.time_signatures, notes.steps_per_quarter):
+        score.time_signatures.append(TimeSignature(step * ticks_per_step, numerator, denominator))
     columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, note_velocities(notes, flat))
     for part in sorted(set(notes.part.tolist())):
         instrument = INSTRUMENTS[notes.instruments[min(part, len(notes.instruments) - 1)]]

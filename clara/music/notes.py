@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clara.jit import compiled, int64_1d_readonly
+from clara.music.bars import MAX_SIGNATURE_NUMBER
 
 LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
@@ -31,7 +32,6 @@ LOSS_WORDS = {
     "grace": ("grace note left out", "grace notes left out"),
     "tunes": ("other tune left out", "other tunes left out"),
 }
-MAX_SIGNATURE_NUMBER = 64  # of numerator and denominator of a time signature
 # One int64 holds a note: start, part (7 bits), pitch (7 bits) and length, all in steps.
 # A piece of 50,000 quarters at 96 steps per quarter needs 23 bits for its steps.
 START_BITS, LENGTH_BITS = 26, 23
@@ -392,7 +392,7 @@ def crop(notes: NoteSequence, start_step: int, stop_step: int) -> NoteSequence:
     end = np.minimum(notes.end, stop_step)
     inside = end > start
     return rebuild_notes(
-        replace(notes, time_signatures=_crop_time_signatures(notes.time_signatures, start_step)),
+        replace(notes, time_signatures=_crop_time_signatures(notes.time_signatures, start_step, stop_step)),
         start[inside] - start_step,
         end[inside] - start_step,
         notes.pitch[inside],
@@ -400,11 +400,13 @@ def crop(notes: NoteSequence, start_step: int, stop_step: int) -> NoteSequence:
     )[0]
 
 
-def _crop_time_signatures(time_signatures, start_step):
-    """Return the time signatures from a step on; if it lies inside a bar, the first one begins before step 0."""
+def _crop_time_signatures(time_signatures, start_step, stop_step):
+    """Return the time signatures between two steps; if the first lies inside a bar, it begins before step 0."""
     first = max(i for i, (step, _, _) in enumerate(time_signatures) if step <= max(0, start_step))
     return tuple(
-        (step - start_step, numerator, denominator) for step, numerator, denominator in time_signatures[first:]
+        (step - start_step, numerator, denominator)
+        for i, (step, numerator, denominator) in enumerate(time_signatures)
+        if i == first or (i > first and step < stop_step)
     )
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from clara.errors import BadMusicFile, NoData, NoNotes, TooLong, WrongEnsemble
 from clara.music.abc import parse_abc
+from clara.music.bars import join_upbeat
 from clara.music.humdrum import parse_humdrum
 from clara.music.instruments import ENSEMBLES, assign_parts, move_into_range
 from clara.music.midi import MAX_QUARTERS, is_monophonic
@@ -37,6 +38,9 @@ from clara.music.score_text import SCORE_SUFFIXES, read_score_text
 
 MAX_TICKS = MAX_QUARTERS * TICKS_PER_QUARTER
 PARSERS = {"abc": parse_abc, "humdrum": parse_humdrum, "musicxml": parse_musicxml}
+
+# Of a bar, if the upbeat has a time signature of its own; scores mark upbeats in other ways, too.
+MAX_UPBEAT_SHARE = 0.5
 
 
 def read_score(
@@ -135,7 +139,8 @@ def _time_signatures(part, steps_per_quarter):
     """Return the time signatures for a `NoteSequence`; an upbeat lies in a bar that begins before step 0."""
     changes = [change for change in part.signature_changes if change[0] <= MAX_TICKS]
     changes.sort(key=lambda change: change[0])
-    signatures = list(quantize_time_signatures(changes, TICKS_PER_QUARTER, steps_per_quarter))
+    as_written = quantize_time_signatures(changes, TICKS_PER_QUARTER, steps_per_quarter)
+    signatures = list(join_upbeat(as_written, steps_per_quarter, MAX_UPBEAT_SHARE))
     _, numerator, denominator = signatures[0]
     bar_ticks = 4 * TICKS_PER_QUARTER * numerator // denominator
     if 0 < part.first_bar_ticks < bar_ticks:

@@ -5,7 +5,8 @@ Text encodings hold no voices, hands or time signatures, so a score is an interp
 - Each staff is one voice of chords, and a chord lasts to the next one at most. The piano has two staves, split at
   middle C.
 - Times are rounded to the nearest sixteenth or triplet.
-- Bars begin with the music. The first time signature applies throughout; music that a model composed has 4/4.
+- Bars follow the time signatures, and an upbeat is a short first bar. Music that a model composed has those of its
+  prompt, or 4/4. A bar that a change of the time signature cuts short gets a signature of its own.
 - The key is the result of music21's key analysis, and it decides how black keys are spelled.
 
 The MIDI file is exact; the score is for reading.
@@ -23,7 +24,7 @@ PIANO = "p"  # prefix in `clara.music.instruments`
 CLEF_OF_PREFIX = {"w": "alto", "c": "bass"}  # other instruments have a treble clef
 LINE_OF_FIFTHS = "FCGDAEB"
 MAX_SIGNS = 6  # sharps or flats in a key signature
-MAX_BAR_QUARTERS = 8
+MIN_BAR_QUARTERS, MAX_BAR_QUARTERS = Fraction(1, 2), 8
 DIVISIONS = (4, 3)  # of a quarter: sixteenths and triplets
 # A4 in verovio's units; 18 of them lie between two staff lines. The last page is shorter.
 PAGE_WIDTH, PAGE_HEIGHT = 2100, 2970
@@ -59,7 +60,8 @@ def notes_to_music21(notes: NoteSequence, title: str = ""):
         staff.insert(0, key if staff is staves[0] else type(key)(key.tonic, key.mode))
         for chord in staff.notes:
             chord.pitches = [_spell_pitch(pitch.midi, key) for pitch in chord.pitches]
-    staves = [staff.makeNotation() for staff in staves]
+    upbeat_rest = _upbeat_rest(_readable_signatures(notes))
+    staves = [_cut_upbeat_rest(staff.makeNotation(), upbeat_rest) for staff in staves]
     score = stream.Score([metadata.Metadata(title=title or "Composed by Clara", composer=" ")])
     for staff in staves:
         score.insert(0, staff)
@@ -86,11 +88,19 @@ def _list_staves(notes):
 
 
 def _staff(notes, mask, clef):
-    """Return one staff as a flat Part: the chords of the notes in a mask, with rests between them."""
+    """Return one staff as a flat Part: the chords of the notes in a mask, with rests between them.
+
+    If the music begins inside a bar, the staff begins with that bar: with a rest, and later by as much.
+    """
     from music21 import meter, note, stream
 
-    numerator, denominator = _time_signature(notes)
-    staff = stream.Part([clef, meter.TimeSignature(f"{numerator}/{denominator}")])
+    signatures = _readable_signatures(notes)
+    shift = _upbeat_rest(signatures)
+    staff = stream.Part([clef])
+    for quarter, numerator, denominator in signatures:
+        staff.insert(quarter + shift, meter.TimeSignature(f"{numerator}/{denominator}"))
+    if shift:
+        staff.insert(0, note.Rest(quarterLength=shift))
     start = _round_times(notes.start[mask], notes.steps_per_quarter)
     end = _round_times(notes.end[mask], notes.steps_per_quarter)
     pitch = notes.pitch[mask]
@@ -102,13 +112,14 @@ def _staff(notes, mask, clef):
         shortest = onset + Fraction(1, DIVISIONS[0])
         chord_end = min(max(max(end[i] for i in indices), shortest), next_onset)
         if onset > time:
-            staff.append(note.Rest(quarterLength=onset - time))
-        staff.append(_chord(pitch[indices], chord_end - onset))
+            staff.insert(time + shift, note.Rest(quarterLength=onset - time))
+        staff.insert(onset + shift, _chord(pitch[indices], chord_end - onset))
         time = chord_end
+    quarter, numerator, denominator = signatures[-1]
     bar = Fraction(4 * numerator, denominator)
-    last = bar * ceil(max(time, Fraction(notes.n_steps, notes.steps_per_quarter)) / bar)
+    last = quarter + bar * ceil((max(time, Fraction(notes.n_steps, notes.steps_per_quarter)) - quarter) / bar)
     if time < last:
-        staff.append(note.Rest(quarterLength=last - time))
+        staff.insert(time + shift, note.Rest(quarterLength=last - time))
     return staff
 
 
@@ -122,12 +133,72 @@ def _chord(pitches, quarters):
     return sounding
 
 
-def _time_signature(notes):
-    """Return numerator and denominator of the first time signature, or 4/4 if its bars would be hard to read."""
-    _, numerator, denominator = notes.time_signatures[0]
-    is_power_of_two = denominator.bit_count() == 1
-    readable = is_power_of_two and 1 <= 4 * numerator / denominator <= MAX_BAR_QUARTERS
-    return (numerator, denominator) if readable else (4, 4)
+def _readable_signatures(notes):
+    """Return the time signatures as (quarter, numerator, denominator), each at the beginning of a bar.
+
+    The first stands at quarter 0 or less than a bar before it. Signatures whose bars are hard to read become 4/4.
+    """
+    ends = [step for step, _, _ in notes.time_signatures[1:]] + [notes.n_steps]
+    signatures = []
+    quarter = None  # the place of the next signature; a change inside a sixteenth moves to the next bar line
+    for (step, numerator, denominator), end in zip(notes.time_signatures, ends):
+        if step >= notes.n_steps > 0:
+            break
+        if not _is_readable(numerator, denominator):
+            numerator, denominator = 4, 4
+        bar = Fraction(4 * numerator, denominator)
+        if quarter is None:
+            quarter = -(Fraction(-step, notes.steps_per_quarter) % bar)
+        end_quarter = Fraction(end, notes.steps_per_quarter)
+        if end_quarter <= quarter:
+            continue
+        signatures.append((quarter, numerator, denominator))
+        n_bars, remainder = divmod(end_quarter - quarter, bar)
+        quarter += n_bars * bar
+        if remainder and end < notes.n_steps:
+            short_bar = remainder / Fraction(1, DIVISIONS[0])
+            if short_bar.denominator == 1:
+                signatures.append((quarter, int(short_bar), 4 * DIVISIONS[0]))
+                quarter += remainder
+            else:
+                quarter += bar
+    return _without_repeats(signatures)
+
+
+def _is_readable(numerator, denominator):
+    """Return whether music21 and readers know the bars of a time signature."""
+    return denominator.bit_count() == 1 and MIN_BAR_QUARTERS <= Fraction(4 * numerator, denominator) <= MAX_BAR_QUARTERS
+
+
+def _without_repeats(signatures):
+    """Return signatures without those that repeat the one before."""
+    return [s for i, s in enumerate(signatures) if i == 0 or s[1:] != signatures[i - 1][1:]]
+
+
+def _upbeat_rest(signatures):
+    """Return how much of the first bar passes before the music begins, in quarters."""
+    return -signatures[0][0]
+
+
+def _cut_upbeat_rest(staff, rest_quarters):
+    """Return a staff with bars without the rest before an upbeat; the first bar becomes bar 0."""
+    from music21.stream.enums import ShowNumber
+
+    if not rest_quarters:
+        return staff
+    first, *later = list(staff.getElementsByClass("Measure"))
+    for element in list(first.notesAndRests):
+        if element.offset < rest_quarters:
+            first.remove(element)
+        else:
+            first.setElementOffset(element, element.offset - rest_quarters)
+    first.paddingLeft = rest_quarters
+    first.number = 0
+    first.showNumber = ShowNumber.NEVER  # MusicXML calls such a bar implicit
+    for number, measure in enumerate(later, start=1):
+        measure.number = number
+        staff.setElementOffset(measure, measure.offset - rest_quarters)
+    return staff
 
 
 def _readable_key(key):

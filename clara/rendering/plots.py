@@ -5,11 +5,12 @@ name shows too. Time runs from left to right, in quarters below and in bars abov
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 
+from clara.music.bars import bar_lines
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
 
@@ -160,13 +161,8 @@ def _draw_time(roll, lowest, notes, quarters, width):
 
 def _bar_starts(notes, quarters):
     """Return where bars begin, in quarters; an upbeat before the first full bar does not count as one."""
-    signatures = notes.time_signatures
-    ends = [step / notes.steps_per_quarter for step, _, _ in signatures[1:]] + [quarters]
-    starts = []
-    for (step, numerator, denominator), end in zip(signatures, ends):
-        first = Fraction(step, notes.steps_per_quarter)
-        bar = Fraction(4 * numerator, denominator)
-        starts += [float(first + i * bar) for i in range(int(np.ceil((end - first) / bar)))]
+    lines = bar_lines(notes.time_signatures, notes.steps_per_quarter, ceil(quarters * notes.steps_per_quarter))
+    starts = [float(line / notes.steps_per_quarter) for line in lines]
     return [start for start in starts if 0 <= start < quarters] or [0.0]
 
 

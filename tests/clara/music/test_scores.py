@@ -373,3 +373,17 @@ def test_composers_of_the_corpus():
     assert not [p for p in paths if p.suffix == ".rntxt"]  # analyses, not music
     with pytest.raises(NoData, match="music21:nobody: .*no such composer"):
         corpus_paths("nobody")
+
+
+@pytest.mark.parametrize(
+    "first, then, expected",
+    [("1/4", "3/4", ((-24, 3, 4),)), ("1/8", "3/8", ((-12, 3, 8),)), ("3/8", "2/4", ((0, 3, 8), (18, 2, 4)))],
+)
+def test_a_short_first_bar_with_a_signature_of_its_own_is_an_upbeat(first, then, expected, tmp_path):
+    def bar(signature):
+        numerator, denominator = signature.split("/")
+        return f"{denominator}c\n" * int(numerator)
+
+    bars = f"=1\n{bar(first)}=2\n*M{then}\n{bar(then)}=3\n{bar(then)}==\n"
+    (tmp_path / "a.krn").write_text(f"**kern\n*M{first}\n{bars}*-\n")
+    assert read_score(tmp_path / "a.krn")[0].time_signatures == expected

@@ -9,6 +9,7 @@ from music21 import converter
 
 from clara.errors import BadSetting, NoNotes
 from clara.music.notes import build_notes
+from clara.music.scores import read_score
 from clara.rendering.engraving import notes_to_music21, to_musicxml, to_svg, to_svgs
 
 
@@ -103,21 +104,40 @@ def test_notes_of_the_key_have_no_accidental():
 @pytest.mark.parametrize(
     "time_signatures, shown, bars",
     [
-        (((0, 3, 4),), "3/4", 4),
-        (((0, 6, 8), (72, 2, 2)), "6/8", 4),
-        (((0, 2, 2),), "2/2", 3),
-        (((-12, 4, 4),), "4/4", 3),
-        (((0, 64, 4),), "4/4", 3),
-        (((0, 1, 32),), "4/4", 3),
-        (((0, 4, 3),), "4/4", 3),
+        (((0, 3, 4),), ["3/4"], [0, 3, 6, 9]),
+        (((0, 6, 8), (72, 2, 2)), ["6/8", "2/2"], [0, 3, 6, 10]),
+        (((0, 2, 2),), ["2/2"], [0, 4, 8]),
+        (((-12, 4, 4),), ["4/4"], [0, 3, 7]),
+        (((0, 64, 4),), ["4/4"], [0, 4, 8]),
+        (((0, 1, 32),), ["4/4"], [0, 4, 8]),
+        (((0, 4, 3),), ["4/4"], [0, 4, 8]),
+        (((-24, 3, 4),), ["3/4"], [0, 1, 4, 7, 10]),
+        (((-24, 3, 4), (48, 2, 4)), ["3/4", "2/4"], [0, 1, 4, 6, 8, 10]),
+        (((-12, 3, 8), (6, 2, 4)), ["3/8", "2/4"], [0, 0.5, 2.5, 4.5, 6.5, 8.5, 10.5]),
+        (((0, 3, 4), (48, 4, 4)), ["3/4", "4/16", "4/4"], [0, 3, 4, 8]),
+        (((0, 3, 4), (40, 2, 4)), ["3/4", "2/4"], [0, 3, 6, 8, 10]),
+        (((0, 3, 4), (400, 2, 4)), ["3/4"], [0, 3, 6, 9]),
     ],
 )
-def test_bars_follow_the_first_time_signature(time_signatures, shown, bars):
+def test_bars_follow_the_time_signatures(time_signatures, shown, bars):
     notes, _ = build_notes(np.arange(11) * 12, np.arange(11) * 12 + 12, [60] * 11, time_signatures=time_signatures)
     for staff in notes_to_music21(notes).parts:
         measures = list(staff.getElementsByClass("Measure"))
-        assert [m.timeSignature.ratioString for m in measures if m.timeSignature] == [shown]
-        assert [m.duration.quarterLength for m in measures] == [measures[0].barDuration.quarterLength] * bars
+        assert [m.timeSignature.ratioString for m in measures if m.timeSignature] == shown
+        assert [m.offset for m in measures] == bars
+    assert to_svg(notes).count('class="notehead"') >= len(notes)
+
+
+@pytest.mark.parametrize(
+    "time_signatures", [((-24, 3, 4),), ((-24, 3, 4), (48, 2, 4)), ((0, 3, 4), (36, 6, 8), (108, 2, 2))]
+)
+def test_upbeats_and_changes_survive_musicxml(time_signatures, tmp_path):
+    notes, _ = build_notes(
+        np.arange(24) * 12, np.arange(24) * 12 + 12, 50 + np.arange(24), time_signatures=time_signatures
+    )
+    (tmp_path / "a.musicxml").write_text(to_musicxml(notes))
+    again, losses = read_score(tmp_path / "a.musicxml")
+    assert again == notes and again.time_signatures == time_signatures and not losses
 
 
 def test_one_staff_may_be_empty():

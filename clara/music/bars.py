@@ -1,0 +1,95 @@
+"""Bars: where they begin, and how an upbeat is written as time signatures.
+
+In a `NoteSequence` the first time signature of a piece with an upbeat stands before step 0, at the
+beginning of the bar that the upbeat ends. Files write the upbeat as a short bar of its own:
+1/4, then 3/4.
+"""
+
+from fractions import Fraction
+
+MAX_SIGNATURE_NUMBER = 64  # of numerator and denominator of a time signature
+
+
+def bar_steps(numerator: int, denominator: int, steps_per_quarter: int) -> Fraction:
+    """Return the length of a bar in grid steps."""
+    return Fraction(4 * steps_per_quarter * numerator, denominator)
+
+
+def bar_lines(time_signatures: tuple, steps_per_quarter: int, n_steps: int) -> list[Fraction]:
+    """Return where bars begin before a grid step, ascending, in steps.
+
+    A bar that a change of the time signature cuts short ends there.
+
+    Parameters
+    ----------
+    time_signatures : tuple of (step, numerator, denominator)
+    steps_per_quarter : int
+    n_steps : int
+
+    Returns
+    -------
+    list of Fraction
+        The first is 0, or before it if the piece begins inside a bar. Never empty.
+    """
+    lines = []
+    ends = [step for step, _, _ in time_signatures[1:]] + [n_steps]
+    for (step, numerator, denominator), end in zip(time_signatures, ends):
+        length = bar_steps(numerator, denominator, steps_per_quarter)
+        first = max(0, -step // length)  # bars that end at step 0 or before are left out
+        position = step + first * length
+        while position < min(end, n_steps):
+            lines.append(position)
+            position += length
+    return lines or [Fraction(0)]
+
+
+def join_upbeat(time_signatures: tuple, steps_per_quarter: int, max_share: float = 1) -> tuple:
+    """Return time signatures in which a first short bar of another signature is an upbeat to the second one.
+
+    Parameters
+    ----------
+    time_signatures : tuple of (step, numerator, denominator)
+    steps_per_quarter : int
+    max_share : float
+        Largest share of a bar that an upbeat has; a full bar is none.
+
+    Examples
+    --------
+    >>> join_upbeat(((0, 1, 4), (12, 3, 4)), 12)
+    ((-24, 3, 4),)
+    """
+    if len(time_signatures) < 2 or time_signatures[0][0] != 0:
+        return time_signatures
+    (_, *first), (step, *second) = time_signatures[:2]
+    length = bar_steps(*second, steps_per_quarter)
+    is_one_bar = step == bar_steps(*first, steps_per_quarter)
+    if not is_one_bar or step >= length or step > max_share * length or length.denominator > 1:
+        return time_signatures
+    return ((step - int(length), *second), *time_signatures[2:])
+
+
+def split_upbeat(time_signatures: tuple, steps_per_quarter: int) -> tuple:
+    """Return time signatures in which an upbeat is a short bar at step 0; what `join_upbeat` undoes.
+
+    Music that begins inside a bar, but at no place that a signature can name, keeps its signature at step 0.
+    """
+    (step, numerator, denominator), *later = time_signatures
+    length = bar_steps(numerator, denominator, steps_per_quarter)
+    elapsed = -step % length if step < 0 else Fraction(0)  # of the first bar, before step 0
+    upbeat = length - elapsed if elapsed else Fraction(0)
+    upbeat_signature = _as_signature(upbeat, denominator, steps_per_quarter) if upbeat.denominator == 1 else None
+    if not upbeat or upbeat_signature is None or (later and upbeat > later[0][0]):
+        return ((0, numerator, denominator), *later)
+    if later and upbeat == later[0][0]:
+        return ((0, *upbeat_signature), *later)
+    return ((0, *upbeat_signature), (int(upbeat), numerator, denominator), *later)
+
+
+def _as_signature(length, denominator, steps_per_quarter):
+    """Return the numerator and denominator of a bar of some steps, or None; the denominator at least the given one."""
+    while denominator <= MAX_SIGNATURE_NUMBER:
+        numerator = length / bar_steps(1, denominator, steps_per_quarter)
+        if numerator.denominator == 1 and numerator <= MAX_SIGNATURE_NUMBER:
+            return int(numerator), denominator
+        denominator *= 2
+    return None
