@@ -1,12 +1,12 @@
 """Fixtures: real MIDI files, a small prepared corpus, a folder of music."""
 
 import json
-import os
 from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from examples import REAL_PIECES, SOURCES, melody
 from hypothesis import settings
 
@@ -15,12 +15,15 @@ from clara.encodings.notewise import Notewise
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes
 
-# pytest-xdist already uses both cores; threads that wait for each other on busy cores cost minutes
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 # a shared machine makes single examples slow now and then
 settings.register_profile("clara", deadline=None, max_examples=60)
 settings.load_profile("clara")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Use one thread in each test, whatever a command of an earlier test set: pytest-xdist keeps all cores busy."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
