@@ -49,6 +49,7 @@ def _run(args, answer):
         request.model, request.adapter, request.precision, request.critic, args.threads, scoring_threads=args.threads
     )
     prepared = composer.prepare(request)
+    request = prepared.request  # with its length in quarters
     _report_prompt(prepared)
     _check_playback(prepared, playback, args.audio)
     humans = _choose_human_excerpts(request, playback, composer)

@@ -40,6 +40,12 @@ def _add_music_flags(add):
         help="Length of the composed music in quarter notes, after the prompt.",
     )
     add(
+        "--bars",
+        type=cli.above(0),
+        metavar="N",
+        help="Length in bars of the time signature at the end of the prompt, 4/4 without one, instead of --quarters.",
+    )
+    add(
         "--prompt",
         type=cli.file_path,
         metavar="FILE",
@@ -306,6 +312,7 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
         top=args.top,
         quarters=args.quarters,
         prompt=args.prompt,
+        bars=args.bars,
         prompt_quarters=args.prompt_quarters,
         qpm=args.qpm,
         seed=int(time.time()) % 1_000_000 if args.seed is None else args.seed,

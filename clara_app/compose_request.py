@@ -105,6 +105,8 @@ class ComposeRequest:
         Number of best pieces to keep.
     quarters : float
         Length of the composed music in quarter notes, after the prompt.
+    bars : float, optional
+        Length in bars of the time signature at the end of the prompt, 4/4 without one, in place of `quarters`.
     prompt : str or NoteSequence, optional
         Music to continue: a file, `music21:NAME`, or notes on any grid.
     prompt_quarters : float, optional
@@ -143,6 +145,7 @@ class ComposeRequest:
     n: int = defaults.DEFAULT_N
     top: int = defaults.DEFAULT_TOP
     quarters: float = defaults.DEFAULT_QUARTERS
+    bars: float | None = None
     prompt: str | NoteSequence | None = None
     prompt_quarters: float | None = None
     qpm: float | None = None
@@ -169,7 +172,7 @@ class ComposeRequest:
         for name in ("n", "top", "candidates_per_beam", "fill_candidates"):
             if getattr(self, name) < 1:
                 raise BadSetting(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("quarters", "prompt_quarters", "qpm"):
+        for name in ("quarters", "bars", "prompt_quarters", "qpm"):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):
                 raise BadSetting(f"{name} must be above 0, not {value}")

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from threading import Event
 
@@ -15,7 +15,7 @@ from clara.checkpoints.checkpoint import weights_hash
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.data.onset_grid import file_misfit
 from clara.encodings.prompts import read_fixed_melody, read_prompt
-from clara.generation.arguments import fit_to_encoding
+from clara.generation.arguments import convert_length, fit_to_encoding
 from clara.generation.generator import Generator
 from clara.generation.sample import Sample
 from clara.music.notes import NoteSequence, crop
@@ -171,11 +171,18 @@ class Composer:
         fixed_melody = self._read_fixed_melody(request)
         self.generator.grammar(constraints, fixed_melody)  # raises BadSetting if no token is left
         prompt, losses = self._read_prompt(request)
+        if request.bars is not None:
+            request = replace(request, quarters=self._quarters_of_bars(request.bars, prompt), bars=None)
         misfit = (
             0.0 if request.prompt is None or isinstance(request.prompt, NoteSequence) else file_misfit(request.prompt)
         )
         ranking = self._parse_ranking(request)
         return PreparedRequest(request, prompt, losses, misfit, constraints, fixed_melody, ranking)
+
+    def _quarters_of_bars(self, bars, prompt):
+        """Return the length of bars of the time signature at the end of the prompt, in quarters."""
+        steps_per_quarter = self.generator.encoding.steps_per_quarter
+        return convert_length(None, bars, prompt, steps_per_quarter) / steps_per_quarter
 
     def _read_fixed_melody(self, request):
         path, part = request.constraints.fixed_melody, request.constraints.fixed_melody_part

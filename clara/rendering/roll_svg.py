@@ -1,21 +1,21 @@
 """Piano rolls as SVG: small, sharp at any width, with time from left to right over the full width.
 
 The picture holds no text, as stretching would distort it. Its paths have classes that a page colours: `part0`,
-`part1`, …, `prompt`, `black` (rows of black keys) and `bars` (a line every four quarters).
+`part1`, …, `prompt`, `black` (rows of black keys) and `bars` (a line where a bar begins).
 """
 
 from html import escape
 
 import numpy as np
 
+from clara.music.bars import bar_lines
 from clara.music.notes import NoteSequence
 
 BLACK_KEYS = (1, 3, 6, 8, 10)  # pitch classes
 MARGIN = 2  # semitones above and below the notes
 MIN_ROWS = 24
-BAR_QUARTERS = 4  # quarters between lines
-LONG_PIECE_QUARTERS = 160  # a longer piece has a line every LONG_BAR_QUARTERS only
-LONG_BAR_QUARTERS = 16
+LONG_PIECE_QUARTERS = 160  # a longer piece has a line every LONG_PIECE_BARS bars only
+LONG_PIECE_BARS = 4
 ROW_GAP = 0.12  # of a row, between neighbouring pitches
 # A note is drawn shorter by this, but at most by a quarter of its length, so that repeated notes look separate.
 NOTE_GAP_QUARTERS = 1 / 24
@@ -77,10 +77,12 @@ def _roll(notes, prompt_quarters, title, min_quarters, attributes="", style=""):
     grid = notes.steps_per_quarter
     n_rows = high - low + 1
     width = max(notes.n_steps, round(max(min_quarters, 1) * grid))
-    bar = (BAR_QUARTERS if width <= LONG_PIECE_QUARTERS * grid else LONG_BAR_QUARTERS) * grid
+    lines = bar_lines(notes.time_signatures, grid, width)
+    if width > LONG_PIECE_QUARTERS * grid:
+        lines = lines[::LONG_PIECE_BARS]
     black_keys = [pitch for pitch in range(low, high + 1) if pitch % 12 in BLACK_KEYS]
     black = "".join(f"M0 {high - pitch}h{width}v1h-{width}z" for pitch in black_keys)
-    bars = "".join(f"M{step} 0v{n_rows}" for step in range(bar, width, bar))
+    bars = "".join(f"M{float(line):g} 0v{n_rows}" for line in lines if line > 0)
     return (
         f'<svg{attributes} viewBox="0 0 {width} {n_rows}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(title)}">{style}<path class="black" d="{black}"/><path class="bars" d="{bars}"/>'

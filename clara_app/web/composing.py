@@ -6,6 +6,7 @@ from threading import Event
 
 import numpy as np
 
+from clara.music.bars import bar_lines
 from clara.music.notes import NoteSequence
 from clara_app.compose_request import ComposeRequest
 from clara_app.composer import Composer
@@ -155,11 +156,16 @@ def describe_scores(
 
 
 def notes_payload(notes: NoteSequence) -> dict:
-    """Return notes as the page draws them: rows of [start, duration, pitch, part] in quarter notes, and the length."""
+    """Return notes as the page draws them.
+
+    Rows of [start, duration, pitch, part] in quarter notes, where bars begin in quarter notes, and the length.
+    """
     steps = notes.steps_per_quarter
+    lines = bar_lines(notes.time_signatures, steps, notes.n_steps)
     rows = np.stack([notes.start / steps, notes.duration / steps, notes.pitch, notes.part], 1)
     return {
         "notes": rows.round(4).tolist(),
+        "bars": [round(float(line) / steps, 4) for line in lines if line >= 0],
         "quarters": notes.quarters,
         "seconds": round(notes.seconds, 1),
         "qpm": notes.qpm,

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting
+from clara.music.notes import COMMON_TIME
 from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
@@ -28,6 +29,7 @@ TEMPERATURE = (0.7, 0.975, 1.25)
 TOP_P = (0.9, 0.98, 1.0)
 
 QUARTERS_RANGE = (8, 256)
+MAX_BARS = 32
 N_CANDIDATES_RANGE = (1, 256)
 QPM_RANGE = (20, 300)
 MAX_SEED = 2**31 - 1
@@ -110,6 +112,7 @@ class ComposeBody(Body):
     model: Text
     candidates: Annotated[float, Field(ge=N_CANDIDATES_RANGE[0], le=N_CANDIDATES_RANGE[1])] = 32
     quarters: Annotated[float, Field(ge=QUARTERS_RANGE[0], le=QUARTERS_RANGE[1])] = 32.0
+    bars: Annotated[float, Field(ge=1, le=MAX_BARS)] | None = None  # in place of quarters
     prompt: Text | None = None
     prompt_quarters: Annotated[float, Field(ge=1, le=MAX_PROMPT_QUARTERS)] = MAX_PROMPT_QUARTERS
     qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])] | None = None
@@ -167,6 +170,7 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         n=n,
         top=ComposeRequest.top if body.search else n,
         quarters=body.quarters,
+        bars=_limited_bars(body, prompt),
         prompt=prompt.notes if prompt else None,
         prompt_quarters=_prompt_end(body, prompt),
         qpm=body.qpm,
@@ -179,6 +183,15 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
     )
     _ = request.constraints.tonic_and_mode  # raises BadSetting for an unknown key
     return PageRequest(request, f"Clara, after {prompt.title}" if prompt else "Clara")
+
+
+def _limited_bars(body, prompt):
+    """Return the length in bars, not longer than the largest number of quarter notes."""
+    if body.bars is None:
+        return None
+    signatures = prompt.notes.time_signatures if prompt else COMMON_TIME
+    longest_bar_quarters = max(4 * numerator / denominator for _, numerator, denominator in signatures)
+    return min(body.bars, QUARTERS_RANGE[1] / longest_bar_quarters)
 
 
 def _prompt_end(body, prompt):

@@ -9,7 +9,8 @@ import tiny
 from clara.checkpoints.shipped_models import MissingModel
 from clara.errors import BadSetting
 from clara.music.midi import write_midi
-from clara.music.notes import crop
+from clara.music.notes import build_notes, crop
+from clara.rendering.engraving import to_musicxml
 from clara.sampling.settings import piece_seeds
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
 from clara_app.composer import Composer
@@ -88,3 +89,16 @@ def test_bad_requests_are_refused_before_composing(composer):
 def test_a_missing_model_is_named():
     with pytest.raises(MissingModel, match="no such model"):
         Composer("no such model")
+
+
+@pytest.mark.parametrize("time_signature, quarters", [((3, 4), 24), ((2, 4), 16), ((6, 8), 24), ((3, 8), 12)])
+def test_time_signature_and_bars_of_a_prompt_survive(composer, time_signature, quarters, tmp_path):
+    notes = build_notes([0, 12, 24], [12, 24, 36], [60, 62, 64], time_signatures=((0, *time_signature),))[0]
+    write_midi(notes, tmp_path / "a.mid")
+    for prompt in (notes, str(tmp_path / "a.mid")):
+        request = replace(REQUEST, rank_by="none", prompt=prompt, bars=8, n=1, top=1)
+        prepared = composer.prepare(request)
+        assert prepared.request.quarters == quarters and prepared.request.bars is None
+        [piece] = composer.compose(prepared).pieces
+        assert piece.sample.notes.time_signatures == ((0, *time_signature),)
+        assert f"<beats>{time_signature[0]}</beats>" in to_musicxml(piece.sample.notes)

@@ -163,7 +163,7 @@ function readForm() {
   }
   return {
     model: byId("model").value,
-    quarters: +byId("quarters").value,
+    bars: +byId("bars").value,
     candidates: +byId("candidates").value,
     randomness: +byId("randomness").value,
     advanced,

@@ -1,7 +1,6 @@
 // A piano roll, with the critic's curve below it.
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 const BLACK_PITCH_CLASSES = new Set([1, 3, 6, 8, 10]);
-const QUARTERS_PER_BAR = 4;
 // Lengths in pixels.
 const LEFT = 34;
 const RIGHT = 4;
@@ -21,7 +20,7 @@ function addElement(parent, name, attributes, text) {
 
 // Draw a piece into a figure; return a function that moves the playhead to a time in quarters, or hides it for null.
 export function drawRoll(figure, piece, rowHeight = 5) {
-  const { notes, quarters, prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
+  const { notes, quarters, bars, prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
   const pitches = notes.map(note => note[2]);
   const lowest = Math.min(...pitches, 57) - 2;
   const highest = Math.max(...pitches, 75) + 2;
@@ -36,8 +35,7 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   const svg = document.createElementNS(SVG_NAMESPACE, "svg");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("role", "img");
-  const nBars = Math.round(quarters / QUARTERS_PER_BAR);
-  svg.setAttribute("aria-label", `Piano roll: ${notes.length} notes in ${nBars} bars`);
+  svg.setAttribute("aria-label", `Piano roll: ${notes.length} notes in ${bars.length} bars`);
   svg.style.minWidth = `${minWidth}px`;
   for (let pitch = lowest; pitch <= highest; pitch++) {
     if (BLACK_PITCH_CLASSES.has((pitch + 120) % 12)) {
@@ -45,7 +43,7 @@ export function drawRoll(figure, piece, rowHeight = 5) {
     }
     if (pitch % 12 === 0) addElement(svg, "text", { x: 2, y: y(pitch) + rowHeight }, `C${pitch / 12 - 1}`);
   }
-  drawBars(svg, x, length, bottom);
+  drawBars(svg, x, bars, bottom);
   for (const [start, duration, pitch, part] of notes) {
     addElement(svg, "rect", {
       class: start < promptQuarters ? "prompt" : `part${part % 4}`,
@@ -71,16 +69,15 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   };
 }
 
-function drawBars(svg, x, length, bottom) {
-  const barWidth = n => x(QUARTERS_PER_BAR * n) - x(0);
-  const barsPerLabel = [1, 2, 4, 8, 16].find(n => barWidth(n) > MIN_BAR_LABEL_DISTANCE) ?? 32;
-  for (let bar = 0; bar * QUARTERS_PER_BAR <= length; bar++) {
-    const position = x(bar * QUARTERS_PER_BAR);
+// `bars` holds where bars begin, in quarters.
+function drawBars(svg, x, bars, bottom) {
+  const barWidth = bars.length > 1 ? (x(bars.at(-1)) - x(bars[0])) / (bars.length - 1) : MIN_BAR_LABEL_DISTANCE;
+  const barsPerLabel = [1, 2, 4, 8, 16].find(n => n * barWidth > MIN_BAR_LABEL_DISTANCE) ?? 32;
+  bars.forEach((bar, i) => {
+    const position = x(bar);
     addElement(svg, "line", { class: "bar", x1: position, x2: position, y1: TOP, y2: bottom });
-    if (bar % barsPerLabel === 0 && bar * QUARTERS_PER_BAR < length) {
-      addElement(svg, "text", { x: position + 3, y: bottom + 13 }, bar + 1);
-    }
-  }
+    if (i % barsPerLabel === 0) addElement(svg, "text", { x: position + 3, y: bottom + 13 }, i + 1);
+  });
 }
 
 // A step for each window; the first window starts where the prompt ends.

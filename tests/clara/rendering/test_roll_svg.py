@@ -69,3 +69,13 @@ def test_octave_labels_are_at_their_keys():
 def test_the_title_is_escaped():
     svg = ElementTree.fromstring(unstyled_roll_svg(tiny.tune(0), title='"<b>&'))
     assert svg.get("aria-label") == '"<b>&'
+
+
+@pytest.mark.parametrize(
+    "time_signatures, lines",
+    [(((0, 4, 4),), ["48"]), (((-24, 3, 4),), ["12", "48", "84"]), (((0, 3, 8),), ["18", "36"])],
+)
+def test_lines_are_where_bars_begin(time_signatures, lines):
+    notes = build_notes([0, 84], [12, 96], [60, 62], time_signatures=time_signatures)[0]
+    (path,) = (p for p in ElementTree.fromstring(unstyled_roll_svg(notes)).findall("path") if p.get("class") == "bars")
+    assert re.findall(r"M(\S+) 0v", path.get("d"))[: len(lines)] == lines

@@ -80,7 +80,7 @@ def wait_until(holds):
 
 
 def compose(page, candidates="8"):
-    page.select_option("#quarters", "16")
+    page.select_option("#bars", "4")
     page.select_option("#candidates", candidates)
     page.click("#compose")
     page.wait_for_selector("#stop", state="hidden")
@@ -170,7 +170,7 @@ def test_with_the_keyboard_alone(page):
     page.keyboard.press("Enter")
     page.wait_for_selector("#prompt svg")
     assert page.locator("#prompt-roll rect:not(.black)").count() == 3
-    page.select_option("#quarters", "16")
+    page.select_option("#bars", "4")
     page.select_option("#candidates", "8")
     page.focus("#compose")
     page.keyboard.press("Enter")
@@ -180,7 +180,7 @@ def test_with_the_keyboard_alone(page):
 def test_two_at_once(browser, address):
     pages = [open_page(browser, address) for _ in range(2)]
     for page in pages:
-        page.select_option("#quarters", "16")
+        page.select_option("#bars", "4")
         page.select_option("#candidates", "32")
         page.click("#compose")
     for page in pages:
@@ -192,7 +192,7 @@ def test_two_at_once(browser, address):
 
 
 def test_stopping_leaves_the_page_ready(page):
-    page.select_option("#quarters", "128")
+    page.select_option("#bars", "32")
     page.select_option("#candidates", "128")
     page.click("#compose")
     page.wait_for_selector("article")

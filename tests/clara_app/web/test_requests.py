@@ -132,3 +132,12 @@ def test_a_prompt_ends_with_its_last_note_at_the_latest(asked, end):
     payload = {"model": "notewise", "prompt": "x", "prompt_quarters": asked}
     request = parse_request({k: v for k, v in payload.items() if v}, ["notewise"], lambda _: Piece(notes, "tune"))
     assert request.compose.prompt_quarters == end
+
+
+def test_bars_are_those_of_the_prompt():
+    waltz = Piece(build_notes([0, 12], [12, 24], [60, 62], time_signatures=((0, 3, 4),))[0], "waltz")
+    endless = Piece(build_notes([0], [12], [60], time_signatures=((0, 64, 1),))[0], "endless")
+    pieces = {"waltz": waltz, "endless": endless}
+    for prompt, bars, expected in (("waltz", 8, 8), (None, 32, 32), ("endless", 32, 1)):
+        payload = {"model": "notewise", "prompt": prompt, "bars": bars}
+        assert parse_request(payload, ["notewise"], pieces.get).compose.bars == expected

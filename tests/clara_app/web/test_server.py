@@ -3,11 +3,13 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import tiny
 from starlette.testclient import TestClient
 
 from clara.music.midi import read_midi, to_symusic_score
+from clara.music.notes import build_notes
 from clara.sampling.settings import piece_seeds
 from clara_app.web.piece_store import Piece
 from clara_app.web.server import make_app
@@ -233,3 +235,22 @@ def test_rendered_files_are_limited(client, monkeypatch):
     page = client.app.state.page
     names = [page.store.add(Piece(tiny.tune(i), "")) for i in range(4)]
     assert all(page.files.get(n, "mid") for n in names) and len(page.files) == 2
+
+
+@pytest.mark.parametrize("model", ["notewise", "chordwise", "chamber"])
+@pytest.mark.parametrize("time_signatures", [((0, 3, 4),), ((0, 2, 4),), ((-24, 3, 4),)])
+def test_the_time_signature_of_a_prompt_survives(client, model, time_signatures):
+    start = np.arange(12) * 12
+    notes = build_notes(start, start + 12, 60 + np.arange(12), time_signatures=time_signatures)[0]
+    data = to_symusic_score(notes).dumps_midi()
+    read = client.post("/prompts/upload", content=data, headers={"x-file-name": "x.mid"}).json()
+    first, second = read["bars"][:2]
+    numerator = time_signatures[0][1]
+    assert (first, second) == ((1, 4) if time_signatures[0][0] else (0, numerator))
+    events = compose(client, model=model, prompt=read["id"], bars=4, candidates=1)
+    (piece,) = (p for e in events for p in e.get("candidates", []))
+    assert 0 <= 12 + 4 * numerator - piece["quarters"] < 3 and piece["bars"][:2] == [first, second]
+    musicxml = client.get(f"/pieces/{piece['id']}.musicxml").text
+    assert set(re.findall(r"<beats>(\d+)</beats>", musicxml)) == {str(numerator)}
+    midi = read_midi(client.get(f"/pieces/{piece['id']}.mid").content, steps_per_quarter=12)[0]
+    assert midi.time_signatures == time_signatures
