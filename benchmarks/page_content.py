@@ -778,11 +778,11 @@ The last check does not apply to melodywise, whose beat strengths depend on the 
     Page(
         slug="reliability",
         title="Reliability",
-        question="do encodings lose nothing, and do trainings and clusters survive failures?",
+        question="do encodings lose nothing, and do trainings, clusters and readers survive failures and harm?",
         text="""
-Three checks with yes-or-no answers: the text gives the notes back in all keys; a training that is killed
+Four checks with yes-or-no answers: the text gives the notes back in all keys; a training that is killed
 again and again ends with the same weights as one left alone; encoding on a cluster survives the loss of a
-worker and of a machine.
+worker and of a machine; broken and hostile files, model folders and requests are read or refused by name.
 """,
         tables=(
             Table(
@@ -827,6 +827,25 @@ back a single line.
                 text="""
 {nodes} nodes with {cpus_per_node} CPU each; a worker is killed, later a whole node is lost. Both nodes run on
 one machine, so no gain in time is possible.
+""",
+            ),
+            Table(
+                "fuzz",
+                (
+                    Column("kind", "{kind}"),
+                    Column("items", "{items:,}"),
+                    Column("read", "{read:,}"),
+                    Column("refused by a named error", "{refused:,}"),
+                    Column("errors without a name", "{unnamed}"),
+                    Column("timeouts", "{timeouts}"),
+                    Column("out of memory", "{out_of_memory}"),
+                    Column("crashes", "{crashes}"),
+                ),
+                heading="Broken and hostile input",
+                text="""
+Small files of each format, model folders and requests of the page are mutated: bytes, lines, numbers and values
+are changed, removed, repeated or cut off. Each item is read in a process that may take {seconds} seconds and
+{memory_mb} MB.
 """,
             ),
         ),

@@ -92,7 +92,10 @@ def read_score(
         raise NoNotes(f"{source}: no notes in it{' but drums' * (losses['drums'] > 0)}")
     if max(row[1] for part in parts for row in part.rows) > MAX_TICKS:
         raise TooLong(f"{source}: longer than {MAX_QUARTERS:,} quarters")
-    columns = [join_ties(part.rows) for part in parts]
+    try:
+        columns = [join_ties(part.rows) for part in parts]
+    except OverflowError as e:
+        raise BadMusicFile(f"{source}: a time or a pitch that is no 64-bit number") from e
     part_of_note = _assign_parts(parts, columns, ensemble, solo_track, source)
     start, end, pitch = (np.concatenate(column) for column in zip(*columns))
     if pitch.min() < 0 or pitch.max() > 127:

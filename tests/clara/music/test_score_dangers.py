@@ -7,7 +7,7 @@ import zlib
 import pytest
 from examples import musicxml
 
-from clara.errors import BadMusicFile, NoNotes, TooLong
+from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
 from clara.music import score_text
 from clara.music.scores import read_score
 
@@ -275,3 +275,12 @@ def test_what_is_no_note_is_counted(write, capsys):
     notes, losses = read_score(write("a.krn", KERN.replace("=2", "4%%4\n=2")))
     assert losses["unread"] == 1 and len(notes) == 2
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("entry", ["<duration>1</duration>", "<octave>4</octave>"])
+@pytest.mark.parametrize("number", ["9" * 40, "9" * 5000, "-" + "9" * 40])
+def test_a_number_beyond_64_bits_is_named(write, entry, number):
+    name = entry.split("<")[1].split(">")[0]
+    path = write("huge.musicxml", SCORE.replace(entry, f"<{name}>{number}</{name}>"))
+    with pytest.raises(ClaraError, match="huge.musicxml"):
+        read_score(path)
