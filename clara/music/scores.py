@@ -37,6 +37,8 @@ from clara.music.score_parts import TICKS_PER_QUARTER, join_ties
 from clara.music.score_text import SCORE_SUFFIXES, read_score_text
 
 MAX_TICKS = MAX_QUARTERS * TICKS_PER_QUARTER
+DEFAULT_QPM = 120.0
+MAX_QPM = 10_000.0
 PARSERS = {"abc": parse_abc, "humdrum": parse_humdrum, "musicxml": parse_musicxml}
 
 # Of a bar, if the upbeat has a time signature of its own; scores mark upbeats in other ways, too.
@@ -84,7 +86,10 @@ def read_score(
     """
     path = Path(source) if Path(source).exists() else _corpus_path(source)
     text, form, n_other_tunes = read_score_text(path, tune)
-    score = PARSERS[form](text, source)
+    try:
+        score = PARSERS[form](text, source)
+    except OverflowError as e:
+        raise BadMusicFile(f"{source}: a number in it is too large") from e
     losses = score.losses
     losses["lost"] = check_note_count(score.n_written_notes, count_notes(text, form), source)
     parts = [part for part in score.parts if part.rows]
@@ -107,12 +112,20 @@ def read_score(
         pitch,
         part_of_note,
         steps_per_quarter=steps_per_quarter,
-        qpm=next((part.qpm for part in parts if part.qpm), 120.0),
+        qpm=_first_tempo(parts, source),
         time_signatures=_time_signatures(part_with_signatures, steps_per_quarter),
         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
     )
     notes, range_losses = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + build_losses + range_losses + Counter(tunes=n_other_tunes))
+
+
+def _first_tempo(parts, source):
+    """Return the first tempo mark, 120 without one."""
+    qpm = next((part.qpm for part in parts if part.qpm), DEFAULT_QPM)
+    if not 1 / MAX_QPM <= qpm <= MAX_QPM:
+        raise BadMusicFile(f"{source}: a tempo of {qpm:.3g} quarters per minute")
+    return qpm
 
 
 def _corpus_path(name):

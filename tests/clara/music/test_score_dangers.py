@@ -284,3 +284,10 @@ def test_a_number_beyond_64_bits_is_named(write, entry, number):
     path = write("huge.musicxml", SCORE.replace(entry, f"<{name}>{number}</{name}>"))
     with pytest.raises(ClaraError, match="huge.musicxml"):
         read_score(path)
+
+
+@pytest.mark.parametrize("tempo", ["9" * 40, "9" * 400, "0.0000000001"])
+def test_a_tempo_that_nobody_plays_is_named(write, tempo):
+    path = write("fast.musicxml", SCORE.replace("<note>", f'<sound tempo="{tempo}"/><note>', 1))
+    with pytest.raises(BadMusicFile, match=r"fast\.musicxml: a (tempo|number)"):
+        read_score(path)
