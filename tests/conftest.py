@@ -20,6 +20,13 @@ settings.register_profile("clara", deadline=None, max_examples=60)
 settings.load_profile("clara")
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the notebooks as slow; modules of tests mark themselves."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Use one thread in each test, whatever a command of an earlier test set: pytest-xdist keeps all cores busy."""

@@ -9,6 +9,8 @@ from examples import REPOSITORY
 
 from clara.music.midi import write_midi
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def tiny_models(tmp_path, monkeypatch):

@@ -19,6 +19,8 @@ from clara.errors import NoData
 from clara.music.midi import write_midi
 from clara.music.notes import NoteSequence, build_notes
 
+pytestmark = pytest.mark.slow
+
 QUARTERS = 16
 QUARTER = 12
 SCALE = (60, 62, 64, 65, 67, 69, 71, 72)

@@ -28,6 +28,8 @@ from frame_model import (
 from clara.encodings.framewise import Framewise
 from clara.music.notes import build_notes
 
+pytestmark = pytest.mark.slow
+
 SMALL = (8, 12, 2, 0.1, 0.1, 0.1, 0.0, 0.1, 0.1)
 
 

@@ -17,6 +17,8 @@ from clara import cli
 from clara.errors import BadSetting
 from clara_app.__main__ import SUBCOMMANDS
 
+pytestmark = pytest.mark.slow
+
 ROOMS = ("clara", "clara_app", "critic", "data_prep")
 PROGRAMS = sorted(
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)

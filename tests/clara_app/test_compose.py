@@ -26,6 +26,8 @@ from clara.sampling.settings import SamplingSettings, piece_seeds, spread_temper
 from clara_app import compose, defaults
 from clara_app.compose_request import default_settings
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--no-audio", "--no-pictures", "--rank-by", "none", "-n", 2, "--quarters", 2]
 
 

@@ -14,6 +14,8 @@ from clara.training.resume_state import STATE
 from clara.training.settings import STARTED
 from clara_app import train
 
+pytestmark = pytest.mark.slow
+
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD, STATE, STARTED}
 
 

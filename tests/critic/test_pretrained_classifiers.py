@@ -12,6 +12,8 @@ from clara.sampling.settings import SamplingSettings
 from critic import ComposerClassifier, Critic
 from critic.scores import ScoringModels, parse_ranking
 
+pytestmark = pytest.mark.slow
+
 ROOT = REPOSITORY / "pretrained"
 ENCODINGS = ("notewise", "chordwise")
 

@@ -14,6 +14,8 @@ from critic.members import MEMBERS
 from critic.training.callbacks import BestModel
 from critic.training.job import WINDOW_QUARTERS
 
+pytestmark = pytest.mark.slow
+
 QUARTERS = 8
 
 

@@ -23,6 +23,8 @@ from data_prep.collection_summary import COLUMNS, build_table
 from data_prep.inspection_page import PLOTS
 from data_prep.piece_statistics import measure_piece
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def inspect_into(tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ from clara.music.midi import read_midi, write_midi
 from clara.music.notes import build_notes, transpose
 from data_prep import prepare
 
+pytestmark = pytest.mark.slow
+
 
 def test_texts_and_manifest(music, encode_into, tmp_path, capsys):
     status, manifest = encode_into(music, "--about", "five lines, CC0")

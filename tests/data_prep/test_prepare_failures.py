@@ -17,6 +17,8 @@ from clara.errors import CannotWrite, NoData
 from clara.music.midi import write_midi
 from data_prep import prepare
 
+pytestmark = pytest.mark.slow
+
 
 def test_bad_files_are_named_and_the_others_go_on(music, encode_into, tmp_path, capsys):
     whole = (music / "bach/1.mid").read_bytes()

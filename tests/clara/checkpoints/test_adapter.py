@@ -110,9 +110,8 @@ def test_composing_with_an_adapter_can_be_replayed(made, base, tmp_path):
         "none",
     ]
     assert tiny.leave(generate.main, [*argv, "--out", tmp_path / "a"]) == 0
-    assert (
-        tiny.leave(generate.main, ["--replay", tmp_path / "a" / "run.json", "--no-audio", "--out", tmp_path / "b"]) == 0
-    )
+    replay = ["--replay", tmp_path / "a" / "run.json", "--model", base, "--adapter", made / ADAPTER_FILE, "--no-audio"]
+    assert tiny.leave(generate.main, [*replay, "--out", tmp_path / "b"]) == 0
     texts = [(tmp_path / run / "01.txt").read_text() for run in "ab"]
     assert texts[0] == texts[1]
 

@@ -15,6 +15,8 @@ from clara.data.sources import find_pieces
 from clara.errors import ClaraError, NoData, OutsideFolder
 from clara.music.midi import write_midi
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def music(tmp_path):

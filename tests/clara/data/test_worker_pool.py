@@ -12,6 +12,8 @@ import pytest
 from clara.data import worker_pool
 from clara.data.workers import WorkerSettings, process_pieces
 
+pytestmark = pytest.mark.slow
+
 
 def double(piece):
     return 2 * piece

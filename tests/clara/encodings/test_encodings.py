@@ -21,6 +21,8 @@ from clara.errors import BadSetting, UnknownToken
 from clara.music.midi import read_midi
 from clara.music.notes import build_notes, crop, fold_octaves, transpose
 
+pytestmark = pytest.mark.slow
+
 
 def built():
     """Yield every encoding at both grids in every range, chordwise with holds, and the documentation's."""

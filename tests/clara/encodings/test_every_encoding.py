@@ -17,6 +17,8 @@ from clara.music.notes import build_notes, rebuild_notes
 from clara_app import train
 from data_prep import prepare
 
+pytestmark = pytest.mark.slow
+
 
 def played(encoding, seed):
     """Return a tune for the ensemble of an encoding, with the solo in its range."""

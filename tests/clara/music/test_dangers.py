@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from clara.music.midi import read_midi
 from data_prep import prepare
 
+pytestmark = pytest.mark.slow
+
 MANY_EXAMPLES = settings(max_examples=300)
 
 

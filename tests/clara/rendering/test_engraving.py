@@ -12,6 +12,8 @@ from clara.music.notes import build_notes
 from clara.music.scores import read_score
 from clara.rendering.engraving import notes_to_music21, to_musicxml, to_svg, to_svgs
 
+pytestmark = pytest.mark.slow
+
 
 def melody(part=0):
     """Return a bar of quarters over a held fifth."""

@@ -14,7 +14,7 @@ from clara.rendering.output_folder import RenderSettings, write_playlist
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")]
 LONG = "a-name-without-any-place-to-break-it-at-" * 5
 RUN = {"model": LONG, "seed": 4, "settings": {"temperature": 0.9}}
 

@@ -11,6 +11,8 @@ from PIL import Image
 from clara.music.notes import COMMON_TIME, build_notes
 from clara.rendering.plots import PART_COLOURS, PROMPT_COLOURS, plot_confusion, plot_history, plot_map, plot_piano_roll
 
+pytestmark = pytest.mark.slow
+
 HISTORY = [
     {"epoch": e, "train_loss": 3 / e, "valid_loss": 4 / e, "nats_per_quarter": n}
     for e, n in ((1, 9.0), (2, 7.25), (3, 8.0))

@@ -10,6 +10,8 @@ from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.repeats.finder import INITIAL_ROOM, MAX_LOOKBACK, RepeatFinder, TranspositionTable, find_repeats
 
+pytestmark = pytest.mark.slow
+
 ENCODING = Notewise(12, 88)
 VOCAB = Vocab.from_encoding(ENCODING)
 TABLE = TranspositionTable(VOCAB, ENCODING)

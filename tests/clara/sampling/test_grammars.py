@@ -20,6 +20,8 @@ from clara.sampling import grammars
 from clara.sampling.constraints import Constraints
 from clara.sampling.grammars import make_grammar
 
+pytestmark = pytest.mark.slow
+
 ENCODINGS_TO_TEST = {
     "notewise, 12 steps": Notewise(),
     "notewise, 4 steps, 38 keys": Notewise(4, 38),

@@ -248,7 +248,8 @@ def model(tmp_path, monkeypatch):
     return tmp_path / "model"
 
 
-QUICK = ["--quarters", 8, "--seed", 2, "--no-audio", "--no-pictures"]
+QUIET = ["--no-audio", "--no-pictures"]
+QUICK = ["--quarters", 8, "--seed", 2, *QUIET]
 
 
 def count_candidates(monkeypatch):
@@ -269,7 +270,7 @@ def test_the_command_line(model, tmp_path, capsys):
     argv = ["--model", model, "-n", 12, "--top", 4, "--search", *QUICK, "--quarters", 28]
     assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "one"]) == 0
     run_json = tmp_path / "one" / "run.json"
-    replay = ["--replay", run_json, "--no-audio", "--no-pictures", "--out", tmp_path / "two"]
+    replay = ["--replay", run_json, "--model", model, *QUIET, "--out", tmp_path / "two"]
     assert tiny.leave(compose.main, replay) == 0
     one, two = ([p.read_text() for p in sorted((tmp_path / name).glob("*.txt"))] for name in ("one", "two"))
     assert one == two and len(one) == 4
@@ -278,7 +279,8 @@ def test_the_command_line(model, tmp_path, capsys):
     run = json.loads(run_json.read_text())
     for version in (None, run["search_version"] - 1):
         (tmp_path / "earlier.json").write_text(json.dumps(run | {"search_version": version}))
-        assert tiny.leave(compose.main, ["--replay", tmp_path / "earlier.json", "--out", tmp_path / "four"]) == 2
+        replay = ["--replay", tmp_path / "earlier.json", "--model", model, "--out", tmp_path / "four"]
+        assert tiny.leave(compose.main, replay) == 2
         assert f"search version {version}" in capsys.readouterr().err
 
 
@@ -308,7 +310,7 @@ def test_candidates_per_beam(candidates_per_beam, n_candidates, model, tmp_path,
     assert f"a search with {n_candidates} candidates" in capsys.readouterr().out
     run_json = tmp_path / "out" / "run.json"
     assert json.loads(run_json.read_text())["candidates_per_beam"] == candidates_per_beam
-    replay = ["--replay", run_json, "--no-audio", "--no-pictures", "--out", tmp_path / "again"]
+    replay = ["--replay", run_json, "--model", model, *QUIET, "--out", tmp_path / "again"]
     assert tiny.leave(compose.main, replay) == 0
     assert searches == [(n_candidates, 2, n_candidates)] * 2
 

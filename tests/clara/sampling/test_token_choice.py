@@ -7,6 +7,8 @@ import torch
 from clara.sampling.settings import SamplingSettings
 from clara.sampling.token_choice import MAX_SELECTION, choose_tokens, settings_table
 
+pytestmark = pytest.mark.slow
+
 VOCAB_SZ = 9
 SETTINGS_TO_TEST = [
     SamplingSettings(),

@@ -19,6 +19,8 @@ from clara.training.callbacks import HISTORY
 from clara.training.resume_state import METADATA_KEY, STATE, load_state, save_state
 from clara.training.stages import Stage, fit_stages
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):

@@ -15,6 +15,8 @@ from clara.errors import BadSetting
 from clara.training.callbacks import HISTORY
 from clara.training.distributed import World
 
+pytestmark = pytest.mark.slow
+
 NO_DROPOUT = ("--drop-mult", 0, "--from-scratch", "--threads", 1)
 
 

@@ -20,6 +20,8 @@ from clara.training.callbacks import HISTORY
 from clara.training.learner import find_lr, load_learner, music_learner
 from clara.training.model_cards import CARD
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):

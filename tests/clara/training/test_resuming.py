@@ -24,6 +24,8 @@ from clara.training.resume_state import STATE
 from clara.training.run import train
 from clara.training.settings import STARTED, TrainSettings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

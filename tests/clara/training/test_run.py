@@ -28,6 +28,8 @@ from clara.training.resume_state import STATE
 from clara.training.run import train
 from clara.training.settings import STARTED, TrainSettings
 
+pytestmark = pytest.mark.slow
+
 FILES = {WEIGHTS, VOCAB, CONFIG, HISTORY, "loss.png", CARD}
 
 

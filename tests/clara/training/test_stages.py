@@ -9,6 +9,8 @@ from fastai.callback.core import Callback
 from clara.data.corpus import Corpus
 from clara.training.stages import GROUP_LR_RATIO, Diverged, Stage, fit_stages, plan_stages
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):

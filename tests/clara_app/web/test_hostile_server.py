@@ -19,6 +19,8 @@ from clara_app.web.jobs import JobQueue
 from clara_app.web.piece_store import Piece, PieceStore
 from clara_app.web.server import make_app
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client():

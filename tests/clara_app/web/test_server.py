@@ -14,6 +14,8 @@ from clara.sampling.settings import piece_seeds
 from clara_app.web.piece_store import Piece
 from clara_app.web.server import make_app
 
+pytestmark = pytest.mark.slow
+
 REQUEST = {"model": "notewise", "quarters": 12, "candidates": 6, "seed": 3, "randomness": 40}
 
 

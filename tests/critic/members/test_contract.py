@@ -16,6 +16,8 @@ from critic.members.base import ClassifierSettings
 from critic.members.storage import load_folder
 from critic.members.text import TextNetSettings
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ClassifierSettings(tiny.checkpoint().encoding, tiny.checkpoint().vocab, ("generated", "human"), 4.0)
 LR = {"text": 2e-2}  # so small a network learns at a higher rate
 OPTIONS = {"text": {"net": TextNetSettings(sizes=tiny.SIZES)}}

@@ -13,6 +13,8 @@ from critic.members.base import ClassifierSettings
 from critic.members.piano_roll import PianoRollExcerpts, PianoRollMember
 from critic.nets.piano_roll import collate_piano_rolls
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ClassifierSettings(tiny.checkpoint().encoding, tiny.checkpoint().vocab, ("generated", "human"), 4.0)
 
 

@@ -19,6 +19,8 @@ from critic.members.text import TextMember, TextNetSettings
 from critic.members.text_excerpts import TextExcerpts, extract_features
 from critic.nets.text import frozen_training_net
 
+pytestmark = pytest.mark.slow
+
 MODEL = tiny.checkpoint()
 SETTINGS = ClassifierSettings(MODEL.encoding, MODEL.vocab, ("generated", "human"), 4.0)
 SIZES = ARCHITECTURES["awd_lstm"].DEFAULTS | tiny.SIZES

@@ -16,6 +16,8 @@ from critic.members.base import ClassifierSettings
 from critic.members.text import TextMember, TextNetSettings
 from critic.training import cross_validation
 
+pytestmark = pytest.mark.slow
+
 QUARTERS = 8
 MODEL = tiny.checkpoint()
 NET = TextNetSettings("awd_lstm", MODEL.sizes, MODEL.tensors, freeze_encoder=True)
