@@ -277,11 +277,12 @@ def test_the_command_line(model, tmp_path, capsys):
     assert tiny.leave(compose.main, [*argv, "--rank-by", "none", "--out", tmp_path / "three"]) == 2
     assert "--search) needs scores to rank by" in capsys.readouterr().err
     run = json.loads(run_json.read_text())
-    for version in (None, run["search_version"] - 1):
+    earlier = run["search_version"] - 1
+    for version, message in ((None, "search_version is None"), (earlier, f"search version {earlier}")):
         (tmp_path / "earlier.json").write_text(json.dumps(run | {"search_version": version}))
         replay = ["--replay", tmp_path / "earlier.json", "--model", model, "--out", tmp_path / "four"]
         assert tiny.leave(compose.main, replay) == 2
-        assert f"search version {version}" in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
