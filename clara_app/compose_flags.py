@@ -178,7 +178,7 @@ def _add_sampling_flags(add):
 
 
 def _add_constraint_flags(add):
-    add("--key", metavar="KEY", help="Stay in a major or harmonic minor scale: C, F# major, Bb minor, Am.")
+    add("--key", metavar="KEY", help="Stay in a major or harmonic minor scale: C, F# major, Bb minor, Am or a (minor).")
     add(
         "--range",
         nargs="+",

@@ -68,6 +68,8 @@ SOLO_NAMES = re.compile(
     r"bari?ton\w*|bass|basso|melody|melodie|solo\w*|singer|song|lead)\b|voice|violin|flute|cello|clarinet|sopran|tenor"
 )
 
+MAX_NAMES = 200  # characters of track names in a message
+
 
 def track_role(name: str, program: int) -> str:
     """Return whether a track is piano, solo or unknown.
@@ -163,7 +165,11 @@ def _guess_solo(tracks):
         if (is_only_unknown or is_line_above_two_staves) and check_monophonic():
             solos = unknown[:1]
     if len(solos) != 1:
-        raise WrongEnsemble(f"{len(solos)} solo parts" if solos else "no solo part")
+        names = ", ".join(name.strip() or "(no name)" for name, _, _ in tracks)[:MAX_NAMES]
+        raise WrongEnsemble(
+            f"{len(solos) or 'no'} solo part{'s' * (len(solos) > 1)} among the tracks {names}; name the "
+            "solo's track, or its number from 1, with clara prepare --solo-track"
+        )
     if len(tracks) < 2:
         raise WrongEnsemble("no piano part beside the solo")
     return solos[0]

@@ -76,7 +76,7 @@ def transpose_to_key(notes: NoteSequence, tonic: str):
 
 
 def parse_key(name: str) -> tuple[int, bool]:
-    """Parse the name of a key such as C, F# major, Bb minor or Am.
+    """Parse the name of a key such as C, F# major, Bb minor, Am or a; a small letter alone is a minor key.
 
     Returns
     -------
@@ -91,15 +91,15 @@ def parse_key(name: str) -> tuple[int, bool]:
 
     Examples
     --------
-    >>> parse_key("F# major"), parse_key("Am")
-    ((6, True), (9, False))
+    >>> parse_key("F# major"), parse_key("Am"), parse_key("a")
+    ((6, True), (9, False), (9, False))
     """
     match = re.fullmatch(r"([A-Ga-g])([#b]?)\s*(m|maj|major|min|minor|)", name.strip())
     if not match:
-        raise BadSetting(f"{name!r} is not a key; write it like C, F# major, Bb minor or Am")
+        raise BadSetting(f"{name!r} is not a key; write it like C, F# major, Bb minor, Am or a")
     letter, accidental, mode = match.groups()
     tonic = (NATURAL_PITCH_CLASSES[letter.upper()] + ACCIDENTAL_SEMITONES[accidental]) % 12
-    return tonic, mode not in ("m", "min", "minor")
+    return tonic, letter.isupper() if mode == "" else mode in ("maj", "major")
 
 
 def parse_pitch(name: str) -> int:

@@ -12,21 +12,24 @@ import io
 import tempfile
 import wave
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 
 import numpy as np
+from symusic import Note
 
 from clara.errors import BadSetting, TooLong
 from clara.files import write_atomically
 from clara.music.accents import note_velocities
 from clara.music.instruments import INSTRUMENTS
 from clara.music.midi import to_symusic_score
-from clara.music.notes import NoteSequence, select
+from clara.music.notes import LOWEST_PIANO_PITCH, NoteSequence, select
 from clara.rendering.soundfonts import fix_root_keys
 
 SAMPLE_RATE = 44_100  # samples per second
 MAX_SECONDS = 1200  # a longer sound is refused: each minute takes 20 MB of memory while it is rendered
 BLOCK_SAMPLES = SAMPLE_RATE // 10  # a block in which loudness is measured
+RING_SECONDS = 2  # after the end of the last note
 PEAK = 0.9  # of full scale, so that nothing clips
 LOUDNESS = 0.1  # root mean square of the sounding blocks, of full scale; most pieces reach it below PEAK
 SOUNDING = 0.1  # a block counts as sounding if its root mean square is this share of the loudest block's
@@ -87,7 +90,7 @@ def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: b
     Returns
     -------
     float32 array (n_samples, 2)
-        At SAMPLE_RATE, at most PEAK, as loud as any other piece.
+        At SAMPLE_RATE, at most PEAK, as loud as any other piece. The last notes ring for RING_SECONDS.
 
     Raises
     ------
@@ -106,16 +109,21 @@ def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: b
 def _render(notes, synthesizer, flat):
     """Return the sound of notes, (n_samples, 2), before it is scaled."""
     velocity = note_velocities(notes, flat)
-    sound = np.zeros((0, 2), dtype=np.float32)
+    n_samples = round((notes.seconds + RING_SECONDS) * SAMPLE_RATE)
+    sound = np.zeros((n_samples, 2), dtype=np.float32)
     for value in np.unique(velocity):  # one layer at a time, since a layer takes 20 MB for each minute
         score = to_symusic_score(select(notes, velocity == value), flat)
         # Soundfonts scale the amplitude by the square of the velocity.
         amplitude = np.float32((value / 127) ** 2)
-        layer = np.asarray(synthesizer.render(score, stereo=True)).T * amplitude
-        if len(layer) > len(sound):
-            sound, layer = layer, sound
-        sound[: len(layer)] += layer
+        _lengthen(score, notes.seconds + RING_SECONDS + 1, notes.qpm)
+        sound += np.asarray(synthesizer.render(score, stereo=True)).T[:n_samples] * amplitude
     return sound
+
+
+def _lengthen(score, seconds, qpm):
+    """Add a note at a time after the end, because symusic renders up to the end of the last note only."""
+    tick = ceil(seconds * qpm / 60 * score.ticks_per_quarter)
+    score.tracks[0].notes.append(Note(tick, 1, LOWEST_PIANO_PITCH, 1))
 
 
 def _gain(sound):

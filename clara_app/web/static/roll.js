@@ -64,8 +64,9 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   return quarter => {
     playhead.setAttribute("visibility", quarter === null ? "hidden" : "visible");
     if (quarter === null) return;
-    playhead.setAttribute("x1", x(quarter));
-    playhead.setAttribute("x2", x(quarter));
+    const position = x(Math.min(quarter, length)); // the sound rings on after the last note
+    playhead.setAttribute("x1", position);
+    playhead.setAttribute("x2", position);
   };
 }
 

@@ -69,6 +69,7 @@ def test_the_solo_is_recognized(told, lines, parts):
         ([("Piano", 0), ("Piano", 0)], [], "no solo part"),
         ([("", 0), ("", 0), ("", 0)], [], "no solo part"),  # no line on top
         ([("", 0), ("", 0)], [0], "no solo part"),  # two hands, as likely
+        ([("", 0), ("", 0)], [0], "clara prepare --solo-track"),
         ([("Soprano", 52), ("Alto", 52), ("Piano", 0)], [], "2 solo parts"),
         ([("Voice", 68)], [], "no piano part"),
         ([("Voice", 68), ("Guitarre", 24)], [], "neither piano nor solo: Guitarre, program 24"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clara.music.keys import TONICS, estimate_key, transpose_to_key
+from clara.music.keys import TONICS, estimate_key, parse_key, transpose_to_key
 from clara.music.midi import read_midi
 from clara.music.notes import build_notes, transpose
 
@@ -49,3 +49,23 @@ def test_every_key_transposes_to_the_target_by_at_most_six_semitones(target):
 def test_no_notes_stay_unchanged():
     nothing = build_notes([], [], [])[0]
     assert transpose_to_key(nothing, "C")[0] == nothing
+
+
+@pytest.mark.parametrize(
+    "name, key",
+    [
+        ("a", (9, False)),
+        ("f#", (6, False)),
+        ("bb", (10, False)),
+        ("b", (11, False)),
+        ("A", (9, True)),
+        ("Bb", (10, True)),
+        ("a major", (9, True)),
+        ("amaj", (9, True)),
+        ("a minor", (9, False)),
+        ("A minor", (9, False)),
+        ("Am", (9, False)),
+    ],
+)
+def test_a_small_letter_alone_is_a_minor_key(name, key):
+    assert parse_key(name) == key
