@@ -10,6 +10,7 @@ A step holds the interval in semitones and the time in twelfths of a quarter. Eq
 some key, whatever the durations. Sequences of `GRAM` steps are looked up by their hash.
 """
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
@@ -154,7 +155,7 @@ class NoteIndex:
             with np.load(BytesIO(Path(path).read_bytes()), allow_pickle=False) as arrays:
                 steps = arrays["up"].astype(np.uint16) << 8 | arrays["gap"]
                 return cls(np.split(steps, np.cumsum(arrays["length"])[:-1]), str(arrays["names"]).split("\n"))
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as e:
+        except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, zlib.error) as e:
             raise CheckpointMismatch(f"{path}: not an index of notes ({e})") from e
 
     def longest_run(self, notes) -> CopiedRun:

@@ -1,6 +1,7 @@
 """What `pip install .` installs."""
 
 import configparser
+import re
 
 from examples import REPOSITORY
 
@@ -29,3 +30,16 @@ def test_licences_that_differ_are_named_and_installed():
     for name in ("verovio, LGPL-3.0", "TimGM6mb.sf2, GPL-2.0", "libsndfile, LGPL-2.1", "abc2midi"):
         assert name in notice
     assert "NOTICE" in read_setup()["metadata"]["license_files"].split()
+
+
+def test_hashes_are_those_of_the_constraints():
+    """Run .ci/make_hashes.py if this fails; a local version such as +cpu belongs to the file."""
+    constraints, hashes = (
+        {
+            re.sub("[-_.]+", "-", line.split("==")[0].strip().lower()): line.split("==")[1].split()[0].split("+")[0]
+            for line in (REPOSITORY / name).read_text().splitlines()
+            if line.strip() and not line.startswith("#")
+        }
+        for name in ("constraints.txt", "requirements-hashes.txt")
+    )
+    assert hashes == constraints

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from clara.encodings.base import Encoding
 from clara.encodings.notewise import Notewise
-from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
+from clara.errors import BadMusicFile, BadSetting, NoNotes, TooLong, UnknownToken
 from clara.music.notes import NoteSequence, crop, rebuild_notes
 from clara.music.read import read_music_and_losses
 
+MAX_TEXT_BYTES = 4 << 20  # of a text; a piece of 50,000 notes has 1 MiB
 DEFAULT_QPM = 110.0  # tempo of composed music, and of texts, which hold none
 
 
@@ -91,8 +92,12 @@ def read_fixed_melody(source, encoding: Encoding, part: str | None = None) -> tu
 
 
 def _read_text(path):
-    """Return the text of a file."""
+    """Return the text of a file of at most MAX_TEXT_BYTES."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+        if len(data) > MAX_TEXT_BYTES:
+            raise TooLong(f"{path}: larger than {MAX_TEXT_BYTES >> 20} MiB")
+        return data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as e:
         raise BadMusicFile(f"{path}: cannot be read as text ({e})") from e

@@ -128,7 +128,9 @@ def _fastest_precision(model, factories):
     cache_file = cache_folder() / "precision.json"
     try:
         fastest = json.loads(cache_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        fastest = {}
+    if not isinstance(fastest, dict):  # broken
         fastest = {}
     shapes = " ".join(str(tuple(p.shape)) for p in model.parameters())
     if fastest.get(shapes) not in factories:

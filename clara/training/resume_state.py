@@ -5,14 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import JsonValue
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from clara.errors import CheckpointMismatch
 from clara.files import write_atomically
+from clara.records import Record, parse_record
 
 STATE = "state.safetensors"
 METADATA_KEY = "run"
+
+
+class StateMetadata(Record):
+    """What the file holds beside tensors."""
+
+    history: list[dict[str, JsonValue]]
+    scalars: list[dict[str, JsonValue]]
+    hypers: list[dict[str, JsonValue]]
 
 
 def save_state(learn: Any, path: str | Path, history: list[dict]) -> None:
@@ -72,8 +82,8 @@ def _read_state(path):
         raise CheckpointMismatch(f"{path}: nothing to resume from; no epoch was finished")
     try:
         with safe_open(path, "pt") as file:
-            metadata = json.loads(file.metadata()[METADATA_KEY])
+            text = file.metadata()[METADATA_KEY]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, TypeError, KeyError, ValueError) as e:
+    except (SafetensorError, OSError, TypeError, KeyError) as e:
         raise CheckpointMismatch(f"{path}: not the state of a run ({e})") from e
-    return tensors, metadata
+    return tensors, parse_record(text, StateMetadata, path).model_dump()

@@ -6,7 +6,7 @@ from examples import midi_bytes, off, on, track
 
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.errors import BadMusicFile, NoNotes, UnknownToken
+from clara.errors import BadMusicFile, NoNotes, TooLong, UnknownToken
 from clara.music.midi import write_midi
 from clara.music.notes import crop
 
@@ -90,3 +90,10 @@ def test_a_score_as_prompt(tmp_path):
     (tmp_path / "a.ABC").write_text("X:1\nM:4/4\nL:1/4\nK:C\nA B c d|]\n")
     notes, losses = read_prompt(tmp_path / "a.ABC", ENCODING)
     assert notes.pitch.tolist() == [69, 71, 72, 74] and not +losses
+
+
+def test_a_text_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("clara.encodings.prompts.MAX_TEXT_BYTES", 20)
+    (tmp_path / "piece.txt").write_text("p40 wait12 endp40 " * 3)
+    with pytest.raises(TooLong, match=r"piece\.txt: larger than"):
+        read_prompt(tmp_path / "piece.txt", Notewise())

@@ -4,9 +4,11 @@ import json
 
 import pytest
 import tiny
+from safetensors.torch import load_file, save_file
 
-from clara.errors import BadSetting, CannotWrite
+from clara.errors import BadSetting, CannotWrite, CheckpointMismatch
 from clara.files import lock_folder
+from clara.training.resume_state import METADATA_KEY, STATE
 from clara.training.run import train
 from clara.training.settings import STARTED, TrainSettings
 
@@ -62,3 +64,12 @@ def test_a_run_is_resumed_by_one_process(tmp_path):
         train(TrainSettings.load(out))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert train(TrainSettings.load(out)) is False
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "[" * 100_000, '{"history": 1, "scalars": [], "hypers": []}'])
+def test_a_state_of_other_metadata_is_named(tmp_path, text):
+    data, out = tiny.corpus(tmp_path), tmp_path / "run"
+    train(tiny.arguments(data, out, "--epochs", 1))
+    save_file(load_file(out / STATE), out / STATE, {METADATA_KEY: text})
+    with pytest.raises(CheckpointMismatch, match=STATE):
+        train(TrainSettings.load(out))
