@@ -20,6 +20,7 @@ from typing import Any
 from clara import cli
 from clara.encodings import ENCODINGS
 from clara.training.settings import CHANGEABLE_FIELDS, STARTED, TrainSettings
+from data_prep.prepare import add_split_flags
 
 EXAMPLES = """
 python train.py --data my_midis/                     # fine-tune a model that comes with Clara on a folder of music
@@ -77,6 +78,7 @@ def _add_data_flags(add):
         metavar="SHARE",
         help="Share of an epoch's tokens that come from --replay-data.",
     )
+    add_split_flags(add)
 
 
 def _add_run_flags(add):
@@ -238,7 +240,7 @@ def _run(args, argv, answer):
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of this process
     is_adapter = args.pop("adapter")
     settings = _resumed_settings(args, argv) if args["resume"] else _new_settings(args, world)
-    data = world.rank0_first(lambda: _prepare(settings.data, settings.encoding))
+    data = world.rank0_first(lambda: _prepare(settings.data, settings.encoding, args))
     settings = replace(settings, data=str(data))
     try:
         if is_adapter:
@@ -354,17 +356,25 @@ def cache_folder(source: str | Path, encoding: str) -> Path:
     return Path("data", f"{path.name}-{encoding}-{grid}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}")
 
 
-def _prepare(data, encoding):
+def _prepare(data, encoding, args):
     """Return the folder of a prepared corpus; prepare the music in `data` if it is none itself."""
     from clara.data.corpus import MANIFEST
     from clara.data.corpus_writer import prepare_corpus
     from clara.data.sources import find_pieces
+    from clara.data.splits import SplitSettings
     from clara.data.workers import WorkerSettings
+    from clara.errors import BadSetting
     from data_prep.prepare import print_report
 
     grid = ENCODINGS[encoding]().steps_per_quarter
     folder = Path(data or f"data/{encoding}-{grid}")
+    split_settings = SplitSettings(args["group_by"], args["valid_share"], not args["no_test"])
     if (folder / MANIFEST).is_file():
+        if split_settings != SplitSettings():
+            raise BadSetting(
+                f"{folder} is split already: --group-by, --valid-share and --no-test go with music that is not "
+                "prepared; prepare it again with clara prepare and these flags"
+            )
         return folder
     source = data or "music21:bach"
     pieces = find_pieces([source])
@@ -375,6 +385,7 @@ def _prepare(data, encoding):
         out,
         {"encoding": encoding},
         about=f"Music from {source}.",
+        split_settings=split_settings,
         worker_settings=WorkerSettings(os.cpu_count() or 1),
     )
     print_report(manifest, out)

@@ -58,6 +58,11 @@ def _add_music_flags(add):
         help="Refuse pieces with a larger share of onsets off the grid; performed music has 0.45 or more "
         "(default: accept all).",
     )
+    add_split_flags(add)
+
+
+def add_split_flags(add) -> None:
+    """Add the flags --group-by, --valid-share and --no-test."""
     add(
         "--group-by",
         default="music",
@@ -65,6 +70,14 @@ def _add_music_flags(add):
         help="Which files are one work, and so fall on one side of the split; music compares their melodies, folder "
         "also takes all files of a folder as one work, for performances that the music does not reveal.",
     )
+    add(
+        "--valid-share",
+        type=cli.within(0, 0.5),
+        default=0.05,
+        metavar="SHARE",
+        help="Share of the works that validate, at least one work unless 0; it is not trained on.",
+    )
+    add("--no-test", action="store_true", help="Hold out no test works; train on them, too.")
 
 
 def _add_text_flags(add):
@@ -140,6 +153,7 @@ def _run(args, answer):
         from clara.data.corpus_writer import prepare_corpus
         from clara.data.piece_encoding import ReadSettings
         from clara.data.sources import find_pieces
+        from clara.data.splits import SplitSettings
         from clara.data.workers import WorkerSettings
     from clara.errors import NoData
 
@@ -153,7 +167,7 @@ def _run(args, answer):
         read_settings=ReadSettings(args.sustain, args.solo_track, args.to_key, args.max_grid_error),
         max_vocab=args.max_vocab,
         about=args.about,
-        group_by=args.group_by,
+        split_settings=SplitSettings(args.group_by, args.valid_share, not args.no_test),
         worker_settings=WorkerSettings(args.workers, args.timeout, args.memory, args.cluster),
     )
     print_report(manifest, args.out)

@@ -17,14 +17,13 @@ from clara.data.fingerprints import FINGERPRINTS, FingerprintFile, load_fingerpr
 from clara.data.musical_works import group_works
 from clara.data.piece_encoding import ReadSettings, encode_piece, refused_row
 from clara.data.sources import Piece
-from clara.data.splits import assign_splits
+from clara.data.splits import DEFAULT_SPLIT, SplitSettings, assign_splits
 from clara.data.vocabulary import write_vocabulary
 from clara.data.workers import WorkerSettings
 from clara.errors import NoData
 from clara.files import make_folder, path_inside, write_atomically
 
-GROUP_BY = ("music", "folder")  # how files are grouped as works
-PER_RUN_SETTINGS = {"about", "group_by"}  # they change no text
+PER_RUN_SETTINGS = {"about", *asdict(DEFAULT_SPLIT)}  # they change no text
 
 
 def prepare_corpus(
@@ -35,7 +34,7 @@ def prepare_corpus(
     read_settings: ReadSettings | None = None,
     max_vocab: int | None = None,
     about: str = "",
-    group_by: str = "music",
+    split_settings: SplitSettings = DEFAULT_SPLIT,
     worker_settings: WorkerSettings | None = None,
 ) -> tuple[pd.DataFrame, bool]:
     """Encode pieces into a folder and write its manifest.
@@ -53,8 +52,8 @@ def prepare_corpus(
         Largest number of tokens in an open vocabulary (default: no limit).
     about : str
         Description and licences of the music.
-    group_by : str
-        One of `GROUP_BY`: files are one work if their music says so, or also if they lie in one folder.
+    split_settings : SplitSettings
+        How files are grouped as works, and works are split.
     worker_settings : WorkerSettings
         Processes and limits (default: `WorkerSettings()`).
 
@@ -75,8 +74,8 @@ def prepare_corpus(
     folder = Path(make_folder(folder))
     encoding = encodings.make_encoding(encoding_settings)
     read_settings = read_settings or ReadSettings()
-    about_corpus = {"about": about, "group_by": group_by}
-    settings = {"encoding": encoding.settings, "max_vocab": max_vocab, **about_corpus, **asdict(read_settings)}
+    settings = {"encoding": encoding.settings, "about": about, "max_vocab": max_vocab}
+    settings |= asdict(read_settings) | asdict(split_settings)
     # With a vocabulary limit the texts on disk were rewritten, and which chords are rare may have changed.
     earlier_rows = {} if max_vocab else _read_earlier_rows(folder, settings)
     earlier_names = _read_earlier_names(folder)
@@ -84,7 +83,7 @@ def prepare_corpus(
     rows, interrupted = _encode_all(pieces, folder, task, earlier_rows, worker_settings)
     accepted = [row for row in rows if not row["reason"]]
     with cli.show_status("finding works"):
-        _add_works_and_splits(accepted, folder, group_by)
+        _add_works_and_splits(accepted, folder, split_settings)
     _write_vocabulary(accepted, folder, encoding, max_vocab)
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
     write_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
@@ -95,12 +94,12 @@ def prepare_corpus(
     return manifest, interrupted
 
 
-def _add_works_and_splits(rows, folder, group_by):
+def _add_works_and_splits(rows, folder, settings):
     """Add the work number and the split to the rows of accepted pieces."""
     fingerprints = load_fingerprints(folder, [row["piece"] for row in rows])
-    folders = [str(Path(row["source"]).parent) for row in rows] if group_by == "folder" else None
+    folders = [str(Path(row["source"]).parent) for row in rows] if settings.group_by == "folder" else None
     works = group_works(fingerprints, folders)
-    for row, work, split in zip(rows, works, assign_splits(fingerprints, works)):
+    for row, work, split in zip(rows, works, assign_splits(fingerprints, works, settings)):
         row.update(work=work, split=split)
 
 
@@ -119,7 +118,10 @@ def _read_earlier_names(folder):
     """Return the names of the pieces that an earlier run with any settings wrote."""
     if not (folder / MANIFEST).is_file():
         return set()
-    manifest = read_manifest(folder)
+    try:
+        manifest = read_manifest(folder)
+    except NoData:  # broken, or of another version: everything is encoded again
+        return set()
     return set(manifest.loc[manifest["reason"] == "", "piece"])
 
 
@@ -130,12 +132,12 @@ def _read_earlier_rows(folder, settings):
     try:
         earlier = read_settings(folder)
         fingerprints = FingerprintFile(folder / FINGERPRINTS)
-    except NoData:  # broken: everything is encoded again
+        rows = read_manifest(folder).to_dict("records")
+    except NoData:  # broken, or of another version: everything is encoded again
         return {}
     earlier_settings = earlier.model_dump() | {"encoding": earlier.encoding.to_dict()}
     if any(earlier_settings.get(key) != settings[key] for key in settings.keys() - PER_RUN_SETTINGS):
         return {}
-    rows = read_manifest(folder).to_dict("records")
     return {row["piece"]: row for row in rows if row["piece"] in fingerprints}
 
 

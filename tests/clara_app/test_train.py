@@ -31,6 +31,9 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
 
 
+SPLIT = {"group_by": "music", "valid_share": 0.05, "no_test": False}
+
+
 def run(data, out, *more):
     return tiny.leave(train.main, [*tiny.flags(data, out), "--from-scratch", "--threads", 1, *more])
 
@@ -88,7 +91,9 @@ def test_two_folders_of_one_name_are_prepared_apart(data, tmp_path):
     """The second once deleted the texts of the first."""
     other = tmp_path / "elsewhere"
     tiny.corpus(other, [tiny.tune(seed) for seed in range(10, 17)])
-    first, second = (train._prepare(str(folder), "notewise") for folder in (data.parent / "music", other / "music"))
+    first, second = (
+        train._prepare(str(folder), "notewise", SPLIT) for folder in (data.parent / "music", other / "music")
+    )
     assert first != second and (len(list(first.rglob("*.txt"))), len(list(second.rglob("*.txt")))) == (6, 7)
     assert train.cache_folder(f"{other}/../elsewhere/music", "notewise") == second
     assert train.cache_folder(other / "music", "chordwise") != second
@@ -316,3 +321,12 @@ def test_a_training_on_performed_music_warns(tmp_path, capsys, more):
     assert tiny.leave(train.main, [*argv, *more]) == 0
     message = capsys.readouterr().err
     assert message.count("4 of 4 pieces follow no beat grid (misfit 0.") == 1 and "--max-grid-error" in message
+
+
+def test_three_pieces_are_all_trained_on_if_asked(tmp_path, capsys):
+    tiny.corpus(tmp_path, [tiny.tune(seed) for seed in range(3)])
+    for flags, n_trained in (([], 1), (["--no-test"], 2), (["--valid-share", 0, "--no-test"], 3)):
+        out = tmp_path / f"run{n_trained}"
+        assert run(tmp_path / "music", out, "--epochs", 1, *flags) == 0
+        assert f": {n_trained} pieces," in capsys.readouterr().out
+    assert "--valid-share" in refused(capsys, *tiny.flags(tmp_path / "corpus", tmp_path / "x"), "--valid-share", 0.2)

@@ -204,3 +204,11 @@ def test_folders_are_works_on_request(music, encode_into):
     assert by_folder.groupby(folders)["split"].nunique().max() == 1
     assert by_folder["work"].nunique() == len(set(folders)) < by_music["work"].nunique()
     assert (by_folder["hash"] == by_music["hash"]).all()
+
+
+def test_a_folder_of_another_version_is_prepared_again(music, encode_into, tmp_path):
+    _, before = encode_into(music)
+    manifest = tmp_path / "out/manifest.csv"
+    manifest.write_text(manifest.read_text().replace("grid_misfit", "beat"))
+    _, after = encode_into(music)
+    assert after.equals(before)

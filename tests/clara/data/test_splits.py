@@ -7,7 +7,7 @@ import pytest
 from examples import melody
 
 from clara.data.musical_works import compute_fingerprint, group_works
-from clara.data.splits import assign_splits
+from clara.data.splits import SplitSettings, assign_splits
 
 
 def fingerprints(*seeds):
@@ -50,3 +50,30 @@ def test_train_is_never_empty(n):
         splits = assign_splits([[random.integers(0, 2**48, 3)] for _ in range(n)], np.arange(n))
         assert "train" in splits
         assert n < 3 or {"valid", "test"} < set(splits)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 400])
+@pytest.mark.parametrize(
+    "settings, wanted",
+    [
+        (SplitSettings(), {"train", "valid", "test"}),
+        (SplitSettings(with_test=False), {"train", "valid"}),
+        (SplitSettings(valid_share=0), {"train", "test"}),
+        (SplitSettings(valid_share=0, with_test=False), {"train"}),
+        (SplitSettings(valid_share=0.5), {"train", "valid", "test"}),
+    ],
+)
+def test_only_wanted_splits_are_filled(settings, wanted, n):
+    random = np.random.default_rng(n)
+    prints = [[random.integers(0, 2**48, 3)] for _ in range(n)]
+    splits = assign_splits(prints, np.arange(n), settings)
+    assert set(splits) == (wanted if n >= len(wanted) else {"train"})
+    if n == 400:
+        assert splits.count("valid") == pytest.approx(400 * settings.valid_share, abs=40)
+
+
+def test_the_test_works_alone_change_sides_without_a_test():
+    random = np.random.default_rng(0)
+    prints = [[random.integers(0, 2**48, 3)] for _ in range(400)]
+    before, after = (assign_splits(prints, np.arange(400), SplitSettings(with_test=flag)) for flag in (True, False))
+    assert [{"test": "train"}.get(split, split) for split in before] == after
