@@ -194,7 +194,7 @@ def parse_arguments(argv: list[str] | None = None):
     p.add_argument("--seed", type=int, default=1, metavar="N", help="Random seed of the first run")
     p.add_argument("--judge-seed", type=int, default=0, metavar="N", help="Random seed of folds and judges")
     p.add_argument("--folds", type=int, default=N_FOLDS, metavar="N", help="Number of folds")
-    p.add_argument("--epochs", type=int, default=10, metavar="N", help="Number of epochs of the CNNs")
+    p.add_argument("--epochs", type=int, default=8, metavar="N", help="Number of epochs of the CNNs")
     p.add_argument("--threads", type=int, default=2, metavar="N", help="Number of CPU threads of the judges")
     p.add_argument("--compose-only", action="store_true", help="Compose, and train no judges")
     return p.parse_args(argv)

@@ -21,14 +21,14 @@ ROLL_WIDTHS, SIMILARITY_WIDTHS = (8, 16, 24, 32), (16, 32, 48)  # channels of th
 MAX_SHIFT = 5  # semitones up or down in training
 LEARNING_RATE, WEIGHT_DECAY, BATCH_SIZE = 3e-3, 0.05, 32
 BOOSTING_SETTINGS = {
-    "n_estimators": 300,
+    "n_estimators": 200,
     "learning_rate": 0.08,
     "max_depth": 4,
     "min_samples_leaf": 5,
     "max_features": "sqrt",
     "subsample": 0.7,
 }
-N_TREES = 400
+N_TREES = 200
 LOG_ODDS_EPS = 1e-3  # of a probability
 
 

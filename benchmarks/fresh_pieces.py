@@ -71,7 +71,9 @@ def human_excerpts(folder: str | Path, quarters: int, prompt_quarters: int = 0) 
     for notes, work in human_pieces(folder):
         whole = first_quarters(notes, prompt_quarters + quarters)
         excerpt = crop(whole, prompt_quarters * STEPS_PER_QUARTER, (prompt_quarters + quarters) * STEPS_PER_QUARTER)
-        if len(excerpt) and excerpt.quarters == quarters:
+        first = int(notes.start[0]) // STEPS_PER_QUARTER
+        is_long_enough = notes.quarters - first >= prompt_quarters + quarters  # a rest at the end is no reason
+        if len(excerpt) and is_long_enough:
             excerpts.append(Excerpt(excerpt, work))
     return excerpts
 
