@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from fractions import Fraction
 
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import ParseError, fromstring
 
 from clara.errors import BadMusicFile
 from clara.music.instruments import guess_program
@@ -62,9 +62,12 @@ def parse_musicxml(text: str, source) -> ParsedScore:
     Raises
     ------
     BadMusicFile
-        If a number in it is broken, or it has no parts.
+        If it is not well-formed, or a number in it is broken.
     """
-    root = fromstring(text.encode("utf-8", "replace"))
+    try:
+        root = fromstring(text.encode("utf-8", "replace"))
+    except ParseError as e:
+        raise BadMusicFile(f"{source}: broken MusicXML ({e})") from e
     losses = Counter()
     names = _read_part_list(root)
     elements = root.findall("part")

@@ -13,10 +13,10 @@ from defusedxml.expatreader import DefusedExpatParser
 
 from clara.errors import BadMusicFile, TooLong
 
-# Beethoven's opus 132 has 25,000. Reading takes a few KB and a tenth of a millisecond for each.
+# A MusicXML file at this limit takes 3 seconds and 150 MB to read.
 MAX_NOTES = 50_000
 MAX_DEPTH = 64  # of nested elements; MusicXML itself needs 13
-# music21 counts out a bar beat by beat, so that one of 9,999,999/4 would take all memory.
+# Whoever counts out a bar of 9,999,999/4 beat by beat, as music21 does, runs out of memory.
 HUGE_TIME_SIGNATURE = re.compile(r"\d{4}|.{40}", re.DOTALL)
 
 

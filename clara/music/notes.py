@@ -30,6 +30,9 @@ COMMON_TIME = ((0, 4, 4),)
 LOSS_WORDS = {
     "drums": ("drum note left out", "drum notes left out"),
     "grace": ("grace note left out", "grace notes left out"),
+    "cue": ("cue note left out", "cue notes left out"),
+    "lost": ("note lost in reading", "notes lost in reading"),
+    "unread": ("sign not understood", "signs not understood"),
     "tunes": ("other tune left out", "other tunes left out"),
 }
 # One int64 holds a note: start, part (7 bits), pitch (7 bits) and length, all in steps.

@@ -35,7 +35,7 @@ ABC_TUNE = re.compile(r"^X:.*$", re.MULTILINE)
 ABC_FIELD = re.compile(r"^[A-JL-WYZ]:.*$", re.MULTILINE)  # may stand above the first tune and hold for all
 ABC_NOTE = re.compile(r"[A-Ga-g]")
 ABC_NOT_MUSIC = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|%.*')  # in a line of music
-ABC_HUGE_LENGTH = re.compile(r"(?<=[^\s:\d])\d{4,}")  # behind a note or a slash; such bars take music21 hours
+ABC_HUGE_LENGTH = re.compile(r"(?<=[^\s:\d])\d{4,}")  # behind a note or a slash
 TIME_SIGNATURE = {
     "humdrum": re.compile(r"\*M(\d\S*)"),
     "abc": re.compile(r"(?:^|\[)M:([^\]\n%]*)", re.MULTILINE),

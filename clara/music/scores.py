@@ -95,16 +95,10 @@ def read_score(
     parts = [part for part in score.parts if part.rows]
     if not parts:
         raise NoNotes(f"{source}: no notes in it{' but drums' * (losses['drums'] > 0)}")
-    if max(row[1] for part in parts for row in part.rows) > MAX_TICKS:
-        raise TooLong(f"{source}: longer than {MAX_QUARTERS:,} quarters")
-    try:
-        columns = [join_ties(part.rows) for part in parts]
-    except OverflowError as e:
-        raise BadMusicFile(f"{source}: a time or a pitch that is no 64-bit number") from e
+    _check_ranges(parts, source)
+    columns = [join_ties(part.rows) for part in parts]
     part_of_note = _assign_parts(parts, columns, ensemble, solo_track, source)
     start, end, pitch = (np.concatenate(column) for column in zip(*columns))
-    if pitch.min() < 0 or pitch.max() > 127:
-        raise BadMusicFile(f"{source}: a pitch outside 0-127")
     part_with_signatures = next((part for part in parts if part.signature_changes), parts[0])
     notes, build_losses = build_notes(
         quantize(start, TICKS_PER_QUARTER, steps_per_quarter),
@@ -126,6 +120,15 @@ def _first_tempo(parts, source):
     if not 1 / MAX_QPM <= qpm <= MAX_QPM:
         raise BadMusicFile(f"{source}: a tempo of {qpm:.3g} quarters per minute")
     return qpm
+
+
+def _check_ranges(parts, source):
+    """Refuse numbers that are too large, while they are Python integers."""
+    rows = [row for part in parts for row in part.rows]
+    if max(end for _, end, _, _ in rows) > MAX_TICKS:
+        raise TooLong(f"{source}: longer than {MAX_QUARTERS:,} quarters")
+    if any(not 0 <= pitch <= 127 for _, _, pitch, _ in rows):
+        raise BadMusicFile(f"{source}: a pitch outside 0-127")
 
 
 def _corpus_path(name):

@@ -152,6 +152,17 @@ def test_broken_numbers(read, bars, reason):
         read(bars)
 
 
+@pytest.mark.parametrize("octave", ["-3", "10", "9" * 40])
+def test_pitches_out_of_range(read, octave):
+    with pytest.raises(BadMusicFile, match="a.musicxml: a pitch outside 0-127"):
+        read(note("C4", 4).replace("<octave>4", f"<octave>{octave}"))
+
+
+def test_a_prefix_without_a_namespace(read):
+    with pytest.raises(BadMusicFile, match="a.musicxml: broken MusicXML .unbound prefix"):
+        read("<a:b/>" + note("C4", 4))
+
+
 def test_a_huge_key_signature_takes_no_time(read):
     key = "<attributes><key><fifths>999999999</fifths></key></attributes>"
     assert read(key + note("C4", 4))[0] == [(0, 4, 60)]
