@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from clara.checkpoints.checkpoint import repeats_hash, versions, weights_hash
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting, CheckpointMismatch, OutsideFolder
+from clara.files import check_name
 from clara.music.read import MUSIC21_PREFIX
 from clara.records import Name, Record, read_record
 from clara_app.compose_request import ComposeRequest
@@ -140,7 +141,10 @@ def read_run(path: str | Path, replacements: Mapping[str, str | None]) -> tuple[
 
 def _check_path(run_json, name, value):
     """Raise OutsideFolder if a path leads out of the working folder: a run.json may come from a stranger."""
-    if value is None or value in (*shipped_model_names(), INSTALLED_MUSIC) or value.startswith(MUSIC21_PREFIX):
+    if value is None or value in (*shipped_model_names(), INSTALLED_MUSIC):
+        return
+    if value.startswith(MUSIC21_PREFIX):
+        check_name(value.removeprefix(MUSIC21_PREFIX), run_json)
         return
     inside = "\0" not in value and Path(os.path.realpath(value)).is_relative_to(os.path.realpath(Path.cwd()))
     if not inside:

@@ -44,6 +44,7 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
 }
 MAX_JSON_BYTES = 1 << 20
+MAX_UPLOADS = 16  # at the same time; two are read and the others wait
 BODY_SECONDS = 60.0  # for the body of a request to arrive
 MAX_TITLE = 200  # characters
 PREFERRED_MODEL = "notewise"
@@ -73,6 +74,7 @@ class Page:
         soundfont: str | Path | None = None,
     ) -> None:
         self.models = offered_models(folders)
+        self.n_uploads = 0  # that are being read or wait for it
         self.composers = {name: Composer(str(folder), threads=threads) for name, (_, folder) in self.models.items()}
         self.store = PieceStore()
         self.jobs = JobQueue(n_workers)
@@ -194,9 +196,16 @@ async def _get_about(request):
 
 async def _post_upload(request):
     name = _printable(unquote(request.headers.get("x-file-name", "")))[-MAX_TITLE:]
-    data = await _read_body(request, prompts.MAX_BYTES)
-    notes, losses = await run_in_threadpool(prompts.read_upload, name, data)
-    return JSONResponse(request.app.state.page.keep_prompt(notes, Path(name).stem or "music", losses))
+    page = request.app.state.page
+    if page.n_uploads >= MAX_UPLOADS:  # each waits in a thread, and other requests need threads too
+        raise QueueFull(f"{page.n_uploads} other files are being read; please come back in a minute")
+    page.n_uploads += 1
+    try:
+        data = await _read_body(request, prompts.MAX_BYTES)
+        notes, losses = await run_in_threadpool(prompts.read_upload, name, data)
+    finally:
+        page.n_uploads -= 1
+    return JSONResponse(page.keep_prompt(notes, Path(name).stem or "music", losses))
 
 
 async def _post_example(request):

@@ -1,5 +1,6 @@
 """Broken, hostile or odd scores are refused by name or repaired, in bounded time."""
 
+import contextlib
 import time
 import zipfile
 import zlib
@@ -291,3 +292,23 @@ def test_a_tempo_that_nobody_plays_is_named(write, tempo):
     path = write("fast.musicxml", SCORE.replace("<note>", f'<sound tempo="{tempo}"/><note>', 1))
     with pytest.raises(BadMusicFile, match=r"fast\.musicxml: a (tempo|number)"):
         read_score(path)
+
+
+QUICK_TO_READ = {
+    "many_parentheses.abc": "X:1\nM:4/4\nL:1/8\nK:C\n" + "((3cde)" * 240 + "|\n",
+    "nested_parentheses.abc": "X:1\nM:4/4\nL:1/8\nK:C\n" + "(" * 5000 + "c" + ")" * 5000 + "|\n",
+    "many_sharps.musicxml": SCORE.replace("<time>", "<key><fifths>999999999</fifths></key><time>"),
+    "many_flats.musicxml": SCORE.replace("<time>", "<key><fifths>-999999999</fifths></key><time>"),
+    "many_octaves.musicxml": SCORE.replace("<time>", "<transpose><chromatic>999999999</chromatic></transpose><time>"),
+    "many_spines.krn": "**kern\n" + "*^\n" + "\t".join(["*^"] * 2) + "\n*-\t*-\t*-\t*-\n",
+    "long_numbers.krn": "**kern\n" + "9" * 5000 + "c\n*-\n",
+    "many_dots.krn": "**kern\n4" + "." * 5000 + "c\n*-\n",
+}
+
+
+@pytest.mark.parametrize("name, text", QUICK_TO_READ.items(), ids=QUICK_TO_READ)
+def test_little_text_takes_little_time(write, name, text):
+    start = time.perf_counter()
+    with contextlib.suppress(ClaraError):
+        read_score(write(name, text))
+    assert time.perf_counter() - start < 2

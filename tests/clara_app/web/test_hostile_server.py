@@ -6,14 +6,17 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tiny
 import uvicorn
 from starlette.testclient import TestClient
 
+from clara.music import limited_reader
+from clara.music.limited_reader import LimitedReader
 from clara.music.midi import to_symusic_score
-from clara_app.web import connections
+from clara_app.web import connections, prompts
 from clara_app.web.connections import LimitedProtocol
 from clara_app.web.jobs import JobQueue
 from clara_app.web.piece_store import Piece, PieceStore
@@ -225,3 +228,20 @@ def test_a_client_that_reads_nothing_is_dropped(port):
             while data := connection.recv(1 << 20):
                 received += len(data)
         assert received < 500 << 20
+
+
+def test_uploads_wait_for_two_processes_and_not_without_end(client, monkeypatch):
+    data = to_symusic_score(tiny.tune(5)).dumps_midi()
+    started = []
+    real = limited_reader._Process
+    monkeypatch.setattr(prompts, "READER", LimitedReader(n_processes=2))
+    monkeypatch.setattr(limited_reader, "_Process", lambda mb: started.append(real(mb)) or started[-1])
+
+    def upload(_):
+        return client.post("/prompts/upload", content=data, headers={"x-file-name": "x.mid"}).status_code
+
+    with ThreadPoolExecutor(12) as threads:
+        assert set(threads.map(upload, range(12))) == {200}
+    assert len(started) <= 2
+    monkeypatch.setattr("clara_app.web.server.MAX_UPLOADS", 0)
+    assert upload(0) == 503
