@@ -48,6 +48,7 @@ def _run(args, answer):
     composer = Composer(
         request.model, request.adapter, request.precision, request.critic, args.threads, scoring_threads=args.threads
     )
+    _check_continuation(args, request)
     prepared = composer.prepare(request)
     request = prepared.request  # with its length in quarters
     _report_prompt(prepared)
@@ -83,6 +84,14 @@ def _read_request(args):
     # accents on the beats of common time would give away a human waltz in a blind test
     playback = PlaybackSettings(args.flat or bool(args.mix_human), args.soundfont, args.mix_human)
     return request_from_flags(args), playback
+
+
+def _check_continuation(args, request):
+    """Raise BadSetting for --continuation-only without a continuation."""
+    from clara.errors import BadSetting
+
+    if args.continuation_only and (request.prompt is None or request.fill):
+        raise BadSetting("--continuation-only needs a prompt to continue (--prompt), and excludes --fill")
 
 
 def _report_prompt(prepared):
@@ -151,9 +160,12 @@ def _write(args, folder, composer, prepared, playback, result, humans):
     # precision "auto" became the faster one, which a replay must use
     request = replace(prepared.request, precision=composer.generator.precision)
     audio_format = None if args.audio == NO_AUDIO else args.audio
+    samples = [piece.sample for piece in result.pieces]
+    if args.continuation_only:
+        samples = [sample.without_prompt() for sample in samples]
     with tqdm(total=len(result.pieces) + len(humans), unit=" pieces", disable=None, desc="writing", leave=False) as bar:
         return write_playlist(
-            [piece.sample for piece in result.pieces],
+            samples,
             folder,
             run_record(request, playback),
             [piece.scores for piece in result.pieces],

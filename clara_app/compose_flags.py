@@ -225,6 +225,11 @@ def _add_output_flags(add):
         help="Make the page a blind test with as many human excerpts, from a folder of MIDI files (without FOLDER: "
         "from music21); all are played flat.",
     )
+    add(
+        "--continuation-only",
+        action="store_true",
+        help="Write the pieces without the prompt (default: the prompt and its continuation).",
+    )
     add("--no-pictures", action="store_true", help="Write no PNG pictures of the piano rolls.")
 
 

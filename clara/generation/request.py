@@ -9,7 +9,7 @@ import numpy as np
 
 from clara.encodings.base import Encoding
 from clara.encodings.vocab import BOS, Vocab
-from clara.errors import NoNotes
+from clara.errors import BadSetting, NoNotes
 from clara.generation.arguments import (
     Key,
     Prompt,
@@ -27,6 +27,8 @@ from clara.sampling.engine import Sampler
 from clara.sampling.grammars import make_grammar
 from clara.sampling.logit_biases import Cadence
 from clara.sampling.settings import SamplingSettings
+
+MAX_FINAL_REST_QUARTERS = 64  # of a prompt, after its last note
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -99,6 +101,11 @@ class GenerationRequest:
         prompt_end = notes.n_steps if notes else 0
         if notes and prompt_quarters is not None:
             prompt_end = convert_length(prompt_quarters, None, None, encoding.steps_per_quarter)
+            if prompt_end > notes.n_steps + MAX_FINAL_REST_QUARTERS * encoding.steps_per_quarter:
+                raise BadSetting(
+                    f"the last note of the prompt ends at quarter {notes.quarters:g}: end it at quarter "
+                    f"{notes.quarters + MAX_FINAL_REST_QUARTERS:g} at the latest, not {prompt_quarters:g}"
+                )
             notes = crop(notes, 0, prompt_end)
             if not len(notes):
                 raise NoNotes(f"the prompt has no notes before quarter {prompt_quarters:g}")

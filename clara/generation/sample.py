@@ -1,6 +1,6 @@
 """A composed piece, which can show and play itself in a notebook."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clara.music.midi import write_midi
@@ -41,6 +41,12 @@ class Sample:
         """Return the notes after the prompt."""
         first_step = round(self.prompt_quarters * self.notes.steps_per_quarter)
         return crop(self.notes, first_step, max(first_step, self.notes.n_steps)) if first_step else self.notes
+
+    def without_prompt(self) -> "Sample":
+        """Return the composed part alone, as text and as notes."""
+        return replace(
+            self, tokens=self.tokens[self.prompt_tokens :], notes=self.composed(), prompt_tokens=0, prompt_quarters=0.0
+        )
 
     def write_midi(self, path: str | Path) -> None:
         """Write the whole piece to a MIDI file.

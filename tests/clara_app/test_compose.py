@@ -19,7 +19,7 @@ from clara.checkpoints.checkpoint import VOCAB, Checkpoint
 from clara.encodings.notewise import Notewise
 from clara.generation.generator import Generator
 from clara.music.midi import read_midi, write_midi
-from clara.music.notes import build_notes
+from clara.music.notes import build_notes, crop
 from clara.rendering.audio import default_soundfont
 from clara.repeats.model import CALIBRATION_SHAPE, RepeatModel
 from clara.sampling.settings import SamplingSettings, piece_seeds, spread_temperatures
@@ -859,3 +859,17 @@ def test_a_prompt_of_hours_is_refused_before_the_work_unless_without_audio(model
 def test_a_replay_does_not_lead_out_through_the_corpus(finished_run, tmp_path, capsys, value):
     (tmp_path / "run.json").write_text(json.dumps(finished_run | {"prompt": value}))
     assert "not inside" in refused(capsys, "--replay", tmp_path / "run.json", "--out", tmp_path / "out")
+
+
+def test_the_continuation_may_be_written_alone(model, prompt, tmp_path, capsys):
+    flags = ["--model", model, *QUICK, "--no-pictures", "--seed", 4, "--prompt", prompt]
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "whole"]) == 0
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "part", "--continuation-only"]) == 0
+    whole, part = (read_midi(tmp_path / name / "01.mid")[0] for name in ("whole", "part"))
+    start = read_midi(prompt)[0].n_steps
+    assert len(part) and part == crop(whole, start, whole.n_steps)
+    texts = [(tmp_path / name / "01.txt").read_text().split() for name in ("whole", "part")]
+    assert texts[0][-len(texts[1]) :] == texts[1] and Notewise().decode(texts[1])[0] == part
+    capsys.readouterr()
+    for wrong in (flags[:-2], [*flags, "--fill", "1:2"]):
+        assert "--continuation-only" in refused(capsys, *wrong, "--out", tmp_path / "no", "--continuation-only")

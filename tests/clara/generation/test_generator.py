@@ -114,6 +114,13 @@ def test_rests_at_the_end_of_a_prompt_count_in_every_encoding(name):
         assert decoded.start.tolist() == [0, step] and decoded.pitch.tolist() == [60, 62]
 
 
+def test_a_rest_at_the_end_of_a_prompt_is_bounded(generator):
+    prompt = build_notes([0], [12], [60])[0]
+    assert generator.generate(1, 1, prompt, prompt_quarters=65)[0].prompt_quarters == 65
+    with pytest.raises(BadSetting, match="ends at quarter 1: end it at quarter 65 at the latest, not 1e"):
+        generator.generate(1, 1, prompt, prompt_quarters=1e9)
+
+
 def test_a_prompt_without_a_note_is_refused(generator):
     with pytest.raises(NoNotes, match="before quarter 1"):
         generator.generate(1, 4, build_notes([24], [36], [60])[0], prompt_quarters=1)
