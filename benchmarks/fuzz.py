@@ -42,12 +42,13 @@ def main():
     """Read everything and save the counts."""
     p = record.argument_parser(__doc__)
     p.add_argument("--scale", type=float, default=1.0, help="Factor for the number of items")
+    p.add_argument("--first", type=int, default=0, help="Number of the first item; other numbers make other items")
     p.add_argument("--workers", type=int, default=2, help="Number of processes")
     p.add_argument("--kinds", nargs="+", default=list(COUNTS), choices=COUNTS, help="What to read")
     args = p.parse_args()
     rows = []
     for kind in args.kinds:
-        row, failures = fuzz(kind, max(1, int(COUNTS[kind] * args.scale)), args.workers)
+        row, failures = fuzz(kind, max(1, int(COUNTS[kind] * args.scale)), args.workers, args.first)
         rows.append(row)
         print(row, flush=True)
         for item, reason in failures[:MAX_SHOWN]:
@@ -56,8 +57,8 @@ def main():
         record.save("fuzz", rows, seconds=SECONDS, memory_mb=MEMORY_MB)
 
 
-def fuzz(kind: str, n: int, n_workers: int, start_method: str | None = None) -> tuple[dict, list]:
-    """Read n items of a kind.
+def fuzz(kind: str, n: int, n_workers: int, first: int = 0) -> tuple[dict, list]:
+    """Read n items of a kind, with seeds from `first` on.
 
     Returns
     -------
@@ -66,10 +67,10 @@ def fuzz(kind: str, n: int, n_workers: int, start_method: str | None = None) -> 
     failures : list of (Item, str)
     """
     _preload(kind)
-    pool = WorkerPool(attempt, n_workers, SECONDS, MEMORY_MB, start_method)
+    pool = WorkerPool(attempt, n_workers, SECONDS, MEMORY_MB)
     outcomes, failures = Counter(), []
     try:
-        for item, outcome, failure in pool.run(Item(kind, seed) for seed in range(n)):
+        for item, outcome, failure in pool.run(Item(kind, seed) for seed in range(first, first + n)):
             outcomes[outcome or failure.split(":")[0]] += 1
             if failure:
                 failures.append((item, failure))
