@@ -175,6 +175,11 @@ def _with_ensemble_auc(result: dict) -> list[dict]:
     return [row | {"ensemble": ensemble_auc[row["critic"]]} for row in result["rows"] if row["member"] != "all"]
 
 
+def _rows_of(table: str) -> Callable[[dict], list[dict]]:
+    """Return a function that selects the rows of one table of a result file."""
+    return lambda result: [row for row in result["rows"] if row["table"] == table]
+
+
 PAGES = (
     Page(
         slug="likelihood",
@@ -595,6 +600,99 @@ Without a prompt, the best {n_best} of {independent} independent pieces, which h
                 "search_equal_tokens_measures",
                 SEARCH_MEASURE_COLUMNS,
                 heading="Statistics against more independent pieces",
+            ),
+        ),
+    ),
+    Page(
+        slug="form",
+        title="Form",
+        question="do bars, phrases and keys return as in human music, and do pieces end?",
+        text="""
+Each bar is compared with all earlier ones: *exact* (the same onsets and pitches), *varied* (Jaccard index of the
+(onset, pitch) pairs at least 0.5), *transposed* (all notes moved by one interval), *rhythm* (Jaccard index of the
+onsets at least 0.8) or *new*. Bars follow the time signatures of the file; the first bar does not count.
+
+Structureness is the indicator of Wu and Yang (2020), with bars as the unit and the self-similarity of harmony: how
+well the best segment of that length is repeated, and how much of the piece its repetitions cover. It counts literal
+and varied returns alike, so the share of literal ones stands beside the phrases.
+
+**Limits.** Phrases, keys and cadences are estimated by rules from the notes, and human music is far from 100 % by
+these rules; compare with its row. A key is estimated from eight bars. Structureness and phrases depend on the length,
+so only equal numbers of bars compare. Generated files say 4/4 throughout and hold 16 bars.
+""",
+        tables=(
+            Table(
+                "form",
+                (
+                    Column("music", "{set}"),
+                    Column("part", "{part}"),
+                    Column("pieces", "{pieces:,}"),
+                    Column("bars", "{bars:,}"),
+                    Column("exact", "{exact} %"),
+                    Column("varied", "{varied} %"),
+                    Column("transposed", "{transposed} %"),
+                    Column("rhythm", "{rhythm} %"),
+                    Column("new", "{new} %"),
+                ),
+                heading="Bar classes",
+                text="""
+Pieces of at least {min_bars} bars. `benchmarks/fresh_judge.py --compose-only` composed the generated ones: "searched"
+by the default command, "unranked" with `--no-search --rank-by none`.
+""",
+                select_rows=_rows_of("classes"),
+            ),
+            Table(
+                "form",
+                (
+                    Column("music", "{set}"),
+                    Column("exact bars", "{returns:,}"),
+                    *(Column(f"{n} bars", f"{{d{n}}} %") for n in (1, 2, 4, 8, 12, 16, 24, 32)),
+                    Column("multiples of 4", "{multiples_of_4} %"),
+                ),
+                heading="Distances of exact returns",
+                text="From a bar to the bar that it repeats; of several, the one at the distance of the bar before.",
+                select_rows=_rows_of("distances"),
+            ),
+            Table(
+                "form",
+                (
+                    Column("music", "{set}"),
+                    Column("first bars", "{bars}"),
+                    Column("pieces", "{pieces:,}"),
+                    Column("length of the segment", "{scale}"),
+                    Column("median", "{median:.3f}"),
+                    Column("quartiles", "{lower:.3f} to {upper:.3f}"),
+                ),
+                heading="Structureness",
+                select_rows=_rows_of("structureness"),
+            ),
+            Table(
+                "form",
+                (
+                    Column("music", "{set}"),
+                    Column("first bars", "{bars}"),
+                    Column("literal, of exact, varied and transposed bars", "{literal} %"),
+                    Column("variance of self-similarity at 4, 8, 16, 32 bars", "{lag_variance} %"),
+                    Column("bars per phrase", "{phrase_bars}"),
+                    Column("phrases that start at multiples of 4 bars", "{at_multiples_of_four} %"),
+                ),
+                heading="Phrases",
+                text="A phrase that starts at random does so at a multiple of 4 bars in 25 % of cases.",
+                select_rows=_rows_of("phrases"),
+            ),
+            Table(
+                "form",
+                (
+                    Column("music", "{set}"),
+                    Column("tonic in the bass", "{tonic_bass} %"),
+                    Column("only the tonic chord", "{tonic} %"),
+                    Column("after a dominant", "{cadence} %"),
+                    Column("begins and ends on one tonic", "{same_tonic} %"),
+                    Column("in one key", "{same_key} %"),
+                ),
+                heading="Endings",
+                text="Share of pieces. The chord must begin on a strong beat of the last bar that has onsets.",
+                select_rows=_rows_of("endings"),
             ),
         ),
     ),
