@@ -130,7 +130,8 @@ class GenerationRequest:
         )
         tokens = tokenize_until(notes, prompt_end, encoding, generator.tokenize) if notes else []
         qpm = convert_qpm(qpm, notes)
-        time_signatures = (notes or melody).time_signatures if notes or melody else COMMON_TIME
+        source = notes or melody
+        time_signatures = source.time_signatures if source else COMMON_TIME
         return cls(encoding, generator.vocab, sampler, notes, tokens, prompt_end, n_steps, qpm, time_signatures)
 
     @property

@@ -60,12 +60,13 @@ def join_upbeat(time_signatures: tuple, steps_per_quarter: int, max_share: float
     """
     if len(time_signatures) < 2 or time_signatures[0][0] != 0:
         return time_signatures
-    (_, *first), (step, *second) = time_signatures[:2]
-    length = bar_steps(*second, steps_per_quarter)
-    is_one_bar = step == bar_steps(*first, steps_per_quarter)
+    _, first_numerator, first_denominator = time_signatures[0]
+    step, numerator, denominator = time_signatures[1]
+    length = bar_steps(numerator, denominator, steps_per_quarter)
+    is_one_bar = step == bar_steps(first_numerator, first_denominator, steps_per_quarter)
     if not is_one_bar or step >= length or step > max_share * length or length.denominator > 1:
         return time_signatures
-    return ((step - int(length), *second), *time_signatures[2:])
+    return ((step - int(length), numerator, denominator), *time_signatures[2:])
 
 
 def split_upbeat(time_signatures: tuple, steps_per_quarter: int) -> tuple:

@@ -1,5 +1,6 @@
 """What the members of an ensemble have in common."""
 
+import builtins
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -105,7 +106,7 @@ class Member(ABC):
     type: ClassVar[str]  #: name in `MEMBERS`, in `config.json` and after `--member`
     title: ClassVar[str]  #: what it is, in a few words
     reads_text: ClassVar[bool] = False  #: whether its weights depend on the vocabulary
-    net_config: ClassVar[type[NetConfig]]  #: schema of `net_settings`
+    net_config: ClassVar["builtins.type[NetConfig]"]  #: schema of `net_settings`
     max_batch_size: ClassVar[int]  #: largest batch in units of `size`, padding included; it bounds memory
 
     def __init__(

@@ -122,7 +122,7 @@ class PianoRollMember(Member):
         net = cls.new_net(settings, net_settings)
         if start:
             net.load_state_dict({name.removeprefix("head."): v for name, v in start.tensors.items()})
-        net.to(memory_format=torch.channels_last)
+        net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         best = cls.best_model(settings, net_settings, valid.labels, log, on_improvement)
         learn = classifier_learner(
             net,
