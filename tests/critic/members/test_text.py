@@ -33,6 +33,12 @@ def ignore(line):
     """Drop a line of the log."""
 
 
+def compose(n, quarters, seed):
+    """Return what an untrained model composes with the seeds from one on."""
+    seeds = range(seed, seed + n)
+    return [sample.notes for sample in Generator(MODEL).continue_each([None] * n, quarters, None, seeds)]
+
+
 @pytest.fixture(scope="module")
 def table():
     return tiny.excerpts({"train": 16, "valid": 8, "test": 8})
@@ -40,7 +46,7 @@ def table():
 
 def test_fine_tuning_tells_riffs_from_composed_music():
     """Human here is a few notes again and again, generated what an untrained model composes."""
-    composed = [sample.notes for sample in Generator(MODEL).generate(40, 8, seed=3)]
+    composed = compose(40, 8, seed=3)
     rows = [("human", crop(tiny.riff(i), 0, 96)) for i in range(40)] + [("generated", notes) for notes in composed]
     table = pd.DataFrame(
         {"label": label, "split": "valid" if i % 4 == 0 else "train", "tokens": MODEL.encoding.encode(notes)[0]}
@@ -49,7 +55,7 @@ def test_fine_tuning_tells_riffs_from_composed_music():
     training = replace(TextMember.TRAINING, epochs=6, lr=0.02, bs=8)
     critic = Critic(TextMember.train(table, SETTINGS, training, net=PRETRAINED, log=ignore))
     human = critic.score([tiny.riff(i) for i in range(90, 98)])
-    generated = critic.score([sample.notes for sample in Generator(MODEL).generate(8, 16, seed=77)])
+    generated = critic.score(compose(8, 16, seed=77))
     assert auc(human, generated) > 0.9 and human.mean() > 0 > generated.mean()
 
 
