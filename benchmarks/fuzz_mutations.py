@@ -18,27 +18,27 @@ NUMBER = 3  # the kind of mutation that replaces a number
 
 def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
     """Return bytes with a few of them changed, moved, removed, repeated or cut off."""
-    data = bytearray(data)
+    changed = bytearray(data)
     for _ in range(rng.randint(1, MAX_MUTATIONS)):
-        if not data:
+        if not changed:
             break
-        i, length = rng.randrange(len(data)), rng.choice([1, 2, 4, 16, 64])
+        i, length = rng.randrange(len(changed)), rng.choice([1, 2, 4, 16, 64])
         kind = rng.choice([0, 1, 2, 3, 4, 5] * 4 + [6])  # cut off rarely
         if kind == 0:
-            data[i] = rng.randrange(256)
+            changed[i] = rng.randrange(256)
         elif kind == 1:
-            data[i] ^= 1 << rng.randrange(8)
+            changed[i] ^= 1 << rng.randrange(8)
         elif kind == 2:
-            del data[i : i + length]
+            del changed[i : i + length]
         elif kind == 3:
-            data[i:i] = data[i : i + length] * rng.choice([1, 2, 50])
+            changed[i:i] = changed[i : i + length] * rng.choice([1, 2, 50])
         elif kind == 4:
-            data[i:i] = rng.randbytes(length)
+            changed[i:i] = rng.randbytes(length)
         elif kind == 5:
-            data[i : i + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\x80\0\0\0"])
+            changed[i : i + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\x80\0\0\0"])
         else:
-            del data[i:]
-    return bytes(data)
+            del changed[i:]
+    return bytes(changed)
 
 
 def mutate_text(text: str, rng: random.Random) -> str:
