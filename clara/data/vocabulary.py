@@ -127,5 +127,5 @@ def _replace_tokens(folder, piece, replacements):
     n_replaced = sum(token in replacements for token in tokens)
     if n_replaced:
         text = " ".join(replacements.get(token, token) for token in tokens)
-        write_atomically(folder / f"{piece}.txt", text + "\n")
+        write_atomically(folder / f"{piece}.txt", text + "\n", durable=False)
     return n_replaced
