@@ -17,7 +17,8 @@ HEADER = """\
 # The files that the tests ran with, and their hashes: {system} {machine}, Python {python}, PyTorch for CPUs.
 # On another platform the files differ; make a file for yours with python .ci/make_hashes.py
 #
-# pip install --require-hashes --no-deps -r requirements-hashes.txt --extra-index-url https://download.pytorch.org/whl/cpu
+# pip install --require-hashes --no-deps -r requirements-hashes.txt
+# (with --extra-index-url and PyTorch's index for CPUs)
 # pip install --no-deps .
 """
 
