@@ -180,6 +180,41 @@ def _rows_of(table: str) -> Callable[[dict], list[dict]]:
     return lambda result: [row for row in result["rows"] if row["table"] == table]
 
 
+def _fresh_judge_tables(result: str, heading: str) -> tuple[Table, ...]:
+    """Return the tables of one run of `benchmarks/fresh_judge.py`."""
+    auc_columns = (Column("AUC", "{auc:.3f}"), Column("95 % interval", "{interval[0]:.3f} to {interval[1]:.3f}"))
+    return (
+        Table(
+            result,
+            (Column("judge", "{name}"), *auc_columns),
+            heading=heading,
+            text="""
+{generated} generated pieces, composed at commit {composed_at:.7}, and {human} human excerpts of {quarters} quarters;
+{folds} folds.
+""",
+            select_rows=_rows_of("judges"),
+        ),
+        Table(
+            result,
+            (Column("descriptors", "{name}"), Column("number", "{descriptors}"), *auc_columns),
+            heading=f"{heading}: by group of descriptors",
+            select_rows=_rows_of("groups"),
+        ),
+        Table(
+            result,
+            (
+                Column("descriptor", "{name}"),
+                Column("group", "{group}"),
+                Column("AUC alone", "{auc:.3f}"),
+                Column("median, human", "{human:g}"),
+                Column("median, generated", "{generated:g}"),
+            ),
+            heading=f"{heading}: the descriptors that differ most",
+            select_rows=_rows_of("descriptors"),
+        ),
+    )
+
+
 PAGES = (
     Page(
         slug="likelihood",
@@ -601,6 +636,35 @@ Without a prompt, the best {n_best} of {independent} independent pieces, which h
                 SEARCH_MEASURE_COLUMNS,
                 heading="Statistics against more independent pieces",
             ),
+        ),
+    ),
+    Page(
+        slug="fresh_judge",
+        title="Fresh judge",
+        question="can judges that are trained on the very pieces tell them from human music?",
+        text="""
+The fixed judges of the pages on ranking and search learned from pieces that no search had chosen, and the search
+learned to please judges of their kind. A fresh judge is trained from nothing on what is put out: on pieces as the
+command composes them, and on openings of human pieces of the same length. Works and runs are never on both sides of
+the cross-validation. An AUC of 0.5 means that the judge cannot tell them apart; lower is better.
+
+Three kinds of judges are averaged by rank: descriptors (boosted trees, extremely randomised trees and logistic
+regression), two small CNNs (piano roll and self-similarity), and a text model (TF-IDF of runs of one to four tokens,
+with logistic regression). The first table of each set shows each judge and their mean. The second shows what a group
+of descriptors shows alone. The third lists the single descriptors with the highest AUC; it says what to compose
+better.
+
+Nothing that is trained here, and nothing that learns from its data, may ever choose what is put out.
+
+**Limits.** Judges are classifiers, not listeners; more data would make them sharper. Human excerpts are cut at the
+length at which composed pieces end, so endings count as a difference. The set of the default
+search is smaller than the 256 pieces that this measure asks for. Judges learn less from fewer pieces, so the two sets
+do not compare exactly. Bars are taken to be three and four quarters
+long, both, whatever the time signature is.
+""",
+        tables=(
+            *_fresh_judge_tables("fresh_judge_unranked", "Without ranking"),
+            *_fresh_judge_tables("fresh_judge_searched", "Default search"),
         ),
     ),
     Page(

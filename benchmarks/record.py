@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ def save(name: str, rows: list[dict], **settings) -> None:
     result = {
         "rows": rows,
         "settings": settings,
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
         "commit": current_commit(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"processor": _processor_name(), "cores": os.cpu_count()},
