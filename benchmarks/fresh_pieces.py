@@ -18,7 +18,7 @@ from clara.music.midi import read_midi, write_midi
 from clara.music.notes import NoteSequence, crop
 
 STEPS_PER_QUARTER = 12
-SEED_STRIDE = 1000  # between runs, because piece i of a run uses its seed + i
+SEED_STRIDE = 1000  # between runs, because piece i of a run may use its seed + i (as Clara once did)
 SETTINGS_FILE, PROMPT_FILE = "command.json", "prompt.mid"
 
 
