@@ -72,7 +72,7 @@ def result_table(load_result: Callable[[str], dict]) -> str:
     tasks = rows("compose_time", "task")
     search = tasks["the best 8 of 64 by a search, notewise-large"]
     ranking = tasks["the best 8 of 64 by ranking, notewise-large"]
-    judge = next(row for row in load_result("search_free")["rows"] if row["judge"].startswith("WaveNet"))
+    searched, unranked = (_fresh_judge_aucs(load_result(f"fresh_judge_{name}")) for name in ("searched", "unranked"))
     lines = [
         "| what | Clara | beside | limits |",
         "|---|---|---|---|",
@@ -94,9 +94,14 @@ def result_table(load_result: Callable[[str], dict]) -> str:
         f"| from the command to the last file: the best 8 of 64 by a search | {search['median_seconds']:g} s "
         f"| by ranking independent pieces: {ranking['median_seconds']:g} s "
         "| half-minute pieces on two cores ([more](benchmarks/pages/compose_time.md)) |",
-        "| the best 8 against human music, judged by another architecture that learned from other works "
-        f"(AUC; 0.5 is chance) | {judge['search_auc']:.2f} "
-        f"| the best 8 of as many independent pieces: {judge['independent_auc']:.2f} "
-        "| judges are classifiers, not listeners ([more](benchmarks/pages/search.md)) |",
+        "| the searched pieces against human music, by judges trained from nothing on them (AUC; 0.5 is chance): "
+        f"descriptors, mean of four judges | {searched['descriptors']:.2f}, {searched['mean of the judges']:.2f} "
+        f"| unranked pieces: {unranked['descriptors']:.2f}, {unranked['mean of the judges']:.2f} "
+        "| 80 pieces against 256, so the difference proves no gain ([more](benchmarks/pages/fresh_judge.md)) |",
     ]
     return "\n".join(lines)
+
+
+def _fresh_judge_aucs(result: dict) -> dict[str, float]:
+    """Return the AUC of each fresh judge by name."""
+    return {row["name"]: row["auc"] for row in result["rows"] if row["table"] == "judges"}
