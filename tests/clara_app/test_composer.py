@@ -15,6 +15,8 @@ from clara.sampling.settings import piece_seeds
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
 from clara_app.composer import Composer
 
+pytestmark = pytest.mark.slow
+
 REQUEST = ComposeRequest(n=5, top=2, quarters=4, seed=3, rank_by="note_density", search=False)
 
 

@@ -10,6 +10,8 @@ from clara.encodings.prompts import read_prompt
 from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_piece
 
+pytestmark = pytest.mark.slow
+
 ROOT = REPOSITORY / "pretrained"
 PIANO = ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia")
 SOURCES = {

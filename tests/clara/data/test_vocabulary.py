@@ -13,6 +13,8 @@ from clara.data.stream_loader import fitting_shifts
 from clara.encodings.vocab import CONTROL_TOKENS, SHIFTS, transposition_tables
 from clara.errors import BadSetting, NoData
 
+pytestmark = pytest.mark.slow
+
 
 def prepared(folder, name="chordwise", **more):
     """Prepare a corpus of six tunes in an encoding."""

@@ -13,6 +13,8 @@ from clara.music.limited_reader import LimitedReader, shared_reader
 from clara.music.midi import write_midi
 from clara.music.read import read_directly, read_music_and_losses
 
+pytestmark = pytest.mark.slow
+
 KERN = "**kern\n*M2/4\n4c\n4d\n=1\n2e\n==\n*-\n"
 
 

@@ -21,6 +21,8 @@ from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SamplingSettings, piece_seeds
 from clara_app import compose
 
+pytestmark = pytest.mark.slow
+
 ENCODINGS = {
     "notewise": Notewise(),
     "chordwise": Chordwise(4, 38),

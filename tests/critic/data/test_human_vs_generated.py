@@ -21,6 +21,8 @@ from critic.data.human_vs_generated import (
 )
 from critic.data.table import COLUMNS, ENDING_QUARTERS, OPENING_SHARE, PROMPT_QUARTERS, SEAM_QUARTERS
 
+pytestmark = pytest.mark.slow
+
 QUARTERS = 8
 
 
