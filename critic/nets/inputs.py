@@ -7,7 +7,7 @@ import numpy as np
 from clara.encodings.prompts import read_prompt
 from clara.encodings.vocab import tokenize
 from clara.errors import NoNotes
-from clara.music.notes import NoteSequence, build_notes
+from clara.music.notes import NoteSequence, build_notes, quantize
 
 
 def tokenize_piece(piece, encoding, vocab) -> list[str]:
@@ -42,6 +42,6 @@ def tokenize_piece(piece, encoding, vocab) -> list[str]:
 def regrid(notes: NoteSequence, encoding) -> NoteSequence:
     """Round notes to an encoding's grid, half up; an encoding of one part gets all notes in one part."""
     new, old = encoding.steps_per_quarter, notes.steps_per_quarter
-    start, end = ((2 * time * new + old) // (2 * old) for time in (notes.start, notes.end))
+    start, end = (quantize(time, old, new) for time in (notes.start, notes.end))
     part = notes.part if len(encoding.prefixes) > 1 else 0
     return build_notes(start, np.maximum(end, start + 1), notes.pitch, part, steps_per_quarter=new, qpm=notes.qpm)[0]
