@@ -12,7 +12,8 @@ int64_1d_readonly = 'Array(int64, 1, "A", readonly=True)'  # "A": strided arrays
 int64_2d_readonly = 'Array(int64, 2, "A", readonly=True)'
 uint8_1d_readonly = 'Array(uint8, 1, "C", readonly=True)'
 uint8_1d, uint8_2d = "uint8[::1]", "uint8[:,::1]"
-int32_1d, int32_2d, int32_4d = "int32[::1]", "int32[:,::1]", "int32[:,:,:,::1]"
+int32_1d, int32_2d = "int32[::1]", "int32[:,::1]"
+int32_3d, int32_4d = "int32[:,:,::1]", "int32[:,:,:,::1]"
 int64_1d, int64_2d, int64_3d, int64_4d = "int64[::1]", "int64[:,::1]", "int64[:,:,::1]", "int64[:,:,:,::1]"
 float32_1d, float32_2d, float32_3d = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
 float64_1d, float64_2d = "float64[::1]", "float64[:,::1]"

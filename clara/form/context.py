@@ -1,0 +1,230 @@
+"""What a model that follows plans reads beside each token: numbers of categories, in columns.
+
+The columns say where in the bar and in the piece the next token stands, what the plan says of this bar, which token the
+plan, a repeat of the text and repeats of its outer voices offer next, and how far that can be trusted. The last number
+of each column means that nothing is known.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from clara.encodings.base import Encoding
+from clara.encodings.vocab import Vocab
+from clara.form.follower import BAR, FOLLOWED, NONE, OFFER, ONSET_NOW, ONSET_WAIT, PLACE, PlanFollower, TokenEvents
+from clara.form.plan import MAX_DENSITY, MAX_TEXTURE, N_KEYS, RELATIONS, Plan, transpose_keys
+from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS, name_candidates
+from clara.repeats.finder import RepeatFinder, TranspositionTable, find_repeats
+from clara.repeats.outer_voices import find_voice_repeats
+
+MAX_PLACE_QUARTERS = 8  # in a bar; later places count as this one
+BAR_LIMITS = (*range(1, 16), 20, 24, 32, 48, 64)  # of the number of bars before and after this one
+FOLLOWED_LIMITS = (1, 2, 3, 5, 9, 17)
+N_PITCHES = 128
+MAX_PHRASE_BARS = 8
+N_REPEAT_BINS = 2 * len(MIN_TOKENS)
+N_VOICE_BINS = 4 * len(MIN_NOTES)
+
+N_CANDIDATES = 4  # of the plan, of repeats of tokens, of the highest and of the lowest voice
+CANDIDATES = slice(0, N_CANDIDATES)
+TRUST = slice(N_CANDIDATES, 2 * N_CANDIDATES)  # columns that say how far each candidate can be trusted
+KEY, CHORD, REGISTER, DENSITY, TEXTURE, PHRASE = ATTRIBUTES = range(8, 14)  # of the bar; plans may leave them open
+PLACE_COLUMN, LENGTH, BARS_BEFORE, BARS_LEFT, ONSET_COLUMN = range(14, 19)
+N_COLUMNS = 19
+
+
+class ContextLayout:
+    """The columns of the context, and how they are transposed.
+
+    Parameters
+    ----------
+    vocab : Vocab
+    encoding : Encoding
+        With tokens for single notes.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Numbers of categories of each column, the unknown one included.
+    offsets : int64 array (N_COLUMNS,)
+        Row of the first category of each column in one table of all.
+    """
+
+    def __init__(self, vocab: Vocab, encoding: Encoding):
+        self.vocab = vocab
+        self.max_place = MAX_PLACE_QUARTERS * encoding.steps_per_quarter
+        n_follow_bins = (len(RELATIONS)) * (len(FOLLOWED_LIMITS) + 1)
+        n_places, n_bar_bins = self.max_place + 1, len(BAR_LIMITS) + 1
+        known = (
+            *(len(vocab) for _ in range(N_CANDIDATES)),
+            n_follow_bins,
+            N_REPEAT_BINS,
+            N_VOICE_BINS,
+            N_VOICE_BINS,
+            N_KEYS,
+            N_KEYS,
+            N_PITCHES,
+            MAX_DENSITY + 1,
+            MAX_TEXTURE + 1,
+            MAX_PHRASE_BARS,
+            n_places,
+            n_places,
+            n_bar_bins,
+            n_bar_bins,
+            2 * n_places,
+        )
+        self.sizes = tuple(size + 1 for size in known)
+        self.offsets = np.cumsum((0, *self.sizes[:-1]))
+        assert len(self.sizes) == N_COLUMNS
+
+    @cached_property
+    def unknown(self) -> np.ndarray:
+        """The context of which nothing is known, int64 (N_COLUMNS,)."""
+        return np.array(self.sizes) - 1
+
+    def transposed(self, context: np.ndarray, semitones: int, token_table: np.ndarray) -> np.ndarray:
+        """Return the context of the same music in another key.
+
+        Parameters
+        ----------
+        context : int array (n, N_COLUMNS)
+        semitones : int
+        token_table : int array (vocab_sz,)
+            The transposed id of each token; below 0 for tokens that leave the range.
+        """
+        moved = context.copy()
+        tokens = np.append(token_table, len(self.vocab))
+        tokens = np.where(tokens < 0, len(self.vocab), tokens)
+        moved[:, CANDIDATES] = tokens[context[:, CANDIDATES]]
+        for column in (KEY, CHORD):
+            keys = np.append(transpose_keys(np.arange(N_KEYS), semitones), N_KEYS)
+            moved[:, column] = keys[context[:, column]]
+        registers = np.append(np.clip(np.arange(N_PITCHES) + semitones, 0, N_PITCHES - 1), N_PITCHES)
+        moved[:, REGISTER] = registers[context[:, REGISTER]]
+        return moved
+
+
+class ContextReader:
+    """Reads the context of texts of one vocabulary.
+
+    Parameters
+    ----------
+    vocab : Vocab
+    encoding : Encoding
+        With tokens for single notes.
+    """
+
+    def __init__(self, vocab: Vocab, encoding: Encoding):
+        self.layout = ContextLayout(vocab, encoding)
+        self.table = TranspositionTable(vocab, encoding)
+        self.events = TokenEvents.from_voice_tokens(self.table.voices)
+
+    def read(self, ids: np.ndarray, plan: Plan) -> np.ndarray:
+        """Return the context after each token of a text, int64 (m, N_COLUMNS).
+
+        Parameters
+        ----------
+        ids : int array (m,)
+            From xxbos.
+        plan : Plan
+            Of the whole piece.
+        """
+        reports = PlanFollower(self.events, [plan]).append_many(np.asarray(ids)[None])[0]
+        voices = find_voice_repeats(self.table.voices, ids)
+        return self._combine(self._describe_bars(plan)[reports[:, BAR]], reports, find_repeats(self.table, ids), voices)
+
+    def _combine(self, of_bars, reports, repeats, voice_repeats):
+        """Return the context (m, N_COLUMNS) from what is known of its bars, from `PlanFollower` and of repeats."""
+        layout = self.layout
+        context = of_bars.copy()
+        candidates = [(reports[:, OFFER], reports[:, OFFER]), *name_candidates(repeats, voice_repeats)]
+        for column, (token, trust) in enumerate(candidates):
+            has_candidate = (token >= 0) & (trust >= 0)
+            context[:, column] = np.where(has_candidate, token, layout.unknown[column])
+            column += N_CANDIDATES
+            context[:, column] = np.where(has_candidate, trust, layout.unknown[column])
+        n_bins = len(FOLLOWED_LIMITS) + 1
+        follow_bin = np.searchsorted(FOLLOWED_LIMITS, reports[:, FOLLOWED], "right")
+        context[:, TRUST.start] = of_bars[:, TRUST.start] * n_bins + follow_bin
+        context[:, PLACE_COLUMN] = np.minimum(reports[:, PLACE], layout.max_place)
+        n_places = layout.max_place + 1
+        wait = np.minimum(reports[:, ONSET_WAIT], layout.max_place) + n_places * reports[:, ONSET_NOW]
+        context[:, ONSET_COLUMN] = np.where(reports[:, ONSET_WAIT] == NONE, layout.unknown[ONSET_COLUMN], wait)
+        return context
+
+    def _describe_bars(self, plan):
+        """Return the columns that hold for whole bars, int64 (n_bars, N_COLUMNS); relations in the first trust column.
+
+        Other columns are 0.
+        """
+        n = len(plan)
+        unknown = self.layout.unknown
+        bars = np.zeros((n, N_COLUMNS), dtype=np.int64)
+        bars[:, TRUST.start] = plan.relation
+        starts = np.where(plan.phrase == 1, np.arange(n), 0)
+        since_phrase = np.minimum(np.arange(n) - np.maximum.accumulate(starts), MAX_PHRASE_BARS - 1)
+        known = (
+            (KEY, plan.key),
+            (CHORD, plan.chord),
+            (REGISTER, plan.register),
+            (DENSITY, plan.density),
+            (TEXTURE, plan.texture),
+            (PHRASE, np.where(plan.phrase == NONE, NONE, since_phrase)),
+        )
+        for column, values in known:
+            bars[:, column] = np.where(values == NONE, unknown[column], values)
+        bars[:, LENGTH] = np.minimum(np.diff(plan.begin), self.layout.max_place)
+        bars[:, BARS_BEFORE] = np.searchsorted(BAR_LIMITS, np.arange(n), "right")
+        bars[:, BARS_LEFT] = np.searchsorted(BAR_LIMITS, np.arange(n)[::-1], "right")
+        return bars
+
+
+class ContextTracker:
+    """The context of texts that are written side by side, token by token.
+
+    Parameters
+    ----------
+    reader : ContextReader
+    pasts : list of int arrays
+        Token ids of the texts so far, xxbos first.
+    rows : int64 array (n,)
+        For each of the n texts to write, which of `pasts` it continues.
+    plans : sequence of n Plans
+        The plan of each of the n texts.
+
+    Attributes
+    ----------
+    context : int64 array (n, N_COLUMNS)
+        After the newest token of each text.
+    """
+
+    def __init__(self, reader: ContextReader, pasts: list[np.ndarray], rows: np.ndarray, plans: Sequence[Plan]):
+        self.reader = reader
+        self.repeats = RepeatFinder(reader.table, pasts, rows)
+        self.follower = PlanFollower(reader.events, plans)
+        for row, past in enumerate(rows):
+            self.follower.catch_up(row, pasts[past])
+        tables = [reader._describe_bars(plan) for plan in plans]
+        n_bars = max(map(len, tables))
+        self.bars = np.stack([np.pad(table, ((0, n_bars - len(table)), (0, 0)), mode="edge") for table in tables])
+        self._update()
+
+    def append(self, ids: np.ndarray) -> None:
+        """Append one token to each text: int64 array (n,)."""
+        self.repeats.append(ids)
+        self.follower.append(ids)
+        self._update()
+
+    def take(self, rows: np.ndarray) -> None:
+        """Keep only the texts `rows`, an int64 array that may name a text more than once."""
+        self.repeats.take(rows)
+        self.follower.take(rows)
+        self.bars = self.bars[rows]
+        self.context = self.context[rows]
+
+    def _update(self):
+        reports = self.follower.reports
+        of_bars = self.bars[np.arange(len(reports)), reports[:, BAR]]
+        voices = self.repeats.voices.repeats
+        self.context = self.reader._combine(of_bars, reports, self.repeats.repeats, voices)
