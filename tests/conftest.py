@@ -70,6 +70,7 @@ def corpus_folder(tmp_path):
                 "notes": len(notes),
                 "quarters": notes.quarters,
                 "tokens": len(words),
+                "time_signatures": f"{-i} 3/4" if i else "0 4/4",
             }
         else:
             row["reason"] = "NoNotes: it has none"

@@ -23,13 +23,14 @@ from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting, ClaraError, NoData, UnknownToken
 from clara.files import check_name, path_inside
+from clara.music.bars import parse_time_signatures
 from clara.records import Record, read_record
 
 MANIFEST, SETTINGS, VOCABULARY = "manifest.csv", "corpus.json", "vocab.txt"
 SPLITS = ("train", "valid", "test")
 # notes that were changed or lost on the way from the file to the text, by reason
 LOSS_COUNTS = ["cut", "merged", "folded", "moved", "dropped", "lost", "mended", "shortened", "replaced"]
-TEXT_COLUMNS = ["piece", "composer", "source", "hash", "split", "reason"]
+TEXT_COLUMNS = ["piece", "composer", "source", "hash", "split", "time_signatures", "reason"]
 NUMBER_COLUMNS = ["work", "notes", "quarters", "tokens", "grid_misfit", *LOSS_COUNTS]
 MANIFEST_COLUMNS = [
     "piece",
@@ -43,6 +44,7 @@ MANIFEST_COLUMNS = [
     "tokens",
     "grid_misfit",
     *LOSS_COUNTS,
+    "time_signatures",  # as `clara.music.bars.format_time_signatures` writes them, in steps of the encoding's grid
     "reason",
 ]
 
@@ -227,6 +229,28 @@ class Corpus:
     def quarters(self, split: str) -> np.ndarray:
         """Return the length of each piece of a split in quarter notes, float array of shape (n,)."""
         return self.rows(split)["quarters"].to_numpy(dtype=float)
+
+    def time_signatures(self, split: str) -> list[tuple]:
+        """Return the time signatures of each piece of a split.
+
+        Returns
+        -------
+        list of tuples of (step, numerator, denominator)
+            As of a `NoteSequence` on the grid of the encoding.
+
+        Raises
+        ------
+        NoData
+            If the split is empty, or the manifest holds something else.
+        """
+        rows = self.rows(split)
+        return [self._parse_time_signatures(*row) for row in zip(rows["piece"], rows["time_signatures"])]
+
+    def _parse_time_signatures(self, piece, text):
+        try:
+            return parse_time_signatures(text)
+        except BadSetting as e:
+            raise NoData(f"{self.folder / MANIFEST}: {piece}: {e}; prepare the folder again") from e
 
     @property
     def about(self) -> str:

@@ -10,6 +10,7 @@ from clara.data.onset_grid import check_grid, grid_misfit
 from clara.data.sources import Piece, escape_undecodable
 from clara.errors import ClaraError
 from clara.files import make_folder, path_inside, write_atomically
+from clara.music.bars import format_time_signatures
 from clara.music.keys import transpose_to_key
 from clara.music.midi import describe_midi
 
@@ -94,6 +95,7 @@ def encode_piece(job: tuple[Piece, dict | None], folder: Path, encoding, setting
         "quarters": round(notes.quarters, 4),
         "tokens": n_tokens,
         "grid_misfit": round(misfit, 4),
+        "time_signatures": format_time_signatures(notes.time_signatures),
         "reason": "",
         "fingerprint": lines,
     } | {column: sum(losses[name] for name in names) for column, names in LOSS_COLUMNS.items()}

@@ -3,16 +3,84 @@
 In a `NoteSequence` the first time signature of a piece with an upbeat stands before step 0, at the
 beginning of the bar that the upbeat ends. Files write the upbeat as a short bar of its own:
 1/4, then 3/4.
+
+As text, time signatures are a list such as `-24 3/4, 120 4/4`: the step and the signature from there on.
 """
 
+import re
 from fractions import Fraction
 
+from clara.errors import BadSetting
+
 MAX_SIGNATURE_NUMBER = 64  # of numerator and denominator of a time signature
+MAX_STEP_DIGITS = 15
+SIGNATURE = re.compile(r"([1-9]\d?)/([1-9]\d?)")
+SIGNATURE_AT_STEP = re.compile(rf"(-?\d{{1,{MAX_STEP_DIGITS}}}) (\S+)")
 
 
 def bar_steps(numerator: int, denominator: int, steps_per_quarter: int) -> Fraction:
     """Return the length of a bar in grid steps."""
     return Fraction(4 * steps_per_quarter * numerator, denominator)
+
+
+def parse_time_signature(text: str) -> tuple[int, int]:
+    """Return the numerator and denominator of a time signature such as `3/4`.
+
+    Raises
+    ------
+    BadSetting
+        If the text is no time signature.
+    """
+    match = SIGNATURE.fullmatch(text.strip())
+    numbers = tuple(map(int, match.groups())) if match else (0, 0)
+    if not match or max(numbers) > MAX_SIGNATURE_NUMBER:
+        raise BadSetting(
+            f"{text[:40]!r} is no time signature; write two whole numbers from 1 to {MAX_SIGNATURE_NUMBER}, such as 3/4"
+        )
+    return numbers
+
+
+def format_time_signatures(time_signatures: tuple) -> str:
+    """Return time signatures as text; `parse_time_signatures` reads it.
+
+    Examples
+    --------
+    >>> format_time_signatures(((-24, 3, 4), (120, 4, 4)))
+    '-24 3/4, 120 4/4'
+    """
+    return ", ".join(f"{step} {numerator}/{denominator}" for step, numerator, denominator in time_signatures)
+
+
+def parse_time_signatures(text: str) -> tuple:
+    """Return time signatures, a tuple of (step, numerator, denominator), from text.
+
+    Parameters
+    ----------
+    text : str
+        From `format_time_signatures`.
+
+    Raises
+    ------
+    BadSetting
+        If the text is no list of time signatures, or its steps do not ascend from 0 or before it.
+
+    Examples
+    --------
+    >>> parse_time_signatures("-24 3/4, 120 4/4")
+    ((-24, 3, 4), (120, 4, 4))
+    """
+    time_signatures = []
+    for entry in text.split(", "):
+        match = SIGNATURE_AT_STEP.fullmatch(entry)
+        if not match:
+            raise BadSetting(f"{entry[:40]!r} is no step with a time signature, such as 0 3/4")
+        step = int(match[1])
+        if time_signatures and step <= time_signatures[-1][0]:
+            raise BadSetting(f"time signatures must be in ascending order of steps: {entry[:40]!r} comes too late")
+        time_signatures.append((step, *parse_time_signature(match[2])))
+    if time_signatures[0][0] > 0:
+        raise BadSetting(f"the first time signature must begin at step 0 or before it, not at {time_signatures[0][0]}")
+    return tuple(time_signatures)
 
 
 def bar_lines(time_signatures: tuple, steps_per_quarter: int, n_steps: int) -> list[Fraction]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -39,6 +40,19 @@ def test_the_folder_loads_as_a_corpus(music, encode_into, tmp_path):
     assert corpus.about == "five lines, CC0"
     assert corpus.encoding.settings == Notewise(4, 62).settings
     assert sum(len(corpus.ids(s)) for s in ("train", "valid", "test")) == 5
+
+
+@pytest.mark.parametrize("settings, scale", [((), 1), (("--encoding", "chordwise", "--steps-per-quarter", "4"), 3)])
+def test_time_signatures_on_the_grid_of_the_encoding(settings, scale, music, encode_into, tmp_path):
+    waltz = replace(melody(9), time_signatures=((-24, 3, 4), (120, 2, 2)))
+    write_midi(waltz, music / "chopin/waltz.mid")
+    manifest = encode_into(music, *settings)[1]
+    assert manifest.loc["chopin/waltz", "time_signatures"] == f"{-24 // scale} 3/4, {120 // scale} 2/2"
+    assert manifest.loc["bach/1", "time_signatures"] == "0 4/4"
+    corpus = Corpus.load(tmp_path / "out")
+    split = manifest.loc["chopin/waltz", "split"]
+    assert ((-24 // scale, 3, 4), (120 // scale, 2, 2)) in corpus.time_signatures(split)
+    assert encode_into(music, *settings)[1].equals(manifest)
 
 
 def test_losses_are_counted(tmp_path, encode_into):

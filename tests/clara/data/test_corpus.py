@@ -68,6 +68,26 @@ def test_fingerprint_tells_pieces_contents_split_and_encoding(corpus_folder):
     assert len(others) == 6
 
 
+def test_fingerprint_ignores_time_signatures(corpus_folder):
+    corpus = Corpus.load(corpus_folder)
+    manifest = corpus.manifest.assign(time_signatures="0 2/4")
+    assert replace(corpus, manifest=manifest).fingerprint == corpus.fingerprint
+
+
+def test_time_signatures(corpus_folder):
+    corpus = Corpus.load(corpus_folder)
+    assert corpus.time_signatures("train") == [((0, 4, 4),), *(((-i, 3, 4),) for i in (2, 4, 5, 6))]
+    assert corpus.time_signatures("valid") == [((-1, 3, 4),)]
+
+
+def test_time_signatures_that_are_none_are_named_with_their_piece(corpus_folder):
+    change_manifest(corpus_folder, lambda m: m.replace("-3 3/4", "waltz"))
+    corpus = Corpus.load(corpus_folder)
+    assert len(corpus.time_signatures("train")) == 5
+    with pytest.raises(NoData, match="manifest.csv: bach/3: 'waltz' is no step.*; prepare the folder again"):
+        corpus.time_signatures("test")
+
+
 @pytest.mark.parametrize("missing", ["manifest.csv", "corpus.json"])
 def test_a_folder_that_was_not_prepared(corpus_folder, missing):
     (corpus_folder / missing).unlink()

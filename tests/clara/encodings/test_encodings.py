@@ -148,6 +148,13 @@ def test_steps_of_the_tokens_add_up_to_the_length(encoding):
 
 
 @every_encoding
+def test_a_text_begins_at_step_0_so_that_barlines_stay_where_they_are(encoding):
+    tokens = encoding.encode(handwritten("rests", encoding.steps_per_quarter))[0]
+    first = next(i for i, token in enumerate(tokens) if encoding.onset_tones(token))
+    assert sum(encoding.token_steps(tokens[:first])) == 7
+
+
+@every_encoding
 def test_the_nearest_of_a_vocabulary_is_the_token_itself_where_it_is_held(encoding):
     if encoding.open_vocabulary:
         tokens = encoding.encode(handwritten("two voices", encoding.steps_per_quarter))[0]

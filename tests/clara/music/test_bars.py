@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara.music.bars import bar_lines, join_upbeat, split_upbeat
+from clara.errors import BadSetting
+from clara.music.bars import (
+    bar_lines,
+    format_time_signatures,
+    join_upbeat,
+    parse_time_signature,
+    parse_time_signatures,
+    split_upbeat,
+)
 from clara.music.midi import read_midi, to_symusic_score
 from clara.music.notes import build_notes, crop
 
@@ -85,3 +93,48 @@ def test_a_cropped_piece_has_the_signatures_of_its_own_bars():
     assert crop(notes, 0, 48).time_signatures == ((-24, 3, 4),)
     assert crop(notes, 12, 49).time_signatures == ((-36, 3, 4), (36, 2, 4))
     assert crop(notes, 60, 180).time_signatures == ((-12, 2, 4),)
+
+
+@given(
+    st.integers(-1000, 0),
+    st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 64), st.integers(1, 64)), min_size=1, max_size=5),
+)
+def test_time_signatures_as_text(first, rows):
+    steps = [first]
+    for distance, _, _ in rows[1:]:
+        steps.append(max(steps[-1], 0) + distance)
+    time_signatures = tuple((step, n, d) for step, (_, n, d) in zip(steps, rows))
+    assert parse_time_signatures(format_time_signatures(time_signatures)) == time_signatures
+
+
+def test_a_time_signature_as_text():
+    assert parse_time_signature("3/4") == (3, 4)
+    assert parse_time_signature(" 12/8 ") == (12, 8)
+    assert format_time_signatures(((-24, 3, 4), (120, 4, 4))) == "-24 3/4, 120 4/4"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "3/", "0/4", "3/0", "65/4", "4/65", "-3/4", "3.5/4", "3/4/4", "3 / 4", "waltz"]
+)
+def test_text_that_is_no_time_signature(text):
+    with pytest.raises(BadSetting, match="is no time signature; write two whole numbers from 1 to 64, such as 3/4"):
+        parse_time_signature(text)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "'' is no step with a time signature, such as 0 3/4"),
+        ("3/4", "'3/4' is no step"),
+        ("0 3/4,", "'3/4,' is no time signature"),
+        ("0 3/4, ", "'' is no step"),
+        ("0 3/4; 12 4/4", "is no step"),
+        ("0 0/4", "'0/4' is no time signature"),
+        ("9999999999999999 3/4", "is no step"),
+        ("12 3/4", "must begin at step 0 or before it, not at 12"),
+        ("0 3/4, 24 4/4, 24 3/4", "ascending order of steps: '24 3/4'"),
+    ],
+)
+def test_text_that_is_no_list_of_time_signatures(text, message):
+    with pytest.raises(BadSetting, match=message):
+        parse_time_signatures(text)
