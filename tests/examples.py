@@ -134,3 +134,36 @@ def musicxml(*parts, beats=4, names=()):
         f'<part id="P{i}"><measure number="1">{attributes}{bars}</measure></part>' for i, bars in enumerate(parts)
     )
     return f'<score-partwise version="4.0"><part-list>{part_list}</part-list>{music}</score-partwise>'
+
+
+# bars of 4/4 on 12 steps a quarter, as lists of (onset, pitch)
+THEME = [(0, 60), (12, 64), (24, 67), (36, 72)]
+OTHER_THEME = [(0, 65), (6, 69), (18, 72), (30, 77)]
+
+
+def up(bar, semitones):
+    """Return a bar in another key."""
+    return [(onset, pitch + semitones) for onset, pitch in bar]
+
+
+def bars_to_notes(*bars, time_signatures=((0, 4, 4),), bar_steps=48, duration=6, **settings):
+    """Return a piece from lists of (onset, pitch), one for each bar."""
+    start, pitch = np.array([(i * bar_steps + onset, pitch) for i, bar in enumerate(bars) for onset, pitch in bar]).T
+    return build_notes(start, start + duration, pitch, time_signatures=time_signatures, **settings)[0]
+
+
+@st.composite
+def pieces_with_form(draw, n_bars=12):
+    """Random pieces whose bars are new, return, vary, move to another key or stay silent."""
+    random_bar = st.lists(st.tuples(st.integers(0, 47), st.integers(48, 72)), min_size=1, max_size=6, unique=True)
+    bars = [draw(random_bar)]
+    for _ in range(draw(st.integers(0, n_bars - 1))):
+        earlier = draw(st.sampled_from(bars))
+        kind = draw(st.sampled_from(["exact", "exact", "varied", "transposed", "new", "silent"]))
+        if kind == "varied" and earlier:
+            bars.append([*earlier[:-1], draw(random_bar)[0]])
+        elif kind == "transposed":
+            bars.append(up(earlier, draw(st.integers(-3, 3))))
+        else:
+            bars.append({"new": draw(random_bar), "silent": []}.get(kind, earlier))
+    return bars_to_notes(*bars, duration=draw(st.sampled_from([3, 6, 30])))

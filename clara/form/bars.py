@@ -16,13 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clara.form.plan import EXACT, NEW, RHYTHM, SILENT, TRANSPOSED, UNKNOWN, VARIED
+from clara.form.plan import EXACT, N_PITCHES, NEW, RHYTHM, SILENT, TRANSPOSED, UNKNOWN, VARIED
 from clara.jit import compiled, float64_1d, float64_2d, int64_1d
 from clara.music.bars import bar_lines, bar_steps
 from clara.music.notes import NoteSequence
 
 VARIED_JACCARD, RHYTHM_JACCARD = 0.5, 0.8
-N_PITCHES = 128
 
 
 @dataclass(frozen=True)

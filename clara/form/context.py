@@ -13,7 +13,7 @@ import numpy as np
 from clara.encodings.base import Encoding
 from clara.encodings.vocab import Vocab
 from clara.form.follower import BAR, FOLLOWED, NONE, OFFER, ONSET_NOW, ONSET_WAIT, PLACE, PlanFollower, TokenEvents
-from clara.form.plan import MAX_DENSITY, MAX_TEXTURE, N_KEYS, RELATIONS, Plan, transpose_keys
+from clara.form.plan import MAX_DENSITY, MAX_TEXTURE, N_KEYS, N_PITCHES, RELATIONS, Plan, transpose_keys
 from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS, name_candidates
 from clara.repeats.finder import RepeatFinder, TranspositionTable, find_repeats
 from clara.repeats.outer_voices import find_voice_repeats
@@ -21,7 +21,6 @@ from clara.repeats.outer_voices import find_voice_repeats
 MAX_PLACE_QUARTERS = 8  # in a bar; later places count as this one
 BAR_LIMITS = (*range(1, 16), 20, 24, 32, 48, 64)  # of the number of bars before and after this one
 FOLLOWED_LIMITS = (1, 2, 3, 5, 9, 17)
-N_PITCHES = 128
 MAX_PHRASE_BARS = 8
 N_REPEAT_BINS = 2 * len(MIN_TOKENS)
 N_VOICE_BINS = 4 * len(MIN_NOTES)
@@ -97,6 +96,10 @@ class ContextLayout:
         tokens = np.append(token_table, len(self.vocab))
         tokens = np.where(tokens < 0, len(self.vocab), tokens)
         moved[:, CANDIDATES] = tokens[context[:, CANDIDATES]]
+        for column in range(1, N_CANDIDATES):  # a repeat that names no token says nothing of its length either
+            trust = TRUST.start + column
+            is_lost = moved[:, column] == self.unknown[column]
+            moved[:, trust] = np.where(is_lost, self.unknown[trust], context[:, trust])
         for column in (KEY, CHORD):
             keys = np.append(transpose_keys(np.arange(N_KEYS), semitones), N_KEYS)
             moved[:, column] = keys[context[:, column]]

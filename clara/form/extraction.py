@@ -62,7 +62,7 @@ def _describe_bars(bars: Bars, steps_per_quarter: int) -> dict[str, np.ndarray]:
     texture = np.searchsorted(TEXTURE_LIMITS, n_notes / np.maximum(n_onsets, 1), "right")
     return {
         "density": np.searchsorted(DENSITY_LIMITS, n_notes / quarters, "right"),
-        "register": np.where(is_silent, UNKNOWN, np.rint(mean_pitch)).astype(np.int64),
+        "register": np.where(is_silent, UNKNOWN, np.floor(mean_pitch + 0.5)).astype(np.int64),
         "texture": np.where(is_silent, UNKNOWN, texture),
     }
 

@@ -193,22 +193,22 @@ def _follow(
             followed = followed + 1 if token == offered else 0
             if kind[token] == WAIT:
                 clock, last_code = clock + value[token], NONE
-                while bar + 1 < n_bars[row] and begin[row, bar + 1] <= clock:
-                    bar += 1
-                    first_event[row, bar] = n_events
             elif kind[token] != OTHER:
                 is_press = kind[token] == PRESS
                 last_code = value[token] + n_tones * is_press
                 sounding[row, value[token]] = is_press
                 past[row, 0, n_events], past[row, 1, n_events] = clock, last_code
                 n_events += 1
+            while bar + 1 < n_bars[row] and begin[row, bar + 1] <= clock:
+                bar += 1
+                first_event[row, bar] = n_events
 
             # The next event of the source that can follow, in this bar or the next ones.
             offered, due, later = NONE, NONE, bar
             onset_wait, onset_now = NONE, 0
             while later < n_bars[row] and begin[row, later] - clock <= longest_wait:
                 earlier = source[row, later]
-                if earlier < 0:
+                if earlier < 0 or earlier > bar:  # no source, or one that has not begun
                     break
                 moved, up = begin[row, later] - begin[row, earlier], shift[row, later]
                 source_end, bar_end = begin[row, earlier + 1], begin[row, later + 1]

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from clara.form.plan import N_KEYS, UNKNOWN
-from clara.jit import compiled, float64_2d, int64_1d
+from clara.form.plan import N_KEYS, N_PITCHES, UNKNOWN
+from clara.jit import compiled, float64_2d, int64_1d, int64_1d_readonly
 from clara.music.notes import NoteSequence
 
 # How often each pitch class occurs in a stretch of music in C major and C minor, from the pieces of Kostka and Payne.
@@ -22,6 +22,7 @@ MINOR_PROFILE = (0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 
 MAJOR_TRIAD, MINOR_TRIAD = (0, 4, 7), (0, 3, 7)
 ROOT_WEIGHT = 1.2  # of a triad's root, against 1 for the other tones
 KEY_CHANGE_COST = 1.5  # a change of key must improve the sum of correlations over some bars by this
+TIE_PENALTY = 1e-6  # far less than any difference of two triads
 NEIGHBOUR_WEIGHTS = (0.25, 0.5, 1.0, 0.5, 0.25)  # of the bars around a bar, for its key
 
 
@@ -58,18 +59,29 @@ def local_keys(notes: NoteSequence, begin: np.ndarray) -> tuple[np.ndarray, int]
 
 
 def best_triads(notes: NoteSequence, begin: np.ndarray) -> np.ndarray:
-    """Return the triad that the notes of each bar are most like, int64 (n_bars,); `UNKNOWN` for silent bars."""
-    weights = sounding_pitch_classes(notes, begin)
+    """Return the triad that the notes of each bar are most like, int64 (n_bars,); `UNKNOWN` for silent bars.
+
+    Of equally good triads it is the one whose root is first above the lowest note: C E G A is C over C, A minor over A.
+    """
+    weights, lowest = _describe_sounding(notes, begin)
     centred = weights - weights.mean(1, keepdims=True)
-    best = (centred @ _triad_profiles().T).argmax(1)
+    above_lowest = (np.arange(12) - lowest[:, None]) % 12
+    penalty = TIE_PENALTY * np.concatenate([above_lowest, above_lowest + 0.5], axis=1)  # major before minor
+    best = (centred @ _triad_profiles().T - penalty).argmax(1)
     return np.where(weights.sum(1) > 0, best, UNKNOWN)
 
 
 def sounding_pitch_classes(notes: NoteSequence, begin: np.ndarray) -> np.ndarray:
     """Return for how many steps each pitch class sounds in each bar, float64 (n_bars, 12)."""
+    return _describe_sounding(notes, begin)[0]
+
+
+def _describe_sounding(notes, begin):
+    """Return the result of `sounding_pitch_classes`, and the lowest pitch in each bar, int64 (n_bars,)."""
     weights = np.zeros((len(begin) - 1, 12))
-    _add_sounding(notes.start, notes.end, notes.pitch, np.ascontiguousarray(begin), weights)
-    return weights
+    lowest = np.full(len(weights), N_PITCHES)
+    _add_sounding(notes.start, notes.end, notes.pitch, begin, weights, lowest)
+    return weights, lowest
 
 
 @cache
@@ -97,9 +109,9 @@ def _centred(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-@compiled(int64_1d, int64_1d, int64_1d, int64_1d, float64_2d)
-def _add_sounding(start, end, pitch, begin, weights):
-    """Add the steps that each note sounds in each bar; notes are sorted by their start."""
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, float64_2d, int64_1d)
+def _add_sounding(start, end, pitch, begin, weights, lowest):
+    """Add the steps that each note sounds in each bar, and write the lowest pitch; notes are sorted by their start."""
     bar = 0
     for i in range(len(start)):
         while bar + 1 < len(weights) and begin[bar + 1] <= start[i]:
@@ -108,6 +120,7 @@ def _add_sounding(start, end, pitch, begin, weights):
         while later < len(weights) and begin[later] < end[i]:
             inside = min(end[i], begin[later + 1]) - max(start[i], begin[later])
             weights[later, pitch[i] % 12] += max(0, inside)
+            lowest[later] = min(lowest[later], pitch[i])
             later += 1
 
 

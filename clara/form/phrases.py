@@ -3,7 +3,7 @@
 import numpy as np
 
 from clara.form.bars import VARIED_JACCARD, Bars, similarity_to_earlier
-from clara.jit import compiled, float64_1d, float64_2d, int64_1d
+from clara.jit import compiled, float64_1d, float64_2d, int64_1d, int64_1d_readonly
 from clara.music.notes import NoteSequence
 
 NOVELTY_BARS = 2  # bars on each side of a barline that are compared
@@ -103,7 +103,7 @@ def is_melody(notes: NoteSequence) -> np.ndarray:
     return notes.pitch == highest[notes.start]
 
 
-@compiled(int64_1d, int64_1d, int64_1d, int64_1d)
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64_1d)
 def _write_highest(start, end, pitch, highest):
     """Write the highest pitch that sounds in each step."""
     for i in range(len(start)):

@@ -27,6 +27,7 @@ UNKNOWN = -1  # an attribute that a plan leaves open, or no source
 N_KEYS = 24  # major keys from C up, then minor keys
 MAX_DENSITY = 8  # of `density`; see `clara.form.extraction`
 MAX_TEXTURE = 5
+N_PITCHES = 128
 COLUMNS = ("relation", "source", "shift", "key", "chord", "density", "register", "texture", "phrase")
 
 
@@ -99,7 +100,8 @@ class Plan:
 
     def transpose(self, semitones: int) -> "Plan":
         """Return the plan of the same piece in another key."""
-        register = np.where(self.register == UNKNOWN, UNKNOWN, self.register + semitones)
+        moved = np.clip(self.register + semitones, 0, N_PITCHES - 1)
+        register = np.where(self.register == UNKNOWN, UNKNOWN, moved)
         home = int(transpose_keys(np.array([self.home]), semitones)[0])
         key, chord = transpose_keys(self.key, semitones), transpose_keys(self.chord, semitones)
         return replace(self, key=key, chord=chord, register=register, home=home)
