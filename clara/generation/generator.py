@@ -232,8 +232,9 @@ class Generator:
         ]
         row_of_prompt = {prompt_id: row for row, prompt_id in enumerate(distinct_prompts)}
         rows = np.array([row_of_prompt[id(prompt)] for prompt in prompts])
+        n_steps = np.array([request.n_steps for request in requests])[rows]
         texts = requests[0].sampler.sample(
-            [request.prompt_ids for request in requests], requests[0].n_steps, settings_of_piece, seeds, rows
+            [request.prompt_ids for request in requests], n_steps, settings_of_piece, seeds, rows
         )
         return [
             requests[row].to_sample(ids, seed, piece_settings)

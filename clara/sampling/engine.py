@@ -1,8 +1,8 @@
 """The sampler: it writes many texts at once with a recurrent model.
 
 The prompt is read once, in parallel over its tokens, and its state is copied for all texts. Each step then runs the
-model for one token per text. Each text has its own random generator, and finished texts leave the batch, so a text
-does not depend on the others.
+model for one token per text. Each text has its own length and random generator, and finished texts leave the batch, so
+a text does not depend on the others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ import torch
 from clara.models import InferenceModel
 from clara.repeats.finder import RepeatFinder
 from clara.repeats.model import Repeats
-from clara.sampling.grammars.base import Grammar
+from clara.sampling.grammars.base import UNLIMITED_STEPS, Grammar
 from clara.sampling.logit_biases import Cadence, RepetitionPenalty
 from clara.sampling.settings import SamplingSettings
 from clara.sampling.steppers import Stepper
@@ -77,12 +77,15 @@ class BatchState:
         The grammar's state of the n texts.
     past_ids : list of n int64 arrays
         The tokens of each text so far.
+    steps_written : int64 array (n,)
+        Grid steps from the end of the prompt to the end of each text.
     """
 
     logits: np.ndarray | None
     model_state: Any
     grammar_state: dict[str, np.ndarray]
     past_ids: list[np.ndarray]
+    steps_written: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Sampler:
     threads : int
         The largest number of threads; each writes its share of the texts.
     on_step : callable, optional
-        Called now and then with the number of grid steps that are left in the slowest text.
+        Called now and then with the number of grid steps that are left in the text with the most to write.
     stop : threading.Event, optional
         Ends the work early when it is set.
     """
@@ -121,7 +124,7 @@ class Sampler:
     def sample(
         self,
         prompts: Sequence[np.ndarray],
-        n_steps: int,
+        n_steps: int | np.ndarray,
         settings: SamplingSettings | Sequence[SamplingSettings],
         seeds: Sequence[int],
         prompt_of_text: np.ndarray | None = None,
@@ -132,8 +135,8 @@ class Sampler:
         ----------
         prompts : sequence of int64 arrays
             The tokens of each prompt, xxbos first.
-        n_steps : int
-            Grid steps to write after the prompt.
+        n_steps : int or int64 array (n,)
+            Grid steps to write after the prompt, for all texts or for each.
         settings : SamplingSettings or sequence of SamplingSettings
             For all texts, or one for each.
         seeds : sequence of n ints
@@ -144,7 +147,7 @@ class Sampler:
         -------
         list of n lists of token ids, without prompt and xxeos; None for a text that `stop` cut off
         """
-        start = self.join([self.read_prompt(ids, n_steps) for ids in prompts])
+        start = self.join([self.read_prompt(ids) for ids in prompts])
         rows = np.zeros(len(seeds), dtype=np.int64) if prompt_of_text is None else prompt_of_text
         return self.write(start, rows, n_steps, settings_table(settings, len(seeds)), seeds)[0]
 
@@ -160,22 +163,21 @@ class Sampler:
         steps_passed : int
             Grid steps written.
         """
-        start = self.read_prompt(prompt, n_steps)
+        start = self.read_prompt(prompt)
         row = np.zeros(1, dtype=np.int64)
         stepper = self.make_stepper()
         stepper.begin(start.model_state, row)
-        batch = _Batch(self, start, row, n_steps, settings_table(settings, 1), [seed])
+        batch = _Batch(self, start, row, np.array([n_steps]), settings_table(settings, 1), [seed])
         for _ in batch.write_tokens(stepper, start.logits):
             steps_left = int(batch.grammar_state["steps_left"][0])
             yield batch.ids[0, : batch.n_written], n_steps - steps_left
         yield np.array(batch.texts[0], dtype=np.int64), n_steps
 
-    def read_prompt(self, prompt: np.ndarray, n_steps: int) -> BatchState:
-        """Return the state of one text after a prompt, with `n_steps` grid steps to write."""
+    def read_prompt(self, prompt: np.ndarray) -> BatchState:
+        """Return the state of one text after a prompt."""
         grammar_state = self.grammar.start(1, 0)
         for token in prompt[1:]:
             grammar_state = self.grammar.update(grammar_state, np.array([token]))
-        grammar_state["steps_left"][:] = n_steps
         if "steps_passed" in grammar_state:
             grammar_state["steps_passed"][:] = 0  # a fixed melody starts where the prompt ends
         model_state = self.model.initial_state(1)
@@ -184,7 +186,9 @@ class Sampler:
             for part in prompt_ids.split(PROMPT_TOKENS_PER_READ, dim=1):
                 logits, model_state = self.model(part, model_state)
         last_logits = logits[:, -1].float().cpu().numpy()
-        return BatchState(last_logits, model_state, grammar_state, [np.asarray(prompt)])
+        return BatchState(
+            last_logits, model_state, grammar_state, [np.asarray(prompt)], steps_written=np.zeros(1, dtype=np.int64)
+        )
 
     def join(self, states: Sequence[BatchState]) -> BatchState:
         """Return one state with the texts of several states."""
@@ -195,16 +199,17 @@ class Sampler:
             self.model.join([s.model_state for s in states]),
             {name: np.concatenate([s.grammar_state[name] for s in states]) for name in names},
             [ids for s in states for ids in s.past_ids],
+            np.concatenate([s.steps_written for s in states]),
         )
 
     def write(
         self,
         start: BatchState,
         rows: np.ndarray,
-        n_steps: int,
+        n_steps: int | np.ndarray,
         table: np.ndarray,
         seeds: Sequence,
-        until: int | None = None,
+        until: int | np.ndarray | None = None,
     ) -> tuple[list[list[int] | None], BatchState | None]:
         """Write one text per seed, each continuing one of several texts.
 
@@ -213,22 +218,25 @@ class Sampler:
         start : BatchState
         rows : int64 array (n,)
             Which text of `start` each of the n texts continues.
-        n_steps : int
-            Grid steps between the prompt and the end of the texts.
+        n_steps : int or int64 array (n,)
+            Grid steps between the prompt and the end of the texts, for all or for each.
         table : float64 array (n, 8)
             From `settings_table`.
         seeds : sequence of n
-        until : int, optional
-            Grid steps after the prompt where the texts are interrupted; by default they go on to their end.
+        until : int or int64 array (n,), optional
+            Grid steps after the prompt where the texts are interrupted, for all or for each. A text with a larger
+            number than its `n_steps` goes on to its end, as all do by default.
 
         Returns
         -------
         texts : list of n lists of token ids
             What was written, without xxeos; None for a text that `stop` cut off.
         end : BatchState or None
-            The interrupted texts; None if one of them was not interrupted.
+            The interrupted texts, in their order; None if none was interrupted.
         """
         stop = self.stop or Event()
+        n_steps = np.broadcast_to(np.asarray(n_steps, dtype=np.int64), len(seeds))
+        until = n_steps + 1 if until is None else np.broadcast_to(np.asarray(until, dtype=np.int64), len(seeds))
 
         def write_group(group, on_step=None):
             stepper = self.make_stepper()
@@ -238,7 +246,8 @@ class Sampler:
                 logits = stepper.step(np.array([start.past_ids[row][-1] for row in group_rows]))
             else:
                 logits = start.logits[group_rows]
-            batch = _Batch(self, start, group_rows, n_steps, table[group], [seeds[i] for i in group], until)
+            group_seeds = [seeds[i] for i in group]
+            batch = _Batch(self, start, group_rows, n_steps[group], table[group], group_seeds, until[group])
             batch.write(stepper, logits, on_step, stop)
             return batch
 
@@ -248,8 +257,8 @@ class Sampler:
             others = [pool.submit(write_group, group) for group in groups[1:]]
             batches = [write_group(groups[0], self.on_step), *(other.result() for other in others)]
         texts = [text for batch in batches for text in batch.texts]
-        ends = [end for batch in batches for end in batch.ends]
-        return texts, None if None in ends else self.join(ends)
+        ends = [end for batch in batches for end in batch.ends if end is not None]
+        return texts, self.join(ends) if ends else None
 
 
 class _Batch:
@@ -269,17 +278,17 @@ class _Batch:
         self.ends = [None] * n
         self.grammar = sampler.grammar
         self.cadence = sampler.cadence
-        self.n_steps = n_steps
-        self.is_interrupted = until is not None
-        self.min_steps_left = -1 if until is None else n_steps - until
         self.past_ids = [start.past_ids[row] for row in rows]
 
         # The texts that are still in the batch, one row each.
         self.index_of_row = np.arange(n)
         self.is_going = np.ones(n, dtype=bool)
+        self.n_steps = n_steps
+        self.min_steps_left = np.full(n, -1) if until is None else np.maximum(n_steps - until, -1)
         self.table = table
         self.random_numbers = RandomNumbers(seeds)
         self.grammar_state = self.grammar.take(start.grammar_state, rows)
+        self.grammar_state["steps_left"] = n_steps - start.steps_written[rows]
         self.n_written = 0
         self.ids = np.zeros((n, TOKENS_PER_BLOCK), dtype=np.int64)
         self.steps = np.zeros((n, TOKENS_PER_BLOCK), dtype=np.int64)  # the grid step of each token
@@ -329,7 +338,9 @@ class _Batch:
         penalty = self.repetition_penalty.bias if self.repetition_penalty else None
         cadence = None
         if self.cadence:
-            cadence = self.cadence.compute_bias(self.ids, self.n_written, self.grammar_state["steps_left"])
+            is_end = self.min_steps_left < 0  # of texts that go on to their end
+            steps_left = np.where(is_end, self.grammar_state["steps_left"], UNLIMITED_STEPS)
+            cadence = self.cadence.compute_bias(self.ids, self.n_written, steps_left)
         if penalty is None or cadence is None:
             return cadence if penalty is None else penalty
         return penalty + cadence
@@ -355,12 +366,14 @@ class _Batch:
             ids = self.ids[row, : self.n_written].tolist()
             index = self.index_of_row[row]
             self.texts[index] = ids[:-1] if ids[-1] == self.grammar.eos else ids
-            if self.is_interrupted:
+            if self.min_steps_left[row] >= 0:
+                grammar_state = self.grammar.take(self.grammar_state, np.array([row]))
                 self.ends[index] = BatchState(
                     None,
                     stepper.state_of(row),
-                    self.grammar.take(self.grammar_state, np.array([row])),
+                    grammar_state,
                     [np.concatenate([self.past_ids[index], ids])],
+                    self.n_steps[row] - grammar_state["steps_left"],
                 )
         self.is_going &= ~has_ended
 
@@ -371,6 +384,8 @@ class _Batch:
         self.steps = self.steps[rows]
         self.index_of_row = self.index_of_row[rows]
         self.is_going = self.is_going[rows]
+        self.n_steps = self.n_steps[rows]
+        self.min_steps_left = self.min_steps_left[rows]
         self.table = self.table[rows]
         self.random_numbers.take(rows)
         if self.repetition_penalty:

@@ -5,6 +5,9 @@ and none has to resemble the best one. The searches move in blocks of some quart
 the end of the block and rated. Each search then continues its best quarter, with as many copies as it had candidates.
 At the end each search returns its best piece. For an equal number of sampled tokens the results are better than the
 best independent pieces; see `benchmarks/search.py`.
+
+Candidates may have different lengths. What continues a candidate has its length. A candidate that has reached its end
+is rated again in later blocks, as it is.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,7 +71,7 @@ class SearchSettings:
 def search(
     sampler: Sampler,
     prompt: np.ndarray,
-    n_steps: int,
+    n_steps: int | np.ndarray,
     settings: SamplingSettings | Sequence[SamplingSettings],
     seeds: Sequence[int],
     rate: Callable[[list[list[int]]], Sequence[float]],
@@ -81,8 +84,8 @@ def search(
     sampler : Sampler
     prompt : int64 array
         Its tokens, xxbos first.
-    n_steps : int
-        Grid steps to write after the prompt.
+    n_steps : int or int64 array (n,)
+        Grid steps to write after the prompt, for all candidates or for each candidate of the first block.
     settings : SamplingSettings or sequence of SamplingSettings
         For all candidates, or one for each.
     seeds : sequence of n ints
@@ -98,44 +101,72 @@ def search(
         many as `search_settings.top`, but not more than seeds. Empty if `sampler.stop` was set.
     """
     n = len(seeds)
+    lengths = np.broadcast_to(np.asarray(n_steps, dtype=np.int64), n)
     table = settings_table(settings, n)
-    start = sampler.read_prompt(prompt, n_steps)
+    start = sampler.read_prompt(prompt)
     texts = [[]]
+    rows = np.zeros(1, dtype=np.int64)  # the row of each text in `start`; -1 for a text that has reached its end
     # The candidates that each search continues, as indices of `texts`. All searches start from the prompt.
     survivors = [[0]] * min(search_settings.top, n)
-    block_ends = search_settings.block_ends(n_steps, sampler.steps_per_quarter)
-    for block, block_end in enumerate(block_ends):
-        # Deal the candidates to the searches in turn. The best search comes first and gets what is left over.
-        n_searches = len(survivors)
-        search_of = np.arange(n) % n_searches
-        parents = np.zeros(n, dtype=np.int64)
-        for i in range(n):
-            own = survivors[search_of[i]]
-            parents[i] = own[i // n_searches % len(own)]
-        block_sampler = _sampler_of_block(sampler, block, block_ends, search_settings)
-        block_seeds = [[seed, block] for seed in seeds]
-        added, start = block_sampler.write(start, parents, n_steps, table, block_seeds, block_end)
+    schedule = _schedule(lengths, sampler.steps_per_quarter, search_settings)
+    n_blocks = max(map(len, schedule.values()))
+    for block in range(n_blocks):
+        parents = _deal(survivors, n)
+        going = np.flatnonzero(rows[parents] >= 0)
+        if not len(going):
+            break
+        lengths = lengths[parents] if block else lengths
+        texts = [texts[parent] for parent in parents]
+        rows = rows[parents]
+        until = np.array([schedule[length][block] for length in lengths[going].tolist()])
+        added, start = _sampler_of_block(sampler, block, n_blocks, search_settings).write(
+            start, rows[going], lengths[going], table[going], [[seeds[i], block] for i in going], until
+        )
         if any(ids is None for ids in added):
             return []
-        texts = [texts[parent] + ids for parent, ids in zip(parents, added)]
-        survivors = _rank_within_searches(rate(texts), search_of)
-        if block_end is not None:
+        for i, ids in zip(going, added):
+            texts[i] = texts[i] + ids
+        is_interrupted = until <= lengths[going]
+        rows[going] = np.where(is_interrupted, np.cumsum(is_interrupted) - 1, -1)
+        survivors = _rank_within_searches(rate(texts), np.arange(n) % len(survivors))
+        if block < n_blocks - 1:
             survivors = [own[: max(1, len(own) // CANDIDATES_PER_SURVIVOR)] for own in survivors]
     return [(texts[own[0]], own[0]) for own in survivors]
 
 
-def _sampler_of_block(sampler, block, block_ends, search_settings):
-    """Return the sampler with the progress of the whole search, and with a cadence in the last block only."""
-    on_step = None
-    if sampler.on_step:
-        block_steps = max(1, round(search_settings.block_quarters * sampler.steps_per_quarter))
-        steps_after_block = (len(block_ends) - block - 1) * block_steps
+def _schedule(lengths, steps_per_quarter, search_settings):
+    """Return the grid step at which each block ends, by the length of the text; the last one lies beyond its end."""
+    schedule = {}
+    for length in set(lengths.tolist()):
+        *block_ends, _ = search_settings.block_ends(length, steps_per_quarter)
+        schedule[length] = [*block_ends, length + 1]
+    return schedule
 
-        def on_step(steps_left):
-            sampler.on_step(max(steps_left, steps_after_block))
 
-    is_last = block_ends[block] is None
-    return replace(sampler, on_step=on_step, cadence=sampler.cadence if is_last else None)
+def _deal(survivors, n):
+    """Return which candidate each of the n new ones continues, an int64 array.
+
+    The searches get new candidates in turn. The best search comes first and gets what is left over.
+    """
+    n_searches = len(survivors)
+    parents = np.zeros(n, dtype=np.int64)
+    for i in range(n):
+        own = survivors[i % n_searches]
+        parents[i] = own[i // n_searches % len(own)]
+    return parents
+
+
+def _sampler_of_block(sampler, block, n_blocks, search_settings):
+    """Return the sampler with the progress of the whole search."""
+    if not sampler.on_step:
+        return sampler
+    block_steps = max(1, round(search_settings.block_quarters * sampler.steps_per_quarter))
+    steps_after_block = (n_blocks - block - 1) * block_steps
+
+    def on_step(steps_left):
+        sampler.on_step(max(steps_left, steps_after_block))
+
+    return replace(sampler, on_step=on_step)
 
 
 def _rank_within_searches(ratings, search_of):

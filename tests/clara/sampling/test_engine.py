@@ -112,6 +112,44 @@ def test_a_text_of_a_batch_is_the_text_alone(steps):
     assert together == [texts_of([s], steps)[0] for s in seeds]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_texts_of_different_lengths_are_the_texts_alone(threads):
+    seeds, lengths = list(range(20)), np.array([5, 40, 39, 400, 1] * 4)
+    together = texts_of(seeds, lengths, threads=threads)
+    assert together == [texts_of([seed], length)[0] for seed, length in zip(seeds, lengths.tolist())]
+    assert [sum(ENCODING.token_steps(VOCAB.to_tokens(text))) for text in together] == lengths.tolist()
+
+
+def test_equal_lengths_are_one_length():
+    assert texts_of([1, 2, 3], np.full(3, 30)) == texts_of([1, 2, 3], 30)
+
+
+def test_texts_are_interrupted_at_steps_of_their_own():
+    """Texts that were interrupted go on with their random numbers of later; the others are whole."""
+    model = FakeModel()
+    sampler = Sampler(model, lambda: FloatStepper(model), grammar(), steps_per_quarter=4)
+    lengths, until = np.array([40, 30, 40, 20]), np.array([24, 31, 10, 20])
+    table, start = settings_table(PLAIN, 4), sampler.read_prompt(prompt_ids())
+    begun, states = sampler.write(start, np.zeros(4, dtype=np.int64), lengths, table, [1, 2, 3, 4], until)
+    assert begun[1] == texts_of([2], 30)[0]
+    assert (states.steps_written >= until[[0, 2, 3]]).all()
+    for text, past, steps in zip([begun[0], begun[2], begun[3]], states.past_ids, states.steps_written):
+        assert past.tolist() == [*prompt_ids().tolist(), *text]
+        assert sum(ENCODING.token_steps(VOCAB.to_tokens(text))) == steps
+    rest, end = sampler.write(states, np.array([1, 2, 0]), np.array([40, 20, 35]), table[:3], [5, 6, 7])
+    assert end is None
+    for text, length in zip([begun[2] + rest[0], begun[3] + rest[1], begun[0] + rest[2]], [40, 20, 35]):
+        words = VOCAB.to_tokens(text)
+        assert sum(ENCODING.token_steps(words)) == length
+        assert not ENCODING.decode(PROMPT + words)[1]
+
+
+def test_progress_of_different_lengths_is_that_of_the_text_with_most_to_write():
+    steps_left = []
+    texts_of([1, 2], np.array([30, 8]), on_step=steps_left.append)
+    assert 8 < steps_left[0] <= 30 and steps_left[-1] == 0
+
+
 def test_equal_seeds_give_equal_texts_others_differ():
     first, second, other = texts_of([5, 5, 6])
     assert first == second != other

@@ -14,10 +14,11 @@ from clara.encodings.melodywise import Melodywise
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.generation.generator import Generator
+from clara.generation.request import GenerationRequest
 from clara.models import ARCHITECTURES
 from clara.music.notes import crop
 from clara.sampling.constraints import Constraints
-from clara.sampling.search import SearchSettings
+from clara.sampling.search import SearchSettings, search
 from clara.sampling.settings import SamplingSettings, piece_seeds
 from clara_app import compose
 
@@ -146,6 +147,65 @@ def test_beginnings_are_rated_after_a_longer_block(quarters, lengths):
     assert len(seen) == len(lengths)
     for pieces, begin, until in zip(seen, [0, *lengths], lengths):
         assert begin <= max(p.start.max() for p in pieces) / 12 < until
+
+
+def search_notewise(lengths, n, top, rate, **options):
+    """Search with a tiny model; return the sampler's vocabulary too."""
+    generator = Generator(tiny.checkpoint())
+    request = GenerationRequest.from_arguments(generator, QUARTERS, None, **options)
+
+    def rate_texts(texts):
+        return rate([generator.encoding.decode(generator.vocab.to_tokens(ids))[0] for ids in texts])
+
+    results = search(
+        request.sampler, request.prompt_ids, lengths, SamplingSettings(), piece_seeds(4, n), rate_texts, blocks(top)
+    )
+    return [generator.vocab.to_tokens(ids) for ids, _ in results]
+
+
+def steps_of(words):
+    """Return the grid steps of notewise text."""
+    return sum(Notewise().token_steps(words))
+
+
+@pytest.mark.parametrize("lengths", [(120, 119), (120, 40), (30, 200, 84)])
+def test_candidates_of_different_lengths(lengths):
+    seen = []
+
+    def rate(pieces):
+        seen.append(pieces)
+        return high(pieces)
+
+    of_candidate = np.resize(lengths, N)
+    found = search_notewise(of_candidate, N, len(lengths), rate)  # each search has one length
+    assert sorted(map(steps_of, found)) == sorted(lengths)
+    assert len(seen) <= max((length - BLOCK * 12) // (BLOCK * 12) + 1 for length in lengths)
+    for words in found:
+        assert not Notewise().decode(words)[1]
+
+
+def test_lengths_compete_within_a_search():
+    """The short candidates are done in the first block, and are rated against the others until the end."""
+    short_wins = search_notewise(np.resize([24, 120], N), N, 1, lambda pieces: [-p.n_steps for p in pieces])
+    long_wins = search_notewise(np.resize([24, 120], N), N, 1, lambda pieces: [p.n_steps for p in pieces])
+    assert (steps_of(short_wins[0]), steps_of(long_wins[0])) == (24, 120)
+
+
+@pytest.mark.parametrize("options", [{}, {"cadence": True}, {"threads": 2}])
+def test_equal_lengths_are_one_length(options):
+    assert search_notewise(np.full(N, 120), N, TOP, high, **options) == search_notewise(120, N, TOP, high, **options)
+
+
+def test_a_cadence_comes_at_the_end_of_each_length():
+    """Of the notes that begin in the last two quarters all are of the tonic triad, as far as the bias reaches."""
+    key = (0, True)
+    lengths = np.resize([120, 72], N)
+    shares = []
+    for cadence in (True, False):
+        notes = [Notewise().decode(w)[0] for w in search_notewise(lengths, N, 2, high, cadence=cadence, key=key)]
+        late = np.concatenate([n.pitch[n.start >= n.n_steps - 24] % 12 for n in notes])
+        shares.append(np.isin(late, [0, 4, 7]).mean())
+    assert shares[0] > 0.9 > shares[1]
 
 
 def test_each_search_goes_on_from_its_best():
