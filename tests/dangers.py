@@ -65,6 +65,11 @@ def riff(kind, body):
     return b"RIFF" + struct.pack("<I", len(inside)) + inside
 
 
+def mac_binary(data, size):
+    """Return a file behind a MacBinary header that names its size."""
+    return (b"\0\x05a.mid" + bytes(128))[:83] + struct.pack(">I", size) + bytes(41) + data
+
+
 def bare(body):
     """Return a file of one track whose chunk holds just these bytes."""
     return midi_bytes(chunk(b"MTrk", body))
@@ -170,7 +175,7 @@ TRACKS = {
 BYTES = {
     "running status of nothing": broken(one(b"\0\x3c\x40", NOTE)),
     "running status after a tempo": Danger(one(tempo(0, 500_000), NOTE, tempo(0, 500_000), b"\0\x3c\0")),
-    "running status after a sysex": broken(one(NOTE, b"\0\xf0\x01\xf7", b"\0\x3c\0"), "out of place"),
+    "running status after a sysex": broken(one(NOTE, b"\0\xf0\x01\xf7", b"\0\x3c\0"), "without a status byte"),
     "statuses that there are not": broken(one(NOTE, b"\0\xf4", NOTE)),
     "sysex of 256 MB claimed": broken(one(b"\0\xf0\xff\xff\xff\x7f", NOTE)),
     "text of 256 MB claimed": broken(one(b"\0\xff\x01\xff\xff\xff\x7f", NOTE)),
@@ -195,13 +200,17 @@ BYTES = {
     "RIFF with other chunks before the data": Danger(riff(b"LIST", b"INFO!") + chunk_of_riff(b"data", SOUND)),
     "RIFF without data": broken(riff(b"LIST", SOUND), "no MIDI data"),
     "RIFF that breaks off": Danger(riff(b"data", SOUND)[:40], REFUSALS),
+    "MacBinary": Danger(mac_binary(SOUND, size=len(SOUND)) + bytes(90)),
+    "MacBinary without a size": Danger(mac_binary(SOUND, size=0)),
+    "MacBinary that breaks off": Danger(mac_binary(SOUND, size=len(SOUND))[:150], REFUSALS),
+    "longer header": Danger(SOUND[:7] + b"\x08" + SOUND[8:14] + b"\0\0" + SOUND[14:]),
     "RIFF of sound": broken(b"RIFF\x10\0\0\0WAVEdata\x04\0\0\0abcd", "does not begin with MThd"),
     "escape packet": Danger(one(b"\0\xf7\x02\x43\xf7", NOTE)),
     "message in packets while a note sounds": Danger(
         one(on(0, 60), b"\0\xf0\x01\x43", b"\x0a\xf7\x02\x10\xf7", b"\0\xf7\x01\xf8", off(470, 60))
     ),
     "running status after an escape packet": broken(
-        one(on(0, 60), b"\0\xf7\x01\xf8", b"\x83\x60\x3c\0"), "out of place"
+        one(on(0, 60), b"\0\xf7\x01\xf8", b"\x83\x60\x3c\0"), "without a status byte"
     ),
     "empty escape packet": Danger(one(NOTE, b"\0\xf7\0")),
     "escape packet of 256 MB claimed": broken(one(b"\0\xf7\xff\xff\xff\x7f", NOTE)),

@@ -1,6 +1,7 @@
 """Check the chunks and events of a MIDI file before symusic parses them, and repair what can be.
 
-A RIFF file of type RMID (.rmi) holds a MIDI file in its `data` chunk, which is taken out first.
+A RIFF file of type RMID (.rmi) holds a MIDI file in its `data` chunk, which is taken out first. So is a file behind
+a MacBinary header, which old programs of the Macintosh put before it.
 
 symusic keeps time in 32 bits and wraps. It drops notes that never end and tracks that the header does not count. It
 takes independent songs (format 2) for voices of one, and writes beyond its tables for keys above 127. It reads on
@@ -21,6 +22,8 @@ _PEDALS_UP = b"".join(bytes([0, 0xB0 | channel, 64, 0]) for channel in range(16)
 _END_OF_TRACK = b"\xff\x2f\x00"
 _NOTE_OFF, _CONTROLLER, _PROGRAM, _BEND, _SYSEX, _ESCAPE, _META = 0x80, 0xB0, 0xC0, 0xE0, 0xF0, 0xF7, 0xFF
 _PEDAL, _END = 64, 0x2F
+_NO_STATUS, _KEY_TOO_HIGH = 1, 2  # faults of an event; others are its status
+MAC_BINARY_BYTES = 128  # of a MacBinary header; the size of the file behind it is at bytes 83 to 86
 
 MIN_HEADER_BYTES = 14
 MAX_TRACKS = 1024
@@ -49,11 +52,13 @@ def repair_midi(data: bytes, name: str) -> bytes:
     TooLong
         If it has more than MAX_TRACKS tracks, or a track of more than MAX_TICKS ticks.
     """
-    data = _unwrap_riff(data, name)
+    data = _skip_mac_binary(_unwrap_riff(data, name))
     if data[:4] != b"MThd":
         raise BadMusicFile(f"{name}: not a MIDI file (it does not begin with MThd)")
     if not MIN_HEADER_BYTES <= _header_end(data) <= len(data):
         raise BadMusicFile(f"{name}: broken MIDI (its header breaks off)")
+    if _header_end(data) > MIN_HEADER_BYTES:  # the standard allows it, symusic does not
+        data = data[:4] + struct.pack(">I", 6) + data[8:MIN_HEADER_BYTES] + data[_header_end(data) :]
     if data[12] & 0x80:
         raise BadMusicFile(f"{name}: time-code division is not supported, only ticks per quarter")
     if data[8:10] == b"\0\2":
@@ -66,11 +71,11 @@ def repair_midi(data: bytes, name: str) -> bytes:
         raise TooLong(f"{name}: more than {MAX_TRACKS:,} tracks")
     file = np.frombuffer(bytearray(data) + bytes(PADDING_BYTES), dtype=np.uint8)
     summary, keys_down = _walk(file, np.array(tracks, dtype=np.int64).reshape(-1, 2))
-    ticks, complete, invalid, pedal_used, n_keys_down, n_escapes = summary.T
+    ticks, complete, faults, pedal_used, n_keys_down, n_escapes = summary.T
     if (ticks > MAX_TICKS).any():
         raise TooLong(f"{name}: a track of more than {MAX_TICKS:,} ticks")
-    if invalid.any():
-        raise BadMusicFile(f"{name}: broken MIDI (a key outside 0-127, or a message out of place)")
+    if faults.any():
+        raise BadMusicFile(f"{name}: broken MIDI ({_describe_fault(int(faults[faults.nonzero()][0]))})")
     if not complete.all():
         raise BadMusicFile(f"{name}: broken MIDI (a track breaks off inside an event)")
     if n_escapes.any():
@@ -93,6 +98,23 @@ def _unwrap_riff(data, name):
             return data[at + 8 : at + 8 + size]
         at += 8 + size + size % 2  # chunks begin at even positions
     raise BadMusicFile(f"{name}: broken RIFF file (no MIDI data in it)")
+
+
+def _skip_mac_binary(data):
+    """Return the MIDI file behind a MacBinary header; other bytes as they are."""
+    if data[:1] != b"\0" or data[MAC_BINARY_BYTES : MAC_BINARY_BYTES + 4] != b"MThd":
+        return data
+    size = int.from_bytes(data[83:87])  # of the file itself; a second part of the Macintosh may follow
+    return data[MAC_BINARY_BYTES : MAC_BINARY_BYTES + size] if size else data[MAC_BINARY_BYTES:]
+
+
+def _describe_fault(fault):
+    """Return what is wrong with an event."""
+    if fault == _NO_STATUS:
+        return "an event without a status byte"
+    if fault == _KEY_TOO_HIGH:
+        return "a key outside 0-127"
+    return f"status byte {fault:X}, a message between devices that a file cannot hold"
 
 
 def _header_end(data):
@@ -146,9 +168,9 @@ def _walk(file, tracks):
     Returns
     -------
     summary : int64 array, shape (n_tracks, 6)
-        Ticks; whether the track ends after an event; whether a key is above 127 or an event has no
-        certain length; whether a pedal is used; how many keys are down at the end; how many escape
-        packets were overwritten.
+        Ticks; whether the track ends after an event; the last fault (_NO_STATUS, _KEY_TOO_HIGH, or the
+        status of an event of no certain length) or 0; whether a pedal is used; how many keys are down
+        at the end; how many escape packets were overwritten.
     keys_down : int32 array, shape (n_tracks, 16, 128)
         How often each key of each channel is down at the end.
     """
@@ -168,7 +190,7 @@ def _walk(file, tracks):
     for track in range(len(tracks)):
         at, end = tracks[track, 0], tracks[track, 0] + tracks[track, 1]
         ticks, running_status, n_keys_down, n_escapes = 0, 0, 0, 0
-        invalid, pedal_used, complete = False, False, at == end
+        fault, pedal_used, complete = 0, False, at == end
         while at < end:
             delta, at = read_quantity(at)
             ticks += delta
@@ -182,13 +204,13 @@ def _walk(file, tracks):
             if _NOTE_OFF <= status < _NOTE_OFF + 0x20:
                 channel, key = status & 0x0F, np.int64(file[at])
                 is_press = status >> 4 & 1 & (file[at + 1] != 0)
-                invalid |= key > 127
+                fault = _KEY_TOO_HIGH if key > 127 else fault
                 change = is_press - ((1 - is_press) & (keys_down[track, channel, key & 127] > 0))
                 keys_down[track, channel, key & 127] += change
                 n_keys_down += change
                 at += 2
             elif status < _SYSEX:
-                invalid |= status == 0
+                fault = _NO_STATUS if status == 0 else fault
                 pedal_used |= (status & 0xF0 == _CONTROLLER) & (file[at] == _PEDAL)
                 at += 1 if _PROGRAM <= status < _BEND else 2
             elif status == _META and file[at] == _END and at < end:
@@ -203,8 +225,8 @@ def _walk(file, tracks):
                 length, at = read_quantity(at + (status == _META))
                 at += length
             else:  # a real-time message, whose length symusic reads in its own way
-                invalid = True
+                fault = status
             complete = at == end
         summary[track, 0], summary[track, 4], summary[track, 5] = ticks, n_keys_down, n_escapes
-        summary[track, 1], summary[track, 2], summary[track, 3] = complete, invalid, pedal_used
+        summary[track, 1], summary[track, 2], summary[track, 3] = complete, fault, pedal_used
     return summary, keys_down

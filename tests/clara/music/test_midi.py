@@ -273,8 +273,16 @@ def test_truncated_anywhere(length):
         pytest.param(b"RIFF and so on", "not a MIDI file", id="another format"),
         pytest.param(WHOLE[:12] + b"\xe7\x28" + WHOLE[14:], "time-code division", id="time code"),
         pytest.param(WHOLE[:12] + b"\x00\x00" + WHOLE[14:], "0 ticks per quarter", id="resolution 0"),
-        pytest.param(midi_bytes(track(bytes([0, 60, 64]))), "broken MIDI", id="running status of nothing"),
-        pytest.param(midi_bytes(track(on(0, 0xC0), off(96, 0xC0))), "", id="key beyond seven bits"),
+        pytest.param(midi_bytes(track(bytes([0, 60, 64]))), "without a status byte", id="running status of nothing"),
+        pytest.param(midi_bytes(track(on(0, 0xC0), off(96, 0xC0))), "a key outside 0-127", id="key beyond seven bits"),
+        *[
+            pytest.param(
+                midi_bytes(track(QUARTER, bytes([0, status]), QUARTER)),
+                f"status byte {status:X}, a message between devices",
+                id=f"status {status:X}",
+            )
+            for status in (*range(0xF1, 0xF7), *range(0xF8, 0xFF))
+        ],
     ],
 )
 def test_files_that_are_not_midi(data, told, tmp_path):
