@@ -4,10 +4,13 @@ How a tune is read:
 
 - A blank line ends the tune. Only K, L, M, V, Q and I fields change what follows; others are passed over.
 - Each voice (`V:`, `[V:]`) has a time, key, unit length and transposition of its own, and goes on where
-  it stopped. `&` goes back to the beginning of the bar.
+  it stopped. `&` goes back to the beginning of the bar, `&&` by two bars, and so on. `(& … & … &)` holds
+  voices of several bars.
 - An accidental holds for its letter, in all octaves, to the end of the bar, unless
   `I:propagate-accidentals` says otherwise. It holds over a bar line for a tied note.
 - Clefs do not change pitches, except by `+8`, `-8`, `octave=` and `transpose=`.
+- Quarter tones (`^/c`, `_3/2B`) are rounded up to a semitone, and counted.
+- Macros (`m:`) are expanded before, see `clara.music.abc_macros`.
 - Repeats are not played out. Grace notes are left out and counted. Chord symbols do not sound.
 
 Source: the ABC music standard 2.1, https://abcnotation.com/wiki/abc:standard:v2.1.
@@ -28,21 +31,24 @@ SEMITONES = dict(zip(LETTERS, (0, 2, 4, 5, 7, 9, 11)))
 SHARPS, FLATS = "FCGDAEB", "BEADGCF"  # in the order of key signatures
 FIFTHS = {"C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5, "F": -1}
 MODES = {"maj": 0, "ion": 0, "": 0, "m": -3, "min": -3, "aeo": -3, "dor": -2, "phr": -4, "lyd": 1, "mix": -1, "loc": -5}
-ACCIDENTALS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
+ACCIDENTALS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}  # a fraction of a semitone may follow ^ and _
 # Notes that take the time of others: (3 three in the time of two. 0: three in compound time, else two.
 TUPLETS = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
 COMPOUND_NUMERATORS = (6, 9, 12)
 MAX_VOICES = 64
 
 LENGTH = r"\d{0,3}(?:/\d{1,3}|/*)"
-NOTE = rf"(\^\^|\^|__|_|=)?([A-Ga-g])([',]*)({LENGTH})"
+SIGN = r"\^\^|__|=|[\^_](?:\d{0,2}/\d{0,2})?"
+NOTE = rf"({SIGN})?([A-Ga-g])([',]*)({LENGTH})"
 NOTE_OF_CHORD = re.compile(NOTE + "(-?)")
+# `!trill!`; in old files `!` ends a line, so that `!DEF!` is music, but `!f!` is not.
+DECORATION = r"!(?!(?!f{1,4}!)(?=[^!]*[A-Ga-g])[\^_=A-Ga-g,'\d/]+!)[^!\s|:]{1,40}!"
 NOT_A_NOTE = re.compile(r'"[^"]*"|![^!]*!')  # in a chord
 TOKEN = re.compile(
     rf"""
       (?P<space>[\s\\`]+)
     | (?P<text>"[^"]*")
-    | (?P<decoration>![^!\s|:]{{1,40}}!|\+f{{1,4}}\+|\+(?![\^_=A-Ga-g,'\d/]+\+)[^+\s|]{{1,40}}\+)
+    | (?P<decoration>{DECORATION}|\+f{{1,4}}\+|\+(?![\^_=A-Ga-g,'\d/]+\+)[^+\s|]{{1,40}}\+)
     | (?P<field>\[[A-Za-z]:[^\]]*\])
     | (?P<bar>:*\|[|:\]]*(?:\d[\d,.\-]*)?|::+(?:\d[\d,.\-]*)?|\[\|\]?:*)
     | (?P<ending>\[\d[\d,.\-]*)
@@ -55,7 +61,7 @@ TOKEN = re.compile(
     | (?P<tuplet>\((?P<p>\d{{1,3}})(?::(?P<q>\d{{0,3}}))?(?::(?P<r>\d{{0,3}}))?)
     | (?P<tie>-)
     | (?P<broken><+|>+)
-    | (?P<overlay>&)
+    | (?P<overlay>\(&|&\)|&+)
     | (?P<sign>[().~H-Wh-w*$;!])
     | (?P<unread>\S\d*)
     """,
@@ -68,7 +74,7 @@ KEY = re.compile(
     r"([A-G])([#b]|(?<=[AE])s(?![a-z]))?\s*(?:(maj|min|mix|dor|phr|lyd|loc|ion|aeo)[a-z]*|(m)(?![a-z=]))?",
     re.IGNORECASE,
 )
-KEY_ACCIDENTAL = re.compile(r"(\^\^|\^|__|_|=)([A-Ga-g])(?![a-z])")
+KEY_ACCIDENTAL = re.compile(rf"({SIGN})([A-Ga-g])(?![a-z])")
 CLEF_OR_ACCIDENTAL = re.compile(r"[\^_=]|(treble|bass|alto|tenor|soprano|mezzo|baritone|perc|clef|exp)\b")
 OCTAVE = re.compile(r"\boctave=([-+]?\d)\b")
 TRANSPOSE = re.compile(r"\b(?:transpose|t)=([-+]?\d{1,2})\b")
@@ -76,6 +82,8 @@ CLEF_OCTAVE = re.compile(r"\b(?:treble|bass|alto|tenor|soprano|mezzo|baritone|cl
 VOICE_NAME = re.compile(r"""\b(?:name|nm)=(?:"([^"]*)"|(\S+))""")
 METER = re.compile(r"\(?\s*(\d{1,3}(?:\s*\+\s*\d{1,3})*)\s*\)?\s*/\s*(\d{1,3})")
 FRACTION = re.compile(r"(\d{1,3})\s*/\s*(\d{1,3})")
+TEMPO_NUMBER = re.compile(r"\d{1,4}(?:\.\d+)?")  # a tempo may be `ca. 72`
+BEAT_IN_UNITS = re.compile(r"C(\d{0,2})\s*$")  # of old files: `Q:C3=40` is 40 times three unit lengths a minute
 
 
 def parse_abc(text: str, source) -> ParsedScore:
@@ -91,13 +99,13 @@ def parse_abc(text: str, source) -> ParsedScore:
     Returns
     -------
     ParsedScore
-        One part for each voice. Ties are not joined. The losses are `grace` and `unread` (signs without
-        a meaning in ABC).
+        One part for each voice. Ties are not joined. The losses are `grace`, `microtones` (notes rounded to
+        a semitone) and `unread` (signs without a meaning in ABC).
 
     Raises
     ------
     BadMusicFile
-        If there are too many voices, or a field holds a number that cannot be.
+        If no K field ends the header, there are too many voices, or a field holds a number that cannot be.
     """
     reader = _AbcReader(source)
     for is_field, line in tune_lines(text):
@@ -105,6 +113,8 @@ def parse_abc(text: str, source) -> ParsedScore:
             reader.read_field(line[0], line[2:].strip())
         else:
             reader.read_music(line)
+    if reader.voice is None:
+        raise BadMusicFile(f"{source}: no K: line ends the header of the tune")
     parts = [voice.to_part() for voice in reader.voices.values()]
     return ParsedScore(parts, reader.losses, sum(len(part.rows) for part in parts))
 
@@ -147,8 +157,10 @@ class _Voice:
     meter: tuple | None = None  # (numerator, denominator)
     shifts: dict = field(default_factory=dict)  # semitones of transpose=, octave= and the clef
     time: Fraction = Fraction(0)
-    bar_start: Fraction = Fraction(0)
+    bar_starts: list = field(default_factory=lambda: [Fraction(0)])  # the last is that of this bar
     bar_end: Fraction = Fraction(0)  # of the longest overlay
+    n_bars_back: int = 0  # bars between this one and the one in which an overlay began
+    overlays: tuple | None = None  # (time, number of bar starts) at `(&`
     first_bar: Fraction | None = None
     accidentals: dict = field(default_factory=dict)  # of this bar; letter, or letter and octave: semitones
     events: list = field(default_factory=list)
@@ -184,6 +196,14 @@ def _length(text):
         return Fraction(numerator) or Fraction(1)
     denominator = int(rest) if rest.isdigit() else 2 ** min(1 + len(rest), 8)
     return Fraction(numerator, denominator or 1) or Fraction(1)
+
+
+def _semitones(sign):
+    """Return by how many semitones an accidental raises a note: `^` by one, `^/` by 1/2, `_3/2` by -3/2."""
+    if "/" not in sign:
+        return ACCIDENTALS[sign]
+    numerator, _, denominator = sign[1:].partition("/")
+    return ACCIDENTALS[sign[0]] * Fraction(int(numerator or 1), int(denominator or 2) or 1)
 
 
 class _AbcReader:
@@ -288,7 +308,7 @@ class _AbcReader:
         elif plain and not CLEF_OR_ACCIDENTAL.match(plain):
             self.losses["unread"] += 1
         accidentals = KEY_ACCIDENTAL.findall(plain)
-        voice.key = voice.key | {letter.upper(): ACCIDENTALS[sign] for sign, letter in accidentals}
+        voice.key = voice.key | {letter.upper(): _semitones(sign) for sign, letter in accidentals}
         voice.accidentals = {}
 
     def _read_meter(self, voice, text):
@@ -308,10 +328,12 @@ class _AbcReader:
     def _read_tempo(self, voice, text):
         """Read a Q field: `1/4=72`, `"Allegro" 1/8 3/8=72`, or `120` of the unit length."""
         beat, _, number = re.sub(r'"[^"]*"', "", text).rpartition("=")
-        match = re.match(r"\s*(\d{1,4}(?:\.\d+)?)", number)
+        match = TEMPO_NUMBER.search(number)
         if match and voice.tempo is None:
             fractions = [Fraction(int(a), int(b)) for a, b in FRACTION.findall(beat) if int(b)]
-            voice.tempo = (4 * sum(fractions) or None, float(match[1]))
+            in_units = BEAT_IN_UNITS.search(beat)
+            n_units = int(in_units[1] or 1) if in_units else 1
+            voice.tempo = (4 * sum(fractions) or None, n_units * float(match[0]))
 
     def read_music(self, line):
         """Read a line of music."""
@@ -326,17 +348,38 @@ class _AbcReader:
     def _read_bar(self, match):
         """End the bar of the current voice."""
         voice = self.voice
-        voice.time = voice.bar_start = voice.bar_end = max(voice.time, voice.bar_end)
         voice.accidentals = {}
+        if voice.n_bars_back:
+            self._end_bar_of_overlay(voice)
+            return
+        voice.time = voice.bar_end = max(voice.time, voice.bar_end)
+        if voice.time > voice.bar_starts[-1]:
+            voice.bar_starts.append(voice.time)
         if voice.first_bar is None and voice.time:
             voice.first_bar = voice.time
 
+    def _end_bar_of_overlay(self, voice):
+        """Go on to the next bar, which was written before; a bar line right at its beginning changes nothing."""
+        if voice.time > voice.bar_starts[-1 - voice.n_bars_back]:
+            voice.n_bars_back -= 1
+            voice.time = voice.bar_starts[-1 - voice.n_bars_back]
+
     def _read_overlay(self, match):
-        """Go back to the beginning of the bar."""
+        """Go back to the beginning of the bar, by as many bars as there are signs, or to the latest `(&`."""
         voice = self.voice
+        if match[0] == "(&":
+            voice.overlays = voice.time, len(voice.bar_starts)
+            return
         voice.bar_end = max(voice.time, voice.bar_end)
-        voice.time = voice.bar_start
         voice.accidentals, voice.last = {}, None
+        if match[0] == "&)":
+            voice.time, voice.n_bars_back, voice.overlays = voice.bar_end, 0, None
+        elif voice.overlays:
+            voice.time, n_bar_starts = voice.overlays
+            voice.n_bars_back = len(voice.bar_starts) - n_bar_starts
+        else:
+            voice.n_bars_back = min(len(match[0]), len(voice.bar_starts)) - 1
+            voice.time = voice.bar_starts[-1 - voice.n_bars_back]
 
     def _read_note(self, match):
         note = NOTE_OF_CHORD.match(match[0])
@@ -376,6 +419,9 @@ class _AbcReader:
         octave = 5 + letter.islower() + marks.count("'") - marks.count(",")
         letter = letter.upper()
         alteration = self._alteration(sign, letter, octave)
+        if alteration != int(alteration):
+            self.losses["microtones"] += 1
+            alteration = math.floor(alteration + Fraction(1, 2))
         pitch = 12 * octave + SEMITONES[letter] + alteration + sum(self.voice.shifts.values())
         return [(letter, octave), pitch, bool(tie)]
 
@@ -385,8 +431,8 @@ class _AbcReader:
         place = (letter, octave) if self.propagation == "octave" else letter
         if sign:
             if self.propagation != "not":
-                voice.accidentals[place] = ACCIDENTALS[sign]
-            return ACCIDENTALS[sign]
+                voice.accidentals[place] = _semitones(sign)
+            return _semitones(sign)
         if voice.last:
             for name, pitch, is_tied in voice.last.notes:
                 if is_tied and name == (letter, octave):

@@ -7,6 +7,7 @@ How notes are read:
 
 - Grace notes and cue notes are left out and counted. A cue note takes its time, a grace note takes none.
 - Notes without pitch are drums, left out and counted.
+- Quarter tones are rounded up to a semitone, and counted.
 - `<transpose>` is carried out, so that pitches sound as they are.
 - Repeats are not played out. Chord symbols do not sound.
 
@@ -57,7 +58,8 @@ def parse_musicxml(text: str, source) -> ParsedScore:
     Returns
     -------
     ParsedScore
-        Ties are not joined. The losses are `grace`, `cue`, `drums` and `unread` (notes with a broken pitch).
+        Ties are not joined. The losses are `grace`, `cue`, `drums`, `microtones` (notes
+        rounded to a semitone) and `unread` (notes with a broken pitch).
 
     Raises
     ------
@@ -68,6 +70,8 @@ def parse_musicxml(text: str, source) -> ParsedScore:
         root = fromstring(text.encode("utf-8", "replace"))
     except ParseError as e:
         raise BadMusicFile(f"{source}: broken MusicXML ({e})") from e
+    if root.tag.startswith("{"):
+        _remove_namespaces(root)
     losses = Counter()
     names = _read_part_list(root)
     elements = root.findall("part")
@@ -77,6 +81,12 @@ def parse_musicxml(text: str, source) -> ParsedScore:
         readers.append(_PartReader(name, program, losses, f"{source}: part {index + 1}"))
     _read_bars(readers, [element.findall("measure") for element in elements])
     return ParsedScore([reader.part for reader in readers], losses, sum(len(reader.part.rows) for reader in readers))
+
+
+def _remove_namespaces(root):
+    """Remove the namespace from all tags; MusicXML has none, but some programs declare one."""
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
 
 
 def _read_part_list(root):
@@ -198,10 +208,11 @@ class _PartReader:
         step = SEMITONES.get((pitch.findtext("step") or "").strip())
         try:
             octave = int(pitch.findtext("octave"))
-            alter = float(pitch.findtext("alter") or 0)  # a quarter tone sounds as the semitone above it
+            alter = float(pitch.findtext("alter") or 0)
             written = 12 * (octave + 1) + step + math.floor(alter + 0.5)
         except (TypeError, ValueError, OverflowError):
             return None
+        self.losses["microtones"] += alter != int(alter)
         number = staff.text if staff is not None else ALL_STAVES
         return written + self.semitones.get(number, self.semitones[ALL_STAVES])
 

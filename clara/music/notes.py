@@ -32,6 +32,7 @@ LOSS_WORDS = {
     "grace": ("grace note left out", "grace notes left out"),
     "cue": ("cue note left out", "cue notes left out"),
     "lost": ("note lost in reading", "notes lost in reading"),
+    "microtones": ("quarter tone rounded", "quarter tones rounded"),
     "unread": ("sign not understood", "signs not understood"),
     "tunes": ("other tune left out", "other tunes left out"),
 }

@@ -4,7 +4,7 @@ Nothing of a file is parsed into a tree before this module has bounded it: its b
 of an .mxl and their real size, the depth of nesting and the number of notes.
 
 An XML file in another encoding than it declares is read as UTF-8, or else as Latin-1; at worst that
-misspells names, never notes. An .mxl without a container is repaired: the first score in it is read.
+misspells names, never notes. Lines of Humdrum and ABC end with LF, CR or both, and with nothing else. An .mxl without a container is repaired: the first score in it is read.
 """
 
 import re
@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 from clara.errors import BadMusicFile, TooLong
+from clara.music.abc_macros import expand_macros
 from clara.music.musicxml_check import MAX_NOTES, check_musicxml, check_time_signature
 
 SCORE_SUFFIXES = {".musicxml": "musicxml", ".xml": "musicxml", ".mxl": "musicxml", ".krn": "humdrum", ".abc": "abc"}
@@ -31,8 +32,10 @@ BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\
 DECLARED_ENCODING = re.compile(r"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']*)["'][^>]*\?>""")
 XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
+OTHER_LINE_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # what str.splitlines splits at beyond LF and CR
+
 ABC_TUNE = re.compile(r"^X:.*$", re.MULTILINE)
-ABC_FIELD = re.compile(r"^[A-JL-WYZ]:.*$", re.MULTILINE)  # may stand above the first tune and hold for all
+ABC_FIELD = re.compile(r"^[A-JL-WYZm]:.*$", re.MULTILINE)  # may stand above the first tune and hold for all
 ABC_NOTE = re.compile(r"[A-Ga-g]")
 ABC_NOT_MUSIC = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|%.*')  # in a line of music
 ABC_HUGE_LENGTH = re.compile(r"(?<=[^\s:\d])\d{4,}")  # behind a note or a slash
@@ -65,7 +68,7 @@ def read_score_text(path, tune: int | None = None) -> tuple[str, str, int]:
     BadMusicFile
         If the file is broken or refused; the message says why.
     TooLong
-        If it exceeds MAX_BYTES, MAX_MEMBERS or MAX_NOTES.
+        If it exceeds MAX_BYTES, MAX_MEMBERS, MAX_NOTES or the limits of `clara.music.abc_macros`.
     """
     form = SCORE_SUFFIXES.get(Path(path).suffix.lower())
     if form is None:
@@ -82,6 +85,7 @@ def read_score_text(path, tune: int | None = None) -> tuple[str, str, int]:
         _check_humdrum(text, path)
     else:
         text, n_other_tunes = _select_tune(text, tune, path)
+        text = expand_macros(text, path)
         _check_abc(text, path)
     return text, form, n_other_tunes
 
@@ -163,10 +167,19 @@ def _decode_text(data, path, form):
     encodings = _possible_encodings(data, path, form)
     for encoding in encodings:
         try:
-            return data.decode(encoding)
+            text = data.decode(encoding)
         except (UnicodeDecodeError, LookupError):
             continue
+        return text if form == "musicxml" else _normalize_line_ends(text)
     raise BadMusicFile(f"{path}: not text in {encodings[0]}")
+
+
+def _normalize_line_ends(text):
+    """Return a text whose only line ends are LF; what else Python takes for one becomes a space."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for line_end in OTHER_LINE_ENDS:
+        text = text.replace(line_end, " ")
+    return text
 
 
 def _possible_encodings(data, path, form):
@@ -175,7 +188,7 @@ def _possible_encodings(data, path, form):
         if data.startswith(mark):
             return [encoding]
     if form != "musicxml":
-        return ["utf-8", "latin-1"]
+        return ["utf-8", "cp1252", "latin-1"]
     if data[:4].count(0) == 2:  # UTF-16 without a byte order mark
         return ["utf-16-be" if data[0] == 0 else "utf-16-le"]
     match = DECLARED_ENCODING.match(data[:200].decode("latin-1"))

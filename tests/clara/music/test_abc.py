@@ -241,6 +241,47 @@ def test_grace_notes_are_counted(read):
     assert onsets(notes) == [(0, 60), (1, 62), (2, 64), (3, 65)] and losses == {"grace": 4}
 
 
+@pytest.mark.parametrize(
+    "music, key, pitches",
+    [
+        ("^/c c | c", "C", [73, 73, 72]),
+        ("_/B _3/2B", "C", [71, 70]),
+        ("^3/2F =F ^1/4F", "C", [67, 65, 65]),
+        ("[^/ce]", "C", [73, 76]),
+        ("f F", "C exp ^/f", [78, 66]),
+    ],
+)
+def test_quarter_tones_are_rounded_and_counted(read, music, key, pitches):
+    notes, losses = read(music, key)
+    n_natural = sum(pitch in (72, 76) or (pitch == 65 and i == 1) for i, pitch in enumerate(pitches))
+    assert notes.pitch.tolist() == pitches and losses == {"microtones": len(pitches) - n_natural}
+
+
+@pytest.mark.parametrize(
+    "music, lower",
+    [
+        ("g4|e2e2&&d4|c4|A4|", [(0, 74), (4, 72)]),
+        ("g4|e2e2 && d2 d2 | c2 & z2 c2 | A4|", [(0, 74), (2, 74), (4, 72), (6, 72)]),
+        ("(& g4|e2e2 & d4|c4 &) | A4|", [(0, 74), (4, 72)]),
+        ("(& g4|e2e2| & d4|c4| & B,4|z4 &) A4|", [(0, 59), (0, 74), (4, 72)]),
+        ("|: g4 | e2e2 &&| d4 || c4 | A4|", [(0, 74), (4, 72)]),
+        ("g4|e2e2&&&&d4|c4|A4|", [(0, 74), (4, 72)]),
+    ],
+)
+def test_overlays_of_several_bars(read, music, lower):
+    assert onsets(read(music)[0]) == sorted([(0, 79), (4, 76), (6, 76), (8, 69), *lower])
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("text", ["\x85 cab", "\x0c cab", "\u2026 bed"])
+def test_only_line_ends_end_lines(tmp_path, line_end, text):
+    tune = f"X:1\nL:1/4\nK:C\nA B c d|\nw: he-llo {text}\ne f|\n".replace("\n", line_end)
+    encoding = "latin-1" if text.isascii() or text[0] == "\x85" else "cp1252"
+    (tmp_path / "a.abc").write_bytes(tune.encode(encoding))
+    notes, losses = read_score(tmp_path / "a.abc")
+    assert notes.pitch.tolist() == [69, 71, 72, 74, 76, 77] and not losses
+
+
 @pytest.mark.parametrize("meter, quarters", [("2/4", 0.25), ("3/4", 0.5), ("6/8", 0.5), ("C|", 0.5), ("none", 0.5)])
 def test_default_unit_length(read, meter, quarters):
     assert in_quarters(read("C D", meter=meter, unit="")[0]) == [(0, quarters, 60), (quarters, quarters, 62)]
@@ -254,7 +295,8 @@ def test_time_signatures_and_an_upbeat(read):
 
 @pytest.mark.parametrize(
     "tempo, qpm",
-    [("1/4=72", 72), ('"Allegro" 3/8=60', 90), ("1/8 3/8=50", 100), ("1/2=50", 100), ("240", 240), ('"Allegro"', 120)],
+    [("1/4=72", 72), ('"Allegro" 3/8=60', 90), ("1/8 3/8=50", 100), ("1/2=50", 100), ("240", 240), ('"Allegro"', 120)]
+    + [("1/4=c. 72", 72), ("1/4=ca.72", 72), ("1/4 = 60-70", 60), ("C=100", 100), ("C3=40", 120)],
 )
 def test_tempo(read, tempo, qpm):
     assert read("C", fields=f"Q:{tempo}\n")[0].qpm == qpm
@@ -267,6 +309,11 @@ def test_tempo_in_unit_lengths_given_later(read):
 def test_signs_without_a_meaning_are_counted(read):
     notes, losses = read("C @ D # E ^ F")
     assert notes.pitch.tolist() == [60, 62, 64, 65] and losses == {"unread": 3}
+
+
+def test_a_tune_without_a_key_line():
+    with pytest.raises(BadMusicFile, match="a.abc: no K: line"):
+        parse_abc("X:1\nM:4/4\nA B c d|\n", "a.abc")
 
 
 def test_lost_notes_are_refused(read, monkeypatch):

@@ -163,6 +163,20 @@ def test_a_prefix_without_a_namespace(read):
         read("<a:b/>" + note("C4", 4))
 
 
+def test_a_namespace_of_all_elements(tmp_path):
+    text = musicxml(note("C4", 4)).replace("<score-partwise", '<score-partwise xmlns="http://example.org/x"')
+    (tmp_path / "a.musicxml").write_text(text)
+    assert read_score(tmp_path / "a.musicxml")[0].pitch.tolist() == [60]
+
+
+def test_quarter_tones_are_rounded_and_counted(read):
+    bars = "".join(
+        note("C4").replace("</step>", f"</step><alter>{alter}</alter>") for alter in ("0.5", "-0.5", "1.5", "-1")
+    )
+    notes, losses = read(bars)
+    assert [pitch for _, _, pitch in notes] == [61, 60, 62, 59] and losses == {"microtones": 3}
+
+
 def test_a_huge_key_signature_takes_no_time(read):
     key = "<attributes><key><fifths>999999999</fifths></key></attributes>"
     assert read(key + note("C4", 4))[0] == [(0, 4, 60)]
