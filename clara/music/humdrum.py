@@ -41,7 +41,7 @@ MAX_TICKS_PER_QUARTER = 10**15
 MAX_SPINES = 200
 
 TIME_SIGNATURE = re.compile(r"\*M(\d{1,3}(?:\+\d{1,3})*)/(\d{1,3})(?:%|$)")
-TEMPO = re.compile(r"\*MM(\d+\.?\d*)")
+TEMPO = re.compile(r"\*MM[^\d\[]{0,12}(\d{1,6}\.?\d*)")  # a tempo may be `c.72`
 PART_NAME = re.compile(r'\*I"(.*)')
 PART_GROUP = re.compile(r"\*part(\d+)$")
 TRANSPOSITION = re.compile(r"\*Trd[-+]?\d+c([-+]?\d{1,2})$")

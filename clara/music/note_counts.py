@@ -1,7 +1,8 @@
 """Count the notes that a score's text holds, independently of the readers, so that no reader loses notes in silence.
 
 Each note of a tie and of a chord counts. Grace notes, cue notes, rests and notes without pitch do not.
-The counters know nothing of spines, voices, bars or time; they only recognise what a note looks like.
+The counters know nothing of voices, bars or time; they only recognise what a note looks like. Of Humdrum spines they
+follow the kinds, because text and figures may look like notes.
 """
 
 import re
@@ -19,7 +20,7 @@ DURATION_FIRST = re.compile(r"[^a-zA-Z]*\d")
 ABC_NOTE = re.compile(r"[A-Ga-g]")
 ABC_FIELD = re.compile(r"[A-Za-z+]:(?![|:])")
 ABC_NOT_MUSIC = re.compile(  # comments, text, decorations, fields in brackets and grace notes
-    r'(?<!\\)%.*|"[^"]*"|![^!\s|:]+!|\+f+\+|\+[a-zA-Z0-9.<>()]*[h-zH-Z][a-zA-Z0-9.<>()]*\+|\[[A-Za-z]:[^\]]*\]|\{[^}]*\}'
+    r'(?<!\\)%.*|"[^"]*"|!(?!(?!f+!)[_^=A-Ga-g,/\d\']+!)[^!\s|:]+!|\+f+\+|\+[a-zA-Z0-9.<>()]*[h-zH-Z][a-zA-Z0-9.<>()]*\+|\[[A-Za-z]:[^\]]*\]|\{[^}]*\}'
 )
 ABC_TEXT_BLOCK = re.compile(r"%%begin(text|ps|svg).*?(?:%%end\1|\Z)", re.DOTALL)
 
@@ -63,12 +64,34 @@ def count_notes(text: str, form: str) -> int:
 
 def _count_kern_notes(text):
     """Return the number of notes in a Humdrum text, by the look of its tokens."""
+    kinds = []  # of the columns: their exclusive interpretations; "" where they are not certain
     chords = {}  # number of times that each chord stands in the text
     for line in text.splitlines():
-        if line[:1] not in ("*", "=", "!"):
-            for chord in line.split("\t"):
-                chords[chord] = chords.get(chord, 0) + 1
+        if line[:1] == "*":
+            kinds = _next_kinds(kinds, line.split("\t"))
+        elif line[:1] not in ("=", "!"):
+            fields = line.split("\t")
+            is_certain = len(fields) == len(kinds)
+            for i, chord in enumerate(fields):
+                if not is_certain or kinds[i] in ("", "**kern"):
+                    chords[chord] = chords.get(chord, 0) + 1
     return sum(n * _count_chord(chord) for chord, n in chords.items())
+
+
+def _next_kinds(kinds, fields):
+    """Return the kinds of the columns after a row of interpretations."""
+    if fields[0].startswith("**") or len(fields) != len(kinds):
+        return [field if field.startswith("**") else "" for field in fields]
+    if "*x" in fields and len(set(kinds)) > 1:
+        return [""] * len(fields)
+    kept = []
+    for i, (kind, field) in enumerate(zip(kinds, fields)):
+        is_merged = field == "*v" and i > 0 and fields[i - 1] == "*v" and kinds[i - 1] == kind
+        if field != "*-" and not is_merged:
+            kept.append(field if field.startswith("**") else kind)
+        if field in ("*^", "*+"):
+            kept.append(kind if field == "*^" else "")
+    return kept
 
 
 def _count_chord(chord):

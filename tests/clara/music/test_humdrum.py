@@ -4,6 +4,7 @@ import pytest
 from examples import rows
 
 from clara.errors import BadMusicFile, LostNotes, NoNotes
+from clara.music.note_counts import count_notes
 from clara.music.scores import read_score
 
 SUB_SPINES = """\
@@ -227,6 +228,8 @@ def test_drums(read):
 
 def test_tempo(read):
     assert read("**kern\n*MM[Allegro]\n*MM72.5\n4c\n*MM100\n4d\n*-\n")[0].qpm == 72.5
+    assert read("**kern\n*MM[Allegro 2]\n*MMc.72\n4c\n*-\n")[0].qpm == 72
+    assert read("**kern\n*MM~ca. 66-70\n4c\n*-\n")[0].qpm == 66
 
 
 def test_parts(read):
@@ -260,6 +263,21 @@ def test_a_quartet(read):
 def test_broken_rows(read, text, reason):
     with pytest.raises(BadMusicFile, match=f"a.krn: .*{reason}"):
         read(text)
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_text_is_no_music(tmp_path, line_end):
+    text = (
+        "**kern\t**fb\n4c\t6b 4e\n*^\t*\n4d\t4f\t1.Gott\n*v\t*v\t*\n*\t*+\n*\t*\t**text\n4e\t7b\tl\x85ob\n*-\t*-\t*-\n"
+    )
+    (tmp_path / "a.krn").write_bytes(text.replace("\n", line_end).encode("latin-1"))
+    notes, losses = read_score(tmp_path / "a.krn")
+    assert notes.pitch.tolist() == [60, 62, 65, 64] and not losses
+
+
+def test_notes_are_counted_where_the_kind_of_a_column_is_unknown():
+    assert count_notes("**kern\t**text\n4c\n4d\n*-\t*-\n", "humdrum") == 2
+    assert count_notes("**kern\t**text\n*x\t*x\nla\t4d\n*-\t*-\n", "humdrum") == 1
 
 
 def test_lost_notes_are_counted_and_refused(read):
