@@ -4,8 +4,9 @@ python benchmarks/midi_losses.py FOLDER_OF_MIDI
 
 mido counts the note-on events with a positive velocity. Clara reads through symusic. Each note must be read, or be
 counted by `read_midi` as a drum note or as merged with a note of the same onset and pitch on the grid. Beyond the
-number, the pairs of onset and pitch on the grid are compared: they must be the same set. There is a row for each
-folder in the given one.
+number, the pairs of onset and pitch on the grid are compared: they must be the same set. Of the merged notes, those
+count as doubles whose onsets are equal in the file, before any rounding. There is a row for each folder in the given
+one.
 """
 
 import time
@@ -54,23 +55,25 @@ def count_lost_notes(name, paths, steps_per_quarter):
         except ClaraError as error:
             refused[type(error).__name__] += 1
             continue
-        n_drums, onsets = note_onsets(path, steps_per_quarter)
+        n_drums, ticks, onsets = note_onsets(path, steps_per_quarter)
         n_in_file = n_drums + len(onsets)
+        n_doubles = len(ticks) - len(set(ticks))
         n_unexplained = n_in_file - len(notes) - losses["drums"] - losses["merged"]
         is_same = set(onsets) == set(zip(notes.start.tolist(), notes.pitch.tolist())) and n_drums == losses["drums"]
         totals.update(files=1, notes=n_in_file, read=len(notes), unexplained=abs(n_unexplained))
-        totals.update(drums=losses["drums"], merged=losses["merged"], files_that_differ=not is_same)
+        totals.update(drums=losses["drums"], merged=losses["merged"], doubles=n_doubles, files_that_differ=not is_same)
+        totals["met_on_grid"] += losses["merged"] - n_doubles
         if n_unexplained or not is_same:
             print(f"{path}: {n_unexplained} notes unexplained, same onsets and pitches: {is_same}", flush=True)
-    row = {"folder": name, "files": 0, "notes": 0, "read": 0, "drums": 0, "merged": 0, "unexplained": 0}
-    row |= {"files_that_differ": 0} | totals
+    row = {"folder": name, "files": 0, "notes": 0, "read": 0, "drums": 0, "merged": 0, "doubles": 0, "met_on_grid": 0}
+    row |= {"unexplained": 0, "files_that_differ": 0} | totals
     row |= {"refused": dict(refused), "seconds": round(time.process_time() - start, 1)}
     print(row, flush=True)
     return row
 
 
 def note_onsets(path, steps_per_quarter):
-    """Return the number of drum notes of a MIDI file, and (onset in steps, pitch) of every other note."""
+    """Return the number of drum notes, and (onset, pitch) of every other note, in ticks and in steps."""
     file = mido.MidiFile(path)
     n_drums, ticks, pitches = 0, [], []
     for track in file.tracks:
@@ -84,7 +87,8 @@ def note_onsets(path, steps_per_quarter):
             else:
                 ticks.append(tick)
                 pitches.append(message.note)
-    return n_drums, list(zip(quantize(ticks, file.ticks_per_beat, steps_per_quarter).tolist(), pitches))
+    steps = quantize(ticks, file.ticks_per_beat, steps_per_quarter).tolist()
+    return n_drums, list(zip(ticks, pitches)), list(zip(steps, pitches))
 
 
 if __name__ == "__main__":

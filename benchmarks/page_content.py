@@ -895,6 +895,26 @@ tokens, by `<note>` elements, and by letters in lines of ABC music.
 """,
             ),
             Table(
+                "midi_losses",
+                (
+                    Column("folder", "{folder}"),
+                    Column("files", "{files:,}"),
+                    Column("notes in the files", "{notes:,}"),
+                    Column("notes read", "{read:,}"),
+                    Column("drum notes left out", "{drums:,}"),
+                    Column("merged: doubles in the file", "{doubles:,}"),
+                    Column("merged: met on the grid", "{met_on_grid:,}"),
+                    Column("unexplained", "{unexplained:,}"),
+                    Column("files with other onsets or pitches", "{files_that_differ:,}"),
+                ),
+                heading="Notes in MIDI files and notes read",
+                text="""
+mido counts the note-on events; Clara reads through symusic, on {steps_per_quarter} steps per quarter, all tracks as one
+piano part. Two notes of one pitch that begin together are one note on a piano: voices in unison and tracks that double
+each other. Onsets and pitches on the grid are compared as sets.
+""",
+            ),
+            Table(
                 "encode_scale",
                 (
                     Column("task", "{task}"),

@@ -4,7 +4,9 @@ Nothing of a file is parsed into a tree before this module has bounded it: its b
 of an .mxl and their real size, the depth of nesting and the number of notes.
 
 An XML file in another encoding than it declares is read as UTF-8, or else as Latin-1; at worst that
-misspells names, never notes. Lines of Humdrum and ABC end with LF, CR or both, and with nothing else. An .mxl without a container is repaired: the first score in it is read.
+misspells names, never notes.
+Lines of Humdrum and ABC end with LF, CR or both, and with nothing else. An .mxl without a container is
+repaired: the first score in it is read.
 """
 
 import re

@@ -66,10 +66,11 @@ def read_score(
     -------
     notes : NoteSequence
     losses : Counter
-        `grace`, `cue` and `drums` (notes left out), `microtones` (notes rounded to a semitone), `unread` (tokens that are nothing known), `lost` (notes
-        of the source that were not read, see `clara.music.note_counts`), `tunes` (other tunes in the
-        file), `merged` and `cut` (see `clara.music.notes.build_notes`), `moved` and
-        `folded` (see `clara.music.instruments.move_into_range`).
+        `grace`, `cue` and `drums` (notes left out), `microtones` (notes rounded to a semitone), `unread`
+        (tokens that are nothing known), `lost` (notes of the source that were not read, see
+        `clara.music.note_counts`), `tunes` (other tunes in the file), `merged` and `cut` (see
+        `clara.music.notes.build_notes`), `moved` and `folded` (see
+        `clara.music.instruments.move_into_range`).
 
     Raises
     ------
