@@ -31,7 +31,7 @@ from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_i
 from clara.music.midi_scan import UNENDED_TICKS, repair_midi
 from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
 
-MAX_BYTES, MAX_NOTES, MAX_QUARTERS = 16 << 20, 250_000, 50_000
+MAX_BYTES, MAX_NOTES, MAX_QUARTERS, MAX_TIME_SIGNATURES = 16 << 20, 250_000, 50_000, 50_000
 DEFAULT_MICROSECONDS_PER_QUARTER = 500_000  # of MIDI files without a tempo
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")  # .kar: karaoke; .rmi: RIFF around MIDI
 TARGET_TICKS_PER_QUARTER = 480  # when writing; the nearest multiple of the grid below it is taken
@@ -70,7 +70,8 @@ def read_midi(
     NoNotes
         If it holds no pitched note.
     TooLong
-        If it exceeds MAX_BYTES, MAX_NOTES, MAX_QUARTERS or the limits of `clara.music.midi_scan`.
+        If it exceeds MAX_BYTES, MAX_NOTES, MAX_QUARTERS, MAX_TIME_SIGNATURES or the limits of
+        `clara.music.midi_scan`.
     WrongEnsemble
         If its tracks are not those of the ensemble.
     """
@@ -99,6 +100,10 @@ def read_midi(
             pedals = [pedal for track, p in zip(tracks, track_parts) if p == index for pedal in track.pedals]
             end[part == index] = _sustain(end[part == index], pedals)
 
+    time_signatures = _time_signatures(score, steps_per_quarter, last_tick)
+    if len(time_signatures) > MAX_TIME_SIGNATURES:
+        raise TooLong(f"{name}: more than {MAX_TIME_SIGNATURES:,} changes of the time signature")
+
     notes, build_losses = build_notes(
         quantize(start, ticks_per_quarter, steps_per_quarter),
         quantize(end, ticks_per_quarter, steps_per_quarter),
@@ -106,7 +111,7 @@ def read_midi(
         part,
         steps_per_quarter=steps_per_quarter,
         qpm=_mean_qpm(score.tempos, int(end.max()), ticks_per_quarter),
-        time_signatures=_time_signatures(score, steps_per_quarter, last_tick),
+        time_signatures=time_signatures,
         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
     )
     notes, range_losses = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
@@ -237,11 +242,10 @@ def is_monophonic(start: np.ndarray, end: np.ndarray) -> bool:
 
 def _time_signatures(score, steps_per_quarter, last_tick):
     """Return the time signatures of a symusic score for a `NoteSequence`."""
-    changes = [
-        (s.time, s.numerator, s.denominator)
-        for s in sorted(score.time_signatures, key=lambda s: s.time)
-        if 0 <= s.time <= last_tick
-    ]
+    columns = score.time_signatures.numpy()
+    changes = np.stack([columns[name].astype(np.int64) for name in ("time", "numerator", "denominator")], axis=1)
+    changes = changes[np.argsort(changes[:, 0], kind="stable")]
+    changes = changes[(changes[:, 0] >= 0) & (changes[:, 0] <= last_tick)].tolist()
     return join_upbeat(quantize_time_signatures(changes, score.ticks_per_quarter, steps_per_quarter), steps_per_quarter)
 
 

@@ -27,6 +27,7 @@ MAC_BINARY_BYTES = 128  # of a MacBinary header; the size of the file behind it 
 
 MIN_HEADER_BYTES = 14
 MAX_TRACKS = 1024
+MAX_EVENTS = 1_000_000  # of a file; at this limit reading takes 2 seconds and 200 MB
 # Bytes that the walk may read behind the file: the first ones of an event and a quantity, before it checks its place.
 PADDING_BYTES = 8
 MAX_TICKS = 2**31 - 1 - UNENDED_TICKS  # of a track; beyond, symusic's clock would wrap at the added releases
@@ -50,7 +51,7 @@ def repair_midi(data: bytes, name: str) -> bytes:
     BadMusicFile
         If the file is not MIDI, counts time in frames, is of format 2, or breaks off.
     TooLong
-        If it has more than MAX_TRACKS tracks, or a track of more than MAX_TICKS ticks.
+        If it has more than MAX_TRACKS tracks or MAX_EVENTS events, or a track of more than MAX_TICKS ticks.
     """
     data = _skip_mac_binary(_unwrap_riff(data, name))
     if data[:4] != b"MThd":
@@ -71,7 +72,9 @@ def repair_midi(data: bytes, name: str) -> bytes:
         raise TooLong(f"{name}: more than {MAX_TRACKS:,} tracks")
     file = np.frombuffer(bytearray(data) + bytes(PADDING_BYTES), dtype=np.uint8)
     summary, keys_down = _walk(file, np.array(tracks, dtype=np.int64).reshape(-1, 2))
-    ticks, complete, faults, pedal_used, n_keys_down, n_escapes = summary.T
+    ticks, complete, faults, pedal_used, n_keys_down, n_escapes, n_events = summary.T
+    if n_events.sum() > MAX_EVENTS:
+        raise TooLong(f"{name}: more than {MAX_EVENTS:,} events")
     if (ticks > MAX_TICKS).any():
         raise TooLong(f"{name}: a track of more than {MAX_TICKS:,} ticks")
     if faults.any():
@@ -167,10 +170,10 @@ def _walk(file, tracks):
 
     Returns
     -------
-    summary : int64 array, shape (n_tracks, 6)
+    summary : int64 array, shape (n_tracks, 7)
         Ticks; whether the track ends after an event; the last fault (_NO_STATUS, _KEY_TOO_HIGH, or the
         status of an event of no certain length) or 0; whether a pedal is used; how many keys are down
-        at the end; how many escape packets were overwritten.
+        at the end; how many escape packets were overwritten; how many events there are.
     keys_down : int32 array, shape (n_tracks, 16, 128)
         How often each key of each channel is down at the end.
     """
@@ -185,15 +188,16 @@ def _walk(file, tracks):
             value, at = value << 7 | byte & 0x7F, at + 1
         return value, at
 
-    summary = np.zeros((len(tracks), 6), dtype=np.int64)
+    summary = np.zeros((len(tracks), 7), dtype=np.int64)
     keys_down = np.zeros((len(tracks), 16, 128), dtype=np.int32)
     for track in range(len(tracks)):
         at, end = tracks[track, 0], tracks[track, 0] + tracks[track, 1]
-        ticks, running_status, n_keys_down, n_escapes = 0, 0, 0, 0
+        ticks, running_status, n_keys_down, n_escapes, n_events = 0, 0, 0, 0, 0
         fault, pedal_used, complete = 0, False, at == end
         while at < end:
             delta, at = read_quantity(at)
             ticks += delta
+            n_events += 1
             if at >= end:
                 break
             has_status = np.int64(file[at] >> 7)
@@ -229,4 +233,5 @@ def _walk(file, tracks):
             complete = at == end
         summary[track, 0], summary[track, 4], summary[track, 5] = ticks, n_keys_down, n_escapes
         summary[track, 1], summary[track, 2], summary[track, 3] = complete, fault, pedal_used
+        summary[track, 6] = n_events
     return summary, keys_down

@@ -239,10 +239,11 @@ def quantize_time_signatures(changes, ticks_per_quarter: int, steps_per_quarter:
     -------
     tuple of (step, numerator, denominator)
     """
+    changes = list(changes)
+    steps = quantize([tick for tick, _, _ in changes], ticks_per_quarter, steps_per_quarter).tolist()
     signature_at = {0: COMMON_TIME[0][1:]}
-    for tick, numerator, denominator in changes:
+    for step, (_, numerator, denominator) in zip(steps, changes):
         if 1 <= numerator <= MAX_SIGNATURE_NUMBER and 1 <= denominator <= MAX_SIGNATURE_NUMBER:
-            step = int(quantize(tick, ticks_per_quarter, steps_per_quarter))
             signature_at[step] = (numerator, denominator)
     kept = []
     for step, signature in sorted(signature_at.items()):

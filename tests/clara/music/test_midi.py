@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from symusic import Score
 
 from clara.errors import BadMusicFile, CannotWrite, NoNotes, TooLong
-from clara.music import midi
+from clara.music import midi, midi_scan
 from clara.music.instruments import ENSEMBLES
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import build_notes
@@ -317,6 +317,18 @@ def test_caps(monkeypatch, tmp_path, cap, limit):
     monkeypatch.setattr(midi, cap, limit)
     with pytest.raises(TooLong, match="a.mid"):
         read_midi(tmp_path / "a.mid")
+
+
+def test_caps_on_events_and_time_signatures(monkeypatch):
+    signatures = b"\0\xff\x58\4\3\2\x18\x08" + b"\x60\xff\x58\4\4\2\x18\x08"
+    data = midi_bytes(track(signatures, QUARTER))
+    assert read_midi(data)[0].time_signatures == ((0, 3, 4), (2, 4, 4))
+    monkeypatch.setattr(midi, "MAX_TIME_SIGNATURES", 1)
+    with pytest.raises(TooLong, match="more than 1 changes of the time signature"):
+        read_midi(data)
+    monkeypatch.setattr(midi_scan, "MAX_EVENTS", 4)
+    with pytest.raises(TooLong, match="more than 4 events"):
+        read_midi(data)
 
 
 def test_files_that_cannot_be_read(tmp_path):
