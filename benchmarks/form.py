@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import record
-from bars import CLASSES, EXACT, TRANSPOSED, BarClasses, Bars, classify_bars, harmony_similarity, split_into_bars
-from phrases import describe_ending, first_full_bar, phrase_starts
-from structureness import SCALES, structureness
+from endings import describe_ending, first_full_bar
+from structureness import SCALES, harmony_similarity, structureness
+
+from clara.form.bars import BarClasses, Bars, classify_bars, split_into_bars
+from clara.form.phrases import phrase_starts
+from clara.form.plan import EXACT, RELATIONS, SILENT, TRANSPOSED
 
 OPENING_BARS = 16
 OPENINGS = (OPENING_BARS, 64)  # numbers of bars on which what depends on the length is measured
@@ -60,7 +63,7 @@ class Form:
     openings : dict of int to Opening
         By number of bars.
     ending : dict of str to bool
-        From `phrases.describe_ending`.
+        From `endings.describe_ending`.
     """
 
     classes: BarClasses
@@ -70,7 +73,7 @@ class Form:
 
 def measure_form(notes) -> Form:
     """Measure the form of a piece."""
-    bars = split_into_bars(notes)
+    bars = split_into_bars(notes).without_silent_beginning()
     openings = {n: measure_opening(notes, bars, n) for n in OPENINGS if n <= len(bars)}
     return Form(classify_bars(bars), openings, describe_ending(notes, bars))
 
@@ -106,7 +109,7 @@ def class_rows(name: str, forms: list[Form]) -> list[dict]:
     for part, length in (("first 16 bars", OPENING_BARS), ("whole pieces", None)):
         kind = np.concatenate([form.classes.first(length).compared for form in forms])
         row = {"table": "classes", "set": name, "part": part, "pieces": len(forms), "bars": len(kind)}
-        rows.append(row | {class_name: percent(kind == i) for i, class_name in enumerate(CLASSES)})
+        rows.append(row | {class_name: percent(kind == i) for i, class_name in enumerate(RELATIONS[:SILENT])})
     return rows
 
 

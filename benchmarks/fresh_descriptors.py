@@ -8,9 +8,10 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-from bars import CLASSES, classify_bars, split_evenly
-from phrases import is_melody
 
+from clara.form.bars import classify_bars, split_evenly
+from clara.form.phrases import is_melody
+from clara.form.plan import RELATIONS
 from clara.music.keys import key_from_pitch_classes, triad_pitch_classes
 from clara.music.notes import NoteSequence
 
@@ -101,8 +102,9 @@ def _bar_repetition(excerpt):
     """Describe how bars return, and how like itself the music is some quarters later."""
     values = {}
     for bar_quarters in BAR_QUARTERS:
-        classes = classify_bars(split_evenly(excerpt.notes, bar_quarters * QUARTER))
-        for name, share in zip(CLASSES, classes.shares()):
+        bars = split_evenly(excerpt.notes, bar_quarters * QUARTER).without_silent_beginning()
+        classes = classify_bars(bars)
+        for name, share in zip(RELATIONS, classes.shares()):
             values[f"share of {name} bars ({bar_quarters} quarters)"] = share
         distances = classes.exact_distances
         n_bars = max(1, len(classes.kind))

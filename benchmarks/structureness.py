@@ -7,11 +7,46 @@ and Yang measure seconds of audio; here the unit is a bar, and the self-similari
 
 import numpy as np
 
+from clara.form.bars import Bars
 from clara.jit import compiled, float64_2d
+from clara.music.notes import NoteSequence
 
+CELLS_PER_BAR = 4  # of the harmony of a bar
 SCALES = {"3 to 8": (3, 8), "8 to 15": (8, 15), "over 15": (15, None)}  # lengths of a segment in bars
 KEPT_SHARE = 0.2  # of the entries of a self-similarity matrix
 PENALTY = -2.0  # of the other entries, as in the FMP notebooks (Müller and Zalkow 2021)
+
+
+def harmony_similarity(notes: NoteSequence, bars: Bars) -> np.ndarray:
+    """Return the similarity of every pair of bars by harmony, the best of twelve transpositions.
+
+    A bar is described by how long each pitch class sounds in each of its four quarters.
+
+    Returns
+    -------
+    float64 array (n_bars, n_bars)
+        Cosines, from 0 to 1.
+    """
+    n = len(bars)
+    cell_begins = np.linspace(bars.begin[:-1], bars.begin[1:], CELLS_PER_BAR, endpoint=False, axis=1)
+    edges = np.append(cell_begins, bars.begin[-1])
+    cells = np.stack([_sounding(notes, pitch_class, edges) for pitch_class in range(12)], 1)
+    chroma = cells.reshape(n, CELLS_PER_BAR, 12)
+    chroma = chroma / np.linalg.norm(chroma, axis=(1, 2), keepdims=True).clip(1e-9)
+    flat = chroma.reshape(n, -1)
+    shifted = (np.roll(chroma, shift, axis=2).reshape(n, -1) for shift in range(12))
+    return np.max([flat @ other.T for other in shifted], axis=0).clip(0, 1)
+
+
+def _sounding(notes, pitch_class, edges):
+    """Return how many steps the notes of a pitch class sound between edges, float64 (n_edges - 1,)."""
+    chosen = notes.pitch % 12 == pitch_class
+    until = np.zeros(len(edges))
+    for times, sign in ((notes.start[chosen], 1), (notes.end[chosen], -1)):
+        times = np.sort(times)
+        n_before = np.searchsorted(times, edges)
+        until += sign * (n_before * edges - np.append(0, np.cumsum(times))[n_before])
+    return np.diff(until)
 
 
 def structureness(similarity: np.ndarray) -> dict[str, float]:
