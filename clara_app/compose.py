@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from clara import cli
+from clara.wording import count_of
 from clara_app.compose_flags import add_flags, request_from_flags
 from clara_app.defaults import NO_AUDIO
 from clara_app.progress import ProgressBars, stop_on_interrupt
@@ -105,7 +106,7 @@ def _report_prompt(prepared):
     rest = n_quarters - prepared.prompt.quarters
     ending = f", the last {rest:g} of them rests" if rest > 0 else ""
     losses = f"; {describe_losses(prepared.prompt_losses)}" if prepared.prompt_losses else ""
-    print(f"prompt: {len(prepared.prompt)} notes, {n_quarters:g} quarters{ending}{losses}")
+    print(f"prompt: {count_of(len(prepared.prompt), 'note')}, {count_of(float(n_quarters), 'quarter')}{ending}{losses}")
     if prepared.prompt_misfit > PERFORMED_MISFIT:
         print(
             f"warning: the prompt follows no beat grid (misfit {prepared.prompt_misfit:.2f}; 1 is chance, scores are "
@@ -179,19 +180,20 @@ def _write(args, folder, composer, prepared, playback, result, humans):
 def _report(request, result, load_seconds, write_seconds, folder):
     """Print what was composed and how long it took."""
     if request.search:
-        how = f"a search with {request.n * request.candidates_per_beam} candidates"
+        how = f"a search with {count_of(request.n * request.candidates_per_beam, 'candidate')}"
     else:
         how = f"{result.n_tokens / result.compose_seconds:,.0f} tokens/s"
     print(
-        f"{result.n_composed} pieces, {result.n_tokens:,} tokens; loaded in {load_seconds:.1f} s, "
+        f"{count_of(result.n_composed, 'piece')}, {count_of(result.n_tokens, 'token')}; "
+        f"loaded in {load_seconds:.1f} s, "
         f"composed in {result.compose_seconds:.1f} s ({how}), ranked in {result.rank_seconds:.1f} s, "
         f"written in {write_seconds:.1f} s\nlisten: {folder / 'index.html'}"
     )
     if result.interrupted:
         if request.search:
-            finished = f"{result.n_composed} pieces of the searches that had ended"
+            finished = f"{count_of(result.n_composed, 'piece')} of the searches that had ended"
         else:
-            finished = f"{result.n_composed} of {request.n} pieces were finished"
+            finished = f"{result.n_composed} of {count_of(request.n, 'piece')} were finished"
         print(f"interrupted: {finished}", file=sys.stderr)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from clara import cli
 from clara.encodings import ENCODINGS
 from clara.training.settings import CHANGEABLE_FIELDS, STARTED, TrainSettings
+from clara.wording import count_of
 from data_prep.prepare import add_split_flags
 
 EXAMPLES = """
@@ -379,7 +380,7 @@ def _prepare(data, encoding, args):
     source = data or "music21:bach"
     pieces = find_pieces([source])
     out = cache_folder(data, encoding) if data else folder
-    print(f"preparing {source}: {len(pieces)} files into {out}", flush=True)
+    print(f"preparing {source}: {count_of(len(pieces), 'file')} into {out}", flush=True)
     manifest, interrupted = prepare_corpus(
         pieces,
         out,

@@ -22,6 +22,7 @@ import numpy as np
 from clara import cli
 from clara.errors import CheckpointMismatch
 from clara.files import write_atomically
+from clara.wording import count_of
 
 EXAMPLES = """
 python -m critic.copy_index data/notewise-12 --out notes.npz
@@ -211,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     index.save(args.out)
     n_notes = len(index.steps) + len(index.names)
     megabytes = Path(args.out).stat().st_size / 1e6
-    print(f"{args.out}: {len(index.names):,} pieces, {n_notes:,} notes, {megabytes:.1f} MB")
+    print(f"{args.out}: {count_of(len(index.names), 'piece')}, {count_of(n_notes, 'note')}, {megabytes:.1f} MB")
     return 0
 
 

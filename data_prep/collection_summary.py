@@ -12,6 +12,7 @@ from clara.data.musical_works import group_works
 from clara.data.onset_grid import SUGGESTED_MAX_GRID_ERROR
 from clara.data.sources import escape_undecodable
 from clara.encodings.base import RANGES
+from clara.wording import count_of
 from data_prep.piece_statistics import COMPARED_GRIDS, LOSSES
 
 MIN_GAIN = 0.02  # share of onsets that a finer grid must hold in addition; less than that is ornaments
@@ -115,10 +116,13 @@ def summarize_collection(table: pd.DataFrame) -> list[tuple[str, str]]:
     if not len(accepted):
         return [("pieces", f"none of {len(table):,} files could be accepted")]
     return [
-        ("pieces", f"{len(accepted):,} of {len(table):,} files; composers: {accepted['composer'].nunique():,}"),
+        (
+            "pieces",
+            f"{len(accepted):,} of {count_of(len(table), 'file')}; composers: {accepted['composer'].nunique():,}",
+        ),
         (
             "music",
-            f"{accepted['notes'].sum():,} notes, {accepted['quarters'].sum():,.0f} quarters, "
+            f"{count_of(accepted['notes'].sum(), 'note')}, {count_of(round(accepted['quarters'].sum()), 'quarter')}, "
             f"{accepted['seconds'].sum() / 3600:,.1f} hours",
         ),
         ("composers", _count_values(accepted["composer"])),

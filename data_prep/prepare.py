@@ -16,6 +16,7 @@ from pathlib import Path
 from clara import cli
 from clara.encodings import ENCODINGS
 from clara.music.keys import TONICS
+from clara.wording import count_of
 
 EXAMPLES = """
 clara prepare my_midis/ --out data/mine
@@ -265,19 +266,20 @@ def print_report(manifest, folder: str | Path) -> None:
     """
     summary = summarize_manifest(manifest, folder)
     print(
-        f"{summary['accepted']:,} pieces, {summary['notes']:,} notes, {summary['quarters']:,.0f} quarters, "
-        f"{summary['tokens']:,} tokens in {folder}"
+        f"{count_of(summary['accepted'], 'piece')}, {count_of(summary['notes'], 'note')}, "
+        f"{count_of(round(summary['quarters']), 'quarter')}, "
+        f"{count_of(summary['tokens'], 'token')} in {folder}"
     )
     if summary["accepted"]:
         splits = ", ".join(f"{split} {n}" for split, n in summary["split"].items())
-        print(f"split: {splits} ({summary['works']:,} works)")
+        print(f"split: {splits} ({count_of(summary['works'], 'work')})")
         losses = [
             f"{name} {n:,}" for i, (name, n) in enumerate(summary["lost"].items()) if n or i < ALWAYS_SHOWN_LOSSES
         ]
         print("notes " + ", ".join(losses))
     if summary["vocabulary"] is not None:
         hint = "; --max-vocab would keep the model small" if summary["vocabulary"] > LARGE_VOCABULARY else ""
-        print(f"vocabulary: {summary['vocabulary']:,} tokens{hint}")
+        print(f"vocabulary: {count_of(summary['vocabulary'], 'token')}{hint}")
     _print_refused(manifest, summary)
 
 

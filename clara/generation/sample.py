@@ -6,6 +6,7 @@ from pathlib import Path
 from clara.music.midi import write_midi
 from clara.music.notes import NoteSequence, crop
 from clara.sampling.settings import SamplingSettings
+from clara.wording import count_of
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Sample:
         from clara.rendering.html import music_html  # slow to import
 
         notes = self.notes
-        caption = f"seed {self.seed}: {len(notes)} notes, {notes.quarters:g} quarters, {notes.seconds:.0f} s"
+        length = f"{count_of(notes.quarters, 'quarter')}, {notes.seconds:.0f} s"
+        caption = f"seed {self.seed}: {count_of(len(notes), 'note')}, {length}"
         return music_html(notes, caption, self.prompt_quarters)
 
     def show(self) -> None:

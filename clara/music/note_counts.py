@@ -11,6 +11,7 @@ from xml.sax.handler import ContentHandler
 from defusedxml.sax import parseString
 
 from clara.errors import LostNotes
+from clara.wording import count_of
 
 MAX_LOST_SHARE = 0.03  # of the notes in the source; more are refused
 # A **kern note: one run of equal letters, and no other letter of a pitch or rest. A duration may stand before another
@@ -43,7 +44,7 @@ def check_note_count(n_read: int, n_in_source: int, source) -> int:
     n_lost = max(0, n_in_source - n_read)
     if n_lost > MAX_LOST_SHARE * n_in_source:
         raise LostNotes(
-            f"{source}: only {n_read:,} of its {n_in_source:,} notes can be read; "
+            f"{source}: only {n_read:,} of its {count_of(n_in_source, 'note')} can be read; "
             f"at most {100 * MAX_LOST_SHARE:g} % may be lost"
         )
     return n_lost

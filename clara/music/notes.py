@@ -22,6 +22,7 @@ import numpy as np
 
 from clara.jit import compiled, int64_1d_readonly
 from clara.music.bars import MAX_SIGNATURE_NUMBER
+from clara.wording import count_of
 
 LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
@@ -74,7 +75,7 @@ class NoteSequence:
 
     >>> notes = NoteSequence.from_notes([(0, 12, 60), (4, 8, 64), (8, 4, 67)])
     >>> notes
-    NoteSequence(3 notes, 1 quarters at 120 qpm, 12 steps per quarter)
+    NoteSequence(3 notes, 1 quarter at 120 qpm, 12 steps per quarter)
     >>> notes.end.tolist(), notes.seconds
     ([12, 12, 12], 0.5)
     >>> transpose(notes, 2)[0].pitch.tolist()
@@ -143,7 +144,7 @@ class NoteSequence:
 
     def __repr__(self) -> str:
         return (
-            f"NoteSequence({len(self)} notes, {self.quarters:g} quarters at {self.qpm:g} qpm, "
+            f"NoteSequence({count_of(len(self), 'note')}, {count_of(self.quarters, 'quarter')} at {self.qpm:g} qpm, "
             f"{self.steps_per_quarter} steps per quarter)"
         )
 

@@ -30,6 +30,7 @@ from clara.models.likelihood import nats_per_quarter
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD, adapter_card
 from clara.training.run_folder import describe_data, warn_of_performed
+from clara.wording import count_of
 
 ADAPTER_FILE = "adapter.safetensors"
 WINDOW, BATCH_SIZE = 200, 8  # tokens between updates, pieces side by side
@@ -102,7 +103,7 @@ def train_adapter(
         raise BadSetting(f"{out}: holds an adapter already; choose another --out")
     make_folder(out)
     start_time = time.perf_counter()
-    print(f"{corpus.folder}: {len(corpus.rows('train'))} pieces; an adapter for {pretrained}", flush=True)
+    print(f"{corpus.folder}: {count_of(len(corpus.rows('train')), 'piece')}; an adapter for {pretrained}", flush=True)
     warn_of_performed(corpus)
     tensors, history = fit_adapter(base, corpus, settings, on_epoch=_print_epoch)
     write_atomically(out / HISTORY, pd.DataFrame(history).to_csv(index=False))

@@ -23,6 +23,7 @@ from clara.training.resume_state import STATE, load_state
 from clara.training.run_folder import finish_run_folder, start_run_folder, training_record, warn_of_performed
 from clara.training.settings import TrainSettings
 from clara.training.stages import fit_stages, plan_stages
+from clara.wording import count_of
 
 LR_FROM_SCRATCH, LR_FINE_TUNING = 3e-3, 1e-3
 LR_PLOT = "lr_find.png"
@@ -146,8 +147,8 @@ def _print_summary(settings, learn, device_name):
     start = "from scratch" if settings.from_scratch else f"fine-tuning {settings.pretrained}"
     n_parameters = sum(p.numel() for p in learn.model.parameters())
     print(
-        f"{device_name}; {dls.corpus.folder}: {len(dls.train.items)} pieces, {dls.train.n_tokens:,} tokens; "
-        f"{start}, {n_parameters:,} parameters",
+        f"{device_name}; {dls.corpus.folder}: {count_of(len(dls.train.items), 'piece')}, "
+        f"{count_of(dls.train.n_tokens, 'token')}; {start}, {n_parameters:,} parameters",
         flush=True,
     )
     if dls.valid_split == "train":
