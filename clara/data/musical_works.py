@@ -7,7 +7,7 @@ runs finds candidate pairs; the complete sets decide.
 
 A performer spreads chords, so that the highest note at each onset is no melody. Files are
 therefore also compared by the highest notes of chords, with onsets that lie close together
-taken as one, and by the tracks that are named as the melody.
+(in seconds, or in quarters) taken as one, and by the tracks that are named as the melody.
 
 If the runs are too many for memory, long lines are compared by the runs whose hash falls on one
 value in so many (FracMinHash, Irber et al. 2022). This keeps containment, so that a movement is
@@ -31,6 +31,7 @@ SAME_WORK_SHARE = 0.5  # of the smaller set; true pairs were seen above 0.9, dif
 # wrong notes) share less in 2 to 4 of 100 cases; of 795,000 pairs of piano pieces one that is no edition shares more.
 SAME_HEARD_SHARE = 0.4
 CHORD_SECONDS = 0.065  # onsets this close to the first one are a chord
+CHORD_QUARTERS = 0.13  # the same in quarters: at a slow tempo chords spread over 60 of 480 ticks last longer
 MELODY_NAME = re.compile(r"melod|\b(lead|tune|voice|vocals?|solo|gesang|chant)\b", re.IGNORECASE)
 MIN_MELODY_RUNS = 8  # a melody track with fewer runs says little
 CANDIDATE_SHARE = 0.2  # of the smaller sketch; pairs with at least this share in common are compared in full
@@ -74,33 +75,48 @@ def compute_lines(notes, description: MidiDescription | None = None) -> list[np.
     -------
     list of int64 arrays
         The runs of `compute_fingerprint`; those of the highest notes of chords, whose onsets lie within
-        `CHORD_SECONDS`; and those of the tracks that are named as the melody, if there are any.
+        `CHORD_SECONDS`, and within `CHORD_QUARTERS`; and those of the tracks that are named as the
+        melody, if there are any.
     """
     if description:
         return [compute_fingerprint(notes), *_heard_lines(description)]
-    onset_seconds = notes.start * 60 / (notes.qpm * notes.steps_per_quarter)
-    return [compute_fingerprint(notes), chord_line(onset_seconds, notes.pitch)]
+    onset_quarters = notes.start / notes.steps_per_quarter
+    return [
+        compute_fingerprint(notes),
+        chord_line(onset_quarters * 60 / notes.qpm, notes.pitch, CHORD_SECONDS),
+        chord_line(onset_quarters, notes.pitch, CHORD_QUARTERS),
+    ]
 
 
 def _heard_lines(description):
     """Return the runs of the lines that a listener follows in a MIDI file."""
-    lines = [chord_line(description.onset_seconds, description.pitches)]
+    onset_seconds, pitches = description.onset_seconds, description.pitches
+    onset_quarters = description.onset_ticks / description.ticks_per_quarter
+    lines = [chord_line(onset_seconds, pitches, CHORD_SECONDS), chord_line(onset_quarters, pitches, CHORD_QUARTERS)]
     named = [i for i, (name, _) in enumerate(description.tracks) if MELODY_NAME.search(name)]
     in_melody = np.isin(description.track_of_note, named)
     if in_melody.any() and not in_melody.all():
-        melody = chord_line(description.onset_seconds[in_melody], description.pitches[in_melody])
+        melody = chord_line(onset_seconds[in_melody], pitches[in_melody], CHORD_SECONDS)
         if len(melody) >= MIN_MELODY_RUNS:
             lines.append(melody)
     return lines
 
 
-def chord_line(onset_seconds: np.ndarray, pitches: np.ndarray) -> np.ndarray:
-    """Return the runs of the line of the highest notes of chords; arrays (n,) in any order."""
+def chord_line(onsets: np.ndarray, pitches: np.ndarray, width: float) -> np.ndarray:
+    """Return the runs of the line of the highest notes of chords.
+
+    Parameters
+    ----------
+    onsets, pitches : arrays, shape (n,)
+        In any order.
+    width : float
+        Notes that begin at most so long after the first one of a chord belong to it.
+    """
     top_line = []
     chord_onset = -np.inf
-    order = np.argsort(onset_seconds, kind="stable")
-    for onset, pitch in zip(onset_seconds[order].tolist(), pitches[order].tolist()):
-        if onset - chord_onset > CHORD_SECONDS:
+    order = np.argsort(onsets, kind="stable")
+    for onset, pitch in zip(onsets[order].tolist(), pitches[order].tolist()):
+        if onset - chord_onset > width:
             top_line.append(pitch)
             chord_onset = onset
         else:

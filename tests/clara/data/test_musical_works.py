@@ -149,10 +149,10 @@ def chords(seed, n=40, n_voices=4):
     return np.tile(np.arange(n) * TICKS, n_voices), voices.ravel()
 
 
-def performed(onsets, pitches, seed):
+def performed(onsets, pitches, seed, qpm=120.0):
     """Return the MIDI file of a performance in which each note comes 0 to 60 ticks late."""
     late = np.random.default_rng(seed).integers(0, 61, len(onsets))
-    notes = build_notes(onsets + late, onsets + late + 300, pitches, steps_per_quarter=TICKS)[0]
+    notes = build_notes(onsets + late, onsets + late + 300, pitches, steps_per_quarter=TICKS, qpm=qpm)[0]
     return to_symusic_score(notes).dumps_midi()
 
 
@@ -160,9 +160,10 @@ def lines_of(data):
     return compute_lines(read_midi(data)[0], describe_midi(data))
 
 
-def test_performances_with_spread_chords_are_one_work():
+@pytest.mark.parametrize("qpm", [40.0, 60.0, 120.0, 200.0])
+def test_performances_with_spread_chords_are_one_work(qpm):
     tunes = [chords(seed) for seed in range(40)]
-    files = [performed(*tune, seed) for seed in (1, 2, 3) for tune in tunes]
+    files = [performed(*tune, seed, qpm) for seed in (1, 2, 3) for tune in tunes]
     works = group_works([lines_of(data) for data in files]).reshape(3, 40)
     assert (works == works[0]).all() and len(set(works[0])) == 40
 
@@ -179,7 +180,7 @@ def test_a_performance_is_the_work_of_its_score():
 def test_the_line_of_chords_ignores_which_note_comes_first():
     """Three chords of two notes, 30 ms apart, then two single notes 70 ms apart."""
     seconds = np.array([0, 0.03, 0.53, 0.5, 1.0, 1.03, 2.0, 2.07])
-    line = chord_line(seconds, np.array([60, 72, 62, 74, 76, 50, 77, 79]))
+    line = chord_line(seconds, np.array([60, 72, 62, 74, 76, 50, 77, 79]), width=0.065)
     assert line.tolist() == [sum((x + 128) << 8 * i for i, x in enumerate([2, 2, 1, 2]))]
 
 
