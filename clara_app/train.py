@@ -95,6 +95,12 @@ def _add_run_flags(add):
     )
     add("--from-scratch", action="store_true", help="Start from random weights.")
     add(
+        "--follow-plans",
+        action=argparse.BooleanOptionalAction,
+        help="Learn to follow plans: bar by bar, what a piece returns to, its keys and textures (default: as the "
+        "pretrained model does; from random weights no).",
+    )
+    add(
         "--pretrained",
         metavar="MODEL",
         help="Run folder or shipped model to start from (default: the shipped model of the encoding's name).",

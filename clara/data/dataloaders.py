@@ -13,6 +13,7 @@ from fastai.data.core import DataLoaders
 
 from clara.data.corpus import MANIFEST, Corpus
 from clara.data.encoded_piece import EncodedPiece
+from clara.data.piece_contexts import PieceContexts
 from clara.data.piece_loader import PieceDataLoader
 from clara.data.showing import decode_ids, music_html, show_html
 from clara.data.stream_loader import StreamDataLoader
@@ -91,6 +92,7 @@ class MusicDataLoaders(DataLoaders):
     ):
         super().__init__(train, valid, device=train.device)
         self.vocab, self.encoding, self.corpus, self.valid_split = vocab, encoding, corpus, valid_split
+        self.contexts = train.contexts
 
     @classmethod
     def from_folder(
@@ -201,6 +203,15 @@ class MusicDataLoaders(DataLoaders):
             loader.items = []
         return cls(*loaders, vocab=vocab, encoding=encoding)
 
+    def add_contexts(self) -> None:
+        """Give each token of `train`, `valid` and `test_dl` the context that a model that follows plans reads."""
+        if self.contexts:
+            return
+        time_signatures = self.corpus.time_signatures_by_piece() if self.corpus else {}
+        self.contexts = PieceContexts(self.vocab, self.encoding, time_signatures)
+        for loader in (self.train, self.valid):
+            loader.add_contexts(self.contexts)
+
     def new(self, *, bs: int | None = None, seq_len: int | None = None) -> "MusicDataLoaders":
         """Return loaders of the same pieces with another batch size or window, at epoch 0."""
         train, valid = self.train.new(bs=bs, seq_len=seq_len), self.valid.new(seq_len=seq_len)
@@ -238,7 +249,7 @@ class MusicDataLoaders(DataLoaders):
             If an item cannot be read as music or has no place in the vocabulary.
         """
         pieces = [self.encode(item, f"item {i + 1}") for i, item in enumerate(items)]
-        return PieceDataLoader(pieces, self.vocab, self.encoding, self.train.device, bs)
+        return PieceDataLoader(pieces, self.vocab, self.encoding, self.train.device, bs, self.contexts)
 
     def encode(self, item: Any, name: str = "item") -> EncodedPiece:
         """Return music as token ids from xxbos to xxeos; `item` is as for `test_dl`."""

@@ -15,10 +15,13 @@ class EncodedPiece:
         Its name in the corpus, or where it came from.
     ids : int array, shape (n,)
         From xxbos to xxeos.
+    context : int16 array, shape (n, n_columns), optional
+        What a model that follows plans reads beside each token; see `clara.form.context`.
     """
 
     name: str
     ids: np.ndarray
+    context: np.ndarray | None = None
 
     @classmethod
     def wrap(cls, piece: "EncodedPiece | np.ndarray", number: int) -> "EncodedPiece":

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from clara.data.encoded_piece import EncodedPiece
+from clara.data.piece_contexts import PieceContexts
 from clara.data.showing import ShowsPieces
 from clara.encodings.base import Encoding
 from clara.encodings.vocab import Vocab
@@ -28,6 +29,8 @@ class PieceDataLoader(ShowsPieces):
     device : torch.device or str
     bs : int
         Most pieces in a batch; fewer if the pieces are long or the vocabulary is large (see `MAX_LOGITS`).
+    contexts : PieceContexts, optional
+        Gives x the context of each token; its shape is then (pieces, longest piece - 1, 1 + n_columns).
     """
 
     n_inp = 1
@@ -39,8 +42,10 @@ class PieceDataLoader(ShowsPieces):
         encoding: Encoding,
         device: torch.device | str = "cpu",
         bs: int = 32,
+        contexts: PieceContexts | None = None,
     ):
-        self.items, self.vocab, self.encoding = list(items), vocab, encoding
+        self.items = [contexts.add(piece) for piece in items] if contexts else list(items)
+        self.vocab, self.encoding, self.contexts = vocab, encoding, contexts
         self.device, self.bs = torch.device(device), bs
         self.batches = self._plan_batches()
 
@@ -69,7 +74,11 @@ class PieceDataLoader(ShowsPieces):
         for batch in self.batches:
             rows = [torch.as_tensor(piece.ids.astype(np.int64)) for piece in batch]
             ids = pad_sequence(rows, batch_first=True, padding_value=self.vocab.pad_id).to(self.device)
-            yield ids[:, :-1], ids[:, 1:]
+            x, y = ids[:, :-1], ids[:, 1:]
+            if self.contexts:
+                contexts = [torch.from_numpy(self.contexts.to_rows(piece.context[:-1])).long() for piece in batch]
+                x = torch.cat([x[..., None], pad_sequence(contexts, batch_first=True).to(self.device)], dim=2)
+            yield x, y
 
     def one_batch(self) -> tuple[Tensor, Tensor]:
         """Return the first batch: x and y, int64 tensors of shape (pieces, longest piece - 1)."""
@@ -85,7 +94,7 @@ class PieceDataLoader(ShowsPieces):
     ) -> "PieceDataLoader":
         """Return a loader like this one; `shuffle` and `drop_last` have no effect, fastai passes them."""
         items = self.items if items is None else items
-        return PieceDataLoader(items, self.vocab, self.encoding, self.device, bs or self.bs)
+        return PieceDataLoader(items, self.vocab, self.encoding, self.device, bs or self.bs, self.contexts)
 
     def to(self, device: torch.device | str) -> "PieceDataLoader":
         """Yield batches on another device from now on; return the loader itself."""

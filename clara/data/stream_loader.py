@@ -1,6 +1,7 @@
 """Windows of token streams to train a language model on: each epoch in another order and in other keys.
 
-The corpus stays on the device as small integers, and a table transposes it there. An epoch holds every piece once.
+The corpus stays on the device as small integers, and a table transposes it there. Pieces with context stay in memory,
+and each token of a window is followed by its context. An epoch holds every piece once.
 Over twelve epochs a piece goes through all keys that its range allows, in an order drawn for that piece. Pieces are
 shuffled, joined and cut into `bs` streams. The model reads the streams in windows of `seq_len` tokens and carries its
 state on from window to window. The seed and the number of the epoch alone decide what an epoch holds.
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from clara.data.encoded_piece import EncodedPiece
+from clara.data.piece_contexts import PieceContexts, hide_at_random
 from clara.data.piece_loader import PieceDataLoader
 from clara.data.showing import ShowsPieces
 from clara.encodings.base import Encoding
@@ -101,18 +103,22 @@ class StreamDataLoader(ShowsPieces):
     ):
         self.items = [EncodedPiece.wrap(piece, i) for i, piece in enumerate(pieces)]
         self.replay_pieces = [EncodedPiece.wrap(piece, i) for i, piece in enumerate(replay_pieces)]
-        own_ids = [piece.ids for piece in self.items]
-        replay_ids = [piece.ids for piece in self.replay_pieces]
-        n_own_tokens = sum(map(len, own_ids))
+        n_own_tokens = sum(map(len, self.items))
         wanted_replay_tokens = int(n_own_tokens * replay_share / (1 - replay_share))
-        self.n_replay_tokens = min(wanted_replay_tokens, sum(map(len, replay_ids)))
+        self.n_replay_tokens = min(wanted_replay_tokens, sum(map(len, self.replay_pieces)))
         self.n_tokens = n_own_tokens + self.n_replay_tokens
         self.wanted_bs, self.seq_len, self.device, self.seed = bs, seq_len, torch.device(device), seed
         self.world, self.replay_share, self.epoch = world, replay_share, 0
-        self.vocab, self.encoding = vocab, encoding
+        self.vocab, self.encoding, self.contexts = vocab, encoding, None
         self.bs = max(1, min(bs, (self.n_tokens - 1) // MIN_WINDOW))
         self.rows = world.local_rows(self.bs) if world else slice(None)  # the streams that this process reads
-        self._set_pieces([*own_ids, *replay_ids], tables)
+        self._set_pieces([piece.ids for piece in (*self.items, *self.replay_pieces)], tables)
+
+    def add_contexts(self, contexts: PieceContexts) -> None:
+        """Give each piece a context, unless it has one; from now on x has the shape (bs, seq_len, 1 + n_columns)."""
+        self.contexts = contexts
+        self.items = [contexts.add(piece) for piece in self.items]
+        self.replay_pieces = [contexts.add(piece) for piece in self.replay_pieces]
 
     def _set_pieces(self, pieces, tables):
         """Put the pieces and the transposition tables on the device."""
@@ -120,6 +126,7 @@ class StreamDataLoader(ShowsPieces):
         self.token_ids = torch.from_numpy(np.concatenate(pieces)).to(self.device)
         self.shifts = [fitting_shifts(piece, tables) for piece in pieces] if tables is not None else None
         self.tables = None if tables is None else torch.from_numpy(tables).to(self.device)
+        self._tables_on_cpu = tables
 
     @property
     def dataset(self) -> list[EncodedPiece]:
@@ -132,9 +139,10 @@ class StreamDataLoader(ShowsPieces):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         stream = self._epoch_stream()
+        tokens = stream if stream.dim() == 1 else stream[:, 0]
         columns = (len(stream) - 1) // self.bs
-        x = stream[: columns * self.bs].view(self.bs, columns)[self.rows]
-        y = stream[1 : columns * self.bs + 1].view(self.bs, columns)[self.rows]
+        x = stream[: columns * self.bs].unflatten(0, (self.bs, columns))[self.rows]
+        y = tokens[1 : columns * self.bs + 1].unflatten(0, (self.bs, columns))[self.rows]
         for i in range(len(self)):
             window = slice(i * self.seq_len, (i + 1) * self.seq_len)
             yield x[:, window].long(), y[:, window].long()
@@ -173,7 +181,7 @@ class StreamDataLoader(ShowsPieces):
         drop_last : bool
             Has no effect; fastai passes it.
         """
-        return StreamDataLoader(
+        loader = StreamDataLoader(
             self.items if pieces is None else pieces,
             bs or self.wanted_bs,
             seq_len or self.seq_len,
@@ -186,6 +194,9 @@ class StreamDataLoader(ShowsPieces):
             self.vocab,
             self.encoding,
         )
+        if self.contexts:
+            loader.add_contexts(self.contexts)
+        return loader
 
     def to(self, device: torch.device | str) -> "StreamDataLoader":
         """Move the corpus to a device; return the loader itself."""
@@ -197,12 +208,14 @@ class StreamDataLoader(ShowsPieces):
     def by_piece(self) -> PieceDataLoader:
         """Return a loader of the same pieces that reads each from its beginning, in its own key."""
         assert self.vocab is not None and self.encoding is not None
-        return PieceDataLoader(self.items, self.vocab, self.encoding, self.device)
+        return PieceDataLoader(self.items, self.vocab, self.encoding, self.device, contexts=self.contexts)
 
     def _epoch_stream(self):
-        """Return all pieces of this epoch in their order and keys, a tensor of shape (n_tokens,)."""
+        """Return all pieces of this epoch in their order and keys: (n_tokens,), or with context (n_tokens, 1 + k)."""
         if self.tables is None:
-            return self.token_ids[: self.n_tokens]
+            return self._with_contexts(
+                self.token_ids[: self.n_tokens], [(i, None, None) for i in range(len(self.items))]
+            )
         rng = np.random.default_rng([self.seed, self.epoch])
         n_own = len(self.items)
         pieces = [(i, self.bounds[i + 1]) for i in rng.permutation(n_own)]
@@ -210,7 +223,32 @@ class StreamDataLoader(ShowsPieces):
             pieces += self._draw_replay_pieces(rng)
             pieces = [pieces[i] for i in rng.permutation(len(pieces))]
         transposed = [self._transpose(i, end) for i, end in pieces]
-        return torch.cat(transposed)
+        return self._with_contexts(torch.cat(transposed), [(i, end, self._draw_shift(i)) for i, end in pieces])
+
+    def _with_contexts(self, tokens, pieces):
+        """Return tokens beside their context, if pieces have one.
+
+        Parameters
+        ----------
+        tokens : Tensor (n_tokens,)
+        pieces : list of (int, int or None, int or None)
+            Number of each piece, its end, and the index of its transposition; None for all of it in its own key.
+        """
+        if not self.contexts:
+            return tokens
+        every_piece = [*self.items, *self.replay_pieces]
+        rows = []
+        for i, end, shift in pieces:
+            context = every_piece[i].context
+            context = context if end is None else context[: end - self.bounds[i]]
+            if shift is not None:
+                rng = np.random.default_rng([self.seed, self.epoch, i])
+                context = self.contexts.transpose(
+                    hide_at_random(context, rng), SHIFTS[shift], self._tables_on_cpu[shift]
+                )
+            rows.append(self.contexts.to_rows(context))
+        context = torch.from_numpy(np.concatenate(rows)).to(self.device)
+        return torch.cat([tokens[:, None].to(context.dtype), context], dim=1)
 
     def _draw_replay_pieces(self, rng):
         """Return (index, end) of random replay pieces; the last is cut so that they have `n_replay_tokens`."""

@@ -1,19 +1,18 @@
 """What a model that follows plans reads beside each token: numbers of categories, in columns.
 
 The columns say where in the bar and in the piece the next token stands, what the plan says of this bar, which token the
-plan, a repeat of the text and repeats of its outer voices offer next, and how far that can be trusted. The last number
-of each column means that nothing is known.
+plan, a repeat of the text and repeats of its outer voices offer next, and how far that can be trusted. -1 means
+unknown.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 
 from clara.encodings.base import Encoding
 from clara.encodings.vocab import Vocab
 from clara.form.follower import BAR, FOLLOWED, NONE, OFFER, ONSET_NOW, ONSET_WAIT, PLACE, PlanFollower, TokenEvents
-from clara.form.plan import MAX_DENSITY, MAX_TEXTURE, N_KEYS, N_PITCHES, RELATIONS, Plan, transpose_keys
+from clara.form.plan import MAX_DENSITY, MAX_TEXTURE, N_KEYS, N_PITCHES, RELATIONS, UNKNOWN, Plan, transpose_keys
 from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS, name_candidates
 from clara.repeats.finder import RepeatFinder, TranspositionTable, find_repeats
 from clara.repeats.outer_voices import find_voice_repeats
@@ -31,10 +30,11 @@ TRUST = slice(N_CANDIDATES, 2 * N_CANDIDATES)  # columns that say how far each c
 KEY, CHORD, REGISTER, DENSITY, TEXTURE, PHRASE = ATTRIBUTES = range(8, 14)  # of the bar; plans may leave them open
 PLACE_COLUMN, LENGTH, BARS_BEFORE, BARS_LEFT, ONSET_COLUMN = range(14, 19)
 N_COLUMNS = 19
+PLAN_COLUMNS = (0, TRUST.start, *ATTRIBUTES, BARS_LEFT, ONSET_COLUMN)  # what only a plan says
 
 
 class ContextLayout:
-    """The columns of the context, and how they are transposed.
+    """The columns of the context, how they are transposed, and their rows in the table of a model.
 
     Parameters
     ----------
@@ -45,19 +45,17 @@ class ContextLayout:
     Attributes
     ----------
     sizes : tuple of int
-        Numbers of categories of each column, the unknown one included.
-    offsets : int64 array (N_COLUMNS,)
-        Row of the first category of each column in one table of all.
+        Number of categories of each column.
+    n_rows : int
+        Rows of the table of a model: one that means unknown, then one for each category of each column.
     """
 
     def __init__(self, vocab: Vocab, encoding: Encoding):
-        self.vocab = vocab
         self.max_place = MAX_PLACE_QUARTERS * encoding.steps_per_quarter
-        n_follow_bins = (len(RELATIONS)) * (len(FOLLOWED_LIMITS) + 1)
         n_places, n_bar_bins = self.max_place + 1, len(BAR_LIMITS) + 1
-        known = (
+        self.sizes = (
             *(len(vocab) for _ in range(N_CANDIDATES)),
-            n_follow_bins,
+            len(RELATIONS) * (len(FOLLOWED_LIMITS) + 1),
             N_REPEAT_BINS,
             N_VOICE_BINS,
             N_VOICE_BINS,
@@ -73,16 +71,16 @@ class ContextLayout:
             n_bar_bins,
             2 * n_places,
         )
-        self.sizes = tuple(size + 1 for size in known)
-        self.offsets = np.cumsum((0, *self.sizes[:-1]))
+        self._offsets = 1 + np.cumsum((0, *self.sizes[:-1]))
+        self.n_rows = 1 + sum(self.sizes)
         assert len(self.sizes) == N_COLUMNS
 
-    @cached_property
-    def unknown(self) -> np.ndarray:
-        """The context of which nothing is known, int64 (N_COLUMNS,)."""
-        return np.array(self.sizes) - 1
+    def to_rows(self, context: np.ndarray) -> np.ndarray:
+        """Return the rows (n, N_COLUMNS) of categories (n, N_COLUMNS); 0 for what is unknown."""
+        return np.where(context < 0, 0, context + self._offsets)
 
-    def transposed(self, context: np.ndarray, semitones: int, token_table: np.ndarray) -> np.ndarray:
+    @staticmethod
+    def transpose(context: np.ndarray, semitones: int, token_table: np.ndarray) -> np.ndarray:
         """Return the context of the same music in another key.
 
         Parameters
@@ -93,18 +91,15 @@ class ContextLayout:
             The transposed id of each token; below 0 for tokens that leave the range.
         """
         moved = context.copy()
-        tokens = np.append(token_table, len(self.vocab))
-        tokens = np.where(tokens < 0, len(self.vocab), tokens)
-        moved[:, CANDIDATES] = tokens[context[:, CANDIDATES]]
+        keys = transpose_keys(np.arange(N_KEYS), semitones)
+        pitches = np.clip(np.arange(N_PITCHES) + semitones, 0, N_PITCHES - 1)
+        tables = {column: token_table for column in range(N_CANDIDATES)} | {KEY: keys, CHORD: keys, REGISTER: pitches}
+        for column, table in tables.items():
+            with_unknown = np.append(np.maximum(table, UNKNOWN), UNKNOWN)  # index -1
+            moved[:, column] = with_unknown[context[:, column]]
         for column in range(1, N_CANDIDATES):  # a repeat that names no token says nothing of its length either
-            trust = TRUST.start + column
-            is_lost = moved[:, column] == self.unknown[column]
-            moved[:, trust] = np.where(is_lost, self.unknown[trust], context[:, trust])
-        for column in (KEY, CHORD):
-            keys = np.append(transpose_keys(np.arange(N_KEYS), semitones), N_KEYS)
-            moved[:, column] = keys[context[:, column]]
-        registers = np.append(np.clip(np.arange(N_PITCHES) + semitones, 0, N_PITCHES - 1), N_PITCHES)
-        moved[:, REGISTER] = registers[context[:, REGISTER]]
+            trust = N_CANDIDATES + column
+            moved[:, trust] = np.where(moved[:, column] == UNKNOWN, UNKNOWN, context[:, trust])
         return moved
 
 
@@ -137,23 +132,26 @@ class ContextReader:
         voices = find_voice_repeats(self.table.voices, ids)
         return self._combine(self._describe_bars(plan)[reports[:, BAR]], reports, find_repeats(self.table, ids), voices)
 
+    @staticmethod
+    def unknown(n: int) -> np.ndarray:
+        """Return the context of n tokens of which nothing is known, int16 (n, N_COLUMNS)."""
+        return np.full((n, N_COLUMNS), UNKNOWN, dtype=np.int16)
+
     def _combine(self, of_bars, reports, repeats, voice_repeats):
         """Return the context (m, N_COLUMNS) from what is known of its bars, from `PlanFollower` and of repeats."""
-        layout = self.layout
         context = of_bars.copy()
+        max_place = self.layout.max_place
         candidates = [(reports[:, OFFER], reports[:, OFFER]), *name_candidates(repeats, voice_repeats)]
         for column, (token, trust) in enumerate(candidates):
             has_candidate = (token >= 0) & (trust >= 0)
-            context[:, column] = np.where(has_candidate, token, layout.unknown[column])
-            column += N_CANDIDATES
-            context[:, column] = np.where(has_candidate, trust, layout.unknown[column])
+            context[:, column] = np.where(has_candidate, token, UNKNOWN)
+            context[:, N_CANDIDATES + column] = np.where(has_candidate, trust, UNKNOWN)
         n_bins = len(FOLLOWED_LIMITS) + 1
         follow_bin = np.searchsorted(FOLLOWED_LIMITS, reports[:, FOLLOWED], "right")
         context[:, TRUST.start] = of_bars[:, TRUST.start] * n_bins + follow_bin
-        context[:, PLACE_COLUMN] = np.minimum(reports[:, PLACE], layout.max_place)
-        n_places = layout.max_place + 1
-        wait = np.minimum(reports[:, ONSET_WAIT], layout.max_place) + n_places * reports[:, ONSET_NOW]
-        context[:, ONSET_COLUMN] = np.where(reports[:, ONSET_WAIT] == NONE, layout.unknown[ONSET_COLUMN], wait)
+        context[:, PLACE_COLUMN] = np.minimum(reports[:, PLACE], max_place)
+        wait = np.minimum(reports[:, ONSET_WAIT], max_place) + (max_place + 1) * reports[:, ONSET_NOW]
+        context[:, ONSET_COLUMN] = np.where(reports[:, ONSET_WAIT] == NONE, UNKNOWN, wait)
         return context
 
     def _describe_bars(self, plan):
@@ -162,21 +160,13 @@ class ContextReader:
         Other columns are 0.
         """
         n = len(plan)
-        unknown = self.layout.unknown
         bars = np.zeros((n, N_COLUMNS), dtype=np.int64)
         bars[:, TRUST.start] = plan.relation
         starts = np.where(plan.phrase == 1, np.arange(n), 0)
         since_phrase = np.minimum(np.arange(n) - np.maximum.accumulate(starts), MAX_PHRASE_BARS - 1)
-        known = (
-            (KEY, plan.key),
-            (CHORD, plan.chord),
-            (REGISTER, plan.register),
-            (DENSITY, plan.density),
-            (TEXTURE, plan.texture),
-            (PHRASE, np.where(plan.phrase == NONE, NONE, since_phrase)),
-        )
-        for column, values in known:
-            bars[:, column] = np.where(values == NONE, unknown[column], values)
+        attributes = (plan.key, plan.chord, plan.register, plan.density, plan.texture)
+        bars[:, KEY:PHRASE] = np.stack(attributes, axis=1)
+        bars[:, PHRASE] = np.where(plan.phrase == UNKNOWN, UNKNOWN, since_phrase)
         bars[:, LENGTH] = np.minimum(np.diff(plan.begin), self.layout.max_place)
         bars[:, BARS_BEFORE] = np.searchsorted(BAR_LIMITS, np.arange(n), "right")
         bars[:, BARS_LEFT] = np.searchsorted(BAR_LIMITS, np.arange(n)[::-1], "right")

@@ -10,16 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clara.form.plan import SILENT, Plan
+from clara.form.plan import EXACT, SILENT, TRANSPOSED, Plan
 from clara.jit import compiled, int32_2d, int32_3d, int64, int64_1d, int64_2d, int64_3d, uint8_2d
 from clara.repeats.outer_voices import VoiceTokens
 
 # columns of what `PlanFollower` reports after each token
-BAR, PLACE, OFFER, FOLLOWED, ONSET_WAIT, ONSET_NOW = range(6)
-N_REPORTS = 6
+BAR, PLACE, OFFER, FOLLOWED, ONSET_WAIT, ONSET_NOW, IS_COPY, COPY_PRESS, COPY_RELEASE, COPY_WAIT = range(10)
+N_REPORTS = 10
 NONE = -1
 CLOCK, LAST_CODE, N_EVENTS, OFFERED, N_FOLLOWED, CURRENT_BAR = range(6)  # columns of the state of a text
-TEXT_ARRAYS = ("begin", "n_bars", "source", "shift", "past", "first_event", "sounding", "state", "reports")
+TEXT_ARRAYS = (
+    "begin",
+    "n_bars",
+    "source",
+    "shift",
+    "is_copy",
+    "past",
+    "first_event",
+    "sounding",
+    "state",
+    "reports",
+)
 INITIAL_ROOM = 1024  # events that a text can grow by before its array is enlarged
 RELEASE, PRESS, WAIT, OTHER = range(4)  # kinds of tokens
 
@@ -76,7 +87,9 @@ class PlanFollower:
         After the newest token of each text: `BAR`, the number of the bar; `PLACE`, the steps from its barline; `OFFER`,
         the token that its source does next, or `NONE`; `FOLLOWED`, how many tokens in a row were as offered;
         `ONSET_WAIT`, the steps until notes begin in the source after this step, or `NONE`; `ONSET_NOW`, 1 if notes
-        begin in the source at this step.
+        begin in the source at this step. For exact and transposed bars, which are copies: `IS_COPY`, 1 in such a bar;
+        `COPY_PRESS`, the tone to press next in this step, or `NONE`; `COPY_RELEASE`, a tone to release before, as it
+        still sounds, or `NONE`; `COPY_WAIT`, the steps until notes begin in a copy after this step, or `NONE`.
     """
 
     def __init__(self, events: TokenEvents, plans: Sequence[Plan]):
@@ -85,7 +98,9 @@ class PlanFollower:
         self.begin = np.stack([np.pad(plan.begin, (0, n_bars - len(plan)), mode="edge") for plan in plans])
         self.n_bars = np.array([len(plan) for plan in plans])
         self.source, self.shift = np.full((2, n, n_bars), NONE)
+        self.is_copy = np.zeros((n, n_bars), dtype=np.uint8)
         for row, plan in enumerate(plans):
+            self.is_copy[row, : len(plan)] = np.isin(plan.relation, (EXACT, TRANSPOSED))
             self.source[row, : len(plan)] = np.where(plan.relation == SILENT, NONE, plan.source)
             self.shift[row, : len(plan)] = plan.shift
         self.past = np.zeros((n, 2, INITIAL_ROOM), dtype=np.int32)  # step and code of each release and press
@@ -112,6 +127,7 @@ class PlanFollower:
             self.n_bars,
             self.source,
             self.shift,
+            self.is_copy,
             self.past,
             self.first_event,
             self.sounding,
@@ -126,6 +142,17 @@ class PlanFollower:
         if ids.shape[1]:
             self.reports = reports[:, -1].copy()
         return reports
+
+    def keep_copies(self, allowed: np.ndarray) -> None:
+        """Forbid what would keep a copy from having the onsets and pitches of its source, in place.
+
+        Parameters
+        ----------
+        allowed : uint8 array (n, vocab_sz)
+            1 for tokens that may come next. A text for which nothing would be left stays as it is.
+        """
+        events = self.events
+        _keep_copies(allowed, self.reports, self.sounding, events.kind, events.value)
 
     def catch_up(self, row: int, ids: np.ndarray) -> None:
         """Append many tokens, int64 array (m,), to one text."""
@@ -151,6 +178,7 @@ class PlanFollower:
     int64_1d,
     int64_2d,
     int64_2d,
+    uint8_2d,
     int32_3d,
     int32_2d,
     uint8_2d,
@@ -168,6 +196,7 @@ def _follow(
     n_bars,
     source,
     shift,
+    is_copy,
     past,
     first_event,
     sounding,
@@ -203,9 +232,10 @@ def _follow(
                 bar += 1
                 first_event[row, bar] = n_events
 
-            # The next event of the source that can follow, in this bar or the next ones.
+            # What the sources do from now on, in this bar and the next ones.
             offered, due, later = NONE, NONE, bar
             onset_wait, onset_now = NONE, 0
+            copy_press, copy_release, copy_wait = NONE, NONE, NONE
             while later < n_bars[row] and begin[row, later] - clock <= longest_wait:
                 earlier = source[row, later]
                 if earlier < 0 or earlier > bar:  # no source, or one that has not begun
@@ -217,22 +247,26 @@ def _follow(
                     if past[row, 0, i] >= source_end or step >= bar_end:
                         break
                     is_press = code >= n_tones
+                    tone = code % n_tones + up
+                    if step < clock or tone < 0 or tone >= n_tones or tone // n_keys != code % n_tones // n_keys:
+                        continue
                     if is_press and step == clock:
                         onset_now = 1
-                    if is_press and step > clock and onset_wait == NONE:
-                        onset_wait = step - clock
-                    tone = code % n_tones + up
-                    if due != NONE or step < clock or (step == clock and code + up <= last_code):
+                    if is_press and step > clock:
+                        onset_wait = step - clock if onset_wait == NONE else onset_wait
+                        if is_copy[row, later]:
+                            copy_wait = step - clock if copy_wait == NONE else copy_wait
+                    if step == clock and code + up <= last_code:
                         continue
-                    if tone < 0 or tone >= n_tones or tone // n_keys != code % n_tones // n_keys:
-                        continue
-                    if sounding[row, tone] != is_press:
+                    if due == NONE and sounding[row, tone] != is_press:
                         due = step
                         offered = tokens[1 if is_press else 0, tone]
-                    if due != NONE and onset_wait != NONE:
-                        break
-                if due != NONE and onset_wait != NONE:
-                    break
+                    if is_copy[row, later] and is_press and step == clock:
+                        if not sounding[row, tone]:
+                            copy_press = tone if copy_press == NONE else copy_press
+                        elif tone > last_code:
+                            copy_press = tone if copy_press == NONE else copy_press
+                            copy_release = tone if copy_release == NONE else copy_release
                 later += 1
             if due > clock:
                 offered = waits[min(due - clock, longest_wait)]
@@ -240,5 +274,31 @@ def _follow(
             report[BAR], report[PLACE] = bar, clock - begin[row, bar]
             report[OFFER], report[FOLLOWED] = offered, followed
             report[ONSET_WAIT], report[ONSET_NOW] = onset_wait, onset_now
+            report[IS_COPY], report[COPY_PRESS] = is_copy[row, bar], copy_press
+            report[COPY_RELEASE], report[COPY_WAIT] = copy_release, copy_wait
         state[row, CLOCK], state[row, LAST_CODE], state[row, N_EVENTS] = clock, last_code, n_events
         state[row, OFFERED], state[row, N_FOLLOWED], state[row, CURRENT_BAR] = offered, followed, bar
+
+
+@compiled(uint8_2d, int64_2d, uint8_2d, int64_1d, int64_1d)
+def _keep_copies(allowed, reports, sounding, kind, value):
+    """Do the work of `PlanFollower.keep_copies`."""
+    vocab_sz = allowed.shape[1]
+    kept = np.empty(vocab_sz, dtype=np.uint8)
+    for row in range(len(allowed)):
+        report = reports[row]
+        press, release, wait = report[COPY_PRESS], report[COPY_RELEASE], report[COPY_WAIT]
+        if not report[IS_COPY] and wait == NONE:
+            continue
+        n_kept = 0
+        for token in range(vocab_sz):
+            kept[token] = allowed[row, token]
+            if kind[token] == WAIT:
+                kept[token] &= press == NONE and (wait == NONE or value[token] <= wait)
+            elif kind[token] == PRESS and report[IS_COPY]:
+                kept[token] &= value[token] == press and release == NONE
+            elif kind[token] == RELEASE and release != NONE:
+                kept[token] &= value[token] <= release
+            n_kept += kept[token]
+        if n_kept:
+            allowed[row] = kept

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clara.models.context import N_CANDIDATES, add_trust, sum_of_rows
+
 DEFAULTS = {
     "emb_sz": 400,  # width of embedding and output; 256 for a quick model
     "n_hid": 600,  # LSTM units in all but the last layer
@@ -29,6 +31,7 @@ PER_TOKEN_WEIGHTS = ("embedding.weight", "output.bias")
 MIN_WEIGHT_P = 1e-9  # with 0, fastai's WeightDropout keeps the parameter itself instead of a copy, and reset() fails
 EMBEDDING_SCALE = 4.0  # times fastai's initial embedding, with which music is learned slowly
 State = list[tuple[Tensor, ...]]  # h and c of each layer, float32 (1, bs, n_units)
+CONTEXT_WEIGHTS = ("context.weight", "trust.weight", "trust.bias")
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -59,14 +62,20 @@ def build(config: Mapping[str, Any], vocab_sz: int, pad_id: int) -> nn.Module:
     with torch.no_grad():
         encoder.encoder.weight.mul_(EMBEDDING_SCALE)
     decoder = LinearDecoder(vocab_sz, config["emb_sz"], config["output_p"], tie_encoder=encoder.encoder)
-    return SequentialRNN(encoder, decoder)
+    if not config.get("context_rows"):
+        return SequentialRNN(encoder, decoder)
+    from clara.models.plan_lstm import PlanFollowingRNN
+
+    return PlanFollowingRNN(encoder, decoder, config["context_rows"], config["emb_sz"])
 
 
 def groups(model) -> list[list[nn.Parameter]]:
     """Return the parameter groups: each LSTM layer, then embedding and output."""
     from fastai.text.models.awdlstm import awd_lstm_lm_split
 
-    return awd_lstm_lm_split(model)
+    *layers, edges = awd_lstm_lm_split(model)
+    context = [p for module in (model[0].context, getattr(model, "trust", None)) if module for p in module.parameters()]
+    return [*layers, [*edges, *context]]
 
 
 def shapes(sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]]:
@@ -77,7 +86,14 @@ def shapes(sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]
         n_in = emb_sz if layer == 0 else n_hid
         n_out = emb_sz if layer == n_layers - 1 else n_hid
         by_name |= lstm_shapes(layer, n_in, n_out)
+    if sizes.get("context_rows"):
+        by_name |= context_shapes(sizes["context_rows"], emb_sz)
     return by_name
+
+
+def context_shapes(n_rows: int, emb_sz: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the stored weights for the context, by name; see `clara.models.context`."""
+    return {"context.weight": (n_rows, emb_sz), "trust.weight": (N_CANDIDATES, emb_sz), "trust.bias": (n_rows,)}
 
 
 def lstm_shapes(layer: int, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]:
@@ -89,22 +105,25 @@ def lstm_shapes(layer: int, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]
 def to_tensors(model) -> dict[str, Tensor]:
     """Return every weight of fastai's model once, on the CPU, by its stored name."""
     state = model.state_dict()
-    return {name: state[fastai_name].detach().cpu() for name, fastai_name in _weight_names(len(model[0].rnns))}
+    return {name: state[fastai_name].detach().cpu() for name, fastai_name in _weight_names(model)}
 
 
 def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
     """Copy weights by their stored names into fastai's model."""
     with torch.no_grad():
         parameters = dict(model.named_parameters())
-        for name, fastai_name in _weight_names(len(model[0].rnns)):
-            parameters[fastai_name].copy_(tensors[name])
+        for name, fastai_name in _weight_names(model):
+            if name in tensors or name not in CONTEXT_WEIGHTS:  # a model without context may be trained on with it
+                parameters[fastai_name].copy_(tensors[name])
     model.reset()
 
 
-def _weight_names(n_layers):
+def _weight_names(model):
     """Yield the stored name and fastai's name of every weight."""
     yield "embedding.weight", "0.encoder.weight"
-    for layer in range(n_layers):
+    if model[0].context is not None:
+        yield from zip(CONTEXT_WEIGHTS, ("0.context.weight", "trust.weight", "trust.bias"))
+    for layer in range(len(model[0].rnns)):
         for weight in RNN_WEIGHTS:
             fastai_name = f"{weight}_raw" if weight == "weight_hh_l0" else f"module.{weight}"
             yield f"rnns.{layer}.{weight}", f"0.rnns.{layer}.{fastai_name}"
@@ -141,6 +160,10 @@ class InferenceModel(nn.Module):
             self.output_weight = nn.Parameter(tensors["output.weight"].float(), requires_grad=False)
         self.rnns = nn.ModuleList(_lstm(tensors, layer) for layer in range(n_layers))
         self.bias = nn.Parameter(tensors["output.bias"].float(), requires_grad=False)
+        self.has_context = "context.weight" in tensors
+        if self.has_context:
+            context = (nn.Parameter(tensors[name].float(), requires_grad=False) for name in CONTEXT_WEIGHTS)
+            self.context_weight, self.trust_weight, self.trust_bias = context
         self.eval()
 
     @property
@@ -165,7 +188,8 @@ class InferenceModel(nn.Module):
 
         Parameters
         ----------
-        ids : int64 tensor (bs, seq_len)
+        ids : int64 tensor (bs, seq_len), or (bs, seq_len, 1 + n_columns)
+            Tokens, or tokens each followed by its context.
         state : list of (Tensor, Tensor)
             From `initial_state` or an earlier call, for `bs` sequences.
 
@@ -176,19 +200,28 @@ class InferenceModel(nn.Module):
             State after the last token.
         """
         x, new_state = self.hidden(ids, state)
-        return x @ self.output_weight.T + self.bias, new_state
+        logits = x @ self.output_weight.T + self.bias
+        if ids.dim() == 3:
+            logits = add_trust(logits, x @ self.trust_weight.T, self.trust_bias, ids[..., 1:])
+        return logits, new_state
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the input of the output layer, (bs, seq_len, emb_sz), and the state after the last token."""
-        x, new_state = self.embedding(ids), []
+        x, new_state = self._embed(ids), []
         for rnn, layer_state in zip(self.rnns, state):
             x, layer_state = _step(rnn, x, layer_state) if ids.shape[1] == 1 else rnn(x, layer_state)
             new_state.append(layer_state)
         return x, new_state
 
+    def _embed(self, ids):
+        """Return the input of the first layer, (bs, seq_len, emb_sz)."""
+        if ids.dim() == 2:
+            return self.embedding(ids)
+        return self.embedding(ids[..., 0]) + sum_of_rows(ids[..., 1:], self.context_weight)
+
     def layer_outputs(self, ids: Tensor, state: State) -> Tensor:
         """Return the outputs of all layers side by side, lowest first: (bs, seq_len, sum of their widths)."""
-        x, outputs = self.embedding(ids), []
+        x, outputs = self._embed(ids), []
         for rnn, layer_state in zip(self.rnns, state):
             x, _ = rnn(x, layer_state)
             outputs.append(x)

@@ -13,6 +13,7 @@ import torch
 from fastai.text.models.awdlstm import AWD_LSTM, WeightDropout
 from torch import nn
 
+from clara.models.context import ContextTable
 from clara.models.lstm_kernels import backward_step, forward_step
 
 
@@ -50,7 +51,26 @@ def _has_bfloat16_lstm():
 
 
 class FusedAWDLSTM(AWD_LSTM):
-    """fastai's AWD-LSTM with fused layers."""
+    """fastai's AWD-LSTM with fused layers, and with the context of each token if it has a table for it.
+
+    Parameters
+    ----------
+    vocab_sz, emb_sz : int
+    context_rows : int
+        Rows of the table of contexts; 0 for a model that reads tokens alone.
+    *sizes, **dropouts
+        As for fastai's AWD_LSTM.
+    """
+
+    def __init__(self, vocab_sz, emb_sz, *sizes, context_rows=0, **dropouts):
+        super().__init__(vocab_sz, emb_sz, *sizes, **dropouts)
+        self.context = ContextTable(context_rows, emb_sz) if context_rows else None
+
+    def forward(self, inp, from_embeds=False):
+        """Return the output of the last layer, (bs, seq_len, emb_sz), for tokens or for tokens with context."""
+        if self.context is None or from_embeds or inp.dim() == 2:
+            return super().forward(inp, from_embeds)
+        return super().forward(self.encoder_dp(inp[..., 0]) + self.context(inp[..., 1:]), from_embeds=True)
 
     def _one_rnn(self, n_in, n_out, bidir, weight_p, l):  # noqa: E741 - fastai's name
         return WeightDropout(FusedLSTM(n_in, n_out, batch_first=True), weight_p)

@@ -20,7 +20,7 @@ def nats_per_piece(model, pieces: Sequence[np.ndarray], pad_id: int, bs: int = 3
     ----------
     model : clara.models.InferenceModel
     pieces : list of n int arrays
-        Token ids of each piece, xxbos … xxeos.
+        Token ids of each piece, xxbos … xxeos; or (length, 1 + n_columns), each followed by its context.
     pad_id : int
         Id of a token that no piece contains.
     bs : int
@@ -31,7 +31,8 @@ def nats_per_piece(model, pieces: Sequence[np.ndarray], pad_id: int, bs: int = 3
     float64 tensor (n,)
         In nats.
     """
-    log_probs = compute_log_probs(model, pieces, [ids[1:, None] for ids in pieces], pad_id, bs)
+    queries = [ids.reshape(len(ids), -1)[1:, :1] for ids in pieces]
+    log_probs = compute_log_probs(model, pieces, queries, pad_id, bs)
     return torch.tensor([-piece_log_probs.sum() for piece_log_probs in log_probs], dtype=torch.float64)
 
 

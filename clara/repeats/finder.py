@@ -8,12 +8,15 @@ length, one in the same key comes first, then the latest. `clara.repeats.outer_v
 import numpy as np
 
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
-from clara.jit import compiled, int32_2d, int64_1d, int64_2d, int64_3d, uint8_1d
+from clara.jit import compiled, int32_3d, int64_1d, int64_2d, int64_3d, uint8_1d
 from clara.repeats.outer_voices import VoiceRepeatFinder, VoiceTokens
 
 TOKEN, LENGTH, TRANSPOSED, DISTANCE = range(4)  # columns of a repeat, see `find_repeats`
 INITIAL_ROOM = 1024  # tokens that a text can grow by before its arrays are enlarged
 MAX_LOOKBACK = 2**15  # tokens, half an hour of music or more; bounds the time that a token takes
+N_FIELDS = 5  # of each token of a text, see `_append_tokens`
+TOKEN_ID, EARLIER, RUN_LENGTH, RUN_SHIFT, RUN_END = range(N_FIELDS)
+NONE = -1
 NO_SHIFT = 1000  # semitones; marks a run in which no token has a pitch
 
 
@@ -92,7 +95,8 @@ class RepeatFinder:
     def __init__(self, table: TranspositionTable, pasts: list[np.ndarray], rows: np.ndarray):
         n, room = len(pasts), max(map(len, pasts)) + INITIAL_ROOM
         self.table = table
-        self.tokens, self.run_lengths, self.run_shifts = np.zeros((3, n, room), dtype=np.int32)
+        self.text = np.zeros((n, N_FIELDS, room), dtype=np.int32)
+        self.newest_of_shape = np.full((n, len(table.token_at)), NONE, dtype=np.int64)
         self.n_tokens = np.zeros(n, dtype=np.int64)
         self.repeats = np.full((n, 4), -1, dtype=np.int64)
         self.voices = None
@@ -105,26 +109,18 @@ class RepeatFinder:
 
     def append(self, ids: np.ndarray) -> None:
         """Append one token to each text: int64 array (n,)."""
-        if self.n_tokens.max(initial=0) == self.tokens.shape[1]:
-            self._double_room()
+        if self.n_tokens.max(initial=0) == self.text.shape[2]:
+            self.text = np.pad(self.text, ((0, 0), (0, 0), (0, self.text.shape[2])))
         self.repeats = self._append(ids[:, None], slice(None))[:, 0]
         if self.voices:
             self.voices.append(ids)
 
     def take(self, rows: np.ndarray) -> None:
         """Keep only the texts `rows`, an int64 array that may name a text more than once."""
-        self.tokens, self.run_lengths, self.run_shifts = (
-            a[rows] for a in (self.tokens, self.run_lengths, self.run_shifts)
-        )
+        self.text, self.newest_of_shape = self.text[rows], self.newest_of_shape[rows]
         self.n_tokens, self.repeats = self.n_tokens[rows], self.repeats[rows]
         if self.voices:
             self.voices.take(rows)
-
-    def _double_room(self):
-        """Make room for twice as many tokens."""
-        self.tokens, self.run_lengths, self.run_shifts = (
-            np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self.tokens, self.run_lengths, self.run_shifts)
-        )
 
     def _append(self, ids, texts):
         """Append ids (n, m) to the texts of a slice and return their repeats after each token, int64 (n, m, 4)."""
@@ -132,9 +128,8 @@ class RepeatFinder:
         repeats = np.zeros((*ids.shape, 4), dtype=np.int64)
         _append_tokens(
             ids,
-            self.tokens[texts],
-            self.run_lengths[texts],
-            self.run_shifts[texts],
+            self.text[texts],
+            self.newest_of_shape[texts],
             self.n_tokens[texts],
             self.table.shape,
             self.table.height,
@@ -162,44 +157,47 @@ def find_repeats(table: TranspositionTable, ids: np.ndarray) -> np.ndarray:
         figure that repeats itself over and over is left to the model.
     """
     finder = RepeatFinder(table, [np.zeros(0, dtype=np.int64)], np.zeros(1, dtype=np.int64))
-    finder.tokens, finder.run_lengths, finder.run_shifts = np.zeros((3, 1, len(ids)), dtype=np.int32)
+    finder.text = np.zeros((1, N_FIELDS, len(ids)), dtype=np.int32)
     return finder._append(np.asarray(ids)[None], slice(None))[0]
 
 
-@compiled(int64_2d, int32_2d, int32_2d, int32_2d, int64_1d, int64_1d, int64_1d, uint8_1d, int64_2d, int64_3d)
-def _append_tokens(ids, tokens, run_lengths, run_shifts, n_tokens, shape, height, has_pitch, token_at, repeats):
+@compiled(int64_2d, int32_3d, int64_2d, int64_1d, int64_1d, int64_1d, uint8_1d, int64_2d, int64_3d)
+def _append_tokens(ids, texts, newest_of_shape, n_tokens, shape, height, has_pitch, token_at, repeats):
     """Append tokens to texts and find their repeats; see `RepeatFinder._append`.
 
-    run_lengths[row, i] is the length of the longest run that ends with token i and equals the end of the text.
-    run_shifts[row, i] is by how many semitones the end of the text is transposed against it.
+    Of each text, field RUN_LENGTH of token i is the length of the longest run that ends with it and equals the end that
+    the text had when RUN_END tokens had been written; RUN_SHIFT is by how many semitones that end is transposed
+    against the run. EARLIER is the position of the token of the same shape before it.
     """
     for row in range(len(ids)):
-        text, lengths, shifts = tokens[row], run_lengths[row], run_shifts[row]
+        text, earlier_tokens = texts[row, TOKEN_ID], texts[row, EARLIER]
+        lengths, shifts, ends = texts[row, RUN_LENGTH], texts[row, RUN_SHIFT], texts[row, RUN_END]
         for k in range(ids.shape[1]):
             new, n = ids[row, k], n_tokens[row]
             new_shape, new_height, new_has_pitch = shape[new], height[new], has_pitch[new]
-            best_score, best = 0, -1
-            for i in range(n - 1, max(0, n - MAX_LOOKBACK) - 1, -1):
-                earlier = text[i]
-                if shape[earlier] != new_shape:
-                    lengths[i] = 0
-                    continue
-                length, shift = (lengths[i - 1], shifts[i - 1]) if i and lengths[i - 1] else (0, NO_SHIFT)
+            best_score, best = 0, NONE
+            i = newest_of_shape[row, new_shape]
+            while i >= max(0, n - MAX_LOOKBACK):
+                length, shift = 0, NO_SHIFT
+                if i and ends[i - 1] == n:
+                    length, shift = lengths[i - 1], shifts[i - 1]
                 if not new_has_pitch:
                     length += 1
-                elif shift == NO_SHIFT or shift == new_height - height[earlier]:
-                    length, shift = length + 1, new_height - height[earlier]
+                elif shift == NO_SHIFT or shift == new_height - height[text[i]]:
+                    length, shift = length + 1, new_height - height[text[i]]
                 else:  # a run in another key starts here; tokens without pitch before it belong to it
-                    length, shift = 1, new_height - height[earlier]
+                    length, shift = 1, new_height - height[text[i]]
                     while length <= i and not has_pitch[text[i - length]] and text[i - length] == text[n - length]:
                         length += 1
-                lengths[i], shifts[i] = length, shift
+                lengths[i], shifts[i], ends[i] = length, shift, n + 1
                 score = 2 * length + (shift == 0 or shift == NO_SHIFT)
                 if score > best_score:
                     best_score, best = score, i
-            text[n] = new
+                i = earlier_tokens[i]
+            text[n], earlier_tokens[n], ends[n] = new, newest_of_shape[row, new_shape], 0
+            newest_of_shape[row, new_shape] = n
             n_tokens[row] = n + 1
-            candidate = -1
+            candidate = NONE
             if best >= 0:
                 shift = 0 if shifts[best] == NO_SHIFT else shifts[best]
                 distance = n - best
@@ -210,5 +208,5 @@ def _append_tokens(ids, tokens, run_lengths, run_shifts, n_tokens, shape, height
                     if has_pitch[candidate]:
                         transposed = height[candidate] + shift
                         in_range = 0 <= transposed < token_at.shape[1]
-                        candidate = token_at[shape[candidate], transposed] if in_range else -1
+                        candidate = token_at[shape[candidate], transposed] if in_range else NONE
             repeats[row, k, TOKEN] = candidate

@@ -9,13 +9,15 @@ On a processor without VNNI or AMX, ONNX Runtime adds products of signed bytes i
 unsigned bytes first, so on such a processor the weights are unsigned: the sums are the same, but slower.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
 
-from clara.jit import compiled, float32_1d, float32_2d, int32_1d, int32_2d, int64_1d_readonly, uint8_2d
+from clara.jit import compiled, float32_1d, float32_2d, int32_1d, int32_2d, int64, int64_1d_readonly, int64_2d, uint8_2d
 from clara.models.awd_lstm import RNN_WEIGHTS
+from clara.models.context import N_CANDIDATES
 from clara.models.lstm_kernels import HALF, MAX_TANH_INPUT, ONE, P1, P3, P5, P7, Q2, Q4, Q6, Q8, VECTORIZED, ZERO
 
 F = np.float32
@@ -38,17 +40,44 @@ class Int8Model:
 
     def __init__(self, model):
         self.layers = []  # pairs of quantized weights and what to add to their products, by token or for all
+        self.context = Context.from_model(model) if model.has_context else None
         for rnn in model.rnns:
             w_in, w_state, *biases = (getattr(rnn, name).detach().numpy() for name in RNN_WEIGHTS)
-            if not self.layers:
+            if not self.layers and self.context is None:
                 added = model.embedding.weight.detach().numpy() @ w_in.T + sum(biases)
                 weights = QuantizedMatrix(w_state)
             else:
                 added = 0 + sum(biases)
                 weights = QuantizedMatrix(np.concatenate([w_in, w_state], 1))
             self.layers.append((weights, np.atleast_2d(added).astype(F)))
-        self.output = QuantizedMatrix(model.output_weight.detach().numpy())
-        self.bias = model.bias.detach().numpy()
+        output_weight, bias = model.output_weight.detach().numpy(), model.bias.detach().numpy()
+        if self.context:  # the trust in each candidate is computed with the logits
+            output_weight = np.concatenate([output_weight, model.trust_weight.numpy()])
+            bias = np.concatenate([bias, np.zeros(N_CANDIDATES, F)])
+        self.output, self.bias = QuantizedMatrix(output_weight), bias
+
+
+@dataclass(frozen=True)
+class Context:
+    """The weights of a model that follows plans which stay in float32.
+
+    Attributes
+    ----------
+    embedding : float32 array (vocab_sz, emb_sz)
+    table : float32 array (n_rows, emb_sz)
+        Of contexts.
+    trust_bias : float32 array (n_rows,)
+    """
+
+    embedding: np.ndarray
+    table: np.ndarray
+    trust_bias: np.ndarray
+
+    @classmethod
+    def from_model(cls, model) -> "Context":
+        """Return the weights of a `clara.models.awd_lstm.InferenceModel`."""
+        weights = (model.embedding.weight, model.context_weight, model.trust_bias)
+        return cls(*(np.ascontiguousarray(weight.detach().numpy()) for weight in weights))
 
 
 class Int8Stepper:
@@ -84,20 +113,32 @@ class Int8Stepper:
         for product in [*self.products, self.output]:
             product.resize(n)
         self.logits = np.empty((n, len(self.model.bias)), F)
+        if self.model.context:
+            self.inputs = np.empty((n, self.model.context.embedding.shape[1]), F)
         self.zeros = np.zeros(n, np.int64)
         self.no_columns = np.empty((n, 0), F)
         self.gates = np.empty(4 * max(h.shape[1] for h in self.hidden), F)
 
-    def step(self, ids):
+    def step(self, ids, context=None):
         """Return the logits that follow a token of each text; the next call overwrites them."""
         layer_input, added_rows = self.no_columns, ids
+        weights = self.model.context
+        if weights:
+            context = np.zeros((len(ids), 2 * N_CANDIDATES), np.int64) if context is None else context
+            context = np.ascontiguousarray(context)
+            _sum_rows(ids, context, weights.embedding, weights.table, self.inputs)
+            layer_input, added_rows = self.inputs, self.zeros
         for product, (_, added), h, c in zip(self.products, self.model.layers, self.hidden, self.cells):
             _quantize(layer_input, h, product.bytes, product.scales)
             _update_cells(*product.multiply(), added, added_rows, self.gates, h, c)
             layer_input, added_rows = h, self.zeros
         _quantize(layer_input, self.no_columns, self.output.bytes, self.output.scales)
         _dequantize(*self.output.multiply(), self.model.bias, self.logits)
-        return self.logits
+        if not weights:
+            return self.logits
+        vocab_sz = len(weights.embedding)
+        _add_trust(context, weights.trust_bias, vocab_sz, self.logits)
+        return np.ascontiguousarray(self.logits[:, :vocab_sz])
 
 
 class QuantizedMatrix:
@@ -279,3 +320,27 @@ def _dequantize(sums, scales, corrections, unit_scales, bias, out):
             out_row[k] = F(sum_row[k] - corrections[k]) * unit_scales[k]
         for k in range(width):
             out_row[k] = out_row[k] * scale_of_row + bias[k]
+
+
+@compiled(int64_1d_readonly, int64_2d, float32_2d, float32_2d, float32_2d)
+def _sum_rows(ids, context, embedding, table, out):
+    """Write the sum of the embedding of each token (n,) and the rows of its context (n, n_columns), but row 0."""
+    for row in range(len(ids)):
+        out_row = out[row]
+        out_row[:] = embedding[ids[row]]
+        for column in range(context.shape[1]):
+            if context[row, column]:
+                added = table[context[row, column]]
+                for k in range(len(out_row)):
+                    out_row[k] += added[k]
+
+
+@compiled(int64_2d, float32_1d, int64, float32_2d)
+def _add_trust(context, bias, vocab_sz, logits):
+    """Add the trust in each candidate, which stands after the logits of the tokens, to the logit of the candidate."""
+    n_candidates = logits.shape[1] - vocab_sz
+    for row in range(len(logits)):
+        for k in range(n_candidates):
+            if context[row, k]:
+                token = context[row, k] - 1 - k * vocab_sz
+                logits[row, token] += logits[row, vocab_sz + k] + bias[context[row, n_candidates + k]]

@@ -42,10 +42,19 @@ class Stepper(Protocol):
     def state_of(self, text: int) -> Any:
         """Return the model's state of one text, by its index."""
 
-    def step(self, ids: np.ndarray) -> np.ndarray:
-        """Return the logits, float32 (n, vocab_sz), that follow the tokens ids, int64 (n,).
+    def step(self, ids: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
+        """Return the logits that follow a token of each text.
 
-        The next call may overwrite the result.
+        Parameters
+        ----------
+        ids : int64 array (n,)
+        context : int64 array (n, n_columns), optional
+            Rows of the model's table of contexts, for a model that follows plans.
+
+        Returns
+        -------
+        float32 array (n, vocab_sz)
+            The next call may overwrite it.
         """
         ...
 
@@ -78,9 +87,11 @@ class FloatStepper:
         return self.model.take(self.tiles[text // self.tile_size], row)
 
     @torch.inference_mode()
-    def step(self, ids):
+    def step(self, ids, context=None):
         """Return the logits that follow a token of each text."""
-        padded = np.pad(ids, (0, -len(ids) % self.tile_size))
+        inputs = ids if context is None else np.concatenate([ids[:, None], context], axis=1)
+        padding = ((0, -len(ids) % self.tile_size), (0, 0))
+        padded = np.pad(inputs, padding[: inputs.ndim])
         tile_ids = torch.from_numpy(padded).to(self.model.device).split(self.tile_size)
         tile_logits = []
         for i, part in enumerate(tile_ids):

@@ -161,7 +161,7 @@ class ProgressLogger(Callback):
         """Move the bar; check the loss now and then."""
         if not self.training:
             return
-        n = self.x.numel() * self.world.size
+        n = self.y.numel() * self.world.size
         self.epoch_tokens += n
         self.epoch_nats = self.epoch_nats + self.loss.detach() * n
         self.tokens_left -= n

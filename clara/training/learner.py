@@ -231,6 +231,7 @@ def music_learner(
     moms: tuple[float, ...] = (0.7, 0.99),
     wd: float = 0.01,
     bf16: bool = False,
+    follow_plans: bool | None = None,
     path: str | Path = ".",
     log=print,
 ) -> MusicLearner:
@@ -259,6 +260,9 @@ def music_learner(
         Weight decay.
     bf16 : bool
         Multiply matrices in bfloat16.
+    follow_plans : bool, optional
+        Read the plan of each piece beside its tokens (default: as the pretrained model does). A pretrained model
+        that does not learns to. Only for awd_lstm and encodings with tokens for single notes.
     path : str or Path
         Folder below which fastai saves.
     log : function
@@ -292,7 +296,10 @@ def music_learner(
     start = _load_pretrained(pretrained, arch, dls, adapt_vocab, log) if pretrained else None
     chosen = {**module.DEFAULTS, **(config or {})}
     dropouts = {name: min(MAX_DROPOUT, p * drop_mult) for name, p in chosen.items() if name.endswith("_p")}
-    sizes = start.sizes if start else chosen
+    sizes = dict(start.sizes if start else chosen)
+    if follow_plans or (follow_plans is None and sizes.get("context_rows")):
+        dls.add_contexts()
+        sizes["context_rows"] = dls.contexts.n_rows
     model = module.build(sizes | dropouts, len(dls.vocab), dls.vocab.pad_id)
     _set_weights(module, model, start, dls, log)
     metrics = [] if dls.tokens_per_quarter is None else [NatsPerQuarter(dls.tokens_per_quarter, dls.vocab.pad_id)]

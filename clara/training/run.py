@@ -123,6 +123,7 @@ def _make_learner(settings, dls, bf16):
         moms=settings.moms,
         wd=settings.wd,
         bf16=bf16,
+        follow_plans=settings.follow_plans,
         path=settings.out,
         log=print if pretrained else (lambda message: None),
     )

@@ -81,6 +81,8 @@ class TrainSettings:
         Weights of activation regularisation (AR) and temporal activation regularisation (TAR).
     tensorboard, find_lr : bool
         Also write TensorBoard events; only search a learning rate.
+    follow_plans : bool or None
+        Read the plan of each piece beside its tokens; None for what the pretrained model does.
     arch : str
         Name in `clara.models.ARCHITECTURES`.
     drop_mult : float
@@ -118,6 +120,7 @@ class TrainSettings:
     clip: float = 0.25
     tensorboard: bool = False
     find_lr: bool = False
+    follow_plans: bool | None = None
     arch: str = "awd_lstm"
     drop_mult: float = 1.0
     emb_sz: Size | None = None

@@ -1,0 +1,74 @@
+"""What a language model reads beside its tokens, and how far it trusts the candidates for the next token.
+
+A context (…, n_columns) holds rows of one table for each token; row 0 stands for what is unknown and adds nothing. The
+sum of the rows is added to the embedding of the token. The first columns are candidates for the next token, the next
+ones say what is known of each. The logit of a candidate rises by a trust: a linear function of the output of the last
+layer, plus a bias for what is known. All of these weights begin at zero, so that a model that has read tokens alone
+begins where it was.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+N_CANDIDATES = 4  # the first columns of a context; as many columns after them say what is known of each
+
+
+class ContextTable(nn.Module):
+    """The sum of the rows of a context; the weights begin at zero.
+
+    Parameters
+    ----------
+    n_rows, emb_sz : int
+    """
+
+    def __init__(self, n_rows: int, emb_sz: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_rows, emb_sz))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Return the sums, (bs, seq_len, emb_sz), of rows (bs, seq_len, n_columns)."""
+        return sum_of_rows(context, self.weight)
+
+
+class Trust(nn.Module):
+    """Adds to the logits of candidates; the weights begin at zero.
+
+    Parameters
+    ----------
+    n_rows, emb_sz : int
+    """
+
+    def __init__(self, n_rows: int, emb_sz: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(N_CANDIDATES, emb_sz))
+        self.bias = nn.Parameter(torch.zeros(n_rows))
+
+    def forward(self, logits: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
+        """Return logits with the trust of candidates added; parameters as of `add_trust`."""
+        return add_trust(logits, F.linear(hidden, self.weight), self.bias, context)
+
+
+def sum_of_rows(context: Tensor, weight: Tensor) -> Tensor:
+    """Return the sums, (bs, seq_len, emb_sz), of the rows of a table; row 0 does not count."""
+    sums = F.embedding_bag(context.flatten(0, 1), weight, mode="sum", padding_idx=0)
+    return sums.view(*context.shape[:2], -1)
+
+
+def add_trust(logits: Tensor, trust: Tensor, bias: Tensor, context: Tensor) -> Tensor:
+    """Return logits to which the trust of each candidate is added.
+
+    Parameters
+    ----------
+    logits : Tensor (bs, seq_len, vocab_sz)
+    trust : Tensor (bs, seq_len, N_CANDIDATES)
+        What depends on the output of the last layer.
+    bias : Tensor (n_rows,)
+        For what is known of each candidate.
+    context : int64 tensor (bs, seq_len, n_columns)
+    """
+    rows, known = context[..., :N_CANDIDATES], context[..., N_CANDIDATES : 2 * N_CANDIDATES]
+    vocab_sz = logits.shape[-1]
+    first_rows = 1 + vocab_sz * torch.arange(N_CANDIDATES, device=rows.device)
+    trust = (trust + bias[known]) * (rows > 0)
+    return logits.scatter_add(-1, (rows - first_rows).clamp(min=0), trust.to(logits.dtype))

@@ -1,0 +1,28 @@
+"""The network of an AWD-LSTM that follows plans, for training."""
+
+from fastai.text.models.core import SequentialRNN
+
+from clara.models.context import Trust
+
+
+class PlanFollowingRNN(SequentialRNN):
+    """fastai's SequentialRNN of encoder and decoder, and the trust in candidates for the next token.
+
+    Parameters
+    ----------
+    encoder : FusedAWDLSTM
+        With a table of contexts.
+    decoder : LinearDecoder
+    context_rows, emb_sz : int
+    """
+
+    def __init__(self, encoder, decoder, context_rows, emb_sz):
+        super().__init__(encoder, decoder)
+        self.trust = Trust(context_rows, emb_sz)
+
+    def forward(self, input):
+        """Return logits, the output of the last layer and the same after dropout, for tokens with their context."""
+        logits, raw, dropped = self[1](self[0](input))
+        if input.dim() == 3:
+            logits = self.trust(logits, dropped, input[..., 1:])
+        return logits, raw, dropped
