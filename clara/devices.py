@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 
 from clara.errors import BadSetting
-from clara.wording import count_of
 
 
 class ComputeDevice(NamedTuple):
@@ -43,7 +42,7 @@ def choose_device(name: str | torch.device = "auto", precision: str = "auto") ->
     if device.type == "cuda":
         label = torch.cuda.get_device_name(device)
     else:
-        label = f"{device.type}, {count_of(torch.get_num_threads(), 'thread')}"
+        label = f"{device.type}, {torch.get_num_threads()} threads"
     return ComputeDevice(device, bfloat16, f"on {label}, {'bf16' if bfloat16 else 'float32'}")
 
 

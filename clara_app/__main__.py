@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "compose": ("clara_app.compose", "Compose new music and keep the best pieces."),
     "train": ("clara_app.train", "Train or fine-tune a model on your own music."),
     "critic": ("critic.build", "Train a critic for a model of your own."),
+    "train-planner": ("clara_app.train_planner", "Train a planner, which composes the form of pieces."),
     "rank": ("critic.ranking", "Rank pieces, best first."),
     "prepare": ("data_prep.prepare", "Encode a folder of music as text to train on."),
     "inspect": ("data_prep.inspect", "Show what a folder of music holds."),

@@ -205,13 +205,6 @@ class Corpus:
             raise NoData(f"{path}: empty; prepare the folder again")
         return tokens
 
-    def _text_hash(self, piece):
-        """Return a hash of the text of a piece; empty if there is none."""
-        try:
-            return hashlib.sha256(path_inside(self.folder, f"{piece}.txt").read_bytes()).hexdigest()
-        except OSError:
-            return ""
-
     def ids(self, split: str) -> list[np.ndarray]:
         """Return the token ids of each piece of a split, from xxbos to xxeos: arrays of `vocab.dtype`.
 
@@ -271,9 +264,8 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """Return a hash of the pieces, their texts and sources, their split and the encoding: 16 hexadecimal digits."""
-        columns = self.manifest[["piece", "hash", "split"]]
-        text = columns.assign(text=[self._text_hash(piece) for piece in columns["piece"]]).to_csv(index=False)
+        """Return a hash of the pieces, their contents, their split and the encoding: 16 hexadecimal digits."""
+        text = self.manifest[["piece", "hash", "split"]].to_csv(index=False)
         text += json.dumps(self.encoding.settings, sort_keys=True)
         text += " ".join(self.vocab.tokens) if self.encoding.open_vocabulary else ""
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -44,7 +44,7 @@ TIME_SIGNATURE, PHRASE, RELATION, SAME, DISTANCE, SHIFT, KEY, CHORD, DENSITY, RE
 N_KINDS = len(KINDS)
 ATTRIBUTES = ("phrase", "key", "chord", "density", "register", "texture")  # what a plan may leave open
 OF_SOUND = (DENSITY, REGISTER, TEXTURE)  # follow from the source in exact and transposed bars
-REGISTER_SEMITONES = 4
+REGISTER_SEMITONES = 2
 N_REGISTERS = 128 // REGISTER_SEMITONES
 MAX_SHIFT = 60
 N_SHIFTS = 2 * MAX_SHIFT + 1

@@ -4,60 +4,26 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from clara.data.corpus import Corpus
 from clara.errors import NoData
+from clara.form.extraction import extract_plan
 from clara.form.plan import UNKNOWN, Plan
 from clara.form.plan_start import PlanStart
 from clara.form.plan_tokens import ATTRIBUTES, KINDS, PlanRows
 from clara.form.planner import Planner
 from clara.form.planner_network import NetworkSizes, PlannerNetwork
+from clara.form.planner_settings import PlannerTraining
 
 MAX_TRANSPOSITION = 6  # semitones; registers move, and what is relative to the home key stays
 ALL_OPEN, SOME_OPEN = 0.25, 0.15  # shares of pieces of which a planner reads no attribute, or only some of them
 SHARE_OPEN = 0.5  # of the attributes of a piece with some open
 WARM_UP = 0.1  # of all steps, in which the learning rate rises
-
-
-@dataclass(frozen=True)
-class PlannerTraining:
-    """Settings of a planner's training.
-
-    Attributes
-    ----------
-    width, n_units, n_layers, hidden, n_query : int
-        Sizes; see `NetworkSizes`.
-    dropout : float
-        Probability.
-    epochs : int
-        Passes over the corpus.
-    batch_bars : int
-        Bars in a batch, padding included.
-    lr, weight_decay : float
-        Highest learning rate and weight decay of Adam (AdamW).
-    clip : float
-        Largest norm of the gradient.
-    min_signature_pieces : int
-        Number of pieces in which a time signature must occur to be one of the planner's.
-    seed : int
-    """
-
-    width: int = 128
-    n_units: int = 192
-    n_layers: int = 2
-    hidden: int = 128
-    n_query: int = 32
-    dropout: float = 0.2
-    epochs: int = 24
-    batch_bars: int = 2048
-    lr: float = 3e-3
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    min_signature_pieces: int = 3
-    seed: int = 0
 
 
 def train_planner(
@@ -114,6 +80,23 @@ def train_planner(
     return Planner(network, PlanStart.fit(train, signatures), {"training": training})
 
 
+def corpus_plans(corpus: Corpus, split: str) -> list[Plan]:
+    """Return the plan of each piece of a split, by the time signatures in the manifest.
+
+    Raises
+    ------
+    NoData
+        If the split is empty, or a text or the manifest is broken.
+    """
+    pieces = corpus.rows(split)["piece"]
+    plans = []
+    for piece, time_signatures in zip(pieces, corpus.time_signatures(split)):
+        notes, _ = corpus.encoding.decode(corpus.tokens(piece))
+        if len(notes):
+            plans.append(extract_plan(replace(notes, time_signatures=time_signatures)))
+    return plans
+
+
 def frequent_signatures(plans: Sequence[Plan], min_pieces: int) -> list[tuple[int, int]]:
     """Return the time signatures of at least so many pieces, or else of all, the most frequent first."""
     counts = Counter(pair for plan in plans for pair in set(zip(plan.numerator.tolist(), plan.denominator.tolist())))
@@ -164,6 +147,36 @@ def mean_costs(
             for kind, log_probs in network(PlanRows.from_plans(batch, signatures)).items():
                 totals[kind] -= float(log_probs.sum())
     return dict(zip(KINDS, (totals / sum(map(len, plans))).tolist()))
+
+
+def held_out_costs(planner: Planner, plans: Sequence[Plan]) -> dict[str, Any]:
+    """Return what plans cost in nats, in all and by kind of token, with attributes and with all of them open.
+
+    Returns
+    -------
+    dict
+        `bars` and `quarters`, the size of the plans; `nats_per_bar` and `nats_per_quarter`; `kinds_per_bar` and
+        `open_kinds_per_bar`, dicts by kind. Beside the kinds of the tokens these name `length`, `upbeat` and `home`.
+    """
+    n_bars = sum(map(len, plans))
+    quarters = sum((plan.n_steps - max(0, int(plan.begin[0]))) / plan.steps_per_quarter for plan in plans)
+    by_kind = {}
+    for name, attributes in (("kinds_per_bar", ()), ("open_kinds_per_bar", ATTRIBUTES)):
+        costs = Counter(
+            mean_costs(planner.network, [without(plan, attributes) for plan in plans], planner.start.signatures)
+        )
+        for plan in plans:
+            costs.update({kind: nats / n_bars for kind, nats in planner.start.nats(plan).items()})
+        by_kind[name] = {kind: round(cost, 4) for kind, cost in costs.items() if cost}
+    per_bar = sum(by_kind["kinds_per_bar"].values())
+    return {
+        "pieces": len(plans),
+        "bars": n_bars,
+        "quarters": round(quarters, 1),
+        "nats_per_bar": round(per_bar, 4),
+        "nats_per_quarter": round(per_bar * n_bars / quarters, 4),
+        **by_kind,
+    }
 
 
 def _rate(done):

@@ -3,8 +3,11 @@
 from typing import Any
 
 from clara.checkpoints.checkpoint import Checkpoint
+from clara.form.plan_tokens import KINDS
+from clara.form.planner import Planner
 
 CARD = "README.md"
+PLAN_KINDS = ("length", "upbeat", "home", *KINDS)
 
 
 def model_card(checkpoint: Checkpoint) -> str:
@@ -74,6 +77,55 @@ Nats per quarter note of held-out pieces, before and after.
 
 `{info["command"]}`, {info["date"]}.
 """
+
+
+def planner_card(planner: Planner) -> str:
+    """Return a planner's card."""
+    training, figures = planner.info["training"], planner.info["figures"]
+    data, settings = training["data"], training["settings"]
+    n_parameters = sum(parameter.numel() for parameter in planner.network.parameters())
+    return f"""# A planner
+
+It composes the form of pieces bar by bar: which bars return and how, phrases, keys, chords, density, register and \
+texture. An LSTM with {settings["n_layers"]} layers of {settings["n_units"]} units reads the bars; \
+{n_parameters:,} parameters.
+
+## Data
+
+{data["about"] or "Not described."}
+
+The planner was trained on the plans of {data["pieces"]:,} pieces with {data["bars"]:,} bars. Fingerprint of the data: \
+`{data["fingerprint"]}`.
+
+## Figures
+
+Nats per bar of held-out pieces, by what is said of a bar; *open*: of plans that leave attributes open.
+
+{_costs_table(figures)}
+
+## Made by
+
+`{training["command"]}`, {training["minutes"]} minutes, commit {training["commit"]}, {training["date"]}.
+
+## Use
+
+`clara.form.planner.Planner.load(FOLDER).compose(n_plans, n_bars, seed=0)` returns plans. The planner knows the \
+forms of its training music.
+"""
+
+
+def _costs_table(figures):
+    """Return a Markdown table of a planner's costs by kind of token; splits, whole and open, are its columns."""
+    columns = {}
+    for split, costs in figures.items():
+        columns[split] = costs["kinds_per_bar"]
+        columns[f"{split}, open"] = costs["open_kinds_per_bar"]
+    lines = [("kind", *columns), ("---",) * (len(columns) + 1)]
+    for kind in PLAN_KINDS:
+        if any(kind in costs for costs in columns.values()):
+            lines.append((kind.replace("_", " "), *(f"{costs.get(kind, 0):.3f}" for costs in columns.values())))
+    lines.append(("all", *(f"{sum(costs.values()):.3f}" for costs in columns.values())))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _figures_table(figures):
