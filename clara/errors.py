@@ -50,6 +50,10 @@ class BadSetting(ClaraError):
     """A flag or an argument is out of its range."""
 
 
+class BadPlan(ClaraError):
+    """A form, or the plan of a piece, contradicts itself or does not fit the piece."""
+
+
 class NoData(ClaraError):
     """A source, folder or split holds no usable piece."""
 

@@ -1,11 +1,13 @@
 """Music to test with: hypothesis strategies, handwritten pieces and raw MIDI bytes."""
 
 import struct
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
 
+from clara.form.plan import NEW, RELATIONS, SILENT, TRANSPOSED, UNKNOWN, Plan
 from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH, build_notes
 
 REPOSITORY = Path(__file__).parents[1]
@@ -167,3 +169,44 @@ def pieces_with_form(draw, n_bars=12):
         else:
             bars.append({"new": draw(random_bar), "silent": []}.get(kind, earlier))
     return bars_to_notes(*bars, duration=draw(st.sampled_from([3, 6, 30])))
+
+
+def open_plan(relations, **columns):
+    """Return a plan in 4/4 with open attributes, from (relation, source) or (relation, source, shift) of each bar."""
+    relations = [(*row, 0)[:3] for row in relations]
+    n = len(relations)
+    relation, source, shift = np.array(relations, dtype=np.int64).reshape(n, 3).T.copy()
+    attributes = ("key", "chord", "density", "register", "texture", "phrase")
+    given = {name: np.array(columns.pop(name, np.full(n, UNKNOWN)), dtype=np.int64) for name in attributes}
+    four = np.full(n, 4)
+    return Plan(48 * np.arange(n + 1), four, four, relation, source, shift, **given, **columns)
+
+
+@st.composite
+def plans(draw, max_bars=12):
+    """Plans of all kinds of bars, some attributes open."""
+    n = draw(st.integers(1, max_bars))
+    steps_per_quarter = draw(st.sampled_from([4, 12, 24]))
+    relations = []
+    for bar in range(n):
+        relation = draw(st.sampled_from([NEW, SILENT] if bar == 0 else range(len(RELATIONS))))
+        source = draw(st.integers(0, bar - 1)) if relation not in (NEW, SILENT) else UNKNOWN
+        shift = draw(st.integers(1, 127)) * draw(st.sampled_from([-1, 1])) if relation == TRANSPOSED else 0
+        relations.append((relation, source, shift))
+    tops = {"key": 23, "chord": 23, "density": 8, "register": 127, "texture": 5, "phrase": 1}
+    columns = {name: draw(st.lists(st.integers(UNKNOWN, top), min_size=n, max_size=n)) for name, top in tops.items()}
+    plan = open_plan(relations, **columns, home=draw(st.integers(UNKNOWN, 23)), steps_per_quarter=steps_per_quarter)
+    meters = [draw(st.sampled_from([(4, 4), (4, 4), (3, 4), (6, 8)])) for _ in range(n)]
+    full = np.array([4 * steps_per_quarter * numerator // denominator for numerator, denominator in meters])
+    lengths = np.where(
+        draw(st.lists(st.booleans(), min_size=n, max_size=n)), full, [draw(st.integers(1, f)) for f in full]
+    )
+    upbeat = draw(st.integers(0, int(lengths[0]) - 1))
+    numerator, denominator = np.array(meters, dtype=np.int64).T.copy()
+    begin = np.concatenate([[0], np.cumsum(lengths)]) - upbeat
+    return replace(plan, begin=begin, numerator=numerator, denominator=denominator)
+
+
+def same_plan(plan, other):
+    """Return whether two plans are equal in everything."""
+    return all(np.array_equal(getattr(plan, field.name), getattr(other, field.name)) for field in fields(Plan))

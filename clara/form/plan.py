@@ -28,6 +28,7 @@ N_KEYS = 24  # major keys from C up, then minor keys
 MAX_DENSITY = 8  # of `density`; see `clara.form.extraction`
 MAX_TEXTURE = 5
 N_PITCHES = 128
+MAX_BARS = 2000  # of a plan that is written, read or composed
 COLUMNS = ("relation", "source", "shift", "key", "chord", "density", "register", "texture", "phrase")
 
 
@@ -100,14 +101,21 @@ class Plan:
 
     def transpose(self, semitones: int) -> "Plan":
         """Return the plan of the same piece in another key."""
-        moved = np.clip(self.register + semitones, 0, N_PITCHES - 1)
-        register = np.where(self.register == UNKNOWN, UNKNOWN, moved)
-        home = int(transpose_keys(np.array([self.home]), semitones)[0])
-        key, chord = transpose_keys(self.key, semitones), transpose_keys(self.chord, semitones)
-        return replace(self, key=key, chord=chord, register=register, home=home)
+        return replace(
+            self,
+            key=transpose_keys(self.key, semitones),
+            chord=transpose_keys(self.chord, semitones),
+            register=transpose_pitches(self.register, semitones),
+            home=int(transpose_keys(np.array(self.home), semitones)),
+        )
 
 
 def transpose_keys(keys: np.ndarray, semitones: int) -> np.ndarray:
-    """Return the numbers of keys or chords, int64 (n,), after a transposition; `UNKNOWN` stays."""
+    """Return the numbers of keys or chords, an int64 array of any shape, after a transposition; `UNKNOWN` stays."""
     moved = keys // 12 * 12 + (keys + semitones) % 12
     return np.where(keys == UNKNOWN, UNKNOWN, moved)
+
+
+def transpose_pitches(pitches: np.ndarray, semitones: int) -> np.ndarray:
+    """Return MIDI numbers, an int64 array of any shape, after a transposition within 0 to 127; `UNKNOWN` stays."""
+    return np.where(pitches == UNKNOWN, UNKNOWN, np.clip(pitches + semitones, 0, N_PITCHES - 1))
