@@ -928,6 +928,36 @@ each other. Onsets and pitches on the grid are compared as sets.
         ),
     ),
     Page(
+        slug="time_signatures",
+        title="Estimated time signatures",
+        question="how often is the time signature right that Clara estimates for music that names none?",
+        text="""
+The written time signature of a file is hidden, and the estimate compared with it. Files count if one signature
+holds for nine tenths of them. The weights of the estimate were fitted on other files of the same sources.
+
+- **Division**: duple (2/4, 4/4, 2/2), triple (3/4, 3/2) or compound (3/8, 6/8, 9/8, 12/8, 6/4).
+- **Barlines**: of the files with the right division, those whose estimated barlines stand on written ones, or the
+  other way round.
+
+**Limits.** In chorales, which move in equal chords, most upbeats are missed. Files that come without a time
+signature in practice may be less regular than these.
+""",
+        tables=(
+            Table(
+                "time_signatures",
+                (
+                    Column("music", "{music}"),
+                    Column("quarters from the beginning", "{quarters}"),
+                    Column("files", "{pieces}"),
+                    Column("right division", "{division:.1%}"),
+                    Column("if 4/4 were always taken", "{division_if_always_common_time:.1%}"),
+                    Column("right barlines among these", "{barlines:.1%}"),
+                    Column("both right", "{division_and_barlines:.1%}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
         slug="scoring_speed",
         title="Speed of the critic",
         question="how long does it take to score pieces?",

@@ -9,6 +9,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, TooLong, UnknownToken
 from clara.music.notes import NoteSequence, crop, rebuild_notes
 from clara.music.read import read_music_and_losses
+from clara.music.signature_estimation import with_estimated_time_signature
 
 MAX_TEXT_BYTES = 4 << 20  # of a text; a piece of 50,000 notes has 1 MiB
 DEFAULT_QPM = 110.0  # tempo of composed music, and of texts, which hold none
@@ -28,7 +29,7 @@ def read_prompt(source, encoding: Encoding, quarters: float | None = None) -> tu
     Returns
     -------
     notes : NoteSequence
-        On the grid and in the range of the encoding.
+        On the grid and in the range of the encoding. The time signature of a text, which holds none, is estimated.
     losses : Counter
         What reading and moving into the range lost.
 
@@ -48,6 +49,7 @@ def read_prompt(source, encoding: Encoding, quarters: float | None = None) -> tu
             notes, losses = encoding.decode(_read_text(source), qpm=DEFAULT_QPM)
         except UnknownToken as e:
             raise UnknownToken(f"{source}: {e}") from e
+        notes = with_estimated_time_signature(notes)
     else:
         notes, losses = read_music_and_losses(source, encoding.steps_per_quarter, ensemble=encoding.ensemble)
     if quarters is not None:

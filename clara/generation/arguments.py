@@ -14,6 +14,7 @@ from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.music.keys import parse_key, scale_pitch_classes
 from clara.music.notes import COMMON_TIME, NoteSequence, build_notes, describe_losses, quantize
 from clara.music.read import MUSIC21_PREFIX
+from clara.music.signature_estimation import with_estimated_time_signature
 from clara.sampling.constraints import Constraints
 from clara.sampling.settings import SamplingSettings, piece_seeds
 
@@ -75,7 +76,7 @@ def _read(prompt, encoding):
         raise BadMusicFile(f"{prompt}: no such file, and no text of the encoding {encoding.name}") from e
     if not len(notes):
         raise NoNotes("the prompt has no notes; leave it out to compose without a prompt")
-    notes, folded = encoding.fold_to_range(notes)
+    notes, folded = encoding.fold_to_range(with_estimated_time_signature(notes))
     return notes, losses + folded
 
 

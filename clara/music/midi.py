@@ -4,7 +4,7 @@ Reading: formats 0 and 1, any resolution, running status, several tracks. Drums 
 controllers ignored. The sustain pedal lengthens notes only on request; a pedal in a track without
 notes is not seen. A note that never ends lasts to the end of its track. The piece gets one tempo:
 the one at which it lasts as long as with all its tempo changes. Impossible time signatures are
-ignored.
+ignored; a file without any gets an estimated one (see `clara.music.signature_estimation`).
 
 Upbeats: a first bar shorter than those of the next time signature is read as an upbeat to it, and
 an upbeat is written in the same way (see `clara.music.bars`).
@@ -30,6 +30,7 @@ from clara.music.bars import join_upbeat, split_upbeat
 from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_into_range
 from clara.music.midi_scan import UNENDED_TICKS, repair_midi
 from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
+from clara.music.signature_estimation import with_estimated_time_signature
 
 MAX_BYTES, MAX_NOTES, MAX_QUARTERS, MAX_TIME_SIGNATURES = 16 << 20, 250_000, 50_000, 50_000
 DEFAULT_MICROSECONDS_PER_QUARTER = 500_000  # of MIDI files without a tempo
@@ -115,6 +116,8 @@ def read_midi(
         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
     )
     notes, range_losses = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
+    if not len(score.time_signatures):
+        notes = with_estimated_time_signature(notes)
     return notes, +(losses + build_losses + range_losses)
 
 
