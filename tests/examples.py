@@ -189,8 +189,8 @@ def plans(draw, max_bars=12):
     steps_per_quarter = draw(st.sampled_from([4, 12, 24]))
     relations = []
     for bar in range(n):
-        relation = draw(st.sampled_from([NEW, SILENT] if bar == 0 else range(len(RELATIONS))))
-        source = draw(st.integers(0, bar - 1)) if relation not in (NEW, SILENT) else UNKNOWN
+        relation = draw(st.sampled_from([UNKNOWN, NEW, SILENT] if bar == 0 else range(UNKNOWN, len(RELATIONS))))
+        source = draw(st.integers(0, bar - 1)) if relation not in (UNKNOWN, NEW, SILENT) else UNKNOWN
         shift = draw(st.integers(1, 127)) * draw(st.sampled_from([-1, 1])) if relation == TRANSPOSED else 0
         relations.append((relation, source, shift))
     tops = {"key": 23, "chord": 23, "density": 8, "register": 127, "texture": 5, "phrase": 1}

@@ -43,9 +43,9 @@ class Plan:
     numerator, denominator : int64 arrays (n,)
         Time signature.
     relation : int64 array (n,)
-        How a bar relates to its source, an index in `RELATIONS`.
+        How a bar relates to its source, an index in `RELATIONS`; or `UNKNOWN`.
     source : int64 array (n,)
-        The earlier bar that it returns to; `UNKNOWN` for new and silent bars.
+        The earlier bar that it returns to; `UNKNOWN` for new and silent bars, and if the relation is unknown.
     shift : int64 array (n,)
         Semitones from the source to this bar; 0 unless it is transposed.
     key : int64 array (n,)

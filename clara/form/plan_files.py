@@ -8,10 +8,10 @@
     1,   4/4,            new,             C major, C,     4,       E4,       2,       starts
     2,   4/4,            rhythm 1,        C major, G,     4,       D4,       2,       continues
     3,   4/4,            transposed 1 +2, C major, Dm,    4,       F#4,      2,       continues
-    4,   4/4,            varied 2,        ,        ,      ,        ,         ,        ,
+    4,   ,               varied 2
 
 The relation is one of `new`, `silent`, `exact N`, `varied N`, `rhythm N` and `transposed N +K`, where N is an earlier
-bar and K a number of semitones. An empty cell leaves an attribute open; an empty time signature is that of the bar
+bar and K a number of semitones. An empty cell leaves it to the generator; an empty time signature is that of the bar
 before. Spaces do not matter, and lines that begin with `#` are comments.
 
 A bar that is shorter than its time signature says how long it lasts, as a part of a whole note: `4/4 lasting 1/4`. In
@@ -138,6 +138,8 @@ def _format_part(n_steps, whole_steps):
 def _format_relation(plan, bar):
     """Return a relation with its source, such as `transposed 3 -5`."""
     relation = int(plan.relation[bar])
+    if relation == UNKNOWN:
+        return ""
     source = f" {plan.source[bar] + 1}" if relation in WITH_SOURCE else ""
     shift = f" {plan.shift[bar]:+d}" if relation == TRANSPOSED else ""
     return RELATIONS[relation] + source + shift
@@ -211,7 +213,7 @@ def _check_first_line(lines):
     if not match:
         raise BadPlan(f"not a plan, whose first line is `{FIRST_LINE} {VERSION}`")
     if int(match[1]) != VERSION:
-        raise BadPlan(f"a plan of version {int(match[1])}; this Clara reads version {VERSION} only, so write it anew")
+        raise BadPlan(f"a plan of version {int(match[1])}; this Clara reads version {VERSION} only, so write it again")
 
 
 def _parse_entries(lines):
@@ -290,7 +292,9 @@ def _parse_part(text, full, steps_per_quarter):
 
 def _parse_relation(cell, number, n_bars):
     """Return (relation, source, shift) of the bar with a number."""
-    word, *arguments = cell.lower().split() or [""]
+    if not cell:
+        return UNKNOWN, UNKNOWN, 0
+    word, *arguments = cell.lower().split()
     if word not in RELATIONS:
         raise BadPlan(f"{shorten(cell)} is no relation; write {RELATION_EXAMPLES}")
     relation = RELATIONS.index(word)

@@ -61,6 +61,12 @@ def test_every_column_by_hand():
     assert (plan.home, plan.steps_per_quarter) == (21, 12)
 
 
+def test_a_plan_may_leave_everything_open():
+    plan = parse_plan(table("1, 3/4", "2", "3, 4/4"))
+    assert plan.relation.tolist() == plan.source.tolist() == plan.key.tolist() == [UNKNOWN] * 3
+    assert plan.time_signatures == ((0, 3, 4), (72, 4, 4)) and plan.home == UNKNOWN
+
+
 def test_how_it_is_written():
     plan = open_plan([(NEW, UNKNOWN), (TRANSPOSED, 0, -3)], key=[9, 21], chord=[9, 21], phrase=[1, 0], home=9)
     assert format_plan(plan).splitlines() == [
@@ -116,7 +122,6 @@ def table(*rows, head="Clara plan 1"):
         (["1, 4/4, new", "2,, transposed 1"], "bar 2: 'transposed 1' is incomplete"),
         (["1, 4/4, new 1"], "bar 1: 'new 1' is incomplete or says too much; write new, silent, exact N"),
         (["1, 4/4, like 1"], "bar 1: 'like 1' is no relation; write new"),
-        (["1, 4/4"], "bar 1: '' is no relation; write new"),
         (["1, , new"], "bar 1: the time signature is missing; the first bar needs one"),
         (["1, 7/64, new"], "bar 1: a bar of 7/64 lasts 5.25 steps, and a quarter has 12; choose a time signature"),
         (["1, 0/4, new"], "bar 1: '0/4' is no time signature"),
