@@ -226,9 +226,14 @@ class PlanComposer:
         logits = self.network.logits(kind, context, before, values, source)
         allowed = allowed_categories(kind, self.rows, bars, rows, logits.shape[1])
         if kind == TIME_SIGNATURE:
-            allowed &= self.fits_grid
+            allowed &= self.fits_grid & self._fits_rest(bar, rows)
             allowed[np.arange(n), before[:, TIME_SIGNATURE]] = True
         return logits, allowed
+
+    def _fits_rest(self, bar, rows):
+        """Return which time signatures fit into the rest of the quarters with at most half a bar too much."""
+        rest = self.quarters[rows] * self.steps_per_quarter - self.begin[rows, bar]
+        return np.isnan(rest)[:, None] | (self.bar_steps <= 2 * rest[:, None])
 
     def _finish_bar(self, bar, active, values):
         """Set where the bar ends, its time signature and its register."""

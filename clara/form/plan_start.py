@@ -90,17 +90,17 @@ class PlanStart:
         else:
             bars = np.maximum(np.rint(quarters / lengths), 1).astype(np.int64)
             of_length = self._length_probs(bars)[np.arange(len(bars)), np.arange(len(bars))] / lengths
-        return draw(self.tables["start.time_signature"] * of_length * allowed, at)
+        return int(draw(self.tables["start.time_signature"] * of_length * allowed, at))
 
     def draw_upbeat(self, pair: tuple[int, int], steps_per_quarter: int, at: float) -> int:
         """Draw the length of the upbeat in steps; 0 for none."""
         probs = self._upbeat_probs(nearest_signature(pair, self.signatures), pair)
         on_grid = np.arange(len(probs)) * steps_per_quarter % UPBEAT_UNITS == 0
-        return draw(probs * on_grid, at) * steps_per_quarter // UPBEAT_UNITS
+        return int(draw(probs * on_grid, at)) * steps_per_quarter // UPBEAT_UNITS
 
     def draw_home(self, at: float) -> int:
         """Draw the home key."""
-        return draw(self.tables["start.home"], at)
+        return int(draw(self.tables["start.home"], at))
 
     def _upbeat_probs(self, signature, pair):
         """Return the probabilities of the upbeats that are shorter than a bar."""
@@ -125,7 +125,7 @@ def upbeat_steps(plan: Plan) -> int:
     return int(plan.begin[1]) if plan.begin[0] < 0 else 0
 
 
-def draw(weights: np.ndarray, at: np.ndarray | float) -> np.ndarray | int:
+def draw(weights: np.ndarray, at: np.ndarray | float) -> np.ndarray:
     """Return where uniform random numbers fall in weights, int64 (...).
 
     Parameters

@@ -7,6 +7,7 @@ half precision. Loading checks that they agree.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from clara.form.plan_tokens import ATTRIBUTES, KINDS, PlanRows, bar_quarters
 from clara.form.planner_network import NetworkSizes, PlannerNetwork
 from clara.music.bars import MAX_SIGNATURE_NUMBER
 from clara.records import Record, read_record
+from clara.sampling.settings import piece_seeds
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 1
@@ -133,7 +135,7 @@ class Planner:
         n_bars: int | None = None,
         *,
         quarters: float | None = None,
-        seed: int,
+        seed: int | Sequence[int],
         time_signature: tuple[int, int] | None = None,
         home: int | None = None,
         temperature: float = 1.0,
@@ -150,8 +152,9 @@ class Planner:
             Number of bars of each plan, those of the beginning included.
         quarters : float, optional
             Instead of `n_bars`: the length that the whole bars of each plan come nearest to.
-        seed : int
-            Plan i depends on seed + i and on no other plan.
+        seed : int or sequence of n_plans int
+            Of the first plan, see `clara.sampling.settings.piece_seeds`; or of each plan. A plan depends on its own
+            seed and on no other plan.
         time_signature : (numerator, denominator), optional
             Of the first bar (default: drawn for each plan; of the beginning).
         home : int, optional
@@ -175,26 +178,22 @@ class Planner:
             If a length, time signature or key is out of range, or the beginning leaves no bar to compose.
         """
         _check_request(n_plans, n_bars, quarters, temperature, home)
+        seeds = _seeds(seed, n_plans)
+        n_kept = 0
         if beginning is not None:
-            steps_per_quarter = beginning.steps_per_quarter
-            time_signature = None
+            steps_per_quarter, n_kept = beginning.steps_per_quarter, len(beginning)
+            home = beginning.home if home is None and beginning.home != UNKNOWN else home
         if time_signature is not None:
             _check_signature(time_signature, steps_per_quarter)
         requests = []
-        for plan in range(n_plans):
-            at = np.random.default_rng([seed + plan, 1]).random(3)
+        for own_seed in seeds:
+            at = np.random.default_rng([own_seed, 1]).random(3)
             key = home if home is not None else self.start.draw_home(at[HOME_DRAW])
-            if beginning is None:
-                start = self._draw_start(n_bars, quarters, time_signature, steps_per_quarter, at)
-            else:
-                start = beginning
-                key = home if home is not None or beginning.home == UNKNOWN else beginning.home
-                key = self.start.draw_home(at[HOME_DRAW]) if key is None else key
-            n_kept = 0 if beginning is None else len(beginning)
+            start = beginning or self._draw_start(n_bars, quarters, time_signature, steps_per_quarter, at)
             length = n_bars or _bars_of_quarters(start, n_kept, quarters)
             if length <= n_kept:
                 raise BadSetting(f"the beginning has {n_kept} bars already; ask for more than that, not {length}")
-            requests.append(PlanRequest(start, n_kept, key, length, seed + plan, quarters))
+            requests.append(PlanRequest(start, n_kept, key, length, own_seed, quarters))
         plans = []
         for first in range(0, n_plans, MAX_PLANS_TOGETHER):
             part = requests[first : first + MAX_PLANS_TOGETHER]
@@ -217,8 +216,8 @@ class Planner:
         BadSetting
             If a bar cannot return as the plan says.
         """
-        at = np.random.default_rng([seed, 1]).random(3)
         if home is None:
+            at = np.random.default_rng([seed, 1]).random(3)
             home = plan.home if plan.home != UNKNOWN else self.start.draw_home(at[HOME_DRAW])
         plan = replace(plan, home=home)
         given = PlanRows.from_plans([plan], self.start.signatures)
@@ -284,6 +283,16 @@ def open_bar(time_signature: tuple[int, int], upbeat_steps: int, steps_per_quart
         **dict.fromkeys(ATTRIBUTES, unknown),
         steps_per_quarter=steps_per_quarter,
     )
+
+
+def _seeds(seed, n_plans):
+    """Return the seed of each plan; raise BadSetting if there are too few, or one is below 0."""
+    seeds = piece_seeds(seed, n_plans) if isinstance(seed, Integral) else list(seed)
+    if len(seeds) != n_plans:
+        raise BadSetting(f"{len(seeds)} seeds for {n_plans} plans: give one for each, or one number")
+    if min(seeds) < 0:
+        raise BadSetting(f"seed {min(seeds)}: must be at least 0")
+    return seeds
 
 
 def _bars_of_quarters(start, n_kept, quarters):

@@ -12,6 +12,7 @@ from clara.form.plan_start import PlanStart
 from clara.form.plan_tokens import ATTRIBUTES
 from clara.form.planner import CONFIG, WEIGHTS, Planner, open_bar
 from clara.form.planner_network import NetworkSizes, PlannerNetwork
+from clara.sampling.settings import piece_seeds
 
 SIGNATURES = ((4, 4), (3, 4), (6, 8), (3, 16))
 SIZES = NetworkSizes(len(SIGNATURES), width=8, n_units=8, n_layers=1, hidden=8, n_query=4)
@@ -92,8 +93,11 @@ def test_a_time_signature_that_the_planner_does_not_know_is_kept(planner):
 
 def test_a_plan_does_not_depend_on_the_others(planner):
     many = planner.compose(6, 24, seed=10)
+    seeds = piece_seeds(10, 6)
     for i in (0, 3, 5):
-        assert_equal(planner.compose(1, 24, seed=10 + i)[0], many[i])
+        assert_equal(planner.compose(1, 24, seed=seeds[i])[0], many[i])
+    for plan, other in zip(planner.compose(2, 24, seed=seeds[4:]), many[4:]):
+        assert_equal(plan, other)
     assert len({plan.relation.tobytes() for plan in many}) == 6
 
 
@@ -170,11 +174,13 @@ def test_a_saved_planner_is_the_same_up_to_half_precision(planner, tmp_path):
         ({"n_bars": 4, "home": 24}, "home key 24"),
         ({"n_bars": 4, "temperature": 0}, "temperature"),
         ({"n_bars": 4, "time_signature": (0, 4)}, "0/4"),
+        ({"n_bars": 4, "seed": -1}, "seed -1"),
+        ({"n_bars": 4, "seed": [1, 2]}, "2 seeds for 1 plans"),
     ],
 )
 def test_requests_out_of_range_are_named(planner, wrong, message):
     with pytest.raises(BadSetting, match=message):
-        planner.compose(1, seed=0, **wrong)
+        planner.compose(1, **{"seed": 0} | wrong)
 
 
 def test_a_plan_with_an_impossible_return_is_named(planner):
