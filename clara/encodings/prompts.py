@@ -7,6 +7,7 @@ from pathlib import Path
 from clara.encodings.base import Encoding
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, TooLong, UnknownToken
+from clara.music.midi import MIDI_SUFFIXES, describe_midi
 from clara.music.notes import NoteSequence, crop, rebuild_notes
 from clara.music.read import read_music_and_losses
 from clara.music.signature_estimation import with_estimated_time_signature
@@ -15,7 +16,13 @@ MAX_TEXT_BYTES = 4 << 20  # of a text; a piece of 50,000 notes has 1 MiB
 DEFAULT_QPM = 110.0  # tempo of composed music, and of texts, which hold none
 
 
-def read_prompt(source, encoding: Encoding, quarters: float | None = None) -> tuple[NoteSequence, Counter]:
+def read_prompt(
+    source,
+    encoding: Encoding,
+    quarters: float | None = None,
+    *,
+    time_signature: tuple[int, int] | None = None,
+) -> tuple[NoteSequence, Counter]:
     """Read music to continue.
 
     Parameters
@@ -25,11 +32,13 @@ def read_prompt(source, encoding: Encoding, quarters: float | None = None) -> tu
     encoding : Encoding
     quarters : float, optional
         Number of quarter notes to take from the beginning (default: all).
+    time_signature : (numerator, denominator), optional
+        Of a text or a MIDI file that names none (default: it is estimated).
 
     Returns
     -------
     notes : NoteSequence
-        On the grid and in the range of the encoding. The time signature of a text, which holds none, is estimated.
+        On the grid and in the range of the encoding.
     losses : Counter
         What reading and moving into the range lost.
 
@@ -49,9 +58,11 @@ def read_prompt(source, encoding: Encoding, quarters: float | None = None) -> tu
             notes, losses = encoding.decode(_read_text(source), qpm=DEFAULT_QPM)
         except UnknownToken as e:
             raise UnknownToken(f"{source}: {e}") from e
-        notes = with_estimated_time_signature(notes)
+        notes = with_estimated_time_signature(notes, time_signature)
     else:
         notes, losses = read_music_and_losses(source, encoding.steps_per_quarter, ensemble=encoding.ensemble)
+        if time_signature and _lacks_time_signature(source):
+            notes = with_estimated_time_signature(notes, time_signature)
     if quarters is not None:
         notes = crop(notes, 0, round(quarters * encoding.steps_per_quarter))
     if not len(notes):
@@ -91,6 +102,12 @@ def read_fixed_melody(source, encoding: Encoding, part: str | None = None) -> tu
     template = replace(notes, instruments=encoding.instruments)
     melody, build_losses = rebuild_notes(template, notes.start, notes.end, notes.pitch, part_index)
     return melody, losses + build_losses
+
+
+def _lacks_time_signature(source):
+    """Return whether a source is a MIDI file without a time signature."""
+    is_midi = Path(source).suffix.lower() in MIDI_SUFFIXES
+    return is_midi and not describe_midi(source).has_time_signature
 
 
 def _read_text(path):

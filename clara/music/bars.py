@@ -23,21 +23,33 @@ def bar_steps(numerator: int, denominator: int, steps_per_quarter: int) -> Fract
     return Fraction(4 * steps_per_quarter * numerator, denominator)
 
 
-def parse_time_signature(text: str) -> tuple[int, int]:
+def parse_time_signature(time_signature: str | tuple[int, int]) -> tuple[int, int]:
     """Return the numerator and denominator of a time signature such as `3/4`.
+
+    Parameters
+    ----------
+    time_signature : str or (int, int)
 
     Raises
     ------
     BadSetting
-        If the text is no time signature.
+        If it is no time signature.
     """
-    match = SIGNATURE.fullmatch(text.strip())
-    numbers = tuple(map(int, match.groups())) if match else (0, 0)
+    if isinstance(time_signature, (tuple, list)):
+        time_signature = "/".join(map(str, time_signature))
+    match = SIGNATURE.fullmatch(str(time_signature).strip())
+    numbers = (int(match[1]), int(match[2])) if match else (0, 0)
     if not match or max(numbers) > MAX_SIGNATURE_NUMBER:
         raise BadSetting(
-            f"{text[:40]!r} is no time signature; write two whole numbers from 1 to {MAX_SIGNATURE_NUMBER}, such as 3/4"
+            f"{str(time_signature)[:40]!r} is no time signature; write two whole numbers from 1 to "
+            f"{MAX_SIGNATURE_NUMBER}, such as 3/4"
         )
     return numbers
+
+
+def describe_time_signatures(time_signatures: tuple) -> str:
+    """Return the time signatures of a piece for people, each once, such as `3/4` or `3/4, 4/4`."""
+    return ", ".join(dict.fromkeys(f"{numerator}/{denominator}" for _, numerator, denominator in time_signatures))
 
 
 def format_time_signatures(time_signatures: tuple) -> str:

@@ -42,36 +42,43 @@ WEIGHTS = np.array(
 )
 
 
-def with_estimated_time_signature(notes: NoteSequence) -> NoteSequence:
-    """Return notes with an estimated time signature in place of their own."""
-    return replace(notes, time_signatures=estimate_time_signature(notes))
+def with_estimated_time_signature(notes: NoteSequence, known: tuple[int, int] | None = None) -> NoteSequence:
+    """Return notes with an estimated time signature in place of their own; see `estimate_time_signature`."""
+    return replace(notes, time_signatures=estimate_time_signature(notes, known))
 
 
-def estimate_time_signature(notes: NoteSequence) -> tuple:
+def estimate_time_signature(notes: NoteSequence, known: tuple[int, int] | None = None) -> tuple:
     """Estimate the time signature of a piece.
 
     Parameters
     ----------
     notes : NoteSequence
+    known : (numerator, denominator), optional
+        The time signature, of which only the place of the barlines is to be found.
 
     Returns
     -------
     tuple of (step, numerator, denominator)
-        One signature, as of a `NoteSequence`: the step is below 0 if the piece begins inside a bar. Common time if the
-        piece is shorter than `MIN_QUARTERS`, or the grid has no eighth notes.
+        One signature, as of a `NoteSequence`: the step is below 0 if the piece begins inside a bar. Common time, or the
+        known one with a full first bar, if the piece is shorter than `MIN_QUARTERS`, or the grid has no eighth notes.
     """
-    if notes.steps_per_quarter % 2 or notes.quarters < MIN_QUARTERS:
-        return COMMON_TIME
+    default = COMMON_TIME if known is None else ((0, *known),)
+    if notes.steps_per_quarter % 2 or notes.quarters < MIN_QUARTERS or (known and known not in CANDIDATES):
+        return default
     candidates, features = candidate_features(notes)
     scores = features @ WEIGHTS
     probabilities = np.exp(scores - scores.max())
     probabilities /= probabilities.sum()
-    division = np.array([DIVISIONS[signature] for signature, _ in candidates])
-    of_division = np.bincount(division, probabilities)
-    if of_division.max() < MIN_PROBABILITY:
-        return COMMON_TIME
-    probabilities[division != of_division.argmax()] = 0
-    signature, barline = candidates[int(probabilities.argmax())]
+    signature_of = np.array([signature for signature, _ in candidates])
+    if known:
+        is_possible = signature_of == CANDIDATES.index(known)
+    else:
+        division = np.array(DIVISIONS)[signature_of]
+        of_division = np.bincount(division, probabilities)
+        if of_division.max() < MIN_PROBABILITY:
+            return default
+        is_possible = division == of_division.argmax()
+    signature, barline = candidates[int(np.where(is_possible, probabilities, 0).argmax())]
     numerator, denominator = CANDIDATES[signature]
     eighths_before_music = (BAR_EIGHTHS[signature] - barline) % BAR_EIGHTHS[signature]
     return ((-eighths_before_music * notes.steps_per_quarter // 2, numerator, denominator),)

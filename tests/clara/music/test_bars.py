@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from clara.errors import BadSetting
 from clara.music.bars import (
     bar_lines,
+    describe_time_signatures,
     format_time_signatures,
     join_upbeat,
     parse_time_signature,
@@ -110,11 +111,31 @@ def test_time_signatures_as_text(first, rows):
 def test_a_time_signature_as_text():
     assert parse_time_signature("3/4") == (3, 4)
     assert parse_time_signature(" 12/8 ") == (12, 8)
+    assert parse_time_signature((5, 4)) == (5, 4)
+    assert describe_time_signatures(((-24, 3, 4), (120, 4, 4), (216, 3, 4))) == "3/4, 4/4"
     assert format_time_signatures(((-24, 3, 4), (120, 4, 4))) == "-24 3/4, 120 4/4"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3", "3/", "0/4", "3/0", "65/4", "4/65", "-3/4", "3.5/4", "3/4/4", "3 / 4", "waltz"]
+    "text",
+    [
+        "",
+        "3",
+        "3/",
+        "0/4",
+        "3/0",
+        "65/4",
+        "4/65",
+        "-3/4",
+        "3.5/4",
+        "3/4/4",
+        "3 / 4",
+        "waltz",
+        (3,),
+        (3, 4.0),
+        3.4,
+        None,
+    ],
 )
 def test_text_that_is_no_time_signature(text):
     with pytest.raises(BadSetting, match="is no time signature; write two whole numbers from 1 to 64, such as 3/4"):

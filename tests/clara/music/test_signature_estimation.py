@@ -117,6 +117,21 @@ def test_text_prompts(tmp_path):
     assert convert_prompt(dance((3, 4), 2), encoding).time_signatures == COMMON_TIME  # notes say what they are in
 
 
+def test_a_known_time_signature_gets_its_barlines_alone(tmp_path):
+    encoding = Notewise()
+    text = encoding.encode_text(dance((3, 4), 2))[0]
+    (tmp_path / "waltz.txt").write_text(text)
+    (tmp_path / "waltz.mid").write_bytes(midi_bytes(track(waltz_events())))
+    (tmp_path / "named.mid").write_bytes(midi_bytes(track(signature_event(3, 2), waltz_events())))
+    for known in ((4, 4), (5, 4)):
+        for name in ("waltz.txt", "waltz.mid"):
+            [(step, *found)] = read_prompt(tmp_path / name, encoding, time_signature=known)[0].time_signatures
+            assert tuple(found) == known and -12 * known[0] < step <= 0
+        named = read_prompt(tmp_path / "named.mid", encoding, time_signature=known)[0]
+        assert named.time_signatures == ((0, 3, 4),)
+    assert estimate_time_signature(dance((4, 4), 2), (4, 4)) == ((-36, 4, 4),)
+
+
 def test_notes_stay_as_they_are():
     waltz = dance((3, 4), 2)
     estimated = with_estimated_time_signature(waltz)
