@@ -89,6 +89,18 @@ class Parser(argparse.ArgumentParser):
             self.error(self._describe_unknown(unknown))
         return parsed
 
+    def given_flags(self, args=None) -> dict[str, Any]:
+        """Return the flags that stand on the command line, without defaults and --json."""
+        defaults = {action: action.default for action in self._actions}
+        try:
+            for action in self._actions:
+                action.default = argparse.SUPPRESS
+            given = vars(self.parse_args(args))
+        finally:
+            for action, default in defaults.items():
+                action.default = default
+        return {name: value for name, value in given.items() if name != "json"}
+
     def error(self, message: str) -> NoReturn:
         """Exit with status 2 and one line on stderr."""
         self.exit(BAD_INPUT, f"error: {message} (flags: {self.prog} --help)\n")

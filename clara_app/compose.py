@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clara import cli
 from clara.wording import count_of
-from clara_app.compose_flags import add_flags, request_from_flags
+from clara_app.compose_flags import add_flags, check_combinations, request_from_flags
 from clara_app.defaults import NO_AUDIO
 from clara_app.progress import ProgressBars, stop_on_interrupt
 
@@ -32,6 +32,7 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> int:
     """Compose, rank, write and report; return the exit status."""
     args = parser().parse_args(argv)
+    check_combinations(parser().given_flags(argv))
     with cli.json_output(args.json) as answer:
         return _run(args, answer)
 

@@ -3,7 +3,7 @@
 import os
 import time
 from argparse import ArgumentTypeError, BooleanOptionalAction, Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clara import cli
 from clara_app import defaults
@@ -11,6 +11,9 @@ from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
 
 if TYPE_CHECKING:
     from clara_app.compose_request import ComposeRequest
+
+# They say what is written, and where; the music comes from the replayed run.
+FLAGS_BESIDE_REPLAY = ("replay", "out", "audio", "no_pictures", "continuation_only", "threads")
 
 
 def add_flags(parser: cli.Parser) -> None:
@@ -282,6 +285,27 @@ def _quarter_range(text):
     except ValueError:
         raise ArgumentTypeError(f"must be two numbers of quarter notes, FROM:TO, not {text}") from None
     return start, end
+
+
+def check_combinations(given: dict[str, Any]) -> None:
+    """Raise BadSetting for flags that others leave without effect.
+
+    Parameters
+    ----------
+    given : dict
+        The flags on the command line, from `clara.cli.Parser.given_flags`.
+    """
+    from clara.errors import BadSetting
+
+    if "bars" in given and "quarters" in given:
+        raise BadSetting("--bars and --quarters both set the length: leave one out")
+    if "replay" in given:
+        from clara_app.replay import PATHS  # slow to import
+
+        fixed = [name for name in given if name not in (*PATHS, *FLAGS_BESIDE_REPLAY)]
+        if fixed:
+            flags = ", ".join(f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}" for name in fixed)
+            raise BadSetting(f"{flags} cannot change what --replay composes again: leave out the one or the other")
 
 
 def request_from_flags(args: Namespace) -> "ComposeRequest":

@@ -297,21 +297,13 @@ def _resumed_settings(args, argv):
     """Return the settings of a run that is continued, with the flags that may change."""
     from clara.errors import BadSetting
 
-    given = _given_flags(argv)
+    given = parser().given_flags(argv)
     fixed = [f"--{name.replace('_', '-')}" for name in given if name not in CHANGEABLE_FIELDS]
     if fixed:
         raise BadSetting(f"{', '.join(fixed)} cannot change when a run is resumed")
     settings = TrainSettings.load(_run_to_resume(args))
     changes = {name: value for name, value in given.items() if name not in ("resume", "out")}
     return replace(settings, **changes)
-
-
-def _given_flags(argv):
-    """Return the flags on the command line, without defaults and --json."""
-    p = parser()
-    for action in p._actions:
-        action.default = argparse.SUPPRESS
-    return {name: value for name, value in vars(p.parse_args(argv)).items() if name != "json"}
 
 
 def _run_to_resume(args):

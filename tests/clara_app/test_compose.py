@@ -442,6 +442,19 @@ def test_ctrl_c_in_a_search_keeps_finished_searches(model, tmp_path, monkeypatch
     assert len(list((tmp_path / "out").glob("*.mid"))) == 2
 
 
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--bars", 4, "--quarters", 8], "--bars and --quarters both set the length"),
+        (["--replay", __file__, "--seed", 3], "--seed cannot change what --replay composes again"),
+        (["--replay", __file__, "-n", 3, "--top-k", 2, "--no-audio"], "-n, --top-k cannot change"),
+        (["--replay", __file__, "--flat"], "--flat cannot change"),
+    ],
+)
+def test_flags_without_effect_are_refused(flags, message, tmp_path, capsys):
+    assert message in refused(capsys, *flags, "--out", tmp_path / "out")
+
+
 def test_a_fixed_melody_stays(model, prompt, tmp_path):
     out, tune = tmp_path / "out", tiny.tune(0, n_notes=10)
     assert (
