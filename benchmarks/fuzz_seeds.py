@@ -1,5 +1,6 @@
 """What `benchmarks/fuzz.py` mutates: small files of each format, model folders and requests."""
 
+import struct
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -108,12 +109,20 @@ V:2 transpose=-12
 [K:G] F G A2 | [L:1/8] ((3cde (3fga) [M:3/4] B6 | %%comment
 w: la la
 """
-TEXTS = {"musicxml": [MUSICXML], "kern": [KERN, KERN_SUBSPINES], "abc": [ABC, ABC_VOICES]}
+ABC_MACROS = """m:~n2 = (3o/n/m/ n
+X:1
+M:2/4
+L:1/4
+m:~G = {A}G{F}G
+K:D exp ^/f
+~G ~B2 | ^3/2c _/B && d2 | !DEF! (& e2 | f2 & c2 | d2 &) g2 |
+"""
+TEXTS = {"musicxml": [MUSICXML], "kern": [KERN, KERN_SUBSPINES], "abc": [ABC, ABC_VOICES, ABC_MACROS]}
 
 
 @cache
 def midi_seeds() -> list[bytes]:
-    """Return a few small MIDI files."""
+    """Return a few small MIDI files, one of them also in RIFF and behind a MacBinary header."""
     from clara.music.midi import to_symusic_score
     from clara.music.notes import build_notes
 
@@ -125,7 +134,10 @@ def midi_seeds() -> list[bytes]:
             start, start + rng.integers(1, 24, n_notes), rng.integers(30, 90, n_notes), rng.integers(0, parts, n_notes)
         )
         files.append(to_symusic_score(notes).dumps_midi())
-    return files
+    size = len(files[1])
+    in_riff = b"RIFF" + struct.pack("<I", size + 12) + b"RMIDdata" + struct.pack("<I", size) + files[1]
+    behind_mac_binary = bytes(83) + struct.pack(">I", size) + bytes(41) + files[1]
+    return [*files, in_riff, behind_mac_binary]
 
 
 @cache

@@ -22,7 +22,7 @@ from clara.music.scores import TICKS_PER_QUARTER
 GRID = FINGERPRINT_GRID
 COMPARED_GRIDS = (4, 12, 24)  # steps per quarter
 N_POSITIONS = 120  # bins of a quarter for onsets; thirds, quarters, fifths and eighths fall on bin edges
-LOSSES = ("cut", "merged", "unended", "drums", "grace", "lost")
+LOSSES = ("cut", "merged", "unended", "drums", "grace", "cue", "microtones", "unread", "lost")
 
 
 def measure_piece(piece: Piece, steps_per_quarter: int = GRID, max_grid_error: float | None = None) -> dict:

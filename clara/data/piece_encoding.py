@@ -19,7 +19,7 @@ LOSS_COLUMNS = {
     "cut": ["cut"],
     "merged": ["merged"],
     "folded": ["folded"],
-    "moved": ["moved"],
+    "moved": ["moved", "microtones"],
     "dropped": ["drums", "grace", "cue", "unread", "dropped"],
     "lost": ["lost"],
     "mended": ["unended"],
