@@ -887,6 +887,7 @@ and symusic play beyond the notes (grace notes, ornaments, repeats) is taken out
                     Column("notes in the text", "{notes:,}"),
                     Column("notes lost", "{lost:,}"),
                     Column("signs that were not read", "{unread:,}"),
+                    Column("quarter tones rounded", "{microtones:,}"),
                 ),
                 heading="Notes in the text and notes read",
                 text="""

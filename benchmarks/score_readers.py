@@ -76,7 +76,16 @@ def main():
     p = record.argument_parser(__doc__)
     p.add_argument("--files", type=int, default=24, help="Largest number of files of each format")
     p.add_argument("--bytes", type=int, default=300_000, help="Largest file, in bytes; a tenth of it for .mxl")
+    p.add_argument("--losses-only", action="store_true", help="Count lost notes, and do not time the readers")
     args = p.parse_args()
+    if not args.losses_only:
+        record.save("score_readers", time_readers(args.files, args.bytes), files=args.files, bytes=args.bytes)
+    count_rows = [count_lost_notes(score_format, suffixes) for score_format, suffixes in FORMATS.items()]
+    record.save("score_losses", count_rows)
+
+
+def time_readers(n_files, n_bytes):
+    """Read files of each format with each reader, and return a row for each."""
     readers = {
         "clara": read_with_clara,
         "music21": read_with_music21,
@@ -86,8 +95,8 @@ def main():
     }
     rows = []
     for score_format, suffixes in FORMATS.items():
-        max_bytes = args.bytes // (MXL_COMPRESSION if suffixes == (".mxl",) else 1)
-        files = sample_files(suffixes, args.files, max_bytes)
+        max_bytes = n_bytes // (MXL_COMPRESSION if suffixes == (".mxl",) else 1)
+        files = sample_files(suffixes, n_files, max_bytes)
         names = [name for name, formats in FORMATS_OF_READER.items() if score_format in formats]
         for name in names:  # what a reader imports at its first file is not counted
             attempt(readers[name], files[0])
@@ -95,9 +104,7 @@ def main():
         for name in names:
             rows.append(make_row(score_format, name, files, attempts[name], attempts["clara"]))
             print_row(rows[-1])
-    record.save("score_readers", rows, files=args.files, bytes=args.bytes)
-    count_rows = [count_lost_notes(score_format, suffixes) for score_format, suffixes in FORMATS.items()]
-    record.save("score_losses", count_rows)
+    return rows
 
 
 def corpus_files(suffixes):
@@ -316,7 +323,9 @@ def count_lost_notes(score_format, suffixes):
             n_lost = max(0, n_notes - score.n_written_notes)
             totals.update(pieces=1, notes=n_notes, lost=n_lost, pieces_with_losses=n_lost > 0)
             totals.update(unread=score.losses["unread"], grace=score.losses["grace"], cue=score.losses["cue"])
+            totals.update(microtones=score.losses["microtones"])
     row = {"format": score_format, "pieces": 0, "notes": 0, "lost": 0, "pieces_with_losses": 0, "unread": 0, "cue": 0}
+    row["microtones"] = 0
     row |= totals | {"refused": dict(refused), "seconds": round(time.process_time() - start, 1)}
     print(row, flush=True)
     return row
