@@ -89,6 +89,11 @@ class Plan:
         return int(self.begin[-1])
 
     @property
+    def first_number(self) -> int:
+        """Number of the first bar, as in scores: 0 for one that the music begins inside, otherwise 1."""
+        return 0 if self.begin[0] < 0 else 1
+
+    @property
     def time_signatures(self) -> tuple:
         """Time signatures as in a `NoteSequence`: (step, numerator, denominator) at the first bar and each change."""
         signatures = []

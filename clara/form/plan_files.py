@@ -15,7 +15,7 @@ bar and K a number of semitones. An empty cell leaves it to the generator; an em
 before. Spaces do not matter, and lines that begin with `#` are comments.
 
 A bar that is shorter than its time signature says how long it lasts, as a part of a whole note: `4/4 lasting 1/4`. In
-music that begins inside a bar, the first bar says what part of it sounds: `4/4 upbeat 1/4`.
+music that begins inside a bar, the first bar has the number 0 and says what part of it sounds: `4/4 upbeat 1/4`.
 """
 
 import re
@@ -98,7 +98,7 @@ def format_plan(plan: Plan) -> str:
     for bar in range(len(plan)):
         rows.append(
             (
-                f"{bar + 1}",
+                f"{plan.first_number + bar}",
                 signatures[bar],
                 _format_relation(plan, bar),
                 _format_key(plan.key[bar]),
@@ -140,7 +140,7 @@ def _format_relation(plan, bar):
     relation = int(plan.relation[bar])
     if relation == UNKNOWN:
         return ""
-    source = f" {plan.source[bar] + 1}" if relation in WITH_SOURCE else ""
+    source = f" {plan.first_number + plan.source[bar]}" if relation in WITH_SOURCE else ""
     shift = f" {plan.shift[bar]:+d}" if relation == TRANSPOSED else ""
     return RELATIONS[relation] + source + shift
 
@@ -186,16 +186,19 @@ def _parse(text):
     _check_first_line(lines)
     n_head = next((i for i, line in enumerate(lines) if len(_cells(line)) > 1 and i), len(lines))
     home, steps_per_quarter = _parse_entries(lines[1:n_head])
-    rows = _split_rows(lines[n_head:])
+    first, rows = _split_rows(lines[n_head:])
+    last = first + len(rows) - 1
     meters, relations, attributes = [], [], []
-    for number, (meter, relation, *cells) in enumerate(rows, start=1):
+    for number, (meter, relation, *cells) in enumerate(rows, start=first):
         try:
             meters.append(_parse_meter(meter, meters[-1] if meters else None, steps_per_quarter))
-            relations.append(_parse_relation(relation, number, len(rows)))
+            relations.append(_parse_relation(relation, number, first, last))
             attributes.append([parse(cell) for parse, cell in zip(ATTRIBUTE_PARSERS, cells)])
         except (BadPlan, BadSetting) as e:
             raise BadPlan(f"bar {number}: {e}") from e
     numerator, denominator, n_steps, n_before = np.array(meters, dtype=np.int64).T.copy()
+    if (n_before[0] > 0) != (first == 0):
+        raise BadPlan("the number 0 is for a first bar with an upbeat, such as `0, 4/4 upbeat 1/4`, and for no other")
     begin = np.concatenate([[0], np.cumsum(n_steps)]) - n_before[0]
     relation, source, shift = np.array(relations, dtype=np.int64).T.copy()
     attributes = np.array(attributes, dtype=np.int64).T.copy()
@@ -231,7 +234,7 @@ def _parse_entries(lines):
 
 
 def _split_rows(lines):
-    """Return the cells of each bar without its number, as many as there are columns."""
+    """Return the number of the first bar, and as many cells of each bar as there are columns after it."""
     header = ", ".join(HEADER)
     if not lines or ", ".join(_cells(lines[0])).lower() != header:
         raise BadPlan(f"the table must begin with the line `{header}`")
@@ -240,15 +243,16 @@ def _split_rows(lines):
         raise BadPlan("the plan has no bars; write a line for each bar")
     if n_bars > MAX_BARS:
         raise BadPlan(f"the plan has {n_bars:,} bars, and at most {MAX_BARS:,} are possible; leave some out")
+    first = 0 if _cells(lines[1])[0] == "0" else 1
     rows = []
-    for number, line in enumerate(lines[1:], start=1):
-        first, *cells = _cells(line)
-        if first != str(number):
-            raise BadPlan(f"bar {number}: its line begins with {shorten(first)}; number the bars from 1 on")
+    for number, line in enumerate(lines[1:], start=first):
+        written, *cells = _cells(line)
+        if written != str(number):
+            raise BadPlan(f"bar {number}: its line begins with {shorten(written)}; number the bars from 1 on")
         if any(cells[len(HEADER) - 1 :]):
             raise BadPlan(f"bar {number}: more cells than the {len(HEADER)} columns; leave out {shorten(cells[-1])}")
         rows.append([*cells, *[""] * len(HEADER)][: len(HEADER) - 1])
-    return rows
+    return first, rows
 
 
 def _parse_meter(cell, before, steps_per_quarter):
@@ -273,7 +277,7 @@ def _parse_meter(cell, before, steps_per_quarter):
             "choose a time signature that lasts a whole number of steps"
         )
     if upbeat and before is not None:
-        raise BadPlan("an upbeat is possible in bar 1 only; write `lasting` for a shorter bar")
+        raise BadPlan("an upbeat is possible in the first bar only; write `lasting` for a shorter bar")
     n_before = n_steps - _parse_part(upbeat, n_steps, steps_per_quarter) if upbeat else 0
     return numerator, denominator, n_steps, n_before
 
@@ -290,8 +294,8 @@ def _parse_part(text, full, steps_per_quarter):
     return int(n_steps)
 
 
-def _parse_relation(cell, number, n_bars):
-    """Return (relation, source, shift) of the bar with a number."""
+def _parse_relation(cell, number, first, last):
+    """Return (relation, source, shift) of the bar with a number; `first` and `last` are the numbers of the piece."""
     if not cell:
         return UNKNOWN, UNKNOWN, 0
     word, *arguments = cell.lower().split()
@@ -303,25 +307,25 @@ def _parse_relation(cell, number, n_bars):
         raise BadPlan(f"{shorten(cell)} is incomplete or says too much; write {RELATION_EXAMPLES}")
     source, shift = [*map(int, arguments), 0, 0][:2]
     if relation in WITH_SOURCE:
-        _check_source(source, number, n_bars)
+        _check_source(source, number, first, last)
     if relation == TRANSPOSED and not 1 <= abs(shift) <= MAX_SHIFT:
         raise BadPlan(
             f"transposed by {shift}; write 1 to {MAX_SHIFT} semitones up (+) or down (-), or `exact {source}`"
         )
-    return relation, source - 1, shift if relation == TRANSPOSED else 0
+    return relation, source - first if relation in WITH_SOURCE else UNKNOWN, shift
 
 
-def _check_source(source, number, n_bars):
+def _check_source(source, number, first, last):
     """Raise BadPlan unless a bar returns to an earlier one."""
-    remedy = "name an earlier bar" if number > 1 else "write `new`"
+    remedy = "name an earlier bar" if number > first else "write `new`"
     if source == number:
         raise BadPlan(f"returns to itself; {remedy}")
-    if source > n_bars:
-        raise BadPlan(f"returns to bar {source}, but the last bar is {n_bars}; {remedy}")
+    if source > last:
+        raise BadPlan(f"returns to bar {source}, but the last bar is {last}; {remedy}")
     if source > number:
         raise BadPlan(f"returns to bar {source}, which comes later; {remedy}")
-    if source < 1:
-        raise BadPlan(f"returns to bar {source}, but bars are numbered from 1 on; {remedy}")
+    if source < first:
+        raise BadPlan(f"returns to bar {source}, but the first bar is {first}; {remedy}")
 
 
 def _parse_key(cell):

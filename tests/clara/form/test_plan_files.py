@@ -19,12 +19,12 @@ home: A minor
 steps per quarter: 12
 
 bar, time signature,                  relation,        key,     chord, density, register, texture, phrase
-1,   3/4 lasting 1/2 upbeat 1/4,      new,             A minor, Am,    3,       C4,       1,       starts
-2,   3/4,                             transposed 1 +5, C major, F,     3,       F4,       1,       continues
-3,   3/4,                             varied 2,        ,        Bb,    ,        Bb-1,     0,
-4,   2/4,                             silent
-5,   ,                                exact 1
-6,   6/8,                             rhythm 5,        ,        ,      8,       G9,       5,       starts
+0,   3/4 lasting 1/2 upbeat 1/4,      new,             A minor, Am,    3,       C4,       1,       starts
+1,   3/4,                             transposed 0 +5, C major, F,     3,       F4,       1,       continues
+2,   3/4,                             varied 1,        ,        Bb,    ,        Bb-1,     0,
+3,   2/4,                             silent
+4,   ,                                exact 0
+5,   6/8,                             rhythm 4,        ,        ,      8,       G9,       5,       starts
 """
 
 
@@ -115,7 +115,7 @@ def table(*rows, head="Clara plan 1"):
         (["1, 4/4, new", "2,, exact 2"], "bar 2: returns to itself; name an earlier bar"),
         (["1, 4/4, new", "2,, exact 3", "3,, new"], "bar 2: returns to bar 3, which comes later; name an earlier bar"),
         (["1, 4/4, new", "2,, varied 9"], "bar 2: returns to bar 9, but the last bar is 2; name an earlier bar"),
-        (["1, 4/4, new", "2,, rhythm 0"], "bar 2: returns to bar 0, but bars are numbered from 1 on"),
+        (["1, 4/4, new", "2,, rhythm 0"], "bar 2: returns to bar 0, but the first bar is 1; name an earlier bar"),
         (["1, 4/4, new", "2,, rhythm 99999999999999"], "bar 2: 'rhythm 99999999999999' is incomplete or says too much"),
         (["1, 4/4, new", "2,, transposed 1 +0"], "bar 2: transposed by 0; write 1 to 127 semitones"),
         (["1, 4/4, new", "2,, transposed 1 +128"], "bar 2: transposed by 128; write 1 to 127 semitones"),
@@ -130,7 +130,11 @@ def table(*rows, head="Clara plan 1"):
         (["1, 3/4 lasting 4/4, new"], "bar 1: '4/4' is no part of the bar"),
         (["1, 3/4 lasting 1/0, new"], "bar 1: '1/0' is no part of the bar"),
         (["1, 3/4 lasting 1/64, new"], "bar 1: '1/64' is no part of the bar on the grid of 12 steps"),
-        (["1, 3/4, new", "2, 3/4 upbeat 1/4, new"], "bar 2: an upbeat is possible in bar 1 only"),
+        (["1, 3/4, new", "2, 3/4 upbeat 1/4, new"], "bar 2: an upbeat is possible in the first bar only"),
+        (["0, 3/4, new"], "plan: the number 0 is for a first bar with an upbeat"),
+        (["1, 3/4 upbeat 1/4, new"], "plan: the number 0 is for a first bar with an upbeat"),
+        (["0, 3/4 upbeat 1/4, exact 0"], "bar 0: returns to itself; write `new`"),
+        (["2, 3/4, new"], "bar 1: its line begins with '2'; number the bars from 1 on"),
         (["1, 3/4, new, H major"], "bar 1: 'H major' is not a key"),
         (["1, 3/4, new,, Cdim"], "bar 1: 'Cdim' is not a key"),
         (["1, 3/4, new,,, 9"], "bar 1: density is '9'; write a whole number from 0 to 8"),
