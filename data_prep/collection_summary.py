@@ -36,6 +36,8 @@ COLUMNS = [
     "time_signature",
     "time_signatures",
     "has_time_signature",
+    "bars",
+    "form",
     "tracks",
     "instruments",
     *(f"off_grid_{n}" for n in COMPARED_GRIDS),
@@ -46,7 +48,7 @@ COLUMNS = [
     *LOSSES,
     "reason",
 ]
-ARRAY_COLUMNS = ["notes_per_key", "onset_positions"]
+OBJECT_COLUMNS = ["notes_per_key", "onset_positions", "form_strip"]
 
 
 def build_table(rows: Iterable[dict]) -> pd.DataFrame:
@@ -60,7 +62,7 @@ def build_table(rows: Iterable[dict]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per piece, sorted by name, with `COLUMNS` and the array columns `ARRAY_COLUMNS`.
+        A row per piece, sorted by name, with `COLUMNS` and `OBJECT_COLUMNS`.
     """
     rows = [
         {key: escape_undecodable(value) if isinstance(value, str) else value for key, value in row.items()}
@@ -73,9 +75,9 @@ def build_table(rows: Iterable[dict]) -> pd.DataFrame:
     for row, work in zip(accepted, works.tolist()):
         first = first_with_hash.setdefault(row["hash"], row["piece"])
         row |= {"work": work, "same_file_as": first if first != row["piece"] else ""}
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *ARRAY_COLUMNS])
-    arrays = table[ARRAY_COLUMNS]
-    return table.drop(columns=ARRAY_COLUMNS).convert_dtypes().join(arrays)
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *OBJECT_COLUMNS])
+    objects = table[OBJECT_COLUMNS]
+    return table.drop(columns=OBJECT_COLUMNS).convert_dtypes().join(objects)
 
 
 def accepted_pieces(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 Usage: clara inspect SOURCE…
 
 It reports pieces, composers, pitch range, polyphony, time signatures, the distance of onsets from
-the grid, duplicates and refused files. The summary is printed; inspect.csv has a row per piece, and
+the grid, form, duplicates and refused files. The summary is printed; inspect.csv has a row per piece, and
 index.html shows plots.
 """
 
@@ -160,11 +160,25 @@ def print_report(table) -> None:
         f"misfit {row['grid_misfit']:.2f} (1 is chance)"
         for _, row in performed_pieces(table).iterrows()
     ]
+    _print_forms(table)
     _print_list("performed, not on a beat grid", performed)
     _print_list("the same work", [" = ".join(names) for names in find_duplicates(table)])
     refusal_kinds = Counter(reason.split(":")[0] for reason in table.loc[table["reason"] != "", "reason"])
     counts = ", ".join(f"{n} {kind}" for kind, n in refusal_kinds.most_common())
     _print_list(f"refused: {counts}", describe_refusals(table))
+
+
+def _print_forms(table):
+    """Print the form of each piece, if they are few."""
+    from clara.rendering.form_strip import TEXT_LEGEND, FormStrip
+
+    rows = [row for _, row in table.iterrows() if isinstance(row["form_strip"], FormStrip)]
+    if not rows or len(rows) > MAX_LISTED:
+        return
+    print(f"\nform ({TEXT_LEGEND}):")
+    for row in rows:
+        print(f"  {row['piece']}: {row['form']}")
+        print("\n".join(row["form_strip"].to_text()))
 
 
 def _print_list(heading, lines):

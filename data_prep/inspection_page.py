@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from clara.files import write_atomically
+from clara.rendering.form_strip import LEGEND, FormStrip, form_strip_svg
+from clara.rendering.form_strip import STYLE as STRIP_STYLE
 from data_prep.collection_summary import (
     accepted_pieces,
     describe_refusals,
@@ -77,6 +79,7 @@ def _render_page(table, source):
     body = "\n".join(
         [
             *figures,
+            _render_forms(table),
             _render_list("Performed, not on a beat grid", performed),
             _render_list("The same work", duplicates),
             _render_list("Refused", describe_refusals(table)),
@@ -84,7 +87,7 @@ def _render_page(table, source):
     )
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} inspected</title><style>{STYLE}</style>
+<title>{title} inspected</title><style>{STYLE}{STRIP_STYLE}</style>
 <h1>{title}</h1>
 <p class="advice">{html.escape(recommend_grid(table))}</p>
 <table>{rows}</table>
@@ -102,6 +105,21 @@ def _render_figure(name, plot):
         f'<h2>{heading}</h2><figure><img src="{name}" alt="{heading}: {caption}" loading="lazy">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
+
+
+def _render_forms(table):
+    """Return the HTML of the forms of the first pieces."""
+    rows = [row for _, row in accepted_pieces(table).iterrows() if isinstance(row["form_strip"], FormStrip)]
+    if not rows:
+        return ""
+    items = []
+    for row in rows[:MAX_LISTED]:
+        strip = row["form_strip"]
+        drawn = form_strip_svg(strip, strip.begin[-1])
+        items.append(f"<h3>{html.escape(row['piece'])}</h3><p>{row['form']}</p>{drawn}")
+    n_more = len(rows) - MAX_LISTED
+    more = f"<p>The forms of {n_more:,} more are in inspect.csv.</p>" if n_more > 0 else ""
+    return f"<h2>Form</h2><p>{html.escape(LEGEND)}</p>{''.join(items)}{more}"
 
 
 def _render_list(heading, lines):

@@ -15,9 +15,11 @@ from clara.data.onset_grid import PERFORMED_MISFIT, check_onsets, grid_misfit, m
 from clara.data.sources import Piece, read_piece
 from clara.encodings.base import RANGES
 from clara.errors import ClaraError
+from clara.music.bars import bar_lines
 from clara.music.midi import describe_midi
 from clara.music.notes import COMMON_TIME, build_notes, quantize
 from clara.music.scores import TICKS_PER_QUARTER
+from clara.rendering.form_strip import FormStrip
 
 GRID = FINGERPRINT_GRID
 COMPARED_GRIDS = (4, 12, 24)  # steps per quarter
@@ -38,9 +40,9 @@ def measure_piece(piece: Piece, steps_per_quarter: int = GRID, max_grid_error: f
     -------
     dict
         The columns of `data_prep.collection_summary` except `work` and `same_file_as`; and
-        `fingerprint`, `notes_per_key` (int array (128,), by MIDI number) and `onset_positions`
-        (int array (N_POSITIONS,), onsets by position in the quarter). A piece that cannot be
-        read has only its names and the reason.
+        `fingerprint`, `notes_per_key` (int array (128,), by MIDI number), `onset_positions`
+        (int array (N_POSITIONS,), onsets by position in the quarter) and `form_strip` (FormStrip or
+        None). A piece that cannot be read has only its names and the reason.
     """
     row = {"piece": piece.name, "composer": piece.composer, "source": str(piece.path), "reason": ""}
     try:
@@ -118,6 +120,7 @@ def _measure_notes(notes):
         "polyphony": round(float(sounding[sounding > 0].mean()), 3),
         "max_polyphony": int(sounding.max()),
         **_describe_time_signatures(notes),
+        **_describe_form(notes),
         "notes_per_key": np.bincount(notes.pitch, minlength=128),
     } | outside
 
@@ -129,6 +132,15 @@ def _describe_time_signatures(notes):
     for (step, numerator, denominator), end in zip(notes.time_signatures, ends):
         duration[f"{numerator}/{denominator}"] += max(0, end - step)
     return {"time_signature": duration.most_common(1)[0][0], "time_signatures": " ".join(duration)}
+
+
+def _describe_form(notes):
+    """Return the number of bars, the sections, and the strip that shows them."""
+    strip = FormStrip.from_notes(notes)
+    if strip is None:
+        n_bars = len(bar_lines(notes.time_signatures, notes.steps_per_quarter, notes.n_steps))
+        return {"bars": n_bars, "form": "", "form_strip": None}
+    return {"bars": len(strip), "form": strip.summary, "form_strip": strip}
 
 
 def _measure_onsets(onsets, ticks_per_quarter):

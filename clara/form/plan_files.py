@@ -41,7 +41,7 @@ from clara.form.plan import (
     Plan,
 )
 from clara.music.bars import bar_steps, parse_time_signature
-from clara.music.keys import TONICS, parse_key, parse_pitch
+from clara.music.keys import TONICS, key_name, parse_key, parse_pitch
 from clara.records import shorten
 
 VERSION = 1
@@ -147,7 +147,7 @@ def _format_relation(plan, bar):
 
 def _format_key(key):
     """Return the name of a key such as `A minor`."""
-    return "" if key == UNKNOWN else f"{TONICS[key % 12]} {'major' if key < 12 else 'minor'}"
+    return "" if key == UNKNOWN else key_name(key)
 
 
 def _format_chord(chord):

@@ -102,6 +102,11 @@ def parse_key(name: str) -> tuple[int, bool]:
     return tonic, letter.isupper() if mode == "" else mode in ("maj", "major")
 
 
+def key_name(key: int) -> str:
+    """Return the name of a key, numbered from 0 for C major to 23 for B minor, such as `A minor`."""
+    return f"{TONICS[key % 12]} {'major' if key < 12 else 'minor'}"
+
+
 def parse_pitch(name: str) -> int:
     """Parse the name of a pitch, such as C4 (60) or F#3, or a MIDI number.
 

@@ -17,6 +17,7 @@ from string import Template
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
 from clara.rendering.audio import MEDIA_TYPES
+from clara.rendering.form_strip import LEGEND, STYLE, FormStrip, form_strip_svg
 from clara.rendering.roll_svg import n_pitch_rows, octave_labels, unstyled_roll_svg
 
 HIDDEN_SETTINGS = ("settings", "versions", "weights", "command")  # keys of run.json that the page does not show
@@ -102,8 +103,9 @@ def render_page(entries: Sequence[PageEntry], run: dict) -> str:
         about=_introduction(entries, run, blind),
         controls=_controls(blind, any(entry.scores for entry in entries)),
         pieces="\n".join(pieces),
+        legend="" if blind else f"<p>{escape(LEGEND)}</p>",
         settings=_definition_rows(_shown_settings(run)),
-        style=_read_part("css"),
+        style=f"{_read_part('css')}\n{STYLE}",
         script=script,
         script_hash=f"sha256-{_base64(sha256(script_bytes(script)).digest())}",
     )
@@ -155,7 +157,7 @@ def _piece(entry, n, blind, min_quarters):
             attributes += f' data-critic="{entry.scores["critic"]:g}"'
     return f"""<article class="piece"{attributes}>
 <div class="head">{_play_button(entry, n)}<h2>Piece {n}</h2><span class="time"></span></div>
-{_roll(entry, n, min_quarters or entry.notes.quarters)}
+{"" if blind else _form_strip(entry)}{_roll(entry, n, min_quarters or entry.notes.quarters)}
 {_audio(entry)}{_vote(n) * blind}
 <div class="answers">
 {answer}{_scores(entry.scores)}
@@ -168,6 +170,12 @@ def _piece(entry, n, blind, min_quarters):
 def _play_button(entry, n):
     """Return the play button, or nothing without sound."""
     return f'<button class="play" type="button" aria-label="Play piece {n}"></button>' if entry.sound else ""
+
+
+def _form_strip(entry):
+    """Return the strip of sections and returns above the roll, or nothing for a piece of a bar."""
+    strip = FormStrip.from_notes(entry.notes)
+    return f'<div class="form">{form_strip_svg(strip, max(entry.notes.quarters, 1))}</div>' if strip else ""
 
 
 def _roll(entry, n, quarters):

@@ -13,6 +13,8 @@ import numpy as np
 from clara.music.bars import bar_lines
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
+from clara.rendering.form_strip import FormStrip
+from clara.rendering.form_strip_plot import draw_form_strip
 
 PART_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 PROMPT_COLOURS = ("#999999", "#CC9966", "#88AA99", "#BBA0AA")
@@ -24,6 +26,7 @@ BLACK_KEYS = (1, 3, 6, 8, 10)  # pitch classes
 NAME_OF_PITCH_CLASS = "CCDDEFFGGAAB"  # only white keys are labelled
 MAX_LABELLED_SEMITONES = 24  # up to this range all white keys are labelled, beyond it only each C
 DPI = 110
+ROW_HEIGHTS = {"form": 0.75, "roll": 4.0, "windows": 1.2}  # in inches
 LABELS_PER_INCH = 2.0
 
 
@@ -58,7 +61,7 @@ def plot_piano_roll(
     first_window_quarter: float = 0.0,
     window_quarters: float = 8,
 ):
-    """Draw notes as blocks over time, and below them the critic's log-odds of each window.
+    """Draw notes as blocks over time, above them the form, and below them the critic's log-odds of each window.
 
     Parameters
     ----------
@@ -82,19 +85,28 @@ def plot_piano_roll(
     """
     quarters = max(notes.quarters, 1.0)
     width = min(24, max(6, quarters / 5))
+    strip = FormStrip.from_notes(notes)
+    heights = ROW_HEIGHTS.copy()
+    if strip is None:
+        del heights["form"]
     if window_log_odds is None:
-        figure, roll = new_figure(width, 4)
-        lowest = roll
-    else:
-        figure, (roll, lowest) = new_figure(width, 5.2, (4, 1))
+        del heights["windows"]
+    figure, axes = new_figure(width, sum(heights.values()), tuple(heights.values()))
+    rows = dict(zip(heights, np.atleast_1d(axes)))
+    for name, ax in rows.items():
+        ax.set_label(name)
+    top, roll, lowest = np.atleast_1d(axes)[0], rows["roll"], np.atleast_1d(axes)[-1]
+    if strip is not None:
+        draw_form_strip(rows["form"], strip, quarters, width)
+    if window_log_odds is not None:
         window_starts = first_window_quarter + np.arange(len(window_log_odds)) * window_quarters
-        _draw_windows(lowest, window_log_odds, np.r_[window_starts, quarters])
+        _draw_windows(rows["windows"], window_log_odds, np.r_[window_starts, quarters])
     _draw_keyboard(roll, notes)
     _draw_notes(roll, notes, prompt_quarters)
     if prompt_quarters:
         roll.axvline(prompt_quarters, color="black", lw=1, ls=":")
     roll.set(xlim=(0, quarters))
-    roll.set_title(title, wrap=True, parse_math=False)  # a file name may hold dollar signs
+    top.set_title(title, wrap=True, parse_math=False)  # a file name may hold dollar signs
     lowest.set_xlabel("quarter notes")
     _draw_time(roll, lowest, notes, quarters, width)
     _add_legend_of_parts(figure, notes)

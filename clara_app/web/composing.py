@@ -8,6 +8,7 @@ import numpy as np
 
 from clara.music.bars import bar_lines
 from clara.music.notes import NoteSequence
+from clara.rendering.form_strip import FormStrip
 from clara_app.compose_request import ComposeRequest
 from clara_app.composer import Composer
 from clara_app.web.piece_store import Piece
@@ -158,14 +159,16 @@ def describe_scores(
 def notes_payload(notes: NoteSequence) -> dict:
     """Return notes as the page draws them.
 
-    Rows of [start, duration, pitch, part] in quarter notes, where bars begin in quarter notes, and the length.
+    Rows of [start, duration, pitch, part] in quarter notes, where bars begin, the form, and the length.
     """
+    strip = FormStrip.from_notes(notes)
     steps = notes.steps_per_quarter
     lines = bar_lines(notes.time_signatures, steps, notes.n_steps)
     rows = np.stack([notes.start / steps, notes.duration / steps, notes.pitch, notes.part], 1)
     return {
         "notes": rows.round(4).tolist(),
         "bars": [round(float(line) / steps, 4) for line in lines if line >= 0],
+        "form": strip and strip.to_dict(),
         "quarters": notes.quarters,
         "seconds": round(notes.seconds, 1),
         "qpm": notes.qpm,

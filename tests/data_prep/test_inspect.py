@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from examples import SOURCES, melody, midi_bytes, off, on, track
+from examples import SOURCES, bars_to_notes, melody, midi_bytes, off, on, track
 
 from clara.cli import INTERRUPTED
 from clara.data import workers
@@ -88,6 +88,8 @@ def test_a_row_per_piece_by_hand(tmp_path, inspect_into):
         "time_signature": "3/4",
         "time_signatures": "3/4 2/4",
         "has_time_signature": True,
+        "bars": 3,
+        "form": "A3",
         "tracks": 1,
         "instruments": "Piano",
         "off_grid_4": 0,
@@ -229,6 +231,30 @@ def test_the_page_holds_every_plot_and_needs_no_network(music, inspect_into, tmp
     assert "://" not in page
 
 
+def test_the_form_of_few_pieces_is_printed(tmp_path, inspect_into, capsys):
+    rng = np.random.default_rng(0)
+    theme, other = ([[(6 * i, int(p)) for i, p in enumerate(rng.integers(50, 80, 8))] for _ in range(8)] for _ in "ab")
+    (tmp_path / "x").mkdir()
+    write_midi(bars_to_notes(*theme, *theme, *other, *theme), tmp_path / "x/rondo.mid")
+    _, table = inspect_into(tmp_path / "x")
+    assert table.loc["unknown/rondo", ["bars", "form"]].tolist() == [32, "A8 A8 B8 A8"]
+    printed = capsys.readouterr().out
+    assert "unknown/rondo: A8 A8 B8 A8" in printed
+    letters, signs = (line.replace("|", "").split()[-1] for line in printed.partition("B8 A8\n")[2].splitlines()[:2])
+    assert letters == "A" * 16 + "B" * 8 + "A" * 8 and signs[8:16] == signs[24:] == "=" * 8
+    page = (tmp_path / "seen/index.html").read_text()
+    assert "<h3>unknown/rondo</h3><p>A8 A8 B8 A8</p><svg" in page and page.count('class="exact"') == 16
+
+
+def test_the_form_of_many_pieces_is_not_printed(tmp_path, inspect_into, capsys):
+    (tmp_path / "x").mkdir()
+    for seed in range(inspect.MAX_LISTED + 1):
+        write_midi(melody(seed), tmp_path / f"x/{seed}.mid")
+    inspect_into(tmp_path / "x")
+    assert "form (" not in capsys.readouterr().out
+    assert (tmp_path / "seen/index.html").read_text().count('<svg class="strip"') == inspect.MAX_LISTED + 1
+
+
 def test_nothing_is_overwritten(music, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/inspect.csv").write_text("mine")
@@ -247,7 +273,7 @@ def test_without_out_a_folder_named_by_the_time(music, tmp_path, monkeypatch):
 
 def test_the_order_in_which_pieces_come_back_changes_nothing(music):
     rows = [measure_piece(Piece(name, name.split("/")[0], music / f"{name}.mid")) for name in SOURCES]
-    drop = ["notes_per_key", "onset_positions"]
+    drop = ["notes_per_key", "onset_positions", "form_strip"]
     pd.testing.assert_frame_equal(build_table(rows).drop(columns=drop), build_table(rows[::-1]).drop(columns=drop))
 
 

@@ -1,10 +1,17 @@
-// A piano roll, with the critic's curve below it.
+// A piano roll, with the form above it and the critic's curve below it.
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 const BLACK_PITCH_CLASSES = new Set([1, 3, 6, 8, 10]);
 // Lengths in pixels.
 const LEFT = 34;
 const RIGHT = 4;
 const TOP = 4;
+const KEY_HEIGHT = 12;
+const SECTION_HEIGHT = 15;
+const BAR_HEIGHT = 10;
+const FORM_GAP = 2;
+const FORM_HEIGHT = KEY_HEIGHT + SECTION_HEIGHT + BAR_HEIGHT + 2 * FORM_GAP;
+const CHARACTER_WIDTH = 8;
+const RELATION_SIGNS = { exact: "=", varied: "~", transposed: "^", rhythm: ":", new: ".", silent: "-" };
 const AXIS_HEIGHT = 18;
 const CURVE_HEIGHT = 46;
 const MIN_QUARTER_WIDTH = 7;
@@ -20,7 +27,7 @@ function addElement(parent, name, attributes, text) {
 
 // Draw a piece into a figure; return a function that moves the playhead to a time in quarters, or hides it for null.
 export function drawRoll(figure, piece, rowHeight = 5) {
-  const { notes, quarters, bars, prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
+  const { notes, quarters, bars, form, prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
   const pitches = notes.map(note => note[2]);
   const lowest = Math.min(...pitches, 57) - 2;
   const highest = Math.max(...pitches, 75) + 2;
@@ -28,14 +35,16 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   const minWidth = LEFT + length * MIN_QUARTER_WIDTH;
   const width = Math.max(figure.clientWidth || 700, minWidth);
   const x = quarter => LEFT + quarter / length * (width - LEFT - RIGHT);
-  const y = pitch => TOP + (highest - pitch) * rowHeight;
+  const top = TOP + (form ? FORM_HEIGHT : 0);
+  const y = pitch => top + (highest - pitch) * rowHeight;
   const bottom = y(lowest) + rowHeight;
   const height = bottom + AXIS_HEIGHT + (logOdds.length ? CURVE_HEIGHT : 0);
 
   const svg = document.createElementNS(SVG_NAMESPACE, "svg");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `Piano roll: ${notes.length} notes in ${bars.length} bars`);
+  const label = `Piano roll: ${notes.length} notes in ${bars.length} bars`;
+  svg.setAttribute("aria-label", form ? `${label}. ${form.description}` : label);
   svg.style.minWidth = `${minWidth}px`;
   for (let pitch = lowest; pitch <= highest; pitch++) {
     if (BLACK_PITCH_CLASSES.has((pitch + 120) % 12)) {
@@ -43,7 +52,8 @@ export function drawRoll(figure, piece, rowHeight = 5) {
     }
     if (pitch % 12 === 0) addElement(svg, "text", { x: 2, y: y(pitch) + rowHeight }, `C${pitch / 12 - 1}`);
   }
-  drawBars(svg, x, bars, bottom);
+  drawBars(svg, x, bars, top, bottom);
+  if (form) drawForm(svg, form, quarter => x(Math.min(quarter, length)));
   for (const [start, duration, pitch, part] of notes) {
     addElement(svg, "rect", {
       class: start < promptQuarters ? "prompt" : `part${part % 4}`,
@@ -56,10 +66,10 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   }
   if (promptQuarters && promptQuarters < length) {
     const position = x(promptQuarters);
-    addElement(svg, "line", { class: "prompt-end", x1: position, x2: position, y1: TOP, y2: bottom });
+    addElement(svg, "line", { class: "prompt-end", x1: position, x2: position, y1: top, y2: bottom });
   }
   if (logOdds.length) drawCurve(svg, piece, x, length, bottom + AXIS_HEIGHT);
-  const playhead = addElement(svg, "line", { class: "playhead", x1: 0, x2: 0, y1: TOP, y2: bottom, visibility: "hidden" });
+  const playhead = addElement(svg, "line", { class: "playhead", x1: 0, x2: 0, y1: top, y2: bottom, visibility: "hidden" });
   figure.replaceChildren(svg);
   return quarter => {
     playhead.setAttribute("visibility", quarter === null ? "hidden" : "visible");
@@ -71,14 +81,47 @@ export function drawRoll(figure, piece, rowHeight = 5) {
 }
 
 // `bars` holds where bars begin, in quarters.
-function drawBars(svg, x, bars, bottom) {
+function drawBars(svg, x, bars, top, bottom) {
   const barWidth = bars.length > 1 ? (x(bars.at(-1)) - x(bars[0])) / (bars.length - 1) : MIN_BAR_LABEL_DISTANCE;
   const barsPerLabel = [1, 2, 4, 8, 16].find(n => n * barWidth > MIN_BAR_LABEL_DISTANCE) ?? 32;
   bars.forEach((bar, i) => {
     const position = x(bar);
-    addElement(svg, "line", { class: "bar", x1: position, x2: position, y1: TOP, y2: bottom });
+    addElement(svg, "line", { class: "bar", x1: position, x2: position, y1: top, y2: bottom });
     if (i % barsPerLabel === 0) addElement(svg, "text", { x: position + 3, y: bottom + 13 }, i + 1);
   });
+}
+
+// Keys, sections with letters, and bars with the signs of their relations to earlier ones; all times in quarters.
+function drawForm(svg, form, x) {
+  const hasRoom = (begin, end, text) => x(end) - x(begin) >= CHARACTER_WIDTH * text.length;
+  const addBox = (begin, end, y, height, className, title) => {
+    const attributes = { class: className, x: x(begin), y, width: Math.max(0, x(end) - x(begin) - 1), height };
+    addElement(addElement(svg, "rect", attributes), "title", {}, title);
+  };
+  const addLabel = (begin, end, y, className, text) => {
+    if (hasRoom(begin, end, text)) {
+      addElement(svg, "text", { class: className, x: (x(begin) + x(end)) / 2, y, "text-anchor": "middle" }, text);
+    }
+  };
+  form.keys.forEach(([begin, name], i) => {
+    const end = form.keys[i + 1]?.[0] ?? form.bars.at(-1);
+    if (hasRoom(begin, end, name)) addElement(svg, "text", { x: x(begin), y: TOP + KEY_HEIGHT - 3 }, name);
+  });
+  const sectionTop = TOP + KEY_HEIGHT;
+  for (const [begin, end, name, colour] of form.sections) {
+    addBox(begin, end, sectionTop, SECTION_HEIGHT, `form${colour}`, `Section ${name}`);
+    addLabel(begin, end, sectionTop + SECTION_HEIGHT - 3, "section", name);
+  }
+  const barTop = sectionTop + SECTION_HEIGHT + FORM_GAP;
+  form.relations.forEach((relation, i) => {
+    const [begin, end] = [form.bars[i], form.bars[i + 1]];
+    addBox(begin, end, barTop, BAR_HEIGHT, relation || "open", form.hints[i]);
+    if (relation) addLabel(begin, end, barTop + BAR_HEIGHT - 2, `sign ${relation}`, RELATION_SIGNS[relation]);
+  });
+  for (const begin of form.phrases) {
+    const position = x(begin);
+    addElement(svg, "line", { class: "phrase", x1: position, x2: position, y1: barTop - 4, y2: barTop + BAR_HEIGHT });
+  }
 }
 
 // A step for each window; the first window starts where the prompt ends.

@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 from clara.music.notes import build_notes
+from clara.rendering.form_strip import LEGEND
 from clara.rendering.listening_page import PageEntry, PageSound, describe_score, render_page
 
 
@@ -82,3 +83,10 @@ def test_several_colours_have_a_legend():
         ("prompt", "prompt"),
     ]
     assert 'class="key"' not in render_page([entry()], {})
+
+
+def test_the_form_is_above_the_roll_unless_it_would_tell_people_from_machines():
+    page = render_page([entry()], {})
+    assert page.index('<svg class="strip"') < page.index('<div class="roll"') and LEGEND in page
+    blind = render_page([entry(author="human"), entry(author="machine")], {})
+    assert '<svg class="strip"' not in blind and LEGEND not in blind

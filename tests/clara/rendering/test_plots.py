@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import tiny
-from examples import HANDWRITTEN, handwritten
+from examples import HANDWRITTEN, OTHER_THEME, THEME, bars_to_notes, handwritten, up
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from clara.form.plan import EXACT
 from clara.music.notes import COMMON_TIME, build_notes
+from clara.rendering.form_strip import FormStrip
 from clara.rendering.plots import PART_COLOURS, PROMPT_COLOURS, plot_confusion, plot_history, plot_map, plot_piano_roll
 
 pytestmark = pytest.mark.slow
@@ -19,9 +21,15 @@ HISTORY = [
 ]
 
 
+def axes_of(figure, name):
+    """Return the axes with a name: form, roll or windows."""
+    [axes] = [axes for axes in figure.axes if axes.get_label() == name]
+    return axes
+
+
 def bars(figure):
     """Return (left, right, pitch, colour) of every note drawn."""
-    axes, found = figure.axes[0], []
+    axes, found = axes_of(figure, "roll"), []
     for collection in (c for c in axes.collections if isinstance(c, PatchCollection)):
         for path in collection.get_paths():
             (left, low), (right, high) = path.vertices.min(0), path.vertices.max(0)
@@ -39,7 +47,7 @@ def test_a_bar_per_note(name):
 
 def test_everything_is_in_view():
     notes = handwritten("range edges")
-    axes = plot_piano_roll(notes).axes[0]
+    axes = axes_of(plot_piano_roll(notes), "roll")
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     assert left <= 0 and right >= notes.quarters and low < 21 and high > 108
 
@@ -52,7 +60,7 @@ def test_parts_and_prompt_have_colours_of_their_own():
 
 def key_names(figure):
     """Return the label of each labelled MIDI pitch."""
-    axes = figure.axes[0]
+    axes = axes_of(figure, "roll")
     return {int(at): label.get_text() for at, label in zip(axes.get_yticks(), axes.get_yticklabels())}
 
 
@@ -81,7 +89,7 @@ def held(quarters, time_signatures=COMMON_TIME):
 
 def bar_numbers(figure):
     """Return (quarter, number) of each bar label above the roll."""
-    above = figure.axes[0].child_axes[0]
+    above = axes_of(figure, "roll").child_axes[0]
     return list(zip(above.get_xticks().tolist(), [label.get_text() for label in above.get_xticklabels()]))
 
 
@@ -104,11 +112,11 @@ def test_bars_are_numbered(time_signatures, numbers):
 @pytest.mark.parametrize("quarters", [1, 16, 63, 250, 3000])
 def test_labels_of_quarters_and_bars_do_not_crowd(quarters):
     figure = plot_piano_roll(held(quarters))
-    below, numbers = figure.axes[0].get_xticks(), bar_numbers(figure)
+    below, numbers = axes_of(figure, "roll").get_xticks(), bar_numbers(figure)
     assert below.tolist()[: len(numbers)] == [at for at, _ in numbers]
     assert all(int(number) == at / 4 + 1 for at, number in numbers)
     assert 1 <= len(numbers) <= 2 * figure.get_figwidth()
-    assert figure.axes[0].get_xlabel() == "quarter notes"
+    assert axes_of(figure, "roll").get_xlabel() == "quarter notes"
 
 
 def test_several_parts_have_a_legend():
@@ -123,7 +131,7 @@ def test_several_parts_have_a_legend():
 
 def test_log_odds_are_below_the_roll_on_the_same_time_axis():
     figure = plot_piano_roll(held(29), window_log_odds=np.float32([0.5, -1.5, 2.0, -0.25]), window_quarters=8)
-    roll, below = figure.axes
+    roll, below = axes_of(figure, "roll"), axes_of(figure, "windows")
     columns = below.patches
     assert [c.get_height() for c in columns] == [0.5, -1.5, 2.0, -0.25]
     assert [c.get_x() for c in columns] == [0, 8, 16, 24]
@@ -135,8 +143,27 @@ def test_log_odds_are_below_the_roll_on_the_same_time_axis():
 
 
 def test_the_last_window_reaches_the_end():
-    below = plot_piano_roll(held(19), window_log_odds=[1.0, 2.0]).axes[1]
+    below = axes_of(plot_piano_roll(held(19), window_log_odds=[1.0, 2.0]), "windows")
     assert [c.get_x() + c.get_width() for c in below.patches] == [8, 19]
+
+
+def test_the_form_is_above_the_roll_on_the_same_time_axis():
+    notes = bars_to_notes(*[THEME, OTHER_THEME] * 4, *[up(OTHER_THEME, 3)] * 4, THEME, duration=12)
+    figure = plot_piano_roll(notes)
+    form, roll = axes_of(figure, "form"), axes_of(figure, "roll")
+    strip = FormStrip.from_notes(notes)
+    labels = [text.get_text() for text in form.texts]
+    assert labels[: len(strip.sections)] == [section.name for section in strip.sections]
+    assert labels.count("=") == (strip.relation == EXACT).sum() and "^" in labels and strip.keys[0][1] in labels
+    assert form.get_xlim() == roll.get_xlim() == (0, 52)
+    assert form.get_position().y0 > roll.get_position().y0
+    cells = [collection.get_paths()[0].get_extents() for collection in form.collections[len(strip.sections) :]]
+    assert [(cell.x0, cell.x1) for cell in cells] == [(4 * bar, 4 * bar + 4) for bar in range(13)]
+
+
+def test_one_bar_has_no_form():
+    assert [axes.get_label() for axes in plot_piano_roll(held(4)).axes] == ["roll"]
+    assert [axes.get_label() for axes in plot_piano_roll(build_notes([], [], [])[0]).axes] == ["roll"]
 
 
 def test_nothing_is_cut_off():

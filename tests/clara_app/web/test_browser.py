@@ -100,6 +100,8 @@ def test_upload_compose_play_download(page, tmp_path):
     page.set_input_files("#file", tmp_path / "mine.mid")
     page.wait_for_selector("#prompt svg")
     assert page.locator("#prompt-roll .prompt").count() == len(notes)
+    assert page.locator("#prompt-roll rect.form0").count() > 0 and page.locator("#prompt-roll rect.new").count() > 0
+    assert "Form: A" in page.locator("#prompt-roll svg").get_attribute("aria-label")
     page.fill("#prompt-quarters", "8")
     pieces = compose(page)
     assert pieces.count() == 8 and totals(page) == sorted(totals(page), reverse=True)
@@ -143,7 +145,7 @@ def test_the_latest_request_counts(page):
 def test_continue_from_here(page):
     compose(page)
     page.locator(".continue").first.click()
-    assert page.is_checked("[value=piece]") and page.locator("#prompt-roll rect:not(.black)").count() > 0
+    assert page.is_checked("[value=piece]") and page.locator("#prompt-roll .prompt").count() > 0
     pieces = compose(page)
     assert pieces.first.locator(".prompt").count() > 0
 
@@ -169,7 +171,7 @@ def test_with_the_keyboard_alone(page):
     page.focus("#use-keys")
     page.keyboard.press("Enter")
     page.wait_for_selector("#prompt svg")
-    assert page.locator("#prompt-roll rect:not(.black)").count() == 3
+    assert page.locator("#prompt-roll .prompt").count() == 3
     page.select_option("#bars", "4")
     page.select_option("#candidates", "8")
     page.focus("#compose")

@@ -239,6 +239,16 @@ def test_rendered_files_are_limited(client, monkeypatch):
     assert all(page.files.get(n, "mid") for n in names) and len(page.files) == 2
 
 
+def test_the_form_of_a_prompt(client):
+    pitch = [60, 64, 67, 72] * 2 + [65, 62, 59, 55] + [60, 64, 67, 72]
+    start = np.arange(16) * 12
+    data = to_symusic_score(build_notes(start, start + 12, pitch)[0]).dumps_midi()
+    form = client.post("/prompts/upload", content=data, headers={"x-file-name": "x.mid"}).json()["form"]
+    assert form["relations"] == ["new", "exact", "rhythm", "exact"] and form["bars"] == [0, 4, 8, 12, 16]
+    assert form["sections"] == [[0, 16, "A", 0]] and form["keys"] == [[0, "C major"]]
+    assert form["hints"][3] == "Bar 4: exact, as bar 2" and form["description"].startswith("Form: A, 4 bars.")
+
+
 @pytest.mark.parametrize("model", ["notewise", "chordwise", "chamber"])
 @pytest.mark.parametrize("time_signatures", [((0, 3, 4),), ((0, 2, 4),), ((-24, 3, 4),)])
 def test_the_time_signature_of_a_prompt_survives(client, model, time_signatures):
