@@ -221,7 +221,8 @@ class PlanComposer:
         n = len(rows)
         bars = np.full(n, bar)
         if kind == DISTANCE:
-            logits = self.network.distance_logits(context, self.keys[rows, :bar], bars, values[:, RELATION])
+            hints = self.rows.hints(bars, rows, bar)
+            logits = self.network.distance_logits(context, self.keys[rows, :bar], bars, values[:, RELATION], hints)
             return logits, self.rows.candidates(bars, rows, bar)
         logits = self.network.logits(kind, context, before, values, source)
         allowed = allowed_categories(kind, self.rows, bars, rows, logits.shape[1])

@@ -25,7 +25,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from clara.errors import BadSetting
-from clara.form.plan import EXACT, MAX_DENSITY, MAX_TEXTURE, N_KEYS, NEW, RELATIONS, SILENT, TRANSPOSED, UNKNOWN, Plan
+from clara.form.plan import (
+    EXACT,
+    MAX_DENSITY,
+    MAX_TEXTURE,
+    N_KEYS,
+    NEW,
+    RELATIONS,
+    RHYTHM,
+    SILENT,
+    TRANSPOSED,
+    UNKNOWN,
+    VARIED,
+    Plan,
+)
 
 KINDS = (
     "time_signature",
@@ -58,6 +71,8 @@ N_PLACES = 16  # of a bar in groups of so many bars, and of parts of a piece
 # Sizes of the categories of each kind; the time signatures come first and depend on the planner.
 SIZES = (2, len(RELATIONS), 2, N_DISTANCE_BINS, N_SHIFTS, N_KEYS, N_KEYS, MAX_DENSITY + 1, N_REGISTERS, MAX_TEXTURE + 1)
 CANDIDATE_KINDS = (PHRASE, RELATION, SAME, KEY, CHORD, DENSITY, REGISTER)  # read of the bar at the same distance
+RETURNS = (VARIED, TRANSPOSED, RHYTHM)  # relations of later bars to a source that make it less likely
+N_HINTS = len(RETURNS) + 1
 
 
 def bar_quarters(signature: tuple[int, int]) -> float:
@@ -74,10 +89,11 @@ def kind_sizes(n_signatures: int) -> tuple[int, ...]:
 def feature_sizes(n_signatures: int) -> tuple[int, ...]:
     """Return the number of categories of each column of `PlanRows.features`; the last one of each is *unknown*."""
     sizes = kind_sizes(n_signatures)
-    places = (N_BAR_BINS, N_BAR_BINS, N_BAR_BINS, N_PLACES, N_PLACES, MAX_COUNT + 1, MAX_COUNT + 1, N_DISTANCE_BINS)
+    places = (N_BAR_BINS, N_BAR_BINS, N_BAR_BINS, N_PLACES, N_PLACES)
+    counts = (MAX_COUNT + 1, MAX_COUNT + 1, N_DISTANCE_BINS, N_DISTANCE_BINS)
     of_piece = (N_MODES, 2, n_signatures)
-    candidate = (sizes[kind] for kind in CANDIDATE_KINDS)
-    return tuple(size + 1 for size in (*sizes, *places, *of_piece, *candidate))
+    candidate = (*(sizes[kind] for kind in CANDIDATE_KINDS), *(2 for _ in RETURNS))
+    return tuple(size + 1 for size in (*sizes, *places, *counts, *of_piece, *candidate))
 
 
 class PlanRows:
@@ -100,8 +116,12 @@ class PlanRows:
         0 for a major and 1 for a minor home key, or `UNKNOWN`; 1 if the piece begins inside a bar.
     last_distance : int64 array (n_plans, n_bars + 1)
         Distance of the last bar before each bar that has a source; 0 before there is any.
+    other_distance : int64 array (n_plans, n_bars + 1)
+        The distance before that.
     group, next_copy : int64 arrays (n_plans, n_bars)
         The first bar that is note for note as this one, and the next one; `n_bars` if there is none.
+    next_return : int64 array (n_plans, n_bars, len(RETURNS))
+        The next bar that returns to this one, by relation; `n_bars` if there is none.
     """
 
     def __init__(self, n_plans: int, n_bars: int, signatures: Sequence[tuple[int, int]]):
@@ -110,6 +130,8 @@ class PlanRows:
         self.n_bars = np.full(n_plans, n_bars)
         self.mode, self.upbeat = np.full(n_plans, UNKNOWN), np.zeros(n_plans, dtype=np.int64)
         self.last_distance = np.zeros((n_plans, n_bars + 1), dtype=np.int64)
+        self.other_distance = self.last_distance.copy()
+        self.next_return = np.full((n_plans, n_bars, len(RETURNS)), n_bars)
         self.since_phrase = np.full((n_plans, n_bars + 1), UNKNOWN)
         self.run = np.zeros((n_plans, n_bars + 1), dtype=np.int64)
         self.group = np.tile(np.arange(n_bars), (n_plans, 1))
@@ -164,6 +186,12 @@ class PlanRows:
 
         self.last_distance[rows, bar + 1] = self.last_distance[rows, bar]
         self.last_distance[row, bar + 1] = distance
+        self.other_distance[rows, bar + 1] = self.other_distance[rows, bar]
+        self.other_distance[row, bar + 1] = np.where(is_same, self.other_distance[row, bar], last)
+        for column, kind in enumerate(RETURNS):
+            of_kind = relation[returns] == kind
+            at = row[of_kind], (bar - distance)[of_kind], column
+            self.next_return[at] = np.minimum(self.next_return[at], bar)
         self.run[rows, bar + 1] = 0
         self.run[row, bar + 1] = np.where(is_same, np.minimum(self.run[row, bar] + 1, MAX_COUNT), 1)
         known_phrase = np.where(values[:, PHRASE] == 1, 1, np.minimum(self.since_phrase[rows, bar] + 1, MAX_COUNT))
@@ -197,10 +225,13 @@ class PlanRows:
             self.since_phrase[row, bar],
             self.run[row, bar],
             distance_bin(last_distance),
+            distance_bin(self.other_distance[row, bar]),
             self.mode[row] + 0 * bar,
             self.upbeat[row] + 0 * bar,
             self.values[row, 0, TIME_SIGNATURE] + 0 * bar,
         ]
+        has_returned = self.next_return[row, np.where(has_candidate, bar - last_distance, 0)] < bar[..., None]
+        candidate = np.concatenate([candidate, has_returned], axis=-1)
         columns += list(np.moveaxis(np.where(has_candidate[..., None], candidate, UNKNOWN), -1, 0))
         features = np.stack(columns, axis=-1)
         return np.where(features == UNKNOWN, np.array(feature_sizes(self.n_signatures)) - 1, features)
@@ -227,6 +258,22 @@ class PlanRows:
         is_newest_copy = self.next_copy[row, earlier] >= bar
         has_notes = (relation != SILENT) & (relation != UNKNOWN)
         return (earlier < bar) & has_notes & is_newest_copy & (self.group[row, earlier] != same_group)
+
+    def hints(self, bar: np.ndarray, row: np.ndarray, n_bars: int) -> np.ndarray:
+        """Return what is known of bars as sources, bool (n, n_bars, N_HINTS).
+
+        A later bar may have returned to the source, by each relation of `RETURNS`; and the bar before the source may be
+        note for note as the bar before the one that returns.
+
+        Parameters
+        ----------
+        bar, row, n_bars
+            See `candidates`.
+        """
+        bar, row = bar[:, None], row[:, None]
+        earlier = np.arange(n_bars)[None]
+        goes_on = (earlier > 0) & (self.group[row, earlier - 1] == self.group[row, bar - 1])
+        return np.concatenate([self.next_return[row, earlier] < bar[..., None], goes_on[..., None]], axis=-1)
 
     def can_be_same(self, bar: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Return whether bars can return at the same distance, bool (n,)."""

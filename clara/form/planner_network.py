@@ -19,6 +19,7 @@ from clara.form.plan_tokens import (
     DISTANCE,
     KEY,
     MAX_SHIFT,
+    N_HINTS,
     N_KINDS,
     PHRASE,
     REGISTER,
@@ -102,9 +103,10 @@ class PlannerNetwork(nn.Module):
         self.distance_query = nn.Linear(sizes.hidden, sizes.n_query)
         self.distance_key = nn.Embedding(MAX_BIAS_DISTANCE + 1, sizes.n_query)
         self.distance_bias = nn.Embedding(MAX_BIAS_DISTANCE + 1, len(RELATIONS))
+        self.hint_bias = nn.Embedding(len(RELATIONS), N_HINTS)
         for table in (*self.values, *self.source_values, self.embedding):
             nn.init.normal_(table.weight, std=0.1)
-        for table in (*self.after_before, *self.after_source, self.distance_bias):
+        for table in (*self.after_before, *self.after_source, self.distance_bias, self.hint_bias):
             nn.init.zeros_(table.weight)
 
     @property
@@ -158,7 +160,9 @@ class PlannerNetwork(nn.Module):
             logits = logits + table(_known(source[:, kind], n - 1) + n * torch.from_numpy(bar[:, RELATION]))
         return logits
 
-    def distance_logits(self, context: Tensor, keys: Tensor, bar: np.ndarray, relation: np.ndarray) -> Tensor:
+    def distance_logits(
+        self, context: Tensor, keys: Tensor, bar: np.ndarray, relation: np.ndarray, hints: np.ndarray
+    ) -> Tensor:
         """Return the logits of all bars as sources, tensor (n, n_bars).
 
         Parameters
@@ -167,10 +171,12 @@ class PlannerNetwork(nn.Module):
         keys : tensor (n, n_bars, n_query)
             Of each bar.
         bar, relation : int64 arrays (n,)
+        hints : bool array (n, n_bars, N_HINTS)
+            See `PlanRows.hints`.
         """
         layer = self._layer(DISTANCE, context)
         attention = torch.einsum("nq,nbq->nb", self.query(layer), keys)
-        return attention + self._distance_bias(layer, bar, relation, keys.shape[1])
+        return attention + self._distance_bias(layer, bar, relation, hints)
 
     def add(self, kind: int, context: Tensor, values: np.ndarray) -> Tensor:
         """Return the context with the values of a kind, int64 array (n,); of `DISTANCE`, in bins."""
@@ -200,7 +206,8 @@ class PlannerNetwork(nn.Module):
         for kind in range(N_KINDS):
             at = np.flatnonzero(spelled[:, kind])
             if kind == DISTANCE:
-                logits = self._source_logits(context[at], keys, plan[at], bar[at], values[at, RELATION])
+                hints = rows.hints(bar[at], plan[at], room)
+                logits = self._source_logits(context[at], keys, plan[at], bar[at], values[at, RELATION], hints)
                 allowed = rows.candidates(bar[at], plan[at], room)
                 target = bar[at] - values[at, DISTANCE]
                 embedded = np.where(values[:, SAME] == 0, distance_bin(values[:, DISTANCE]), UNKNOWN)
@@ -219,22 +226,23 @@ class PlannerNetwork(nn.Module):
         """Return what the output layer of a kind reads."""
         return self.dropout(F.relu(self.layers[kind](F.relu(context))))
 
-    def _source_logits(self, context, keys, plan, bar, relation):
+    def _source_logits(self, context, keys, plan, bar, relation, hints):
         """Return logits as `distance_logits`, from the keys (n_plans, room, n_query) of all plans."""
         layer = self._layer(DISTANCE, context)
-        room = keys.shape[1]
         of_bar = F.pad(keys[:, 1:], (0, 0, 0, 1))
         queries = context.new_zeros((*keys.shape[:2], keys.shape[2]))
         queries[plan, bar] = self.query(layer)
         attention = torch.bmm(queries, of_bar.transpose(1, 2))[plan, bar]
-        return attention + self._distance_bias(layer, bar, relation, room)
+        return attention + self._distance_bias(layer, bar, relation, hints)
 
-    def _distance_bias(self, layer, bar, relation, n_bars):
-        """Return what each distance adds to logits of the sources, tensor (n, n_bars)."""
+    def _distance_bias(self, layer, bar, relation, hints):
+        """Return what each distance and each hint adds to the logits of the sources, tensor (n, n_bars)."""
         by_distance = self.distance_query(layer) @ self.distance_key.weight.T
-        by_distance = by_distance + self.distance_bias.weight.T[torch.from_numpy(relation)]
-        distance = np.clip(bar[:, None] - np.arange(n_bars), 0, MAX_BIAS_DISTANCE)
-        return by_distance.gather(1, torch.from_numpy(distance))
+        relation = torch.from_numpy(relation)
+        by_distance = by_distance + self.distance_bias.weight.T[relation]
+        distance = np.clip(bar[:, None] - np.arange(hints.shape[1]), 0, MAX_BIAS_DISTANCE)
+        by_hint = torch.from_numpy(hints).to(self.precision) @ self.hint_bias(relation)[..., None]
+        return by_distance.gather(1, torch.from_numpy(distance)) + by_hint[..., 0]
 
 
 def allowed_categories(kind: int, rows: PlanRows, bar: np.ndarray, plan: np.ndarray, n: int) -> np.ndarray:
