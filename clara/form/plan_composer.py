@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clara.form.plan import EXACT, NEW, RELATIONS, SILENT, TRANSPOSED, UNKNOWN, Plan
+from clara.form.forms import Form
+from clara.form.plan import EXACT, NEW, RELATIONS, RHYTHM, SILENT, TRANSPOSED, UNKNOWN, VARIED, Plan
 from clara.form.plan_start import draw
 from clara.form.plan_tokens import (
     ATTRIBUTES,
@@ -30,6 +31,7 @@ from clara.form.plan_tokens import (
     absolute_keys,
     bar_quarters,
     distance_bin,
+    fold_shift,
     moved_values,
     nearest_signature,
 )
@@ -57,6 +59,10 @@ class PlanRequest:
     seed : int
     quarters : float, optional
         Length that the whole bars are to come nearest to.
+    form : Form, optional
+        How bars return; it begins with the piece. Bars to keep have precedence.
+    known : Plan, optional
+        A plan of which all that is known is kept; then there is no form and no bar to keep.
     """
 
     start: Plan
@@ -65,6 +71,8 @@ class PlanRequest:
     n_bars: int
     seed: int
     quarters: float | None = None
+    form: Form | None = None
+    known: Plan | None = None
 
 
 class PlanComposer:
@@ -80,8 +88,6 @@ class PlanComposer:
     temperature : float
     attributes : sequence of str
         What to compose beside relations; of `clara.form.plan_tokens.ATTRIBUTES`.
-    given : PlanRows, optional
-        Plans whose known values are kept in all bars.
     """
 
     def __init__(
@@ -91,7 +97,6 @@ class PlanComposer:
         requests: Sequence[PlanRequest],
         temperature: float = 1.0,
         attributes: Sequence[str] = ATTRIBUTES,
-        given: PlanRows | None = None,
     ):
         self.network, self.signatures, self.requests = network, list(signatures), requests
         self.temperature = temperature
@@ -108,13 +113,13 @@ class PlanComposer:
         self.numerator, self.denominator = np.zeros((2, n, room), dtype=np.int64)
         self.begin = np.zeros((n, room + 1), dtype=np.int64)
         self.register = np.full((n, room), UNKNOWN)
+        # bars that return to open ones need notes there, so that up to here open bars are not silent
+        self.section, self.n_formed = np.zeros((n, room), dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.n_kept = np.array([request.n_kept for request in requests])
         self.quarters = np.array([np.nan if r.quarters is None else r.quarters for r in requests])
         self.draws = np.stack([np.random.default_rng(r.seed).random((room, N_DRAWS)) for r in requests])
         for row, request in enumerate(requests):
             self._begin(row, request)
-        if given is not None:
-            self.given = given.values
         self.keys = torch.zeros((n, room, network.sizes.n_query), dtype=network.precision)
 
     def compose(self) -> list[Plan]:
@@ -153,9 +158,42 @@ class PlanComposer:
         self.given[row, 0, TIME_SIGNATURE] = nearest_signature(
             (int(start.numerator[0]), int(start.denominator[0])), self.signatures
         )
+        if request.known is not None:
+            self.given[row, : request.n_bars] = PlanRows.from_plans([request.known], self.signatures).values[0]
+            self.n_formed[row] = request.n_bars
+        if request.form is not None:
+            self._lay_form(row, request.form, n_kept)
         if n_kept:
             kept = PlanRows.from_plans([_with_home(start, request.home)], self.signatures)
             self.given[row, :n_kept] = kept.values[0, :n_kept]
+
+    def _lay_form(self, row, form, n_kept):
+        """Give the bars of a form after the bars to keep what it says of them."""
+        bars = np.arange(n_kept, len(form))
+        relation, source = form.relation[bars], form.source[bars]
+        given = self.given[row, bars]
+        given[:, RELATION], given[:, PHRASE] = relation, form.phrase[bars]
+        given[:, DISTANCE] = np.where(source == UNKNOWN, UNKNOWN, bars - source)
+        given[:, SHIFT] = np.where(relation == TRANSPOSED, fold_shift(form.shift[bars]) + MAX_SHIFT, UNKNOWN)
+        self.given[row, bars] = given
+        self.section[row, bars] = form.section[bars]
+        self.n_formed[row] = len(form)
+
+    def _given(self, bar, rows):
+        """Return what is given of a bar, int64 (n, N_KINDS), with what follows from the bars before."""
+        given = self.given[rows, bar].copy()
+        composed = bar >= self.n_kept[rows]
+        returns = composed & (given[:, DISTANCE] > 0)
+        source = bar - np.maximum(given[:, DISTANCE], 0)
+        of_source = self.rows.values[rows, source]
+        silent = returns & (of_source[:, RELATION] == SILENT)
+        given[silent, RELATION] = SILENT
+        given[np.ix_(silent, (SAME, DISTANCE, SHIFT))] = UNKNOWN
+        returns &= ~silent
+        given[returns, SAME] = self.rows.is_same(bar, rows[returns], source[returns])
+        like_source = returns & (given[:, RELATION] != RHYTHM) & (given[:, TIME_SIGNATURE] == UNKNOWN)
+        given[like_source, TIME_SIGNATURE] = of_source[like_source, TIME_SIGNATURE]
+        return given
 
     def _compose_bar(self, bar, active, state):
         """Compose a bar of the plans `active`, and return the new state of the network."""
@@ -168,8 +206,9 @@ class PlanComposer:
         before = rows.values[active, bar - 1] if bar else np.full((n, N_KINDS), UNKNOWN)
         values = np.full((n, N_KINDS), UNKNOWN)
         source = values
+        all_given = self._given(bar, active)
         for kind in range(N_KINDS):
-            given = self.given[active, bar, kind]
+            given = all_given[:, kind]
             is_kept = (bar < self.n_kept[active]) | (given != UNKNOWN)
             values[:, kind] = given
             drawn = np.flatnonzero(~is_kept & self._is_drawn(kind, values))
@@ -223,13 +262,36 @@ class PlanComposer:
         if kind == DISTANCE:
             hints = self.rows.hints(bars, rows, bar)
             logits = self.network.distance_logits(context, self.keys[rows, :bar], bars, values[:, RELATION], hints)
-            return logits, self.rows.candidates(bars, rows, bar)
+            return logits, self._sources(bars, rows, values[:, RELATION])
         logits = self.network.logits(kind, context, before, values, source)
         allowed = allowed_categories(kind, self.rows, bars, rows, logits.shape[1])
+        if kind == RELATION:
+            others = np.full(n, EXACT)
+            can_return = self._sources(bars, rows, others).any(1) | self._can_be_same(bars, rows, others)
+            allowed[:, [EXACT, VARIED, TRANSPOSED]] &= can_return[:, None]
+            allowed[:, SILENT] &= bar >= self.n_formed[rows]
+        if kind == SAME:
+            allowed[:, 0] = self._sources(bars, rows, values[:, RELATION]).any(1)
+            allowed[:, 1] = self._can_be_same(bars, rows, values[:, RELATION])
         if kind == TIME_SIGNATURE:
             allowed &= self.fits_grid & self._fits_rest(bar, rows)
             allowed[np.arange(n), before[:, TIME_SIGNATURE]] = True
         return logits, allowed
+
+    def _sources(self, bars, rows, relation):
+        """Return which bars can be the source at another than the same distance, bool (n, bar).
+
+        A bar that a form leaves open returns to its own section, but it may share the rhythm of any bar.
+        """
+        bar = bars[0]
+        in_section = np.arange(bar) >= self.section[rows, bars][:, None]
+        return self.rows.candidates(bars, rows, bar) & (in_section | (relation == RHYTHM)[:, None])
+
+    def _can_be_same(self, bars, rows, relation):
+        """Return whether bars can return at the same distance, bool (n,)."""
+        source = bars - self.rows.last_distance[rows, bars]
+        in_section = source >= self.section[rows, bars]
+        return self.rows.can_be_same(bars, rows) & (in_section | (relation == RHYTHM))
 
     def _fits_rest(self, bar, rows):
         """Return which time signatures fit into the rest of the quarters with at most half a bar too much."""

@@ -179,8 +179,9 @@ class PlanRows:
         returns = np.flatnonzero(values[:, DISTANCE] > 0)
         row = rows[returns]
         last = self.last_distance[row, bar]
-        group = self.group[row, bar - values[returns, DISTANCE]]
-        is_same = (last > 0) & (self.group[row, bar - last] == group)
+        source = bar - values[returns, DISTANCE]
+        group = self.group[row, source]
+        is_same = self.is_same(bar, row, source)
         distance = np.where(is_same, last, bar - self.newest_copy[row, group])
         self.values[row, bar, SAME], self.values[row, bar, DISTANCE] = is_same, distance
 
@@ -197,13 +198,18 @@ class PlanRows:
         known_phrase = np.where(values[:, PHRASE] == 1, 1, np.minimum(self.since_phrase[rows, bar] + 1, MAX_COUNT))
         known_phrase[(self.since_phrase[rows, bar] == UNKNOWN) & (values[:, PHRASE] != 1)] = UNKNOWN
         self.since_phrase[rows, bar + 1] = np.where(values[:, PHRASE] == UNKNOWN, UNKNOWN, known_phrase)
-        has_notes = (relation != SILENT) & (relation != UNKNOWN)
+        has_notes = relation != SILENT
         self.has_past[rows, bar + 1] = self.has_past[rows, bar] | has_notes
 
         is_exact = relation[returns] == EXACT
         row, group = row[is_exact], group[is_exact]
         self.next_copy[row, self.newest_copy[row, group]] = bar
         self.group[row, bar], self.newest_copy[row, group] = group, bar
+
+    def is_same(self, bar: int, row: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Return whether bars that return to `source` return at the same distance, bool (n,)."""
+        last = self.last_distance[row, bar]
+        return (last > 0) & (self.group[row, bar - last] == self.group[row, source])
 
     def features(self, first: int, last: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Return what is known before each bar from `first` to before `last`, int64 (n, last - first, n_features)."""
@@ -256,8 +262,7 @@ class PlanRows:
         last = self.last_distance[row, bar]
         same_group = np.where(last > 0, self.group[row, np.maximum(bar - last, 0)], UNKNOWN)
         is_newest_copy = self.next_copy[row, earlier] >= bar
-        has_notes = (relation != SILENT) & (relation != UNKNOWN)
-        return (earlier < bar) & has_notes & is_newest_copy & (self.group[row, earlier] != same_group)
+        return (earlier < bar) & (relation != SILENT) & is_newest_copy & (self.group[row, earlier] != same_group)
 
     def hints(self, bar: np.ndarray, row: np.ndarray, n_bars: int) -> np.ndarray:
         """Return what is known of bars as sources, bool (n, n_bars, N_HINTS).
@@ -324,6 +329,8 @@ def moved_values(values: np.ndarray, row: np.ndarray, source: np.ndarray, bar_va
 def check_relations(plan: Plan) -> None:
     """Raise BadSetting for the first bar of a plan that cannot return as it says."""
     for bar, (relation, source, shift) in enumerate(zip(plan.relation, plan.source, plan.shift)):
+        if relation == UNKNOWN:
+            continue
         if not 0 <= relation < len(RELATIONS):
             raise BadSetting(f"bar {bar + 1}: relation {relation} is none of {', '.join(RELATIONS)}")
         if relation in (NEW, SILENT):
@@ -351,12 +358,12 @@ def _spell(plan, signatures):
     values = np.full((len(plan), N_KINDS), UNKNOWN)
     pairs = list(zip(plan.numerator.tolist(), plan.denominator.tolist()))
     index = {pair: nearest_signature(pair, signatures) for pair in set(pairs)}
-    has_source = (plan.relation != NEW) & (plan.relation != SILENT)
+    has_source = ~np.isin(plan.relation, (NEW, SILENT, UNKNOWN))
     values[:, TIME_SIGNATURE] = [index[pair] for pair in pairs]
     values[:, PHRASE] = plan.phrase
     values[:, RELATION] = plan.relation
     values[:, DISTANCE] = np.where(has_source, np.arange(len(plan)) - plan.source, UNKNOWN)
-    values[:, SHIFT] = np.where(plan.relation == TRANSPOSED, _fold_shift(plan.shift) + MAX_SHIFT, UNKNOWN)
+    values[:, SHIFT] = np.where(plan.relation == TRANSPOSED, fold_shift(plan.shift) + MAX_SHIFT, UNKNOWN)
     if plan.home != UNKNOWN:
         values[:, KEY] = relative_keys(plan.key, plan.home)
         values[:, CHORD] = relative_keys(plan.chord, plan.home)
@@ -376,7 +383,7 @@ def absolute_keys(keys: np.ndarray, home: int) -> np.ndarray:
     return np.where(keys == UNKNOWN, UNKNOWN, keys // 12 * 12 + (keys + home) % 12)
 
 
-def _fold_shift(shift):
+def fold_shift(shift):
     """Return intervals moved by octaves until they are at most `MAX_SHIFT`."""
     octaves = np.ceil(np.maximum(np.abs(shift) - MAX_SHIFT, 0) / 12).astype(np.int64)
     return shift - np.sign(shift) * 12 * octaves

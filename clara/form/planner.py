@@ -20,7 +20,8 @@ from clara.checkpoints.shipped_models import find_model
 from clara.checkpoints.weights import check_shapes, read_shapes, read_weights
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
-from clara.form.plan import N_KEYS, NEW, UNKNOWN, Plan
+from clara.form.forms import Form
+from clara.form.plan import MAX_BARS, N_KEYS, NEW, UNKNOWN, Plan
 from clara.form.plan_composer import PlanComposer, PlanRequest
 from clara.form.plan_start import PlanStart, table_shapes
 from clara.form.plan_tokens import ATTRIBUTES, KINDS, PlanRows, bar_quarters
@@ -31,7 +32,7 @@ from clara.sampling.settings import piece_seeds
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 1
-MAX_BARS = 10_000
+MAX_QUARTERS = 10_000
 MAX_PLANS_TOGETHER = 256
 SIGNATURE_DRAW, UPBEAT_DRAW, HOME_DRAW = range(3)
 
@@ -140,6 +141,7 @@ class Planner:
         home: int | None = None,
         temperature: float = 1.0,
         beginning: Plan | None = None,
+        form: Form | None = None,
         attributes: Sequence[str] = ATTRIBUTES,
         steps_per_quarter: int = 12,
     ) -> list[Plan]:
@@ -163,6 +165,9 @@ class Planner:
             Lower is more predictable.
         beginning : Plan, optional
             Bars that each plan begins with, exactly as they are.
+        form : Form, optional
+            How the bars return, counted from the first bar of the piece; what it leaves open is composed. Without a
+            length, a plan is as long as its form.
         attributes : sequence of str
             What to compose beside time signatures and returns; the rest stays open.
         steps_per_quarter : int
@@ -175,8 +180,12 @@ class Planner:
         Raises
         ------
         BadSetting
-            If a length, time signature or key is out of range, or the beginning leaves no bar to compose.
+            If a length, time signature or key is out of range, the form is longer than the piece, or the beginning
+            leaves no bar to compose.
         """
+        if form is not None:
+            n_bars = len(form) if n_bars is None and quarters is None else n_bars
+            time_signature = time_signature or form.time_signature
         _check_request(n_plans, n_bars, quarters, temperature, home)
         seeds = _seeds(seed, n_plans)
         n_kept = 0
@@ -193,7 +202,9 @@ class Planner:
             length = n_bars or _bars_of_quarters(start, n_kept, quarters)
             if length <= n_kept:
                 raise BadSetting(f"the beginning has {n_kept} bars already; ask for more than that, not {length}")
-            requests.append(PlanRequest(start, n_kept, key, length, own_seed, quarters))
+            if form is not None and length < len(form):
+                raise BadSetting(f"the form has {len(form)} bars, but the piece only {length}; ask for a longer piece")
+            requests.append(PlanRequest(start, n_kept, key, length, own_seed, quarters, form))
         plans = []
         for first in range(0, n_plans, MAX_PLANS_TOGETHER):
             part = requests[first : first + MAX_PLANS_TOGETHER]
@@ -201,7 +212,7 @@ class Planner:
         return plans
 
     def complete(self, plan: Plan, *, seed: int, temperature: float = 1.0, home: int | None = None) -> Plan:
-        """Return a plan whose open attributes are composed; relations, bars and all that is known stay.
+        """Return a plan whose open relations and attributes are composed; all that is known stays.
 
         Parameters
         ----------
@@ -220,14 +231,14 @@ class Planner:
             at = np.random.default_rng([seed, 1]).random(3)
             home = plan.home if plan.home != UNKNOWN else self.start.draw_home(at[HOME_DRAW])
         plan = replace(plan, home=home)
-        given = PlanRows.from_plans([plan], self.start.signatures)
-        request = PlanRequest(plan, 0, home, len(plan), seed)
-        composer = PlanComposer(self.network, self.start.signatures, [request], temperature, given=given)
-        (composed,) = composer.compose()
+        request = PlanRequest(plan, 0, home, len(plan), seed, known=plan)
+        (composed,) = PlanComposer(self.network, self.start.signatures, [request], temperature).compose()
         filled = {}
         for name in ATTRIBUTES:
             known = getattr(plan, name)
             filled[name] = np.where(known == UNKNOWN, getattr(composed, name), known)
+        for name in ("source", "shift", "relation"):
+            filled[name] = np.where(plan.relation == UNKNOWN, getattr(composed, name), getattr(plan, name))
         return replace(plan, **filled)
 
     def nats(self, plan: Plan) -> float:
@@ -310,8 +321,8 @@ def _check_request(n_plans, n_bars, quarters, temperature, home):
         raise BadSetting("give the length of a plan either in bars or in quarters")
     if n_bars is not None and not 1 <= n_bars <= MAX_BARS:
         raise BadSetting(f"{n_bars} bars: a plan has from 1 to {MAX_BARS:,}")
-    if quarters is not None and not 0 < quarters <= MAX_BARS:
-        raise BadSetting(f"{quarters} quarters: a plan has from 1 to {MAX_BARS:,}")
+    if quarters is not None and not 0 < quarters <= MAX_QUARTERS:
+        raise BadSetting(f"{quarters} quarters: a plan has from 1 to {MAX_QUARTERS:,}")
     if not 0 < temperature < float("inf"):
         raise BadSetting(f"temperature {temperature}: must be above 0")
     if home is not None and not 0 <= home < N_KEYS:

@@ -157,7 +157,9 @@ class PlannerNetwork(nn.Module):
         if kind in AFTER_SOURCE:
             table = self.after_source[AFTER_SOURCE.index(kind)]
             n = table.num_embeddings // len(RELATIONS)
-            logits = logits + table(_known(source[:, kind], n - 1) + n * torch.from_numpy(bar[:, RELATION]))
+            logits = logits + table(
+                _known(source[:, kind], n - 1) + n * torch.from_numpy(np.maximum(bar[:, RELATION], 0))
+            )
         return logits
 
     def distance_logits(

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clara.errors import BadSetting, CheckpointMismatch
+from clara.form.forms import expand_form, form_of, parse_form
 from clara.form.plan import EXACT, NEW, RHYTHM, SILENT, TRANSPOSED, UNKNOWN, VARIED, Plan
 from clara.form.plan_start import PlanStart
-from clara.form.plan_tokens import ATTRIBUTES
+from clara.form.plan_tokens import ATTRIBUTES, check_relations
 from clara.form.planner import CONFIG, WEIGHTS, Planner, open_bar
 from clara.form.planner_network import NetworkSizes, PlannerNetwork
 from clara.sampling.settings import piece_seeds
@@ -130,6 +131,57 @@ def test_open_attributes_are_completed_and_the_rest_is_kept(planner):
     assert (full.key >= 0).all() and (full.density[full.relation != SILENT] >= 0).all()
     np.testing.assert_array_equal(full.density[:10], whole.density[:10])
     assert_equal(replace(full, key=whole.key, density=whole.density), whole)
+
+
+def test_open_relations_are_completed(planner):
+    (whole,) = planner.compose(1, 24, seed=1)
+    is_open = np.arange(24) % 3 == 0
+    kept = {"source": UNKNOWN, "shift": 0, "relation": UNKNOWN, "key": UNKNOWN}
+    plan = replace(whole, **{name: np.where(is_open, value, getattr(whole, name)) for name, value in kept.items()})
+    full = planner.complete(plan, seed=3)
+    assert (full.relation >= 0).all() and (full.key >= 0).all()
+    check_relations(full)
+    for name in ("relation", "source", "shift", "key"):
+        np.testing.assert_array_equal(getattr(full, name)[~is_open], getattr(whole, name)[~is_open])
+    assert (full.relation[is_open] != SILENT).all()
+    open_costs, costs = planner.nats_by_kind(plan), planner.nats_by_kind(full)
+    assert 0 == open_costs["key"] < costs["key"] and all(0 <= nats < 1e3 for nats in open_costs.values())
+
+
+@pytest.mark.parametrize("letters", ["A4 B4 A4", "A3 B2 A'3 C5 A3"])
+def test_a_form_is_kept(planner, letters):
+    form = expand_form(parse_form(letters))
+    fixed = form.relation != UNKNOWN
+    for plan in planner.compose(10, seed=1, form=form, home=3):
+        check_relations(plan)
+        assert len(plan) == len(form)
+        np.testing.assert_array_equal(plan.relation[fixed], form.relation[fixed])
+        np.testing.assert_array_equal(plan.phrase[form.phrase == 1], 1)
+        for name in ("numerator", "denominator"):
+            np.testing.assert_array_equal(getattr(plan, name)[fixed], getattr(plan, name)[form.source[fixed]])
+        returns = ~fixed & np.isin(plan.relation, (EXACT, VARIED, TRANSPOSED))
+        assert (plan.source[returns] >= form.section[returns]).all()
+        assert (plan.relation != SILENT).all()
+
+
+def test_the_form_of_a_piece_is_kept_and_goes_on(planner):
+    (model,) = planner.compose(1, 20, seed=9)
+    form = form_of(model)
+    for plan in planner.compose(4, 26, seed=1, form=form):
+        np.testing.assert_array_equal(plan.relation[:20], model.relation)
+        np.testing.assert_array_equal(plan.shift[:20], model.shift)
+        assert len(plan) == 26 and plan.time_signatures[0][1:] == form.time_signature
+    with pytest.raises(BadSetting, match="the form has 20 bars"):
+        planner.compose(1, 19, seed=1, form=form)
+
+
+def test_a_form_begins_with_the_beginning(planner):
+    beginning = first_bars(planner.compose(1, 30, seed=5, home=14)[0], 4)
+    form = expand_form(parse_form("A4 B4 A4"))
+    for plan in planner.compose(6, seed=1, form=form, beginning=beginning):
+        assert_equal(first_bars(plan, 4), beginning)
+        silent = beginning.relation == SILENT
+        np.testing.assert_array_equal(plan.relation[8:], np.where(silent, SILENT, EXACT))
 
 
 def test_costs_add_up(planner):
