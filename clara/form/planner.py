@@ -22,7 +22,8 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
 from clara.form.forms import Form
 from clara.form.plan import MAX_BARS, N_KEYS, NEW, UNKNOWN, Plan
-from clara.form.plan_composer import PlanComposer, PlanRequest
+from clara.form.plan_composer import PlanComposer
+from clara.form.plan_constraints import PlanRequest
 from clara.form.plan_start import PlanStart, table_shapes
 from clara.form.plan_tokens import ATTRIBUTES, KINDS, PlanRows, bar_quarters
 from clara.form.planner_network import NetworkSizes, PlannerNetwork
