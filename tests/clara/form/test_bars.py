@@ -42,7 +42,7 @@ def test_limits_of_the_classes():
     assert kinds(THEME, four_of_five) == [NEW, RHYTHM]
     assert kinds(THEME, [(0, 40), (12, 41), (24, 45)]) == [NEW, NEW]  # three of four onsets
     assert kinds(THEME, [], THEME) == [NEW, SILENT, EXACT]
-    assert kinds([], THEME, []) == [SILENT, NEW, SILENT][:2]
+    assert kinds([], THEME, [], THEME) == [SILENT, NEW, SILENT, EXACT]
 
 
 def test_shares_leave_out_the_first_bar_and_silence():
