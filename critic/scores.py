@@ -22,6 +22,7 @@ To add a score, write a subclass of `Score` and add it to `SCORES`.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -30,6 +31,8 @@ import numpy as np
 
 from clara.checkpoints.shipped_models import find_model, shipped_models_folder
 from clara.errors import BadSetting, NoNotes
+from clara.form.extraction import extract_plan
+from clara.music.signature_estimation import with_estimated_time_signature
 from critic.classifier import ComposerClassifier, Critic
 from critic.features import measures
 from critic.nets.inputs import tokenize_piece
@@ -95,6 +98,11 @@ class ScoringModels:
     def repeats(self):
         """Load the repeat model of the generator and its table of transpositions, or None."""
         return self.checkpoint.repeats()
+
+    @cached_property
+    def contexts(self):
+        """Return what reads the contexts of texts, or None if the generator follows no plans."""
+        return self.checkpoint.context_reader()
 
     @cached_property
     def note_index(self):
@@ -187,8 +195,20 @@ class Likelihood(Score):
         encoding, vocab = checkpoint.encoding, checkpoint.vocab
         texts = [tokenize_piece(piece, encoding, vocab) for piece in pieces]
         quarters = np.array([sum(encoding.token_steps(text)) / encoding.steps_per_quarter for text in texts])
-        nats = self._nats([vocab.to_ids(["xxbos", *text]) for text in texts], vocab.pad_id)
+        ids = [vocab.to_ids(["xxbos", *text]) for text in texts]
+        contexts = self.models.contexts
+        if contexts is not None:
+            ids = [contexts.add_to(i, self._read_plan(piece, text)) for piece, text, i in zip(pieces, texts, ids)]
+        nats = self._nats(ids, vocab.pad_id)
         return (-nats / quarters).astype(np.float32)
+
+    def _read_plan(self, piece, text):
+        """Return the plan of a piece, by its time signatures or by estimated ones."""
+        notes = self.models.checkpoint.encoding.decode(text)[0]
+        signatures = getattr(piece, "time_signatures", None)
+        known = signatures is not None and piece.steps_per_quarter == notes.steps_per_quarter
+        notes = replace(notes, time_signatures=signatures) if known else with_estimated_time_signature(notes)
+        return extract_plan(notes)
 
     def _nats(self, ids, pad_id):
         """Return the negative log-likelihood of each text, (n,)."""

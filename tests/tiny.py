@@ -232,3 +232,12 @@ def performed_midi(seed=0, n_notes=40):
         on(int(delta), int(pitch)) + off(0, int(pitch)) for delta, pitch in zip(deltas, rng.integers(48, 76, n_notes))
     )
     return midi_bytes(track(*notes))
+
+
+def plan_follower(seed=0, **sizes):
+    """Return a model that follows plans and was never trained."""
+    from clara.form.context import ContextReader
+
+    encoding = Notewise()
+    n_rows = ContextReader(Vocab.from_encoding(encoding), encoding).layout.n_rows
+    return checkpoint(encoding, seed, context_rows=n_rows, **sizes)

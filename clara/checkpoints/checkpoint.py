@@ -26,6 +26,7 @@ from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
+from clara.form.context import ContextReader
 from clara.models import InferenceModel, get_architecture
 from clara.records import Name, Record, read_record
 from clara.repeats.finder import TranspositionTable
@@ -114,6 +115,10 @@ class Checkpoint:
             return None
         with_voices = model.voice_calibration is not None
         return Repeats(model, TranspositionTable(self.vocab, self.encoding, with_voices))
+
+    def context_reader(self) -> ContextReader | None:
+        """Return what reads the contexts of texts, or None if the model follows no plans."""
+        return ContextReader(self.vocab, self.encoding) if self.sizes.get("context_rows") else None
 
     def save(self, folder: str | Path, precision: torch.dtype = torch.float16) -> None:
         """Write the folder's three files, each atomically.

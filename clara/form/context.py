@@ -132,6 +132,17 @@ class ContextReader:
         voices = find_voice_repeats(self.table.voices, ids)
         return self._combine(self._describe_bars(plan)[reports[:, BAR]], reports, find_repeats(self.table, ids), voices)
 
+    def add_to(self, ids: np.ndarray, plan: Plan) -> np.ndarray:
+        """Return the tokens of a text each followed by its context, as a model reads them, int64 (m, 1 + N_COLUMNS).
+
+        Parameters
+        ----------
+        ids, plan
+            As of `read`.
+        """
+        rows = self.layout.to_rows(self.read(ids, plan))
+        return np.concatenate([np.asarray(ids, dtype=np.int64)[:, None], rows], axis=1)
+
     @staticmethod
     def unknown(n: int) -> np.ndarray:
         """Return the context of n tokens of which nothing is known, int16 (n, N_COLUMNS)."""
@@ -148,7 +159,8 @@ class ContextReader:
             context[:, N_CANDIDATES + column] = np.where(has_candidate, trust, UNKNOWN)
         n_bins = len(FOLLOWED_LIMITS) + 1
         follow_bin = np.searchsorted(FOLLOWED_LIMITS, reports[:, FOLLOWED], "right")
-        context[:, TRUST.start] = of_bars[:, TRUST.start] * n_bins + follow_bin
+        relation = of_bars[:, TRUST.start]
+        context[:, TRUST.start] = np.where(relation == UNKNOWN, UNKNOWN, relation * n_bins + follow_bin)
         context[:, PLACE_COLUMN] = np.minimum(reports[:, PLACE], max_place)
         wait = np.minimum(reports[:, ONSET_WAIT], max_place) + (max_place + 1) * reports[:, ONSET_NOW]
         context[:, ONSET_COLUMN] = np.where(reports[:, ONSET_WAIT] == NONE, UNKNOWN, wait)
@@ -208,6 +220,10 @@ class ContextTracker:
         self.repeats.append(ids)
         self.follower.append(ids)
         self._update()
+
+    def rows(self) -> np.ndarray:
+        """Return the rows of a model's table for the newest token of each text, int64 (n, N_COLUMNS)."""
+        return self.reader.layout.to_rows(self.context)
 
     def take(self, rows: np.ndarray) -> None:
         """Keep only the texts `rows`, an int64 array that may name a text more than once."""

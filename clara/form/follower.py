@@ -15,8 +15,9 @@ from clara.jit import compiled, int32_2d, int32_3d, int64, int64_1d, int64_2d, i
 from clara.repeats.outer_voices import VoiceTokens
 
 # columns of what `PlanFollower` reports after each token
-BAR, PLACE, OFFER, FOLLOWED, ONSET_WAIT, ONSET_NOW, IS_COPY, COPY_PRESS, COPY_RELEASE, COPY_WAIT = range(10)
-N_REPORTS = 10
+BAR, PLACE, STEPS_LEFT, OFFER, FOLLOWED, ONSET_WAIT, ONSET_NOW = range(7)
+IS_COPY, COPY_PRESS, COPY_RELEASE, COPY_WAIT = range(7, 11)
+N_REPORTS = 11
 NONE = -1
 CLOCK, LAST_CODE, N_EVENTS, OFFERED, N_FOLLOWED, CURRENT_BAR = range(6)  # columns of the state of a text
 TEXT_ARRAYS = (
@@ -84,8 +85,9 @@ class PlanFollower:
     Attributes
     ----------
     reports : int64 array (n, N_REPORTS)
-        After the newest token of each text: `BAR`, the number of the bar; `PLACE`, the steps from its barline; `OFFER`,
-        the token that its source does next, or `NONE`; `FOLLOWED`, how many tokens in a row were as offered;
+        After the newest token of each text: `BAR`, the number of the bar; `PLACE`, the steps from its barline;
+        `STEPS_LEFT`, the steps to the next barline; `OFFER`, the token that its source does next, or `NONE`;
+        `FOLLOWED`, how many tokens in a row were as offered;
         `ONSET_WAIT`, the steps until notes begin in the source after this step, or `NONE`; `ONSET_NOW`, 1 if notes
         begin in the source at this step. For exact and transposed bars, which are copies: `IS_COPY`, 1 in such a bar;
         `COPY_PRESS`, the tone to press next in this step, or `NONE`; `COPY_RELEASE`, a tone to release before, as it
@@ -152,7 +154,19 @@ class PlanFollower:
             1 for tokens that may come next. A text for which nothing would be left stays as it is.
         """
         events = self.events
-        _keep_copies(allowed, self.reports, self.sounding, events.kind, events.value)
+        _keep_copies(allowed, self.reports, self.sounding, events.kind, events.value, len(events.waits) - 1)
+
+    def steps_to_last_bar(self) -> np.ndarray:
+        """Return the steps from now to the last barline before the end of each text; below 0 after it, int64 (n,)."""
+        last = self.begin[np.arange(len(self.n_bars)), self.n_bars - 1]
+        return last - self.state[:, CLOCK]
+
+    def last_codes(self) -> np.ndarray:
+        """Return the place of the newest token in the order of its step, int64 (n,); -1 after a wait.
+
+        Releases come first, with the number of their tone, then presses, with the number of tones more.
+        """
+        return np.ascontiguousarray(self.state[:, LAST_CODE])
 
     def catch_up(self, row: int, ids: np.ndarray) -> None:
         """Append many tokens, int64 array (m,), to one text."""
@@ -234,12 +248,14 @@ def _follow(
 
             # What the sources do from now on, in this bar and the next ones.
             offered, due, later = NONE, NONE, bar
-            onset_wait, onset_now = NONE, 0
+            is_offered, onset_wait, onset_now = True, NONE, 0
             copy_press, copy_release, copy_wait = NONE, NONE, NONE
             while later < n_bars[row] and begin[row, later] - clock <= longest_wait:
                 earlier = source[row, later]
                 if earlier < 0 or earlier > bar:  # no source, or one that has not begun
-                    break
+                    is_offered = False  # nor is anything later, but a copy must not be missed
+                    later += 1
+                    continue
                 moved, up = begin[row, later] - begin[row, earlier], shift[row, later]
                 source_end, bar_end = begin[row, earlier + 1], begin[row, later + 1]
                 for i in range(first_event[row, earlier], n_events):
@@ -250,15 +266,16 @@ def _follow(
                     tone = code % n_tones + up
                     if step < clock or tone < 0 or tone >= n_tones or tone // n_keys != code % n_tones // n_keys:
                         continue
-                    if is_press and step == clock:
+                    if is_press and step == clock and is_offered:
                         onset_now = 1
                     if is_press and step > clock:
-                        onset_wait = step - clock if onset_wait == NONE else onset_wait
+                        if is_offered and onset_wait == NONE:
+                            onset_wait = step - clock
                         if is_copy[row, later]:
                             copy_wait = step - clock if copy_wait == NONE else copy_wait
                     if step == clock and code + up <= last_code:
                         continue
-                    if due == NONE and sounding[row, tone] != is_press:
+                    if is_offered and due == NONE and sounding[row, tone] != is_press:
                         due = step
                         offered = tokens[1 if is_press else 0, tone]
                     if is_copy[row, later] and is_press and step == clock:
@@ -272,6 +289,7 @@ def _follow(
                 offered = waits[min(due - clock, longest_wait)]
             report = reports[row, k]
             report[BAR], report[PLACE] = bar, clock - begin[row, bar]
+            report[STEPS_LEFT] = begin[row, bar + 1] - clock
             report[OFFER], report[FOLLOWED] = offered, followed
             report[ONSET_WAIT], report[ONSET_NOW] = onset_wait, onset_now
             report[IS_COPY], report[COPY_PRESS] = is_copy[row, bar], copy_press
@@ -280,8 +298,8 @@ def _follow(
         state[row, OFFERED], state[row, N_FOLLOWED], state[row, CURRENT_BAR] = offered, followed, bar
 
 
-@compiled(uint8_2d, int64_2d, uint8_2d, int64_1d, int64_1d)
-def _keep_copies(allowed, reports, sounding, kind, value):
+@compiled(uint8_2d, int64_2d, uint8_2d, int64_1d, int64_1d, int64)
+def _keep_copies(allowed, reports, sounding, kind, value, longest_wait):
     """Do the work of `PlanFollower.keep_copies`."""
     vocab_sz = allowed.shape[1]
     kept = np.empty(vocab_sz, dtype=np.uint8)
@@ -290,11 +308,16 @@ def _keep_copies(allowed, reports, sounding, kind, value):
         press, release, wait = report[COPY_PRESS], report[COPY_RELEASE], report[COPY_WAIT]
         if not report[IS_COPY] and wait == NONE:
             continue
+        # In silence a wait must lead to the next onset or barline, as nothing else could happen before.
+        shortest_wait = 0
+        if report[IS_COPY] and not sounding[row].any():
+            shortest_wait = min(longest_wait, report[STEPS_LEFT] if wait == NONE else wait)
         n_kept = 0
         for token in range(vocab_sz):
             kept[token] = allowed[row, token]
             if kind[token] == WAIT:
-                kept[token] &= press == NONE and (wait == NONE or value[token] <= wait)
+                fits = value[token] >= shortest_wait and (wait == NONE or value[token] <= wait)
+                kept[token] &= press == NONE and fits
             elif kind[token] == PRESS and report[IS_COPY]:
                 kept[token] &= value[token] == press and release == NONE
             elif kind[token] == RELEASE and release != NONE:

@@ -104,6 +104,16 @@ class Plan:
                 signatures.append((step, numerator, denominator))
         return tuple(signatures)
 
+    def first(self, n_bars: int) -> "Plan":
+        """Return the plan of the first bars."""
+        columns = {name: getattr(self, name)[:n_bars] for name in ("numerator", "denominator", *COLUMNS)}
+        return replace(self, begin=self.begin[: n_bars + 1], **columns)
+
+    def open(self, bars: np.ndarray) -> "Plan":
+        """Return the plan with nothing said of some bars, bool (n,), but where they begin."""
+        columns = {name: np.where(bars, UNKNOWN, getattr(self, name)) for name in COLUMNS}
+        return replace(self, **columns | {"shift": np.where(bars, 0, self.shift)})
+
     def transpose(self, semitones: int) -> "Plan":
         """Return the plan of the same piece in another key."""
         return replace(

@@ -11,8 +11,9 @@ from pathlib import Path
 from clara.encodings.prompts import DEFAULT_QPM, read_fixed_melody, read_prompt
 from clara.encodings.vocab import CONTROL_TOKENS
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
+from clara.music.bars import bar_steps, parse_time_signature
 from clara.music.keys import parse_key, scale_pitch_classes
-from clara.music.notes import COMMON_TIME, NoteSequence, build_notes, describe_losses, quantize
+from clara.music.notes import NoteSequence, build_notes, describe_losses, quantize
 from clara.music.read import MUSIC21_PREFIX
 from clara.music.signature_estimation import with_estimated_time_signature
 from clara.sampling.constraints import Constraints
@@ -22,6 +23,7 @@ DEFAULT_QUARTERS = 64.0
 
 Prompt = str | Path | NoteSequence | None
 Key = str | tuple[int, bool] | None
+TimeSignature = str | tuple[int, int] | None
 Settings = SamplingSettings | Mapping | Sequence | None
 
 
@@ -126,9 +128,7 @@ def convert_fixed_melody(fixed_melody: Prompt, encoding) -> NoteSequence | None:
     return read_fixed_melody(fixed_melody, encoding)[0]
 
 
-def convert_length(
-    quarters: float | None, bars: float | None, prompt: NoteSequence | None, steps_per_quarter: int
-) -> int:
+def convert_length(quarters: float | None, bars: float | None, time_signatures: tuple, steps_per_quarter: int) -> int:
     """Return a length in grid steps, at least 1.
 
     Parameters
@@ -136,8 +136,8 @@ def convert_length(
     quarters : float or None
         Length in quarter notes.
     bars : float or None
-        Length in bars of the prompt's last time signature; of 4/4 without a prompt.
-    prompt : NoteSequence or None
+        Length in bars of the last time signature.
+    time_signatures : tuple of (step, numerator, denominator)
     steps_per_quarter : int
 
     Raises
@@ -154,12 +154,47 @@ def convert_length(
         raise BadSetting(f"{name} must be a number, not {value!r}")
     n_quarters = value
     if bars is not None:
-        _, numerator, denominator = (prompt.time_signatures if prompt else COMMON_TIME)[-1]
+        _, numerator, denominator = time_signatures[-1]
         n_quarters = bars * 4 * numerator / denominator
     n_steps = round(n_quarters * steps_per_quarter) if math.isfinite(n_quarters) else 0
     if n_steps < 1:
         raise BadSetting(f"{name} must be at least one step of the grid, 1/{steps_per_quarter} quarters, not {value}")
     return n_steps
+
+
+def convert_time_signature(
+    time_signature: TimeSignature, source: NoteSequence | None, steps_per_quarter: int
+) -> tuple[int, int] | None:
+    """Return a time signature as numerator and denominator; that of the source by default, or None.
+
+    Parameters
+    ----------
+    time_signature : str, (int, int) or None
+        Such as ``"3/4"``.
+    source : NoteSequence or None
+        The prompt or the fixed melody, which has one already.
+    steps_per_quarter : int
+
+    Raises
+    ------
+    BadSetting
+        If it is none, if the grid cannot hold its bars, or if the source has another one at its end.
+    """
+    own = source.time_signatures[-1][1:] if source else None
+    if time_signature is None:
+        return own
+    numerator, denominator = parse_time_signature(time_signature)
+    if bar_steps(numerator, denominator, steps_per_quarter).denominator > 1:
+        raise BadSetting(
+            f"a bar of {numerator}/{denominator} is no whole number of steps on the model's grid of "
+            f"{steps_per_quarter} steps per quarter note; choose another time signature or another model"
+        )
+    if own is not None and own != (numerator, denominator):
+        raise BadSetting(
+            f"the music to continue is in {own[0]}/{own[1]}, not in {numerator}/{denominator}; leave out the time "
+            "signature"
+        )
+    return numerator, denominator
 
 
 def convert_key(key: Key) -> tuple[int, bool] | None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import Any, Unpack
@@ -13,7 +14,10 @@ from clara.checkpoints.checkpoint import Checkpoint
 from clara.checkpoints.shipped_models import find_model
 from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting
-from clara.generation.arguments import Key, Prompt, Settings, convert_seeds, convert_settings
+from clara.form.forms import Form
+from clara.form.plan import Plan
+from clara.form.planner import Planner
+from clara.generation.arguments import Key, Prompt, Settings, TimeSignature, convert_seeds, convert_settings
 from clara.generation.infilling import fill_gap
 from clara.generation.request import GenerationOptions, GenerationRequest
 from clara.generation.sample import Sample
@@ -43,6 +47,8 @@ class Generator:
     vocab : Vocab
     model : InferenceModel
     repeats : Repeats or None
+    contexts : ContextReader or None
+        For a model that follows plans.
     precision : str
         ``"int8"`` or ``"float32"``.
 
@@ -57,6 +63,7 @@ class Generator:
         self.encoding = checkpoint.encoding
         self.vocab = checkpoint.vocab
         self.repeats = checkpoint.repeats()
+        self.contexts = checkpoint.context_reader()
         self.model = checkpoint.inference_model().to(device)
         self.make_stepper, self.precision = stepper_factory(self.model, precision)
 
@@ -104,12 +111,16 @@ class Generator:
         *,
         prompt_quarters: float | None = None,
         bars: float | None = None,
+        time_signature: TimeSignature = None,
         key: Key = None,
         seed: int = 0,
         qpm: float | None = None,
         constraints: Constraints = DEFAULT_CONSTRAINTS,
         cadence: bool = False,
         fixed_melody: Prompt = None,
+        plan: Plan | str | Path | None = None,
+        form: Form | str | None = None,
+        ending: bool = True,
         threads: int = 1,
         on_step: Callable[[int], Any] | None = None,
         stop: Event | None = None,
@@ -131,7 +142,9 @@ class Generator:
             Where the prompt ends, in quarter notes from its beginning: later notes are left out, and rests before it
             count (default: at the end of its last note).
         bars : float, optional
-            The length in bars of the prompt's time signature, 4/4 without a prompt; instead of `quarters`.
+            The length in bars, instead of `quarters`.
+        time_signature : str or (int, int), optional
+            Such as ``"3/4"`` (default: the prompt's, else that of the piece's plan, else 4/4).
         key : str or (int, bool), optional
             Such as ``"E minor"``, or tonic (0 is C) and whether it is major. Restricts the notes to its scale, and is
             the key of the cadence.
@@ -147,6 +160,14 @@ class Generator:
         fixed_melody : str, Path or NoteSequence, optional
             A melody that every piece holds from the end of the prompt on. It gives the length of the pieces, whatever
             `quarters` is. Only for notewise, chamber and quartet models.
+        plan : Plan, str or Path, optional
+            What every piece follows from the beginning of its prompt, or the file of a plan; it gives the length of the
+            pieces, and what it leaves open is composed (default: a plan of its own for each piece). Only for models
+            that follow plans, which compose whole bars: as many as come nearest to `quarters`.
+        form : Form or str, optional
+            Which bars return to which, such as ``"AABA"``; see `clara.form.forms`. Only for models that follow plans.
+        ending : bool
+            Whether pieces come to an end; for models that follow plans.
         threads : int
             Largest number of threads.
         on_step : callable, optional
@@ -174,19 +195,24 @@ class Generator:
             prompt,
             prompt_quarters=prompt_quarters,
             bars=bars,
+            time_signature=time_signature,
             key=key,
             qpm=qpm,
             constraints=constraints,
             cadence=cadence,
             fixed_melody=fixed_melody,
+            plan=plan,
+            form=form,
+            ending=ending,
             threads=threads,
             on_step=on_step,
             stop=stop,
         )
-        texts = request.sampler.sample([request.prompt_ids], request.n_steps, settings_of_piece, seeds)
+        plans, n_steps = request.plan(seeds)
+        texts = request.sampler.sample([request.prompt_ids], n_steps, settings_of_piece, seeds, plans=plans)
         return [
-            request.to_sample(ids, seed, piece_settings)
-            for ids, seed, piece_settings in zip(texts, seeds, settings_of_piece)
+            request.to_sample(ids, seed, piece_settings, plan)
+            for ids, seed, piece_settings, plan in zip(texts, seeds, settings_of_piece, plans or [None] * n)
             if ids is not None
         ]
 
@@ -232,13 +258,20 @@ class Generator:
         ]
         row_of_prompt = {prompt_id: row for row, prompt_id in enumerate(distinct_prompts)}
         rows = np.array([row_of_prompt[id(prompt)] for prompt in prompts])
-        n_steps = np.array([request.n_steps for request in requests])[rows]
+        planned = [requests[row].plan([seed]) for row, seed in zip(rows, seeds)]
+        plans = [of_piece[0] if of_piece else None for of_piece, _ in planned]
+        n_steps = np.concatenate([steps for _, steps in planned])
         texts = requests[0].sampler.sample(
-            [request.prompt_ids for request in requests], n_steps, settings_of_piece, seeds, rows
+            [request.prompt_ids for request in requests],
+            n_steps,
+            settings_of_piece,
+            seeds,
+            rows,
+            plans if self.contexts else None,
         )
         return [
-            requests[row].to_sample(ids, seed, piece_settings)
-            for row, ids, seed, piece_settings in zip(rows, texts, seeds, settings_of_piece)
+            requests[row].to_sample(ids, seed, piece_settings, plan)
+            for row, ids, seed, piece_settings, plan in zip(rows, texts, seeds, settings_of_piece, plans)
         ]
 
     def search(
@@ -266,8 +299,8 @@ class Generator:
             For all candidates, or for each.
         search_settings : SearchSettings, optional
         quarters, prompt, seed, **options
-            As in `generate`: prompt_quarters, bars, key, qpm, constraints, cadence, fixed_melody, threads, on_step and
-            stop.
+            As in `generate`: prompt_quarters, bars, time_signature, key, qpm, constraints, cadence, fixed_melody, plan,
+            form, ending, threads, on_step and stop.
 
         Returns
         -------
@@ -296,16 +329,21 @@ class Generator:
                 pieces.append(crop(notes, first_step, max(first_step, notes.n_steps)))
             return rate(pieces)
 
+        plans, n_steps = request.plan(seeds)
         results = search(
             request.sampler,
             request.prompt_ids,
-            request.n_steps,
+            n_steps,
             settings_of_candidate,
             seeds,
             rate_texts,
             search_settings,
+            plans,
         )
-        return [request.to_sample(ids, seeds[i], settings_of_candidate[i]) for ids, i in results]
+        return [
+            request.to_sample(ids, seeds[i], settings_of_candidate[i], plans[first] if plans else None)
+            for ids, i, first in results
+        ]
 
     def stream(
         self,
@@ -321,7 +359,8 @@ class Generator:
         Parameters
         ----------
         quarters, prompt, settings, seed, **options
-            As in `generate`: prompt_quarters, bars, key, qpm, constraints, cadence and fixed_melody.
+            As in `generate`: prompt_quarters, bars, time_signature, key, qpm, constraints, cadence, fixed_melody, plan,
+            form and ending.
 
         Yields
         ------
@@ -381,6 +420,11 @@ class Generator:
         settings_of_piece = convert_settings(settings, n)
         request = GenerationRequest.from_arguments(self, None, piece, key=key, constraints=constraints, threads=threads)
         return fill_gap(request, start, end, settings_of_piece, seeds, self.tokenize)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """The shipped planner, which composes the plans of pieces."""
+        return Planner.load()
 
     def grammar(
         self, constraints: Constraints = DEFAULT_CONSTRAINTS, fixed_melody: NoteSequence | None = None

@@ -12,6 +12,8 @@ import numpy as np
 
 from clara.encodings.vocab import BOS
 from clara.errors import BadSetting
+from clara.form.extraction import extract_plan
+from clara.form.plan import Plan
 from clara.generation.request import GenerationRequest
 from clara.generation.sample import Sample
 from clara.models.likelihood import nats_per_piece
@@ -112,19 +114,30 @@ def fill_gap(
         raise BadSetting("give the piece with the gap to fill")
     gap = cut_gap(piece, start_quarters, end_quarters, request.encoding, tokenize)
     prompt_ids = request.vocab.to_ids([BOS, *gap.tokens_before])
-    texts = request.sampler.sample([prompt_ids], gap.n_steps, settings_of_piece, seeds)
+    plan = _open_in_gap(extract_plan(piece), gap, request.encoding) if request.sampler.contexts else None
+    plans = None if plan is None else [plan] * len(seeds)
+    texts = request.sampler.sample([prompt_ids], gap.n_steps, settings_of_piece, seeds, plans=plans)
     filled = [gap.tokens_before + request.vocab.to_tokens(ids) for ids in texts]
     fillings = []
-    for i, nats in rank_fillings(filled, gap, request):
+    for i, nats in rank_fillings(filled, gap, request, plan):
         tokens = filled[i] + gap.tokens_after
         notes, losses = request.encoding.decode(tokens, qpm=piece.qpm)
         assert not losses, f"the grammar allowed a text that loses {losses}"
         notes = replace(notes, time_signatures=piece.time_signatures)
-        fillings.append((Sample(tokens, notes, len(filled[i]), 0.0, seeds[i], settings_of_piece[i]), nats))
+        fillings.append((Sample(tokens, notes, len(filled[i]), 0.0, seeds[i], settings_of_piece[i], plan), nats))
     return fillings
 
 
-def rank_fillings(filled: list[list[str]], gap: Gap, request: GenerationRequest) -> list[tuple[int, float]]:
+def _open_in_gap(plan, gap, encoding):
+    """Return the plan of a piece with the bars of its gap left open."""
+    first = sum(encoding.token_steps(gap.tokens_before))
+    in_gap = (plan.begin[1:] > first) & (plan.begin[:-1] < first + gap.n_steps)
+    return plan.open(in_gap)
+
+
+def rank_fillings(
+    filled: list[list[str]], gap: Gap, request: GenerationRequest, plan: Plan | None = None
+) -> list[tuple[int, float]]:
     """Rank fillings by how probable they make the music after the gap.
 
     Parameters
@@ -133,6 +146,8 @@ def rank_fillings(filled: list[list[str]], gap: Gap, request: GenerationRequest)
         The text before the gap with each filling.
     gap : Gap
     request : GenerationRequest
+    plan : Plan, optional
+        Of the whole piece, for a model that follows plans.
 
     Returns
     -------
@@ -145,6 +160,10 @@ def rank_fillings(filled: list[list[str]], gap: Gap, request: GenerationRequest)
     soon = gap.tokens_after[:n_soon]
     with_future = [vocab.to_ids([BOS, *tokens, *soon]) for tokens in filled]
     without_future = [vocab.to_ids([BOS, *tokens]) for tokens in filled]
+    if plan is not None:
+        contexts = request.sampler.contexts
+        with_future = [contexts.add_to(ids, plan) for ids in with_future]
+        without_future = [contexts.add_to(ids, plan) for ids in without_future]
     nats = nats_per_piece(model, with_future, vocab.pad_id) - nats_per_piece(model, without_future, vocab.pad_id)
     order = np.argsort(nats.numpy(), kind="stable")
     return [(int(i), float(nats[i])) for i in order]

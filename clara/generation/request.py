@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event
 from typing import Any, TypedDict
 
@@ -10,16 +11,21 @@ import numpy as np
 from clara.encodings.base import Encoding
 from clara.encodings.vocab import BOS, Vocab
 from clara.errors import BadSetting, NoNotes
+from clara.form.forms import Form
+from clara.form.plan import Plan
 from clara.generation.arguments import (
     Key,
     Prompt,
+    TimeSignature,
     add_key,
     convert_fixed_melody,
     convert_key,
     convert_length,
     convert_prompt,
     convert_qpm,
+    convert_time_signature,
 )
+from clara.generation.planning import PieceLength, Planning, PlanSettings
 from clara.generation.sample import Sample
 from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
@@ -36,11 +42,15 @@ class GenerationOptions(TypedDict, total=False):
 
     prompt_quarters: float | None
     bars: float | None
+    time_signature: TimeSignature
     key: Key
     qpm: float | None
     constraints: Constraints
     cadence: bool
     fixed_melody: Prompt
+    plan: Plan | str | Path | None
+    form: Form | str | None
+    ending: bool
     threads: int
     on_step: Callable[[int], Any] | None
     stop: Event | None
@@ -60,11 +70,13 @@ class GenerationRequest:
         Empty without a prompt.
     prompt_end : int
         Grid step at which the prompt ends; 0 without a prompt.
-    n_steps : int
-        Grid steps to compose after the prompt.
+    length : PieceLength
+        What to compose after the prompt.
     qpm : float
     time_signatures : tuple
-        Those of the prompt, or else of the fixed melody.
+        Those of the prompt, or else of the fixed melody, or else what was asked for.
+    planning : Planning or None
+        How pieces are planned; None for a model that follows no plans.
     """
 
     encoding: Encoding
@@ -73,9 +85,10 @@ class GenerationRequest:
     prompt: NoteSequence | None
     prompt_tokens: list[str]
     prompt_end: int
-    n_steps: int
+    length: PieceLength
     qpm: float
     time_signatures: tuple = COMMON_TIME
+    planning: Planning | None = None
 
     @classmethod
     def from_arguments(
@@ -86,11 +99,15 @@ class GenerationRequest:
         *,
         prompt_quarters: float | None = None,
         bars: float | None = None,
+        time_signature: TimeSignature = None,
         key: Key = None,
         qpm: float | None = None,
         constraints: Constraints = DEFAULT_CONSTRAINTS,
         cadence: bool = False,
         fixed_melody: Prompt = None,
+        plan: Plan | str | Path | None = None,
+        form: Form | str | None = None,
+        ending: bool = True,
         threads: int = 1,
         on_step: Callable[[int], Any] | None = None,
         stop: Event | None = None,
@@ -110,11 +127,22 @@ class GenerationRequest:
             if not len(notes):
                 raise NoNotes(f"the prompt has no notes before quarter {prompt_quarters:g}")
         melody = convert_fixed_melody(fixed_melody, encoding)
-        n_steps = melody.n_steps if melody else convert_length(quarters, bars, notes, encoding.steps_per_quarter)
+        signature = convert_time_signature(time_signature, notes or melody, encoding.steps_per_quarter)
+        time_signatures = (notes or melody).time_signatures if notes or melody else ((0, *(signature or (4, 4))),)
+        n_steps = convert_length(quarters, bars, time_signatures, encoding.steps_per_quarter)
+        length = PieceLength(melody.n_steps if melody else n_steps, None if bars is None else max(1, round(bars)))
         tonic_and_mode = convert_key(key)
         grammar = make_grammar(encoding, generator.vocab, add_key(constraints, tonic_and_mode), melody)
+        planning = None
+        plan_settings = PlanSettings.from_arguments(plan, form, ending)
+        if generator.contexts:
+            home = None if tonic_and_mode is None else tonic_and_mode[0] + (0 if tonic_and_mode[1] else 12)
+            planning = Planning(plan_settings, generator.planner, signature, home, is_open=melody is not None)
+        elif plan is not None or form is not None:
+            raise BadSetting("this model follows no plans; leave out the plan or the form, or choose another model")
+        has_ending = planning is not None and ending and not melody
         cadence_bias = None
-        if cadence:
+        if cadence and not has_ending:
             pitch, _ = encoding.pitch_and_part(np.arange(encoding.n_tones))
             cadence_bias = Cadence(grammar.onset_tones, pitch % 12, encoding.steps_per_quarter, tonic_and_mode)
         sampler = Sampler(
@@ -124,15 +152,24 @@ class GenerationRequest:
             encoding.steps_per_quarter,
             cadence_bias,
             generator.repeats,
+            generator.contexts,
+            encoding.pitch_and_part(np.arange(encoding.n_tones))[0] if has_ending else None,
             threads,
             on_step,
             stop,
         )
         tokens = tokenize_until(notes, prompt_end, encoding, generator.tokenize) if notes else []
         qpm = convert_qpm(qpm, notes)
-        source = notes or melody
-        time_signatures = source.time_signatures if source else COMMON_TIME
-        return cls(encoding, generator.vocab, sampler, notes, tokens, prompt_end, n_steps, qpm, time_signatures)
+        return cls(
+            encoding, generator.vocab, sampler, notes, tokens, prompt_end, length, qpm, time_signatures, planning
+        )
+
+    def plan(self, seeds: Sequence[int]) -> tuple[list[Plan] | None, np.ndarray]:
+        """Return the plan of each of n pieces, or None, and the grid steps to compose after the prompt, int64 (n,)."""
+        if self.planning is None:
+            return None, np.full(len(seeds), self.length.n_steps)
+        plans, ends = self.planning.plan_pieces(seeds, self)
+        return plans, ends - self.prompt_end
 
     @property
     def prompt_ids(self) -> np.ndarray:
@@ -144,35 +181,36 @@ class GenerationRequest:
         """Return the number of grid steps in the text of the prompt."""
         return sum(self.encoding.token_steps(self.prompt_tokens))
 
-    def to_notes(self, ids: Sequence[int]) -> NoteSequence:
-        """Return the prompt and the composed tokens as notes.
-
-        Tokens hold no time signatures, so those of the request are kept.
-        """
+    def to_notes(self, ids: Sequence[int], plan: Plan | None = None) -> NoteSequence:
+        """Return the prompt and the composed tokens as notes, with the time signatures of the plan or the request."""
         tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
         notes, losses = self.encoding.decode(tokens, qpm=self.qpm)
         assert not losses, f"the grammar allowed a text that loses {losses}"
-        return replace(notes, time_signatures=self.time_signatures)
+        return replace(notes, time_signatures=self.time_signatures if plan is None else plan.time_signatures)
 
-    def to_sample(self, ids: Sequence[int], seed: int, settings: SamplingSettings) -> Sample:
+    def to_sample(self, ids: Sequence[int], seed: int, settings: SamplingSettings, plan: Plan | None = None) -> Sample:
         """Return the prompt and the composed tokens as a Sample."""
         tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
         prompt_quarters = self.prompt_end / self.encoding.steps_per_quarter
-        return Sample(tokens, self.to_notes(ids), len(self.prompt_tokens), prompt_quarters, seed, settings)
+        notes = self.to_notes(ids, plan)
+        return Sample(tokens, notes, len(self.prompt_tokens), prompt_quarters, seed, settings, plan)
 
     def stream(self, seed: int, settings: SamplingSettings) -> Iterator[NoteSequence]:
         """Compose one piece, and yield the notes that have become final; see `Generator.stream`."""
         prompt_steps = self.prompt_steps
+        plans, (n_steps,) = self.plan([seed])
+        plan = plans[0] if plans else None
+        time_signatures = plan.time_signatures if plan else self.time_signatures
         yielded, last_step = set(), 0
-        for ids, step in self.sampler.stream(self.prompt_ids, self.n_steps, settings, seed):
-            is_over = len(ids) == 0 or step == self.n_steps
+        for ids, step in self.sampler.stream(self.prompt_ids, n_steps, settings, seed, plan):
+            is_over = len(ids) == 0 or step == n_steps
             if step == last_step and not is_over:
                 continue
             last_step = step
             notes, _ = self.encoding.decode(self.prompt_tokens + self.vocab.to_tokens(ids), qpm=self.qpm)
-            notes = replace(notes, time_signatures=self.time_signatures)
+            notes = replace(notes, time_signatures=time_signatures)
             is_final = notes.end > prompt_steps
-            if step < self.n_steps:
+            if step < n_steps:
                 is_final &= notes.end < prompt_steps + step
             new = [i for i in is_final.nonzero()[0] if _identity(notes, i) not in yielded]
             yielded |= {_identity(notes, i) for i in new}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from clara.form.plan import Plan
 from clara.music.midi import write_midi
 from clara.music.notes import NoteSequence, crop
 from clara.sampling.settings import SamplingSettings
@@ -29,6 +30,8 @@ class Sample:
         Of the piece's random generator.
     settings : SamplingSettings
         The settings that it was sampled with.
+    plan : Plan or None
+        What it follows, prompt included; None if its model follows no plans.
     """
 
     tokens: list[str]
@@ -37,6 +40,7 @@ class Sample:
     prompt_quarters: float
     seed: int
     settings: SamplingSettings = field(default_factory=SamplingSettings)
+    plan: Plan | None = None
 
     def composed(self) -> NoteSequence:
         """Return the notes after the prompt."""
@@ -46,7 +50,12 @@ class Sample:
     def without_prompt(self) -> "Sample":
         """Return the composed part alone, as text and as notes."""
         return replace(
-            self, tokens=self.tokens[self.prompt_tokens :], notes=self.composed(), prompt_tokens=0, prompt_quarters=0.0
+            self,
+            tokens=self.tokens[self.prompt_tokens :],
+            notes=self.composed(),
+            prompt_tokens=0,
+            prompt_quarters=0.0,
+            plan=None,
         )
 
     def write_midi(self, path: str | Path) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from clara.form.context import ContextReader, ContextTracker
+from clara.form.ending import Endings
+from clara.form.plan import Plan
 from clara.models import InferenceModel
 from clara.repeats.finder import RepeatFinder
 from clara.repeats.model import Repeats
@@ -79,6 +82,8 @@ class BatchState:
         The tokens of each text so far.
     steps_written : int64 array (n,)
         Grid steps from the end of the prompt to the end of each text.
+    plans : list of n Plans or None
+        What each text follows; None for a model that follows no plans.
     """
 
     logits: np.ndarray | None
@@ -86,6 +91,7 @@ class BatchState:
     grammar_state: dict[str, np.ndarray]
     past_ids: list[np.ndarray]
     steps_written: np.ndarray
+    plans: list[Plan] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,10 @@ class Sampler:
         Grid steps per quarter note.
     cadence : Cadence, optional
     repeats : Repeats, optional
+    contexts : ContextReader, optional
+        For a model that follows plans.
+    ending_pitches : int64 array (n_tones,), optional
+        MIDI number of each tone, if texts close at the end of their plans.
     threads : int
         The largest number of threads; each writes its share of the texts.
     on_step : callable, optional
@@ -117,6 +127,8 @@ class Sampler:
     steps_per_quarter: int
     cadence: Cadence | None = None
     repeats: Repeats | None = None
+    contexts: ContextReader | None = None
+    ending_pitches: np.ndarray | None = None
     threads: int = 1
     on_step: Callable[[int], Any] | None = None
     stop: Event | None = None
@@ -128,6 +140,7 @@ class Sampler:
         settings: SamplingSettings | Sequence[SamplingSettings],
         seeds: Sequence[int],
         prompt_of_text: np.ndarray | None = None,
+        plans: Sequence[Plan] | None = None,
     ) -> list[list[int] | None]:
         """Write one text per seed.
 
@@ -142,19 +155,23 @@ class Sampler:
         seeds : sequence of n ints
         prompt_of_text : int64 array (n,), optional
             Which prompt each text continues; by default the first.
+        plans : sequence of n Plans, optional
+            What each text follows from the beginning of its prompt, for a model that follows plans.
 
         Returns
         -------
         list of n lists of token ids, without prompt and xxeos; None for a text that `stop` cut off
         """
-        start = self.join([self.read_prompt(ids) for ids in prompts])
         rows = np.zeros(len(seeds), dtype=np.int64) if prompt_of_text is None else prompt_of_text
+        if plans is not None:
+            prompts, rows = [prompts[row] for row in rows], np.arange(len(seeds))
+        start = self.read_prompts(prompts, plans)
         return self.write(start, rows, n_steps, settings_table(settings, len(seeds)), seeds)[0]
 
     def stream(
-        self, prompt: np.ndarray, n_steps: int, settings: SamplingSettings, seed: int
+        self, prompt: np.ndarray, n_steps: int, settings: SamplingSettings, seed: int, plan: Plan | None = None
     ) -> Iterator[tuple[np.ndarray, int]]:
-        """Write one text token by token.
+        """Write one text token by token; parameters as of `sample`.
 
         Yields
         ------
@@ -163,7 +180,7 @@ class Sampler:
         steps_passed : int
             Grid steps written.
         """
-        start = self.read_prompt(prompt)
+        start = self.read_prompts([prompt], None if plan is None else [plan])
         row = np.zeros(1, dtype=np.int64)
         stepper = self.make_stepper()
         stepper.begin(start.model_state, row)
@@ -173,22 +190,47 @@ class Sampler:
             yield batch.ids[0, : batch.n_written], n_steps - steps_left
         yield np.array(batch.texts[0], dtype=np.int64), n_steps
 
-    def read_prompt(self, prompt: np.ndarray) -> BatchState:
-        """Return the state of one text after a prompt."""
-        grammar_state = self.grammar.start(1, 0)
-        for token in prompt[1:]:
-            grammar_state = self.grammar.update(grammar_state, np.array([token]))
-        if "steps_passed" in grammar_state:
-            grammar_state["steps_passed"][:] = 0  # a fixed melody starts where the prompt ends
+    def read_prompts(self, prompts: Sequence[np.ndarray], plans: Sequence[Plan] | None = None) -> BatchState:
+        """Return the state of one text after each prompt; equal prompts with equal context are read once.
+
+        Parameters
+        ----------
+        prompts : sequence of n int64 arrays
+        plans : sequence of n Plans, optional
+            As of `sample`.
+        """
+        read: dict[bytes, tuple] = {}
+        states = []
+        for i, prompt in enumerate(prompts):
+            inputs = np.asarray(prompt)
+            if plans is not None:
+                inputs = self.contexts.add_to(prompt, plans[i])
+            key = inputs.tobytes()
+            if key not in read:
+                read[key] = (*self._read(inputs), self._read_grammar(prompt))
+            logits, model_state, grammar_state = read[key]
+            plan = None if plans is None else [plans[i]]
+            past_ids, steps_written = [np.asarray(prompt)], np.zeros(1, dtype=np.int64)
+            states.append(BatchState(logits, model_state, grammar_state, past_ids, steps_written, plan))
+        return self.join(states)
+
+    def _read(self, inputs):
+        """Return the logits after a prompt, (1, vocab_sz), and the model's state."""
         model_state = self.model.initial_state(1)
-        prompt_ids = torch.from_numpy(prompt)[None].to(self.model.device)
+        tensor = torch.from_numpy(inputs)[None].to(self.model.device)
         with torch.inference_mode():
-            for part in prompt_ids.split(PROMPT_TOKENS_PER_READ, dim=1):
+            for part in tensor.split(PROMPT_TOKENS_PER_READ, dim=1):
                 logits, model_state = self.model(part, model_state)
-        last_logits = logits[:, -1].float().cpu().numpy()
-        return BatchState(
-            last_logits, model_state, grammar_state, [np.asarray(prompt)], steps_written=np.zeros(1, dtype=np.int64)
-        )
+        return logits[:, -1].float().cpu().numpy(), model_state
+
+    def _read_grammar(self, prompt):
+        """Return the grammar's state after a prompt."""
+        state = self.grammar.start(1, 0)
+        for token in prompt[1:]:
+            state = self.grammar.update(state, np.array([token]))
+        if "steps_passed" in state:
+            state["steps_passed"][:] = 0  # a fixed melody starts where the prompt ends
+        return state
 
     def join(self, states: Sequence[BatchState]) -> BatchState:
         """Return one state with the texts of several states."""
@@ -200,6 +242,7 @@ class Sampler:
             {name: np.concatenate([s.grammar_state[name] for s in states]) for name in names},
             [ids for s in states for ids in s.past_ids],
             np.concatenate([s.steps_written for s in states]),
+            None if states[0].plans is None else [plan for s in states for plan in s.plans or ()],
         )
 
     def write(
@@ -242,12 +285,12 @@ class Sampler:
             stepper = self.make_stepper()
             group_rows = rows[group]
             stepper.begin(start.model_state, group_rows)
-            if start.logits is None:
-                logits = stepper.step(np.array([start.past_ids[row][-1] for row in group_rows]))
-            else:
-                logits = start.logits[group_rows]
             group_seeds = [seeds[i] for i in group]
             batch = _Batch(self, start, group_rows, n_steps[group], table[group], group_seeds, until[group])
+            if start.logits is None:
+                logits = stepper.step(np.array([start.past_ids[row][-1] for row in group_rows]), batch.context_rows())
+            else:
+                logits = start.logits[group_rows]
             batch.write(stepper, logits, on_step, stop)
             return batch
 
@@ -279,6 +322,7 @@ class _Batch:
         self.grammar = sampler.grammar
         self.cadence = sampler.cadence
         self.past_ids = [start.past_ids[row] for row in rows]
+        self.plans = None if start.plans is None else [start.plans[row] for row in rows]
 
         # The texts that are still in the batch, one row each.
         self.index_of_row = np.arange(n)
@@ -300,6 +344,11 @@ class _Batch:
         if sampler.repeats and table[:, REPEAT_STRENGTH].any():
             self.repeat_model = sampler.repeats.model
             self.repeat_finder = RepeatFinder(sampler.repeats.table, start.past_ids, rows)
+        self.context = self.endings = None
+        if self.plans:
+            self.context = ContextTracker(sampler.contexts, start.past_ids, rows, self.plans)
+            if sampler.ending_pitches is not None:
+                self.endings = Endings(self.plans, sampler.ending_pitches)
 
     def write(self, stepper, logits, on_step, stop):
         """Write until all texts have ended or `stop` is set."""
@@ -313,6 +362,10 @@ class _Batch:
         """Write one token of each text per iteration, until all texts have ended."""
         while True:
             allowed = self.grammar.allowed(self.grammar_state)
+            if self.context:
+                self.context.follower.keep_copies(allowed)
+            if self.endings:
+                self.endings.keep(allowed, self.context.follower)
             self.grammar.adjust_logits(logits, allowed, self.grammar_state)
             if self.repeat_model:
                 strengths, temperatures = self.table[:, REPEAT_STRENGTH], self.table[:, TEMPERATURE]
@@ -331,7 +384,11 @@ class _Batch:
                     self._take(rows)
                     stepper.take(rows)
             yield
-            logits = stepper.step(ids)
+            logits = stepper.step(ids, self.context_rows())
+
+    def context_rows(self):
+        """Return the context of the newest token of each text as rows of the model's table, or None."""
+        return self.context.rows() if self.context else None
 
     def _compute_bias(self):
         """Return what to add to the logits, or None."""
@@ -359,6 +416,8 @@ class _Batch:
             self.repetition_penalty.update(self.ids, self.steps, self.n_written, now)
         if self.repeat_finder:
             self.repeat_finder.append(ids)
+        if self.context:
+            self.context.append(ids)
 
     def _end(self, has_ended, stepper):
         """Store the texts that have ended, and the states of interrupted texts."""
@@ -374,6 +433,7 @@ class _Batch:
                     grammar_state,
                     [np.concatenate([self.past_ids[index], ids])],
                     self.n_steps[row] - grammar_state["steps_left"],
+                    None if self.plans is None else [self.plans[index]],
                 )
         self.is_going &= ~has_ended
 
@@ -392,3 +452,7 @@ class _Batch:
             self.repetition_penalty.take(rows)
         if self.repeat_finder:
             self.repeat_finder.take(rows)
+        if self.context:
+            self.context.take(rows)
+        if self.endings:
+            self.endings.take(rows)

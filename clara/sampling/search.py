@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clara.errors import BadSetting
+from clara.form.plan import Plan
 from clara.sampling.engine import Sampler
 from clara.sampling.settings import SamplingSettings
 from clara.sampling.token_choice import settings_table
@@ -76,7 +77,8 @@ def search(
     seeds: Sequence[int],
     rate: Callable[[list[list[int]]], Sequence[float]],
     search_settings: SearchSettings,
-) -> list[tuple[list[int], int]]:
+    plans: Sequence[Plan] | None = None,
+) -> list[tuple[list[int], int, int]]:
     """Write one candidate per seed in each block, and return the best of each search.
 
     Parameters
@@ -93,21 +95,27 @@ def search(
         Takes the candidates, lists of token ids without prompt and xxeos, and returns a number for each; higher is
         better.
     search_settings : SearchSettings
+    plans : sequence of n Plans, optional
+        What each candidate of the first block follows, for a model that follows plans; later ones go on with the plan
+        of the candidate that they continue.
 
     Returns
     -------
-    list of (text, index)
-        The token ids of each search's best piece, without prompt and xxeos, and the index of its seed; best first. As
-        many as `search_settings.top`, but not more than seeds. Empty if `sampler.stop` was set.
+    list of (text, index, first)
+        The token ids of each search's best piece, without prompt and xxeos, the index of its seed, and the index of the
+        candidate of the first block that it began as, whose length and plan it has; best first. As many as
+        `search_settings.top`, but not more than seeds. Empty if `sampler.stop` was set.
     """
     n = len(seeds)
     lengths = np.broadcast_to(np.asarray(n_steps, dtype=np.int64), n)
     table = settings_table(settings, n)
-    start = sampler.read_prompt(prompt)
-    texts = [[]]
-    rows = np.zeros(1, dtype=np.int64)  # the row of each text in `start`; -1 for a text that has reached its end
+    start = sampler.read_prompts([prompt] * n, plans)
+    texts: list[list[int]] = [[]] * n
+    rows = np.arange(n)  # the row of each text in `start`; -1 for a text that has reached its end
+    firsts = np.arange(n)  # the candidate of the first block that each text began as
     # The candidates that each search continues, as indices of `texts`. All searches start from the prompt.
-    survivors = [[0]] * min(search_settings.top, n)
+    n_searches = min(search_settings.top, n)
+    survivors = [list(range(first, n, n_searches)) for first in range(n_searches)]
     schedule = _schedule(lengths, sampler.steps_per_quarter, search_settings)
     n_blocks = max(map(len, schedule.values()))
     for block in range(n_blocks):
@@ -115,7 +123,7 @@ def search(
         going = np.flatnonzero(rows[parents] >= 0)
         if not len(going):
             break
-        lengths = lengths[parents] if block else lengths
+        lengths, firsts = lengths[parents], firsts[parents]
         texts = [texts[parent] for parent in parents]
         rows = rows[parents]
         until = np.array([schedule[length][block] for length in lengths[going].tolist()])
@@ -131,7 +139,7 @@ def search(
         survivors = _rank_within_searches(rate(texts), np.arange(n) % len(survivors))
         if block < n_blocks - 1:
             survivors = [own[: max(1, len(own) // CANDIDATES_PER_SURVIVOR)] for own in survivors]
-    return [(texts[own[0]], own[0]) for own in survivors]
+    return [(texts[own[0]], own[0], int(firsts[own[0]])) for own in survivors]
 
 
 def _schedule(lengths, steps_per_quarter, search_settings):

@@ -56,9 +56,9 @@ class RecordingStepper(FloatStepper):
         super().__init__(model)
         self.fed = []
 
-    def step(self, ids):
+    def step(self, ids, context=None):
         self.fed.append(ids.tolist())
-        return super().step(ids)
+        return super().step(ids, context)
 
 
 def grammar():
@@ -129,7 +129,7 @@ def test_texts_are_interrupted_at_steps_of_their_own():
     model = FakeModel()
     sampler = Sampler(model, lambda: FloatStepper(model), grammar(), steps_per_quarter=4)
     lengths, until = np.array([40, 30, 40, 20]), np.array([24, 31, 10, 20])
-    table, start = settings_table(PLAIN, 4), sampler.read_prompt(prompt_ids())
+    table, start = settings_table(PLAIN, 4), sampler.read_prompts([prompt_ids()])
     begun, states = sampler.write(start, np.zeros(4, dtype=np.int64), lengths, table, [1, 2, 3, 4], until)
     assert begun[1] == texts_of([2], 30)[0]
     assert (states.steps_written >= until[[0, 2, 3]]).all()
