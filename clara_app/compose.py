@@ -52,10 +52,9 @@ def _run(args, answer):
     )
     _check_continuation(args, request)
     prepared = composer.prepare(request)
-    request = prepared.request  # with its length in quarters
     _report_prompt(prepared)
     _check_playback(prepared, playback, args.audio)
-    humans = _choose_human_excerpts(request, playback, composer)
+    humans = _choose_human_excerpts(prepared, playback, composer)
     folder = make_empty_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     loaded = time.perf_counter()
     with stop_on_interrupt() as stop, ProgressBars() as bars:
@@ -99,6 +98,7 @@ def _check_continuation(args, request):
 def _report_prompt(prepared):
     """Print what was read of the prompt; warn if it was performed."""
     from clara.data.onset_grid import PERFORMED_MISFIT
+    from clara.music.bars import describe_time_signatures
     from clara.music.notes import describe_losses
 
     if prepared.prompt is None:
@@ -107,7 +107,9 @@ def _report_prompt(prepared):
     rest = n_quarters - prepared.prompt.quarters
     ending = f", the last {rest:g} of them rests" if rest > 0 else ""
     losses = f"; {describe_losses(prepared.prompt_losses)}" if prepared.prompt_losses else ""
-    print(f"prompt: {count_of(len(prepared.prompt), 'note')}, {count_of(float(n_quarters), 'quarter')}{ending}{losses}")
+    length = count_of(float(n_quarters), "quarter") + ending
+    signatures = describe_time_signatures(prepared.prompt.time_signatures)
+    print(f"prompt: {count_of(len(prepared.prompt), 'note')}, {length}, in {signatures}{losses}")
     if prepared.prompt_misfit > PERFORMED_MISFIT:
         print(
             f"warning: the prompt follows no beat grid (misfit {prepared.prompt_misfit:.2f}; 1 is chance, scores are "
@@ -132,18 +134,19 @@ def _check_playback(prepared, playback, audio):
         check_audio_settings(audio, playback.soundfont)
         prompt_quarters = 0 if prompt is None else prompt.quarters
         qpm = request.qpm or (DEFAULT_QPM if prompt is None else prompt.qpm)
-        check_seconds(prompt_quarters + (0 if request.fill else request.quarters), qpm)
+        check_seconds(prompt_quarters + (0 if request.fill else prepared.quarters), qpm)
 
 
-def _choose_human_excerpts(request, playback, composer):
+def _choose_human_excerpts(prepared, playback, composer):
     """Return the excerpts for a blind test; an empty list without --mix-human."""
     if not playback.mix_human:
         return []
     from clara.rendering.blind_test import human_excerpts
 
+    request = prepared.request
     n = min(request.n, request.top)
     excerpts, skipped = human_excerpts(
-        composer.generator, playback.mix_human, n, request.quarters, request.qpm, request.seed
+        composer.generator, playback.mix_human, n, prepared.quarters, request.qpm, request.seed
     )
     reasons = "".join(f", {count} skipped ({reason})" for reason, count in skipped.items())
     print(f"human excerpts: {len(excerpts)} of {n}{reasons}")

@@ -46,7 +46,14 @@ def _add_music_flags(add):
         "--bars",
         type=cli.above(0),
         metavar="N",
-        help="Length in bars of the time signature at the end of the prompt, 4/4 without one, instead of --quarters.",
+        help="Length of the composed music in bars, instead of --quarters.",
+    )
+    add(
+        "--time-signature",
+        type=_time_signature,
+        metavar="N/D",
+        help="Time signature such as 3/4 or 6/8 (default: that of the prompt or the fixed melody, or else the model's "
+        "choice: 4/4 if it follows no plans).",
     )
     add(
         "--prompt",
@@ -278,6 +285,18 @@ def _add_run_flags(add):
     cli.add_json_flag(add)
 
 
+def _time_signature(text):
+    """Return the text of a time signature; an argparse type."""
+    from clara.errors import BadSetting
+    from clara.music.bars import parse_time_signature
+
+    try:
+        parse_time_signature(text)
+    except BadSetting as e:
+        raise ArgumentTypeError(str(e)) from None
+    return text
+
+
 def _quarter_range(text):
     """Return FROM:TO as two numbers; an argparse type."""
     try:
@@ -342,6 +361,7 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
         quarters=args.quarters,
         prompt=args.prompt,
         bars=args.bars,
+        time_signature=args.time_signature,
         prompt_quarters=args.prompt_quarters,
         qpm=args.qpm,
         seed=int(time.time()) % 1_000_000 if args.seed is None else args.seed,

@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 
 from clara.errors import BadSetting
+from clara.music.bars import parse_time_signature
 from clara.music.keys import parse_key, parse_pitch, scale_pitch_classes
 from clara.music.notes import NoteSequence
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
@@ -106,7 +107,9 @@ class ComposeRequest:
     quarters : float
         Length of the composed music in quarter notes, after the prompt.
     bars : float, optional
-        Length in bars of the time signature at the end of the prompt, 4/4 without one, in place of `quarters`.
+        Length in bars, in place of `quarters`.
+    time_signature : str, optional
+        Such as "3/4" (default: that of the prompt or the fixed melody, or else the model's choice).
     prompt : str or NoteSequence, optional
         Music to continue: a file, `music21:NAME`, or notes on any grid.
     prompt_quarters : float, optional
@@ -146,6 +149,7 @@ class ComposeRequest:
     top: int = defaults.DEFAULT_TOP
     quarters: float = defaults.DEFAULT_QUARTERS
     bars: float | None = None
+    time_signature: str | None = None
     prompt: str | NoteSequence | None = None
     prompt_quarters: float | None = None
     qpm: float | None = None
@@ -176,6 +180,8 @@ class ComposeRequest:
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):
                 raise BadSetting(f"{name} must be above 0, not {value}")
+        if self.time_signature is not None:
+            parse_time_signature(self.time_signature)
         if self.seed < 0:
             raise BadSetting(f"seed must be at least 0, not {self.seed}")
         if self.precision not in defaults.PRECISIONS:

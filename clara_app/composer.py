@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from threading import Event
 
@@ -15,10 +15,11 @@ from clara.checkpoints.checkpoint import weights_hash
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.data.onset_grid import file_misfit
 from clara.encodings.prompts import read_fixed_melody, read_prompt
-from clara.generation.arguments import convert_length, fit_to_encoding
+from clara.generation.arguments import convert_length, convert_time_signature, fit_to_encoding
 from clara.generation.generator import Generator
 from clara.generation.sample import Sample
-from clara.music.notes import NoteSequence, crop
+from clara.music.bars import parse_time_signature
+from clara.music.notes import COMMON_TIME, NoteSequence, crop
 from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SEED_STRIDE, piece_seeds, spread_temperatures
@@ -45,6 +46,8 @@ class PreparedRequest:
         How badly a beat grid fits the prompt, see `clara.data.onset_grid.grid_misfit`.
     constraints : Constraints
     fixed_melody : NoteSequence, optional
+    quarters : float
+        Length of the composed music in quarter notes; if the model chooses a time signature, that of 4/4.
     ranking : function, optional
         From `critic.scores.parse_ranking`; None if the pieces are not ranked by scores.
     """
@@ -55,6 +58,7 @@ class PreparedRequest:
     prompt_misfit: float
     constraints: Constraints
     fixed_melody: NoteSequence | None
+    quarters: float
     ranking: Callable | None
 
 
@@ -163,7 +167,8 @@ class Composer:
         BadMusicFile, NoNotes, UnknownToken
             If the prompt or the fixed melody cannot be read.
         BadSetting
-            If no music satisfies the constraints, or the ranking names an unknown score.
+            If no music satisfies the constraints, the ranking names an unknown score, the prompt has another time
+            signature, or the model's grid cannot hold it.
         CheckpointMismatch
             If a model or the critic cannot be loaded.
         """
@@ -171,22 +176,30 @@ class Composer:
         fixed_melody = self._read_fixed_melody(request)
         self.generator.grammar(constraints, fixed_melody)  # raises BadSetting if no token is left
         prompt, losses = self._read_prompt(request)
-        if request.bars is not None:
-            request = replace(request, quarters=self._quarters_of_bars(request.bars, prompt), bars=None)
+        quarters = self._length_in_quarters(request, prompt, fixed_melody)
         misfit = (
             0.0 if request.prompt is None or isinstance(request.prompt, NoteSequence) else file_misfit(request.prompt)
         )
         ranking = self._parse_ranking(request)
-        return PreparedRequest(request, prompt, losses, misfit, constraints, fixed_melody, ranking)
+        return PreparedRequest(request, prompt, losses, misfit, constraints, fixed_melody, quarters, ranking)
 
-    def _quarters_of_bars(self, bars, prompt):
-        """Return the length of bars of the time signature at the end of the prompt, in quarters."""
+    def _length_in_quarters(self, request, prompt, fixed_melody):
+        """Check the time signature, and return the length of the composed music in quarter notes."""
         steps_per_quarter = self.generator.encoding.steps_per_quarter
-        return convert_length(None, bars, prompt, steps_per_quarter) / steps_per_quarter
+        source = prompt or fixed_melody
+        signature = convert_time_signature(request.time_signature, source, steps_per_quarter)
+        if fixed_melody:
+            return fixed_melody.quarters
+        quarters = request.quarters if request.bars is None else None
+        time_signatures = ((0, *signature),) if signature else COMMON_TIME
+        return convert_length(quarters, request.bars, time_signatures, steps_per_quarter) / steps_per_quarter
 
     def _read_fixed_melody(self, request):
         path, part = request.constraints.fixed_melody, request.constraints.fixed_melody_part
-        return read_fixed_melody(path, self.generator.encoding, part)[0] if path else None
+        if path is None:
+            return None
+        signature = _parse_time_signature(request)
+        return read_fixed_melody(path, self.generator.encoding, part, time_signature=signature)[0]
 
     def _read_prompt(self, request):
         """Return the prompt on the model's grid, or None, and what was lost."""
@@ -196,7 +209,8 @@ class Composer:
         if isinstance(request.prompt, NoteSequence):
             notes, losses = fit_to_encoding(_first_quarters(request.prompt, request.prompt_quarters), encoding)
         else:
-            notes, losses = read_prompt(request.prompt, encoding, request.prompt_quarters)
+            signature = _parse_time_signature(request)
+            notes, losses = read_prompt(request.prompt, encoding, request.prompt_quarters, time_signature=signature)
         return notes, losses + self.generator.tokenize(notes)[1]
 
     def _parse_ranking(self, request):
@@ -274,13 +288,16 @@ class Composer:
         request = prepared.request
         candidates_each = request.candidates_per_beam if request.search else 1
         seed = request.seed + SEED_STRIDE * candidates_each * n_done
-        n_steps = self._n_steps(prepared)
+        n_steps = round(prepared.quarters * self.generator.encoding.steps_per_quarter)
 
         def on_step(steps_left):
-            on_progress("composing", (n_done + n * (1 - steps_left / n_steps)) / request.n)
+            share = max(0, 1 - steps_left / n_steps)  # a plan may be longer than the length that was asked for
+            on_progress("composing", (n_done + n * share) / request.n)
 
         options = {
-            "quarters": request.quarters,
+            "quarters": request.quarters if request.bars is None else None,
+            "bars": request.bars,
+            "time_signature": request.time_signature,
             "prompt": prepared.prompt,
             "prompt_quarters": request.prompt_quarters if prepared.prompt else None,
             "settings": _settings_of_batch(request, seed, candidates_each * n),
@@ -300,12 +317,6 @@ class Composer:
         return self.generator.search(
             partial(self._total_scores, prepared), n, search_settings=search_settings, **options
         )
-
-    def _n_steps(self, prepared):
-        """Return the number of grid steps to compose."""
-        if prepared.fixed_melody:
-            return prepared.fixed_melody.n_steps
-        return round(prepared.request.quarters * self.generator.encoding.steps_per_quarter)
 
     def _fill(self, prepared):
         """Return the most likely fillings of the gap, most likely first."""
@@ -365,6 +376,11 @@ def model_for_adapter(adapter: str | None) -> str:
             if weights_hash(find_model(name)) == base:
                 return name
     return DEFAULT_MODEL
+
+
+def _parse_time_signature(request):
+    """Return the time signature of a request as two numbers, or None."""
+    return None if request.time_signature is None else parse_time_signature(request.time_signature)
 
 
 def _settings_of_batch(request, seed, n):

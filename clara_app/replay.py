@@ -79,6 +79,8 @@ class RunRecord(Record):
     max_notes: Count | None
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     quarters: Quarters
+    bars: Quarters | None = None
+    time_signature: Name | None = None
     prompt_quarters: Quarters | None
     qpm: Annotated[float, Field(gt=0, le=10_000)] | None
     max_temperature: Annotated[float, Field(gt=0, le=1000)] | None

@@ -71,7 +71,9 @@ def read_prompt(
     return notes, losses + range_losses
 
 
-def read_fixed_melody(source, encoding: Encoding, part: str | None = None) -> tuple[NoteSequence, Counter]:
+def read_fixed_melody(
+    source, encoding: Encoding, part: str | None = None, *, time_signature: tuple[int, int] | None = None
+) -> tuple[NoteSequence, Counter]:
     """Read a melody that stays while the rest is composed.
 
     Parameters
@@ -82,6 +84,8 @@ def read_fixed_melody(source, encoding: Encoding, part: str | None = None) -> tu
     part : str, optional
         The prefix of the part that plays the melody (default: the solo, if there is one, or else the
         piano).
+    time_signature : (numerator, denominator), optional
+        As of `read_prompt`.
 
     Returns
     -------
@@ -97,7 +101,8 @@ def read_fixed_melody(source, encoding: Encoding, part: str | None = None) -> tu
     """
     if part is not None and part not in encoding.prefixes:
         raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
-    notes, losses = read_prompt(source, Notewise(encoding.steps_per_quarter, encoding.n_keys))
+    notewise = Notewise(encoding.steps_per_quarter, encoding.n_keys)
+    notes, losses = read_prompt(source, notewise, time_signature=time_signature)
     part_index = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
     template = replace(notes, instruments=encoding.instruments)
     melody, build_losses = rebuild_notes(template, notes.start, notes.end, notes.pitch, part_index)

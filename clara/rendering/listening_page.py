@@ -306,7 +306,8 @@ def _percent(p):
 def _definition_rows(values):
     """Return the rows of a <dl>."""
     return "".join(
-        f"<div><dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd></div>" for name, value in values.items()
+        f"<div><dt>{escape(str(name).replace('_', ' '))}</dt><dd>{escape(str(value))}</dd></div>"
+        for name, value in values.items()
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from clara.files import make_folder, write_atomically
+from clara.music.bars import describe_time_signatures
 from clara.music.midi import write_midi
 from clara.rendering.audio import encode_audio, has_mp3, synthesize
 from clara.rendering.listening_page import HUMAN, MACHINE, PageEntry, PageSound, render_page
@@ -140,6 +141,7 @@ def _figures(piece):
     return {
         "notes": len(piece.notes),
         "quarters": round(piece.notes.quarters, 3),
+        "time_signature": describe_time_signatures(piece.notes.time_signatures),
         "seconds": round(piece.notes.seconds, 1),
         "tokens": len(piece.tokens),
     }

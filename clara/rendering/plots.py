@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clara.music.bars import bar_lines
+from clara.music.bars import bar_lines, describe_time_signatures
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
 from clara.rendering.form_strip import FormStrip
@@ -166,7 +166,7 @@ def _draw_time(roll, lowest, notes, quarters, width):
     bars.set_xticks(labelled, [f"{n}" for n in range(1, len(bar_starts) + 1, bars_per_label)])
     bars.tick_params(length=0, pad=1, labelsize=8)
     bars.spines["top"].set_visible(False)
-    bars.set_xlabel("bar", fontsize=8, loc="left")
+    bars.set_xlabel(f"bar ({describe_time_signatures(notes.time_signatures)})", fontsize=8, loc="left")
     for ax in {roll, lowest}:
         ax.vlines(labelled, 0, 1, transform=ax.get_xaxis_transform(), color=LINE_COLOUR, lw=0.5, zorder=0.5)
 

@@ -6,7 +6,7 @@ from threading import Event
 
 import numpy as np
 
-from clara.music.bars import bar_lines
+from clara.music.bars import bar_lines, describe_time_signatures
 from clara.music.notes import NoteSequence
 from clara.rendering.form_strip import FormStrip
 from clara_app.compose_request import ComposeRequest
@@ -159,7 +159,8 @@ def describe_scores(
 def notes_payload(notes: NoteSequence) -> dict:
     """Return notes as the page draws them.
 
-    Rows of [start, duration, pitch, part] in quarter notes, where bars begin, the form, and the length.
+    Rows of [start, duration, pitch, part] in quarter notes, where bars begin, the time signatures, the form, and the
+    length.
     """
     strip = FormStrip.from_notes(notes)
     steps = notes.steps_per_quarter
@@ -168,6 +169,7 @@ def notes_payload(notes: NoteSequence) -> dict:
     return {
         "notes": rows.round(4).tolist(),
         "bars": [round(float(line) / steps, 4) for line in lines if line >= 0],
+        "time_signatures": describe_time_signatures(notes.time_signatures),
         "form": strip and strip.to_dict(),
         "quarters": notes.quarters,
         "seconds": round(notes.seconds, 1),

@@ -17,6 +17,7 @@ from clara.data.sources import SUFFIXES
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, NoNotes, TooLong
+from clara.music.bars import parse_time_signature
 from clara.music.limited_reader import LimitedReader
 from clara.music.notes import NoteSequence, build_notes, crop
 
@@ -106,7 +107,7 @@ def load_example(name: str) -> NoteSequence:
     return crop(notes, 0, example.quarters * STEPS_PER_QUARTER)
 
 
-def quantize_key_presses(key_presses: object, qpm: float) -> NoteSequence:
+def quantize_key_presses(key_presses: object, qpm: float, time_signature: str = "4/4") -> NoteSequence:
     """Return the notes played on the page's keyboard, rounded to the grid; the first one starts at step 0.
 
     Parameters
@@ -115,12 +116,17 @@ def quantize_key_presses(key_presses: object, qpm: float) -> NoteSequence:
         MIDI pitch, and times in seconds.
     qpm : float
         Tempo at which they were played, in quarter notes per minute.
+    time_signature : str
+        In which they were played.
 
     Raises
     ------
     NoNotes, TooLong, BadMusicFile
         For no notes, too many, or values that no keyboard sends.
+    BadSetting
+        If the time signature is none.
     """
+    signature = parse_time_signature(time_signature)
     if key_presses is None or key_presses == []:
         raise NoNotes("nothing was played")
     pitch, start, end = _parse_key_presses(key_presses)
@@ -131,7 +137,14 @@ def quantize_key_presses(key_presses: object, qpm: float) -> NoteSequence:
         np.floor(seconds * qpm / 60 * STEPS_PER_QUARTER + 0.5).astype(np.int64) for seconds in (start, end)
     )
     end_steps = np.maximum(end_steps, start_steps + 1)
-    return build_notes(start_steps, end_steps, pitch.astype(np.int64), steps_per_quarter=STEPS_PER_QUARTER, qpm=qpm)[0]
+    return build_notes(
+        start_steps,
+        end_steps,
+        pitch.astype(np.int64),
+        steps_per_quarter=STEPS_PER_QUARTER,
+        qpm=qpm,
+        time_signatures=((0, *signature),),
+    )[0]
 
 
 def _parse_key_presses(key_presses):

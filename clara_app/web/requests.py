@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting
-from clara.music.notes import COMMON_TIME
+from clara.music.bars import parse_time_signature
 from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
@@ -29,11 +29,13 @@ TEMPERATURE = (0.7, 0.975, 1.25)
 TOP_P = (0.9, 0.98, 1.0)
 
 QUARTERS_RANGE = (8, 256)
-MAX_BARS = 32
+MAX_BARS = 64
 N_CANDIDATES_RANGE = (1, 256)
 QPM_RANGE = (20, 300)
 MAX_SEED = 2**31 - 1
 MAX_PROMPT_QUARTERS = 512
+
+MAX_SIGNATURE_LETTERS = 5
 
 Text = Annotated[str, Field(min_length=1, max_length=100)]
 Setting = Annotated[float, Field(ge=0, le=10)] | None
@@ -113,6 +115,7 @@ class ComposeBody(Body):
     candidates: Annotated[float, Field(ge=N_CANDIDATES_RANGE[0], le=N_CANDIDATES_RANGE[1])] = 32
     quarters: Annotated[float, Field(ge=QUARTERS_RANGE[0], le=QUARTERS_RANGE[1])] = 32.0
     bars: Annotated[float, Field(ge=1, le=MAX_BARS)] | None = None  # in place of quarters
+    time_signature: Annotated[str, Field(max_length=MAX_SIGNATURE_LETTERS)] | None = None
     prompt: Text | None = None
     prompt_quarters: Annotated[float, Field(ge=1, le=MAX_PROMPT_QUARTERS)] = MAX_PROMPT_QUARTERS
     qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])] | None = None
@@ -129,6 +132,7 @@ class KeyPressBody(Body):
     """Notes played on the keyboard of the page; `clara_app.web.prompts` checks each of them."""
 
     qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])]
+    time_signature: Annotated[str, Field(max_length=MAX_SIGNATURE_LETTERS)] = "4/4"
     key_presses: list[Annotated[list[float], Field(min_length=3, max_length=3)]] = []
 
 
@@ -171,6 +175,7 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         top=ComposeRequest.top if body.search else n,
         quarters=body.quarters,
         bars=_limited_bars(body, prompt),
+        time_signature=body.time_signature,
         prompt=prompt.notes if prompt else None,
         prompt_quarters=_prompt_end(body, prompt),
         qpm=body.qpm,
@@ -189,7 +194,8 @@ def _limited_bars(body, prompt):
     """Return the length in bars, not longer than the largest number of quarter notes."""
     if body.bars is None:
         return None
-    signatures = prompt.notes.time_signatures if prompt else COMMON_TIME
+    signature = parse_time_signature(body.time_signature or "4/4")
+    signatures = prompt.notes.time_signatures if prompt else ((0, *signature),)
     longest_bar_quarters = max(4 * numerator / denominator for _, numerator, denominator in signatures)
     return min(body.bars, QUARTERS_RANGE[1] / longest_bar_quarters)
 

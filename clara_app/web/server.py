@@ -216,7 +216,7 @@ async def _post_example(request):
 
 async def _post_key_presses(request):
     body = parse_body(await _read_json(request), KeyPressBody)
-    notes = prompts.quantize_key_presses(body.key_presses, body.qpm)
+    notes = prompts.quantize_key_presses(body.key_presses, body.qpm, body.time_signature)
     return JSONResponse(request.app.state.page.keep_prompt(notes, "what you played"))
 
 

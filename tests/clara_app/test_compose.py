@@ -886,3 +886,39 @@ def test_the_continuation_may_be_written_alone(model, prompt, tmp_path, capsys):
     capsys.readouterr()
     for wrong in (flags[:-2], [*flags, "--fill", "1:2"]):
         assert "--continuation-only" in refused(capsys, *wrong, "--out", tmp_path / "no", "--continuation-only")
+
+
+def test_a_time_signature_is_in_every_file(model, tmp_path, capsys):
+    flags = ["--model", model, *QUICK[:1], *QUICK[2:-2], "--seed", 4, "--time-signature", "3/4", "--bars", 5]
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert read_midi(tmp_path / "out" / "01.mid")[0].time_signatures == ((0, 3, 4),)
+    table = pd.read_csv(tmp_path / "out" / "ranking.csv")
+    assert table["time_signature"].tolist() == ["3/4"] * 2
+    assert sum(Notewise().token_steps((tmp_path / "out" / "01.txt").read_text().split())) == 5 * 36
+    assert "<dt>time signature</dt><dd>3/4</dd>" in (tmp_path / "out" / "index.html").read_text()
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["time_signature"], run["bars"]) == ("3/4", 5)
+
+
+def test_a_time_signature_is_replayed(model, wide_working_folder, tmp_path):
+    flags = ["--model", model, *QUICK[:-2], "--seed", 4, "--time-signature", "6/8", "--bars", 3]
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "first"]) == 0
+    replay = ["--replay", tmp_path / "first" / "run.json", "--no-audio", "--no-pictures", "--out", tmp_path / "again"]
+    assert tiny.leave(compose.main, replay) == 0
+    first, again = (read_midi(tmp_path / name / "02.mid")[0] for name in ("first", "again"))
+    assert first == again and first.time_signatures == again.time_signatures == ((0, 6, 8),)
+
+
+def test_the_time_signature_of_a_prompt_is_reported(model, tmp_path, capsys):
+    waltz = replace(tiny.tune(0, n_notes=10), time_signatures=((0, 3, 4),))
+    write_midi(waltz, tmp_path / "waltz.mid")
+    flags = ["--model", model, *QUICK, "--prompt", tmp_path / "waltz.mid"]
+    assert tiny.leave(compose.main, [*flags, "--out", tmp_path / "out"]) == 0
+    assert ", in 3/4\n" in capsys.readouterr().out
+    assert "is in 3/4, not in 4/4" in refused(capsys, *flags, "--time-signature", "4/4", "--out", tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("value", ["3", "0/4", "3/4/4", "waltz", "99/4"])
+def test_a_time_signature_that_is_none_is_refused(capsys, value):
+    assert "is no time signature" in refused(capsys, "--time-signature", value)

@@ -7,6 +7,7 @@ import pytest
 import tiny
 
 from clara.checkpoints.shipped_models import MissingModel
+from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes, crop
@@ -100,7 +101,53 @@ def test_time_signature_and_bars_of_a_prompt_survive(composer, time_signature, q
     for prompt in (notes, str(tmp_path / "a.mid")):
         request = replace(REQUEST, rank_by="none", prompt=prompt, bars=8, n=1, top=1)
         prepared = composer.prepare(request)
-        assert prepared.request.quarters == quarters and prepared.request.bars is None
+        assert prepared.quarters == quarters and prepared.request.bars == 8
         [piece] = composer.compose(prepared).pieces
         assert piece.sample.notes.time_signatures == ((0, *time_signature),)
         assert f"<beats>{time_signature[0]}</beats>" in to_musicxml(piece.sample.notes)
+
+
+@pytest.mark.parametrize("signature, quarters", [("3/4", 12), ("6/8", 12), ("2/2", 16), ("5/8", 10)])
+@pytest.mark.parametrize("search", [False, True])
+def test_a_time_signature_and_bars_without_a_prompt(composer, signature, quarters, search):
+    request = replace(REQUEST, time_signature=signature, bars=4, n=4, top=1, search=search)
+    prepared = composer.prepare(request)
+    assert prepared.quarters == quarters
+    shares = []
+    [piece] = composer.compose(prepared, lambda _, share: shares.append(share)).pieces
+    numerator, denominator = map(int, signature.split("/"))
+    assert piece.sample.notes.time_signatures == ((0, numerator, denominator),)
+    assert sum(Notewise().token_steps(piece.sample.tokens)) == quarters * 12
+    assert min(shares) >= 0
+    assert max(shares) <= 1
+
+
+def test_a_time_signature_changes_no_token(composer):
+    pieces = [
+        composer.compose(composer.prepare(replace(REQUEST, time_signature=signature))).pieces
+        for signature in (None, "3/4")
+    ]
+    assert tokens(p.sample for p in pieces[0]) == tokens(p.sample for p in pieces[1])
+
+
+@pytest.mark.parametrize("signature", ["4/4", "3/8"])
+def test_a_time_signature_other_than_the_prompts_is_refused(composer, signature):
+    waltz = build_notes([0, 12, 24], [12, 24, 36], [60, 62, 64], time_signatures=((0, 3, 4),))[0]
+    with pytest.raises(BadSetting, match=f"is in 3/4, not in {signature}; leave out the time signature"):
+        composer.prepare(replace(REQUEST, prompt=waltz, time_signature=signature))
+    assert composer.prepare(replace(REQUEST, prompt=waltz, time_signature="3/4", bars=2)).quarters == 6
+
+
+def test_a_prompt_that_names_no_time_signature_takes_the_given_one(composer, tmp_path):
+    text = Notewise().encode_text(tiny.tune(3, n_notes=60))[0]
+    (tmp_path / "tune.txt").write_text(text)
+    for signature in ("3/4", "4/4", "5/4"):
+        request = replace(REQUEST, prompt=str(tmp_path / "tune.txt"), time_signature=signature)
+        [(_, *found)] = composer.prepare(request).prompt.time_signatures
+        assert "{}/{}".format(*found) == signature
+
+
+@pytest.mark.parametrize("signature", ["5/64", "1/32"])
+def test_a_time_signature_that_the_grid_cannot_hold_is_refused(composer, signature):
+    with pytest.raises(BadSetting, match=f"a bar of {signature} is no whole number of steps .* 12 steps per quarter"):
+        composer.prepare(replace(REQUEST, time_signature=signature))

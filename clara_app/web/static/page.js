@@ -113,7 +113,11 @@ function loadFile(file) {
 }
 
 function loadPlayed() {
-  const body = JSON.stringify({ key_presses: keyboard.keyPresses, qpm: +byId("tempo").value });
+  const body = JSON.stringify({
+    key_presses: keyboard.keyPresses,
+    qpm: +byId("tempo").value,
+    time_signature: byId("played-signature").value,
+  });
   loadPrompt(fetchJson("/prompts/played", body));
 }
 
@@ -122,12 +126,21 @@ function setPrompt(piece, defaultQuarters) {
   promptPlayer?.pause();
   endPromptPlayer();
   byId("prompt").hidden = !piece;
+  showTimeSignature(piece);
   if (!piece) return;
   drawRoll(byId("prompt-roll"), { ...piece, window_log_odds: [], prompt_quarters: piece.quarters }, 3);
   const quarters = Math.max(1, Math.ceil(piece.quarters));
   byId("prompt-quarters").max = Math.min(MAX_PROMPT_QUARTERS, quarters);
   byId("prompt-quarters").value = Math.min(defaultQuarters ?? quarters, quarters, MAX_PROMPT_QUARTERS);
   byId("prompt-length").textContent = `of ${quarters} quarter notes`;
+}
+
+// A prompt goes on in its own time signature.
+function showTimeSignature(piece) {
+  const select = byId("time-signature");
+  select.disabled = Boolean(piece);
+  select.options[0].text = piece ? `as the prompt (${piece.time_signatures})` : "any";
+  if (piece) select.value = "";
 }
 
 async function togglePromptPlayer() {
@@ -161,9 +174,11 @@ function readForm() {
   for (const name of ADVANCED_SETTINGS) {
     if (number(name) !== null) advanced[name] = number(name);
   }
+  const [lengthUnit, length] = byId("length").value.split(" ");
   return {
     model: byId("model").value,
-    bars: +byId("bars").value,
+    [lengthUnit]: +length,
+    time_signature: prompt ? null : byId("time-signature").value,
     candidates: +byId("candidates").value,
     randomness: +byId("randomness").value,
     advanced,

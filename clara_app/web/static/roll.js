@@ -27,7 +27,8 @@ function addElement(parent, name, attributes, text) {
 
 // Draw a piece into a figure; return a function that moves the playhead to a time in quarters, or hides it for null.
 export function drawRoll(figure, piece, rowHeight = 5) {
-  const { notes, quarters, bars, form, prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
+  const { notes, quarters, bars, form, time_signatures: timeSignatures = "" } = piece;
+  const { prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
   const pitches = notes.map(note => note[2]);
   const lowest = Math.min(...pitches, 57) - 2;
   const highest = Math.max(...pitches, 75) + 2;
@@ -43,7 +44,7 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   const svg = document.createElementNS(SVG_NAMESPACE, "svg");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("role", "img");
-  const label = `Piano roll: ${notes.length} notes in ${bars.length} bars`;
+  const label = `Piano roll: ${notes.length} notes in ${bars.length} bars of ${timeSignatures}`;
   svg.setAttribute("aria-label", form ? `${label}. ${form.description}` : label);
   svg.style.minWidth = `${minWidth}px`;
   for (let pitch = lowest; pitch <= highest; pitch++) {
@@ -54,6 +55,7 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   }
   drawBars(svg, x, bars, top, bottom);
   if (form) drawForm(svg, form, quarter => x(Math.min(quarter, length)));
+  addElement(svg, "text", { x: 2, y: bottom + 13 }, timeSignatures.split(",")[0]);
   for (const [start, duration, pitch, part] of notes) {
     addElement(svg, "rect", {
       class: start < promptQuarters ? "prompt" : `part${part % 4}`,

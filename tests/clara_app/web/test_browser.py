@@ -1,10 +1,12 @@
 """The page, used as a person uses it: with Debian's chromium."""
 
 import contextlib
+import json
 import shutil
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -80,7 +82,7 @@ def wait_until(holds):
 
 
 def compose(page, candidates="8"):
-    page.select_option("#bars", "4")
+    page.select_option("#length", "bars 4")
     page.select_option("#candidates", candidates)
     page.click("#compose")
     page.wait_for_selector("#stop", state="hidden")
@@ -172,7 +174,7 @@ def test_with_the_keyboard_alone(page):
     page.keyboard.press("Enter")
     page.wait_for_selector("#prompt svg")
     assert page.locator("#prompt-roll .prompt").count() == 3
-    page.select_option("#bars", "4")
+    page.select_option("#length", "bars 4")
     page.select_option("#candidates", "8")
     page.focus("#compose")
     page.keyboard.press("Enter")
@@ -182,7 +184,7 @@ def test_with_the_keyboard_alone(page):
 def test_two_at_once(browser, address):
     pages = [open_page(browser, address) for _ in range(2)]
     for page in pages:
-        page.select_option("#bars", "4")
+        page.select_option("#length", "bars 4")
         page.select_option("#candidates", "32")
         page.click("#compose")
     for page in pages:
@@ -194,7 +196,7 @@ def test_two_at_once(browser, address):
 
 
 def test_stopping_leaves_the_page_ready(page):
-    page.select_option("#bars", "32")
+    page.select_option("#length", "bars 32")
     page.select_option("#candidates", "128")
     page.click("#compose")
     page.wait_for_selector("article")
@@ -217,3 +219,27 @@ def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
     assert (brightness[0] < brightness[1]) == (scheme == "light") and abs(brightness[0] - brightness[1]) > 400
     assert not page.problems
     page.context.close()
+
+
+def test_a_time_signature_is_chosen_or_that_of_the_prompt(page, tmp_path):
+    page.select_option("#time-signature", "3/4")
+    pieces = compose(page)
+    assert pieces.first.locator(".roll svg text").get_by_text("3/4", exact=True).count() == 1
+    waltz = replace(tiny.tune(7, n_notes=60), time_signatures=((0, 6, 8),))
+    write_midi(waltz, tmp_path / "jig.mid")
+    page.check("[value=file]")
+    page.set_input_files("#file", tmp_path / "jig.mid")
+    page.wait_for_selector("#prompt svg")
+    assert page.is_disabled("#time-signature")
+    assert page.locator("#time-signature option:checked").inner_text() == "as the prompt (6/8)"
+    page.check("[value=none]")
+    assert page.is_enabled("#time-signature") and page.input_value("#time-signature") == ""
+
+
+def test_a_length_in_quarter_notes(page):
+    compose(page)
+    page.select_option("#length", "quarters 16")
+    with page.expect_request("**/compose") as request:
+        page.click("#compose")
+    sent = json.loads(request.value.post_data)
+    assert sent["quarters"] == 16 and "bars" not in sent

@@ -141,3 +141,19 @@ def test_bars_are_those_of_the_prompt():
     for prompt, bars, expected in (("waltz", 8, 8), (None, 32, 32), ("endless", 32, 1)):
         payload = {"model": "notewise", "prompt": prompt, "bars": bars}
         assert parse_request(payload, ["notewise"], pieces.get).compose.bars == expected
+
+
+def test_a_time_signature():
+    payload = {"model": "notewise", "bars": 64, "time_signature": "3/4"}
+    compose = parse_request(payload, ["notewise"], {}.get).compose
+    assert (compose.time_signature, compose.bars) == ("3/4", 64)
+    longer = parse_request(payload | {"time_signature": "4/2"}, ["notewise"], {}.get).compose
+    assert longer.bars == 32  # 256 quarter notes
+    assert parse_request(payload | {"time_signature": ""}, ["notewise"], {}.get).compose.time_signature is None
+
+
+@pytest.mark.parametrize("value", ["3", "waltz", "3/4, 4/4", 3, ["3/4"], "0/1"])
+def test_a_time_signature_that_is_none_is_named(value):
+    for length in ({"bars": 8}, {"quarters": 8}):
+        with pytest.raises(BadSetting, match="time.signature"):
+            parse_request({"model": "notewise", "time_signature": value} | length, ["notewise"], {}.get)

@@ -257,6 +257,7 @@ def test_the_time_signature_of_a_prompt_survives(client, model, time_signatures)
     data = to_symusic_score(notes).dumps_midi()
     read = client.post("/prompts/upload", content=data, headers={"x-file-name": "x.mid"}).json()
     first, second = read["bars"][:2]
+    assert read["time_signatures"] == "/".join(map(str, time_signatures[0][1:]))
     numerator = time_signatures[0][1]
     assert (first, second) == ((1, 4) if time_signatures[0][0] else (0, numerator))
     events = compose(client, model=model, prompt=read["id"], bars=4, candidates=1)
@@ -266,3 +267,19 @@ def test_the_time_signature_of_a_prompt_survives(client, model, time_signatures)
     assert set(re.findall(r"<beats>(\d+)</beats>", musicxml)) == {str(numerator)}
     midi = read_midi(client.get(f"/pieces/{piece['id']}.mid").content, steps_per_quarter=12)[0]
     assert midi.time_signatures == time_signatures
+
+
+def test_pieces_in_a_chosen_time_signature(client):
+    events = compose(client, bars=4, candidates=2, time_signature="6/8")
+    for piece in (p for e in events for p in e.get("candidates", [])):
+        assert piece["time_signatures"] == "6/8" and piece["bars"][:4] == [0, 3, 6, 9]
+
+
+def test_played_notes_have_the_time_signature_in_which_they_were_played(client):
+    payload = {"key_presses": [[60, 0, 0.5], [62, 2, 2.5]], "qpm": 120, "time_signature": "3/4"}
+    played = client.post("/prompts/played", content=json.dumps(payload)).json()
+    assert played["time_signatures"] == "3/4" and played["bars"] == [0, 3]
+    wrong = client.post("/prompts/played", content=json.dumps(payload | {"time_signature": "waltz"}))
+    assert wrong.status_code == 400 and "is no time signature" in wrong.json()["error"]
+    refused = compose(client, prompt=played["id"], bars=4, candidates=1, time_signature="4/4")
+    assert "is in 3/4, not in 4/4" in refused[-1]["error"]
