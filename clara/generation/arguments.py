@@ -27,7 +27,7 @@ TimeSignature = str | tuple[int, int] | None
 Settings = SamplingSettings | Mapping | Sequence | None
 
 
-def convert_prompt(prompt: Prompt, encoding) -> NoteSequence | None:
+def convert_prompt(prompt: Prompt, encoding, time_signature: TimeSignature = None) -> NoteSequence | None:
     """Return a prompt on the grid and in the range of an encoding.
 
     A warning says what was lost on the way.
@@ -38,21 +38,24 @@ def convert_prompt(prompt: Prompt, encoding) -> NoteSequence | None:
         A MIDI file, a score, a text file of the encoding, ``music21:NAME``, text of the encoding, or notes on any
         grid.
     encoding : Encoding
+    time_signature : str, (int, int) or None
+        Of a text or a MIDI file that names none (default: it is estimated).
 
     Raises
     ------
     BadMusicFile, NoNotes, UnknownToken
         If the prompt cannot be read or holds no notes.
     BadSetting
-        If it is none of these types.
+        If it is none of these types, or the time signature is none.
     """
     if prompt is None:
         return None
+    known = None if time_signature is None else parse_time_signature(time_signature)
     if isinstance(prompt, NoteSequence):
         notes, losses = fit_to_encoding(prompt, encoding)
         name = "prompt"
     elif isinstance(prompt, (str, Path)):
-        notes, losses = _read(prompt, encoding)
+        notes, losses = _read(prompt, encoding, known)
         name = "prompt" if "\n" in str(prompt) else f"prompt {str(prompt)[:60]}"
     else:
         raise BadSetting(
@@ -64,11 +67,11 @@ def convert_prompt(prompt: Prompt, encoding) -> NoteSequence | None:
     return notes
 
 
-def _read(prompt, encoding):
+def _read(prompt, encoding, known_time_signature):
     """Read a prompt from a file, music21's corpus or a text; return notes and losses."""
     is_file = isinstance(prompt, Path) or prompt.startswith(MUSIC21_PREFIX) or _is_path(prompt)
     if is_file:
-        return read_prompt(prompt, encoding)
+        return read_prompt(prompt, encoding, time_signature=known_time_signature)
     tokens = [token for token in prompt.split() if token not in CONTROL_TOKENS]
     try:
         notes, losses = encoding.decode(tokens, qpm=DEFAULT_QPM)
@@ -78,7 +81,7 @@ def _read(prompt, encoding):
         raise BadMusicFile(f"{prompt}: no such file, and no text of the encoding {encoding.name}") from e
     if not len(notes):
         raise NoNotes("the prompt has no notes; leave it out to compose without a prompt")
-    notes, folded = encoding.fold_to_range(with_estimated_time_signature(notes))
+    notes, folded = encoding.fold_to_range(with_estimated_time_signature(notes, known_time_signature))
     return notes, losses + folded
 
 
@@ -178,12 +181,17 @@ def convert_time_signature(
     Raises
     ------
     BadSetting
-        If it is none, if the grid cannot hold its bars, or if the source has another one at its end.
+        If it is none, if its lower number is no note value, if the grid cannot hold its bars, or if the source has
+        another one at its end.
     """
     own = source.time_signatures[-1][1:] if source else None
     if time_signature is None:
         return own
     numerator, denominator = parse_time_signature(time_signature)
+    if denominator & (denominator - 1):
+        raise BadSetting(
+            f"the lower number of {numerator}/{denominator} is no note value; take 1, 2, 4, 8, 16, 32 or 64"
+        )
     if bar_steps(numerator, denominator, steps_per_quarter).denominator > 1:
         raise BadSetting(
             f"a bar of {numerator}/{denominator} is no whole number of steps on the model's grid of "

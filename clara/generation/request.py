@@ -114,7 +114,7 @@ class GenerationRequest:
     ) -> "GenerationRequest":
         """Return a request to a `Generator`; converts and checks the arguments of `Generator.generate`."""
         encoding = generator.encoding
-        notes = convert_prompt(prompt, encoding)
+        notes = convert_prompt(prompt, encoding, time_signature)
         prompt_end = notes.n_steps if notes else 0
         if notes and prompt_quarters is not None:
             prompt_end = convert_length(prompt_quarters, None, None, encoding.steps_per_quarter)

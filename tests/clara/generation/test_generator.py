@@ -16,6 +16,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.generation.generator import Generator
 from clara.generation.request import tokenize_until
+from clara.music.bars import describe_time_signatures
 from clara.music.midi import write_midi
 from clara.music.notes import COMMON_TIME, build_notes, crop
 from clara.sampling.constraints import Constraints
@@ -68,6 +69,39 @@ def test_a_continuation_keeps_the_prompts_metre(generator):
     assert {p.notes.time_signatures for p in generator.generate(2, 4, waltz)} == {((0, 3, 4),)}
     assert {p.notes.time_signatures for p, _ in generator.fill(waltz, 4, 6, 2)} == {((0, 3, 4),)}
     assert {p.notes.time_signatures for p in generator.generate(2, 4)} == {COMMON_TIME}
+
+
+@pytest.mark.parametrize("time_signature, expected", [("3/4", (3, 4)), ((6, 8), (6, 8)), (" 2/2 ", (2, 2))])
+def test_a_time_signature_and_bars(generator, time_signature, expected):
+    numerator, denominator = expected
+    [piece] = generator.generate(1, bars=3, time_signature=time_signature)
+    assert piece.notes.time_signatures == ((0, numerator, denominator),)
+    n_steps = 3 * 4 * generator.encoding.steps_per_quarter * numerator // denominator
+    assert sum(generator.encoding.token_steps(piece.tokens)) == n_steps
+    [found] = generator.search(lambda pieces: [0] * len(pieces), 1, bars=3, time_signature=time_signature)
+    assert found.notes.time_signatures == piece.notes.time_signatures
+
+
+def test_a_text_prompt_is_in_the_time_signature_that_is_given(generator):
+    text = " ".join(generator.tokenize(tiny.tune(0))[0])
+    for time_signature in ("3/4", "4/4", "5/4"):
+        [piece] = generator.generate(1, 4, text, time_signature=time_signature)
+        assert describe_time_signatures(piece.notes.time_signatures) == time_signature
+
+
+@pytest.mark.parametrize(
+    "time_signature, message",
+    [
+        ("waltz", "'waltz' is no time signature"),
+        ("4/4", "is in 3/4, not in 4/4; leave out the time signature"),
+        ("3/6", "lower number of 3/6 is no note value; take 1, 2, 4"),
+        ("1/64", "1/64 is no whole number of steps"),
+    ],
+)
+def test_time_signatures_that_are_refused(generator, time_signature, message):
+    waltz = replace(tiny.tune(0), time_signatures=((0, 3, 4),))
+    with pytest.raises(BadSetting, match=message):
+        generator.generate(1, 4, waltz, time_signature=time_signature)
 
 
 def test_reproducible_by_seed(generator):
