@@ -32,7 +32,7 @@ class PlannerTraining:
     hidden: int = 128
     n_query: int = 32
     dropout: float = 0.2
-    epochs: int = 24
+    epochs: int = 30
     batch_bars: int = 2048
     lr: float = 3e-3
     weight_decay: float = 0.01

@@ -21,7 +21,7 @@ from clara.form.planner_network import NetworkSizes, PlannerNetwork
 from clara.form.planner_settings import PlannerTraining
 
 MAX_TRANSPOSITION = 6  # semitones; registers move, and what is relative to the home key stays
-ALL_OPEN, SOME_OPEN = 0.25, 0.15  # shares of pieces of which a planner reads no attribute, or only some of them
+ALL_OPEN, SOME_OPEN = 0.35, 0.15  # shares of pieces of which a planner reads no attribute, or only some of them
 SHARE_OPEN = 0.5  # of the attributes of a piece with some open
 WARM_UP = 0.1  # of all steps, in which the learning rate rises
 
