@@ -1,7 +1,7 @@
 """Forms: which bars of a piece return to which, whatever its keys and harmonies.
 
 A form is written as letters (`AABA`), or as letters with numbers of bars (`A8 B16 A'8`). It can also be the form of
-another piece, bar by bar. `apply_form` lays a form over a composed plan.
+another piece, bar by bar. `clara.form.planner` composes plans that have a form.
 """
 
 import re
@@ -11,22 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clara.errors import BadPlan, BadSetting
+from clara.errors import BadSetting
 from clara.form.extraction import extract_plan
-from clara.form.plan import (
-    COLUMNS,
-    EXACT,
-    MAX_BARS,
-    NEW,
-    RHYTHM,
-    SILENT,
-    TRANSPOSED,
-    UNKNOWN,
-    VARIED,
-    Plan,
-    transpose_keys,
-    transpose_pitches,
-)
+from clara.form.plan import EXACT, MAX_BARS, UNKNOWN, VARIED, Plan
 from clara.form.sections import Section
 from clara.music.notes import NoteSequence
 from clara.records import shorten
@@ -35,7 +22,6 @@ from clara.wording import count_of
 SECTION_BARS = 8  # of a section without a number
 PRIMES = "'’′"
 SECTION = re.compile(rf"([A-Z])([{PRIMES}]?)([0-9]*)([{PRIMES}]?)")
-COPIED = ("density", "texture", "phrase", "numerator", "denominator")  # by a bar that returns
 FORM_EXAMPLE = "write a form like AABA, or like A8 B16 A'8 with numbers of bars"
 
 
@@ -165,56 +151,3 @@ def form_of(music: NoteSequence | Plan) -> Form:
     signatures = Counter(zip(plan.numerator.tolist(), plan.denominator.tolist()))
     section = np.zeros(len(plan), dtype=np.int64)
     return Form(plan.relation, plan.source, plan.shift, section, plan.phrase, signatures.most_common(1)[0][0])
-
-
-def apply_form(plan: Plan, form: Form) -> Plan:
-    """Return a plan that has a form.
-
-    Bars that the form leaves open stay as they are, except that one which returned to another section only shares its
-    rhythm now. A bar that returns gets the time signature and the attributes of the bar that it returns to. Bars after
-    the end of the form do not change.
-
-    Parameters
-    ----------
-    plan : Plan
-        With as many bars as the form or more.
-    form : Form
-
-    Raises
-    ------
-    BadPlan
-        If the form is longer than the plan.
-    """
-    if len(form) > len(plan):
-        raise BadPlan(
-            f"the form has {count_of(len(form), 'bar')}, but the piece only {len(plan):,}; "
-            f"use --bars {len(form)} or a shorter form"
-        )
-    columns = {name: getattr(plan, name).copy() for name in (*COLUMNS, "numerator", "denominator")}
-    bar_steps = np.diff(plan.begin)
-    for bar in range(len(form)):
-        relation, source, shift = _relate(columns["relation"], form, bar, plan)
-        columns["relation"][bar], columns["source"][bar], columns["shift"][bar] = relation, source, shift
-        if relation in (EXACT, VARIED, TRANSPOSED) and form.relation[bar] != UNKNOWN:
-            for name in COPIED:
-                columns[name][bar] = columns[name][source]
-            for name in ("key", "chord"):
-                columns[name][bar] = transpose_keys(columns[name][source], shift)
-            columns["register"][bar] = transpose_pitches(columns["register"][source], shift)
-            bar_steps[bar] = bar_steps[source]
-    known = form.phrase != UNKNOWN
-    columns["phrase"][: len(form)][known] = form.phrase[known]
-    begin = plan.begin[0] + np.concatenate([[0], np.cumsum(bar_steps)])
-    return replace(plan, begin=begin, **columns)
-
-
-def _relate(relations, form, bar, plan):
-    """Return relation, source and shift of a bar by the form and the bars before it."""
-    relation, source, shift = int(form.relation[bar]), int(form.source[bar]), int(form.shift[bar])
-    if relation == UNKNOWN:
-        relation, source, shift = int(plan.relation[bar]), int(plan.source[bar]), int(plan.shift[bar])
-        if relation in (EXACT, VARIED, TRANSPOSED) and source < form.section[bar]:
-            relation, shift = RHYTHM, 0
-    if source != UNKNOWN and relations[source] == SILENT:
-        return (NEW if relation == RHYTHM else SILENT), UNKNOWN, 0
-    return relation, source, shift
