@@ -21,6 +21,7 @@ from clara.models.likelihood import nats_per_quarter
 from clara.rendering.plots import plot_history
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD, model_card
+from clara.training.plan_costs import costs_by_knowledge
 from clara.training.repeat_fit import fit_to
 from clara.training.settings import STARTED, TrainSettings, read_started
 
@@ -132,7 +133,8 @@ def current_commit() -> str | None:
 def held_out_figures(checkpoint: Checkpoint, corpus: Corpus, device: torch.device) -> dict[str, float]:
     """Fit the repeat model to the validation pieces, and return the exact cost of the held-out pieces.
 
-    Without validation pieces no repeat model is fitted, and the cost is that of the training pieces.
+    Without validation pieces no repeat model is fitted, and the cost is that of the training pieces. A model that
+    follows plans has no repeat model; its cost is that of pieces of which it knows which bars return to which.
 
     Parameters
     ----------
@@ -146,6 +148,10 @@ def held_out_figures(checkpoint: Checkpoint, corpus: Corpus, device: torch.devic
     dict of str to float
         Nats per quarter note of each split.
     """
+    if checkpoint.context_reader():
+        splits = [split for split in ("valid", "test") if corpus.has_split(split)] or ["train"]
+        costs = {split: costs_by_knowledge(checkpoint, corpus, split, ["returns"], str(device)) for split in splits}
+        return {f"{split}_nats_per_quarter": round(cost["returns"], 4) for split, cost in costs.items()}
     if corpus.has_split("valid"):
         return fit_to(checkpoint, corpus, str(device))
     network = checkpoint.inference_model().to(device)

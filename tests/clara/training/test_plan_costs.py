@@ -1,0 +1,33 @@
+"""The cost of held-out music under models that follow plans."""
+
+import json
+
+import tiny
+
+from clara.data.corpus import Corpus
+from clara.data.dataloaders import MusicDataLoaders
+from clara.training.learner import music_learner
+from clara.training.plan_costs import HIDDEN_COLUMNS, costs_by_knowledge
+
+
+def test_what_is_known_of_a_plan_changes_the_cost(tmp_path):
+    corpus = Corpus.load(tiny.corpus(tmp_path))
+    costs = costs_by_knowledge(tiny.plan_follower(), corpus, "train")
+    assert set(costs) == set(HIDDEN_COLUMNS)
+    assert len({round(cost, 6) for cost in costs.values()}) == len(costs)
+    assert all(cost > 0 for cost in costs.values())
+
+
+def test_a_model_learns_to_follow_plans(tmp_path):
+    """An ostinato is easy for a model that is told what the earlier bar did."""
+    folder = tiny.corpus(tmp_path, [tiny.ostinato(), *(tiny.tune(i) for i in range(5))])
+    dls = MusicDataLoaders.from_corpus(folder, bs=2, seq_len=32, device="cpu")
+    learn = music_learner(dls, config=tiny.SIZES, follow_plans=True, path=tmp_path, log=lambda line: None)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(2, 3e-3)
+    checkpoint = learn.to_checkpoint()
+    assert checkpoint.sizes["context_rows"] == dls.contexts.n_rows
+    assert checkpoint.tensors["trust.bias"].abs().sum() > 0
+    config = json.loads((learn.export("run") / "config.json").read_text())
+    assert config["figures"]["valid_nats_per_quarter"] > 0
+    assert "repeats" not in config
