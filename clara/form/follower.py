@@ -10,22 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clara.form.plan import EXACT, SILENT, TRANSPOSED, Plan
+from clara.form.plan import RHYTHM, SILENT, Plan
 from clara.jit import compiled, int32_2d, int32_3d, int64, int64_1d, int64_2d, int64_3d, uint8_2d
 from clara.repeats.outer_voices import VoiceTokens
 
 # columns of what `PlanFollower` reports after each token
-BAR, PLACE, STEPS_LEFT, OFFER, FOLLOWED, ONSET_WAIT, ONSET_NOW = range(7)
-IS_COPY, COPY_PRESS, COPY_RELEASE, COPY_WAIT = range(7, 11)
-N_REPORTS = 11
+BAR, PLACE, OFFER, FOLLOWED, ONSET_WAIT, ONSET_NOW = range(6)
+N_REPORTS = 6
 NONE = -1
-CLOCK, LAST_CODE, N_EVENTS, OFFERED, N_FOLLOWED, CURRENT_BAR = range(6)  # columns of the state of a text
+# columns of the state of a text; N_KEPT and N_ADDED count items of this bar, see `clara.form.returns`
+CLOCK, LAST_CODE, N_EVENTS, OFFERED, N_FOLLOWED, CURRENT_BAR, N_KEPT, N_ADDED = range(8)
+N_STATES = 8
 TEXT_ARRAYS = (
     "begin",
     "n_bars",
     "source",
     "shift",
-    "is_copy",
+    "relation",
     "past",
     "first_event",
     "sounding",
@@ -85,13 +86,10 @@ class PlanFollower:
     Attributes
     ----------
     reports : int64 array (n, N_REPORTS)
-        After the newest token of each text: `BAR`, the number of the bar; `PLACE`, the steps from its barline;
-        `STEPS_LEFT`, the steps to the next barline; `OFFER`, the token that its source does next, or `NONE`;
-        `FOLLOWED`, how many tokens in a row were as offered;
+        After the newest token of each text: `BAR`, the number of the bar; `PLACE`, the steps from its barline; `OFFER`,
+        the token that its source does next, or `NONE`; `FOLLOWED`, how many tokens in a row were as offered;
         `ONSET_WAIT`, the steps until notes begin in the source after this step, or `NONE`; `ONSET_NOW`, 1 if notes
-        begin in the source at this step. For exact and transposed bars, which are copies: `IS_COPY`, 1 in such a bar;
-        `COPY_PRESS`, the tone to press next in this step, or `NONE`; `COPY_RELEASE`, a tone to release before, as it
-        still sounds, or `NONE`; `COPY_WAIT`, the steps until notes begin in a copy after this step, or `NONE`.
+        begin in the source at this step.
     """
 
     def __init__(self, events: TokenEvents, plans: Sequence[Plan]):
@@ -100,15 +98,15 @@ class PlanFollower:
         self.begin = np.stack([np.pad(plan.begin, (0, n_bars - len(plan)), mode="edge") for plan in plans])
         self.n_bars = np.array([len(plan) for plan in plans])
         self.source, self.shift = np.full((2, n, n_bars), NONE)
-        self.is_copy = np.zeros((n, n_bars), dtype=np.uint8)
+        self.relation = np.full((n, n_bars), NONE)
         for row, plan in enumerate(plans):
-            self.is_copy[row, : len(plan)] = np.isin(plan.relation, (EXACT, TRANSPOSED))
+            self.relation[row, : len(plan)] = plan.relation
             self.source[row, : len(plan)] = np.where(plan.relation == SILENT, NONE, plan.source)
             self.shift[row, : len(plan)] = plan.shift
         self.past = np.zeros((n, 2, INITIAL_ROOM), dtype=np.int32)  # step and code of each release and press
         self.first_event = np.zeros((n, n_bars + 1), dtype=np.int32)  # of each bar that has begun
         self.sounding = np.zeros((n, events.tokens.shape[1]), dtype=np.uint8)
-        self.state = np.zeros((n, 6), dtype=np.int64)
+        self.state = np.zeros((n, N_STATES), dtype=np.int64)
         self.state[:, [LAST_CODE, OFFERED]] = NONE
         self.reports = np.zeros((n, N_REPORTS), dtype=np.int64)
         self.reports[:, OFFER] = NONE
@@ -129,7 +127,7 @@ class PlanFollower:
             self.n_bars,
             self.source,
             self.shift,
-            self.is_copy,
+            self.relation,
             self.past,
             self.first_event,
             self.sounding,
@@ -144,17 +142,6 @@ class PlanFollower:
         if ids.shape[1]:
             self.reports = reports[:, -1].copy()
         return reports
-
-    def keep_copies(self, allowed: np.ndarray) -> None:
-        """Forbid what would keep a copy from having the onsets and pitches of its source, in place.
-
-        Parameters
-        ----------
-        allowed : uint8 array (n, vocab_sz)
-            1 for tokens that may come next. A text for which nothing would be left stays as it is.
-        """
-        events = self.events
-        _keep_copies(allowed, self.reports, self.sounding, events.kind, events.value, len(events.waits) - 1)
 
     def steps_to_last_bar(self) -> np.ndarray:
         """Return the steps from now to the last barline before the end of each text; below 0 after it, int64 (n,)."""
@@ -192,7 +179,7 @@ class PlanFollower:
     int64_1d,
     int64_2d,
     int64_2d,
-    uint8_2d,
+    int64_2d,
     int32_3d,
     int32_2d,
     uint8_2d,
@@ -210,7 +197,7 @@ def _follow(
     n_bars,
     source,
     shift,
-    is_copy,
+    relation,
     past,
     first_event,
     sounding,
@@ -231,6 +218,7 @@ def _follow(
     for row in range(len(ids)):
         clock, last_code, n_events = state[row, CLOCK], state[row, LAST_CODE], state[row, N_EVENTS]
         offered, followed, bar = state[row, OFFERED], state[row, N_FOLLOWED], state[row, CURRENT_BAR]
+        n_kept, n_added = state[row, N_KEPT], state[row, N_ADDED]
         for k in range(ids.shape[1]):
             token = ids[row, k]
             followed = followed + 1 if token == offered else 0
@@ -238,24 +226,31 @@ def _follow(
                 clock, last_code = clock + value[token], NONE
             elif kind[token] != OTHER:
                 is_press = kind[token] == PRESS
+                earlier = source[row, bar]
+                by_onset = relation[row, bar] == RHYTHM  # then the first press of a step stands for all
+                if is_press and 0 <= earlier < bar and not (by_onset and last_code >= n_tones):
+                    is_kept = 0
+                    moved, up = begin[row, bar] - begin[row, earlier], shift[row, bar]
+                    for i in range(first_event[row, earlier], first_event[row, earlier + 1]):
+                        step, code = past[row, 0, i] + moved, past[row, 1, i]
+                        if step == clock and (code >= n_tones if by_onset else code + up == value[token] + n_tones):
+                            is_kept = 1
+                    n_kept, n_added = n_kept + is_kept, n_added + 1 - is_kept
                 last_code = value[token] + n_tones * is_press
                 sounding[row, value[token]] = is_press
                 past[row, 0, n_events], past[row, 1, n_events] = clock, last_code
                 n_events += 1
             while bar + 1 < n_bars[row] and begin[row, bar + 1] <= clock:
                 bar += 1
-                first_event[row, bar] = n_events
+                first_event[row, bar], n_kept, n_added = n_events, 0, 0
 
             # What the sources do from now on, in this bar and the next ones.
             offered, due, later = NONE, NONE, bar
-            is_offered, onset_wait, onset_now = True, NONE, 0
-            copy_press, copy_release, copy_wait = NONE, NONE, NONE
+            onset_wait, onset_now = NONE, 0
             while later < n_bars[row] and begin[row, later] - clock <= longest_wait:
                 earlier = source[row, later]
                 if earlier < 0 or earlier > bar:  # no source, or one that has not begun
-                    is_offered = False  # nor is anything later, but a copy must not be missed
-                    later += 1
-                    continue
+                    break
                 moved, up = begin[row, later] - begin[row, earlier], shift[row, later]
                 source_end, bar_end = begin[row, earlier + 1], begin[row, later + 1]
                 for i in range(first_event[row, earlier], n_events):
@@ -266,62 +261,22 @@ def _follow(
                     tone = code % n_tones + up
                     if step < clock or tone < 0 or tone >= n_tones or tone // n_keys != code % n_tones // n_keys:
                         continue
-                    if is_press and step == clock and is_offered:
+                    if is_press and step == clock:
                         onset_now = 1
-                    if is_press and step > clock:
-                        if is_offered and onset_wait == NONE:
-                            onset_wait = step - clock
-                        if is_copy[row, later]:
-                            copy_wait = step - clock if copy_wait == NONE else copy_wait
+                    if is_press and step > clock and onset_wait == NONE:
+                        onset_wait = step - clock
                     if step == clock and code + up <= last_code:
                         continue
-                    if is_offered and due == NONE and sounding[row, tone] != is_press:
+                    if due == NONE and sounding[row, tone] != is_press:
                         due = step
                         offered = tokens[1 if is_press else 0, tone]
-                    if is_copy[row, later] and is_press and step == clock:
-                        if not sounding[row, tone]:
-                            copy_press = tone if copy_press == NONE else copy_press
-                        elif tone > last_code:
-                            copy_press = tone if copy_press == NONE else copy_press
-                            copy_release = tone if copy_release == NONE else copy_release
                 later += 1
             if due > clock:
                 offered = waits[min(due - clock, longest_wait)]
             report = reports[row, k]
             report[BAR], report[PLACE] = bar, clock - begin[row, bar]
-            report[STEPS_LEFT] = begin[row, bar + 1] - clock
             report[OFFER], report[FOLLOWED] = offered, followed
             report[ONSET_WAIT], report[ONSET_NOW] = onset_wait, onset_now
-            report[IS_COPY], report[COPY_PRESS] = is_copy[row, bar], copy_press
-            report[COPY_RELEASE], report[COPY_WAIT] = copy_release, copy_wait
         state[row, CLOCK], state[row, LAST_CODE], state[row, N_EVENTS] = clock, last_code, n_events
         state[row, OFFERED], state[row, N_FOLLOWED], state[row, CURRENT_BAR] = offered, followed, bar
-
-
-@compiled(uint8_2d, int64_2d, uint8_2d, int64_1d, int64_1d, int64)
-def _keep_copies(allowed, reports, sounding, kind, value, longest_wait):
-    """Do the work of `PlanFollower.keep_copies`."""
-    vocab_sz = allowed.shape[1]
-    kept = np.empty(vocab_sz, dtype=np.uint8)
-    for row in range(len(allowed)):
-        report = reports[row]
-        press, release, wait = report[COPY_PRESS], report[COPY_RELEASE], report[COPY_WAIT]
-        if not report[IS_COPY] and wait == NONE:
-            continue
-        # In silence a wait must lead to the next onset or barline, as nothing else could happen before.
-        shortest_wait = 0
-        if report[IS_COPY] and not sounding[row].any():
-            shortest_wait = min(longest_wait, report[STEPS_LEFT] if wait == NONE else wait)
-        n_kept = 0
-        for token in range(vocab_sz):
-            kept[token] = allowed[row, token]
-            if kind[token] == WAIT:
-                fits = value[token] >= shortest_wait and (wait == NONE or value[token] <= wait)
-                kept[token] &= press == NONE and fits
-            elif kind[token] == PRESS and report[IS_COPY]:
-                kept[token] &= value[token] == press and release == NONE
-            elif kind[token] == RELEASE and release != NONE:
-                kept[token] &= value[token] <= release
-            n_kept += kept[token]
-        if n_kept:
-            allowed[row] = kept
+        state[row, N_KEPT], state[row, N_ADDED] = n_kept, n_added

@@ -17,6 +17,7 @@ import torch
 from clara.form.context import ContextReader, ContextTracker
 from clara.form.ending import Endings
 from clara.form.plan import Plan
+from clara.form.returns import keep_returns
 from clara.models import InferenceModel
 from clara.repeats.finder import RepeatFinder
 from clara.repeats.model import Repeats
@@ -363,7 +364,7 @@ class _Batch:
         while True:
             allowed = self.grammar.allowed(self.grammar_state)
             if self.context:
-                self.context.follower.keep_copies(allowed)
+                keep_returns(allowed, self.context.follower)
             if self.endings:
                 self.endings.keep(allowed, self.context.follower)
             self.grammar.adjust_logits(logits, allowed, self.grammar_state)
