@@ -56,6 +56,30 @@ def _add_music_flags(add):
         "choice: 4/4 if it follows no plans).",
     )
     add(
+        "--form",
+        metavar="LETTERS",
+        help='Sections that return: AABA for four sections of eight bars, or "A8 B16 A\'8" with numbers of bars and a '
+        "varied return. Sets the length unless --bars does. For models that follow plans.",
+    )
+    add(
+        "--form-of",
+        type=cli.file_path,
+        metavar="FILE",
+        help="Piece whose form the new music has: the same bars return, and phrases begin in the same bars.",
+    )
+    add(
+        "--plan",
+        type=cli.file_path,
+        metavar="FILE",
+        help="Plan that the pieces follow bar by bar, such as the .plan.csv beside a composed piece. Clara composes "
+        "what it leaves open. Sets the length.",
+    )
+    add(
+        "--no-ending",
+        action="store_true",
+        help="Leave the end open (default: a model that follows plans ends on a held tonic chord).",
+    )
+    add(
         "--prompt",
         type=cli.file_path,
         metavar="FILE",
@@ -197,7 +221,11 @@ def _add_constraint_flags(add):
         help="Pitch range, such as C2-C6, or v:G3-A7 for one part.",
     )
     add("--max-notes", type=cli.at_least(1), metavar="K", help="Largest number of notes that sound at once.")
-    add("--cadence", action="store_true", help="Prefer the tonic chord at the end.")
+    add(
+        "--cadence",
+        action="store_true",
+        help="Prefer the tonic chord at the end; for models that follow no plans, as the others end on it by default.",
+    )
     add(
         "--fixed-melody",
         type=cli.file_path,
@@ -316,15 +344,21 @@ def check_combinations(given: dict[str, Any]) -> None:
     """
     from clara.errors import BadSetting
 
-    if "bars" in given and "quarters" in given:
-        raise BadSetting("--bars and --quarters both set the length: leave one out")
+    for name in ("bars", "form", "form_of", "plan"):
+        if name in given and "quarters" in given:
+            raise BadSetting(f"{_flag(name)} and --quarters both set the length: leave one out")
     if "replay" in given:
         from clara_app.replay import PATHS  # slow to import
 
         fixed = [name for name in given if name not in (*PATHS, *FLAGS_BESIDE_REPLAY)]
         if fixed:
-            flags = ", ".join(f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}" for name in fixed)
+            flags = ", ".join(map(_flag, fixed))
             raise BadSetting(f"{flags} cannot change what --replay composes again: leave out the one or the other")
+
+
+def _flag(name):
+    """Return a flag as it is typed."""
+    return f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
 
 
 def request_from_flags(args: Namespace) -> "ComposeRequest":
@@ -360,6 +394,10 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
         top=args.top,
         quarters=args.quarters,
         prompt=args.prompt,
+        form=args.form,
+        form_of=args.form_of,
+        plan=args.plan,
+        ending=not args.no_ending,
         bars=args.bars,
         time_signature=args.time_signature,
         prompt_quarters=args.prompt_quarters,

@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 
 from clara.errors import BadSetting
+from clara.form.forms import parse_form
 from clara.music.bars import parse_time_signature
 from clara.music.keys import parse_key, parse_pitch, scale_pitch_classes
 from clara.music.notes import NoteSequence
@@ -110,6 +111,14 @@ class ComposeRequest:
         Length in bars, in place of `quarters`.
     time_signature : str, optional
         Such as "3/4" (default: that of the prompt or the fixed melody, or else the model's choice).
+    form : str, optional
+        Sections that return, such as "AABA"; it sets the length if `bars` does not.
+    form_of : str, optional
+        Music file whose form the pieces have, or `music21:NAME`; it sets the length if `bars` does not.
+    plan : str, optional
+        File of the plan that every piece follows from the beginning of its prompt; it sets the length.
+    ending : bool
+        Whether pieces come to an end, if the model follows plans.
     prompt : str or NoteSequence, optional
         Music to continue: a file, `music21:NAME`, or notes on any grid.
     prompt_quarters : float, optional
@@ -150,6 +159,10 @@ class ComposeRequest:
     quarters: float = defaults.DEFAULT_QUARTERS
     bars: float | None = None
     time_signature: str | None = None
+    form: str | None = None
+    form_of: str | None = None
+    plan: str | None = None
+    ending: bool = True
     prompt: str | NoteSequence | None = None
     prompt_quarters: float | None = None
     qpm: float | None = None
@@ -182,18 +195,47 @@ class ComposeRequest:
                 raise BadSetting(f"{name} must be above 0, not {value}")
         if self.time_signature is not None:
             parse_time_signature(self.time_signature)
+        if self.form is not None:
+            parse_form(self.form)
         if self.seed < 0:
             raise BadSetting(f"seed must be at least 0, not {self.seed}")
         if self.precision not in defaults.PRECISIONS:
             raise BadSetting(f"precision must be one of {', '.join(defaults.PRECISIONS)}, not {self.precision!r}")
 
     def _check_combinations(self):
+        self._check_form()
         if self.fill and (self.prompt is None or self.constraints.fixed_melody or self.constraints.cadence):
             raise BadSetting(
                 "fill (--fill) needs a prompt with a gap (--prompt), and excludes --fixed-melody and --cadence"
             )
         if self.search and not self.is_ranked:
             raise BadSetting("search (--search) needs scores to rank by (--rank-by), and excludes --fill")
+
+    def _check_form(self):
+        """Raise BadSetting if the form is given twice, or where it has no effect."""
+        flags = self.form_flags
+        forms = [flag for flag in flags if flag != "--no-ending"]
+        if len(forms) > 1:
+            raise BadSetting(f"{' and '.join(forms)} each set the form: leave out all but one")
+        for other, is_given in (("--fill", self.fill), ("--fixed-melody", self.constraints.fixed_melody)):
+            if flags and is_given:
+                raise BadSetting(f"{flags[0]} and {other} exclude each other, as other music sets the form and the end")
+        if self.prompt is not None and (self.form or self.form_of):
+            raise BadSetting(f"{forms[0]} is for new pieces: leave out the prompt (--prompt), or give a plan (--plan)")
+        for other, value in (("--bars", self.bars), ("--time-signature", self.time_signature)):
+            if self.plan is not None and value is not None:
+                raise BadSetting(f"--plan and {other} exclude each other, as a plan sets bars and time signatures")
+
+    @property
+    def form_flags(self) -> list[str]:
+        """Return the given flags that only models that follow plans understand."""
+        is_given = {
+            "--form": self.form is not None,
+            "--form-of": self.form_of is not None,
+            "--plan": self.plan is not None,
+            "--no-ending": not self.ending,
+        }
+        return [flag for flag, given in is_given.items() if given]
 
     @property
     def is_ranked(self) -> bool:

@@ -15,14 +15,21 @@ from clara.checkpoints.checkpoint import weights_hash
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.data.onset_grid import file_misfit
 from clara.encodings.prompts import read_fixed_melody, read_prompt
+from clara.errors import BadSetting
+from clara.form.forms import Form, expand_form, form_of, parse_form
+from clara.form.plan import MAX_BARS, Plan
+from clara.form.plan_files import read_plan
 from clara.generation.arguments import convert_length, convert_time_signature, fit_to_encoding
 from clara.generation.generator import Generator
+from clara.generation.planning import fit_plan
 from clara.generation.sample import Sample
 from clara.music.bars import parse_time_signature
 from clara.music.notes import COMMON_TIME, NoteSequence, crop
+from clara.music.read import read_music
 from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SEED_STRIDE, piece_seeds, spread_temperatures
+from clara.wording import count_of
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import DEFAULT_MODEL
 from critic.ranking import rank_pieces, total_scores
@@ -48,6 +55,10 @@ class PreparedRequest:
     fixed_melody : NoteSequence, optional
     quarters : float
         Length of the composed music in quarter notes; if the model chooses a time signature, that of 4/4.
+    plan : Plan, optional
+        The plan to follow, on the model's grid.
+    form : Form, optional
+        The form of the pieces.
     ranking : function, optional
         From `critic.scores.parse_ranking`; None if the pieces are not ranked by scores.
     """
@@ -59,6 +70,8 @@ class PreparedRequest:
     constraints: Constraints
     fixed_melody: NoteSequence | None
     quarters: float
+    plan: Plan | None
+    form: Form | None
     ranking: Callable | None
 
 
@@ -165,34 +178,79 @@ class Composer:
         Raises
         ------
         BadMusicFile, NoNotes, UnknownToken
-            If the prompt or the fixed melody cannot be read.
+            If the prompt, the fixed melody or the piece whose form is asked for cannot be read.
+        BadPlan
+            If the plan cannot be read.
         BadSetting
             If no music satisfies the constraints, the ranking names an unknown score, the prompt has another time
-            signature, or the model's grid cannot hold it.
-        CheckpointMismatch
-            If a model or the critic cannot be loaded.
+            signature, the model's grid cannot hold it, the form is too long, or the model follows no plans.
+        CheckpointMismatch, MissingModel
+            If a model, the planner or the critic cannot be loaded.
         """
+        self._check_planner(request)
         constraints = request.constraints.for_encoding(self.generator.encoding)
         fixed_melody = self._read_fixed_melody(request)
         self.generator.grammar(constraints, fixed_melody)  # raises BadSetting if no token is left
         prompt, losses = self._read_prompt(request)
-        quarters = self._length_in_quarters(request, prompt, fixed_melody)
+        plan, form = self._read_plan(request, prompt), self._read_form(request)
+        quarters = self._length_in_quarters(request, prompt, fixed_melody, plan, form)
         misfit = (
             0.0 if request.prompt is None or isinstance(request.prompt, NoteSequence) else file_misfit(request.prompt)
         )
         ranking = self._parse_ranking(request)
-        return PreparedRequest(request, prompt, losses, misfit, constraints, fixed_melody, quarters, ranking)
+        return PreparedRequest(
+            request, prompt, losses, misfit, constraints, fixed_melody, quarters, plan, form, ranking
+        )
 
-    def _length_in_quarters(self, request, prompt, fixed_melody):
+    def _check_planner(self, request):
+        """Raise an error if a request needs plans and the model follows none, or the planner is missing."""
+        if self.generator.contexts:
+            _ = self.generator.planner
+        elif request.form_flags:
+            raise BadSetting(
+                f"{request.form_flags[0]}: the model {self.folder.name} follows no plans; leave it out, or choose a "
+                "model that does (--model)"
+            )
+
+    def _read_plan(self, request, prompt):
+        """Return the plan to follow on the model's grid, or None."""
+        if request.plan is None:
+            return None
+        steps_per_quarter = self.generator.encoding.steps_per_quarter
+        return fit_plan(read_plan(request.plan), steps_per_quarter, _prompt_end(request, prompt, steps_per_quarter))
+
+    def _read_form(self, request):
+        """Return the form of the pieces, or None."""
+        if request.form is not None:
+            form = expand_form(parse_form(request.form))
+        elif request.form_of is not None:
+            form = form_of(read_music(request.form_of))
+        else:
+            return None
+        if len(form) > MAX_BARS:
+            raise BadSetting(
+                f"the form has {len(form):,} bars, but a piece at most {MAX_BARS:,}; choose a shorter form"
+            )
+        if request.bars is not None and len(form) > max(1, round(request.bars)):
+            raise BadSetting(
+                f"the form has {count_of(len(form), 'bar')}, but the piece only {request.bars:g}; use --bars "
+                f"{len(form)} or a shorter form"
+            )
+        return form
+
+    def _length_in_quarters(self, request, prompt, fixed_melody, plan, form):
         """Check the time signature, and return the length of the composed music in quarter notes."""
         steps_per_quarter = self.generator.encoding.steps_per_quarter
-        source = prompt or fixed_melody
-        signature = convert_time_signature(request.time_signature, source, steps_per_quarter)
+        if plan is not None:
+            return (plan.n_steps - _prompt_end(request, prompt, steps_per_quarter)) / steps_per_quarter
+        asked = request.time_signature or (form and form.time_signature)
+        signature = convert_time_signature(asked, prompt or fixed_melody, steps_per_quarter)
         if fixed_melody:
             return fixed_melody.quarters
-        quarters = request.quarters if request.bars is None else None
+        bars = len(form) if form and request.bars is None else request.bars
+        quarters = request.quarters if bars is None else None
         time_signatures = ((0, *signature),) if signature else COMMON_TIME
-        return convert_length(quarters, request.bars, time_signatures, steps_per_quarter) / steps_per_quarter
+        return convert_length(quarters, bars, time_signatures, steps_per_quarter) / steps_per_quarter
 
     def _read_fixed_melody(self, request):
         path, part = request.constraints.fixed_melody, request.constraints.fixed_melody_part
@@ -307,6 +365,9 @@ class Composer:
             "cadence": request.constraints.cadence,
             "key": request.constraints.tonic_and_mode,
             "fixed_melody": prepared.fixed_melody,
+            "plan": prepared.plan,
+            "form": prepared.form,
+            "ending": request.ending,
             "threads": self.threads,
             "on_step": on_step if on_progress else None,
             "stop": stop,
@@ -381,6 +442,13 @@ def model_for_adapter(adapter: str | None) -> str:
 def _parse_time_signature(request):
     """Return the time signature of a request as two numbers, or None."""
     return None if request.time_signature is None else parse_time_signature(request.time_signature)
+
+
+def _prompt_end(request, prompt, steps_per_quarter):
+    """Return the grid step at which the prompt ends; 0 without a prompt."""
+    if prompt is None:
+        return 0
+    return prompt.n_steps if request.prompt_quarters is None else round(request.prompt_quarters * steps_per_quarter)
 
 
 def _settings_of_batch(request, seed, n):

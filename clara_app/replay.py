@@ -9,17 +9,19 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from clara.checkpoints.checkpoint import repeats_hash, versions, weights_hash
+from clara.checkpoints.checkpoint import follows_plans, repeats_hash, versions, weights_hash
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting, CheckpointMismatch, OutsideFolder
 from clara.files import check_name
+from clara.form.planner import SHIPPED_PLANNER
 from clara.music.read import MUSIC21_PREFIX
 from clara.records import Name, Record, read_record
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import INSTALLED_MUSIC
 
 SEARCH_VERSION = 7  # raised whenever the same seed finds other pieces
-PATHS = ("model", "adapter", "prompt", "fixed_melody", "critic", "soundfont", "mix_human")  # entries that name files
+# entries that name files
+PATHS = ("model", "adapter", "prompt", "form_of", "plan", "fixed_melody", "critic", "soundfont", "mix_human")
 
 Count = Annotated[int, Field(ge=1, le=2**20)]
 Quarters = Annotated[float, Field(gt=0, le=1e6)]
@@ -54,6 +56,7 @@ def run_record(request: ComposeRequest, playback: PlaybackSettings) -> dict:
         "mix_human": playback.mix_human,
         "weights": weights_hash(folder),
         "repeats": repeats_hash(folder),
+        "planner": _planner_hash(folder),
         "search_version": SEARCH_VERSION,
         "versions": versions(),
         "command": " ".join(sys.argv),
@@ -68,6 +71,10 @@ class RunRecord(Record):
     model: Name
     adapter: str | None
     prompt: str | None
+    form: str | None
+    form_of: str | None
+    plan: str | None
+    ending: bool
     fixed_melody: str | None
     critic: str | None
     soundfont: str | None
@@ -96,6 +103,7 @@ class RunRecord(Record):
     flat: bool
     weights: str
     repeats: str | None
+    planner: str | None
     search_version: int
 
 
@@ -115,7 +123,7 @@ def read_run(path: str | Path, replacements: Mapping[str, str | None]) -> tuple[
     OutsideFolder
         If the file names a path outside the working folder.
     CheckpointMismatch
-        If the model has other weights or another repeat model now.
+        If the model has other weights or another repeat model now, or the planner has other weights.
     MissingModel
         If the model is gone.
     """
@@ -138,7 +146,14 @@ def read_run(path: str | Path, replacements: Mapping[str, str | None]) -> tuple[
         raise CheckpointMismatch(f"--replay {path}: made with weights {run.weights}, but {folder} holds others now")
     if request.settings.repeat_strength and repeats_hash(folder) != run.repeats:
         raise CheckpointMismatch(f"--replay {path}: made with another repeat model than {folder} holds now")
+    if _planner_hash(folder) != run.planner:
+        raise CheckpointMismatch(f"--replay {path}: made with another planner than this Clara has now")
     return request, PlaybackSettings(run.flat, values["soundfont"], values["mix_human"])
+
+
+def _planner_hash(folder):
+    """Return the hash of the weights of the shipped planner, or None for a model that follows no plans."""
+    return weights_hash(SHIPPED_PLANNER) if follows_plans(folder) else None
 
 
 def _check_path(run_json, name, value):

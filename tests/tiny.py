@@ -241,3 +241,18 @@ def plan_follower(seed=0, **sizes):
     encoding = Notewise()
     n_rows = ContextReader(Vocab.from_encoding(encoding), encoding).layout.n_rows
     return checkpoint(encoding, seed, context_rows=n_rows, **sizes)
+
+
+def planner(signatures=((4, 4), (3, 4), (6, 8), (3, 16)), seed=0, **sizes):
+    """Return a planner with random weights, so that all that is possible happens."""
+    from clara.form.plan_start import PlanStart
+    from clara.form.planner import Planner, open_bar
+    from clara.form.planner_network import NetworkSizes, PlannerNetwork
+
+    torch.manual_seed(seed)
+    sizes = {"width": 8, "n_units": 8, "n_layers": 1, "hidden": 8, "n_query": 4} | sizes
+    network = PlannerNetwork(NetworkSizes(len(signatures), **sizes)).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)
+    return Planner(network, PlanStart.fit([open_bar(s, 0, 12) for s in signatures], signatures))

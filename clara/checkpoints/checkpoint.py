@@ -47,12 +47,17 @@ class RepeatsConfig(Record):
     repeats: Info | None = None
 
 
-class ModelConfig(RepeatsConfig):
+class SizesConfig(Record):
+    """The part of config.json that `follows_plans` reads."""
+
+    sizes: Sizes
+
+
+class ModelConfig(RepeatsConfig, SizesConfig):
     """The content of config.json, but for its figures; see `Checkpoint`."""
 
     format: int
     arch: Name
-    sizes: Sizes
     encoding: EncodingSettings
     vocab_sz: int
     training: Info | None = None
@@ -258,6 +263,19 @@ def repeats_hash(model: str | Path) -> str | None:
     if not repeats:
         return None
     return hashlib.sha256(json.dumps(repeats, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def follows_plans(model: str | Path) -> bool:
+    """Return whether a model follows plans.
+
+    Raises
+    ------
+    MissingModel
+        If there is no such folder and no shipped model of this name.
+    CheckpointMismatch
+        If config.json is missing or broken.
+    """
+    return bool(read_record(find_model(model) / CONFIG, SizesConfig).sizes.get("context_rows"))
 
 
 def versions() -> dict[str, str]:

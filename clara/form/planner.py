@@ -32,6 +32,7 @@ from clara.records import Record, read_record
 from clara.sampling.settings import piece_seeds
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SHIPPED_PLANNER = "planner"
 FORMAT = 1
 MAX_QUARTERS = 10_000
 MAX_PLANS_TOGETHER = 256
@@ -90,7 +91,7 @@ class Planner:
     info: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, folder: str | Path = "planner") -> "Planner":
+    def load(cls, folder: str | Path = SHIPPED_PLANNER) -> "Planner":
         """Load a planner from its folder, or a shipped one by its name.
 
         Raises

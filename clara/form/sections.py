@@ -11,6 +11,7 @@ new passage begins, and where a passage begins that returns alone. Sections that
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,6 +59,11 @@ class Section:
 def section_letters(plan: Plan) -> list[str]:
     """Return the name of the section of each bar, such as A or A'."""
     return [section.name for section in find_sections(plan) for _ in range(section.begin, section.end)]
+
+
+def format_sections(sections: Sequence[Section]) -> str:
+    """Return the names of sections with their numbers of bars, such as `A8 B8 A'8`."""
+    return " ".join(f"{section.name}{section.end - section.begin}" for section in sections)
 
 
 def find_sections(plan: Plan) -> list[Section]:

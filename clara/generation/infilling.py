@@ -124,7 +124,7 @@ def fill_gap(
         notes, losses = request.encoding.decode(tokens, qpm=piece.qpm)
         assert not losses, f"the grammar allowed a text that loses {losses}"
         notes = replace(notes, time_signatures=piece.time_signatures)
-        fillings.append((Sample(tokens, notes, len(filled[i]), 0.0, seeds[i], settings_of_piece[i], plan), nats))
+        fillings.append((Sample(tokens, notes, len(filled[i]), 0.0, seeds[i], settings_of_piece[i]), nats))
     return fillings
 
 

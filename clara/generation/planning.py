@@ -122,9 +122,7 @@ class Planning:
 
     def _given(self, seeds, request):
         """Return the given plan for each piece, with what it leaves open composed, and their numbers of bars."""
-        given = _to_grid(self.settings.plan, request.encoding.steps_per_quarter)
-        if given.n_steps <= request.prompt_end:
-            raise BadSetting("the plan is over before the prompt is; give it more bars or a shorter prompt")
+        given = fit_plan(self.settings.plan, request.encoding.steps_per_quarter, request.prompt_end)
         plans = [self.planner.complete(given, seed=seed, home=self.home) for seed in seeds]
         return plans, [len(given)] * len(plans)
 
@@ -188,6 +186,35 @@ def open_plan(time_signatures: tuple, n_steps: int, steps_per_quarter: int) -> P
     )
 
 
+def fit_plan(plan: Plan, steps_per_quarter: int, prompt_end: int = 0) -> Plan:
+    """Return a given plan on the grid of an encoding.
+
+    Parameters
+    ----------
+    plan : Plan
+    steps_per_quarter : int
+        The grid.
+    prompt_end : int
+        Grid step at which the prompt ends.
+
+    Raises
+    ------
+    BadSetting
+        If a barline falls between two steps, or the plan does not go on after the prompt.
+    """
+    begin = plan.begin * steps_per_quarter
+    uneven = np.flatnonzero(begin % plan.steps_per_quarter)
+    if len(uneven):
+        raise BadSetting(
+            f"bar {uneven[0] + plan.first_number} of the plan does not begin on a step of the grid of "
+            f"{steps_per_quarter} steps per quarter note; give it another time signature"
+        )
+    fitted = replace(plan, begin=begin // plan.steps_per_quarter, steps_per_quarter=steps_per_quarter)
+    if fitted.n_steps <= prompt_end:
+        raise BadSetting("the plan is over before the prompt is; give it more bars or a shorter prompt")
+    return fitted
+
+
 def _whole_bars(prompt, prompt_end):
     """Return the plan of the bars of a prompt that are over, or None if there is none."""
     plan = extract_plan(prompt)
@@ -201,23 +228,3 @@ def _free_last_bar(plan):
     if relation[-1] in (EXACT, VARIED, TRANSPOSED):
         relation[-1], shift[-1] = RHYTHM, 0
     return replace(plan, relation=relation, shift=shift)
-
-
-def _to_grid(plan, steps_per_quarter):
-    """Return a plan on another grid.
-
-    Raises
-    ------
-    BadSetting
-        If a barline falls between two steps.
-    """
-    if plan.steps_per_quarter == steps_per_quarter:
-        return plan
-    begin = plan.begin * steps_per_quarter
-    uneven = np.flatnonzero(begin % plan.steps_per_quarter)
-    if len(uneven):
-        raise BadSetting(
-            f"bar {uneven[0] + 1} of the plan does not begin on a step of the grid of {steps_per_quarter} steps per "
-            "quarter note; give it another time signature"
-        )
-    return replace(plan, begin=begin // plan.steps_per_quarter, steps_per_quarter=steps_per_quarter)

@@ -133,6 +133,8 @@ class GenerationRequest:
         length = PieceLength(melody.n_steps if melody else n_steps, None if bars is None else max(1, round(bars)))
         tonic_and_mode = convert_key(key)
         grammar = make_grammar(encoding, generator.vocab, add_key(constraints, tonic_and_mode), melody)
+        if melody and (plan is not None or form is not None):
+            raise BadSetting("a fixed melody has a form of its own; leave out the plan or the form")
         planning = None
         plan_settings = PlanSettings.from_arguments(plan, form, ending)
         if generator.contexts:
@@ -189,11 +191,17 @@ class GenerationRequest:
         return replace(notes, time_signatures=self.time_signatures if plan is None else plan.time_signatures)
 
     def to_sample(self, ids: Sequence[int], seed: int, settings: SamplingSettings, plan: Plan | None = None) -> Sample:
-        """Return the prompt and the composed tokens as a Sample."""
+        """Return the prompt and the composed tokens as a Sample, with the plan of its bars."""
         tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
         prompt_quarters = self.prompt_end / self.encoding.steps_per_quarter
         notes = self.to_notes(ids, plan)
-        return Sample(tokens, notes, len(self.prompt_tokens), prompt_quarters, seed, settings, plan)
+        followed = None if self.planning is None or self.planning.is_open else self._first_bars(plan, tokens)
+        return Sample(tokens, notes, len(self.prompt_tokens), prompt_quarters, seed, settings, followed)
+
+    def _first_bars(self, plan, tokens):
+        """Return a plan without the bars after the end of a text: one without an ending goes on beyond its piece."""
+        end = sum(self.encoding.token_steps(tokens))
+        return plan.first(int(np.searchsorted(plan.begin[:-1], end)))
 
     def stream(self, seed: int, settings: SamplingSettings) -> Iterator[NoteSequence]:
         """Compose one piece, and yield the notes that have become final; see `Generator.stream`."""

@@ -31,7 +31,8 @@ class Sample:
     settings : SamplingSettings
         The settings that it was sampled with.
     plan : Plan or None
-        What it follows, prompt included; None if its model follows no plans.
+        What it follows, prompt included. None if its model follows no plans, and around a fixed melody or in a gap,
+        where nothing is planned.
     """
 
     tokens: list[str]

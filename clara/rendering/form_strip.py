@@ -12,7 +12,7 @@ import numpy as np
 
 from clara.form.extraction import extract_plan
 from clara.form.plan import RELATIONS, TRANSPOSED, UNKNOWN, Plan
-from clara.form.sections import Section, find_sections
+from clara.form.sections import Section, find_sections, format_sections
 from clara.music.bars import bar_lines
 from clara.music.keys import key_name
 from clara.music.notes import NoteSequence
@@ -94,12 +94,19 @@ class FormStrip:
         )
 
     @classmethod
-    def from_notes(cls, notes: NoteSequence) -> "FormStrip | None":
-        """Return the strip of a piece; None if it has too few bars to have a form, or too many to draw."""
+    def from_notes(cls, notes: NoteSequence, plan: Plan | None = None) -> "FormStrip | None":
+        """Return the strip of a piece; None if it has too few bars to have a form, or too many to draw.
+
+        Parameters
+        ----------
+        notes : NoteSequence
+        plan : Plan, optional
+            The plan that the piece was composed by (default: it is read from the notes).
+        """
         if not len(notes):
             return None
         n_bars = len(bar_lines(notes.time_signatures, notes.steps_per_quarter, notes.n_steps))
-        return cls.from_plan(extract_plan(notes)) if MIN_BARS <= n_bars <= MAX_BARS else None
+        return cls.from_plan(plan or extract_plan(notes)) if MIN_BARS <= n_bars <= MAX_BARS else None
 
     def __len__(self) -> int:
         return len(self.relation)
@@ -107,7 +114,7 @@ class FormStrip:
     @property
     def summary(self) -> str:
         """The sections with their numbers of bars, such as `A8 B8 A'8`."""
-        return " ".join(f"{section.name}{section.end - section.begin}" for section in self.sections)
+        return format_sections(self.sections)
 
     @property
     def description(self) -> str:

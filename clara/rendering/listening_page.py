@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import PurePath
 from string import Template
 
+from clara.form.plan import Plan
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
 from clara.rendering.audio import MEDIA_TYPES
@@ -68,6 +69,8 @@ class PageEntry:
         HUMAN, MACHINE or empty.
     title : str
         The answer of a blind test: who wrote it.
+    plan : Plan, optional
+        The plan that it was composed by.
     """
 
     notes: NoteSequence
@@ -80,6 +83,7 @@ class PageEntry:
     sound: PageSound | None = None
     author: str = ""
     title: str = ""
+    plan: Plan | None = None
 
 
 def render_page(entries: Sequence[PageEntry], run: dict) -> str:
@@ -174,7 +178,7 @@ def _play_button(entry, n):
 
 def _form_strip(entry):
     """Return the strip of sections and returns above the roll, or nothing for a piece of a bar."""
-    strip = FormStrip.from_notes(entry.notes)
+    strip = FormStrip.from_notes(entry.notes, entry.plan)
     return f'<div class="form">{form_strip_svg(strip, max(entry.notes.quarters, 1))}</div>' if strip else ""
 
 

@@ -4,6 +4,7 @@
 file                  content
 ====================  ==========================================================================
 01.mid, 01.txt, …     each piece as MIDI and text, with a picture and audio if wanted, best first
+01.plan.csv, …        the plan that each piece follows, if its model follows plans
 ranking.csv           one row for each piece
 run.json              everything needed to compose the same pieces again
 index.html            the listening page; it holds what it plays and needs no server, no network
@@ -20,6 +21,8 @@ import numpy as np
 import pandas as pd
 
 from clara.files import make_folder, write_atomically
+from clara.form.plan_files import write_plan
+from clara.form.sections import find_sections, format_sections
 from clara.music.bars import describe_time_signatures
 from clara.music.midi import write_midi
 from clara.rendering.audio import encode_audio, has_mp3, synthesize
@@ -28,6 +31,7 @@ from clara.rendering.plots import plot_piano_roll
 
 EMBEDDED_BYTES = 24 << 20  # of sound in a page, about two hours; pieces beyond that play from the files beside it
 HUMAN_FOLDER = "human"
+PLAN_SUFFIX = ".plan.csv"
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def _with_names_and_scores(pieces, scores):
 def _ranking_row(rank, name, sample, scores, run):
     """Return a row of ranking.csv."""
     settings = {key: getattr(sample.settings, key) for key in run.get("settings", {})}
-    return {"rank": rank, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | scores | settings
+    form = {} if sample.plan is None else {"form": format_sections(find_sections(sample.plan))}
+    return {"rank": rank, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | form | scores | settings
 
 
 def _figures(piece):
@@ -153,8 +158,12 @@ def _write_piece(piece, folder, name, scores, render, author, title):
     links = {"text": f"{name}.txt"}
     write_midi(piece.notes, stem.with_suffix(".mid"), render.flat)
     write_atomically(stem.with_suffix(".txt"), " ".join(piece.tokens) + "\n")
+    plan = piece.plan if author == MACHINE else None
+    if plan is not None:
+        write_plan(plan, f"{stem}{PLAN_SUFFIX}")
+        links["plan"] = f"{name}{PLAN_SUFFIX}"
     if render.pictures:
-        plot_piano_roll(piece.notes, stem.with_suffix(".png"), prompt_quarters=piece.prompt_quarters)
+        plot_piano_roll(piece.notes, stem.with_suffix(".png"), prompt_quarters=piece.prompt_quarters, plan=plan)
         links["picture"] = f"{name}.png"
     sound = None
     if render.audio_format:
@@ -174,6 +183,7 @@ def _write_piece(piece, folder, name, scores, render, author, title):
         sound=sound,
         author=author,
         title=title,
+        plan=plan,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clara.form.plan import Plan
 from clara.music.bars import bar_lines, describe_time_signatures
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
@@ -60,6 +61,7 @@ def plot_piano_roll(
     window_log_odds: Sequence[float] | None = None,
     first_window_quarter: float = 0.0,
     window_quarters: float = 8,
+    plan: Plan | None = None,
 ):
     """Draw notes as blocks over time, above them the form, and below them the critic's log-odds of each window.
 
@@ -78,6 +80,8 @@ def plot_piano_roll(
         Where the first window begins; the critic does not read the prompt.
     window_quarters : float
         Length of a window.
+    plan : Plan, optional
+        The plan that the piece was composed by; it gives the form (default: the form is read from the notes).
 
     Returns
     -------
@@ -85,7 +89,7 @@ def plot_piano_roll(
     """
     quarters = max(notes.quarters, 1.0)
     width = min(24, max(6, quarters / 5))
-    strip = FormStrip.from_notes(notes)
+    strip = FormStrip.from_notes(notes, plan)
     heights = ROW_HEIGHTS.copy()
     if strip is None:
         del heights["form"]

@@ -6,6 +6,7 @@ from threading import Event
 
 import numpy as np
 
+from clara.form.plan import Plan
 from clara.music.bars import bar_lines, describe_time_signatures
 from clara.music.notes import NoteSequence
 from clara.rendering.form_strip import FormStrip
@@ -108,6 +109,7 @@ def _candidates(models, samples, scores, title):
             sample.prompt_quarters,
             [round(float(log_odds), 3) for log_odds in window_log_odds.get(i, [])],
             models.critic.window_quarters,
+            sample.plan,
         )
         candidate = Candidate(
             piece,
@@ -156,13 +158,13 @@ def describe_scores(
     return descriptions
 
 
-def notes_payload(notes: NoteSequence) -> dict:
+def notes_payload(notes: NoteSequence, plan: Plan | None = None) -> dict:
     """Return notes as the page draws them.
 
-    Rows of [start, duration, pitch, part] in quarter notes, where bars begin, the time signatures, the form, and the
-    length.
+    Rows of [start, duration, pitch, part] in quarter notes, where bars begin, the time signatures, the form (that of
+    the plan, if there is one), and the length.
     """
-    strip = FormStrip.from_notes(notes)
+    strip = FormStrip.from_notes(notes, plan)
     steps = notes.steps_per_quarter
     lines = bar_lines(notes.time_signatures, steps, notes.n_steps)
     rows = np.stack([notes.start / steps, notes.duration / steps, notes.pitch, notes.part], 1)

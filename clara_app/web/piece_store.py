@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from clara.form.plan import Plan
 from clara.music.notes import NoteSequence
 
 MAX_PIECES = 2000
@@ -28,6 +29,8 @@ class Piece:
         The critic's log-odds of each window of the composed part.
     window_quarters : float
         Length of a window in quarter notes.
+    plan : Plan or None
+        The plan that the piece was composed by.
     last_used : float
         Time of the last use, in seconds of the monotonic clock.
     """
@@ -37,6 +40,7 @@ class Piece:
     prompt_quarters: float = 0.0
     window_log_odds: list[float] = field(default_factory=list)
     window_quarters: float = 8.0
+    plan: Plan | None = None
     last_used: float = field(default_factory=time.monotonic)
 
 

@@ -86,6 +86,7 @@ def _to_png(piece):
         window_log_odds=piece.window_log_odds or None,
         first_window_quarter=piece.prompt_quarters,
         window_quarters=piece.window_quarters,
+        plan=piece.plan,
     ).savefig(picture)
     return picture.getvalue()
 

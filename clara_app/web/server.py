@@ -121,7 +121,7 @@ class Page:
             "window_log_odds": piece.window_log_odds,
             "window_quarters": piece.window_quarters,
             "instruments": list(piece.notes.instruments),
-            **notes_payload(piece.notes),
+            **notes_payload(piece.notes, piece.plan),
         }
 
     def keep_prompt(self, notes, title, losses=None):

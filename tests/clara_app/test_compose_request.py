@@ -56,6 +56,15 @@ def test_whether_it_searches_by_default(values, search):
         ({"fill": (1, 2), "prompt": "a.mid", "constraints": MusicalConstraints(cadence=True)}, "--cadence"),
         ({"search": True, "rank_by": "none"}, "--rank-by"),
         ({"search": True, "prompt": "a.mid", "fill": (1, 2)}, "--fill"),
+        ({"form": "A-B"}, "form 'A-B': '-' begins no section"),
+        ({"form": "AABA", "plan": "a.csv"}, "--form and --plan each set the form"),
+        ({"form": "AABA", "form_of": "a.mid"}, "--form and --form-of each set the form"),
+        ({"form_of": "a.mid", "prompt": "b.mid"}, "--form-of is for new pieces"),
+        ({"plan": "a.csv", "prompt": "a.mid", "fill": (1, 2)}, "--plan and --fill exclude each other"),
+        ({"ending": False, "prompt": "a.mid", "fill": (1, 2)}, "--no-ending and --fill exclude each other"),
+        ({"form": "A", "constraints": MusicalConstraints(fixed_melody="a.mid")}, "--form and --fixed-melody"),
+        ({"plan": "a.csv", "bars": 8}, "--plan and --bars exclude each other"),
+        ({"plan": "a.csv", "time_signature": "3/4"}, "--plan and --time-signature exclude each other"),
     ],
 )
 def test_bad_values_are_refused(values, message):
@@ -72,7 +81,9 @@ def test_to_json_and_back():
         settings=SamplingSettings(top_k=5),
         constraints=MusicalConstraints(key="C", ranges=("C2-C6", "v:G3-A7"), max_notes=3),
     )
-    assert ComposeRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+    planned = ComposeRequest(form="A8 A'8", ending=False, bars=24)
+    for each in (request, planned):
+        assert ComposeRequest.from_dict(json.loads(json.dumps(each.to_dict()))) == each
 
 
 def test_constraints_of_an_encoding():

@@ -5,10 +5,13 @@ from threading import Event
 
 import pytest
 import tiny
+from examples import OTHER_THEME, THEME, bars_to_notes
 
 from clara.checkpoints.shipped_models import MissingModel
 from clara.encodings.notewise import Notewise
-from clara.errors import BadSetting
+from clara.errors import BadPlan, BadSetting
+from clara.form.plan import EXACT, NEW
+from clara.form.plan_files import write_plan
 from clara.music.midi import write_midi
 from clara.music.notes import build_notes, crop
 from clara.rendering.engraving import to_musicxml
@@ -151,3 +154,58 @@ def test_a_prompt_that_names_no_time_signature_takes_the_given_one(composer, tmp
 def test_a_time_signature_that_the_grid_cannot_hold_is_refused(composer, signature):
     with pytest.raises(BadSetting, match=f"a bar of {signature} is no whole number of steps .* 12 steps per quarter"):
         composer.prepare(replace(REQUEST, time_signature=signature))
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planned")
+    tiny.plan_follower().save(folder)
+    composer = Composer(str(folder), precision="float32")
+    composer.generator.planner = tiny.planner()
+    return composer
+
+
+def test_a_form_sets_the_length(planned):
+    for changes, quarters in (({}, 20), ({"bars": 6}, 24), ({"time_signature": "3/8"}, 7.5)):
+        request = ComposeRequest(n=2, top=2, form="A2 B1 A", rank_by="none", seed=1, **changes)
+        prepared = planned.prepare(request)
+        assert prepared.quarters == quarters
+    for piece in planned.compose(prepared).pieces:
+        assert len(piece.sample.plan) == 5 and piece.sample.notes.time_signatures[0] == (0, 3, 8)
+
+
+def test_the_form_of_another_piece(planned, tmp_path):
+    write_midi(bars_to_notes(THEME, OTHER_THEME, THEME, time_signatures=((0, 4, 4),)), tmp_path / "model.mid")
+    request = ComposeRequest(n=2, top=2, form_of=str(tmp_path / "model.mid"), ending=False, rank_by="none")
+    for piece in planned.compose(planned.prepare(request)).pieces:
+        assert piece.sample.plan.relation.tolist() == [NEW, NEW, EXACT]
+
+
+def test_a_plan_goes_on_after_a_prompt(planned, tmp_path):
+    (plan,) = tiny.planner().compose(1, 4, seed=0, time_signature=(4, 4))
+    write_plan(plan, tmp_path / "plan.csv")
+    request = ComposeRequest(n=1, prompt=tiny.tune(0), prompt_quarters=6, plan=str(tmp_path / "plan.csv"))
+    assert planned.prepare(request).quarters == plan.n_steps / 12 - 6
+
+
+def test_what_a_plan_cannot_be_is_refused_before_composing(planned, composer, tmp_path):
+    (tmp_path / "plan.csv").write_text("Clara plan 7\n")
+    write_plan(tiny.planner().compose(1, 1, seed=0)[0], tmp_path / "short.csv")
+    request = ComposeRequest(n=1, form="AABA", bars=16)
+    with pytest.raises(
+        BadSetting, match="the form has 32 bars, but the piece only 16; use --bars 32 or a shorter form"
+    ):
+        planned.prepare(request)
+    with pytest.raises(BadPlan, match="plan.csv"):
+        planned.prepare(ComposeRequest(n=1, plan=str(tmp_path / "plan.csv")))
+    with pytest.raises(BadSetting, match="the plan is over before the prompt is"):
+        planned.prepare(ComposeRequest(n=1, prompt=tiny.tune(0), plan=str(tmp_path / "short.csv")))
+    for flag, values in (("--form", {"form": "AABA"}), ("--no-ending", {"ending": False})):
+        with pytest.raises(BadSetting, match=f"{flag}: the model .* follows no plans"):
+            composer.prepare(ComposeRequest(**values))
+
+
+def test_a_search_follows_a_form(planned):
+    request = ComposeRequest(n=3, top=2, form="A1 B1 A", ending=False, rank_by="note_density", seed=2)
+    for piece in planned.compose(planned.prepare(request)).pieces:
+        assert piece.sample.plan.source.tolist()[2] == 0

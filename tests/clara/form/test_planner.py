@@ -4,31 +4,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.form.forms import expand_form, form_of, parse_form
 from clara.form.plan import EXACT, NEW, RHYTHM, SILENT, TRANSPOSED, UNKNOWN, VARIED, Plan
-from clara.form.plan_start import PlanStart
 from clara.form.plan_tokens import ATTRIBUTES, check_relations
 from clara.form.planner import CONFIG, WEIGHTS, Planner, open_bar
-from clara.form.planner_network import NetworkSizes, PlannerNetwork
 from clara.sampling.settings import piece_seeds
 
 SIGNATURES = ((4, 4), (3, 4), (6, 8), (3, 16))
-SIZES = NetworkSizes(len(SIGNATURES), width=8, n_units=8, n_layers=1, hidden=8, n_query=4)
 
 
 @pytest.fixture(scope="module")
 def planner():
     """Return a planner with random weights, so that all that is possible happens."""
-    torch.manual_seed(0)
-    network = PlannerNetwork(SIZES).double().eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(3)
-    return Planner(network, PlanStart.fit([open_bar(s, 0, 12) for s in SIGNATURES], SIGNATURES))
+    return tiny.planner(SIGNATURES)
 
 
 def columns(plan):
