@@ -17,6 +17,8 @@ from symusic import Score
 
 from clara.checkpoints.checkpoint import VOCAB, Checkpoint
 from clara.encodings.notewise import Notewise
+from clara.form.plan import EXACT
+from clara.form.plan_files import read_plan, write_plan
 from clara.generation.generator import Generator
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import build_notes, crop
@@ -922,3 +924,62 @@ def test_the_time_signature_of_a_prompt_is_reported(model, tmp_path, capsys):
 @pytest.mark.parametrize("value", ["3", "0/4", "3/4/4", "waltz", "99/4"])
 def test_a_time_signature_that_is_none_is_refused(capsys, value):
     assert "is no time signature" in refused(capsys, "--time-signature", value)
+
+
+PLANNED = ["--no-audio", "--no-pictures", "--rank-by", "none", "-n", 2]
+
+
+@pytest.fixture
+def planned_model(wide_working_folder, tmp_path, monkeypatch):
+    """Return a model that follows plans, beside a planner in place of the shipped one."""
+    tiny.plan_follower().save(tmp_path / "planned")
+    tiny.planner().save(tmp_path / "shipped" / "planner")
+    monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "shipped")
+    return tmp_path / "planned"
+
+
+def test_a_form_its_plans_and_their_replay(planned_model, tmp_path, capsys):
+    first, again, edited = tmp_path / "first", tmp_path / "again", tmp_path / "edited"
+    flags = ["--model", planned_model, *PLANNED, "--seed", 3]
+    assert tiny.leave(compose.main, [*flags, "--form", "A4 B4 A", "--no-ending", "--out", first]) == 0
+    plans = [read_plan(first / f"0{n}.plan.csv") for n in (1, 2)]
+    assert [len(plan) for plan in plans] == [12, 12] and all((plan.relation[8:] == EXACT).all() for plan in plans)
+    assert pd.read_csv(first / "ranking.csv")["form"].str.contains("A").all()
+    page = (first / "index.html").read_text()
+    assert page.count('href="01.plan.csv"') == 1 and page.count('class="form"') == 2
+    assert tiny.leave(compose.main, ["--replay", first / "run.json", "--no-audio", "--out", again]) == 0
+    assert len(texts(first)) == 2 and texts(again) == texts(first)
+    assert (again / "02.plan.csv").read_bytes() == (first / "02.plan.csv").read_bytes()
+    write_plan(plans[0].first(5), tmp_path / "edited.csv")
+    assert tiny.leave(compose.main, [*flags, "--plan", tmp_path / "edited.csv", "--out", edited]) == 0
+    for n in (1, 2):
+        plan = read_plan(edited / f"0{n}.plan.csv")
+        assert (plan.begin == plans[0].begin[:6]).all() and (plan.chord == plans[0].chord[:5]).all()
+    tiny.planner(seed=1).save(tmp_path / "shipped" / "planner")
+    assert "another planner" in refused(capsys, "--replay", first / "run.json", "--out", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--form", "A-B"], "'-' begins no section"),
+        (["--form", "AABA", "--bars", 16], "the form has 32 bars, but the piece only 16; use --bars 32"),
+        (["--form", "AABA", "--quarters", 64], "--form and --quarters both set the length"),
+        (["--form", "AABA", "--form-of", "a.mid"], "--form and --form-of each set the form"),
+        (["--form-of", "nowhere.mid"], "nowhere.mid"),
+        (["--plan", "nowhere.csv"], "nowhere.csv"),
+        (["--plan", "a.csv", "--bars", 4], "--plan and --bars exclude each other"),
+        (["--form", "AA", "--fixed-melody", "a.mid"], "--form and --fixed-melody exclude each other"),
+    ],
+)
+def test_forms_without_effect_are_refused(planned_model, tmp_path, capsys, flags, message):
+    assert message in refused(capsys, "--model", planned_model, *PLANNED, *flags, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_plans_takes_no_form(model, tmp_path, capsys):
+    for flag in (["--form", "AABA"], ["--form-of", "a.mid"], ["--plan", "a.csv"], ["--no-ending"]):
+        message = refused(capsys, "--model", model, *PLANNED, *flag, "--out", tmp_path / "out")
+        assert message.startswith(f"error: {flag[0]}: the model") and "follows no plans" in message
+    assert tiny.leave(compose.main, ["--model", model, *QUICK, "--out", tmp_path / "out"]) == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.csv")] == ["ranking.csv"]

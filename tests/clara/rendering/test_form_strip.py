@@ -99,6 +99,12 @@ def test_pieces_without_a_form():
     assert len(FormStrip.from_notes(bars_to_notes(THEME, THEME))) == 2
 
 
+def test_a_plan_comes_before_what_the_notes_are():
+    plan = open_plan([(NEW, -1), (RHYTHM, 0)])
+    strip = FormStrip.from_notes(bars_to_notes(THEME, THEME), plan)
+    assert strip.relation.tolist() == [NEW, RHYTHM]
+
+
 @pytest.mark.parametrize(("letter", "number"), [("A", 0), ("B", 1), ("G", 6), ("H", 0), ("Z", 25 % 7), ("AA", 26 % 7)])
 def test_colours_of_letters(letter, number):
     assert colour_number(Section(0, 1, letter)) == number
