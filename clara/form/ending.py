@@ -76,9 +76,12 @@ def _close(allowed, steps_to_last_bar, last_codes, sounding, tonics, is_in_chord
         if tonic == UNKNOWN:
             continue
         if steps > 0:
+            n_kept = 0
             for token in range(vocab_sz):
-                if kind[token] == WAIT and value[token] > steps:
-                    allowed[row, token] = 0
+                kept[token] = allowed[row, token] and (kind[token] != WAIT or value[token] <= steps)
+                n_kept += kept[token]
+            if n_kept:
+                allowed[row] = kept
             continue
 
         # The bass, and the lowest tone that must be released and still can be in this step.

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clara.models.context import N_CANDIDATES, add_trust, sum_of_rows
+from clara.models.context import N_CANDIDATES, SCALE, add_trust, sum_of_rows
 
 DEFAULTS = {
     "emb_sz": 400,  # width of embedding and output; 256 for a quick model
@@ -105,7 +105,8 @@ def lstm_shapes(layer: int, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]
 def to_tensors(model) -> dict[str, Tensor]:
     """Return every weight of fastai's model once, on the CPU, by its stored name."""
     state = model.state_dict()
-    return {name: state[fastai_name].detach().cpu() for name, fastai_name in _weight_names(model)}
+    tensors = {name: state[fastai_name].detach().cpu() for name, fastai_name in _weight_names(model)}
+    return tensors | {name: tensors[name] * SCALE for name in CONTEXT_WEIGHTS if name in tensors}
 
 
 def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
@@ -113,8 +114,10 @@ def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         parameters = dict(model.named_parameters())
         for name, fastai_name in _weight_names(model):
-            if name in tensors or name not in CONTEXT_WEIGHTS:  # a model without context may be trained on with it
+            if name not in CONTEXT_WEIGHTS:
                 parameters[fastai_name].copy_(tensors[name])
+            elif name in tensors:  # a model without context may be trained on with it
+                parameters[fastai_name].copy_(tensors[name] / SCALE)
     model.reset()
 
 

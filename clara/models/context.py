@@ -4,18 +4,20 @@ A context (…, n_columns) holds rows of one table for each token; row 0 stands 
 sum of the rows is added to the embedding of the token. The first columns are candidates for the next token, the next
 ones say what is known of each. The logit of a candidate rises by a trust: a linear function of the output of the last
 layer, plus a bias for what is known. All of these weights begin at zero, so that a model that has read tokens alone
-begins where it was.
+begins where it was. In training they are held as a `SCALE`-th of their value: the optimizer moves all weights by about
+the same amount, and these have a long way to go.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SCALE = 10.0
 N_CANDIDATES = 4  # the first columns of a context; as many columns after them say what is known of each
 
 
 class ContextTable(nn.Module):
-    """The sum of the rows of a context; the weights begin at zero.
+    """The sum of the rows of a context, for training.
 
     Parameters
     ----------
@@ -28,11 +30,11 @@ class ContextTable(nn.Module):
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the sums, (bs, seq_len, emb_sz), of rows (bs, seq_len, n_columns)."""
-        return sum_of_rows(context, self.weight)
+        return SCALE * sum_of_rows(context, self.weight)
 
 
 class Trust(nn.Module):
-    """Adds to the logits of candidates; the weights begin at zero.
+    """Adds the trust in candidates to their logits, for training.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ class Trust(nn.Module):
 
     def forward(self, logits: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
         """Return logits with the trust of candidates added; parameters as of `add_trust`."""
-        return add_trust(logits, F.linear(hidden, self.weight), self.bias, context)
+        return add_trust(logits, SCALE * F.linear(hidden, self.weight), SCALE * self.bias, context)
 
 
 def sum_of_rows(context: Tensor, weight: Tensor) -> Tensor:

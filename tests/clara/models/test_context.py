@@ -28,7 +28,7 @@ def trained_net(seed=0):
     torch.manual_seed(seed)
     net = awd_lstm.build(CONFIG, VOCAB_SZ, 0)
     for p in (net[0].context.weight, net.trust.weight, net.trust.bias):
-        torch.nn.init.normal_(p, std=0.1)
+        torch.nn.init.normal_(p, std=0.01)
     net.reset()
     return net.eval()
 
