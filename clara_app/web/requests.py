@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting
+from clara.form.forms import parse_form
 from clara.music.bars import parse_time_signature
 from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
@@ -36,6 +37,7 @@ MAX_SEED = 2**31 - 1
 MAX_PROMPT_QUARTERS = 512
 
 MAX_SIGNATURE_LETTERS = 5
+DEFAULT_SIGNATURE = "4/4"
 
 Text = Annotated[str, Field(min_length=1, max_length=100)]
 Setting = Annotated[float, Field(ge=0, le=10)] | None
@@ -124,6 +126,8 @@ class ComposeBody(Body):
     key: Text | None = None
     composer: Annotated[Text, Field(pattern=r"^[\w .'-]+$")] | None = None
     cadence: bool = False
+    form: Text | None = None  # sets the length in place of quarters
+    ending: bool = True
     search: bool = False
     advanced: AdvancedBody = AdvancedBody()
 
@@ -176,6 +180,8 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         quarters=body.quarters,
         bars=_limited_bars(body, prompt),
         time_signature=body.time_signature,
+        form=_limited_form(body),
+        ending=body.ending,
         prompt=prompt.notes if prompt else None,
         prompt_quarters=_prompt_end(body, prompt),
         qpm=body.qpm,
@@ -194,10 +200,27 @@ def _limited_bars(body, prompt):
     """Return the length in bars, not longer than the largest number of quarter notes."""
     if body.bars is None:
         return None
-    signature = parse_time_signature(body.time_signature or "4/4")
+    signature = parse_time_signature(body.time_signature or DEFAULT_SIGNATURE)
     signatures = prompt.notes.time_signatures if prompt else ((0, *signature),)
-    longest_bar_quarters = max(4 * numerator / denominator for _, numerator, denominator in signatures)
-    return min(body.bars, QUARTERS_RANGE[1] / longest_bar_quarters)
+    return min(body.bars, _max_bars(signatures))
+
+
+def _limited_form(body):
+    """Return the form; raise BadSetting if it is none, or longer than the page composes."""
+    if body.form is None:
+        return None
+    n_bars = parse_form(body.form)[-1].end
+    max_bars = min(MAX_BARS, int(_max_bars([(0, *parse_time_signature(body.time_signature or DEFAULT_SIGNATURE))])))
+    if n_bars > max_bars:
+        raise BadSetting(
+            f"the form has {n_bars:,} bars; this page composes at most {max_bars}, so shorten its sections"
+        )
+    return body.form
+
+
+def _max_bars(time_signatures):
+    """Return the number of bars, a float, that the largest number of quarter notes holds."""
+    return QUARTERS_RANGE[1] / max(4 * numerator / denominator for _, numerator, denominator in time_signatures)
 
 
 def _prompt_end(body, prompt):

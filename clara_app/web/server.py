@@ -23,6 +23,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from clara.checkpoints.checkpoint import follows_plans
 from clara.errors import BadSetting, ClaraError, TooLong
 from clara.music.notes import describe_losses
 from clara_app.composer import Composer
@@ -74,6 +75,7 @@ class Page:
         soundfont: str | Path | None = None,
     ) -> None:
         self.models = offered_models(folders)
+        self.follows_plans = {name: _follows_plans(folder) for name, (_, folder) in self.models.items()}
         self.n_uploads = 0  # that are being read or wait for it
         self.composers = {name: Composer(str(folder), threads=threads) for name, (_, folder) in self.models.items()}
         self.store = PieceStore()
@@ -139,6 +141,14 @@ class Page:
         self.files.close()
 
 
+def _follows_plans(folder):
+    """Return whether a model follows plans; what is wrong with a broken one is said when it shall compose."""
+    try:
+        return follows_plans(folder)
+    except ClaraError:
+        return False
+
+
 async def _read_body(request, max_bytes):
     """Return the body; raise an error once it exceeds the limit of bytes or seconds, since Starlette has none."""
     data = bytearray()
@@ -185,7 +195,10 @@ async def _get_about(request):
     page = request.app.state.page
     return JSONResponse(
         {
-            "models": [{"name": name, "title": title} for name, (title, _) in page.models.items()],
+            "models": [
+                {"name": name, "title": title, "follows_plans": page.follows_plans[name]}
+                for name, (title, _) in page.models.items()
+            ],
             "preferred": page.preferred_model,
             "examples": [{"name": name, "title": example.title} for name, example in prompts.EXAMPLES.items()],
             "composers": await run_in_threadpool(page.composer_names),

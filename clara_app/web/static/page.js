@@ -40,7 +40,9 @@ function addOption(select, value, text) {
 async function fillForm() {
   const about = await fetchJson("/about");
   for (const model of about.models) {
-    addOption(byId("model"), model.name, model.title).selected = model.name === about.preferred;
+    const option = addOption(byId("model"), model.name, model.title);
+    option.selected = model.name === about.preferred;
+    if (model.follows_plans) option.dataset.plans = "";
   }
   for (const example of about.examples) addOption(byId("example"), example.name, example.title);
   for (const key of KEYS) {
@@ -48,6 +50,7 @@ async function fillForm() {
   }
   addComposers(about.composers);
   showSliderValues();
+  showForm();
 }
 
 function addComposers(names) {
@@ -127,6 +130,7 @@ function setPrompt(piece, defaultQuarters) {
   endPromptPlayer();
   byId("prompt").hidden = !piece;
   showTimeSignature(piece);
+  showForm();
   if (!piece) return;
   drawRoll(byId("prompt-roll"), { ...piece, window_log_odds: [], prompt_quarters: piece.quarters }, 3);
   const quarters = Math.max(1, Math.ceil(piece.quarters));
@@ -141,6 +145,26 @@ function showTimeSignature(piece) {
   select.disabled = Boolean(piece);
   select.options[0].text = piece ? `as the prompt (${piece.time_signatures})` : "any";
   if (piece) select.value = "";
+}
+
+function followsPlans() {
+  return "plans" in (byId("model").selectedOptions[0]?.dataset ?? {});
+}
+
+// A form is for models that follow plans, and for new pieces. It sets the length.
+function showForm() {
+  const follows = followsPlans();
+  byId("form").disabled = !follows || Boolean(prompt);
+  byId("length").disabled = readFormLetters() !== null;
+  byId("ending-choice").hidden = !follows;
+  byId("cadence-choice").hidden = follows;
+  byId("form-note").textContent = !follows ? "This model follows no plans, so it takes no form."
+    : prompt ? "A form is for pieces without a prompt."
+      : "Form: AABA for four sections of eight bars, or A8 B16 A8 with numbers of bars. It sets the length.";
+}
+
+function readFormLetters() {
+  return byId("form").disabled ? null : byId("form").value.trim() || null;
 }
 
 async function togglePromptPlayer() {
@@ -175,9 +199,11 @@ function readForm() {
     if (number(name) !== null) advanced[name] = number(name);
   }
   const [lengthUnit, length] = byId("length").value.split(" ");
+  const form = readFormLetters();
   return {
     model: byId("model").value,
-    [lengthUnit]: +length,
+    ...(form ? { form } : { [lengthUnit]: +length }),
+    ending: followsPlans() ? byId("ending").checked : null,
     time_signature: prompt ? null : byId("time-signature").value,
     candidates: +byId("candidates").value,
     randomness: +byId("randomness").value,
@@ -189,7 +215,7 @@ function readForm() {
     seed: number("seed") ?? Math.floor(Math.random() * 1e6),
     qpm: number("qpm"),
     search: byId("search").checked,
-    cadence: byId("cadence").checked,
+    cadence: !followsPlans() && byId("cadence").checked,
   };
 }
 
@@ -386,6 +412,8 @@ byId("metronome").addEventListener("change", () => {
 });
 byId("prompt-play").addEventListener("click", () => togglePromptPlayer().catch(showError));
 byId("randomness").addEventListener("input", showSliderValues);
+byId("model").addEventListener("change", showForm);
+byId("form").addEventListener("input", showForm);
 byId("request").addEventListener("submit", compose);
 byId("stop").addEventListener("click", () => running?.abort());
 fillForm().catch(showError);

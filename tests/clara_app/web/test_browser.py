@@ -20,7 +20,7 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(tmp_path_factory):
     import uvicorn
 
     from clara_app.web.server import make_app
@@ -28,7 +28,11 @@ def address():
     with contextlib.closing(socket.socket()) as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(make_app(), "127.0.0.1", port, log_level="warning"))
+    folder = tmp_path_factory.mktemp("models") / "planned"
+    tiny.plan_follower().save(folder)
+    app = make_app([folder])
+    app.state.page.composers["planned"].generator.planner = tiny.planner()
+    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     wait_until(lambda: server.started)
@@ -243,3 +247,23 @@ def test_a_length_in_quarter_notes(page):
         page.click("#compose")
     sent = json.loads(request.value.post_data)
     assert sent["quarters"] == 16 and "bars" not in sent
+
+
+def test_a_form_for_a_model_that_follows_plans(page):
+    assert page.is_disabled("#form") and "follows no plans" in page.inner_text("#form-note")
+    assert page.is_hidden("#ending")
+    page.select_option("#model", "planned")
+    page.fill("#form", "A2 B2 A")
+    assert page.is_disabled("#length") and page.is_checked("#ending")
+    page.uncheck("#ending")
+    page.select_option("#candidates", "8")
+    with page.expect_request("**/compose") as request:
+        page.click("#compose")
+    sent = json.loads(request.value.post_data)
+    assert (sent["form"], sent["ending"], sent["cadence"]) == ("A2 B2 A", False, False)
+    assert "bars" not in sent and "quarters" not in sent
+    page.wait_for_selector("#stop", state="hidden")
+    assert page.locator("article").count() == 8
+    page.check("[value=example]")
+    page.wait_for_selector("#prompt svg")
+    assert page.is_disabled("#form") and "without a prompt" in page.inner_text("#form-note")

@@ -100,6 +100,12 @@ def test_without_a_search_every_candidate_is_kept():
         {"prompt_quarters": 0},
         {"quarters": float("nan")},
         {"quarters": float("inf")},
+        {"form": "A-B"},
+        {"form": 5},
+        {"form": "A65"},
+        {"form": "AABA", "prompt": "mine"},
+        {"form": "A40", "time_signature": "4/2"},
+        {"ending": "no"},
     ],
 )
 def test_bad_values_are_refused(bad):
@@ -157,3 +163,11 @@ def test_a_time_signature_that_is_none_is_named(value):
     for length in ({"bars": 8}, {"quarters": 8}):
         with pytest.raises(BadSetting, match="time.signature"):
             parse_request({"model": "notewise", "time_signature": value} | length, ["notewise"], {}.get)
+
+
+def test_a_form_and_an_open_end():
+    request = parse(form="A8 B8 A'8", ending=False).compose
+    assert (request.form, request.bars, request.ending) == ("A8 B8 A'8", None, False)
+    assert parse(form="").compose.form is None and parse().compose.ending
+    with pytest.raises(BadSetting, match="the form has 72 bars; this page composes at most 64"):
+        parse(form="AAAAAAAAA")

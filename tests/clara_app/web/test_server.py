@@ -283,3 +283,21 @@ def test_played_notes_have_the_time_signature_in_which_they_were_played(client):
     assert wrong.status_code == 400 and "is no time signature" in wrong.json()["error"]
     refused = compose(client, prompt=played["id"], bars=4, candidates=1, time_signature="4/4")
     assert "is in 3/4, not in 4/4" in refused[-1]["error"]
+
+
+def test_a_model_that_follows_plans(tmp_path):
+    tiny.plan_follower().save(tmp_path / "planned")
+    (tmp_path / "broken").mkdir()
+    with TestClient(make_app([tmp_path / "planned", tmp_path / "broken"], hosts=["testserver"], warm=False)) as client:
+        models = {model["name"]: model["follows_plans"] for model in client.get("/about").json()["models"]}
+        assert (models["planned"], models["broken"], models["chordwise"]) == (True, False, False)
+        client.app.state.page.composers["planned"].generator.planner = tiny.planner()
+        request = {"model": "planned", "form": "A4 B4 A4", "ending": False, "candidates": 2}
+        answer = client.post("/compose", content=json.dumps(request))
+        events = [json.loads(line) for line in answer.text.splitlines()]
+        pieces = [piece for event in events for piece in event.get("candidates", [])]
+        assert len(pieces) == 2
+        for piece in pieces:
+            assert piece["form"]["relations"][8:] == ["exact"] * 4
+        refused = client.post("/compose", content=json.dumps(request | {"model": "chordwise"}))
+        assert "follows no plans" in json.loads(refused.text.splitlines()[-1])["error"]
