@@ -18,9 +18,9 @@ from clara.repeats.outer_voices import VoiceTokens
 BAR, PLACE, OFFER, FOLLOWED, ONSET_WAIT, ONSET_NOW = range(6)
 N_REPORTS = 6
 NONE = -1
-# columns of the state of a text; N_KEPT and N_ADDED count items of this bar, see `clara.form.returns`
-CLOCK, LAST_CODE, N_EVENTS, OFFERED, N_FOLLOWED, CURRENT_BAR, N_KEPT, N_ADDED = range(8)
-N_STATES = 8
+# columns of the state of a text; the last ones count items and notes of this bar, see `clara.form.returns`
+CLOCK, LAST_CODE, N_EVENTS, OFFERED, N_FOLLOWED, CURRENT_BAR, N_KEPT, N_ADDED, N_SAME, N_PRESSED = range(10)
+N_STATES = 10
 TEXT_ARRAYS = (
     "begin",
     "n_bars",
@@ -218,7 +218,7 @@ def _follow(
     for row in range(len(ids)):
         clock, last_code, n_events = state[row, CLOCK], state[row, LAST_CODE], state[row, N_EVENTS]
         offered, followed, bar = state[row, OFFERED], state[row, N_FOLLOWED], state[row, CURRENT_BAR]
-        n_kept, n_added = state[row, N_KEPT], state[row, N_ADDED]
+        n_kept, n_added, n_same, n_pressed = state[row, N_KEPT : N_PRESSED + 1]
         for k in range(ids.shape[1]):
             token = ids[row, k]
             followed = followed + 1 if token == offered else 0
@@ -228,21 +228,25 @@ def _follow(
                 is_press = kind[token] == PRESS
                 earlier = source[row, bar]
                 by_onset = relation[row, bar] == RHYTHM  # then the first press of a step stands for all
-                if is_press and 0 <= earlier < bar and not (by_onset and last_code >= n_tones):
-                    is_kept = 0
+                if is_press and 0 <= earlier < bar:
+                    is_onset, is_same = 0, 0
                     moved, up = begin[row, bar] - begin[row, earlier], shift[row, bar]
                     for i in range(first_event[row, earlier], first_event[row, earlier + 1]):
-                        step, code = past[row, 0, i] + moved, past[row, 1, i]
-                        if step == clock and (code >= n_tones if by_onset else code + up == value[token] + n_tones):
-                            is_kept = 1
-                    n_kept, n_added = n_kept + is_kept, n_added + 1 - is_kept
+                        if past[row, 0, i] + moved == clock and past[row, 1, i] >= n_tones:
+                            is_onset = 1
+                            is_same = max(is_same, past[row, 1, i] + up == value[token] + n_tones)
+                    if not (by_onset and last_code >= n_tones):
+                        is_kept = is_onset if by_onset else is_same
+                        n_kept, n_added = n_kept + is_kept, n_added + 1 - is_kept
+                    n_same, n_pressed = n_same + is_same, n_pressed + 1
                 last_code = value[token] + n_tones * is_press
                 sounding[row, value[token]] = is_press
                 past[row, 0, n_events], past[row, 1, n_events] = clock, last_code
                 n_events += 1
             while bar + 1 < n_bars[row] and begin[row, bar + 1] <= clock:
                 bar += 1
-                first_event[row, bar], n_kept, n_added = n_events, 0, 0
+                first_event[row, bar] = n_events
+                n_kept, n_added, n_same, n_pressed = 0, 0, 0, 0
 
             # What the sources do from now on, in this bar and the next ones.
             offered, due, later = NONE, NONE, bar
@@ -280,3 +284,4 @@ def _follow(
         state[row, CLOCK], state[row, LAST_CODE], state[row, N_EVENTS] = clock, last_code, n_events
         state[row, OFFERED], state[row, N_FOLLOWED], state[row, CURRENT_BAR] = offered, followed, bar
         state[row, N_KEPT], state[row, N_ADDED] = n_kept, n_added
+        state[row, N_SAME], state[row, N_PRESSED] = n_same, n_pressed

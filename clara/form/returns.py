@@ -3,7 +3,8 @@
 The *items* of a bar are its pairs of onset and pitch or, for a bar that shares a rhythm, its onsets. A bar is like its
 source by the Jaccard index of their items: those that it kept, over all items of either. Exact and transposed bars keep
 all items and add none. Varied bars and bars that share a rhythm may leave out and add items, as long as the index that
-the classes of `clara.form.bars` ask for can still be reached.
+the classes of `clara.form.bars` ask for can still be reached. Nor may they become more alike than planned: a varied bar
+changes something, and a bar that shares a rhythm keeps few of the notes.
 """
 
 import numpy as np
@@ -16,6 +17,8 @@ from clara.form.follower import (
     N_ADDED,
     N_EVENTS,
     N_KEPT,
+    N_PRESSED,
+    N_SAME,
     NONE,
     PRESS,
     RELEASE,
@@ -97,7 +100,8 @@ def _keep_returns(
     """Do the work of `keep_returns`."""
     vocab_sz, n_tones = allowed.shape[1], sounding.shape[1]
     kept = np.empty(vocab_sz, dtype=np.uint8)
-    is_due = np.empty(n_tones, dtype=np.uint8)  # the tones that the source presses in this step, if they still can be
+    is_source = np.empty(n_tones, dtype=np.uint8)  # the tones that the source presses in this step
+    is_due = np.empty(n_tones, dtype=np.uint8)  # those of them that still can be pressed
     for row in range(len(allowed)):
         clock, last_code, bar = state[row, CLOCK], state[row, LAST_CODE], state[row, CURRENT_BAR]
         n_events = state[row, N_EVENTS]
@@ -109,15 +113,20 @@ def _keep_returns(
         by_onset = kind_of_bar == RHYTHM
         has_pressed = last_code >= n_tones
         is_due[:] = 0
-        onset_due = False
+        is_source[:] = 0
+        onset_due, n_source = False, 0
         if returns:
             moved, up, last_onset = begin[row, bar] - begin[row, earlier], shift[row, bar], NONE
             for i in range(first_event[row, earlier], first_event[row, earlier + 1]):
                 step, code = past[row, 0, i] + moved, past[row, 1, i]
                 tone = code % n_tones + up
-                if code < n_tones or step >= begin[row, bar + 1] or (by_onset and step == last_onset):
+                if code < n_tones or step >= begin[row, bar + 1]:
                     continue
                 if tone < 0 or tone >= n_tones or tone // n_keys != code % n_tones // n_keys:
+                    continue
+                n_source += 1
+                is_source[tone] |= step == clock
+                if by_onset and step == last_onset:
                     continue
                 last_onset = step
                 n_items += 1
@@ -139,6 +148,13 @@ def _keep_returns(
         # How many more items may be left out, and whether one may be added.
         spare = int(np.floor(n_items - n_missed - share * (n_items + n_added) + 1e-9)) if n_items else vocab_sz
         may_add = not n_items or n_items - n_missed >= share * (n_items + n_added + 1) - 1e-9
+        # Whether one more note of the source would make this bar too much like it.
+        n_same, n_pressed = state[row, N_SAME], state[row, N_PRESSED]
+        is_last_item = n_items - n_over == 1 and not n_missed and not n_added
+        if by_onset:
+            is_too_alike = n_same + 1 >= VARIED_JACCARD * (n_source + n_pressed - n_same)
+        else:
+            is_too_alike = kind_of_bar == VARIED and is_last_item and spare > 0 and may_add
         must_press = n_due > max(0, spare) or (onset_due and spare < 1)
         must_release = lowest_to_release < n_tones and must_press
 
@@ -178,6 +194,7 @@ def _keep_returns(
                     for lower in range(tone):
                         n_below += is_due[lower]
                     kept[token] = (is_due[tone] or may_add) and n_below <= max(0, spare) and not must_release
+                kept[token] &= not (is_too_alike and is_source[tone])
             elif kind[token] == RELEASE and must_release:
                 kept[token] = value[token] <= lowest_to_release
             n_kept += kept[token]
