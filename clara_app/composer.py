@@ -182,8 +182,8 @@ class Composer:
         BadPlan
             If the plan cannot be read.
         BadSetting
-            If no music satisfies the constraints, the ranking names an unknown score, the prompt has another time
-            signature, the model's grid cannot hold it, the form is too long, or the model follows no plans.
+            If no music satisfies the constraints, or the ranking names an unknown score. If the prompt has another
+            time signature, or the model's grid cannot hold it. If the form is too long, or the model follows no plans.
         CheckpointMismatch, MissingModel
             If a model, the planner or the critic cannot be loaded.
         """
