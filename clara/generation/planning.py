@@ -123,6 +123,8 @@ class Planning:
     def _given(self, seeds, request):
         """Return the given plan for each piece, with what it leaves open composed, and their numbers of bars."""
         given = fit_plan(self.settings.plan, request.encoding.steps_per_quarter, request.prompt_end)
+        if self.home is not None and given.home != UNKNOWN:
+            given = _move_to_key(given, self.home)
         plans = [self.planner.complete(given, seed=seed, home=self.home) for seed in seeds]
         return plans, [len(given)] * len(plans)
 
@@ -213,6 +215,20 @@ def fit_plan(plan: Plan, steps_per_quarter: int, prompt_end: int = 0) -> Plan:
     if fitted.n_steps <= prompt_end:
         raise BadSetting("the plan is over before the prompt is; give it more bars or a shorter prompt")
     return fitted
+
+
+def _move_to_key(plan, home):
+    """Return a plan in another home key, by the smallest transposition.
+
+    Raises
+    ------
+    BadSetting
+        If one key is major and the other minor.
+    """
+    if home // 12 != plan.home // 12:
+        mode = "major" if plan.home < 12 else "minor"
+        raise BadSetting(f"the plan is in a {mode} key; choose a {mode} key or leave the key out")
+    return plan.transpose((home - plan.home + 6) % 12 - 6)
 
 
 def _whole_bars(prompt, prompt_end):

@@ -1,5 +1,7 @@
 """Pieces that follow plans: their plans, lengths and forms, with an untrained model and planner."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny
@@ -41,6 +43,15 @@ def test_the_plan_of_a_piece_composes_it_again(generator, tmp_path):
     (again,) = generator.generate(1, plan=tmp_path / "1.plan.csv", seed=5)
     assert again.tokens == sample.tokens
     np.testing.assert_array_equal(again.plan.begin, sample.plan.begin)
+
+
+def test_a_key_moves_a_given_plan(generator):
+    plan = replace(generator.planner.compose(1, 2, seed=0)[0], home=0, key=np.array([0, 7]))
+    (sample,) = generator.generate(1, plan=plan, key="B major", seed=1)
+    assert sample.plan.home == 11
+    assert sample.plan.key.tolist() == [11, 6]
+    with pytest.raises(BadSetting, match="the plan is in a major key"):
+        generator.generate(1, plan=plan, key="B minor")
 
 
 def test_pieces_around_other_music_have_no_plan(generator):
