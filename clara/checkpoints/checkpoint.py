@@ -110,8 +110,9 @@ class Checkpoint:
         return get_architecture(self.arch).InferenceModel(self.tensors)
 
     def repeat_model(self) -> RepeatModel | None:
-        """Return the repeat model, or None if none was fitted."""
-        return RepeatModel.from_dict(self.info["repeats"]) if "repeats" in self.info else None
+        """Return the repeat model, or None if none was fitted; a model that follows plans needs none."""
+        has_none = "repeats" not in self.info or self.sizes.get("context_rows")
+        return None if has_none else RepeatModel.from_dict(self.info["repeats"])
 
     def repeats(self) -> Repeats | None:
         """Return the repeat model with the transposition table of the vocabulary, or None if none was fitted."""

@@ -13,9 +13,10 @@ from clara.encodings.base import Encoding
 from clara.encodings.vocab import Vocab
 from clara.form.follower import BAR, FOLLOWED, NONE, OFFER, ONSET_NOW, ONSET_WAIT, PLACE, PlanFollower, TokenEvents
 from clara.form.plan import MAX_DENSITY, MAX_TEXTURE, N_KEYS, N_PITCHES, RELATIONS, UNKNOWN, Plan, transpose_keys
-from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS, name_candidates
-from clara.repeats.finder import RepeatFinder, TranspositionTable, find_repeats
-from clara.repeats.outer_voices import find_voice_repeats
+from clara.jit import compiled, int64, int64_1d, int64_2d, int64_2d_readonly, int64_3d_readonly
+from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS
+from clara.repeats.finder import LENGTH, TOKEN, TRANSPOSED, RepeatFinder, TranspositionTable, find_repeats
+from clara.repeats.outer_voices import IS_WAIT, find_voice_repeats
 
 MAX_PLACE_QUARTERS = 8  # in a bar; later places count as this one
 BAR_LIMITS = (*range(1, 16), 20, 24, 32, 48, 64)  # of the number of bars before and after this one
@@ -28,8 +29,9 @@ N_CANDIDATES = 4  # of the plan, of repeats of tokens, of the highest and of the
 CANDIDATES = slice(0, N_CANDIDATES)
 TRUST = slice(N_CANDIDATES, 2 * N_CANDIDATES)  # columns that say how far each candidate can be trusted
 KEY, CHORD, REGISTER, DENSITY, TEXTURE, PHRASE = ATTRIBUTES = range(8, 14)  # of the bar; plans may leave them open
-PLACE_COLUMN, LENGTH, BARS_BEFORE, BARS_LEFT, ONSET_COLUMN = range(14, 19)
+PLACE_COLUMN, BAR_LENGTH, BARS_BEFORE, BARS_LEFT, ONSET_COLUMN = range(14, 19)
 N_COLUMNS = 19
+_FOLLOWED_LIMITS, _MIN_TOKENS, _MIN_NOTES = map(np.array, (FOLLOWED_LIMITS, MIN_TOKENS, MIN_NOTES))
 PLAN_COLUMNS = (0, TRUST.start, *ATTRIBUTES, BARS_LEFT, ONSET_COLUMN)  # what only a plan says
 
 
@@ -151,19 +153,8 @@ class ContextReader:
     def _combine(self, of_bars, reports, repeats, voice_repeats):
         """Return the context (m, N_COLUMNS) from what is known of its bars, from `PlanFollower` and of repeats."""
         context = of_bars.copy()
-        max_place = self.layout.max_place
-        candidates = [(reports[:, OFFER], reports[:, OFFER]), *name_candidates(repeats, voice_repeats)]
-        for column, (token, trust) in enumerate(candidates):
-            has_candidate = (token >= 0) & (trust >= 0)
-            context[:, column] = np.where(has_candidate, token, UNKNOWN)
-            context[:, N_CANDIDATES + column] = np.where(has_candidate, trust, UNKNOWN)
-        n_bins = len(FOLLOWED_LIMITS) + 1
-        follow_bin = np.searchsorted(FOLLOWED_LIMITS, reports[:, FOLLOWED], "right")
-        relation = of_bars[:, TRUST.start]
-        context[:, TRUST.start] = np.where(relation == UNKNOWN, UNKNOWN, relation * n_bins + follow_bin)
-        context[:, PLACE_COLUMN] = np.minimum(reports[:, PLACE], max_place)
-        wait = np.minimum(reports[:, ONSET_WAIT], max_place) + (max_place + 1) * reports[:, ONSET_NOW]
-        context[:, ONSET_COLUMN] = np.where(reports[:, ONSET_WAIT] == NONE, UNKNOWN, wait)
+        limits = (_FOLLOWED_LIMITS, _MIN_TOKENS, _MIN_NOTES)
+        _fill_context(context, reports, repeats, voice_repeats, *limits, self.layout.max_place)
         return context
 
     def _describe_bars(self, plan):
@@ -179,7 +170,7 @@ class ContextReader:
         attributes = (plan.key, plan.chord, plan.register, plan.density, plan.texture)
         bars[:, KEY:PHRASE] = np.stack(attributes, axis=1)
         bars[:, PHRASE] = np.where(plan.phrase == UNKNOWN, UNKNOWN, since_phrase)
-        bars[:, LENGTH] = np.minimum(np.diff(plan.begin), self.layout.max_place)
+        bars[:, BAR_LENGTH] = np.minimum(np.diff(plan.begin), self.layout.max_place)
         bars[:, BARS_BEFORE] = np.searchsorted(BAR_LIMITS, np.arange(n), "right")
         bars[:, BARS_LEFT] = np.searchsorted(BAR_LIMITS, np.arange(n)[::-1], "right")
         return bars
@@ -237,3 +228,37 @@ class ContextTracker:
         of_bars = self.bars[np.arange(len(reports)), reports[:, BAR]]
         voices = self.repeats.voices.repeats
         self.context = self.reader._combine(of_bars, reports, self.repeats.repeats, voices)
+
+
+@compiled(int64_2d, int64_2d_readonly, int64_2d_readonly, int64_3d_readonly, int64_1d, int64_1d, int64_1d, int64)
+def _fill_context(context, reports, repeats, voice_repeats, followed_limits, min_tokens, min_notes, max_place):
+    """Write all columns of the context (m, N_COLUMNS) but those that hold for whole bars, which it has already.
+
+    Parameters
+    ----------
+    reports : int64 (m, N_REPORTS)
+        From `PlanFollower`.
+    repeats, voice_repeats : int64 (m, 4), int64 (m, N_VOICES, 4)
+        As in `find_repeats` and `find_voice_repeats`.
+    followed_limits, min_tokens, min_notes : int64 (n,)
+        Shortest lengths of the bins of a trust.
+    """
+    for row in range(len(context)):
+        columns, report = context[row], reports[row]
+        columns[0] = report[OFFER]
+        relation = columns[N_CANDIDATES]
+        follow_bin = np.searchsorted(followed_limits, report[FOLLOWED], "right")
+        if relation != UNKNOWN:
+            columns[N_CANDIDATES] = relation * (len(followed_limits) + 1) + follow_bin
+        for kind in range(1, N_CANDIDATES):
+            repeat = repeats[row] if kind == 1 else voice_repeats[row, kind - 2]
+            limits = min_tokens if kind == 1 else min_notes
+            group = repeat[TRANSPOSED] if kind == 1 else 2 * repeat[IS_WAIT] + repeat[TRANSPOSED]
+            length_bin = np.searchsorted(limits, repeat[LENGTH], "right") - 1
+            has_candidate = repeat[TOKEN] >= 0 and length_bin >= 0
+            columns[kind] = repeat[TOKEN] if has_candidate else UNKNOWN
+            columns[N_CANDIDATES + kind] = group * len(limits) + length_bin if has_candidate else UNKNOWN
+        columns[PLACE_COLUMN] = min(report[PLACE], max_place)
+        columns[ONSET_COLUMN] = UNKNOWN
+        if report[ONSET_WAIT] != NONE:
+            columns[ONSET_COLUMN] = min(report[ONSET_WAIT], max_place) + (max_place + 1) * report[ONSET_NOW]

@@ -70,7 +70,10 @@ class MusicLearner(Learner):
     def to_checkpoint(self) -> Checkpoint:
         """Return the model as it is now, ready to save or to compose with."""
         tensors = get_architecture(self.arch).to_tensors(cast(nn.Module, self.model))
-        return Checkpoint(self.arch, self.sizes, self.dls.encoding, self.dls.vocab, tensors, dict(self.info))
+        info = dict(self.info)
+        if self.sizes.get("context_rows"):
+            info.pop("repeats", None)  # of the model that it started from, which followed no plans
+        return Checkpoint(self.arch, self.sizes, self.dls.encoding, self.dls.vocab, tensors, info)
 
     def generate(self, n: int = 8, prompt: Any = None, **settings: Any) -> list[Sample]:
         """Compose n pieces with the model as it is now.

@@ -12,13 +12,13 @@ from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import Vocab
 from clara.form.context import (
     ATTRIBUTES,
+    BAR_LENGTH,
     BARS_BEFORE,
     BARS_LEFT,
     CHORD,
     DENSITY,
     FOLLOWED_LIMITS,
     KEY,
-    LENGTH,
     N_COLUMNS,
     ONSET_COLUMN,
     PHRASE,
@@ -62,8 +62,8 @@ def test_a_small_piece_by_hand():
     tokens = VOCAB.to_tokens(ids)
     third = tokens.index("p40", 5)  # the first token of the third bar
     assert context.shape == (len(ids), N_COLUMNS)
-    assert context[0, [PLACE_COLUMN, LENGTH, BARS_BEFORE, BARS_LEFT]].tolist() == [0, 48, 0, 2]
-    assert context[third, [PLACE_COLUMN, LENGTH, BARS_BEFORE, BARS_LEFT]].tolist() == [0, 48, 2, 0]
+    assert context[0, [PLACE_COLUMN, BAR_LENGTH, BARS_BEFORE, BARS_LEFT]].tolist() == [0, 48, 0, 2]
+    assert context[third, [PLACE_COLUMN, BAR_LENGTH, BARS_BEFORE, BARS_LEFT]].tolist() == [0, 48, 2, 0]
     assert context[third - 1, 0] == ids[third] and context[third, 0] == ids[third + 1]
     assert context[third - 1, TRUST.start] == EXACT * N_BINS  # nothing was followed so far
     assert context[third, TRUST.start] == EXACT * N_BINS + 1
@@ -89,7 +89,7 @@ def test_long_bars_and_many_bars():
     assert context[0, BARS_LEFT] == READER.layout.sizes[BARS_LEFT] - 1 == context[-1, BARS_BEFORE]
     notes = NoteSequence.from_notes([(0, 12, 60), (300, 12, 60)], time_signatures=((0, 16, 4),))
     context = READER.read(to_ids(notes), extract_plan(notes))
-    assert context[:, [PLACE_COLUMN, LENGTH]].max(0).tolist() == [READER.layout.max_place] * 2
+    assert context[:, [PLACE_COLUMN, BAR_LENGTH]].max(0).tolist() == [READER.layout.max_place] * 2
 
 
 def test_an_open_plan_says_only_where_bars_are():
