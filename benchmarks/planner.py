@@ -22,6 +22,7 @@ from clara.form.plan import EXACT, RELATIONS, SILENT, Plan
 from clara.form.plan_tokens import ATTRIBUTES, DISTANCE, RELATION, SAME, PlanRows
 from clara.form.planner import Planner
 from clara.form.planner_training import corpus_plans, held_out_costs, without
+from clara.sampling.settings import piece_seeds
 
 OF_RETURNS = ("relation", "same_distance", "distance")
 PRIOR_COUNT = 20.0  # weight of the shorter history in the trigram; best on the validation pieces
@@ -225,9 +226,9 @@ def main():
     rows = [row for split in ("valid", "test") for row in cost_rows(planner, trigram, split, plans[split])]
     human = [plan for split in SPLITS for plan in plans[split] if len(plan) >= MIN_BARS]
     start = time.perf_counter()
-    planner.compose(64, args.n_bars, seed=args.seed)
+    planner.compose(piece_seeds(args.seed, 64), args.n_bars)
     seconds = round(time.perf_counter() - start, 2)
-    composed = planner.compose(args.n_plans, args.n_bars, seed=args.seed, temperature=args.temperature)
+    composed = planner.compose(piece_seeds(args.seed, args.n_plans), args.n_bars, temperature=args.temperature)
     low, high = LIKE_COMPOSED
     rows += form_rows("human", human)
     rows += form_rows("human, 48 to 96 bars", [plan for plan in human if low <= len(plan) <= high])

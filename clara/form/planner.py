@@ -7,7 +7,6 @@ half precision. Loading checks that they agree.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +28,6 @@ from clara.form.plan_tokens import ATTRIBUTES, KINDS, PlanRows, bar_quarters
 from clara.form.planner_network import NetworkSizes, PlannerNetwork
 from clara.music.bars import MAX_SIGNATURE_NUMBER
 from clara.records import Record, read_record
-from clara.sampling.settings import piece_seeds
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED_PLANNER = "planner"
@@ -80,9 +78,9 @@ class Planner:
 
     Examples
     --------
-    >>> planner = Planner.load("planner")  # doctest: +SKIP
-    >>> plan, = planner.compose(1, 16, seed=1, time_signature=(3, 4))  # doctest: +SKIP
-    >>> len(plan), plan.time_signatures[0][1:]  # doctest: +SKIP
+    >>> planner = Planner.load("planner")
+    >>> plan, = planner.compose([1], 16, time_signature=(3, 4))
+    >>> len(plan), plan.time_signatures[0][1:]
     (16, (3, 4))
     """
 
@@ -134,11 +132,10 @@ class Planner:
 
     def compose(
         self,
-        n_plans: int,
+        seeds: Sequence[int],
         n_bars: int | None = None,
         *,
         quarters: float | None = None,
-        seed: int | Sequence[int],
         time_signature: tuple[int, int] | None = None,
         home: int | None = None,
         temperature: float = 1.0,
@@ -151,14 +148,12 @@ class Planner:
 
         Parameters
         ----------
-        n_plans : int
+        seeds : sequence of n ints
+            One for each plan, which depends on no other plan; see `clara.sampling.settings.piece_seeds`.
         n_bars : int, optional
             Number of bars of each plan, those of the beginning included.
         quarters : float, optional
             Instead of `n_bars`: the length that the whole bars of each plan come nearest to.
-        seed : int or sequence of n_plans int
-            Of the first plan, see `clara.sampling.settings.piece_seeds`; or of each plan. A plan depends on its own
-            seed and on no other plan.
         time_signature : (numerator, denominator), optional
             Of the first bar (default: drawn for each plan; of the beginning).
         home : int, optional
@@ -177,7 +172,7 @@ class Planner:
 
         Returns
         -------
-        list of Plan
+        list of n Plans
 
         Raises
         ------
@@ -188,8 +183,7 @@ class Planner:
         if form is not None:
             n_bars = len(form) if n_bars is None and quarters is None else n_bars
             time_signature = time_signature or form.time_signature
-        _check_request(n_plans, n_bars, quarters, temperature, home)
-        seeds = _seeds(seed, n_plans)
+        _check_request(seeds, n_bars, quarters, temperature, home)
         n_kept = 0
         if beginning is not None:
             steps_per_quarter, n_kept = beginning.steps_per_quarter, len(beginning)
@@ -197,8 +191,8 @@ class Planner:
         if time_signature is not None:
             _check_signature(time_signature, steps_per_quarter)
         requests = []
-        for own_seed in seeds:
-            at = np.random.default_rng([own_seed, 1]).random(3)
+        for seed in seeds:
+            at = np.random.default_rng([seed, 1]).random(3)
             key = home if home is not None else self.start.draw_home(at[HOME_DRAW])
             start = beginning or self._draw_start(n_bars, quarters, time_signature, steps_per_quarter, at)
             length = n_bars or _bars_of_quarters(start, n_kept, quarters)
@@ -206,9 +200,9 @@ class Planner:
                 raise BadSetting(f"the beginning has {n_kept} bars already; ask for more than that, not {length}")
             if form is not None and length < len(form):
                 raise BadSetting(f"the form has {len(form)} bars, but the piece only {length}; ask for a longer piece")
-            requests.append(PlanRequest(start, n_kept, key, length, own_seed, quarters, form))
+            requests.append(PlanRequest(start, n_kept, key, length, seed, quarters, form))
         plans = []
-        for first in range(0, n_plans, MAX_PLANS_TOGETHER):
+        for first in range(0, len(requests), MAX_PLANS_TOGETHER):
             part = requests[first : first + MAX_PLANS_TOGETHER]
             plans += PlanComposer(self.network, self.start.signatures, part, temperature, attributes).compose()
         return plans
@@ -298,16 +292,6 @@ def open_bar(time_signature: tuple[int, int], upbeat_steps: int, steps_per_quart
     )
 
 
-def _seeds(seed, n_plans):
-    """Return the seed of each plan; raise BadSetting if there are too few, or one is below 0."""
-    seeds = piece_seeds(seed, n_plans) if isinstance(seed, Integral) else list(seed)
-    if len(seeds) != n_plans:
-        raise BadSetting(f"{len(seeds)} seeds for {n_plans} plans: give one for each, or one number")
-    if min(seeds) < 0:
-        raise BadSetting(f"seed {min(seeds)}: must be at least 0")
-    return seeds
-
-
 def _bars_of_quarters(start, n_kept, quarters):
     """Return the number of bars whose length is nearest to a number of quarters."""
     steps = start.begin[-1] - start.begin[-2]
@@ -315,10 +299,12 @@ def _bars_of_quarters(start, n_kept, quarters):
     return max(n_kept + 1, len(start) + round(rest / steps))
 
 
-def _check_request(n_plans, n_bars, quarters, temperature, home):
+def _check_request(seeds, n_bars, quarters, temperature, home):
     """Raise BadSetting for a request that cannot be met."""
-    if n_plans < 1:
-        raise BadSetting(f"{n_plans} plans: ask for at least one")
+    if not len(seeds):
+        raise BadSetting("no seeds: give one for each plan")
+    if min(seeds) < 0:
+        raise BadSetting(f"seed {min(seeds)}: must be at least 0")
     if (n_bars is None) == (quarters is None):
         raise BadSetting("give the length of a plan either in bars or in quarters")
     if n_bars is not None and not 1 <= n_bars <= MAX_BARS:

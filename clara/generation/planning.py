@@ -136,10 +136,9 @@ class Planning:
         n_bars, n_quarters = self._total_length(request, beginning)
         more_bars = 0 if self.settings.ending else OPEN_BARS
         plans = self.planner.compose(
-            len(seeds),
+            seeds,
             None if n_bars is None else n_bars + more_bars,
             quarters=None if n_quarters is None else n_quarters + more_bars * QUARTERS_PER_OPEN_BAR,
-            seed=seeds,
             time_signature=None if beginning else self.time_signature,
             home=self.home,
             beginning=beginning,

@@ -109,7 +109,7 @@ Nats per bar of held-out pieces, by what is said of a bar; *open*: of plans that
 
 ## Use
 
-`clara.form.planner.Planner.load(FOLDER).compose(n_plans, n_bars, seed=0)` returns plans. The planner knows the \
+`clara.form.planner.Planner.load(FOLDER).compose(range(n_plans), n_bars)` returns plans. The planner knows the \
 forms of its training music.
 """
 

@@ -182,7 +182,7 @@ def test_the_form_of_another_piece(planned, tmp_path):
 
 
 def test_a_plan_goes_on_after_a_prompt(planned, tmp_path):
-    (plan,) = tiny.planner().compose(1, 4, seed=0, time_signature=(4, 4))
+    (plan,) = tiny.planner().compose([0], 4, time_signature=(4, 4))
     write_plan(plan, tmp_path / "plan.csv")
     request = ComposeRequest(n=1, prompt=tiny.tune(0), prompt_quarters=6, plan=str(tmp_path / "plan.csv"))
     assert planned.prepare(request).quarters == plan.n_steps / 12 - 6
@@ -190,7 +190,7 @@ def test_a_plan_goes_on_after_a_prompt(planned, tmp_path):
 
 def test_what_a_plan_cannot_be_is_refused_before_composing(planned, composer, tmp_path):
     (tmp_path / "plan.csv").write_text("Clara plan 7\n")
-    write_plan(tiny.planner().compose(1, 1, seed=0)[0], tmp_path / "short.csv")
+    write_plan(tiny.planner().compose([0], 1)[0], tmp_path / "short.csv")
     request = ComposeRequest(n=1, form="AABA", bars=16)
     with pytest.raises(
         BadSetting, match="the form has 32 bars, but the piece only 16; use --bars 32 or a shorter form"

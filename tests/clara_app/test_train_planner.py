@@ -28,7 +28,7 @@ def test_a_planner_is_trained_and_described(corpus, tmp_path, capsys):
     assert len((out / "history.csv").read_text().splitlines()) == 3
     planner = Planner.load(out)
     assert planner.info["training"]["data"]["pieces"] == 4
-    assert [len(plan) for plan in planner.compose(2, 8, seed=0)] == [8, 8]
+    assert [len(plan) for plan in planner.compose(range(2), 8)] == [8, 8]
 
 
 def test_nothing_is_overwritten(corpus, tmp_path):

@@ -26,6 +26,7 @@ CLASSIFIERS = (
     "composer-notewise",
     "composer-chordwise",
 )  # see test_pretrained_classifiers
+PLANNER = "planner"  # see tests/clara/form/test_pretrained_planner.py
 STEPS = {"notewise": 12, "notewise-large": 12, "chordwise": 4, "chamber": 12}  # per quarter
 LARGE, MOST_BYTES = "notewise-large", {True: 40e6, False: 25e6}  # of the large model, of the others
 
@@ -47,7 +48,7 @@ def chorale(checkpoint):
 
 
 def test_all_are_tested():
-    assert {folder.name for folder in ROOT.iterdir()} == set(SOURCES) | set(CLASSIFIERS)
+    assert {folder.name for folder in ROOT.iterdir()} == {*SOURCES, *CLASSIFIERS, PLANNER}
     assert sum(f.stat().st_size for f in ROOT.rglob("*") if f.is_file()) < 120e6
 
 
