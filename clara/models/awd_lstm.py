@@ -31,7 +31,7 @@ PER_TOKEN_WEIGHTS = ("embedding.weight", "output.bias")
 MIN_WEIGHT_P = 1e-9  # with 0, fastai's WeightDropout keeps the parameter itself instead of a copy, and reset() fails
 EMBEDDING_SCALE = 4.0  # times fastai's initial embedding, with which music is learned slowly
 State = list[tuple[Tensor, ...]]  # h and c of each layer, float32 (1, bs, n_units)
-CONTEXT_WEIGHTS = ("context.weight", "trust.weight", "trust.bias")
+CONTEXT_WEIGHTS = ("context.weight", "output_context.weight", "trust.weight", "trust.bias")
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -74,8 +74,10 @@ def groups(model) -> list[list[nn.Parameter]]:
     from fastai.text.models.awdlstm import awd_lstm_lm_split
 
     *layers, edges = awd_lstm_lm_split(model)
-    context = [p for module in (model[0].context, getattr(model, "trust", None)) if module for p in module.parameters()]
-    return [*layers, [*edges, *context]]
+    if model[0].context is None:
+        return [*layers, edges]
+    context = (model[0].context, model.output_context, model.trust)
+    return [*layers, [*edges, *(p for module in context for p in module.parameters())]]
 
 
 def shapes(sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]]:
@@ -93,7 +95,8 @@ def shapes(sizes: Mapping[str, Any], vocab_sz: int) -> dict[str, tuple[int, ...]
 
 def context_shapes(n_rows: int, emb_sz: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the stored weights for the context, by name; see `clara.models.context`."""
-    return {"context.weight": (n_rows, emb_sz), "trust.weight": (N_CANDIDATES, emb_sz), "trust.bias": (n_rows,)}
+    shapes = (n_rows, emb_sz), (n_rows, emb_sz), (N_CANDIDATES, emb_sz), (n_rows,)
+    return dict(zip(CONTEXT_WEIGHTS, shapes))
 
 
 def lstm_shapes(layer: int, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]:
@@ -125,7 +128,7 @@ def _weight_names(model):
     """Yield the stored name and fastai's name of every weight."""
     yield "embedding.weight", "0.encoder.weight"
     if model[0].context is not None:
-        yield from zip(CONTEXT_WEIGHTS, ("0.context.weight", "trust.weight", "trust.bias"))
+        yield from zip(CONTEXT_WEIGHTS, ("0.context.weight", "output_context.weight", "trust.weight", "trust.bias"))
     for layer in range(len(model[0].rnns)):
         for weight in RNN_WEIGHTS:
             fastai_name = f"{weight}_raw" if weight == "weight_hh_l0" else f"module.{weight}"
@@ -166,7 +169,7 @@ class InferenceModel(nn.Module):
         self.has_context = "context.weight" in tensors
         if self.has_context:
             context = (nn.Parameter(tensors[name].float(), requires_grad=False) for name in CONTEXT_WEIGHTS)
-            self.context_weight, self.trust_weight, self.trust_bias = context
+            self.context_weight, self.output_context_weight, self.trust_weight, self.trust_bias = context
         self.eval()
 
     @property
@@ -203,13 +206,15 @@ class InferenceModel(nn.Module):
             State after the last token.
         """
         x, new_state = self.hidden(ids, state)
+        if ids.dim() == 3:
+            x = x + sum_of_rows(ids[..., 1:], self.output_context_weight)
         logits = x @ self.output_weight.T + self.bias
         if ids.dim() == 3:
             logits = add_trust(logits, x @ self.trust_weight.T, self.trust_bias, ids[..., 1:])
         return logits, new_state
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the input of the output layer, (bs, seq_len, emb_sz), and the state after the last token."""
+        """Return the output of the last layer, (bs, seq_len, emb_sz), and the state after the last token."""
         x, new_state = self._embed(ids), []
         for rnn, layer_state in zip(self.rnns, state):
             x, layer_state = _step(rnn, x, layer_state) if ids.shape[1] == 1 else rnn(x, layer_state)

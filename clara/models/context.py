@@ -1,11 +1,14 @@
 """What a language model reads beside its tokens, and how far it trusts the candidates for the next token.
 
-A context (…, n_columns) holds rows of one table for each token; row 0 stands for what is unknown and adds nothing. The
-sum of the rows is added to the embedding of the token. The first columns are candidates for the next token, the next
-ones say what is known of each. The logit of a candidate rises by a trust: a linear function of the output of the last
-layer, plus a bias for what is known. All of these weights begin at zero, so that a model that has read tokens alone
-begins where it was. In training they are held as a `SCALE`-th of their value: the optimizer moves all weights by about
-the same amount, and these have a long way to go.
+A context (…, n_columns) holds rows of two tables for each token; row 0 stands for what is unknown and adds nothing. The
+sum of the rows of the first table is added to the embedding of the token, that of the second to the output of the last
+layer, so that what a plan says of a bar weighs on its notes directly. The first columns are candidates for the next
+token, the next ones say what is known of each. The logit of a candidate rises by a trust: a linear function of the
+output of the last layer, plus a bias for what is known of it.
+
+All of these weights begin at zero, so that a model that has read tokens alone begins where it was. In training they are
+held as a `SCALE`-th of their value: the optimizer moves all weights by about the same amount, and these have a long way
+to go.
 """
 
 import torch

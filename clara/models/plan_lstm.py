@@ -2,7 +2,7 @@
 
 from fastai.text.models.core import SequentialRNN
 
-from clara.models.context import Trust
+from clara.models.context import ContextTable, Trust
 
 
 class PlanFollowingRNN(SequentialRNN):
@@ -18,11 +18,14 @@ class PlanFollowingRNN(SequentialRNN):
 
     def __init__(self, encoder, decoder, context_rows, emb_sz):
         super().__init__(encoder, decoder)
+        self.output_context = ContextTable(context_rows, emb_sz)
         self.trust = Trust(context_rows, emb_sz)
 
     def forward(self, input):
         """Return logits, the output of the last layer and the same after dropout, for tokens with their context."""
-        logits, raw, dropped = self[1](self[0](input))
-        if input.dim() == 3:
-            logits = self.trust(logits, dropped, input[..., 1:])
-        return logits, raw, dropped
+        hidden = self[0](input)
+        if input.dim() == 2:
+            return self[1](hidden)
+        context = input[..., 1:]
+        logits, _, dropped = self[1](hidden + self.output_context(context))
+        return self.trust(logits, dropped, context), hidden, dropped

@@ -64,19 +64,20 @@ class Context:
     Attributes
     ----------
     embedding : float32 array (vocab_sz, emb_sz)
-    table : float32 array (n_rows, emb_sz)
-        Of contexts.
+    table, output_table : float32 arrays (n_rows, emb_sz)
+        Of contexts, for the input of the first layer and for that of the output layer.
     trust_bias : float32 array (n_rows,)
     """
 
     embedding: np.ndarray
     table: np.ndarray
+    output_table: np.ndarray
     trust_bias: np.ndarray
 
     @classmethod
     def from_model(cls, model) -> "Context":
         """Return the weights of a `clara.models.awd_lstm.InferenceModel`."""
-        weights = (model.embedding.weight, model.context_weight, model.trust_bias)
+        weights = (model.embedding.weight, model.context_weight, model.output_context_weight, model.trust_bias)
         return cls(*(np.ascontiguousarray(weight.detach().numpy()) for weight in weights))
 
 
@@ -126,12 +127,17 @@ class Int8Stepper:
         if weights:
             context = np.zeros((len(ids), 2 * N_CANDIDATES), np.int64) if context is None else context
             context = np.ascontiguousarray(context)
-            _sum_rows(ids, context, weights.embedding, weights.table, self.inputs)
+            self.inputs[:] = weights.embedding[ids]
+            _add_rows(context, weights.table, self.inputs)
             layer_input, added_rows = self.inputs, self.zeros
         for product, (_, added), h, c in zip(self.products, self.model.layers, self.hidden, self.cells):
             _quantize(layer_input, h, product.bytes, product.scales)
             _update_cells(*product.multiply(), added, added_rows, self.gates, h, c)
             layer_input, added_rows = h, self.zeros
+        if weights:
+            np.copyto(self.inputs, layer_input)
+            _add_rows(context, weights.output_table, self.inputs)
+            layer_input = self.inputs
         _quantize(layer_input, self.no_columns, self.output.bytes, self.output.scales)
         _dequantize(*self.output.multiply(), self.model.bias, self.logits)
         if not weights:
@@ -322,12 +328,11 @@ def _dequantize(sums, scales, corrections, unit_scales, bias, out):
             out_row[k] = out_row[k] * scale_of_row + bias[k]
 
 
-@compiled(int64_1d_readonly, int64_2d, float32_2d, float32_2d, float32_2d)
-def _sum_rows(ids, context, embedding, table, out):
-    """Write the sum of the embedding of each token (n,) and the rows of its context (n, n_columns), but row 0."""
-    for row in range(len(ids)):
+@compiled(int64_2d, float32_2d, float32_2d)
+def _add_rows(context, table, out):
+    """Add the rows of each context (n, n_columns), but row 0, to out (n, width)."""
+    for row in range(len(context)):
         out_row = out[row]
-        out_row[:] = embedding[ids[row]]
         for column in range(context.shape[1]):
             if context[row, column]:
                 added = table[context[row, column]]

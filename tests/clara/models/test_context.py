@@ -27,7 +27,7 @@ def trained_net(seed=0):
     """Return a network whose weights for the context are not zero."""
     torch.manual_seed(seed)
     net = awd_lstm.build(CONFIG, VOCAB_SZ, 0)
-    for p in (net[0].context.weight, net.trust.weight, net.trust.bias):
+    for p in (net[0].context.weight, net.output_context.weight, net.trust.weight, net.trust.bias):
         torch.nn.init.normal_(p, std=0.01)
     net.reset()
     return net.eval()
@@ -91,6 +91,6 @@ def test_all_weights_for_the_context_are_trained():
     net, inputs = trained_net().train(), example_inputs()
     net(inputs)[0].sum().backward()
     parameters = {id(p) for group in awd_lstm.groups(net) for p in group}
-    for p in (net[0].context.weight, net.trust.weight, net.trust.bias):
+    for p in (net[0].context.weight, net.output_context.weight, net.trust.weight, net.trust.bias):
         assert p.grad.abs().sum() > 0
         assert id(p) in parameters
