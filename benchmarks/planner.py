@@ -143,7 +143,7 @@ def form_rows(name: str, plans: list[Plan]) -> list[dict]:
         {
             "table": "phrases",
             "set": name,
-            "bars_per_phrase": round(n_bars / n_phrases, 2),
+            "bars_per_phrase": round(float(n_bars / n_phrases), 2),
             "at_multiples_of_four": percent(phrases % 4 == 0),
             "exact_run_bars": round(_mean_exact_run(plans), 2),
         }
