@@ -76,11 +76,13 @@ class PlannerNetwork(nn.Module):
         Probability, while training.
     """
 
+    offsets: Tensor  # of the features in the embedding
+
     def __init__(self, sizes: NetworkSizes, dropout: float = 0.0):
         super().__init__()
         self.sizes = sizes
         columns = feature_sizes(sizes.n_signatures)
-        kinds = kind_sizes(sizes.n_signatures)
+        self.kinds = kinds = kind_sizes(sizes.n_signatures)
         self.register_buffer("offsets", torch.tensor(np.cumsum((0, *columns[:-1]))), persistent=False)
         self.embedding = nn.Embedding(sum(columns), sizes.width)
         self.rnn = nn.LSTM(sizes.width, sizes.n_units, sizes.n_layers, batch_first=True)
@@ -105,9 +107,9 @@ class PlannerNetwork(nn.Module):
         self.distance_bias = nn.Embedding(MAX_BIAS_DISTANCE + 1, len(RELATIONS))
         self.hint_bias = nn.Embedding(len(RELATIONS), N_HINTS)
         for table in (*self.values, *self.source_values, self.embedding):
-            nn.init.normal_(table.weight, std=0.1)
+            nn.init.normal_(table.get_parameter("weight"), std=0.1)
         for table in (*self.after_before, *self.after_source, self.distance_bias, self.hint_bias):
-            nn.init.zeros_(table.weight)
+            nn.init.zeros_(table.get_parameter("weight"))
 
     @property
     def precision(self) -> torch.dtype:
@@ -153,13 +155,12 @@ class PlannerNetwork(nn.Module):
         logits = self.outputs[kind](self._layer(kind, context))
         if kind in AFTER_BEFORE:
             table = self.after_before[AFTER_BEFORE.index(kind)]
-            logits = logits + table(_known(before[:, kind], table.num_embeddings - 1))
+            logits = logits + table(_known(before[:, kind], self.kinds[kind]))
         if kind in AFTER_SOURCE:
             table = self.after_source[AFTER_SOURCE.index(kind)]
-            n = table.num_embeddings // len(RELATIONS)
-            logits = logits + table(
-                _known(source[:, kind], n - 1) + n * torch.from_numpy(np.maximum(bar[:, RELATION], 0))
-            )
+            unknown = self.kinds[kind]
+            relation = torch.from_numpy(np.maximum(bar[:, RELATION], 0))
+            logits = logits + table(_known(source[:, kind], unknown) + (unknown + 1) * relation)
         return logits
 
     def distance_logits(
@@ -182,13 +183,12 @@ class PlannerNetwork(nn.Module):
 
     def add(self, kind: int, context: Tensor, values: np.ndarray) -> Tensor:
         """Return the context with the values of a kind, int64 array (n,); of `DISTANCE`, in bins."""
-        table = self.values[kind]
-        return context + table(_known(values, table.num_embeddings - 1))
+        return context + self.values[kind](_known(values, self.kinds[kind]))
 
     def add_source(self, context: Tensor, source: np.ndarray) -> Tensor:
         """Return the context with the moved values of sources, int64 array (n, N_KINDS)."""
         for kind, table in zip(AFTER_SOURCE, self.source_values):
-            context = context + table(_known(source[:, kind], table.num_embeddings - 1))
+            context = context + table(_known(source[:, kind], self.kinds[kind]))
         return context
 
     def forward(self, rows: PlanRows) -> dict[int, Tensor]:
