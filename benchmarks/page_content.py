@@ -761,6 +761,85 @@ by the default command, "unranked" with `--no-search --rank-by none`.
         ),
     ),
     Page(
+        slug="planner",
+        title="The planner",
+        question="do composed plans have the form of human music, and what do plans cost?",
+        text="""
+The planner is a language model over bars. It composes a plan: which earlier bar each bar returns to and how, phrases,
+keys, chords, density, register and texture. Composed plans stand beside the plans of human pieces of the corpus: of all
+that have at least 16 bars, and of those of about the same length.
+
+**Limits.** The tables compare plans, not music: a generator has to follow them. Human pieces are those of all splits,
+which the planner knows for the most part; costs are of valid and test pieces.
+""",
+        tables=(
+            Table(
+                "planner",
+                (
+                    Column("plans", "{set}"),
+                    Column("part", "{part}"),
+                    Column("number", "{pieces:,}"),
+                    Column("exact", "{exact} %"),
+                    Column("varied", "{varied} %"),
+                    Column("transposed", "{transposed} %"),
+                    Column("rhythm", "{rhythm} %"),
+                    Column("new", "{new} %"),
+                ),
+                heading="Relations of bars",
+                text="Composed plans have {n_bars} bars; 64 of them take {seconds_for_64_plans} s on one core.",
+                select_rows=_rows_of("classes"),
+            ),
+            Table(
+                "planner",
+                (
+                    Column("plans", "{set}"),
+                    Column("exact bars", "{returns:,}"),
+                    *(Column(f"{n} bars", f"{{d{n}}} %") for n in (1, 2, 4, 8, 12, 16, 24, 32)),
+                    Column("multiples of 4", "{multiples_of_4} %"),
+                ),
+                heading="Distances of exact returns",
+                select_rows=_rows_of("distances"),
+            ),
+            Table(
+                "planner",
+                (
+                    Column("plans", "{set}"),
+                    Column("bars per phrase", "{bars_per_phrase}"),
+                    Column("phrases that start at multiples of 4 bars", "{at_multiples_of_four} %"),
+                    Column("exact bars in a row", "{exact_run_bars}"),
+                ),
+                heading="Phrases",
+                select_rows=_rows_of("phrases"),
+            ),
+            Table(
+                "planner",
+                (
+                    Column("plans", "{set}"),
+                    Column("begin in the home key", "{begins_in_home_key} %"),
+                    Column("end in it", "{ends_in_home_key} %"),
+                    Column("last chord on the tonic", "{last_chord_on_tonic} %"),
+                    Column("bars in the home key", "{bars_in_home_key} %"),
+                    Column("changes of key in 100 bars", "{key_changes_per_100_bars}"),
+                ),
+                heading="Keys",
+                select_rows=_rows_of("keys"),
+            ),
+            Table(
+                "planner",
+                (
+                    Column("model", "{model}"),
+                    Column("attributes", "{attributes}"),
+                    Column("part of the plan", "{kind}"),
+                    Column("nats per bar", "{nats_per_bar:.3f}"),
+                    Column("nats per quarter note", "{nats_per_quarter:.3f}"),
+                ),
+                heading="Costs",
+                text="Of the plans of test pieces, with all attributes and with all of them left open.",
+                select_rows=lambda result: [row for row in _rows_of("costs")(result) if row["split"] == "test"],
+            ),
+        ),
+    ),
+    Page(
         slug="compose_time",
         title="Time to compose",
         question="how long does it take from the command to the last file?",
