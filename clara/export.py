@@ -35,7 +35,7 @@ def export(checkpoint, path: str | Path) -> None:
     Raises
     ------
     BadSetting
-        If the network is not an LSTM.
+        If the network is not an LSTM, or follows plans.
     CannotWrite
         If the file cannot be written.
     """
@@ -47,6 +47,8 @@ def export(checkpoint, path: str | Path) -> None:
     network = checkpoint.inference_model()
     if not hasattr(network, "rnns"):
         raise BadSetting(f"only LSTM networks can be exported as ONNX, not {checkpoint.arch}")
+    if checkpoint.context_reader():
+        raise BadSetting("a model that follows plans reads more than tokens and cannot be exported as ONNX")
     model = _onnx_model(network)
     metadata = {"vocab": "\n".join(checkpoint.vocab.tokens), "encoding": json.dumps(checkpoint.encoding.settings)}
     for key, value in metadata.items():

@@ -22,11 +22,12 @@ from clara import encodings
 from clara.checkpoints.shipped_models import find_model
 from clara.checkpoints.weights import Shapes, check_shapes, read_shapes, read_weights
 from clara.encodings.base import Encoding
+from clara.encodings.notewise import Notewise
 from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
-from clara.form.context import ContextReader
+from clara.form.context import ContextLayout, ContextReader
 from clara.models import InferenceModel, get_architecture
 from clara.records import Name, Record, read_record
 from clara.repeats.finder import TranspositionTable
@@ -204,8 +205,27 @@ def _check_parts(folder, config, encoding, vocab, shapes: Shapes):
     n_layers = config.sizes.get("n_layers", 0)
     if n_layers > MAX_LAYERS:  # before `shapes` lists the weights of so many layers
         raise CheckpointMismatch(f"{folder}: {WEIGHTS} has too few weights for the {n_layers} layers in {CONFIG}")
+    context_rows = config.sizes.get("context_rows")
+    if context_rows and context_rows != context_rows_of(config.arch, encoding, vocab):
+        raise CheckpointMismatch(
+            f"{folder}: {CONFIG} names {context_rows} rows of contexts, which do not go with its encoding"
+        )
     expected = get_architecture(config.arch).shapes(config.sizes, n_tokens)
     check_shapes(shapes, expected, folder / WEIGHTS, CONFIG)
+
+
+def context_rows_of(arch: str, encoding: Encoding, vocab: Vocab) -> int:
+    """Return how many rows of contexts a model has that follows plans; 0 if such a model cannot follow them.
+
+    Parameters
+    ----------
+    arch : str
+        Name of the architecture.
+    encoding : Encoding
+    vocab : Vocab
+    """
+    can_follow = arch == "awd_lstm" and isinstance(encoding, Notewise)
+    return ContextLayout(vocab, encoding).n_rows if can_follow else 0
 
 
 def _require_files(folder, names):

@@ -12,6 +12,7 @@ A bar that fits several classes gets the first of them. Onsets are counted from 
 nothing to return to, so it does not count in shares. A bar without onsets is silent.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,7 @@ class Bars:
 def split_into_bars(notes: NoteSequence) -> Bars:
     """Split a piece at the barlines of its time signatures, from step 0 to the end of its notes."""
     n_steps = max(1, notes.n_steps)
-    lines = [int(np.floor(line)) for line in bar_lines(notes.time_signatures, notes.steps_per_quarter, n_steps)]
+    lines = [math.floor(line) for line in bar_lines(notes.time_signatures, notes.steps_per_quarter, n_steps)]
     _, numerator, denominator = [s for s in notes.time_signatures if s[0] <= lines[-1]][-1]
     length = bar_steps(numerator, denominator, notes.steps_per_quarter)
     end = max(lines[-1] + max(1, int(length)), n_steps)

@@ -118,7 +118,9 @@ class ContextReader:
     def __init__(self, vocab: Vocab, encoding: Encoding):
         self.layout = ContextLayout(vocab, encoding)
         self.table = TranspositionTable(vocab, encoding)
-        self.events = TokenEvents.from_voice_tokens(self.table.voices)
+        assert self.table.voices, "plans are for encodings with tokens for single notes"
+        self.voices = self.table.voices
+        self.events = TokenEvents.from_voice_tokens(self.voices)
 
     def read(self, ids: np.ndarray, plan: Plan) -> np.ndarray:
         """Return the context after each token of a text, int64 (m, N_COLUMNS).
@@ -131,7 +133,7 @@ class ContextReader:
             Of the whole piece.
         """
         reports = PlanFollower(self.events, [plan]).append_many(np.asarray(ids)[None])[0]
-        voices = find_voice_repeats(self.table.voices, ids)
+        voices = find_voice_repeats(self.voices, ids)
         return self._combine(self._describe_bars(plan)[reports[:, BAR]], reports, find_repeats(self.table, ids), voices)
 
     def add_to(self, ids: np.ndarray, plan: Plan) -> np.ndarray:

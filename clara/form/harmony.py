@@ -46,7 +46,7 @@ def local_keys(notes: NoteSequence, begin: np.ndarray) -> tuple[np.ndarray, int]
     weights = sounding_pitch_classes(notes, begin)
     padded = np.pad(weights, ((2, 2), (0, 0)))
     n = len(weights)
-    smooth = sum(weight * padded[i : i + n] for i, weight in enumerate(NEIGHBOUR_WEIGHTS))
+    smooth = np.sum([weight * padded[i : i + n] for i, weight in enumerate(NEIGHBOUR_WEIGHTS)], axis=0)
     centred = smooth - smooth.mean(1, keepdims=True)
     norms = np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
     scores = np.ascontiguousarray((centred / norms) @ key_profiles().T)

@@ -93,7 +93,7 @@ def read_plan(path: str | Path) -> Plan:
 
 def format_plan(plan: Plan) -> str:
     """Return the text of a plan."""
-    rows = [HEADER]
+    rows: list[tuple] = [HEADER]
     signatures = _format_time_signatures(plan)
     for bar in range(len(plan)):
         rows.append(

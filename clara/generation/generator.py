@@ -259,7 +259,7 @@ class Generator:
         row_of_prompt = {prompt_id: row for row, prompt_id in enumerate(distinct_prompts)}
         rows = np.array([row_of_prompt[id(prompt)] for prompt in prompts])
         planned = [requests[row].plan([seed]) for row, seed in zip(rows, seeds)]
-        plans = [of_piece[0] if of_piece else None for of_piece, _ in planned]
+        plans = [plan for of_piece, _ in planned for plan in of_piece or ()]
         n_steps = np.concatenate([steps for _, steps in planned])
         texts = requests[0].sampler.sample(
             [request.prompt_ids for request in requests],
@@ -267,11 +267,13 @@ class Generator:
             settings_of_piece,
             seeds,
             rows,
-            plans if self.contexts else None,
+            plans or None,
         )
         return [
             requests[row].to_sample(ids, seed, piece_settings, plan)
-            for row, ids, seed, piece_settings, plan in zip(rows, texts, seeds, settings_of_piece, plans)
+            for row, ids, seed, piece_settings, plan in zip(
+                rows, texts, seeds, settings_of_piece, plans or [None] * len(seeds)
+            )
         ]
 
     def search(

@@ -160,8 +160,8 @@ def rank_fillings(
     soon = gap.tokens_after[:n_soon]
     with_future = [vocab.to_ids([BOS, *tokens, *soon]) for tokens in filled]
     without_future = [vocab.to_ids([BOS, *tokens]) for tokens in filled]
-    if plan is not None:
-        contexts = request.sampler.contexts
+    contexts = request.sampler.contexts
+    if plan is not None and contexts is not None:
         with_future = [contexts.add_to(ids, plan) for ids in with_future]
         without_future = [contexts.add_to(ids, plan) for ids in without_future]
     nats = nats_per_piece(model, with_future, vocab.pad_id) - nats_per_piece(model, without_future, vocab.pad_id)

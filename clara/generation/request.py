@@ -117,7 +117,7 @@ class GenerationRequest:
         notes = convert_prompt(prompt, encoding, time_signature)
         prompt_end = notes.n_steps if notes else 0
         if notes and prompt_quarters is not None:
-            prompt_end = convert_length(prompt_quarters, None, None, encoding.steps_per_quarter)
+            prompt_end = convert_length(prompt_quarters, None, COMMON_TIME, encoding.steps_per_quarter)
             if prompt_end > notes.n_steps + MAX_FINAL_REST_QUARTERS * encoding.steps_per_quarter:
                 raise BadSetting(
                     f"the last note of the prompt ends at quarter {notes.quarters:g}: end it at quarter "
@@ -127,8 +127,9 @@ class GenerationRequest:
             if not len(notes):
                 raise NoNotes(f"the prompt has no notes before quarter {prompt_quarters:g}")
         melody = convert_fixed_melody(fixed_melody, encoding)
-        signature = convert_time_signature(time_signature, notes or melody, encoding.steps_per_quarter)
-        time_signatures = (notes or melody).time_signatures if notes or melody else ((0, *(signature or (4, 4))),)
+        source = notes or melody
+        signature = convert_time_signature(time_signature, source, encoding.steps_per_quarter)
+        time_signatures = source.time_signatures if source else ((0, *(signature or (4, 4))),)
         n_steps = convert_length(quarters, bars, time_signatures, encoding.steps_per_quarter)
         length = PieceLength(melody.n_steps if melody else n_steps, None if bars is None else max(1, round(bars)))
         tonic_and_mode = convert_key(key)

@@ -165,7 +165,7 @@ class Sampler:
         """
         rows = np.zeros(len(seeds), dtype=np.int64) if prompt_of_text is None else prompt_of_text
         if plans is not None:
-            prompts, rows = [prompts[row] for row in rows], np.arange(len(seeds))
+            prompts, rows = [prompts[row] for row in rows.tolist()], np.arange(len(seeds))
         start = self.read_prompts(prompts, plans)
         return self.write(start, rows, n_steps, settings_table(settings, len(seeds)), seeds)[0]
 
@@ -204,7 +204,7 @@ class Sampler:
         states = []
         for i, prompt in enumerate(prompts):
             inputs = np.asarray(prompt)
-            if plans is not None:
+            if plans is not None and self.contexts:
                 inputs = self.contexts.add_to(prompt, plans[i])
             key = inputs.tobytes()
             if key not in read:

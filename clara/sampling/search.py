@@ -128,7 +128,7 @@ def search(
         rows = rows[parents]
         until = np.array([schedule[length][block] for length in lengths[going].tolist()])
         added, start = _sampler_of_block(sampler, block, n_blocks, search_settings).write(
-            start, rows[going], lengths[going], table[going], [[seeds[i], block] for i in going], until
+            start, rows[going], lengths[going], table[going], [[seeds[i], block] for i in going.tolist()], until
         )
         if any(ids is None for ids in added):
             return []

@@ -98,6 +98,8 @@ def train_adapter(
     corpus, base = Corpus.load(data), Checkpoint.load(pretrained)
     if corpus.vocab != base.vocab:
         raise CheckpointMismatch(f"{pretrained}: its vocabulary is not that of {corpus.folder}, which --adapter needs")
+    if base.context_reader():
+        raise BadSetting(f"{pretrained} follows plans, which adapters do not; train without --adapter")
     out = Path(out)
     if (out / ADAPTER_FILE).exists():
         raise BadSetting(f"{out}: holds an adapter already; choose another --out")

@@ -13,7 +13,7 @@ from fastai.learner import Learner
 from fastai.optimizer import Adam
 from torch import nn
 
-from clara.checkpoints.checkpoint import Checkpoint, weights_hash
+from clara.checkpoints.checkpoint import Checkpoint, context_rows_of, weights_hash
 from clara.data.dataloaders import MusicDataLoaders
 from clara.data.piece_loader import PieceDataLoader
 from clara.data.showing import music_html, prediction_html, show_html
@@ -301,8 +301,12 @@ def music_learner(
     dropouts = {name: min(MAX_DROPOUT, p * drop_mult) for name, p in chosen.items() if name.endswith("_p")}
     sizes = dict(start.sizes if start else chosen)
     if follow_plans or (follow_plans is None and sizes.get("context_rows")):
+        sizes["context_rows"] = context_rows_of(arch, dls.encoding, dls.vocab)
+        if not sizes["context_rows"]:
+            raise BadSetting(
+                f"{arch} on {dls.encoding.name} text cannot follow plans: use awd_lstm and notewise, chamber or quartet"
+            )
         dls.add_contexts()
-        sizes["context_rows"] = dls.contexts.n_rows
     model = module.build(sizes | dropouts, len(dls.vocab), dls.vocab.pad_id)
     _set_weights(module, model, start, dls, log)
     metrics = [] if dls.tokens_per_quarter is None else [NatsPerQuarter(dls.tokens_per_quarter, dls.vocab.pad_id)]

@@ -52,4 +52,6 @@ def test_only_lstm_networks(tmp_path):
 
     with pytest.raises(BadSetting, match="wavenet"):
         export.export(tiny.checkpoint(arch="wavenet"), tmp_path / "model.onnx")
+    with pytest.raises(BadSetting, match="follows plans"):
+        export.export(tiny.plan_follower(), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -169,7 +169,9 @@ def test_not_an_adapter_file(base, tmp_path, contents):
 def test_bad_input_of_adapter_training(data, base, made, tmp_path, capsys):
     other = tmp_path / "other"
     tiny.checkpoint(encoding=Notewise(4)).save(other)
+    tiny.plan_follower().save(tmp_path / "planned")
     for argv, told in (
+        (["--pretrained", tmp_path / "planned"], "follows plans"),
         (["--pretrained", other], "vocabulary"),
         (["--pretrained", base, "--from-scratch"], "pretrained model"),
         (["--pretrained", base, "--out", made], "holds an adapter already"),

@@ -113,6 +113,8 @@ BREAKS = {
         lambda f: change_config(f, sizes=tiny.SIZES | {"n_layers": 10**9}),
         [WEIGHTS, CONFIG],
     ),
+    "contexts of another size": (lambda f: plan_follower(f, context_rows=7), [CONFIG, "7 rows of contexts"]),
+    "contexts of another architecture": (lambda f: plan_follower(f, arch="lstm"), [CONFIG, "rows of contexts"]),
     "sizes that are no dict": (lambda f: change_config(f, sizes=[8]), [CONFIG]),
     "weights of more layers": (lambda f: change_config(f, sizes=tiny.SIZES | {"n_layers": 2}), [WEIGHTS, CONFIG]),
     "no embedding": (lambda f: drop_weight(f, "embedding.weight"), [WEIGHTS, VOCAB]),
@@ -133,6 +135,12 @@ BREAKS = {
     "a word twice": (lambda f: change_words(f, lambda w: [*w[:-1], w[0]]), [VOCAB]),
     "no words": (lambda f: (f / VOCAB).write_text(""), [VOCAB]),
 }
+
+
+def plan_follower(folder, arch="awd_lstm", **sizes):
+    checkpoint = tiny.plan_follower()
+    checkpoint.save(folder)
+    change_config(folder, arch=arch, sizes=checkpoint.sizes | sizes)
 
 
 def drop_weight(folder, name):

@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
 import tiny
 
 from clara.data.corpus import Corpus
 from clara.data.dataloaders import MusicDataLoaders
+from clara.errors import BadSetting
+from clara.music.midi import write_midi
 from clara.training.learner import music_learner
 from clara.training.plan_costs import HIDDEN_COLUMNS, costs_by_knowledge
 
@@ -31,3 +34,13 @@ def test_a_model_learns_to_follow_plans(tmp_path):
     config = json.loads((learn.export("run") / "config.json").read_text())
     assert config["figures"]["valid_nats_per_quarter"] > 0
     assert "repeats" not in config
+
+
+@pytest.mark.parametrize("arch, encoding", [("lstm", "notewise"), ("awd_lstm", "chordwise")])
+def test_what_cannot_follow_plans(tmp_path, arch, encoding):
+    music = tmp_path / "music" / "nobody"
+    music.mkdir(parents=True)
+    write_midi(tiny.tune(0), music / "tune.mid")
+    dls = MusicDataLoaders.from_folder(tmp_path / "music", encoding, prepared=tmp_path / "corpus", workers=1)
+    with pytest.raises(BadSetting, match="cannot follow plans"):
+        music_learner(dls, arch, follow_plans=True)
