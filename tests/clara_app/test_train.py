@@ -12,6 +12,7 @@ from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD
 from clara.training.resume_state import STATE
 from clara.training.settings import STARTED
+from clara.wording import count_of
 from clara_app import train
 
 pytestmark = pytest.mark.slow
@@ -328,5 +329,5 @@ def test_three_pieces_are_all_trained_on_if_asked(tmp_path, capsys):
     for flags, n_trained in (([], 1), (["--no-test"], 2), (["--valid-share", 0, "--no-test"], 3)):
         out = tmp_path / f"run{n_trained}"
         assert run(tmp_path / "music", out, "--epochs", 1, *flags) == 0
-        assert f": {n_trained} pieces," in capsys.readouterr().out
+        assert f": {count_of(n_trained, 'piece')}," in capsys.readouterr().out
     assert "--valid-share" in refused(capsys, *tiny.flags(tmp_path / "corpus", tmp_path / "x"), "--valid-share", 0.2)

@@ -160,7 +160,7 @@ def search_notewise(lengths, n, top, rate, **options):
     results = search(
         request.sampler, request.prompt_ids, lengths, SamplingSettings(), piece_seeds(4, n), rate_texts, blocks(top)
     )
-    return [generator.vocab.to_tokens(ids) for ids, _ in results]
+    return [generator.vocab.to_tokens(ids) for ids, _, _ in results]
 
 
 def steps_of(words):
