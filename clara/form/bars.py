@@ -139,17 +139,7 @@ def classify_bars(bars: Bars) -> BarClasses:
 def similarity_to_earlier(bar: np.ndarray, item: np.ndarray, n_bars: int) -> np.ndarray:
     """Return the Jaccard index of the items of each bar and those of each earlier one, float64 (n_bars, n_bars).
 
-    Entries on and above the diagonal are 0. Parameters as of `pairwise_jaccard`.
-    """
-    pairs = np.unique(np.stack([item, bar]), axis=1)
-    common = np.zeros((n_bars, n_bars))
-    _count_common(np.ascontiguousarray(pairs[0]), np.ascontiguousarray(pairs[1]), common)
-    size = np.bincount(pairs[1], minlength=n_bars)
-    return common / np.maximum(size[:, None] + size - common, 1)
-
-
-def pairwise_jaccard(bar: np.ndarray, item: np.ndarray, n_bars: int) -> np.ndarray:
-    """Return the Jaccard index of the sets of items of every pair of bars, float64 (n_bars, n_bars).
+    Entries on and above the diagonal are 0.
 
     Parameters
     ----------
@@ -157,10 +147,11 @@ def pairwise_jaccard(bar: np.ndarray, item: np.ndarray, n_bars: int) -> np.ndarr
         Each item and the bar that it is in. Items that occur twice in a bar count once. Two empty bars have index 0.
     n_bars : int
     """
-    earlier = similarity_to_earlier(bar, item, n_bars)
-    both = earlier + earlier.T
-    both[np.arange(n_bars), np.arange(n_bars)] = np.bincount(bar, minlength=n_bars) > 0
-    return both
+    pairs = np.unique(np.stack([item, bar]), axis=1)
+    common = np.zeros((n_bars, n_bars))
+    _count_common(np.ascontiguousarray(pairs[0]), np.ascontiguousarray(pairs[1]), common)
+    size = np.bincount(pairs[1], minlength=n_bars)
+    return common / np.maximum(size[:, None] + size - common, 1)
 
 
 @compiled(int64_1d, int64_1d, float64_2d)

@@ -14,6 +14,7 @@ from clara.encodings.vocab import Vocab
 from clara.form.follower import BAR, FOLLOWED, NONE, OFFER, ONSET_NOW, ONSET_WAIT, PLACE, PlanFollower, TokenEvents
 from clara.form.plan import MAX_DENSITY, MAX_TEXTURE, N_KEYS, N_PITCHES, RELATIONS, UNKNOWN, Plan, transpose_keys
 from clara.jit import compiled, int64, int64_1d, int64_2d, int64_2d_readonly, int64_3d_readonly
+from clara.models.context import N_CANDIDATES
 from clara.repeats.candidates import MIN_NOTES, MIN_TOKENS
 from clara.repeats.finder import LENGTH, TOKEN, TRANSPOSED, RepeatFinder, TranspositionTable, find_repeats
 from clara.repeats.outer_voices import IS_WAIT, find_voice_repeats
@@ -25,14 +26,14 @@ MAX_PHRASE_BARS = 8
 N_REPEAT_BINS = 2 * len(MIN_TOKENS)
 N_VOICE_BINS = 4 * len(MIN_NOTES)
 
-N_CANDIDATES = 4  # of the plan, of repeats of tokens, of the highest and of the lowest voice
-CANDIDATES = slice(0, N_CANDIDATES)
-TRUST = slice(N_CANDIDATES, 2 * N_CANDIDATES)  # columns that say how far each candidate can be trusted
+# First come the candidates: of the plan, of repeats of tokens, of the highest and of the lowest voice. As many columns
+# after them say what is known of each.
+PLAN_TRUST = N_CANDIDATES  # of the plan's candidate: the relation of the bar, and how far it was followed
 KEY, CHORD, REGISTER, DENSITY, TEXTURE, PHRASE = ATTRIBUTES = range(8, 14)  # of the bar; plans may leave them open
 PLACE_COLUMN, BAR_LENGTH, BARS_BEFORE, BARS_LEFT, ONSET_COLUMN = range(14, 19)
 N_COLUMNS = 19
 _FOLLOWED_LIMITS, _MIN_TOKENS, _MIN_NOTES = map(np.array, (FOLLOWED_LIMITS, MIN_TOKENS, MIN_NOTES))
-PLAN_COLUMNS = (0, TRUST.start, *ATTRIBUTES, BARS_LEFT, ONSET_COLUMN)  # what only a plan says
+PLAN_COLUMNS = (0, PLAN_TRUST, *ATTRIBUTES, BARS_LEFT, ONSET_COLUMN)  # what only a plan says
 
 
 class ContextLayout:
@@ -166,7 +167,7 @@ class ContextReader:
         """
         n = len(plan)
         bars = np.zeros((n, N_COLUMNS), dtype=np.int64)
-        bars[:, TRUST.start] = plan.relation
+        bars[:, PLAN_TRUST] = plan.relation
         starts = np.where(plan.phrase == 1, np.arange(n), 0)
         since_phrase = np.minimum(np.arange(n) - np.maximum.accumulate(starts), MAX_PHRASE_BARS - 1)
         attributes = (plan.key, plan.chord, plan.register, plan.density, plan.texture)

@@ -1,5 +1,6 @@
 """The plans of the pieces that a generator composes: given, composed by the planner, or open but for the metre."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ class PlanSettings:
     plan : Plan or None
         The plan of every piece, from the beginning of its prompt.
     form : Form or None
-        What returns to what, in planned pieces; counted from the end of the prompt's whole bars.
+        What returns to what in new pieces, from their first bar.
     ending : bool
         Whether pieces come to an end.
     """
@@ -172,7 +173,7 @@ def open_plan(time_signatures: tuple, n_steps: int, steps_per_quarter: int) -> P
         Length of the piece.
     steps_per_quarter : int
     """
-    lines = [int(line) for line in bar_lines(time_signatures, steps_per_quarter, max(1, n_steps))]
+    lines = [math.floor(line) for line in bar_lines(time_signatures, steps_per_quarter, max(1, n_steps))]
     begin = np.array([*lines, max(n_steps, lines[-1] + 1)])
     signatures = [[s for s in time_signatures if s[0] <= max(line, time_signatures[0][0])][-1] for line in lines]
     unknown = np.full(len(lines), UNKNOWN)

@@ -23,9 +23,9 @@ from clara.form.context import (
     ONSET_COLUMN,
     PHRASE,
     PLACE_COLUMN,
+    PLAN_TRUST,
     REGISTER,
     TEXTURE,
-    TRUST,
     ContextReader,
     ContextTracker,
 )
@@ -65,9 +65,9 @@ def test_a_small_piece_by_hand():
     assert context[0, [PLACE_COLUMN, BAR_LENGTH, BARS_BEFORE, BARS_LEFT]].tolist() == [0, 48, 0, 2]
     assert context[third, [PLACE_COLUMN, BAR_LENGTH, BARS_BEFORE, BARS_LEFT]].tolist() == [0, 48, 2, 0]
     assert context[third - 1, 0] == ids[third] and context[third, 0] == ids[third + 1]
-    assert context[third - 1, TRUST.start] == EXACT * N_BINS  # nothing was followed so far
-    assert context[third, TRUST.start] == EXACT * N_BINS + 1
-    assert context[0, TRUST.start] == NEW * N_BINS and context[0, 0] == UNKNOWN
+    assert context[third - 1, PLAN_TRUST] == EXACT * N_BINS  # nothing was followed so far
+    assert context[third, PLAN_TRUST] == EXACT * N_BINS + 1
+    assert context[0, PLAN_TRUST] == NEW * N_BINS and context[0, 0] == UNKNOWN
     expected = [plan.key[2], plan.chord[2], plan.register[2], plan.density[2], plan.texture[2]]
     assert context[third, [KEY, CHORD, REGISTER, DENSITY, TEXTURE]].tolist() == expected
     # Notes begin in the source now and after a quarter.
@@ -95,10 +95,10 @@ def test_long_bars_and_many_bars():
 def test_an_open_plan_says_only_where_bars_are():
     plan = open_plan([(UNKNOWN, UNKNOWN)] * 2)
     context = READER.read(to_ids(bars_to_notes(THEME, THEME)), plan)
-    assert (context[:, [0, *ATTRIBUTES, ONSET_COLUMN]] == UNKNOWN).all() and (context[:, TRUST.start] < 0).all()
+    assert (context[:, [0, *ATTRIBUTES, ONSET_COLUMN]] == UNKNOWN).all() and (context[:, PLAN_TRUST] < 0).all()
     assert set(context[:, BARS_BEFORE].tolist()) == {0, 1}
     rows = READER.layout.to_rows(context)
-    assert (rows[:, [0, TRUST.start, *ATTRIBUTES]] == 0).all()
+    assert (rows[:, [0, PLAN_TRUST, *ATTRIBUTES]] == 0).all()
 
 
 def test_nothing_is_known():

@@ -100,14 +100,19 @@ def test_without_a_home_key_the_ending_is_free():
     assert free == compose([make_plan(*new(2))] * 4, range(4), ends=False)
 
 
-def test_a_text_with_no_way_to_close_stays_whole():
-    allowed = np.zeros((1, len(VOCAB)), dtype=np.uint8)
-    allowed[0, VOCAB.eos_id] = 1
-    plan = make_plan(*new(1), home=0)
-    tracker = ContextTracker(CONTEXTS, [BOS], np.zeros(1, dtype=np.int64), [plan])
-    before = allowed.copy()
-    Endings([plan], PITCHES).keep(allowed, tracker.follower)
-    assert (allowed == before).all()
+@pytest.mark.parametrize("n_bars, wait", [(1, 6), (2, 24)], ids=["in the last bar", "before it"])
+def test_a_text_with_no_way_to_close_stays_whole(n_bars, wait):
+    """The only token that the grammar allows is one that the ending forbids; so it stays allowed."""
+    plan = make_plan(*new(n_bars), home=0, length=12)
+    follower = ContextTracker(CONTEXTS, [BOS], np.zeros(1, dtype=np.int64), [plan]).follower
+    only_wait = np.zeros((1, len(VOCAB)), dtype=np.uint8)
+    only_wait[0, VOCAB.id_of[f"wait{wait}"]] = 1
+    allowed = only_wait.copy()
+    Endings([plan], PITCHES).keep(allowed, follower)
+    assert (allowed == only_wait).all()
+    everything = np.ones_like(allowed)
+    Endings([plan], PITCHES).keep(everything, follower)
+    assert not everything[0, VOCAB.id_of[f"wait{wait}"]]
 
 
 def test_a_prompt_is_read_with_its_plan():
