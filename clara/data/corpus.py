@@ -246,11 +246,6 @@ class Corpus:
         rows = self.rows(split)
         return [self._parse_time_signatures(*row) for row in zip(rows["piece"], rows["time_signatures"])]
 
-    def time_signatures_by_piece(self) -> dict[str, tuple]:
-        """Return the time signatures of every piece by its name, as `time_signatures` has them."""
-        rows = zip(self.manifest["piece"], self.manifest["time_signatures"])
-        return {piece: self._parse_time_signatures(piece, text) for piece, text in rows}
-
     def _parse_time_signatures(self, piece, text):
         try:
             return parse_time_signatures(text)

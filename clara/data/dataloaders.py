@@ -13,7 +13,7 @@ from fastai.data.core import DataLoaders
 
 from clara.data.corpus import MANIFEST, Corpus
 from clara.data.encoded_piece import EncodedPiece
-from clara.data.piece_contexts import PieceContexts
+from clara.data.piece_contexts import PieceContexts, tokens_of
 from clara.data.piece_loader import PieceDataLoader
 from clara.data.showing import decode_ids, music_html, show_html
 from clara.data.stream_loader import StreamDataLoader
@@ -24,7 +24,7 @@ from clara.encodings.prompts import read_prompt
 from clara.encodings.vocab import SHIFTS, Vocab, tokenize, transposition_tables
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import cache_folder
-from clara.music.notes import NoteSequence
+from clara.music.notes import COMMON_TIME, NoteSequence
 
 SEQ_LEN = 200  # tokens between updates
 MIN_STREAMS, MAX_STREAMS = 4, 64
@@ -182,14 +182,14 @@ class MusicDataLoaders(DataLoaders):
         device = choose_device("auto")[0] if device == "auto" else torch.device(device)
         replay_pieces = _read_replay_pieces(replay_corpus, corpus)
         tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
-        pieces = _read_pieces(corpus, "train")
+        pieces = read_pieces(corpus, "train")
         n_tokens = sum(map(len, pieces)) - 2 * len(pieces)
         bs = bs or default_batch_size(n_tokens, seq_len, world.size if world else 1)
         text = {"vocab": corpus.vocab, "encoding": corpus.encoding}
         replay_share = replay_share if replay_pieces else 0.0
         train = StreamDataLoader(pieces, bs, seq_len, device, tables, seed, world, replay_pieces, replay_share, **text)
         valid_split = "valid" if corpus.has_split("valid") else "train"
-        valid_pieces = _read_pieces(corpus, valid_split)
+        valid_pieces = read_pieces(corpus, valid_split)
         valid_bs = min(bs, max(1, sum(map(len, valid_pieces)) // MIN_VALID_STREAM_TOKENS))
         valid = StreamDataLoader(valid_pieces, valid_bs, seq_len, device, **text)
         return cls(train, valid, corpus=corpus, valid_split=valid_split, **text)
@@ -207,8 +207,7 @@ class MusicDataLoaders(DataLoaders):
         """Give each token of `train`, `valid` and `test_dl` the context that a model that follows plans reads."""
         if self.contexts:
             return
-        time_signatures = self.corpus.time_signatures_by_piece() if self.corpus else {}
-        self.contexts = PieceContexts(self.vocab, self.encoding, time_signatures)
+        self.contexts = PieceContexts(self.vocab, self.encoding)
         for loader in (self.train, self.valid):
             loader.add_contexts(self.contexts)
 
@@ -255,15 +254,16 @@ class MusicDataLoaders(DataLoaders):
         """Return music as token ids from xxbos to xxeos; `item` is as for `test_dl`."""
         if isinstance(item, EncodedPiece):
             return item
-        if isinstance(item, NoteSequence):
-            tokens = tokenize(item, self.encoding, self.vocab)[0]
-        elif isinstance(item, Path) or (isinstance(item, str) and not self._is_text(item)):
+        if isinstance(item, Path) or (isinstance(item, str) and not self._is_text(item)):
             name = str(item)
-            tokens = tokenize(read_prompt(item, self.encoding)[0], self.encoding, self.vocab)[0]
+            item = read_prompt(item, self.encoding)[0]
+        time_signatures = COMMON_TIME
+        if isinstance(item, NoteSequence):
+            tokens, time_signatures = tokenize(item, self.encoding, self.vocab)[0], item.time_signatures
         else:
             tokens = item.split() if isinstance(item, str) else list(item)
         ids = [self.vocab.bos_id, *self.vocab.to_ids(tokens), self.vocab.eos_id]
-        return EncodedPiece(name, np.array(ids, dtype=self.vocab.dtype))
+        return EncodedPiece(name, np.array(ids, dtype=self.vocab.dtype), time_signatures=time_signatures)
 
     def _is_text(self, item):
         """Return whether a str is tokens of the vocabulary, and not a path."""
@@ -297,15 +297,23 @@ class MusicDataLoaders(DataLoaders):
         if b is None:
             excerpts = self.train.epoch_pieces(max_n)
         else:
-            excerpts = [EncodedPiece(f"stream {i + 1}", row.cpu().numpy()) for i, row in enumerate(b[0][:max_n])]
+            excerpts = [
+                EncodedPiece(f"stream {i + 1}", row.cpu().numpy()) for i, row in enumerate(tokens_of(b[0])[:max_n])
+            ]
         fragments = [music_html(piece.name, self.decode(piece.ids), quarters, sheet_music) for piece in excerpts]
         show_html(fragments)
 
 
-def _read_pieces(corpus, split):
-    """Return the pieces of a split as EncodedPiece."""
-    names = corpus.rows(split)["piece"]
-    return [EncodedPiece(name, ids) for name, ids in zip(names, corpus.ids(split))]
+def read_pieces(corpus: Corpus, split: str) -> list[EncodedPiece]:
+    """Return the pieces of a split with their names and time signatures.
+
+    Raises
+    ------
+    NoData, UnknownToken
+        As `Corpus.ids` and `Corpus.time_signatures`.
+    """
+    pieces = zip(corpus.rows(split)["piece"], corpus.ids(split), corpus.time_signatures(split))
+    return [EncodedPiece(name, ids, time_signatures=signatures) for name, ids, signatures in pieces]
 
 
 def _read_replay_pieces(replay_corpus, corpus):
@@ -317,7 +325,7 @@ def _read_replay_pieces(replay_corpus, corpus):
         raise CheckpointMismatch(
             f"{replay_corpus.folder}: its vocabulary is not that of {corpus.folder}; prepare both alike"
         )
-    return _read_pieces(replay_corpus, "train")
+    return read_pieces(replay_corpus, "train")
 
 
 def _prepare(source, encoding, prepared, workers):

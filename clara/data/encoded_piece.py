@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clara.music.notes import COMMON_TIME
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedPiece:
@@ -17,11 +19,14 @@ class EncodedPiece:
         From xxbos to xxeos.
     context : int16 array, shape (n, n_columns), optional
         What a model that follows plans reads beside each token; see `clara.form.context`.
+    time_signatures : tuple of (step, numerator, denominator)
+        As of a `NoteSequence` on the grid of the encoding.
     """
 
     name: str
     ids: np.ndarray
     context: np.ndarray | None = None
+    time_signatures: tuple = COMMON_TIME
 
     @classmethod
     def wrap(cls, piece: "EncodedPiece | np.ndarray", number: int) -> "EncodedPiece":

@@ -4,10 +4,10 @@ In training some of what a plan says is hidden at random, piece by piece, so tha
 plan, all attributes of its bars, or single ones.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from clara.data.encoded_piece import EncodedPiece
 from clara.data.showing import decode_ids
@@ -28,12 +28,10 @@ class PieceContexts:
     vocab : Vocab
     encoding : Encoding
         With tokens for single notes.
-    time_signatures : mapping of str to tuple
-        Those of pieces by name; other pieces are in common time.
     """
 
-    def __init__(self, vocab: Vocab, encoding: Encoding, time_signatures: Mapping[str, tuple]):
-        self.vocab, self.encoding, self.time_signatures = vocab, encoding, time_signatures
+    def __init__(self, vocab: Vocab, encoding: Encoding):
+        self.vocab, self.encoding = vocab, encoding
         self.reader = ContextReader(vocab, encoding)
 
     @property
@@ -48,18 +46,33 @@ class PieceContexts:
         notes = decode_ids(piece.ids, self.vocab, self.encoding)
         if not len(notes):
             return replace(piece, context=self.reader.unknown(len(piece)))
-        if piece.name in self.time_signatures:
-            notes = replace(notes, time_signatures=self.time_signatures[piece.name])
+        notes = replace(notes, time_signatures=piece.time_signatures)
         context = self.reader.read(piece.ids, extract_plan(notes))
         return replace(piece, context=context.astype(np.int16))
 
-    def transpose(self, context: np.ndarray, semitones: int, token_table: np.ndarray) -> np.ndarray:
-        """Return the context of a piece in another key; see `ContextLayout.transpose`."""
-        return self.reader.layout.transpose(context, semitones, token_table)
+    def training_rows(
+        self, context: np.ndarray, semitones: int, token_table: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return the rows, int16 (n, n_columns), of the context of a piece in another key, in part hidden at random.
+
+        Parameters
+        ----------
+        context : int16 array (n, n_columns)
+        semitones, token_table
+            As of `ContextLayout.transpose`.
+        rng : np.random.Generator
+        """
+        hidden = hide_at_random(context, rng)
+        return self.to_rows(self.reader.layout.transpose(hidden, semitones, token_table))
 
     def to_rows(self, context: np.ndarray) -> np.ndarray:
         """Return the rows of a model's table, int16 (n, n_columns)."""
         return self.reader.layout.to_rows(context).astype(np.int16)
+
+
+def tokens_of(inputs: Tensor) -> Tensor:
+    """Return the tokens, (bs, seq_len), of inputs (bs, seq_len) or with context (bs, seq_len, 1 + n_columns)."""
+    return inputs[..., 0] if inputs.dim() == 3 else inputs
 
 
 def hide_at_random(context: np.ndarray, rng: np.random.Generator) -> np.ndarray:

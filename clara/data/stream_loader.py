@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from clara.data.encoded_piece import EncodedPiece
-from clara.data.piece_contexts import PieceContexts, hide_at_random
+from clara.data.piece_contexts import PieceContexts
 from clara.data.piece_loader import PieceDataLoader
 from clara.data.showing import ShowsPieces
 from clara.encodings.base import Encoding
@@ -241,12 +241,12 @@ class StreamDataLoader(ShowsPieces):
         for i, end, shift in pieces:
             context = every_piece[i].context
             context = context if end is None else context[: end - self.bounds[i]]
-            if shift is not None:
+            if shift is None:
+                rows.append(self.contexts.to_rows(context))
+            else:
                 rng = np.random.default_rng([self.seed, self.epoch, i])
-                context = self.contexts.transpose(
-                    hide_at_random(context, rng), SHIFTS[shift], self._tables_on_cpu[shift]
-                )
-            rows.append(self.contexts.to_rows(context))
+                table = self._tables_on_cpu[shift]
+                rows.append(self.contexts.training_rows(context, SHIFTS[shift], table, rng))
         context = torch.from_numpy(np.concatenate(rows)).to(self.device)
         return torch.cat([tokens[:, None].to(context.dtype), context], dim=1)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from clara.checkpoints.checkpoint import Checkpoint
 from clara.data.corpus import Corpus
-from clara.data.encoded_piece import EncodedPiece
+from clara.data.dataloaders import read_pieces
 from clara.data.piece_contexts import PieceContexts
 from clara.form.context import ATTRIBUTES, N_CANDIDATES, PLAN_COLUMNS
 from clara.form.plan import UNKNOWN
@@ -51,9 +51,8 @@ def costs_by_knowledge(
         By kind.
     """
     network = checkpoint.inference_model().to(device)
-    contexts = PieceContexts(corpus.vocab, corpus.encoding, corpus.time_signatures_by_piece())
-    names, ids = corpus.rows(split)["piece"], corpus.ids(split)
-    pieces = [contexts.add(EncodedPiece(name, piece_ids)) for name, piece_ids in zip(names, ids)]
+    contexts = PieceContexts(corpus.vocab, corpus.encoding)
+    pieces = [contexts.add(piece) for piece in read_pieces(corpus, split)]
     quarters = corpus.quarters(split).sum()
     costs = {}
     for kind in kinds:

@@ -6,6 +6,7 @@ from fastai.losses import CrossEntropyLossFlat
 from plum import dispatch
 from torch import Tensor
 
+from clara.data.piece_contexts import tokens_of
 from clara.data.showing import PieceExcerpts, decode_ids, music_html, show_html
 
 SHOWN_QUARTERS = 32.0
@@ -66,7 +67,7 @@ class GatherPieces(Callback):
         targets = self.yb[0]
         self.losses.append(self.loss.detach().cpu())
         for row, length in enumerate((targets != self.pad_id).sum(1).tolist()):
-            self.inputs.append(self.xb[0][row, :length].cpu())
+            self.inputs.append(tokens_of(self.xb[0])[row, :length].cpu())
             self.targets.append(targets[row, :length].cpu())
             if self.with_preds:
                 self.preds.append(self.activation(self.pred[row, :length].float()).cpu())

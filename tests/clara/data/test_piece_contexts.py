@@ -11,20 +11,20 @@ from clara.encodings.notewise import Notewise
 from clara.encodings.vocab import SHIFTS, Vocab, transposition_tables
 from clara.form.context import ATTRIBUTES, N_COLUMNS, PLACE_COLUMN
 from clara.form.plan import UNKNOWN
-from clara.music.notes import transpose
+from clara.music.notes import COMMON_TIME, transpose
 
 ENCODING = Notewise()
 VOCAB = Vocab.from_encoding(ENCODING)
 TABLES = transposition_tables(VOCAB, ENCODING, SHIFTS)
 
 
-def encode(notes, name="tune"):
+def encode(notes, name="tune", time_signatures=COMMON_TIME):
     ids = [VOCAB.bos_id, *VOCAB.to_ids(ENCODING.encode(notes)[0]), VOCAB.eos_id]
-    return EncodedPiece(name, np.array(ids, dtype=VOCAB.dtype))
+    return EncodedPiece(name, np.array(ids, dtype=VOCAB.dtype), time_signatures=time_signatures)
 
 
-def contexts(**time_signatures):
-    return PieceContexts(VOCAB, ENCODING, time_signatures)
+def contexts():
+    return PieceContexts(VOCAB, ENCODING)
 
 
 def test_a_context_of_its_own_for_each_token():
@@ -33,9 +33,8 @@ def test_a_context_of_its_own_for_each_token():
 
 
 def test_bars_follow_the_time_signature_of_the_piece():
-    piece = encode(tune(0))
-    in_three = contexts(tune=((0, 3, 4),)).add(piece).context
-    in_four = contexts().add(piece).context
+    in_three = contexts().add(encode(tune(0), time_signatures=((0, 3, 4),))).context
+    in_four = contexts().add(encode(tune(0))).context
     assert in_three[:, PLACE_COLUMN].max() < 36 <= in_four[:, PLACE_COLUMN].max() < 48
 
 
@@ -45,7 +44,7 @@ def test_transposing_a_context_gives_the_context_of_the_transposed_piece(semiton
     moved = transpose(notes, semitones)[0]
     here, there = contexts().add(encode(notes)).context, contexts().add(encode(moved)).context
     table = TABLES[SHIFTS.index(semitones)]
-    np.testing.assert_array_equal(contexts().transpose(here, semitones, table), there)
+    np.testing.assert_array_equal(contexts().reader.layout.transpose(here, semitones, table), there)
 
 
 def test_windows_hold_tokens_and_their_contexts():
