@@ -206,12 +206,7 @@ class InferenceModel(nn.Module):
             State after the last token.
         """
         x, new_state = self.hidden(ids, state)
-        if ids.dim() == 3:
-            x = x + sum_of_rows(ids[..., 1:], self.output_context_weight)
-        logits = x @ self.output_weight.T + self.bias
-        if ids.dim() == 3:
-            logits = add_trust(logits, x @ self.trust_weight.T, self.trust_bias, ids[..., 1:])
-        return logits, new_state
+        return self.logits(x, ids), new_state
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the output of the last layer, (bs, seq_len, emb_sz), and the state after the last token."""
@@ -220,6 +215,14 @@ class InferenceModel(nn.Module):
             x, layer_state = _step(rnn, x, layer_state) if ids.shape[1] == 1 else rnn(x, layer_state)
             new_state.append(layer_state)
         return x, new_state
+
+    def logits(self, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Return the logits, (bs, seq_len, vocab_sz), for the output of the last layer and the ids that it read."""
+        if ids.dim() == 2:
+            return hidden @ self.output_weight.T + self.bias
+        context = ids[..., 1:]
+        x = hidden + sum_of_rows(context, self.output_context_weight)
+        return add_trust(x @ self.output_weight.T + self.bias, x @ self.trust_weight.T, self.trust_bias, context)
 
     def _embed(self, ids):
         """Return the input of the first layer, (bs, seq_len, emb_sz)."""

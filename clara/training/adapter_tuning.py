@@ -3,11 +3,14 @@
 The adapter holds an initial state and an output layer. Without it the model composes as before; with it the model
 knows the base's music less well than before. A pass takes seconds, as only the first window of a piece needs gradients
 through the network. A run leaves a folder with the adapter, its history and its card.
+
+A model that follows plans reads the plan of each piece, in training with parts of it hidden as `clara train` hides
+them. The history then has the cost of held-out pieces whose whole plan is known.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +24,16 @@ from torch.nn.utils.rnn import pad_sequence
 from clara.checkpoints.adapter import Adapter
 from clara.checkpoints.checkpoint import Checkpoint, weights_hash
 from clara.data.corpus import Corpus
+from clara.data.dataloaders import read_pieces
+from clara.data.piece_contexts import PieceContexts
 from clara.data.stream_loader import fitting_shifts
 from clara.encodings.vocab import SHIFTS, transposition_tables
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, write_atomically
-from clara.models import get_architecture
-from clara.models.likelihood import nats_per_quarter
+from clara.models.likelihood import nats_per_piece, nats_per_quarter
 from clara.training.callbacks import HISTORY
 from clara.training.model_cards import CARD, adapter_card
+from clara.training.plan_costs import costs_by_knowledge
 from clara.training.run_folder import describe_data, warn_of_performed
 from clara.wording import count_of
 
@@ -98,8 +103,6 @@ def train_adapter(
     corpus, base = Corpus.load(data), Checkpoint.load(pretrained)
     if corpus.vocab != base.vocab:
         raise CheckpointMismatch(f"{pretrained}: its vocabulary is not that of {corpus.folder}, which --adapter needs")
-    if base.context_reader():
-        raise BadSetting(f"{pretrained} follows plans, which adapters do not; train without --adapter")
     out = Path(out)
     if (out / ADAPTER_FILE).exists():
         raise BadSetting(f"{out}: holds an adapter already; choose another --out")
@@ -136,19 +139,22 @@ def _describe_adapter(pretrained, corpus, command):
 
 
 def _costs_before_and_after(base, tensors, corpus):
-    """Return nats per quarter note of the held-out pieces, without the adapter's tensors and with them."""
+    """Return nats per quarter note of the held-out pieces, without the adapter's tensors and with them.
+
+    As in a run folder, a model that follows plans has two costs: that to a model that knows the metre only, and that
+    to one that is also told which bars return to which.
+    """
     splits = [split for split in ("valid", "test") if corpus.has_split(split)] or ["train"]
-    networks = {"before": base.inference_model(), "after": _adapted_network(base, tensors)}
-    return {
-        f"{split}_{when}": round(nats_per_quarter(network, corpus, split), 4)
-        for when, network in networks.items()
-        for split in splits
-    }
-
-
-def _adapted_network(base, tensors):
-    """Return the base's network with an adapter's tensors."""
-    return get_architecture(base.arch).InferenceModel(base.tensors | tensors)
+    figures = {}
+    for when, model in {"before": base, "after": replace(base, tensors=base.tensors | tensors)}.items():
+        for split in splits:
+            name = f"{split}_{when}"
+            if base.context_reader():
+                costs = costs_by_knowledge(model, corpus, split, ["metre", "returns"])
+                figures |= {name: costs["metre"], f"{name}_with_returns": costs["returns"]}
+            else:
+                figures[name] = nats_per_quarter(model.inference_model(), corpus, split)
+    return {name: round(cost, 4) for name, cost in figures.items()}
 
 
 def _format_costs(figures):
@@ -165,27 +171,28 @@ def _print_epoch(row):
     )
 
 
-class _AdapterWeights(nn.Module):
-    """What is trained: the initial state and the output layer."""
+def _trainable_network(checkpoint):
+    """Return the base's network with an adapter that can be trained: an initial state and an output layer."""
+    network = checkpoint.inference_model()
+    network.learned_state = [[nn.Parameter(tensor) for tensor in layer] for layer in network.initial_state(1)]
+    network.output_weight = nn.Parameter(network.output_weight.detach().clone())
+    network.bias.requires_grad_()
+    return network
 
-    def __init__(self, network):
-        super().__init__()
-        states = [tensor for layer in network.initial_state(1) for tensor in layer]
-        self.states = nn.ParameterList(nn.Parameter(tensor.clone()) for tensor in states)
-        self.weight = nn.Parameter(network.output_weight.detach().clone())
-        self.bias = nn.Parameter(network.bias.detach().clone())
 
-    def initial_state(self, bs):
-        """Return the state before the first token, for bs sequences: a list of (h, c)."""
-        states = [tensor.expand(-1, bs, -1).contiguous() for tensor in self.states]
-        return list(zip(states[::2], states[1::2]))
+def _trained_parameters(network):
+    """Return the parameters of the adapter of a network by their names on disk."""
+    states = {
+        f"initial_state.{i}.{kind}": state
+        for i, layer in enumerate(network.learned_state)
+        for kind, state in zip("hc", layer)
+    }
+    return states | {"output.weight": network.output_weight, "output.bias": network.bias}
 
-    def tensors(self):
-        """Return the weights under the names that they have on disk."""
-        states = {
-            f"initial_state.{i // 2}.{'hc'[i % 2]}": tensor.detach().clone() for i, tensor in enumerate(self.states)
-        }
-        return states | {"output.weight": self.weight.detach().clone(), "output.bias": self.bias.detach().clone()}
+
+def _copy_tensors(network):
+    """Return the weights of the adapter of a network as they are now."""
+    return {name: parameter.detach().clone() for name, parameter in _trained_parameters(network).items()}
 
 
 def fit_adapter(
@@ -223,21 +230,23 @@ def fit_adapter(
         raise BadSetting(f"an adapter goes with awd_lstm, not {checkpoint.arch}")
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    network = checkpoint.inference_model()
-    weights = _AdapterWeights(network)
-    trainer = _AdapterTrainer(network, weights, corpus, settings, rng)
+    network = _trainable_network(checkpoint)
+    contexts = PieceContexts(corpus.vocab, corpus.encoding) if checkpoint.context_reader() else None
+    trainer = _AdapterTrainer(network, corpus, contexts, settings, rng)
     split = "valid" if corpus.has_split("valid") else "train"
+    held_out_pieces = [_with_context(piece, contexts) for piece in read_pieces(corpus, split)]
 
     def held_out_cost():
-        return nats_per_quarter(_adapted_network(checkpoint, weights.tensors()), corpus, split)
+        nats = nats_per_piece(network, held_out_pieces, corpus.vocab.pad_id)
+        return float(nats.sum() / corpus.quarters(split).sum())
 
     history = [{"epoch": 0, "train_loss": float("nan"), "nats_per_quarter": held_out_cost()}]
-    best_tensors, best_epoch = weights.tensors(), 0
+    best_tensors, best_epoch = _copy_tensors(network), 0
     for epoch in range(1, settings.epochs + 1):
         train_loss = trainer.train_epoch()
         row = {"epoch": epoch, "train_loss": train_loss, "nats_per_quarter": held_out_cost()}
         if row["nats_per_quarter"] < min(earlier["nats_per_quarter"] for earlier in history):
-            best_tensors, best_epoch = weights.tensors(), epoch
+            best_tensors, best_epoch = _copy_tensors(network), epoch
         history.append(row)
         if on_epoch:
             on_epoch(row)
@@ -246,29 +255,48 @@ def fit_adapter(
     return best_tensors, history
 
 
-class _AdapterTrainer:
-    """Trains an adapter's weights epoch by epoch."""
+def _with_context(piece, contexts):
+    """Return the tokens of a piece, (n,); for a model that follows plans beside their context, (n, 1 + n_columns)."""
+    if contexts is None:
+        return piece.ids
+    return np.column_stack([piece.ids, contexts.to_rows(contexts.add(piece).context)])
 
-    def __init__(self, network, weights, corpus, settings, rng):
-        self.network, self.weights, self.settings, self.rng = network, weights, settings, rng
-        self.pieces, self.pad_id = corpus.ids("train"), corpus.vocab.pad_id
+
+class _AdapterTrainer:
+    """Trains the adapter of a network epoch by epoch."""
+
+    def __init__(self, network, corpus, contexts, settings, rng):
+        self.network, self.contexts, self.settings, self.rng = network, contexts, settings, rng
+        self.pieces, self.pad_id = read_pieces(corpus, "train"), corpus.vocab.pad_id
+        if contexts:
+            self.pieces = [contexts.add(piece) for piece in self.pieces]
         self.tables = transposition_tables(corpus.vocab, corpus.encoding, SHIFTS)
-        self.shifts = [fitting_shifts(piece, self.tables) for piece in self.pieces]
-        self.optimizer = torch.optim.Adam(weights.parameters(), lr=settings.lr, betas=ADAM_BETAS)
+        self.shifts = [fitting_shifts(piece.ids, self.tables) for piece in self.pieces]
+        self.parameters = list(_trained_parameters(network).values())
+        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.lr, betas=ADAM_BETAS)
 
     def train_epoch(self):
         """Read every piece once, in one of its keys; return the mean loss in nats per token."""
         nats = n_tokens = 0
         for rows in self._draw_batches():
-            batch = [self.tables[self.rng.choice(self.shifts[i])][self.pieces[i]] for i in rows]
+            batch = [self._draw_key(self.pieces[i], self.shifts[i]) for i in rows]
             for loss, n in self._window_losses(batch):
                 self.optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.weights.parameters(), MAX_GRADIENT_NORM)
+                nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT_NORM)
                 self.optimizer.step()
                 nats += loss.item() * n
                 n_tokens += n
         return nats / n_tokens
+
+    def _draw_key(self, piece, shifts):
+        """Return a piece in one of its keys, as the network reads it: with its context, in part hidden at random."""
+        shift = self.rng.choice(shifts)
+        table = self.tables[shift]
+        ids = table[piece.ids]
+        if self.contexts is None:
+            return ids
+        return np.column_stack([ids, self.contexts.training_rows(piece.context, SHIFTS[shift], table, self.rng)])
 
     def _draw_batches(self):
         """Return groups of at most BATCH_SIZE pieces of similar length, in random order."""
@@ -280,13 +308,15 @@ class _AdapterTrainer:
     def _window_losses(self, pieces):
         """Yield the mean loss of each window of a batch of pieces, and its number of tokens."""
         rows = [torch.from_numpy(piece).long() for piece in pieces]
-        ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_id)
-        state = self.weights.initial_state(len(pieces))
+        inputs = pad_sequence(rows, batch_first=True, padding_value=self.pad_id)
+        ids = inputs[..., 0] if self.contexts else inputs
+        state = self.network.initial_state(len(pieces))
         for first in range(0, ids.shape[1] - 1, WINDOW):
-            x, y = ids[:, first : first + WINDOW], ids[:, first + 1 : first + 1 + WINDOW]
+            y = ids[:, first + 1 : first + 1 + WINDOW]
+            x = inputs[:, first : first + y.shape[1]]
             with torch.set_grad_enabled(first == 0):  # only the first window depends on the initial state
-                hidden, state = self.network.hidden(x[:, : y.shape[1]], state)
+                hidden, state = self.network.hidden(x, state)
             state = [tuple(tensor.detach() for tensor in layer) for layer in state]
-            logits = F.linear(F.dropout(hidden, self.settings.dropout), self.weights.weight, self.weights.bias)
+            logits = self.network.logits(F.dropout(hidden, self.settings.dropout), x)
             loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=self.pad_id)
             yield loss, int((y != self.pad_id).sum())

@@ -17,6 +17,7 @@ from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_quarter
 from clara.training.adapter_tuning import ADAPTER_FILE, AdapterSettings, fit_adapter
 from clara.training.callbacks import HISTORY
+from clara.training.plan_costs import costs_by_knowledge
 from clara_app import compose as generate
 from clara_app import train
 from clara_app.composer import model_for_adapter
@@ -169,9 +170,7 @@ def test_not_an_adapter_file(base, tmp_path, contents):
 def test_bad_input_of_adapter_training(data, base, made, tmp_path, capsys):
     other = tmp_path / "other"
     tiny.checkpoint(encoding=Notewise(4)).save(other)
-    tiny.plan_follower().save(tmp_path / "planned")
     for argv, told in (
-        (["--pretrained", tmp_path / "planned"], "follows plans"),
         (["--pretrained", other], "vocabulary"),
         (["--pretrained", base, "--from-scratch"], "pretrained model"),
         (["--pretrained", base, "--out", made], "holds an adapter already"),
@@ -180,6 +179,27 @@ def test_bad_input_of_adapter_training(data, base, made, tmp_path, capsys):
         assert told in capsys.readouterr().err
     with pytest.raises(BadSetting, match="awd_lstm"):
         fit_adapter(Checkpoint("lstm", {}, Notewise(), tiny.checkpoint().vocab, {}), Corpus.load(data))
+
+
+def test_a_model_that_follows_plans(data, tmp_path):
+    """Its adapter reads the plans of pieces, in training and when it composes."""
+    base, out = tmp_path / "base", tmp_path / "run"
+    tiny.plan_follower().save(base)
+    argv = ["--data", data, "--adapter", "--pretrained", base, "--out", out]
+    assert tiny.leave(train.main, [*argv, "--epochs", 6, "--lr", 0.05, "--threads", 1]) == 0
+    adapter = Adapter.load(out / ADAPTER_FILE)
+    assert set(adapter.tensors) == {"output.weight", "output.bias", "initial_state.0.h", "initial_state.0.c"}
+    adapted = adapter.apply_to(Checkpoint.load(base), base)
+    for when, checkpoint in {"before": Checkpoint.load(base), "after": adapted}.items():
+        costs = costs_by_knowledge(checkpoint, Corpus.load(data), "valid")
+        assert adapter.info["figures"][f"valid_{when}"] == pytest.approx(costs["metre"], abs=1e-3)
+        assert adapter.info["figures"][f"valid_{when}_with_returns"] == pytest.approx(costs["returns"], abs=1e-3)
+    assert costs["returns"] < 0.95 * adapter.info["figures"]["valid_before_with_returns"]
+    history = pd.read_csv(out / HISTORY)
+    assert history["nats_per_quarter"].min() == pytest.approx(costs["plan"], rel=1e-2)
+    generator = Generator.load(base, out / ADAPTER_FILE)
+    generator.planner = tiny.planner()
+    assert len(generator.generate(1, bars=2)[0].notes)
 
 
 def test_for_a_program(data, base, tmp_path, capsys):
