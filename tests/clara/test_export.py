@@ -10,6 +10,7 @@ import torch
 
 from clara import export
 from clara.checkpoints.checkpoint import Checkpoint
+from clara.form.extraction import extract_plan
 
 
 @pytest.mark.parametrize("arch", ["awd_lstm", "lstm"])
@@ -34,6 +35,35 @@ def test_another_runtime_gives_the_same(arch, tmp_path):
     )
 
 
+def test_a_model_that_follows_plans(tmp_path):
+    checkpoint = tiny.plan_follower(n_layers=2)
+    export.export(checkpoint, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    sizes = json.loads(session.get_modelmeta().custom_metadata_map["context_sizes"])
+    assert 1 + sum(sizes) == checkpoint.sizes["context_rows"]
+    notes = tiny.tune(0)
+    ids = checkpoint.vocab.to_ids(["xxbos", *checkpoint.encoding.encode(notes)[0]])
+    plan = extract_plan(notes)
+    whole = torch.from_numpy(checkpoint.context_reader().add_to(ids, plan))[None]
+    categories = checkpoint.context_reader().read(ids, plan)
+    first_rows = 1 + np.cumsum([0, *sizes[:-1]])  # as the metadata say
+    np.testing.assert_array_equal(whole[0, :, 1:], np.where(categories < 0, 0, first_rows + categories))
+    nothing_known = whole.clone()
+    nothing_known[..., 1:] = 0
+    network = checkpoint.inference_model()
+    for inputs in (whole, nothing_known):
+        state = network.initial_state(1)
+        for part in (inputs[:, :6], inputs[:, 6:7], inputs[:, 7:]):
+            feeds = {f"{s}{i}": layer[k].numpy() for i, layer in enumerate(state) for k, s in enumerate("hc")}
+            feeds |= {"ids": part[..., 0].numpy(), "context": part[..., 1:].numpy()}
+            logits, *states = session.run(None, feeds)
+            expected, state = network(part, state)
+            torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-5, rtol=1e-4)
+            np.testing.assert_allclose(states[0], state[0][0].numpy(), atol=1e-5)
+    without_context, _ = network(nothing_known[..., 0], network.initial_state(1))
+    torch.testing.assert_close(expected, without_context[:, 7:])
+
+
 def test_the_command(tmp_path, capsys):
     tiny.checkpoint().save(tmp_path)
     export.main([str(tmp_path)])
@@ -52,6 +82,4 @@ def test_only_lstm_networks(tmp_path):
 
     with pytest.raises(BadSetting, match="wavenet"):
         export.export(tiny.checkpoint(arch="wavenet"), tmp_path / "model.onnx")
-    with pytest.raises(BadSetting, match="follows plans"):
-        export.export(tiny.plan_follower(), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
