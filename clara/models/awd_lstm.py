@@ -32,6 +32,7 @@ MIN_WEIGHT_P = 1e-9  # with 0, fastai's WeightDropout keeps the parameter itself
 EMBEDDING_SCALE = 4.0  # times fastai's initial embedding, with which music is learned slowly
 State = list[tuple[Tensor, ...]]  # h and c of each layer, float32 (1, bs, n_units)
 CONTEXT_WEIGHTS = ("context.weight", "output_context.weight", "trust.weight", "trust.bias")
+PER_CONTEXT_WEIGHTS = ("context.weight", "output_context.weight", "trust.bias")  # with a row for each category
 RNN_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 

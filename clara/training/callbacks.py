@@ -13,6 +13,7 @@ from fastai.callback.rnn import RNNCallback
 from fastai.learner import Learner, Metric, Recorder
 from tqdm import tqdm
 
+from clara.data.piece_contexts import tokens_of
 from clara.data.piece_loader import PieceDataLoader
 from clara.files import write_atomically
 from clara.training.distributed import SINGLE_PROCESS, World
@@ -82,6 +83,14 @@ class ResetBeforePieces(Callback):
         """Reset the model if the batch holds whole pieces."""
         if isinstance(self.learn.dl, PieceDataLoader):
             self.model.reset()
+
+
+class ReadTokensAlone(Callback):
+    """Leave out the context of tokens, which loaders have once a model that follows plans has read from them."""
+
+    def before_batch(self):
+        """Keep the tokens of the batch."""
+        self.learn.xb = (tokens_of(self.xb[0]),)
 
 
 class EpochHistory(Callback):

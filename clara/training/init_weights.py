@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clara.checkpoints.checkpoint import Checkpoint
+from clara.checkpoints.checkpoint import Checkpoint, context_rows_of
 from clara.data.corpus import Corpus
+from clara.encodings.base import Encoding
 from clara.encodings.vocab import CONTROL_TOKENS, Vocab
+from clara.form.context import N_CANDIDATES, ContextLayout
 from clara.models import get_architecture
+from clara.models.awd_lstm import PER_CONTEXT_WEIGHTS
 from clara.music.instruments import INSTRUMENTS
 
 OWN_SHARE = 0.3  # of a token's first embedding that it shares with no other token
@@ -17,16 +20,21 @@ OWN_SHARE = 0.3  # of a token's first embedding that it shares with no other tok
 _KEY_TOKEN = re.compile(rf"^(end)?(?:{'|'.join(INSTRUMENTS)})(\d+)$")
 
 
-def adapt_to_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[dict[str, Tensor], int, int]:
+def adapt_to_vocab(checkpoint: Checkpoint, vocab: Vocab, encoding: Encoding) -> tuple[dict[str, Tensor], int, int]:
     """Return a checkpoint's weights with a row for each token of another vocabulary.
 
     A token that both vocabularies hold keeps its row. A new token starts with the row of its equivalent token (see
     `equivalent_token`), and without one with the mean of all rows.
 
+    In the tables of a model that follows plans, categories keep their rows. A new token as candidate starts with the
+    row of its equivalent token. What is left starts at zero, also a column that has other categories on another grid.
+
     Parameters
     ----------
     checkpoint : Checkpoint
     vocab : Vocab
+    encoding : Encoding
+        Of the other vocabulary.
 
     Returns
     -------
@@ -47,8 +55,30 @@ def adapt_to_vocab(checkpoint: Checkpoint, vocab: Vocab) -> tuple[dict[str, Tens
         table = old_table[rows.clamp(min=0)]
         table[rows < 0] = old_table.mean(0)
         tensors[name] = table
+    if checkpoint.sizes.get("context_rows") and context_rows_of(checkpoint.arch, encoding, vocab):
+        old_layout, new_layout = ContextLayout(old_vocab, checkpoint.encoding), ContextLayout(vocab, encoding)
+        context_rows = torch.from_numpy(_carried_context_rows(old_layout, new_layout, rows.numpy()))
+        for name in PER_CONTEXT_WEIGHTS:
+            table = tensors[name].float()[context_rows.clamp(min=0)]
+            table[context_rows < 0] = 0
+            tensors[name] = table
     n_kept = sum(row >= 0 for row in same_rows)
     return tensors, n_kept, int((rows >= 0).sum()) - n_kept
+
+
+def _carried_context_rows(old_layout, new_layout, token_rows):
+    """Return for each row of a new table of contexts the row of the old table that it starts with, or -1.
+
+    `token_rows` has the old token that each new token starts with, or -1.
+    """
+    rows = [np.zeros(1, dtype=int)]
+    first_row = 1  # of the column in the old table
+    for column, (old_size, new_size) in enumerate(zip(old_layout.sizes, new_layout.sizes)):
+        categories = token_rows if column < N_CANDIDATES else np.arange(new_size)
+        has_same_categories = column < N_CANDIDATES or old_size == new_size
+        rows.append(np.where(has_same_categories & (categories >= 0), first_row + categories, -1))
+        first_row += old_size
+    return np.concatenate(rows)
 
 
 def equivalent_token(token: str) -> str:

@@ -22,7 +22,7 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.generation.generator import Generator
 from clara.generation.sample import Sample
 from clara.models import get_architecture
-from clara.training.callbacks import BFloat16Autocast, EpochHistory, NatsPerQuarter, ResetBeforePieces
+from clara.training.callbacks import BFloat16Autocast, EpochHistory, NatsPerQuarter, ReadTokensAlone, ResetBeforePieces
 from clara.training.init_weights import adapt_to_vocab, initial_weights
 from clara.training.predictions import GatherPieces, NextTokenLoss
 
@@ -264,8 +264,9 @@ def music_learner(
     bf16 : bool
         Multiply matrices in bfloat16.
     follow_plans : bool, optional
-        Read the plan of each piece beside its tokens (default: as the pretrained model does). A pretrained model
-        that does not learns to. Only for awd_lstm and encodings with tokens for single notes.
+        Read the plan of each piece beside its tokens (default: as the pretrained model does, if the encoding of
+        `dls` allows it). A pretrained model that does not learns to. Only for awd_lstm and encodings with tokens for
+        single notes.
     path : str or Path
         Folder below which fastai saves.
     log : function
@@ -300,17 +301,16 @@ def music_learner(
     chosen = {**module.DEFAULTS, **(config or {})}
     dropouts = {name: min(MAX_DROPOUT, p * drop_mult) for name, p in chosen.items() if name.endswith("_p")}
     sizes = dict(start.sizes if start else chosen)
-    if follow_plans or (follow_plans is None and sizes.get("context_rows")):
-        sizes["context_rows"] = context_rows_of(arch, dls.encoding, dls.vocab)
-        if not sizes["context_rows"]:
-            raise BadSetting(
-                f"{arch} on {dls.encoding.name} text cannot follow plans: use awd_lstm and notewise, chamber or quartet"
-            )
+    context_rows = _choose_context_rows(arch, dls, follow_plans, sizes.pop("context_rows", 0))
+    if context_rows:
+        sizes["context_rows"] = context_rows
         dls.add_contexts()
     model = module.build(sizes | dropouts, len(dls.vocab), dls.vocab.pad_id)
     _set_weights(module, model, start, dls, log)
     metrics = [] if dls.tokens_per_quarter is None else [NatsPerQuarter(dls.tokens_per_quarter, dls.vocab.pad_id)]
-    precision_callbacks = [BFloat16Autocast()] if bf16 else []
+    more_callbacks = [BFloat16Autocast()] if bf16 else []
+    if not context_rows:
+        more_callbacks.append(ReadTokensAlone())
     return MusicLearner(
         dls,
         model.to(dls.device),
@@ -319,13 +319,24 @@ def music_learner(
         info=start.info if start else {},
         started_from=weights_hash(pretrained) if pretrained else None,
         loss_func=NextTokenLoss(dls.vocab.pad_id),
-        cbs=[*rnn_cbs(alpha, beta), GradientClip(clip), ResetBeforePieces(), EpochHistory(), *precision_callbacks],
+        cbs=[*rnn_cbs(alpha, beta), GradientClip(clip), ResetBeforePieces(), EpochHistory(), *more_callbacks],
         path=path,
         wd=wd,
         opt_func=partial(Adam, mom=moms[0], sqr_mom=moms[1]),
         splitter=module.groups,
         metrics=metrics,
     )
+
+
+def _choose_context_rows(arch, dls, follow_plans, pretrained_rows):
+    """Return the rows of the table of contexts of a new model, or 0 for one that follows no plans."""
+    context_rows = context_rows_of(arch, dls.encoding, dls.vocab)
+    if follow_plans and not context_rows:
+        raise BadSetting(
+            f"{arch} on {dls.encoding.name} text cannot follow plans: use awd_lstm and notewise, chamber or quartet"
+        )
+    follows_by_default = pretrained_rows > 0
+    return context_rows if (follows_by_default if follow_plans is None else follow_plans) else 0
 
 
 def load_learner(model: str | Path, dls: MusicDataLoaders | None = None, **settings: Any) -> MusicLearner:
@@ -364,7 +375,7 @@ def _load_pretrained(pretrained, arch, dls, adapt_vocab, log):
             f"{_describe(dls.encoding, dls.vocab)}; prepare the data for that model, or keep what both know with "
             "adapt_vocab=True"
         )
-    start.tensors, n_kept, n_equivalent = adapt_to_vocab(start, dls.vocab)
+    start.tensors, n_kept, n_equivalent = adapt_to_vocab(start, dls.vocab, dls.encoding)
     log(
         f"{pretrained}: {n_kept:,} of {len(dls.vocab):,} tokens keep their weights, "
         f"{n_equivalent:,} start with those of an equivalent token"

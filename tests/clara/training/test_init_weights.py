@@ -7,13 +7,16 @@ import torch
 
 from clara.encodings.notewise import Chamber, Notewise
 from clara.encodings.vocab import SHIFTS, Vocab, transposition_tables
+from clara.form.context import KEY, N_CANDIDATES, N_COLUMNS, ONSET_COLUMN, PLACE_COLUMN, ContextLayout
+from clara.form.plan import UNKNOWN
+from clara.models.awd_lstm import PER_CONTEXT_WEIGHTS
 from clara.training.init_weights import adapt_to_vocab, equivalent_token, initial_weights, log_frequencies
 
 
 def test_from_the_piano_to_chamber_music():
     start = tiny.checkpoint(encoding=Notewise())
     vocab = Vocab.from_encoding(Chamber())
-    tensors, kept, kindred = adapt_to_vocab(start, vocab)
+    tensors, kept, kindred = adapt_to_vocab(start, vocab, Chamber())
     assert kept == len(start.vocab) and kindred == 2 * 88 and kept + kindred == len(vocab)
     for name in ("embedding.weight", "output.bias"):
         old, new = start.tensors[name].float(), tensors[name]
@@ -33,10 +36,38 @@ def test_from_the_piano_to_chamber_music():
 def test_a_word_without_kin_is_the_mean():
     start = tiny.checkpoint(encoding=Notewise(4))
     vocab = Vocab.from_encoding(Notewise(12))
-    tensors, kept, kindred = adapt_to_vocab(start, vocab)
+    tensors, kept, kindred = adapt_to_vocab(start, vocab, Notewise(12))
     assert (kept, kindred) == (len(start.vocab), 0)
     table = start.tensors["embedding.weight"].float()
     assert torch.allclose(tensors["embedding.weight"][vocab.id_of["wait24"]], table.mean(0))
+
+
+def test_contexts_keep_their_categories_in_another_vocabulary():
+    start, encoding = tiny.plan_follower(), Chamber()
+    vocab = Vocab.from_encoding(encoding)
+    old_layout, new_layout = ContextLayout(start.vocab, start.encoding), ContextLayout(vocab, encoding)
+    tensors, _, _ = adapt_to_vocab(start, vocab, encoding)
+    assert len(tensors["trust.bias"]) == new_layout.n_rows
+    context = np.full((2, N_COLUMNS), UNKNOWN)
+    context[0] = np.array(old_layout.sizes) // 2
+    moved = context.copy()
+    for column in range(N_CANDIDATES):  # notes of the violin start as those of the piano
+        [token] = start.vocab.to_tokens(context[:1, column])
+        moved[0, column] = vocab.id_of[token.replace("p", "v")]
+    for name in PER_CONTEXT_WEIGHTS:
+        old_rows, new_rows = old_layout.to_rows(context), new_layout.to_rows(moved)
+        assert torch.equal(tensors[name][new_rows], start.tensors[name][old_rows])
+
+
+def test_contexts_of_another_grid_begin_at_zero():
+    start, encoding = tiny.plan_follower(), Notewise(4)
+    vocab = Vocab.from_encoding(encoding)
+    layout = ContextLayout(vocab, encoding)
+    tensors, _, _ = adapt_to_vocab(start, vocab, encoding)
+    context = np.full((1, N_COLUMNS), 1)
+    rows = tensors["context.weight"][layout.to_rows(context)[0]]
+    assert (rows[[PLACE_COLUMN, ONSET_COLUMN]] == 0).all()
+    assert rows[KEY].abs().sum() > 0
 
 
 @pytest.mark.parametrize(
