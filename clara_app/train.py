@@ -98,7 +98,7 @@ def _add_run_flags(add):
         "--follow-plans",
         action=argparse.BooleanOptionalAction,
         help="Learn to follow plans: bar by bar, what a piece returns to, its keys and textures (default: as the "
-        "pretrained model does; from random weights no).",
+        "pretrained model does, whose weights for plans are then fine-tuned like all others; from random weights no).",
     )
     add(
         "--pretrained",

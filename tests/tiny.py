@@ -234,11 +234,11 @@ def performed_midi(seed=0, n_notes=40):
     return midi_bytes(track(*notes))
 
 
-def plan_follower(seed=0, **sizes):
+def plan_follower(seed=0, encoding=None, **sizes):
     """Return a model that follows plans and was never trained."""
     from clara.form.context import ContextReader
 
-    encoding = Notewise()
+    encoding = encoding or Notewise()
     n_rows = ContextReader(Vocab.from_encoding(encoding), encoding).layout.n_rows
     return checkpoint(encoding, seed, context_rows=n_rows, **sizes)
 

@@ -42,7 +42,8 @@ def build(config: Mapping[str, Any], vocab_sz: int, pad_id: int) -> nn.Module:
     Parameters
     ----------
     config : dict
-        Has the keys of `DEFAULTS`.
+        Has the keys of `DEFAULTS`; for a model that follows plans also `context_rows`, and may have `context_scale`
+        (see `clara.models.context`).
     vocab_sz : int
         Number of tokens.
     pad_id : int
@@ -67,7 +68,8 @@ def build(config: Mapping[str, Any], vocab_sz: int, pad_id: int) -> nn.Module:
         return SequentialRNN(encoder, decoder)
     from clara.models.plan_lstm import PlanFollowingRNN
 
-    return PlanFollowingRNN(encoder, decoder, config["context_rows"], config["emb_sz"])
+    context_scale = config.get("context_scale", SCALE)
+    return PlanFollowingRNN(encoder, decoder, config["context_rows"], config["emb_sz"], context_scale)
 
 
 def groups(model) -> list[list[nn.Parameter]]:
@@ -110,7 +112,7 @@ def to_tensors(model) -> dict[str, Tensor]:
     """Return every weight of fastai's model once, on the CPU, by its stored name."""
     state = model.state_dict()
     tensors = {name: state[fastai_name].detach().cpu() for name, fastai_name in _weight_names(model)}
-    return tensors | {name: tensors[name] * SCALE for name in CONTEXT_WEIGHTS if name in tensors}
+    return tensors | {name: tensors[name] * model.context_scale for name in CONTEXT_WEIGHTS if name in tensors}
 
 
 def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
@@ -121,7 +123,7 @@ def load_tensors(model, tensors: Mapping[str, Tensor]) -> None:
             if name not in CONTEXT_WEIGHTS:
                 parameters[fastai_name].copy_(tensors[name])
             elif name in tensors:  # a model without context may be trained on with it
-                parameters[fastai_name].copy_(tensors[name] / SCALE)
+                parameters[fastai_name].copy_(tensors[name].float() / model.context_scale)
     model.reset()
 
 

@@ -6,9 +6,9 @@ layer, so that what a plan says of a bar weighs on its notes directly. The first
 token, the next ones say what is known of each. The logit of a candidate rises by a trust: a linear function of the
 output of the last layer, plus a bias for what is known of it.
 
-All of these weights begin at zero, so that a model that has read tokens alone begins where it was. In training they are
-held as a `SCALE`-th of their value: the optimizer moves all weights by about the same amount, and these have a long way
-to go.
+All of these weights begin at zero, so that a model that has read tokens alone begins where it was. While a model learns
+to follow plans they are held as a `SCALE`-th of their value: the optimizer moves all weights by about the same amount,
+and these have a long way to go. A model that follows plans already is fine-tuned with a scale of 1.
 """
 
 import torch
@@ -25,15 +25,18 @@ class ContextTable(nn.Module):
     Parameters
     ----------
     n_rows, emb_sz : int
+    scale : float
+        The table is this times the parameter.
     """
 
-    def __init__(self, n_rows: int, emb_sz: int):
+    def __init__(self, n_rows: int, emb_sz: int, scale: float = SCALE):
         super().__init__()
+        self.scale = scale
         self.weight = nn.Parameter(torch.zeros(n_rows, emb_sz))
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the sums, (bs, seq_len, emb_sz), of rows (bs, seq_len, n_columns)."""
-        return SCALE * sum_of_rows(context, self.weight)
+        return self.scale * sum_of_rows(context, self.weight)
 
 
 class Trust(nn.Module):
@@ -42,16 +45,19 @@ class Trust(nn.Module):
     Parameters
     ----------
     n_rows, emb_sz : int
+    scale : float
+        The weights are this times the parameters.
     """
 
-    def __init__(self, n_rows: int, emb_sz: int):
+    def __init__(self, n_rows: int, emb_sz: int, scale: float = SCALE):
         super().__init__()
+        self.scale = scale
         self.weight = nn.Parameter(torch.zeros(N_CANDIDATES, emb_sz))
         self.bias = nn.Parameter(torch.zeros(n_rows))
 
     def forward(self, logits: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
         """Return logits with the trust of candidates added; parameters as of `add_trust`."""
-        return add_trust(logits, SCALE * F.linear(hidden, self.weight), SCALE * self.bias, context)
+        return add_trust(logits, self.scale * F.linear(hidden, self.weight), self.scale * self.bias, context)
 
 
 def sum_of_rows(context: Tensor, weight: Tensor) -> Tensor:

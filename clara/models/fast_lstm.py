@@ -13,7 +13,7 @@ import torch
 from fastai.text.models.awdlstm import AWD_LSTM, WeightDropout
 from torch import nn
 
-from clara.models.context import ContextTable
+from clara.models.context import SCALE, ContextTable
 from clara.models.lstm_kernels import backward_step, forward_step
 
 
@@ -58,13 +58,15 @@ class FusedAWDLSTM(AWD_LSTM):
     vocab_sz, emb_sz : int
     context_rows : int
         Rows of the table of contexts; 0 for a model that reads tokens alone.
+    context_scale : float
+        See `clara.models.context`.
     *sizes, **dropouts
         As for fastai's AWD_LSTM.
     """
 
-    def __init__(self, vocab_sz, emb_sz, *sizes, context_rows=0, **dropouts):
+    def __init__(self, vocab_sz, emb_sz, *sizes, context_rows=0, context_scale=SCALE, **dropouts):
         super().__init__(vocab_sz, emb_sz, *sizes, **dropouts)
-        self.context = ContextTable(context_rows, emb_sz) if context_rows else None
+        self.context = ContextTable(context_rows, emb_sz, context_scale) if context_rows else None
 
     def forward(self, inp, from_embeds=False):
         """Return the output of the last layer, (bs, seq_len, emb_sz), for tokens or for tokens with context."""

@@ -14,12 +14,15 @@ class PlanFollowingRNN(SequentialRNN):
         With a table of contexts.
     decoder : LinearDecoder
     context_rows, emb_sz : int
+    context_scale : float
+        The weights for the context are this times their parameters.
     """
 
-    def __init__(self, encoder, decoder, context_rows, emb_sz):
+    def __init__(self, encoder, decoder, context_rows, emb_sz, context_scale):
         super().__init__(encoder, decoder)
-        self.output_context = ContextTable(context_rows, emb_sz)
-        self.trust = Trust(context_rows, emb_sz)
+        self.context_scale = context_scale
+        self.output_context = ContextTable(context_rows, emb_sz, context_scale)
+        self.trust = Trust(context_rows, emb_sz, context_scale)
 
     def forward(self, input):
         """Return logits, the output of the last layer and the same after dropout, for tokens with their context."""

@@ -22,6 +22,7 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.generation.generator import Generator
 from clara.generation.sample import Sample
 from clara.models import get_architecture
+from clara.models.context import SCALE
 from clara.training.callbacks import BFloat16Autocast, EpochHistory, NatsPerQuarter, ReadTokensAlone, ResetBeforePieces
 from clara.training.init_weights import adapt_to_vocab, initial_weights
 from clara.training.predictions import GatherPieces, NextTokenLoss
@@ -265,8 +266,9 @@ def music_learner(
         Multiply matrices in bfloat16.
     follow_plans : bool, optional
         Read the plan of each piece beside its tokens (default: as the pretrained model does, if the encoding of
-        `dls` allows it). A pretrained model that does not learns to. Only for awd_lstm and encodings with tokens for
-        single notes.
+        `dls` allows it). With True the weights for plans learn ten times as fast, so that a pretrained model that
+        follows none learns to; by default they are fine-tuned like all others. Only for awd_lstm and encodings with
+        tokens for single notes.
     path : str or Path
         Folder below which fastai saves.
     log : function
@@ -302,10 +304,12 @@ def music_learner(
     dropouts = {name: min(MAX_DROPOUT, p * drop_mult) for name, p in chosen.items() if name.endswith("_p")}
     sizes = dict(start.sizes if start else chosen)
     context_rows = _choose_context_rows(arch, dls, follow_plans, sizes.pop("context_rows", 0))
+    scale = {}
     if context_rows:
         sizes["context_rows"] = context_rows
+        scale["context_scale"] = SCALE if follow_plans else 1.0
         dls.add_contexts()
-    model = module.build(sizes | dropouts, len(dls.vocab), dls.vocab.pad_id)
+    model = module.build(sizes | dropouts | scale, len(dls.vocab), dls.vocab.pad_id)
     _set_weights(module, model, start, dls, log)
     metrics = [] if dls.tokens_per_quarter is None else [NatsPerQuarter(dls.tokens_per_quarter, dls.vocab.pad_id)]
     more_callbacks = [BFloat16Autocast()] if bf16 else []

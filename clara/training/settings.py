@@ -82,7 +82,7 @@ class TrainSettings:
     tensorboard, find_lr : bool
         Also write TensorBoard events; only search a learning rate.
     follow_plans : bool or None
-        Read the plan of each piece beside its tokens; None for what the pretrained model does.
+        Read the plan of each piece beside its tokens; None for what the pretrained model does. See `music_learner`.
     arch : str
         Name in `clara.models.ARCHITECTURES`.
     drop_mult : float
