@@ -107,6 +107,19 @@ def stop(monkeypatch, where, error, epoch, batch=5):
         monkeypatch.setattr(callbacks.ProgressLogger, "print_epoch", print_epoch)
 
 
+def test_a_model_that_follows_plans_resumes_to_the_same_weights(data, tmp_path):
+    tiny.plan_follower().save(tmp_path / "base")  # its weights for plans are fine-tuned like all others
+    flags = ("--pretrained", tmp_path / "base", "--replay-data", data)
+    train(tiny.arguments(data, tmp_path / "whole", *flags))
+    with pytest.MonkeyPatch.context() as patched:
+        stop(patched, "after", SystemExit(9), 2)
+        with pytest.raises(SystemExit):
+            train(tiny.arguments(data, tmp_path / "run", *flags))
+    assert resume(tmp_path / "run", data) is False
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert Checkpoint.load(tmp_path / "run").context_reader()
+
+
 @pytest.mark.parametrize(
     "where, epoch", [("after", 1), ("after", 2), ("batch", 1), ("batch", 3), ("before the state is saved", 2)]
 )
