@@ -5,12 +5,10 @@ Usage: python -m clara.export MODEL [--out FILE]
 Inputs of the exported network: `ids`, int64 (n, t), and the state of each layer i, `h{i}` and `c{i}`, float32
 (1, n, units); zeros before the first token, which is xxbos. Outputs: `logits`, float32 (n, t, vocab_sz), and the state
 after the last token, `h{i}_after` and `c{i}_after`. The file's metadata has the vocabulary, `vocab`, with one token per
-line, and the settings of the encoding, `encoding`, as JSON.
-
-A model that follows plans has one more input: `context`, int64 (n, t, 19), rows of its table of contexts for each
-token. 0 stands for what is unknown; zeros throughout mean that nothing is known. `clara.form.context` says what the
-columns mean. The metadata `context_sizes`, a JSON list, has the number of categories of each column; category k of
-column i is row 1 + k + the sum of the sizes before i.
+line, and the settings of the encoding, `encoding`, as JSON. A model that follows plans has one more input: `context`,
+int64 (n, t, 19), rows of its table of contexts for each token. 0 stands for what is unknown; zeros throughout mean that
+nothing is known. `clara.form.context` says what the columns mean. The metadata `context_sizes`, a JSON list, has the
+number of categories of each column; category k of column i is row 1 + k + the sum of the sizes before i.
 """
 
 import json

@@ -7,6 +7,9 @@ from clara.form.plan_tokens import KINDS
 from clara.form.planner import Planner
 
 CARD = "README.md"
+ADAPTER_PLAN_NOTE = (
+    " The model follows plans. It always knows the metre; *with returns* it is also told which bars return to which."
+)
 PLAN_KINDS = ("length", "upbeat", "home", *KINDS)
 
 
@@ -57,6 +60,7 @@ def adapter_card(info: dict[str, Any], figures: dict[str, Any]) -> str:
         As in `clara.checkpoints.adapter.Adapter.info`.
     figures : dict
     """
+    follows_plans = any(name.endswith("_with_returns") for name in figures)
     return f"""# An adapter for {info["base_folder"]}
 
 Initial state and output layer for the weights `{info["base"]}`; everything else comes from that model.
@@ -71,7 +75,7 @@ The adapter was trained on {info["data"]["pieces"]:,} pieces. Fingerprint of the
 
 {_figures_table(figures)}
 
-Nats per quarter note of held-out pieces, before and after.
+Nats per quarter note of held-out pieces, before and after.{ADAPTER_PLAN_NOTE if follows_plans else ""}
 
 ## Made by
 

@@ -17,6 +17,7 @@ from clara.generation.generator import Generator
 from clara.models.likelihood import nats_per_quarter
 from clara.training.adapter_tuning import ADAPTER_FILE, AdapterSettings, fit_adapter
 from clara.training.callbacks import HISTORY
+from clara.training.model_cards import CARD
 from clara.training.plan_costs import costs_by_knowledge
 from clara_app import compose as generate
 from clara_app import train
@@ -197,6 +198,7 @@ def test_a_model_that_follows_plans(data, tmp_path):
     assert costs["returns"] < 0.95 * adapter.info["figures"]["valid_before_with_returns"]
     history = pd.read_csv(out / HISTORY)
     assert history["nats_per_quarter"].min() == pytest.approx(costs["plan"], rel=1e-2)
+    assert "which bars return" in (out / CARD).read_text()
     generator = Generator.load(base, out / ADAPTER_FILE)
     generator.planner = tiny.planner()
     assert len(generator.generate(1, bars=2)[0].notes)
