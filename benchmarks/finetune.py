@@ -119,12 +119,19 @@ def load_trained(method, out, pretrained):
     return checkpoint, path.stat().st_size
 
 
+def test_cost(checkpoint, corpus):
+    """Return nats per quarter note of the test pieces; a model that follows plans knows their metre."""
+    from clara.models.likelihood import nats_per_quarter
+    from clara.training.plan_costs import costs_by_knowledge
+
+    if checkpoint.context_reader():
+        return costs_by_knowledge(checkpoint, corpus, "test", ["metre"])["metre"]
+    return nats_per_quarter(checkpoint.inference_model(), corpus, "test")
+
+
 def make_row(method, checkpoint, corpora, minutes, n_bytes):
     """Return the row of a method; `corpora` are the new and the base corpus."""
-    from clara.models.likelihood import nats_per_quarter
-
-    model = checkpoint.inference_model()
-    new_nats, base_nats = (round(nats_per_quarter(model, corpus, "test"), 3) for corpus in corpora)
+    new_nats, base_nats = (round(test_cost(checkpoint, corpus), 3) for corpus in corpora)
     row = {
         "method": method,
         "nats_per_quarter": new_nats,

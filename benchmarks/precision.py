@@ -62,11 +62,16 @@ def load_last_weights(run, checkpoint):
     from safetensors.torch import load_file
 
     from clara.models import get_architecture
+    from clara.models.context import choose_scale
     from clara.training.resume_state import STATE
+    from clara.training.settings import TrainSettings
 
     module = get_architecture(checkpoint.arch)
     state = load_file(Path(run, STATE))
-    model = module.build(module.DEFAULTS | checkpoint.sizes, len(checkpoint.vocab), checkpoint.vocab.pad_id)
+    sizes = module.DEFAULTS | checkpoint.sizes
+    if checkpoint.context_reader():
+        sizes["context_scale"] = choose_scale(TrainSettings.load(run).follow_plans)
+    model = module.build(sizes, len(checkpoint.vocab), checkpoint.vocab.pad_id)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(state[f"model.{name}"])

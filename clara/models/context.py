@@ -19,6 +19,17 @@ SCALE = 10.0
 N_CANDIDATES = 4  # the first columns of a context; as many columns after them say what is known of each
 
 
+def choose_scale(follow_plans: bool | None) -> float:
+    """Return the scale of the weights for the context in training.
+
+    Parameters
+    ----------
+    follow_plans : bool or None
+        True if the model is to learn to follow plans; None if it is fine-tuned as it is.
+    """
+    return SCALE if follow_plans else 1.0
+
+
 class ContextTable(nn.Module):
     """The sum of the rows of a context, for training.
 

@@ -22,7 +22,7 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.generation.generator import Generator
 from clara.generation.sample import Sample
 from clara.models import get_architecture
-from clara.models.context import SCALE
+from clara.models.context import choose_scale
 from clara.training.callbacks import BFloat16Autocast, EpochHistory, NatsPerQuarter, ReadTokensAlone, ResetBeforePieces
 from clara.training.init_weights import adapt_to_vocab, initial_weights
 from clara.training.predictions import GatherPieces, NextTokenLoss
@@ -307,7 +307,7 @@ def music_learner(
     scale = {}
     if context_rows:
         sizes["context_rows"] = context_rows
-        scale["context_scale"] = SCALE if follow_plans else 1.0
+        scale["context_scale"] = choose_scale(follow_plans)
         dls.add_contexts()
     model = module.build(sizes | dropouts | scale, len(dls.vocab), dls.vocab.pad_id)
     _set_weights(module, model, start, dls, log)
