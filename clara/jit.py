@@ -11,6 +11,7 @@ int64 = "int64"
 int64_1d_readonly = 'Array(int64, 1, "A", readonly=True)'  # "A": strided arrays, too
 int64_2d_readonly = 'Array(int64, 2, "A", readonly=True)'
 int64_3d_readonly = 'Array(int64, 3, "A", readonly=True)'
+float64_1d_readonly = 'Array(float64, 1, "A", readonly=True)'
 uint8_1d_readonly = 'Array(uint8, 1, "C", readonly=True)'
 uint8_1d, uint8_2d = "uint8[::1]", "uint8[:,::1]"
 int32_1d, int32_2d = "int32[::1]", "int32[:,::1]"

@@ -1,8 +1,17 @@
-"""The compiled loops of the descriptors; each adds its result to arrays of zeros that the caller allocates."""
+"""The compiled loops of the descriptors. Some add their result to arrays of zeros that the caller allocates."""
 
 import numpy as np
 
-from clara.jit import compiled, float64_1d, float64_2d, int64, int64_1d, int64_2d
+from clara.jit import (
+    compiled,
+    float64_1d,
+    float64_1d_readonly,
+    float64_2d,
+    int64,
+    int64_1d,
+    int64_1d_readonly,
+    int64_2d,
+)
 from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH
 from critic.features.segments import STEPS_PER_QUARTER
 
@@ -40,19 +49,21 @@ def count_sounding(onset_times, onset_of_note, end, key, lowest, n_sounding, rea
         while i < len(onset_times) and onset_times[i] < end[note]:
             sounds[i, key[note]] = True
             i += 1
+    keys = np.zeros(N_KEYS, dtype=np.int64)
     for i, column in enumerate(sounds):
-        low, high = -1, -1
+        n = 0
         for k in range(N_KEYS):
             if column[k]:
-                if low < 0:
-                    low = k
-                else:
-                    distances[k - high] += 1
-                for d in range(1, min(12, N_KEYS - 1 - k) + 1):
-                    pairs[d - 1] += column[k + d]
-                high = k
-                n_sounding[i] += 1
-        lowest[i], reach[i] = low, high - low
+                keys[n] = k
+                n += 1
+        for upper in range(1, n):
+            distances[keys[upper] - keys[upper - 1]] += 1
+            lower = upper - 1
+            while lower >= 0 and keys[upper] - keys[lower] <= 12:
+                pairs[keys[upper] - keys[lower] - 1] += 1
+                lower -= 1
+        n_sounding[i] = n
+        lowest[i], reach[i] = keys[0], keys[n - 1] - keys[0]
 
 
 @compiled(int64_1d, int64_1d, float64_1d)
@@ -105,6 +116,13 @@ def count_repeats(sequences, times, lengths, result):
         The share of distinct runs, the share of the most common run, and the share of runs that already began at
         least a bar earlier.
     """
+    n_slots = 4
+    while n_slots < 2 * sequences.shape[1]:
+        n_slots *= 2
+    # A hash table with linear probing: of each distinct run its hash, its first place, and how often it occurs.
+    slot_hash = np.zeros(n_slots, dtype=np.int64)
+    slot_first = np.zeros(n_slots, dtype=np.int64)
+    slot_count = np.zeros(n_slots, dtype=np.int64)
     row = 0
     for sequence in sequences:
         for n in lengths:
@@ -113,16 +131,21 @@ def count_repeats(sequences, times, lengths, result):
                 result[row] = (1.0, 0.0, 0.0)
                 row += 1
                 continue
-            hashes = np.zeros(n_runs, dtype=np.int64)
-            for i in range(n):
-                hashes = hashes * 1_000_003 + sequence[i : n_runs + i]
-            order = np.argsort(hashes, kind="mergesort")
-            n_distinct, n_most_common, n_later, first = 0, 0, 0, 0
+            slot_count[:] = 0
+            n_distinct, n_most_common, n_later = 0, 0, 0
             for i in range(n_runs):
-                if i == 0 or hashes[order[i]] != hashes[order[i - 1]]:
-                    n_distinct, first = n_distinct + 1, i
-                n_most_common = max(n_most_common, i - first + 1)
-                n_later += times[order[i]] - times[order[first]] >= BAR * STEPS_PER_QUARTER
+                run_hash = 0
+                for k in range(n):
+                    run_hash = run_hash * 1_000_003 + sequence[i + k]
+                slot = (run_hash ^ run_hash >> 32) & (n_slots - 1)
+                while slot_count[slot] and slot_hash[slot] != run_hash:
+                    slot = (slot + 1) & (n_slots - 1)
+                if not slot_count[slot]:
+                    slot_hash[slot], slot_first[slot] = run_hash, i
+                    n_distinct += 1
+                slot_count[slot] += 1
+                n_most_common = max(n_most_common, slot_count[slot])
+                n_later += times[i] - times[slot_first[slot]] >= BAR * STEPS_PER_QUARTER
             result[row] = (n_distinct / n_runs, n_most_common / n_runs, n_later / n_runs)
             row += 1
 
@@ -155,6 +178,125 @@ def self_overlap(places, unit, lags, result):
                     next_place += 1
                 n_both += next_place < n and places[next_place] == place + lag * unit
         result[i] = n_both / np.sqrt(n_before * n_after) if n_before and n_after else 0.0
+
+
+@compiled(int64_1d_readonly)
+def find_onsets(start):
+    """Find the notes that start together.
+
+    Parameters
+    ----------
+    start : int64 (n,)
+        Ascending.
+
+    Returns
+    -------
+    times, first_note, n_struck : int64 (n_onsets,)
+        The time of each onset, the index of its first note and the number of its notes.
+    """
+    times, first_note, n_struck = np.zeros_like(start), np.zeros_like(start), np.zeros_like(start)
+    n = 0
+    for note in range(len(start)):
+        if note == 0 or start[note] != start[note - 1]:
+            times[n], first_note[n] = start[note], note
+            n += 1
+        n_struck[n - 1] += 1
+    return times[:n], first_note[:n], n_struck[:n]
+
+
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64, float64_2d)
+def describe_bars(start, pitch, duration, n_quarters, scales):
+    """Return the series of numbers that describe bars of four quarters; empty bars have no height and no scale.
+
+    Parameters
+    ----------
+    start, pitch, duration : int64 (n,)
+        Ascending by start.
+    n_quarters : int
+        Least number of quarters to count notes in.
+    scales : float64 (n_scales, 12)
+        Which pitch classes are in each scale.
+
+    Returns
+    -------
+    scale_share : float64 (n_filled,)
+        The largest share of the duration in one scale.
+    next_similarity, same_rhythm : float64 (n_bars - 1,)
+        The cosine of the pitch classes of neighbouring bars, and the share of steps whose onsets agree.
+    n_notes : float64 (n_bars,)
+    mean_pitch : float64 (n_filled,)
+    notes_per_quarter : float64 (at least n_quarters,)
+    far_similarity : float64 (n_pairs,)
+        The cosine of the pitch classes of bars that are not neighbours.
+    n_rhythms : int
+        Number of distinct bars in their onsets.
+    """
+    bar_steps = BAR * STEPS_PER_QUARTER
+    n_bars = start[-1] // bar_steps + 1
+    pitch_classes, onsets = np.zeros((n_bars, 12)), np.zeros((n_bars, bar_steps), dtype=np.bool_)
+    n_notes, pitch_sum = np.zeros(n_bars), np.zeros(n_bars)
+    notes_per_quarter = np.zeros(max(n_quarters, start[-1] // STEPS_PER_QUARTER + 1))
+    for note in range(len(start)):
+        bar = start[note] // bar_steps
+        pitch_classes[bar, pitch[note] % 12] += duration[note]
+        onsets[bar, start[note] % bar_steps] = True
+        n_notes[bar] += 1
+        pitch_sum[bar] += pitch[note]
+        notes_per_quarter[start[note] // STEPS_PER_QUARTER] += 1
+    scale_share, mean_pitch = np.zeros(n_bars), np.zeros(n_bars)
+    next_similarity, same_rhythm = np.zeros(n_bars - 1), np.zeros(n_bars - 1)
+    far_similarity = np.zeros((n_bars - 1) * (n_bars - 2) // 2)
+    n_filled, n_rhythms, n_far = 0, 0, 0
+    for bar in range(n_bars):
+        if n_notes[bar]:
+            in_scale = 0.0
+            for scale in scales:
+                in_scale = max(in_scale, (pitch_classes[bar] * scale).sum())
+            scale_share[n_filled] = in_scale / pitch_classes[bar].sum()
+            mean_pitch[n_filled] = pitch_sum[bar] / n_notes[bar]
+            n_filled += 1
+        pitch_classes[bar] /= max(np.sqrt((pitch_classes[bar] ** 2).sum()), 1e-9)
+        is_new = True
+        for earlier in range(bar):
+            similarity = (pitch_classes[bar] * pitch_classes[earlier]).sum()
+            n_same = (onsets[bar] == onsets[earlier]).sum()
+            is_new &= n_same < bar_steps
+            if earlier == bar - 1:
+                next_similarity[earlier], same_rhythm[earlier] = similarity, n_same / bar_steps
+            else:
+                far_similarity[n_far] = similarity
+                n_far += 1
+        n_rhythms += is_new
+    return (
+        scale_share[:n_filled],
+        next_similarity,
+        same_rhythm,
+        n_notes,
+        mean_pitch[:n_filled],
+        notes_per_quarter,
+        far_similarity,
+        n_rhythms,
+    )
+
+
+@compiled(float64_1d_readonly)
+def statistics(values):
+    """Return mean, standard deviation, minimum and maximum, float64 (4,); zeros if there are no values."""
+    result = np.zeros(4)
+    if len(values):
+        mean = values.sum() / len(values)
+        result[:] = mean, np.sqrt(((values - mean) ** 2).sum() / len(values)), values.min(), values.max()
+    return result
+
+
+@compiled(float64_1d_readonly)
+def entropy(share):
+    """Return the entropy of relative frequencies, in bits."""
+    total = 0.0
+    for p in share:
+        if p > 0:
+            total -= p * np.log2(p)
+    return total
 
 
 def scatter(values: np.ndarray) -> np.ndarray:

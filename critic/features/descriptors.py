@@ -6,7 +6,7 @@ compare what is far apart, which the networks that read text or piano rolls have
 A finer grid that holds the same notes does not change them; durations and gaps are counted in twelfths of a quarter.
 """
 
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
@@ -18,9 +18,13 @@ from critic.features.descriptor_kernels import (
     N_LINE_DESCRIPTORS,
     count_repeats,
     count_sounding,
+    describe_bars,
     describe_line,
+    entropy,
+    find_onsets,
     scatter,
     self_overlap,
+    statistics,
 )
 from critic.features.measures import frequencies
 from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER
@@ -68,7 +72,7 @@ class SegmentNotes:
             self.duration = np.maximum(1, self.duration * STEPS_PER_QUARTER // grid)
         self.end = self.start + self.duration
         self.quarters = max(1.0, self.end.max() / STEPS_PER_QUARTER)
-        self.onset_times, self.first_note, self.n_struck = np.unique(self.start, return_index=True, return_counts=True)
+        self.onset_times, self.first_note, self.n_struck = find_onsets(self.start)
         self.top = self.pitch[self.first_note + self.n_struck - 1]
         self.bottom = self.pitch[self.first_note]
         self.key = (self.pitch - LOWEST_PIANO_PITCH).clip(0, N_KEYS - 1)
@@ -109,18 +113,13 @@ def extract_descriptors(notes: NoteSequence) -> np.ndarray:
 
 def _size(segment):
     """Describe number, duration and range of the notes."""
-    quarters = segment.duration / STEPS_PER_QUARTER
     return [
         segment.quarters / SEGMENT_QUARTERS,
         len(segment.pitch) / segment.quarters,
         len(segment.onset_times) / segment.quarters,
-        quarters.mean(),
-        quarters.std(),
-        segment.pitch.mean(),
-        segment.pitch.std(),
-        segment.pitch.min(),
-        segment.pitch.max(),
-        _entropy(frequencies(segment.pitch, 128)),
+        *_statistics(segment.duration / STEPS_PER_QUARTER)[:2],
+        *_statistics(segment.pitch),
+        entropy(frequencies(segment.pitch, 128)),
         _correlation(segment.pitch, segment.duration),
         *frequencies(segment.key // 8, 11),
     ]
@@ -146,7 +145,7 @@ def _simultaneous_notes(segment):
     struck_intervals = np.diff(segment.pitch)[np.diff(segment.onset_of_note) == 0]
     above_lowest = segment.key - lowest[segment.onset_of_note]
     sounding_intervals = np.repeat(np.arange(N_KEYS), distances)
-    return np.r_[
+    return _join(
         frequencies(struck_intervals, 25),
         frequencies(above_lowest, 49),
         frequencies(above_lowest % 12, 12),
@@ -158,7 +157,7 @@ def _simultaneous_notes(segment):
         _statistics(sounding_intervals),
         frequencies(sounding_intervals, 25),
         _parallels(segment),
-    ]
+    )
 
 
 def _parallels(segment):
@@ -193,19 +192,19 @@ def _rhythm(segment):
     position = segment.onset_times % STEPS_PER_QUARTER
     last_end = np.maximum.accumulate(np.maximum.reduceat(segment.end, segment.first_note))[:-1]
     rests = np.maximum(0, segment.onset_times[1:] - last_end)
-    return np.r_[
+    return _join(
         frequencies(segment.start % STEPS_PER_QUARTER, STEPS_PER_QUARTER),
         frequencies(position, STEPS_PER_QUARTER),
         frequencies(segment.onset_times // (STEPS_PER_QUARTER // 2) % (4 * BAR), 4 * BAR),
         frequencies(segment.duration, N_DURATIONS),
         frequencies(gaps, N_DURATIONS),
-        _entropy(frequencies(segment.duration, 97)),
-        _entropy(frequencies(gaps, 97)),
+        entropy(frequencies(segment.duration, 97)),
+        entropy(frequencies(gaps, 97)),
         (segment.duration % 3 == 0).mean(),
         (segment.duration % 4 == 0).mean(),
         rests.sum() / STEPS_PER_QUARTER / segment.quarters,
         (rests > 0).sum() / segment.quarters,
-    ]
+    )
 
 
 def _tonality(segment):
@@ -215,7 +214,7 @@ def _tonality(segment):
     in_key = SCALES[0 if segment.is_major else 3] > 0
     bass = frequencies((segment.bottom - segment.tonic) % 12, 12)
     melody = frequencies((segment.top - segment.tonic) % 12, 12)
-    return np.r_[
+    return _join(
         np.sort(degree)[::-1],
         degree,
         degree * segment.is_major,
@@ -224,28 +223,15 @@ def _tonality(segment):
         melody,
         degree[in_key].sum(),
         segment.is_major,
-        _entropy(degree),
-    ]
+        entropy(degree),
+    )
 
 
 def _bars(segment):
     """Describe how bars of four quarters follow one another, in pitch classes, rhythm, density and height."""
-    bar_steps = BAR * STEPS_PER_QUARTER
-    bar = segment.start // bar_steps
-    n_bars = int(bar.max()) + 1
-    pitch_classes = np.zeros((n_bars, 12))
-    np.add.at(pitch_classes, (bar, segment.pitch % 12), segment.duration)
-    onsets = np.zeros((n_bars, bar_steps), dtype=bool)
-    onsets[bar, segment.start % bar_steps] = True
-    n_notes = np.bincount(bar, minlength=n_bars)
-    filled = n_notes > 0
-    scale_share = (pitch_classes[filled] @ SCALES.T).max(1) / pitch_classes[filled].sum(1)
-    unit = pitch_classes / np.sqrt((pitch_classes * pitch_classes).sum(1, keepdims=True)).clip(1e-9)
-    next_similarity = (unit[1:] * unit[:-1]).sum(1)
-    same_rhythm = (onsets[1:] == onsets[:-1]).mean(1)
-    mean_pitch = np.bincount(bar, weights=segment.pitch, minlength=n_bars)[filled] / n_notes[filled]
-    notes_per_quarter = np.bincount(segment.start // STEPS_PER_QUARTER, minlength=int(segment.quarters))
-    far_similarity = (unit @ unit.T)[_pairs_of_distant_bars(n_bars)]
+    scale_share, next_similarity, same_rhythm, n_notes, mean_pitch, notes_per_quarter, far_similarity, n_rhythms = (
+        describe_bars(segment.start, segment.pitch, segment.duration, int(segment.quarters), SCALES)
+    )
     series = [
         scale_share,
         next_similarity,
@@ -256,14 +242,7 @@ def _bars(segment):
         notes_per_quarter,
         far_similarity,
     ]
-    n_rhythms = len({row.tobytes() for row in onsets})
-    return np.concatenate([*(_statistics(values) for values in series), [n_rhythms / n_bars]])
-
-
-@cache
-def _pairs_of_distant_bars(n_bars):
-    """Return the indices of all pairs of bars that are not neighbours."""
-    return np.triu_indices(n_bars, 2)
+    return np.concatenate([*(statistics(values) for values in series), [n_rhythms / len(n_notes)]])
 
 
 def _repetition(segment):
@@ -305,10 +284,9 @@ GROUPS = {
 }
 
 
-def _entropy(share):
-    """Return the entropy of relative frequencies, in bits."""
-    share = share[share > 0]
-    return float(-(share * np.log2(share)).sum())
+def _join(*values):
+    """Return numbers and arrays in one row, as `np.r_` does, but faster."""
+    return np.concatenate([np.atleast_1d(value) for value in values])
 
 
 def _correlation(a, b):
@@ -319,8 +297,4 @@ def _correlation(a, b):
 
 def _statistics(values):
     """Return mean, standard deviation, minimum and maximum; zeros if there are no values."""
-    if not len(values):
-        return [0.0] * 4
-    mean = values.sum() / len(values)
-    deviation = values - mean
-    return [mean, np.sqrt((deviation * deviation).sum() / len(values)), values.min(), values.max()]
+    return statistics(np.asarray(values, dtype=np.float64))

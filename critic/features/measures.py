@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clara.jit import compiled, int64, int64_1d_readonly
 from clara.music.keys import scale_pitch_classes
 from clara.music.notes import NoteSequence
 
@@ -86,19 +87,23 @@ def gaps(notes: NoteSequence) -> np.ndarray:
     return frequencies(bins, BINS_PER_QUARTER * MAX_QUARTERS)
 
 
-def frequencies(values: np.ndarray, n: int) -> np.ndarray:
+@compiled(int64_1d_readonly, int64)
+def frequencies(values, n):
     """Return the relative frequency of each integer from 0 to n - 1; values beyond count as the nearest of them.
 
     Parameters
     ----------
-    values : int array
+    values : int64 array
     n : int
 
     Returns
     -------
     float64 array (n,)
     """
-    return np.bincount(np.minimum(np.maximum(values, 0), n - 1), minlength=n) / max(1, len(values))
+    counts = np.zeros(n)
+    for value in values:
+        counts[min(max(value, 0), n - 1)] += 1
+    return counts / max(1, len(values))
 
 
 MEASURES = {
