@@ -228,35 +228,29 @@ def best_and_worst(pieces: Sequence, n: int = 3, critic=None) -> tuple[list, lis
 
 
 def _score_all(pieces, ranking, batch_size=BATCH_PIECES, on_pieces=None):
-    """Return a _Scored for each piece; a batch that fails is scored piece by piece."""
+    """Return a _Scored for each piece."""
     scored = []
     for first in range(0, len(pieces), batch_size):
         batch = pieces[first : first + batch_size]
-        try:
-            scored += _score_batch(batch, ranking)
-        except UNSCORABLE:
-            for piece in batch:
-                scored += _score_one(piece, ranking)
+        scored += _score_batch(batch, ranking)
         if on_pieces:
             on_pieces(len(batch))
     return scored
 
 
 def _score_batch(batch, ranking):
-    """Return a _Scored for each piece of a batch."""
-    scores, totals = ranking(batch)
+    """Return a _Scored for each piece of a batch; a batch that fails is halved until the piece is found."""
+    try:
+        scores, totals = ranking(batch)
+    except UNSCORABLE as e:
+        if len(batch) == 1:
+            return [_Scored(problem=str(e))]
+        middle = len(batch) // 2
+        return _score_batch(batch[:middle], ranking) + _score_batch(batch[middle:], ranking)
     return [
         _Scored({name: float(values[i]) for name, values in scores.items()}, float(totals[i]))
         for i in range(len(batch))
     ]
-
-
-def _score_one(piece, ranking):
-    """Return a list of one _Scored."""
-    try:
-        return _score_batch([piece], ranking)
-    except UNSCORABLE as e:
-        return [_Scored(problem=str(e))]
 
 
 def _order(scored):

@@ -87,7 +87,7 @@ def test_a_bad_file_is_skipped(scoring_models, files, tmp_path):
     assert [path.name for path, _ in skipped] == ["bad.mid", "short.mid"]
 
 
-def test_a_batch_is_scored_piece_by_piece_only_if_it_fails(scoring_models, files, tmp_path, monkeypatch):
+def test_a_batch_that_fails_is_halved_until_the_piece_is_found(scoring_models, files, tmp_path, monkeypatch):
     (tmp_path / "2b.mid").write_bytes(b"no music")
     paths, score, calls, done = sorted(tmp_path.glob("*.mid")), parse_ranking("critic", scoring_models), [], []
     whole = rank_files(files, score)[0]
@@ -100,7 +100,7 @@ def test_a_batch_is_scored_piece_by_piece_only_if_it_fails(scoring_models, files
     rows, skipped = rank_files(paths, counted, done.append)
     expected = [(row["rank"], row["file"], pytest.approx(row["total"], abs=1e-3)) for row in whole]
     assert [(row["rank"], row["file"], row["total"]) for row in rows] == expected
-    assert [path.name for path, _ in skipped] == ["2b.mid"] and done == [3, 3, 2] and calls == [3, 3, 1, 1, 1, 2]
+    assert [path.name for path, _ in skipped] == ["2b.mid"] and done == [3, 3, 2] and calls == [3, 3, 1, 2, 2]
 
 
 def test_best_and_worst(pieces):
