@@ -397,12 +397,15 @@ def crop(notes: NoteSequence, start_step: int, stop_step: int) -> NoteSequence:
     start = np.maximum(notes.start, start_step)
     end = np.minimum(notes.end, stop_step)
     inside = end > start
-    return rebuild_notes(
-        replace(notes, time_signatures=_crop_time_signatures(notes.time_signatures, start_step, stop_step)),
+    return build_notes(
         start[inside] - start_step,
         end[inside] - start_step,
         notes.pitch[inside],
         notes.part[inside],
+        steps_per_quarter=notes.steps_per_quarter,
+        qpm=notes.qpm,
+        time_signatures=_crop_time_signatures(notes.time_signatures, start_step, stop_step),
+        instruments=notes.instruments,
     )[0]
 
 
