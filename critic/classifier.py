@@ -18,7 +18,7 @@ from critic.members import MEMBERS
 from critic.members.base import Member
 from critic.members.ensemble import Ensemble, normalize_log_probs
 from critic.members.storage import load_folder
-from critic.nets.inputs import tokenize_piece
+from critic.nets.inputs import Text, read_piece
 
 TYPES = MEMBERS | {Ensemble.type: Ensemble}
 UNSCORABLE = BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken  # errors that concern a single piece
@@ -99,6 +99,20 @@ class Classifier:
     def _check_classes(self, folder):
         """Raise CheckpointMismatch if this is another kind of classifier."""
 
+    def remembering(self) -> Self:
+        """Return this classifier with a memory, which makes scoring pieces faster that grow between the calls.
+
+        It returns the same numbers, and reads of a piece that begins as an earlier one only what is new.
+        """
+        return type(self)(self.model.remembering())
+
+    def read(self, pieces: Sequence) -> list[Text]:
+        """Return pieces as the classifier reads them; `window_log_probs` takes these, too.
+
+        Parameters and errors as in `window_log_probs`; pieces may be short.
+        """
+        return [read_piece(piece, self.encoding, self.vocab) for piece in pieces]
+
     def save(self, folder: str | Path) -> None:
         """Write a folder, weights in half precision.
 
@@ -114,8 +128,8 @@ class Classifier:
         Parameters
         ----------
         pieces : sequence of n pieces
-            Each a Sample (only its composed part is scored), a NoteSequence, a list of tokens, or the path of a MIDI
-            file, score or text.
+            Each a Sample (only its composed part is scored), a NoteSequence, a list of tokens, the path of a MIDI file,
+            score or text, or a Text from `read`.
 
         Returns
         -------
@@ -126,7 +140,10 @@ class Classifier:
         TooShort, BadMusicFile, NoNotes, UnknownToken
             If a piece is shorter than a window, is silent, or cannot be read.
         """
-        return self.model.window_log_probs([self._tokenize(piece, i) for i, piece in enumerate(pieces)])
+        texts = self.read(pieces)
+        for i, text in enumerate(texts):
+            self._check_length(text, i)
+        return self.model.window_log_probs(texts)
 
     def log_probs(self, pieces: Sequence) -> np.ndarray:
         """Return the log-probabilities of each piece, float32 (n, n_classes): the normalized mean over its windows.
@@ -137,17 +154,15 @@ class Classifier:
             return np.zeros((0, len(self.classes)), dtype=np.float32)
         return normalize_log_probs(np.stack([windows.mean(0) for windows in self.window_log_probs(pieces)]))
 
-    def _tokenize(self, piece, i):
-        """Return a piece as tokens; raise TooShort if it is too short to be scored."""
-        tokens = tokenize_piece(piece, self.encoding, self.vocab)
-        quarters = sum(self.encoding.token_steps(tokens)) / self.encoding.steps_per_quarter
+    def _check_length(self, text, i):
+        """Raise TooShort if a piece is too short to be scored."""
+        quarters = text.n_steps / self.encoding.steps_per_quarter
         min_quarters = self.model.settings.min_quarters
         if quarters < min_quarters:
-            name = piece if isinstance(piece, (str, Path)) else f"piece {i + 1}"
+            name = text.piece if isinstance(text.piece, (str, Path)) else f"piece {i + 1}"
             raise TooShort(
                 f"{name}: {quarters:g} quarters long, and a piece must have at least {min_quarters:g} to be scored"
             )
-        return tokens
 
 
 class Critic(Classifier):

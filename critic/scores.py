@@ -35,7 +35,7 @@ from clara.form.extraction import extract_plan
 from clara.music.signature_estimation import with_estimated_time_signature
 from critic.classifier import ComposerClassifier, Critic
 from critic.features import measures
-from critic.nets.inputs import tokenize_piece
+from critic.nets.inputs import Text, tokenize_piece
 
 ROOT = shipped_models_folder()
 # One term of a ranking expression: an optional sign, an optional weight, and the name of a score.
@@ -49,6 +49,8 @@ MIN_ENTROPY = 1e-6  # keeps the logarithm of the novelty score finite
 
 class ScoringModels:
     """The models and the note index that the scores share, each loaded on first use.
+
+    The classifiers remember what they have read, since a search scores texts again and again while they grow.
 
     Parameters
     ----------
@@ -71,16 +73,31 @@ class ScoringModels:
         self.encoding = encoding
         self.folder = Path(folder)
         self.critic_folder = Path(critic_folder) if critic_folder else self.folder / f"critic-{encoding}"
+        self._pieces: list = []  # of the last call of `read`
+        self._texts: list[Text] = []
 
     @cached_property
     def critic(self):
         """Load the critic."""
-        return Critic.load(find_model(self.critic_folder))
+        return Critic.load(find_model(self.critic_folder)).remembering()
 
     @cached_property
     def composer_classifier(self):
         """Load the composer classifier."""
-        return ComposerClassifier.load(find_model(self.folder / f"composer-{self.encoding}"))
+        return ComposerClassifier.load(find_model(self.folder / f"composer-{self.encoding}")).remembering()
+
+    def read(self, pieces: Sequence) -> list[Text]:
+        """Return pieces as the critic reads them; several scores of the same pieces read them once.
+
+        Raises
+        ------
+        BadMusicFile, NoNotes, UnknownToken
+        """
+        before = self._pieces
+        if len(before) != len(pieces) or any(a is not b for a, b in zip(before, pieces)):
+            self._texts = self.critic.read(pieces)
+            self._pieces = list(pieces)
+        return self._texts
 
     @cached_property
     def checkpoint(self):
@@ -148,7 +165,7 @@ class CriticScore(Score):
 
     def __call__(self, pieces):
         """Return the log-odds of "human", float32 (n,)."""
-        return self.models.critic.score(pieces)
+        return self.models.critic.score(self.models.read(pieces))
 
 
 class ComposerScore(Score):
@@ -182,7 +199,7 @@ class Novelty(Score):
         """Return the novelty, float32 (n,)."""
         log_probs = self.models.composer_classifier.log_probs(pieces)
         entropy = -(np.exp(log_probs) * log_probs).sum(1) / np.log(log_probs.shape[1])
-        log_human = -np.logaddexp(0, -self.models.critic.score(pieces))
+        log_human = -np.logaddexp(0, -self.models.critic.score(self.models.read(pieces)))
         return (log_human + np.log(entropy.clip(MIN_ENTROPY))).astype(np.float32)
 
 
@@ -252,14 +269,12 @@ class MeasureScore(Score):
 
     def __call__(self, pieces):
         """Return the measure of each piece, float32 (n,)."""
-        critic = self.models.critic
         values = []
-        for i, piece in enumerate(pieces):
-            notes = critic.encoding.decode(tokenize_piece(piece, critic.encoding, critic.vocab))[0]
-            if not len(notes):
+        for i, (piece, text) in enumerate(zip(pieces, self.models.read(pieces))):
+            if not len(text.notes):
                 name = piece if isinstance(piece, (str, Path)) else f"piece {i + 1}"
                 raise NoNotes(f"{name}: no notes")
-            values.append(self._measure(notes))
+            values.append(self._measure(text.notes))
         return np.array(values, dtype=np.float32)
 
     @staticmethod

@@ -1,13 +1,14 @@
 """What the members of an ensemble have in common."""
 
 import builtins
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,9 +21,9 @@ from clara.encodings import make_encoding
 from clara.encodings.vocab import Vocab
 from clara.errors import BadSetting
 from clara.files import make_folder, write_atomically
-from clara.music.notes import NoteSequence
 from clara.records import parse_record, read_record
 from critic.data.table import HUMAN
+from critic.members.memory import Memory
 from critic.members.storage import (
     ClassifierConfig,
     MemberConfig,
@@ -31,6 +32,7 @@ from critic.members.storage import (
     require_files,
     write_config,
 )
+from critic.nets.inputs import Text
 
 Net = TypeVar("Net", bound=nn.Module)
 MIN_QUARTERS = 8.0  # shortest piece that can be scored, if a window is not shorter still
@@ -101,6 +103,8 @@ class Member(ABC):
     ----------
     net : nn.Module
         The network, ready for inference.
+    memory : Memory or None
+        What the member knows of the parts of pieces that it has read; see `remembering`.
     """
 
     type: ClassVar[str]  #: name in `MEMBERS`, in `config.json` and after `--member`
@@ -120,6 +124,16 @@ class Member(ABC):
         self.settings, self.tensors, self.net_settings = settings, tensors, net_settings
         self.temperature, self.info = temperature, info or {}
         self.net = self.build_net()
+        self.memory: Memory | None = None
+
+    def remembering(self) -> Self:
+        """Return this member with a memory: of a text that has grown, it reads only what is new.
+
+        The log-probabilities are the same. A member that uses no memory reads every text whole.
+        """
+        member = copy.copy(self)
+        member.memory = Memory()
+        return member
 
     @abstractmethod
     def build_net(self) -> nn.Module:
@@ -131,20 +145,20 @@ class Member(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def prepare(self, tokens: list[str]) -> tuple:
-        """Return the features of one piece, given as tokens without control tokens."""
+    def prepare(self, text: Text) -> Any:
+        """Return the features of one piece."""
 
     @abstractmethod
-    def size(self, piece: tuple) -> int:
-        """Return the size of a prepared piece in a batch."""
+    def size(self, piece: Any) -> int:
+        """Return the size of a prepared piece in a batch; known parts need not count."""
 
     @abstractmethod
-    def n_windows(self, piece: tuple) -> int:
+    def n_windows(self, piece: Any) -> int:
         """Return the number of windows of a prepared piece."""
 
     @abstractmethod
-    def collate(self, pieces: list[tuple]) -> tuple:
-        """Join prepared pieces into the arguments of the network."""
+    def logits(self, pieces: list) -> Tensor:
+        """Return the logits of each window of prepared pieces, (n_windows, n_classes), and remember known parts."""
 
     @classmethod
     @abstractmethod
@@ -171,11 +185,6 @@ class Member(ABC):
         """Return the member itself with weight 1, as an `Ensemble` has them."""
         return [(self, 1.0)]
 
-    def notes_and_steps(self, tokens: list[str]) -> tuple[NoteSequence, int]:
-        """Decode tokens into notes and the length of the piece in steps."""
-        encoding = self.settings.encoding
-        return encoding.decode(tokens)[0], sum(encoding.token_steps(tokens))
-
     def load_head(self, net: Net) -> Net:
         """Load the weights into a network without an encoder, and make it ready for inference."""
         weights = {
@@ -184,31 +193,30 @@ class Member(ABC):
         net.load_state_dict(weights)
         return net.eval().requires_grad_(False)
 
-    def window_log_probs(self, texts: list[list[str]]) -> list[np.ndarray]:
+    def window_log_probs(self, texts: Sequence[Text | list[str]]) -> list[np.ndarray]:
         """Return the log-probabilities of each window, a list of float32 arrays (n_windows, n_classes).
 
         Parameters
         ----------
-        texts : list of list of str
-            Pieces as tokens without control tokens, none of them silent.
+        texts : sequence of Text or list of str
+            Pieces, or their tokens without control tokens, none of them silent.
         """
         return score_members([self], texts)[0]
 
-    def batches(self, texts: list[list[str]]) -> Iterator[tuple[list[int], list[tuple]]]:
+    def batches(self, texts: list[Text]) -> Iterator[tuple[list[int], list]]:
         """Yield batches of pieces of similar size, large ones first: their indices and the prepared pieces."""
-        prepared = [self.prepare(tokens) for tokens in texts]
+        prepared = [self.prepare(text) for text in texts]
         by_size = sorted(range(len(prepared)), key=lambda i: self.size(prepared[i]))
         while by_size:
-            n = max(1, self.max_batch_size // self.size(prepared[by_size[-1]]))
+            n = max(1, self.max_batch_size // max(1, self.size(prepared[by_size[-1]])))
             rows = by_size[-n:]
             del by_size[-n:]
             yield rows, [prepared[i] for i in rows]
 
     @torch.inference_mode()
-    def score_batch(self, pieces: list[tuple]) -> list[np.ndarray]:
+    def score_batch(self, pieces: list) -> list[np.ndarray]:
         """Return the log-probabilities (n_windows, n_classes) of each prepared piece."""
-        logits = self.net(*to_device(self.net, self.collate(pieces)))
-        log_probs = (logits / self.temperature).log_softmax(1).cpu().numpy()
+        log_probs = (self.logits(pieces) / self.temperature).log_softmax(1).cpu().numpy()
         return np.split(log_probs, np.cumsum([self.n_windows(piece) for piece in pieces])[:-1])
 
     @classmethod
@@ -296,7 +304,7 @@ def to_device(net: nn.Module, batch: Sequence) -> list:
     return [part.to(device) if isinstance(part, Tensor) else part for part in batch]
 
 
-def score_members(members: list[Member], texts: list[list[str]]) -> list[list[np.ndarray]]:
+def score_members(members: list[Member], texts: Sequence[Text | list[str]]) -> list[list[np.ndarray]]:
     """Score pieces by several members at once.
 
     Each batch is scored on one thread while the next are prepared. The number of threads changes neither the batches
@@ -305,13 +313,16 @@ def score_members(members: list[Member], texts: list[list[str]]) -> list[list[np
     Parameters
     ----------
     members : list of Member
-    texts : list of list of str
-        Pieces as tokens.
+        Of one encoding.
+    texts : sequence of Text or list of str
+        Pieces, or their tokens.
 
     Returns
     -------
     list, for each member, of float32 arrays (n_windows, n_classes), one for each piece
     """
+    encoding = members[0].settings.encoding
+    texts = [text if isinstance(text, Text) else Text(text, encoding) for text in texts]
     threads = torch.get_num_threads()
     results: list[list] = [[None] * len(texts) for _ in members]
     try:

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from clara.music.notes import NoteSequence, crop
 from critic.features.descriptors import extract_descriptors
-from critic.members.base import MIN_QUARTERS, ClassifierSettings, Member
+from critic.members.base import MIN_QUARTERS, ClassifierSettings, to_device
+from critic.members.segments import SegmentMember
 from critic.members.storage import NetConfig
-from critic.nets.descriptors import DescriptorNet, collate_descriptors, segment_descriptors
+from critic.nets.descriptors import DescriptorNet
 from critic.training.settings import TrainSettings
 
 
@@ -26,7 +27,7 @@ class DescriptorNetConfig(NetConfig):
     n_heads: Annotated[int, Field(ge=1, le=32)]
 
 
-class DescriptorMember(Member):
+class DescriptorMember(SegmentMember):
     """Averaged MLPs on hand-crafted features."""
 
     type = "descriptors"
@@ -44,21 +45,13 @@ class DescriptorMember(Member):
         """Return a network with random weights."""
         return DescriptorNet(len(settings.classes), **net_settings)
 
-    def prepare(self, tokens: list[str]) -> tuple:
-        """Return the descriptors of each segment, and the weights of the segments in each window."""
-        return segment_descriptors(*self.notes_and_steps(tokens), self.settings.window_quarters)
+    def extract_features(self, notes: NoteSequence) -> np.ndarray:
+        """Return the descriptors of a segment."""
+        return extract_descriptors(notes)
 
-    def size(self, piece: tuple) -> int:
-        """Return the number of segments."""
-        return len(piece[0])
-
-    def n_windows(self, piece: tuple) -> int:
-        """Return the number of windows of a prepared piece."""
-        return len(piece[1])
-
-    def collate(self, pieces: list[tuple]) -> tuple:
-        """Join prepared pieces into the arguments of the network."""
-        return collate_descriptors(pieces)
+    def segment_logits(self, features: list[np.ndarray]) -> Tensor:
+        """Return the logits of n segments, float32 (n, n_classes)."""
+        return self.net(*to_device(self.net, [torch.from_numpy(np.stack(features))])).cpu()
 
     def describe(self) -> str:
         """Return a phrase for the model card."""

@@ -1,5 +1,6 @@
 """The weighted sum of several members."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from clara.records import read_record
 from critic.members import MEMBERS
 from critic.members.base import ClassifierSettings, Member, score_members
 from critic.members.storage import EnsembleConfig, load_folder, write_config
+from critic.nets.inputs import Text
 
 
 class Ensemble:
@@ -43,7 +45,11 @@ class Ensemble:
                     "members that read text come first"
                 )
 
-    def window_log_probs(self, texts: list[list[str]]) -> list[np.ndarray]:
+    def remembering(self) -> "Ensemble":
+        """Return this ensemble with members that remember what they have read; see `Member.remembering`."""
+        return Ensemble([(member.remembering(), weight) for member, weight in self.members], self.info)
+
+    def window_log_probs(self, texts: Sequence[Text | list[str]]) -> list[np.ndarray]:
         """Return the log-probabilities of each window; parameters as `Member.window_log_probs`."""
         results = score_members([member for member, _ in self.members], texts)
         weights = [np.float32(weight) for _, weight in self.members]

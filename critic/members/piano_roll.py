@@ -4,6 +4,8 @@ Each time the training reads an excerpt it is in another key, and only a part of
 heart.
 """
 
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Annotated
 
 import numpy as np
@@ -14,14 +16,17 @@ from tqdm import tqdm
 
 from clara.devices import choose_device
 from clara.errors import BadSetting
-from critic.members.base import ClassifierSettings, Member
+from critic.members.base import ClassifierSettings, Member, to_device
+from critic.members.memory import content_key
 from critic.members.storage import NetConfig
+from critic.nets.inputs import Text
 from critic.nets.piano_roll import (
     N_KEYS,
     WIDTHS,
     PianoRollNet,
-    collate_piano_rolls,
+    pack_piano_roll,
     piano_roll,
+    unpack_piano_rolls,
     window_columns,
 )
 from critic.training.settings import TrainSettings
@@ -36,8 +41,31 @@ class PianoRollNetConfig(NetConfig):
     widths: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=4, max_length=4)]
 
 
+@dataclass(frozen=True, eq=False)
+class RollPiece:
+    """A piano roll, and what is known of it.
+
+    Attributes
+    ----------
+    packed : uint8 array (n_steps, STEP_BYTES)
+        From `pack_piano_roll`.
+    keys : list of bytes
+        The key of each column of the last layer that music after the end of the piece would not change; empty for a
+        member without a memory.
+    known : list of float32 tensors (n_keys, width)
+        The first columns that the memory holds, from `PianoRollNet.transposed_columns`.
+    """
+
+    packed: np.ndarray
+    keys: list[bytes]
+    known: list[Tensor]
+
+
 class PianoRollMember(Member):
-    """A CNN on piano rolls."""
+    """A CNN on piano rolls.
+
+    Its memory holds columns of the last layer by the part of the piano roll that they depend on.
+    """
 
     type = "piano_roll"
     title = "a CNN on piano rolls"
@@ -59,21 +87,46 @@ class PianoRollMember(Member):
         grid = settings.encoding.steps_per_quarter
         return PianoRollNet(len(settings.classes), grid, settings.window_quarters, **net_settings)
 
-    def prepare(self, tokens: list[str]) -> tuple:
-        """Return the notes and the length in steps."""
-        return self.notes_and_steps(tokens)
+    def prepare(self, text: Text) -> RollPiece:
+        """Return the piano roll of a piece, and what the memory knows of its columns."""
+        packed = pack_piano_roll(text.notes, text.n_steps)
+        if self.memory is None:
+            return RollPiece(packed, [], [])
+        keys = []
+        for column in range(self.net.n_columns(len(packed))):
+            first, end = self.net.column_steps(column)
+            if end > len(packed):
+                break  # what comes next will change this column and all later ones
+            keys.append(content_key(packed[max(0, first) : end]))
+        known = list(takewhile(lambda columns: columns is not None, map(self.memory.get, keys)))
+        return RollPiece(packed, keys, known)
 
-    def size(self, piece: tuple) -> int:
-        """Return the length in steps."""
-        return piece[1]
+    def size(self, piece: RollPiece) -> int:
+        """Return the number of steps that are to be read."""
+        return len(piece.packed) - self._first_step(self.net.first_column(len(piece.known)))
 
-    def n_windows(self, piece: tuple) -> int:
+    def n_windows(self, piece: RollPiece) -> int:
         """Return the number of windows of a prepared piece."""
-        return len(self.net.window_columns(piece[1]))
+        return len(self.net.window_columns(len(piece.packed)))
 
-    def collate(self, pieces: list[tuple]) -> tuple:
-        """Join prepared pieces into the arguments of the network."""
-        return collate_piano_rolls(pieces)
+    def logits(self, pieces: list[RollPiece]) -> Tensor:
+        """Return the logits of each window of prepared pieces, (n_windows, n_classes)."""
+        n_steps = [len(piece.packed) for piece in pieces]
+        first = self.net.first_column(min(len(piece.known) for piece in pieces))
+        rolls = unpack_piano_rolls([piece.packed[self._first_step(first) :] for piece in pieces])
+        columns = self.net.transposed_columns(*to_device(self.net, [rolls]), n_steps, first).cpu()
+        if self.memory is not None:
+            for piece, of_piece in zip(pieces, columns):
+                for column in range(len(piece.known), len(piece.keys)):
+                    self.memory.put(piece.keys[column], of_piece[:, column - first].clone())
+        if first:
+            known = torch.stack([torch.stack(piece.known[:first], 1) for piece in pieces])
+            columns = torch.cat([known, columns], 2)
+        return self.net.classify(*to_device(self.net, [columns]), n_steps).mean(1)
+
+    def _first_step(self, column):
+        """Return the first step that the columns from this one on depend on."""
+        return max(0, self.net.column_steps(column)[0])
 
     def describe(self) -> str:
         """Return a phrase for the model card."""

@@ -12,16 +12,16 @@ from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
+from clara.music.notes import NoteSequence
 from critic.features.segments import STEPS_PER_QUARTER
-from critic.members.base import MIN_QUARTERS, ClassifierSettings, Member
+from critic.members.base import MIN_QUARTERS, ClassifierSettings, to_device
+from critic.members.segments import SegmentMember
 from critic.members.storage import NetConfig
 from critic.nets.self_similarity import (
     COLUMN_STEPS,
     WIDTHS,
     SelfSimilarityNet,
-    collate_self_similarity,
     onset_table,
-    segment_onset_tables,
     self_similarity_matrices,
 )
 from critic.training.settings import TrainSettings
@@ -36,7 +36,7 @@ class SelfSimilarityNetConfig(NetConfig):
     widths: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=6)]
 
 
-class SelfSimilarityMember(Member):
+class SelfSimilarityMember(SegmentMember):
     """A CNN on self-similarity matrices."""
 
     type = "self_similarity"
@@ -57,21 +57,13 @@ class SelfSimilarityMember(Member):
         """Return a network with random weights."""
         return SelfSimilarityNet(len(settings.classes), **net_settings)
 
-    def prepare(self, tokens: list[str]) -> tuple:
-        """Return the onset table of each segment, and the weights of the segments in each window."""
-        return segment_onset_tables(*self.notes_and_steps(tokens), self.settings.window_quarters)
+    def extract_features(self, notes: NoteSequence) -> np.ndarray:
+        """Return the onset table of a segment."""
+        return onset_table(notes)
 
-    def size(self, piece: tuple) -> int:
-        """Return the number of segments."""
-        return len(piece[0])
-
-    def n_windows(self, piece: tuple) -> int:
-        """Return the number of windows of a prepared piece."""
-        return len(piece[1])
-
-    def collate(self, pieces: list[tuple]) -> tuple:
-        """Join prepared pieces into the arguments of the network."""
-        return collate_self_similarity(pieces)
+    def segment_logits(self, features: list[np.ndarray]) -> Tensor:
+        """Return the logits of n segments, float32 (n, n_classes)."""
+        return self.net.segment_logits(*to_device(self.net, [self_similarity_matrices(features)])).cpu()
 
     def describe(self) -> str:
         """Return a phrase for the model card."""

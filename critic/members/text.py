@@ -22,10 +22,11 @@ from clara.encodings.vocab import BOS, SHIFTS, transposition_tables
 from clara.errors import CheckpointMismatch
 from clara.models import get_architecture
 from clara.records import Name
-from critic.members.base import ClassifierSettings, Member
+from critic.members.base import ClassifierSettings, Member, to_device
 from critic.members.storage import EncoderConfig, NetConfig
 from critic.members.text_excerpts import TextExcerpts, extract_features
 from critic.nets.descriptors import window_descriptors
+from critic.nets.inputs import Text
 from critic.nets.pooling import window_indices
 from critic.nets.text import (
     FrozenTextNet,
@@ -147,13 +148,13 @@ class TextMember(Member):
         """Return whether its heads read descriptors as well."""
         return isinstance(self.net, FrozenTextNet) and self.net.counts is not None
 
-    def prepare(self, tokens: list[str]) -> tuple:
+    def prepare(self, text: Text) -> tuple:
         """Return the ids after xxbos, the window of each, and the descriptors of each window if the net reads them."""
         settings = self.settings
-        window = window_indices(settings.encoding, tokens, settings.window_quarters)
-        piece = settings.vocab.to_ids([BOS, *tokens]), np.r_[window[:1], window]
+        window = window_indices(settings.encoding, text.tokens, settings.window_quarters)
+        piece = settings.vocab.to_ids([BOS, *text.tokens]), np.r_[window[:1], window]
         if self.reads_descriptors:
-            piece += (window_descriptors(*self.notes_and_steps(tokens), settings.window_quarters),)
+            piece += (window_descriptors(text.notes, text.n_steps, settings.window_quarters),)
         return piece
 
     def size(self, piece: tuple) -> int:
@@ -164,9 +165,9 @@ class TextMember(Member):
         """Return the number of windows of a prepared piece."""
         return int(piece[1].max()) + 1
 
-    def collate(self, pieces: list[tuple]) -> tuple:
-        """Join prepared pieces into the arguments of the network."""
-        return collate_text(pieces, self.settings.vocab.pad_id)
+    def logits(self, pieces: list[tuple]) -> Tensor:
+        """Return the logits of each window of prepared pieces, (n_windows, n_classes)."""
+        return self.net(*to_device(self.net, collate_text(pieces, self.settings.vocab.pad_id)))
 
     def describe(self) -> str:
         """Return a phrase for the model card."""

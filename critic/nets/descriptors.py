@@ -71,20 +71,14 @@ class DescriptorNet(nn.Module):
             for _ in range(n_heads)
         )
 
-    def forward(self, descriptors: Tensor, segment_weights: Tensor) -> Tensor:
-        """Return the logits of each window.
+    def forward(self, descriptors: Tensor) -> Tensor:
+        """Return the logits of each segment, float32 (n_segments, n_classes).
 
         Parameters
         ----------
         descriptors : float32 tensor (n_segments, N_DESCRIPTORS)
-        segment_weights : float32 tensor (n_windows, n_segments)
-            Weight of each segment in each window; rows sum to 1.
-
-        Returns
-        -------
-        float32 tensor (n_windows, n_classes)
         """
-        return segment_weights @ self.heads(self.standard(descriptors))
+        return self.heads(self.standard(descriptors))
 
 
 def segment_descriptors(notes: NoteSequence, n_steps: int, window_quarters: float) -> tuple[np.ndarray, np.ndarray]:
@@ -108,9 +102,3 @@ def window_descriptors(notes: NoteSequence, n_steps: int, window_quarters: float
     """Return the descriptors of each window, float32 (n_windows, N_DESCRIPTORS), the mean over its segments."""
     descriptors, weights = segment_descriptors(notes, n_steps, window_quarters)
     return weights @ descriptors
-
-
-def collate_descriptors(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    """Join pieces, as `segment_descriptors` returns them, into one batch for `DescriptorNet.forward`."""
-    descriptors = torch.from_numpy(np.concatenate([piece for piece, _ in pieces]))
-    return descriptors, torch.block_diag(*(torch.from_numpy(weights) for _, weights in pieces))

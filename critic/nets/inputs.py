@@ -1,23 +1,71 @@
-"""Turn a piece of any form into the tokens of a classifier's vocabulary."""
+"""Turn a piece of any form into the text that a classifier reads."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from clara.encodings.base import Encoding
 from clara.encodings.prompts import read_prompt
 from clara.encodings.vocab import tokenize
 from clara.errors import NoNotes
 from clara.music.notes import NoteSequence, build_notes, quantize
 
 
-def tokenize_piece(piece, encoding, vocab) -> list[str]:
-    """Return a piece as tokens, without control tokens.
+@dataclass(frozen=True, eq=False)
+class Text:
+    """A piece as a classifier reads it; all members and scores share what it decodes.
+
+    Attributes
+    ----------
+    tokens : list of str
+        Without control tokens.
+    encoding : Encoding
+    piece : object, optional
+        What it was read from; a path is the piece's name in messages.
+    """
+
+    tokens: list[str]
+    encoding: Encoding
+    piece: Any = None
+
+    @cached_property
+    def notes(self) -> NoteSequence:
+        """Decode the tokens as notes."""
+        return self.encoding.decode(self.tokens)[0]
+
+    @cached_property
+    def token_steps(self) -> list[int]:
+        """Return the number of grid steps by which each token advances the time."""
+        return self.encoding.token_steps(self.tokens)
+
+    @cached_property
+    def n_steps(self) -> int:
+        """Return the length of the piece in steps."""
+        return sum(self.token_steps)
+
+
+def read_piece(piece, encoding, vocab) -> Text:
+    """Return a piece as a classifier reads it.
 
     Parameters
     ----------
-    piece : NoteSequence, Sample, list of tokens, tokens as one str, or path of a MIDI file, score or text
+    piece : NoteSequence, Sample, list of tokens, tokens as one str, path of a MIDI file, score or text, or Text
+        A Text of this encoding and vocabulary is returned as it is.
     encoding, vocab
         Of the classifier.
+
+    Raises
+    ------
+    BadMusicFile, NoNotes, UnknownToken
+    """
+    return piece if isinstance(piece, Text) else Text(tokenize_piece(piece, encoding, vocab), encoding, piece)
+
+
+def tokenize_piece(piece, encoding, vocab) -> list[str]:
+    """Return a piece as tokens, without control tokens; parameters as `read_piece`, but for Text.
 
     Raises
     ------

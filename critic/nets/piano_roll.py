@@ -6,7 +6,12 @@ nothing with the language model, so its errors differ from those of the text mem
 A window is classified by its own music and up to twelve quarters before and after it, 32 quarters in all. Because of
 the strides, the network responds differently to the same music one semitone higher. It therefore judges a piece in
 two keys and returns the mean.
+
+A column of the last layer depends on five and a half quarters. So the columns of a piece that grows stay as they are
+but for the last few, and `PianoRollNet.columns` computes these alone.
 """
+
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,12 +20,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clara.devices import has_fast_bfloat16
+from clara.jit import compiled, int64_1d_readonly, uint8_2d
 from clara.music.notes import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH, NoteSequence
 
 N_KEYS = HIGHEST_PIANO_PITCH - LOWEST_PIANO_PITCH + 1
 WIDTHS = (24, 48, 96, 128)  # channels of the convolutions
 CONTEXT_QUARTERS = 32  # music that a window is classified by
 COLUMN_QUARTERS = 2  # length of a column of the last layer
+STEP_BYTES = 2 * N_KEYS // 8  # of a step of a packed piano roll
 HIDDEN, DROPOUT = 64, 0.4
 TRANSPOSITIONS = (-1, 1)  # semitones; the keys in which a piece is judged
 
@@ -74,29 +81,106 @@ class PianoRollNet(nn.Module):
         -------
         float32 tensor (n_windows, n_classes), the windows of the first piece, then of the second, and so on
         """
-        dtype = next(self.convolutions.parameters()).dtype
         if self.training:
-            return self._logits(rolls.to(dtype), n_steps)
-        logits = [self._logits(_transpose(rolls, semitones).to(dtype), n_steps) for semitones in TRANSPOSITIONS]
-        return torch.stack(logits).mean(0)
+            return self.classify(self.columns(rolls, n_steps), n_steps)
+        return self.classify(self.transposed_columns(rolls, n_steps), n_steps).mean(1)
 
-    def _logits(self, rolls, n_steps):
-        """Return the logits of each window in the key of the rolls."""
-        x = rolls
-        n_columns = torch.tensor(n_steps, device=rolls.device)
-        for convolution, norm in zip(self.convolutions, self.norms):
-            x = norm(convolution(x))
-            kernel, stride, pad = convolution.kernel_size[1], convolution.stride[1], convolution.padding[1]
-            n_columns = (n_columns + 2 * pad - kernel) // stride + 1
-            if min(n_steps) < rolls.shape[3]:  # columns after a piece's end must not depend on the rest of the batch
-                x *= (torch.arange(x.shape[3], device=x.device) < n_columns[:, None])[:, None, None]
+    def transposed_columns(self, rolls: Tensor, n_steps: list[int], first: int = 0) -> Tensor:
+        """Return the columns in each key of `TRANSPOSITIONS`, (n, n_keys, n_columns, width); see `columns`."""
+        keys = [self.columns(_transpose(rolls, semitones), n_steps, first) for semitones in TRANSPOSITIONS]
+        return torch.stack(keys, 1)
+
+    def columns(self, rolls: Tensor, n_steps: list[int], first: int = 0) -> Tensor:
+        """Return the mean and the maximum over the keys of each column of the last layer.
+
+        Parameters
+        ----------
+        rolls : tensor (n, 2, N_KEYS, t) of zeros and ones
+            From step `column_steps(first)[0]` on; the whole pieces if `first` is 0.
+        n_steps : list of n int
+            Length of each whole piece.
+        first : int
+            First column to compute, from `first_column`.
+
+        Returns
+        -------
+        float32 tensor (n, n_columns - first, 2 * widths[-1])
+        """
+        x = rolls.to(next(self.convolutions.parameters()).dtype)
+        firsts = self._first_inputs(first) if first else [0] * (len(self.convolutions) + 1)
+        n_inputs, end = torch.tensor(n_steps, device=x.device), firsts[0] + x.shape[3]
+        for convolution, norm, first_output in zip(self.convolutions, self.norms, firsts[1:]):
+            x = norm(_convolve_from_within(convolution, x) if first else convolution(x))
+            n_inputs = _n_outputs(convolution, n_inputs)
+            if min(n_steps) < end:  # columns after a piece's end must not depend on the rest of the batch
+                column = first_output + torch.arange(x.shape[3], device=x.device)
+                x *= (column < n_inputs[:, None])[:, None, None]
             torch.relu_(x)
-        piece, inside = self._window_masks(n_steps, n_columns, x.shape[3])
-        mean = x.mean(2).float()[piece]  # (n_windows, width, columns)
-        maximum = x.amax(2).float()[piece]
-        pooled_mean = (mean * inside).sum(2) / inside.sum(2)
-        pooled_maximum = maximum.masked_fill(~inside, -torch.inf).amax(2)
-        return self.head(torch.cat([pooled_mean, pooled_maximum], 1))
+        return torch.cat([x.mean(2).float(), x.amax(2).float()], 1).transpose(1, 2)
+
+    def classify(self, columns: Tensor, n_steps: list[int]) -> Tensor:
+        """Return the logits of each window.
+
+        Parameters
+        ----------
+        columns : float32 tensor (n, …, n_columns, 2 * widths[-1])
+            From `columns`, or from `transposed_columns`.
+        n_steps : list of n int
+
+        Returns
+        -------
+        float32 tensor (n_windows, …, n_classes)
+        """
+        rows_of_span: dict[tuple[int, int], list[int]] = {}  # windows of the same columns are pooled at once
+        windows_of_span: dict[tuple[int, int], list[int]] = {}
+        n_windows = 0
+        for row, steps in enumerate(n_steps):
+            n_columns = self.n_columns(steps)
+            for first, end in self.window_columns(steps):
+                span = first, max(first + 1, min(end, n_columns))
+                rows_of_span.setdefault(span, []).append(row)
+                windows_of_span.setdefault(span, []).append(n_windows)
+                n_windows += 1
+        width = columns.shape[-1] // 2
+        pooled = []
+        for (first, end), rows in rows_of_span.items():
+            inside = columns[rows, ..., first:end, :]
+            pooled.append(torch.cat([inside[..., :width].mean(-2), inside[..., width:].amax(-2)], -1))
+        order = torch.tensor([window for windows in windows_of_span.values() for window in windows]).argsort()
+        return self.head(torch.cat(pooled)[order.to(columns.device)])
+
+    def n_columns(self, n_steps: int) -> int:
+        """Return the number of columns of the last layer of a piece."""
+        for convolution in self.convolutions:
+            n_steps = _n_outputs(convolution, n_steps)
+        return n_steps
+
+    @cached_property
+    def _input_of_column(self) -> tuple[int, int, int]:
+        """Compute the first step of column 0, the steps from one column to the next, and the steps that it sees."""
+        first, stride, size = 0, 1, 1
+        for kernel, layer_stride, pad in map(_time_shape, reversed(list(self.convolutions))):
+            first, stride, size = first * layer_stride - pad, stride * layer_stride, (size - 1) * layer_stride + kernel
+        return first, stride, size
+
+    def column_steps(self, column: int) -> tuple[int, int]:
+        """Return the first step that a column of the last layer depends on, and the one after the last.
+
+        They lie before the beginning or after the end of a piece where the column reads padding.
+        """
+        first, stride, size = self._input_of_column
+        return first + column * stride, first + column * stride + size
+
+    def first_column(self, n_known: int) -> int:
+        """Return the first column to compute if so many are known: 0 if the first unknown one reads padding."""
+        return n_known if self.column_steps(n_known)[0] >= 0 else 0
+
+    def _first_inputs(self, first):
+        """Return the first step, and the first column of each layer, that the first column of the last depends on."""
+        inputs = [first]
+        for _, stride, pad in map(_time_shape, reversed(list(self.convolutions))):
+            inputs.append(inputs[-1] * stride - pad)
+        return inputs[::-1]
 
     def fuse(self) -> None:
         """Fold the batch norms into the convolutions, for inference; use bfloat16 where the processor multiplies it."""
@@ -106,14 +190,6 @@ class PianoRollNet(nn.Module):
         if has_fast_bfloat16():
             self.convolutions.bfloat16()
         self.norms = nn.ModuleList(nn.Identity() for _ in self.norms)
-
-    def _window_masks(self, n_steps, n_columns, most_columns):
-        """Return the piece of each window, (n_windows,), and its columns, a bool mask (n_windows, 1, most_columns)."""
-        spans = [(i, *span) for i, steps in enumerate(n_steps) for span in self.window_columns(steps)]
-        piece, first, end = torch.tensor(spans, device=n_columns.device).T
-        end = torch.maximum(first + 1, torch.minimum(end, n_columns[piece]))
-        column = torch.arange(most_columns, device=n_columns.device)
-        return piece, ((column >= first[:, None]) & (column < end[:, None]))[:, None]
 
     def window_columns(self, n_steps: int) -> list[tuple[int, int]]:
         """Return the range of columns, (first, end), that each window of a piece is classified by."""
@@ -137,6 +213,24 @@ def window_columns(n_steps: int, steps_per_quarter: int, window_quarters: float)
     return spans
 
 
+def _time_shape(convolution):
+    """Return the kernel, the stride and the padding of a convolution over time."""
+    return convolution.kernel_size[1], convolution.stride[1], convolution.padding[1]
+
+
+def _n_outputs(convolution, n_inputs):
+    """Return the number of outputs of a convolution over time, of an int or of each int of a tensor."""
+    kernel, stride, pad = _time_shape(convolution)
+    return (n_inputs + 2 * pad - kernel) // stride + 1
+
+
+def _convolve_from_within(convolution, x):
+    """Convolve the last part of a piece: pad it at its end, but not at its beginning, where the inputs are at hand."""
+    keys_pad, time_pad = convolution.padding
+    x = F.pad(x, (0, time_pad)).contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, convolution.weight, convolution.bias, convolution.stride, (keys_pad, 0))
+
+
 def _transpose(rolls, semitones):
     """Move rolls (n, 2, N_KEYS, t) up; notes that leave the keyboard are lost."""
     return F.pad(rolls, (0, 0, semitones, -semitones)).contiguous(memory_format=torch.channels_last)
@@ -144,17 +238,46 @@ def _transpose(rolls, semitones):
 
 def piano_roll(notes: NoteSequence, n_steps: int) -> np.ndarray:
     """Return onsets and sounding keys, uint8 (2, N_KEYS, n_steps); other pitches move into the keyboard by octaves."""
-    roll = np.zeros((2, N_KEYS, n_steps + 1), dtype=np.int8)
-    inside = notes.start < n_steps
-    start = notes.start[inside]
-    end = np.minimum(notes.end[inside], n_steps)
-    key = notes.pitch[inside] - LOWEST_PIANO_PITCH
-    key = np.where(key < 0, key % 12, np.where(key >= N_KEYS, N_KEYS - 12 + (key - N_KEYS) % 12, key))
-    roll[0, key, start] = 1
-    np.add.at(roll[1], (key, start), 1)
-    np.add.at(roll[1], (key, end), -1)
-    roll[1] = np.cumsum(roll[1], axis=1) > 0
-    return roll[:, :, :n_steps].astype(np.uint8)
+    bits = np.unpackbits(pack_piano_roll(notes, n_steps), axis=1, bitorder="little")
+    return bits.reshape(n_steps, 2, N_KEYS).transpose(1, 2, 0)
+
+
+def pack_piano_roll(notes: NoteSequence, n_steps: int) -> np.ndarray:
+    """Return a piano roll as bits, the onsets of a step before its sounding keys, uint8 (n_steps, STEP_BYTES)."""
+    packed = np.zeros((n_steps, STEP_BYTES), dtype=np.uint8)
+    _draw(notes.start, notes.end, notes.pitch, packed)
+    return packed
+
+
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, uint8_2d)
+def _draw(start, end, pitch, packed):
+    """Set the bits of the onsets and the sounding keys of notes."""
+    n_steps = len(packed)
+    for note in range(len(start)):
+        key = pitch[note] - LOWEST_PIANO_PITCH
+        if key < 0:
+            key %= 12
+        elif key >= N_KEYS:
+            key = N_KEYS - 12 + (key - N_KEYS) % 12
+        if start[note] < n_steps:
+            packed[start[note], key >> 3] |= 1 << (key & 7)
+        key += N_KEYS
+        for step in range(start[note], min(end[note], n_steps)):
+            packed[step, key >> 3] |= 1 << (key & 7)
+
+
+def unpack_piano_rolls(packed: list[np.ndarray]) -> Tensor:
+    """Return n piano rolls or parts of them, from `pack_piano_roll`, as one batch for `PianoRollNet`.
+
+    Returns
+    -------
+    uint8 tensor (n, 2, N_KEYS, longest)
+    """
+    joined = np.zeros((len(packed), max(map(len, packed)), STEP_BYTES), dtype=np.uint8)
+    for row, roll in zip(joined, packed):
+        row[: len(roll)] = roll
+    bits = np.unpackbits(joined, axis=2, bitorder="little").reshape(*joined.shape[:2], 2, N_KEYS)
+    return torch.from_numpy(bits).permute(0, 2, 3, 1)
 
 
 def collate_piano_rolls(

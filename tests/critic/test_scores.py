@@ -138,7 +138,8 @@ def test_novelty_is_high_for_human_music_unlike_every_composer():
         def score(self, pieces):
             return np.array([4.0, 4.0, -4.0], dtype=np.float32)
 
-    known, novel, generated = Novelty(SimpleNamespace(composer_classifier=Composers(), critic=Critic()))([0, 1, 2])
+    models = SimpleNamespace(composer_classifier=Composers(), critic=Critic(), read=list)
+    known, novel, generated = Novelty(models)([0, 1, 2])
     assert novel > known and novel > generated
     assert novel == pytest.approx(-np.log1p(np.exp(-4)), abs=1e-6)
 

@@ -15,6 +15,7 @@ from critic.members import MEMBERS
 from critic.members.base import ClassifierSettings
 from critic.members.storage import load_folder
 from critic.members.text import TextNetSettings
+from critic.nets.inputs import Text
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +108,7 @@ def test_log_probabilities_of_each_window_sum_to_one(member_type):
 def test_threads_change_nothing(member_type, monkeypatch):
     member = tiny.member(member_type)
     texts = [member.settings.encoding.encode(tiny.tune(i, n_notes=40 + 25 * i))[0] for i in range(5)]
-    sizes = [member.size(member.prepare(text)) for text in texts]
+    sizes = [member.size(member.prepare(Text(text, member.settings.encoding))) for text in texts]
     monkeypatch.setattr(type(member), "max_batch_size", max(sizes) * 2)
     before, results = torch.get_num_threads(), []
     for threads in (1, 3):
