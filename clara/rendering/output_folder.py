@@ -14,6 +14,7 @@ human/                the human excerpts of a blind test, which are in no rankin
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,21 +102,32 @@ def write_playlist(
     """
     folder = Path(folder)
     render = render or RenderSettings()
+    machine = _with_names_and_scores(samples, scores)
+    human = [(f"{HUMAN_FOLDER}/{name}", *rest) for name, *rest in _with_names_and_scores(excerpts, excerpt_scores)]
+    if human:
+        make_folder(folder / HUMAN_FOLDER)
     rows = []
     entries = []
-    for name, sample, piece_scores in _with_names_and_scores(samples, scores):
-        title = f"Machine: composed by Clara, {name}.mid."
-        entries.append(_write_piece(sample, folder, name, piece_scores, render, MACHINE, title))
-        rows.append(_ranking_row(len(rows) + 1, name, sample, piece_scores, run))
-        if on_piece:
-            on_piece()
-    if excerpts:
-        make_folder(folder / HUMAN_FOLDER)
-    for name, excerpt, piece_scores in _with_names_and_scores(excerpts, excerpt_scores):
-        title = f"Human: {excerpt.title}."
-        entries.append(_write_piece(excerpt, folder, f"{HUMAN_FOLDER}/{name}", piece_scores, render, HUMAN, title))
-        if on_piece:
-            on_piece()
+    pool = ThreadPoolExecutor(max_workers=1)  # writes the sound while this thread draws
+    try:
+        sounds = {
+            name: pool.submit(_write_audio, piece, folder, f"{name}.{render.audio_format}", render)
+            for name, piece, _ in machine + human
+            if render.audio_format
+        }
+        for name, sample, piece_scores in machine:
+            title = f"Machine: composed by Clara, {name}.mid."
+            entries.append(_write_piece(sample, folder, name, piece_scores, render, MACHINE, title, sounds.get(name)))
+            rows.append(_ranking_row(len(rows) + 1, name, sample, piece_scores, run))
+            if on_piece:
+                on_piece()
+        for name, excerpt, piece_scores in human:
+            title = f"Human: {excerpt.title}."
+            entries.append(_write_piece(excerpt, folder, name, piece_scores, render, HUMAN, title, sounds.get(name)))
+            if on_piece:
+                on_piece()
+    finally:
+        pool.shutdown(cancel_futures=True)
     write_atomically(folder / "ranking.csv", pd.DataFrame(rows).to_csv(index=False))
     write_atomically(folder / "run.json", json.dumps(run, indent=1) + "\n")
     if excerpts:
@@ -152,8 +164,8 @@ def _figures(piece):
     }
 
 
-def _write_piece(piece, folder, name, scores, render, author, title):
-    """Write the files of one piece and return its entry on the page."""
+def _write_piece(piece, folder, name, scores, render, author, title, sound):
+    """Write the files of one piece, wait for its sound, and return its entry on the page."""
     stem = folder / name
     links = {"text": f"{name}.txt"}
     write_midi(piece.notes, stem.with_suffix(".mid"), render.flat)
@@ -165,9 +177,7 @@ def _write_piece(piece, folder, name, scores, render, author, title):
     if render.pictures:
         plot_piano_roll(piece.notes, stem.with_suffix(".png"), prompt_quarters=piece.prompt_quarters, plan=plan)
         links["picture"] = f"{name}.png"
-    sound = None
-    if render.audio_format:
-        sound = _write_audio(piece, folder, f"{name}.{render.audio_format}", render)
+    if sound:
         links[render.audio_format.upper()] = f"{name}.{render.audio_format}"
     figures = _figures(piece)
     if author == MACHINE:
@@ -180,7 +190,7 @@ def _write_piece(piece, folder, name, scores, render, author, title):
         midi=stem.with_suffix(".mid").read_bytes(),
         midi_name=name.replace("/", "-") + ".mid",
         links=links,
-        sound=sound,
+        sound=sound and sound.result(),
         author=author,
         title=title,
         plan=plan,
