@@ -282,7 +282,13 @@ class Encoding:
 
     def parse_codes(self, tokens) -> np.ndarray:
         """Return the code of each token but control tokens, int64 array; for closed vocabularies."""
-        return np.array(self.parse_tokens(tokens, self._code_of.__getitem__), dtype=np.int64)
+        tokens = tokens.split() if isinstance(tokens, str) else tokens
+        parse = self._code_of.__getitem__
+        try:
+            codes = [parse(token) for token in tokens]
+        except KeyError:  # there are control tokens, or unknown ones
+            codes = self.parse_tokens(tokens, parse)
+        return np.array(codes, dtype=np.int64)
 
 
 @compiled(int64_1d_readonly, uint8_1d_readonly, int64_1d_readonly)

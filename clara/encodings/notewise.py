@@ -122,7 +122,7 @@ class Notewise(Encoding):
 
     def token_steps(self, tokens):
         """Return the number of steps by which each token advances the time."""
-        return [int(token[4:]) if token.startswith("wait") else 0 for token in tokens]
+        return [int(token[4:]) if token[:4] == "wait" else 0 for token in tokens]
 
 
 @compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64, int64)

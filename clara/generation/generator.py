@@ -328,7 +328,7 @@ class Generator:
             for ids in texts:
                 # Notes that still sound have no end yet, which counts as a loss.
                 notes, _ = self.encoding.decode(request.prompt_tokens + self.vocab.to_tokens(ids))
-                pieces.append(crop(notes, first_step, max(first_step, notes.n_steps)))
+                pieces.append(crop(notes, first_step, max(first_step, notes.n_steps)) if first_step else notes)
             return rate(pieces)
 
         plans, n_steps = request.plan(seeds)

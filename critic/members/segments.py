@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from clara.music.notes import NoteSequence
-from critic.features.segments import segments_and_weights
 from critic.members.base import Member
 from critic.members.memory import content_key
 from critic.nets.inputs import Text
@@ -56,7 +55,7 @@ class SegmentMember(Member):
 
     def prepare(self, text: Text) -> SegmentedPiece:
         """Return the segments of a piece."""
-        segments, weights = segments_and_weights(text.notes, text.n_steps, self.settings.window_quarters)
+        segments, weights = text.segments(self.settings.window_quarters)
         return SegmentedPiece([self._recall(notes) for notes in segments], weights)
 
     def _recall(self, notes):

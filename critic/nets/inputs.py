@@ -1,6 +1,6 @@
 """Turn a piece of any form into the text that a classifier reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from clara.encodings.prompts import read_prompt
 from clara.encodings.vocab import tokenize
 from clara.errors import NoNotes
 from clara.music.notes import NoteSequence, build_notes, quantize
+from critic.features.segments import segments_and_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Text:
     tokens: list[str]
     encoding: Encoding
     piece: Any = None
+    _segments: dict = field(default_factory=dict, repr=False)
 
     @cached_property
     def notes(self) -> NoteSequence:
@@ -45,6 +47,12 @@ class Text:
     def n_steps(self) -> int:
         """Return the length of the piece in steps."""
         return sum(self.token_steps)
+
+    def segments(self, window_quarters: float) -> tuple[list[NoteSequence], np.ndarray]:
+        """Return the segments of the piece and their weights in each window; see `segments_and_weights`."""
+        if window_quarters not in self._segments:
+            self._segments[window_quarters] = segments_and_weights(self.notes, self.n_steps, window_quarters)
+        return self._segments[window_quarters]
 
 
 def read_piece(piece, encoding, vocab) -> Text:
