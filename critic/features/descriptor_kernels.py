@@ -279,6 +279,35 @@ def describe_bars(start, pitch, duration, n_quarters, scales):
     )
 
 
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly)
+def find_parallels(top, bottom, n_struck):
+    """Return how often two voices move in parallel, by the interval between them.
+
+    Parameters
+    ----------
+    top, bottom, n_struck : int64 (n_onsets,)
+        The voices, and the number of notes of each onset; onsets of a single note are left out.
+
+    Returns
+    -------
+    float64 (12,)
+        Share of the moves, by the interval in semitones, octaves apart counted as one.
+    """
+    shares, n, before = np.zeros(12), 0, -1
+    for i in range(len(top)):
+        if n_struck[i] < 2:
+            continue
+        interval = (top[i] - bottom[i]) % 12
+        if before >= 0:
+            move = top[i] - top[before]
+            moves_alike = move != 0 and np.sign(move) == np.sign(bottom[i] - bottom[before])
+            if moves_alike and interval == (top[before] - bottom[before]) % 12:
+                shares[interval] += 1
+            n += 1
+        before = i
+    return shares / max(1, n)
+
+
 @compiled(float64_1d_readonly)
 def statistics(values):
     """Return mean, standard deviation, minimum and maximum, float64 (4,); zeros if there are no values."""
@@ -304,12 +333,21 @@ def scatter(values: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : int array
+    values : int64 array
 
     Returns
     -------
     int64 array of the same shape
     """
-    x = values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    return (x ^ (x >> np.uint64(27))).view(np.int64)
+    return _scatter(values.ravel()).reshape(values.shape)
+
+
+@compiled(int64_1d_readonly)
+def _scatter(values):
+    """Hash integers (n,)."""
+    hashes = np.empty(len(values), dtype=np.uint64)
+    for i in range(len(values)):
+        x = np.uint64(values[i]) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        hashes[i] = x ^ (x >> np.uint64(27))
+    return hashes.view(np.int64)

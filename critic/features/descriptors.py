@@ -22,6 +22,7 @@ from critic.features.descriptor_kernels import (
     describe_line,
     entropy,
     find_onsets,
+    find_parallels,
     scatter,
     self_overlap,
     statistics,
@@ -32,6 +33,7 @@ from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER
 N_DESCRIPTORS = 762
 N_DURATIONS = 49  # 0 to 48 twelfths; longer ones count as the longest
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16)  # quarters after which the music is compared with itself
+PARALLEL_INTERVALS = [0, 3, 4, 7, 8, 9]  # semitones
 RUN_LENGTHS = (2, 3, 5, 8)  # steps of a sequence that make a motif
 # Which pitch classes are in each major scale, (12, 12).
 SCALES = np.array([np.isin(np.arange(12), [p % 12 for p in scale_pitch_classes(t, True)]) for t in range(12)], float)
@@ -145,7 +147,7 @@ def _simultaneous_notes(segment):
     struck_intervals = np.diff(segment.pitch)[np.diff(segment.onset_of_note) == 0]
     above_lowest = segment.key - lowest[segment.onset_of_note]
     sounding_intervals = np.repeat(np.arange(N_KEYS), distances)
-    return _join(
+    groups = [
         frequencies(struck_intervals, 25),
         frequencies(above_lowest, 49),
         frequencies(above_lowest % 12, 12),
@@ -157,18 +159,13 @@ def _simultaneous_notes(segment):
         _statistics(sounding_intervals),
         frequencies(sounding_intervals, 25),
         _parallels(segment),
-    )
+    ]
+    return np.concatenate(groups)
 
 
 def _parallels(segment):
     """Return how often both outer voices move in parallel unisons, minor and major thirds, fifths and sixths."""
-    has_two = segment.n_struck > 1
-    top, bottom = segment.top[has_two], segment.bottom[has_two]
-    if len(top) < 2:
-        return np.zeros(6)
-    moves = (np.diff(top) != 0) & (np.sign(np.diff(top)) == np.sign(np.diff(bottom)))
-    interval = (top - bottom) % 12
-    return [(moves & (interval[1:] == i) & (interval[:-1] == i)).mean() for i in (0, 3, 4, 7, 8, 9)]
+    return find_parallels(segment.top, segment.bottom, segment.n_struck)[PARALLEL_INTERVALS]
 
 
 def _outer_voices(segment):
@@ -192,19 +189,23 @@ def _rhythm(segment):
     position = segment.onset_times % STEPS_PER_QUARTER
     last_end = np.maximum.accumulate(np.maximum.reduceat(segment.end, segment.first_note))[:-1]
     rests = np.maximum(0, segment.onset_times[1:] - last_end)
-    return _join(
-        frequencies(segment.start % STEPS_PER_QUARTER, STEPS_PER_QUARTER),
-        frequencies(position, STEPS_PER_QUARTER),
-        frequencies(segment.onset_times // (STEPS_PER_QUARTER // 2) % (4 * BAR), 4 * BAR),
-        frequencies(segment.duration, N_DURATIONS),
-        frequencies(gaps, N_DURATIONS),
+    numbers = [
         entropy(frequencies(segment.duration, 97)),
         entropy(frequencies(gaps, 97)),
         (segment.duration % 3 == 0).mean(),
         (segment.duration % 4 == 0).mean(),
         rests.sum() / STEPS_PER_QUARTER / segment.quarters,
         (rests > 0).sum() / segment.quarters,
-    )
+    ]
+    groups = [
+        frequencies(segment.start % STEPS_PER_QUARTER, STEPS_PER_QUARTER),
+        frequencies(position, STEPS_PER_QUARTER),
+        frequencies(segment.onset_times // (STEPS_PER_QUARTER // 2) % (4 * BAR), 4 * BAR),
+        frequencies(segment.duration, N_DURATIONS),
+        frequencies(gaps, N_DURATIONS),
+        numbers,
+    ]
+    return np.concatenate(groups)
 
 
 def _tonality(segment):
@@ -214,17 +215,16 @@ def _tonality(segment):
     in_key = SCALES[0 if segment.is_major else 3] > 0
     bass = frequencies((segment.bottom - segment.tonic) % 12, 12)
     melody = frequencies((segment.top - segment.tonic) % 12, 12)
-    return _join(
+    groups = [
         np.sort(degree)[::-1],
         degree,
         degree * segment.is_major,
         bass,
         bass * segment.is_major,
         melody,
-        degree[in_key].sum(),
-        segment.is_major,
-        entropy(degree),
-    )
+        [degree[in_key].sum(), segment.is_major, entropy(degree)],
+    ]
+    return np.concatenate(groups)
 
 
 def _bars(segment):
@@ -267,10 +267,15 @@ def _repetition(segment):
     count_repeats(scatter(np.stack(sequences)), times[1:], np.array(RUN_LENGTHS), repeats)
     overlap = np.zeros((3, len(LAGS)))
     lags = np.array(LAGS) * STEPS_PER_QUARTER
-    self_overlap(np.unique(segment.start * 128 + segment.pitch), 128, lags, overlap[0])
-    self_overlap(np.unique(segment.start * 128 + segment.pitch % 12), 128, lags, overlap[1])
+    self_overlap(_sorted_set(segment.start * 128 + segment.pitch), 128, lags, overlap[0])
+    self_overlap(_sorted_set(segment.start * 128 + segment.pitch % 12), 128, lags, overlap[1])
     self_overlap(times, 1, lags, overlap[2])
     return np.concatenate([repeats.ravel(), overlap.T.ravel()])
+
+
+def _sorted_set(values):
+    """Return the distinct values in ascending order."""
+    return find_onsets(np.sort(values))[0]
 
 
 GROUPS = {
@@ -282,11 +287,6 @@ GROUPS = {
     "bars": _bars,
     "repetition": _repetition,
 }
-
-
-def _join(*values):
-    """Return numbers and arrays in one row, as `np.r_` does, but faster."""
-    return np.concatenate([np.atleast_1d(value) for value in values])
 
 
 def _correlation(a, b):
