@@ -14,6 +14,7 @@ import wave
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from symusic import Note
@@ -33,6 +34,7 @@ RING_SECONDS = 2  # after the end of the last note
 PEAK = 0.9  # of full scale, so that nothing clips
 LOUDNESS = 0.1  # root mean square of the sounding blocks, of full scale; most pieces reach it below PEAK
 SOUNDING = 0.1  # a block counts as sounding if its root mean square is this share of the loudest block's
+SYNTHESIZER_LOCK = Lock()  # threads share the synthesizer of a soundfont
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
 AUDIO_FORMATS = tuple(MEDIA_TYPES)
 # libsndfile's compression level for variable bit rates, 0 is the best quality.
@@ -102,7 +104,8 @@ def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: b
     check_seconds(notes.quarters, notes.qpm)
     if not len(notes):
         return np.zeros((BLOCK_SAMPLES, 2), dtype=np.float32)  # FLAC and MP3 cannot be empty
-    sound = _render(notes, _load_synthesizer(str(soundfont or default_soundfont())), flat)
+    with SYNTHESIZER_LOCK:
+        sound = _render(notes, _load_synthesizer(str(soundfont or default_soundfont())), flat)
     return (sound * _gain(sound)).astype(np.float32)
 
 

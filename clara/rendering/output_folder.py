@@ -31,6 +31,7 @@ from clara.rendering.listening_page import HUMAN, MACHINE, PageEntry, PageSound,
 from clara.rendering.plots import plot_piano_roll
 
 EMBEDDED_BYTES = 24 << 20  # of sound in a page, about two hours; pieces beyond that play from the files beside it
+SOUND_THREADS = 2  # encoding MP3 takes longer than drawing
 HUMAN_FOLDER = "human"
 PLAN_SUFFIX = ".plan.csv"
 
@@ -108,7 +109,7 @@ def write_playlist(
         make_folder(folder / HUMAN_FOLDER)
     rows = []
     entries = []
-    pool = ThreadPoolExecutor(max_workers=1)  # writes the sound while this thread draws
+    pool = ThreadPoolExecutor(SOUND_THREADS)  # these write the sound while this thread draws
     try:
         sounds = {
             name: pool.submit(_write_audio, piece, folder, f"{name}.{render.audio_format}", render)
