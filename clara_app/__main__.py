@@ -14,6 +14,8 @@ SUBCOMMANDS = {
     "train": ("clara_app.train", "Train or fine-tune a model on your own music."),
     "critic": ("critic.build", "Train a critic for a model of your own."),
     "train-planner": ("clara_app.train_planner", "Train a planner, which composes the form of pieces."),
+    "perform": ("clara_app.perform", "Give a score dynamics, tempo and pedal."),
+    "train-performer": ("clara_app.train_performer", "Train a performer on your own performed MIDI files."),
     "rank": ("critic.ranking", "Rank pieces, best first."),
     "prepare": ("data_prep.prepare", "Encode a folder of music as text to train on."),
     "inspect": ("data_prep.inspect", "Show what a folder of music holds."),

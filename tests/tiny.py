@@ -256,3 +256,27 @@ def planner(signatures=((4, 4), (3, 4), (6, 8), (3, 16)), seed=0, **sizes):
         for parameter in network.parameters():
             parameter.mul_(3)
     return Planner(network, PlanStart.fit([open_bar(s, 0, 12) for s in signatures], signatures))
+
+
+def performer(seed=0, n_members=1):
+    """Return a performer with random weights."""
+    from clara.performing.network import NetworkSizes, PerformerNetwork
+    from clara.performing.performer import FEATURES, Performer
+
+    torch.manual_seed(seed)
+    sizes = NetworkSizes(*map(len, FEATURES.values()), 8, 8, 1, 8, 3, 1, 8)
+    networks = [PerformerNetwork(sizes).eval() for _ in range(n_members)]
+    for network in networks:
+        network.piece_mean.copy_(torch.tensor([60.0, 2.5, -2.0]))
+    return Performer(networks)
+
+
+def expression(notes, seed=0):
+    """Return a made-up expression of notes: high notes are loud, each beat has a tempo, and each second one a pedal."""
+    from clara.music.expression import Expression
+
+    rng = np.random.default_rng(seed)
+    beats = np.arange(max(1, int(notes.quarters)))
+    tempo = 100 + 20 * np.sin(beats / 3) + rng.integers(0, 5, len(beats))
+    pedal = np.stack([beats[::2] + 0.125, beats[::2] + 1.0625], axis=1)
+    return Expression(np.clip(notes.pitch + rng.integers(-4, 5, len(notes)), 1, 127), beats, tempo, pedal)

@@ -10,8 +10,9 @@ Upbeats: a first bar shorter than those of the next time signature is read as an
 an upbeat is written in the same way (see `clara.music.bars`).
 
 Writing: one track per part with name and program, one tempo (rounded to whole microseconds per
-quarter, as the format demands), and velocities from `clara.music.accents`. `read_midi` reads back
-what `write_midi` wrote, note for note.
+quarter, as the format demands), and velocities from `clara.music.accents`; or the velocities, the
+tempo map and the sustain pedal of an `Expression`. `read_midi` reads back what `write_midi` wrote,
+note for note.
 """
 
 import os
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from symusic import Note, Score, Tempo, TimeSignature, Track
+from symusic import ControlChange, Note, Score, Tempo, TimeSignature, Track
 from symusic.core import ScoreTick
 
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
 from clara.files import write_atomically
 from clara.music.accents import note_velocities
 from clara.music.bars import join_upbeat, split_upbeat
+from clara.music.expression import Expression
 from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_into_range
 from clara.music.midi_scan import UNENDED_TICKS, repair_midi
 from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
@@ -36,6 +38,7 @@ MAX_BYTES, MAX_NOTES, MAX_QUARTERS, MAX_TIME_SIGNATURES = 16 << 20, 250_000, 50_
 DEFAULT_MICROSECONDS_PER_QUARTER = 500_000  # of MIDI files without a tempo
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")  # .kar: karaoke; .rmi: RIFF around MIDI
 TARGET_TICKS_PER_QUARTER = 480  # when writing; the nearest multiple of the grid below it is taken
+SUSTAIN_PEDAL, PEDAL_UP, PEDAL_DOWN = 64, 0, 127  # controller and values
 MAX_OVERLAP_SHARE = 0.05  # of the notes of a monophonic track may sound into the next note
 
 
@@ -190,6 +193,18 @@ def _read_bytes(source):
         raise BadMusicFile(f"{source}: cannot be read ({e.strerror})") from e
 
 
+def parse_midi(source) -> ScoreTick:
+    """Return a MIDI file as symusic reads it; a note that never ends lasts `UNENDED_TICKS` longer than its track.
+
+    Raises
+    ------
+    BadMusicFile, TooLong
+        As `read_midi`.
+    """
+    name, data = _read_bytes(source)
+    return _parse(data, name)
+
+
 def _parse(data, name):
     """Return the symusic score; a key that is never released ends UNENDED_TICKS after its track."""
     data = repair_midi(data, name)
@@ -289,7 +304,7 @@ def _mean_qpm(tempos, last_tick, ticks_per_quarter):
     return 60e6 / mean if mean > 0 else 120.0
 
 
-def write_midi(notes: NoteSequence, path, flat: bool = False) -> None:
+def write_midi(notes: NoteSequence, path, flat: bool = False, expression: Expression | None = None) -> None:
     """Write notes as a MIDI file of format 1, atomically.
 
     Parameters
@@ -299,29 +314,39 @@ def write_midi(notes: NoteSequence, path, flat: bool = False) -> None:
         The file; its folder must exist.
     flat : bool
         Give all notes the same velocity (default: accents, see `clara.music.accents`).
+    expression : Expression, optional
+        Velocities, tempo map and pedal, instead of accents and one tempo.
 
     Raises
     ------
     CannotWrite
         If the file cannot be written.
     """
-    write_atomically(path, to_symusic_score(notes, flat).dumps_midi())
+    write_atomically(path, to_symusic_score(notes, flat, expression).dumps_midi())
 
 
-def to_symusic_score(notes: NoteSequence, flat: bool = False) -> ScoreTick:
-    """Convert notes to a symusic score in ticks, with one track per part; `flat` as in `write_midi`."""
+def to_symusic_score(notes: NoteSequence, flat: bool = False, expression: Expression | None = None) -> ScoreTick:
+    """Convert notes to a symusic score in ticks, with one track per part; parameters as of `write_midi`."""
     ticks_per_step = max(1, TARGET_TICKS_PER_QUARTER // notes.steps_per_quarter)
+    ticks_per_quarter = ticks_per_step * notes.steps_per_quarter
     # Any: symusic's type hints leave open what these calls return
-    score: Any = Score(ticks_per_step * notes.steps_per_quarter)
-    score.tempos.append(Tempo(0, mspq=min(max(1, round(60e6 / notes.qpm)), 2**24 - 1)))
+    score: Any = Score(ticks_per_quarter)
+    tempos = [(0.0, notes.qpm)] if expression is None else zip(expression.tempo_quarters, expression.tempo_qpm)
+    for quarters, qpm in tempos:
+        score.tempos.append(Tempo(round(quarters * ticks_per_quarter), mspq=min(max(1, round(60e6 / qpm)), 2**24 - 1)))
     for step, numerator, denominator in split_upbeat(notes.time_signatures, notes.steps_per_quarter):
         score.time_signatures.append(TimeSignature(step * ticks_per_step, numerator, denominator))
-    columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, note_velocities(notes, flat))
+    velocities = note_velocities(notes, flat) if expression is None else expression.velocity
+    columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, velocities)
     for part in sorted(set(notes.part.tolist())):
         instrument = INSTRUMENTS[notes.instruments[min(part, len(notes.instruments) - 1)]]
         track: Any = Track(name=instrument.name, program=instrument.program)
         in_part = notes.part == part
         for start, duration, pitch, velocity in zip(*(column[in_part].tolist() for column in columns)):
             track.notes.append(Note(start, duration, pitch, velocity))
+        if expression is not None and instrument is INSTRUMENTS["p"]:
+            for press, release in np.rint(expression.pedal_quarters * ticks_per_quarter).astype(int).tolist():
+                track.controls.append(ControlChange(press, SUSTAIN_PEDAL, PEDAL_DOWN))
+                track.controls.append(ControlChange(max(release, press + 1), SUSTAIN_PEDAL, PEDAL_UP))
         score.tracks.append(track)
     return score

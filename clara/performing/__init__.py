@@ -1,0 +1,1 @@
+"""Perform scores: velocities, a tempo map and the sustain pedal."""

@@ -1,0 +1,135 @@
+"""Perform a score: give it dynamics, tempo and pedal, and write a MIDI file.
+
+Usage: clara perform SCORE -o FILE
+
+Any format that Clara reads becomes a MIDI file in which notes stay at their places in the score. Timing is a tempo map
+with a tempo for each beat, each note has a velocity, and the sustain pedal is controller 64. A MIDI file that carries
+expression keeps it unless you ask for another one. Each seed gives another rendering.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clara import cli
+from clara.errors import BadSetting
+
+if TYPE_CHECKING:
+    import argparse
+
+    from clara.music.expression import Expression
+    from clara.music.notes import NoteSequence
+
+EXAMPLES = """
+clara perform sonata.musicxml -o sonata.mid             # as the players did whom the performer learned from
+clara perform fugue.krn -o fugue.mid --expression 0.5   # half of it; 0 is deadpan
+clara perform waltz.abc -o waltz.mid --seed 7           # another rendering
+clara perform played.mid -o again.mid --replace         # in place of the expression that the file carries
+"""
+STEPS_PER_QUARTER = 48  # holds 64th notes and 32nd triplets
+MIDI_SUFFIXES = (".mid", ".midi")
+MAX_EXPRESSION = 2.0
+
+
+def parser() -> cli.Parser:
+    """Return the command line parser."""
+    p = cli.Parser(__doc__, EXAMPLES)
+    add = p.add_argument_group("music").add_argument
+    add("score", metavar="SCORE", help="MIDI, MusicXML, Humdrum or ABC file, or music21:NAME.")
+    add("-o", "--out", required=True, type=cli.file_path, metavar="FILE", help="MIDI file to write.")
+    add("--ensemble", choices=("piano", "chamber"), default="piano", help="Parts of the score.")
+    cli.add_json_flag(add)
+    add = p.add_argument_group("performance").add_argument
+    add("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed; each gives another rendering.")
+    add(
+        "--expression",
+        type=cli.within(0, MAX_EXPRESSION),
+        default=1.0,
+        metavar="X",
+        help="0 is deadpan, 1 as players do, 2 exaggerated.",
+    )
+    add(
+        "--variation",
+        type=cli.within(0, MAX_EXPRESSION),
+        default=1.0,
+        metavar="X",
+        help="0 plays what is expected, whatever the seed; 1 varies as much as players do.",
+    )
+    add("--no-pedal", action="store_true", help="Leave the sustain pedal out.")
+    add("--replace", action="store_true", help="Replace the expression that a MIDI file carries.")
+    add("--performer", default="performer", metavar="MODEL", help="Folder that clara train-performer wrote.")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Perform a score and write it as a MIDI file."""
+    args = parser().parse_args(argv)
+    with cli.json_output(args.json) as payload:
+        payload |= perform(args)
+    return 0
+
+
+def perform(args: "argparse.Namespace") -> dict[str, Any]:
+    """Perform a score as the flags say, write the file and return what was done.
+
+    Raises
+    ------
+    BadSetting
+        If the file to write is no MIDI file or the score itself.
+    ClaraError
+        If the score cannot be read, the performer not be loaded or the file not be written.
+    """
+    from clara.music.midi import write_midi
+
+    out = Path(args.out)
+    if out.suffix.lower() not in MIDI_SUFFIXES:
+        raise BadSetting(f"{out}: the result is a MIDI file; name it with {' or '.join(MIDI_SUFFIXES)}")
+    if out.exists() and Path(args.score).exists() and out.samefile(args.score):
+        raise BadSetting(f"{out}: the score itself; choose another file to write")
+    notes, carried = _read(args.score, args.ensemble)
+    is_kept = carried is not None and not carried.is_flat and not args.replace
+    if is_kept:
+        assert carried is not None
+        expression = carried
+    else:
+        from clara.performing.performer import Performer
+
+        expression = Performer.load(args.performer).perform(
+            notes, args.seed, expression=args.expression, variation=args.variation, pedal=not args.no_pedal
+        )
+    write_midi(notes, out, expression=expression)
+    summary = _summarize(expression, notes) | {"file": str(out), "kept": is_kept}
+    if is_kept:
+        print(f"{args.score}: carries expression already, which is kept; --replace performs it anyway")
+    print(
+        f"{out}: {summary['notes']:,} notes in {summary['seconds']:.0f} s, velocities {summary['softest']} to "
+        f"{summary['loudest']}, {summary['tempos']:,} tempos, {summary['pedals']:,} pedals"
+    )
+    return summary
+
+
+def _read(score: str, ensemble: str) -> "tuple[NoteSequence, Expression | None]":
+    """Return the notes of a score and the expression that a MIDI file carries."""
+    from clara.music.performed_midi import read_performed_midi
+    from clara.music.read import MUSIC21_PREFIX, read_music
+    from clara.music.score_text import SCORE_SUFFIXES
+
+    is_score = Path(score).suffix.lower() in SCORE_SUFFIXES or score.startswith(MUSIC21_PREFIX)
+    if is_score:
+        return read_music(score, STEPS_PER_QUARTER, ensemble=ensemble), None
+    return read_performed_midi(score, steps_per_quarter=STEPS_PER_QUARTER, ensemble=ensemble)
+
+
+def _summarize(expression: "Expression", notes: "NoteSequence") -> dict[str, Any]:
+    """Return numbers that describe a performance."""
+    return {
+        "notes": len(notes),
+        "seconds": round(float(expression.seconds_at(notes.quarters)), 1),
+        "softest": int(expression.velocity.min()),
+        "loudest": int(expression.velocity.max()),
+        "tempos": len(expression.tempo_qpm),
+        "pedals": len(expression.pedal_quarters),
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)
