@@ -7,9 +7,10 @@ A score is the notes of a file at its median tempo, without velocities, tempo ch
 test pieces: Pearson r of velocities by note and of log tempos by beat, F1 of where sixteenths begin with the pedal down
 (pieces with pedal), and nats per velocity given those before it.
 
-Beside the performer are a flat score, Clara's accents with a pedal that is always down, and linear regression and boosted
-trees on the same features: those of a note or sixteenth, and those of its beat, the beats beside it, and their means over 9
-and 33 beats. Every method has the same model of residuals and a threshold of the pedal, fitted to the valid pieces.
+Beside the performer are a flat score, Clara's accents with a pedal that is always down, and linear regression and
+boosted trees on the same features: those of a note or sixteenth, and those of its beat, the beats beside it, and their
+means over 9 and 33 beats. Every method has the same model of residuals and a threshold of the pedal, fitted to the
+valid pieces. Only the performer can learn from scores with dynamic marks.
 """
 
 import csv
@@ -278,6 +279,7 @@ def main():
         splits = {row["path"]: row["split"] for row in csv.DictReader(file)}
     pieces = read_performances(args.music, splits)
     performer = Performer.load(args.performer)
+    pieces.train = [piece for piece in pieces.train if piece.performance.has_tempo_curve]
     levels = mean_levels(pieces.train)
     rows = method_rows("flat score", play_flat(levels), pieces)
     rows += method_rows("accents, pedal always down", play_accents(levels), pieces)

@@ -2,9 +2,9 @@
 
 Usage: clara train-performer FOLDER --out FOLDER
 
-A file teaches if its notes lie on a beat grid and it carries velocities, tempo changes or a pedal, as files from a
-sequencer do. Recordings without beats, and flat files, are counted and left out. Velocities and tempos are learned
-relative to each piece. Ten hours of music take about an hour on one core.
+A file teaches if its notes lie on a beat grid and it carries velocities and tempo changes, as files from a sequencer
+do; the pedal is learned from files that have one. Files with dynamics but a steady tempo teach dynamics. Recordings
+without beats, and flat files, are counted and left out. Velocities and tempos are learned relative to each piece.
 """
 
 import csv

@@ -10,6 +10,7 @@ import numpy as np
 
 LOWEST_QPM, HIGHEST_QPM = 4.0, 1000.0  # a MIDI tempo has 24 bits of microseconds, at least 3.6 quarters per minute
 MAX_UNEXPRESSIVE_VELOCITIES = 4  # Clara's accents have three velocities, and a softer accompaniment one more
+MIN_TEMPO_CHANGES, QUARTERS_PER_TEMPO = 4, 4  # scores have fewer changes, and farther apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +70,14 @@ class Expression:
     @property
     def is_flat(self) -> bool:
         """Return whether no player is heard: few velocities, at most one tempo in four quarters, and no pedal."""
-        n_velocities = len(np.unique(self.velocity))
-        quarters_per_tempo = self.tempo_quarters[-1] / max(1, len(self.tempo_quarters) - 1)
-        many_tempos = len(self.tempo_quarters) > 4 and quarters_per_tempo < 4
-        return n_velocities <= MAX_UNEXPRESSIVE_VELOCITIES and not many_tempos and not len(self.pedal_quarters)
+        few_velocities = len(np.unique(self.velocity)) <= MAX_UNEXPRESSIVE_VELOCITIES
+        return few_velocities and not self.has_tempo_curve and not len(self.pedal_quarters)
+
+    @property
+    def has_tempo_curve(self) -> bool:
+        """Return whether tempos change as a player's do: more than four of them, one in four quarters at least."""
+        n_changes = len(self.tempo_quarters) - 1
+        return n_changes >= MIN_TEMPO_CHANGES and bool(self.tempo_quarters[-1] < n_changes * QUARTERS_PER_TEMPO)
 
 
 def _find_violation(expression):

@@ -27,7 +27,8 @@ both directions ({settings["n_layers"]} layers of {settings["n_units"]} units) a
 
 {training["about"] or "Not described."}
 
-Trained on {training["pieces"]:,} pieces with {training["beats"]:,} beats and {training["notes"]:,} notes.
+Trained on {training["pieces"]:,} pieces with {training["beats"]:,} beats and {training["notes"]:,} notes. \
+{training["played"]:,} of them are played; of the others, scores with dynamic marks, an output of its own learns.
 
 ## Figures
 

@@ -2,7 +2,8 @@
 
 An encoding of each note is averaged over its beat. A recurrent net reads the beats in both directions, so that each
 beat depends on what follows. Its states give the tempo of each beat. Notes read the states of their beat and the next
-one, and their neighbours by convolutions, and give velocities; sixteenths read the states and give the pedal.
+one, and their neighbours by convolutions, and give velocities; sixteenths read the states and give the pedal. A second
+output learns the velocities of scores with dynamic marks, so that the recurrent net learns from their beats, too.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 VELOCITY_MEAN, VELOCITY_SPREAD, TEMPO_SPREAD = range(3)  # what is estimated of a whole piece
 N_PIECE = 3
 PEDAL_DOWN, PEDAL_LIFT = range(2)
+PLAYED, MARKED = range(2)  # velocities as people play, and as the dynamic marks of a score
 MAX_DEVIATIONS = 6.0  # a standardised feature is cut there
 
 
@@ -79,8 +81,8 @@ class Prediction:
 
     Attributes
     ----------
-    velocity : tensor (n_notes,)
-        In standard deviations from the mean of the piece.
+    velocity : tensor (n_notes, 2)
+        In standard deviations from the mean of the piece: `PLAYED` and `MARKED`.
     tempo : tensor (n, n_beats)
         Log tempo in standard deviations from the median of the piece.
     pedal : tensor (n_slots, 2)
@@ -154,7 +156,7 @@ class PerformerNetwork(nn.Module):
         self.note_to_note = nn.Linear(width, hidden)
         self.blocks = nn.ModuleList(NoteBlock(hidden, sizes.kernel, dropout) for _ in range(sizes.n_blocks))
         self.velocity_hidden = nn.Linear(hidden, hidden)
-        self.velocity_out = nn.Linear(hidden, 1)
+        self.velocity_out = nn.Linear(hidden, 2)
         self.beat_to_slot = nn.Linear(2 * units, sizes.slot_width)
         self.slot_in = nn.Linear(sizes.n_slot, sizes.slot_width)
         self.slot_hidden = nn.Linear(sizes.slot_width, sizes.slot_width)
@@ -199,7 +201,7 @@ class PerformerNetwork(nn.Module):
         x = self.note_to_note(self.dropout(encoded)) + to_note[batch.beat_of_note]
         for block in self.blocks:
             x = block(x)
-        velocity = self.velocity_out(self.dropout(F.gelu(self.velocity_hidden(x))))[:, 0]
+        velocity = self.velocity_out(self.dropout(F.gelu(self.velocity_hidden(x))))
         to_slot = self.beat_to_slot(states).flatten(0, 1)[batch.beat_of_slot]
         slot = self.dropout(F.gelu(self.slot_in(self.standardize("slot", batch.slot)) + to_slot))
         pedal = self.slot_out(F.gelu(self.slot_hidden(slot)))

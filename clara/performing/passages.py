@@ -10,7 +10,7 @@ from torch import Tensor
 from clara.music.expression import Expression
 from clara.music.notes import NoteSequence
 from clara.performing.beats import find_beats
-from clara.performing.network import ScoreBatch
+from clara.performing.network import MARKED, PLAYED, ScoreBatch
 from clara.performing.score import Performance, ScoreFeatures, describe_score, measure_performance
 
 MIN_VELOCITY_SPREAD = 1.0
@@ -78,21 +78,27 @@ class TargetBatch:
     ----------
     velocity, velocity_weight : tensors (n_notes,)
         Weights of a passage's notes add up to 1.
+    velocity_kind : int64 tensor (n_notes,)
+        `PLAYED` or `MARKED`.
     tempo, tempo_weight : tensors (n, n_beats)
     pedal : tensor (n_slots, 2)
         0 or 1: whether the pedal is down, and whether it is lifted.
     pedal_weight : tensor (n_slots,)
         0 in pieces without pedal.
     piece : tensor (n, N_PIECE)
+    piece_weight : tensor (n,)
+        0 if only dynamics are marked; then `tempo_weight` and `pedal_weight` are 0, too.
     """
 
     velocity: Tensor
     velocity_weight: Tensor
+    velocity_kind: Tensor
     tempo: Tensor
     tempo_weight: Tensor
     pedal: Tensor
     pedal_weight: Tensor
     piece: Tensor
+    piece_weight: Tensor
 
 
 def cut_passages(pieces: Sequence[PerformedPiece], n_beats: int, rng: np.random.Generator) -> list[Passage]:
@@ -138,19 +144,31 @@ def join_scores(passages: Sequence[tuple[ScoreFeatures, int, int]]) -> ScoreBatc
 def join_targets(passages: Sequence[Passage]) -> TargetBatch:
     """Return how passages are played as tensors."""
     room = max(passage.end - passage.begin for passage in passages)
-    tempo = np.zeros((2, len(passages), room))
-    velocity, velocity_weight, pedal, pedal_weight = [], [], [], []
+    tempo, tempo_weight = np.zeros((len(passages), room)), np.zeros((len(passages), room))
+    columns: dict[str, list] = {
+        name: [] for name in ("velocity", "velocity_weight", "velocity_kind", "pedal", "pedal_weight")
+    }
     for i, passage in enumerate(passages):
         piece, begin, end = passage.piece, passage.begin, passage.end
-        n_beats = end - begin
-        tempo[:, i, :n_beats] = piece.tempo_target()[begin:end], np.full(n_beats, 1 / n_beats)
-        first, stop = np.searchsorted(piece.score.beat_of_note, [begin, end])
-        velocity.append(piece.velocity_target()[first:stop])
-        velocity_weight.append(np.full(stop - first, 1 / max(1, stop - first)))
-        first, stop = np.searchsorted(piece.score.beat_of_slot, [begin, end])
         performance = piece.performance
-        pedal.append(np.stack([performance.pedal[first:stop], performance.lift[first:stop]], axis=1))
-        pedal_weight.append(np.full(stop - first, float(performance.has_pedal)))
-    columns = (*map(np.concatenate, (velocity, velocity_weight)), *tempo, *map(np.concatenate, (pedal, pedal_weight)))
-    piece = np.stack([passage.piece.piece_target() for passage in passages])
-    return TargetBatch(*(torch.from_numpy(np.asarray(column, dtype=np.float32)) for column in (*columns, piece)))
+        is_played = performance.has_tempo_curve
+        tempo[i, : end - begin] = piece.tempo_target()[begin:end]
+        tempo_weight[i, : end - begin] = is_played / (end - begin)
+        first, stop = np.searchsorted(piece.score.beat_of_note, [begin, end])
+        columns["velocity"].append(piece.velocity_target()[first:stop])
+        columns["velocity_weight"].append(np.full(stop - first, 1 / max(1, stop - first)))
+        columns["velocity_kind"].append(np.full(stop - first, PLAYED if is_played else MARKED))
+        first, stop = np.searchsorted(piece.score.beat_of_slot, [begin, end])
+        columns["pedal"].append(np.stack([performance.pedal[first:stop], performance.lift[first:stop]], axis=1))
+        columns["pedal_weight"].append(np.full(stop - first, float(performance.has_pedal)))
+    targets = {name: np.concatenate(parts) for name, parts in columns.items()} | {
+        "tempo": tempo,
+        "tempo_weight": tempo_weight,
+        "piece": np.stack([passage.piece.piece_target() for passage in passages]),
+        "piece_weight": np.array([passage.piece.performance.has_tempo_curve for passage in passages]),
+    }
+    kind = torch.from_numpy(targets.pop("velocity_kind"))
+    return TargetBatch(
+        velocity_kind=kind,
+        **{name: torch.from_numpy(values.astype(np.float32)) for name, values in targets.items()},
+    )

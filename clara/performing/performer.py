@@ -23,6 +23,7 @@ from clara.music.expression import HIGHEST_QPM, LOWEST_QPM, Expression
 from clara.music.notes import NoteSequence
 from clara.performing.beats import BEAT_FEATURES
 from clara.performing.network import (
+    PLAYED,
     TEMPO_SPREAD,
     VELOCITY_MEAN,
     VELOCITY_SPREAD,
@@ -262,7 +263,7 @@ def expect(networks: Sequence[PerformerNetwork], score: ScoreFeatures) -> Expect
         pieces = [network.piece_values(p.piece)[0] for network, p in zip(networks, predictions)]
     piece = _mean(pieces)
     return Expectation(
-        velocity=_mean([p.velocity for p in predictions]),
+        velocity=_mean([p.velocity[:, PLAYED] for p in predictions]),
         velocity_mean=float(np.clip(piece[VELOCITY_MEAN], 1, 127)),
         velocity_spread=float(np.exp(np.clip(piece[VELOCITY_SPREAD], 0, 4))),
         tempo=_mean([p.tempo[0] for p in predictions]),

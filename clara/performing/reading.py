@@ -15,6 +15,7 @@ from clara.music.performed_midi import read_performed_midi
 from clara.performing.passages import PerformedPiece
 
 SPLIT = SplitSettings(valid_share=0.1)
+HELD_OUT_MARKS = "held out, with dynamic marks only"
 NO_MIDI, FLAT, OFF_GRID, UNLISTED = "scores, not MIDI", "played flat", "follow no beat grid", "in no split"
 
 
@@ -40,8 +41,9 @@ def read_performances(
 ) -> PerformedPieces:
     """Read the performed MIDI files in a folder, at any depth.
 
-    A file must hold velocities, tempo changes or a pedal, and its notes must lie on a beat grid: timing is learned from
-    tempo changes. Other files are counted and left out.
+    A file must hold tempo changes, and its notes must lie on a beat grid: timing is learned from tempo changes. A file
+    with several velocities but hardly any tempo change is a score with dynamic marks; it is trained on, but nothing is
+    measured with it. Other files are counted and left out.
 
     Parameters
     ----------
@@ -79,9 +81,13 @@ def read_performances(
                 log(str(e))
         if reason is not None:
             result.left_out[reason] += 1
+    is_marked = [not piece.performance.has_tempo_curve for piece in pieces]
     if splits is None and pieces:
         assigned = assign_splits(lines, group_works(lines), SPLIT)
-    for piece, split in zip(pieces, assigned):
+    for piece, split, marked in zip(pieces, assigned, is_marked):
+        if marked and split != "train":
+            result.left_out[HELD_OUT_MARKS] += 1
+            continue
         getattr(result, split).append(piece)
     if not result.train or not result.valid:
         reasons = ", ".join(f"{n} {reason}" for reason, n in result.left_out.items()) or "none left out"

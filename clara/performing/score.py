@@ -52,6 +52,8 @@ class Performance:
         Whether the pedal is released in each sixteenth.
     pedal_quarters : float64 array (k, 2)
         Presses and releases in quarters.
+    has_tempo_curve : bool
+        False if only the velocities were made by a player, or by an editor's dynamic marks.
     """
 
     velocity: np.ndarray
@@ -60,6 +62,7 @@ class Performance:
     pedal: np.ndarray
     lift: np.ndarray
     pedal_quarters: np.ndarray
+    has_tempo_curve: bool
 
     @property
     def has_pedal(self) -> bool:
@@ -96,4 +99,5 @@ def measure_performance(expression: Expression, beats: Beats) -> Performance:
         expression.pedal_at(places),
         lift,
         expression.pedal_quarters,
+        expression.has_tempo_curve,
     )

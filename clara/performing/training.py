@@ -62,8 +62,9 @@ def train_performer(
         If the state is that of a training with other settings.
     """
     settings = settings or PerformerTraining()
-    if not train or not valid:
-        raise NoData(f"{len(train)} pieces to train on and {len(valid)} to validate with; a performer needs both")
+    n_played = sum(piece.performance.has_tempo_curve for piece in train)
+    if not n_played or not valid:
+        raise NoData(f"{n_played} played pieces to train on and {len(valid)} to validate with; a performer needs both")
     members = []
     start = time.perf_counter()
     for i in range(settings.n_members):
@@ -79,6 +80,7 @@ def train_performer(
         "history": history,
         "minutes": round((time.perf_counter() - start) / 60, 1),
         "pieces": len(train),
+        "played": n_played,
         "beats": sum(len(piece.score.beats) for piece in train),
         "notes": sum(len(piece.notes) for piece in train),
     }
@@ -135,7 +137,8 @@ class MemberTraining:
         self.network = PerformerNetwork(sizes, settings.dropout)
         for name in ("beat", "note", "slot"):
             self.network.fit_scales(name, [getattr(piece.score, name) for piece in train])
-        self.network.fit_scales("piece", [piece.piece_target()[None] for piece in train])
+        played = [piece for piece in train if piece.performance.has_tempo_curve]
+        self.network.fit_scales("piece", [piece.piece_target()[None] for piece in played])
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
@@ -184,14 +187,15 @@ class MemberTraining:
 
     def _losses(self, prediction: Prediction, target: TargetBatch) -> dict[str, Tensor]:
         """Return the loss of each prediction."""
-        n = len(target.piece)
+        n, n_played = len(target.piece), target.piece_weight.sum().clamp(min=1)
         by_slot = F.binary_cross_entropy_with_logits(prediction.pedal, target.pedal, reduction="none").sum(1)
-        piece = self.network.standardize("piece", target.piece)
+        velocity = prediction.velocity.gather(1, target.velocity_kind[:, None])[:, 0]
+        by_piece = ((prediction.piece - self.network.standardize("piece", target.piece)) ** 2).mean(1)
         return {
-            "velocity": (target.velocity_weight * (prediction.velocity - target.velocity) ** 2).sum() / n,
-            "tempo": (target.tempo_weight * (prediction.tempo - target.tempo) ** 2).sum() / n,
+            "velocity": (target.velocity_weight * (velocity - target.velocity) ** 2).sum() / n,
+            "tempo": (target.tempo_weight * (prediction.tempo - target.tempo) ** 2).sum() / n_played,
             "pedal": (target.pedal_weight * by_slot).sum() / target.pedal_weight.sum().clamp(min=1),
-            "piece": ((prediction.piece - piece) ** 2).mean(),
+            "piece": (target.piece_weight * by_piece).sum() / n_played,
         }
 
     def _validate(self):

@@ -5,7 +5,9 @@ import pytest
 import tiny
 
 from clara.errors import BadSetting, NoData
+from clara.music.expression import Expression
 from clara.music.midi import write_midi
+from clara.performing.network import MARKED
 from clara.performing.passages import PerformedPiece, cut_passages, join_scores, join_targets
 from clara.performing.reading import read_performances
 from clara.performing.settings import PerformerTraining
@@ -114,3 +116,19 @@ def test_a_folder_that_teaches_nothing(tmp_path):
     write_midi(tiny.tune(7), tmp_path / "flat.mid")
     with pytest.raises(NoData, match="1 played flat"):
         read_performances(tmp_path)
+
+
+def test_scores_with_dynamic_marks_teach_but_do_not_measure(tmp_path):
+    write_folder(tmp_path, 2)
+    for name in ("marked.mid", "held.mid"):
+        notes = tiny.tune(8, n_notes=60)
+        write_midi(notes, tmp_path / name, expression=Expression(40 + notes.pitch % 7, [0.0], [90.0]))
+    splits = {"0.mid": "train", "marked.mid": "train", "1.mid": "valid", "held.mid": "test"}
+    pieces = read_performances(tmp_path, splits)
+    assert [p.performance.has_tempo_curve for p in pieces.train] == [True, False]
+    assert pieces.left_out["held out, with dynamic marks only"] == 1
+    targets = join_targets(cut_passages(pieces.train[1:], 16, np.random.default_rng(0)))
+    assert set(targets.velocity_kind.tolist()) == {MARKED}
+    assert not targets.tempo_weight.any() and not targets.piece_weight.any()
+    performer = train_performer(pieces.train, pieces.valid, TINY, log=lambda line: None)
+    assert performer.info["training"]["pieces"] == 2 and performer.info["training"]["played"] == 1
