@@ -47,7 +47,7 @@ class NetworkSizes:
     note_width: int = 64
     n_units: int = 96
     n_layers: int = 2
-    hidden: int = 96
+    hidden: int = 64
     kernel: int = 5
     n_blocks: int = 2
     slot_width: int = 64
