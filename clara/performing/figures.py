@@ -64,7 +64,7 @@ def tempo_residual(piece: PerformedPiece, expected: Expectation) -> np.ndarray:
 
 
 def mean_figures(figures: Sequence[PieceFigures]) -> dict[str, float]:
-    """Return the means over pieces; of the pedal over those that use it."""
+    """Return the means over pieces; of the pedal over pieces with pedal."""
     f1 = [piece.pedal_f1 for piece in figures if piece.pedal_f1 is not None]
     return {
         "velocity_r": round(float(np.mean([piece.velocity_r for piece in figures])), 4),

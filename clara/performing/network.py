@@ -1,6 +1,6 @@
 """The network of a performer: it reads notes, then beats in both directions, then notes and sixteenths again.
 
-An encoding of each note is averaged over its beat. A recurrent net reads the beats in both directions, so that each
+An encoding of each note is averaged over its beat. A recurrent net reads the beats in both directions: the state of a
 beat depends on what follows. Its states give the tempo of each beat. Notes read the states of their beat and the next
 one, and their neighbours by convolutions, and give velocities; sixteenths read the states and give the pedal. A second
 output learns the velocities of scores with dynamic marks, so that the recurrent net learns from their beats, too.
@@ -55,7 +55,7 @@ class NetworkSizes:
 
 @dataclass(frozen=True, eq=False)
 class ScoreBatch:
-    """Passages of scores as tensors; all notes and all sixteenths stand in a row, passage after passage.
+    """Passages of scores as tensors; the notes, and the sixteenths, of all passages are concatenated.
 
     Attributes
     ----------

@@ -131,7 +131,7 @@ class Neighbours:
         self.fast = self.slow = 0.0
 
     def look(self, place: float, pitch: int) -> tuple[float, float, float, float]:
-        """Return the four residuals that tell of a note at a place in quarters."""
+        """Return the four residuals that predict the one of a note at a place in quarters."""
         if self.pitches and place > self.place:
             self._end_onset(place)
         self.place = place

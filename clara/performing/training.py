@@ -52,7 +52,7 @@ def train_performer(
     log : function(str)
         Gets a line after each epoch.
     state_folder : str or Path, optional
-        Folder for the state after each epoch. An interrupted training goes on from there, with the same result.
+        Folder for the state after each epoch. An interrupted training resumes from there, with the same result.
 
     Raises
     ------
