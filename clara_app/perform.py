@@ -4,7 +4,7 @@ Usage: clara perform SCORE -o FILE
 
 Any format that Clara reads becomes a MIDI file in which notes stay at their places in the score. Timing is a tempo map
 with a tempo for each beat, each note has a velocity, and the sustain pedal is controller 64. A MIDI file that carries
-expression keeps it unless you ask for another one. Each seed gives another rendering.
+expression is copied as it is unless you ask for another one. Each seed gives another rendering.
 """
 
 from pathlib import Path
@@ -78,6 +78,7 @@ def perform(args: "argparse.Namespace") -> dict[str, Any]:
     ClaraError
         If the score cannot be read, the performer not be loaded or the file not be written.
     """
+    from clara.files import write_atomically
     from clara.music.midi import write_midi
 
     out = Path(args.out)
@@ -90,16 +91,16 @@ def perform(args: "argparse.Namespace") -> dict[str, Any]:
     if is_kept:
         assert carried is not None
         expression = carried
+        write_atomically(out, Path(args.score).read_bytes())  # as it is: notes of a recording may lie off the grid
+        print(f"{args.score}: carries expression, so it is copied as it is; --replace performs it anyway")
     else:
         from clara.performing.performer import Performer
 
         expression = Performer.load(args.performer).perform(
             notes, args.seed, expression=args.expression, variation=args.variation, pedal=not args.no_pedal
         )
-    write_midi(notes, out, expression=expression)
+        write_midi(notes, out, expression=expression)
     summary = _summarize(expression, notes) | {"file": str(out), "kept": is_kept}
-    if is_kept:
-        print(f"{args.score}: carries expression already, which is kept; --replace performs it anyway")
     print(
         f"{out}: {summary['notes']:,} notes in {summary['seconds']:.0f} s, velocities {summary['softest']} to "
         f"{summary['loudest']}, {summary['tempos']:,} tempos, {summary['pedals']:,} pedals"
