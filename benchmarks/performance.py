@@ -269,7 +269,7 @@ def main():
     parser.add_argument("--music", required=True, metavar="FOLDER", help="Performed MIDI files")
     parser.add_argument("--splits", required=True, metavar="FILE", help="CSV file with the columns path and split")
     parser.add_argument("--performer", default="performer", metavar="MODEL", help="Performer")
-    parser.add_argument("--iterations", type=int, default=150, metavar="N", help="Number of boosted trees")
+    parser.add_argument("--iterations", type=int, default=100, metavar="N", help="Number of boosted trees")
     parser.add_argument("--n-seeds", type=int, default=5, metavar="N", help="Number of sampled renderings")
     parser.add_argument("--plots", metavar="FOLDER", help="Folder for pictures of test pieces")
     parser.add_argument("--result", default="performance", metavar="NAME", help="Name of the result file")
