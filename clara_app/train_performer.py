@@ -134,7 +134,7 @@ def train(
     )
     performer = train_performer(pieces.train, pieces.valid, settings, state_folder=folder / STATE)
     performer.info["training"] |= {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _describe_command(about),
         "commit": current_commit(),
         "date": time.strftime("%Y-%m-%d"),
         "about": about,
@@ -162,6 +162,11 @@ def train(
         )
     print(f"{folder}: done")
     return {"folder": str(folder), "figures": figures}
+
+
+def _describe_command(about):
+    """Return the command line; the card has the text of --about in a place of its own."""
+    return " ".join([Path(sys.argv[0]).name, *("TEXT" if about and word == about else word for word in sys.argv[1:])])
 
 
 def _read_splits(path):

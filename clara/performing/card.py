@@ -1,6 +1,7 @@
 """The model card of a performer."""
 
 from clara.performing.performer import Performer
+from clara.wording import count_of
 
 FIGURES = {
     "pieces": "pieces",
@@ -19,7 +20,7 @@ def performer_card(performer: Performer) -> str:
     n_parameters = sum(p.numel() for network in performer.networks for p in network.parameters())
     return f"""# A performer
 
-It gives scores dynamics, a tempo map and the sustain pedal. {settings["n_members"]} networks of a GRU over beats in \
+It gives scores dynamics, a tempo map and the sustain pedal. {count_of(settings["n_members"], "network")} of a GRU over beats in \
 both directions ({settings["n_layers"]} layers of {settings["n_units"]} units) and convolutions over notes; \
 {n_parameters:,} parameters.
 
