@@ -18,10 +18,11 @@ def performer_card(performer: Performer) -> str:
     training = performer.info["training"]
     settings = training["settings"]
     n_parameters = sum(p.numel() for network in performer.networks for p in network.parameters())
+    networks = count_of(settings["n_members"], "network")
     return f"""# A performer
 
-It gives scores dynamics, a tempo map and the sustain pedal. {count_of(settings["n_members"], "network")} of a GRU over beats in \
-both directions ({settings["n_layers"]} layers of {settings["n_units"]} units) and convolutions over notes; \
+It gives scores dynamics, a tempo map and the sustain pedal. {networks} of a GRU over beats in both directions \
+({settings["n_layers"]} layers of {settings["n_units"]} units) and convolutions over notes; \
 {n_parameters:,} parameters.
 
 ## Data
