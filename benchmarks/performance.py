@@ -30,7 +30,7 @@ from clara.music.accents import note_velocities
 from clara.performing.figures import correlation, mean_figures, measure_piece
 from clara.performing.passages import PerformedPiece
 from clara.performing.pedalling import pedal_f1
-from clara.performing.performer import Expectation, Performer
+from clara.performing.performer import DEFAULT_VARIATION, Expectation, Performer
 from clara.performing.reading import read_performances
 from clara.performing.score import ScoreFeatures, measure_performance
 from clara.performing.slot_features import slot_places
@@ -178,7 +178,7 @@ def habit_rows(performer: Performer, pieces: list[PerformedPiece]) -> list[dict]
     players = {
         "human": lambda piece: piece.performance,
         "performer, expected": lambda piece: _performed(performer, piece, 0.0),
-        "performer, sampled": lambda piece: _performed(performer, piece, 1.0),
+        "performer, sampled": lambda piece: _performed(performer, piece, DEFAULT_VARIATION),
     }
     rows = []
     for name, play in players.items():

@@ -27,7 +27,7 @@ clara perform played.mid -o again.mid --replace         # in place of the expres
 """
 STEPS_PER_QUARTER = 48  # holds 64th notes and 32nd triplets
 MIDI_SUFFIXES = (".mid", ".midi")
-MAX_EXPRESSION = 2.0
+MAX_EXPRESSION, DEFAULT_VARIATION = 2.0, 0.25
 
 
 def parser() -> cli.Parser:
@@ -50,9 +50,9 @@ def parser() -> cli.Parser:
     add(
         "--variation",
         type=cli.within(0, MAX_EXPRESSION),
-        default=1.0,
+        default=DEFAULT_VARIATION,
         metavar="X",
-        help="0 plays what is expected, whatever the seed; 1 varies as much as players do.",
+        help="0 plays what is expected, whatever the seed; by default renderings are as alike as those of two people.",
     )
     add("--no-pedal", action="store_true", help="Leave the sustain pedal out.")
     add("--replace", action="store_true", help="Replace the expression that a MIDI file carries.")

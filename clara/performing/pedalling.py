@@ -42,6 +42,7 @@ class Pedalling(Record):
         """
         is_down = np.append(_probability(down_logits) >= self.down, False)
         is_lifted = np.append(_probability(lift_logits) >= self.lift, False)
+        is_lifted[0] = False  # nothing sounds yet
         spans = []
         pressed_at = 0.0 if is_down[0] else None
         for slot in range(len(is_down) - 1):

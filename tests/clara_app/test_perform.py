@@ -9,6 +9,7 @@ from examples import musicxml
 from clara.errors import BadMusicFile, BadSetting, CannotWrite
 from clara.music.midi import read_midi, write_midi
 from clara.music.performed_midi import read_performed_midi
+from clara.performing.performer import DEFAULT_VARIATION, MAX_EXPRESSION
 from clara_app import perform
 
 NOTE = "<note><pitch><step>{}</step><octave>4</octave></pitch><duration>1</duration></note>"
@@ -52,6 +53,10 @@ def test_deadpan_and_no_pedal(model, tmp_path):
     assert not len(read_performed_midi(out)[1].pedal_quarters)
     perform.main([str(source), "-o", str(out), "--expression", "0", *model])
     assert read_performed_midi(out)[1].is_flat
+
+
+def test_the_defaults_are_those_of_the_performer():
+    assert (perform.DEFAULT_VARIATION, perform.MAX_EXPRESSION) == (DEFAULT_VARIATION, MAX_EXPRESSION)
 
 
 def test_bad_input_is_named(model, tmp_path):
