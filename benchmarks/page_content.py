@@ -920,6 +920,42 @@ epoch, and the model of residuals and the pedal's threshold of every method.
         ),
     ),
     Page(
+        slug="plan_likelihood",
+        title="Likelihood with a plan",
+        question="what is it worth to a model to know the metre, what repeats, and the plan?",
+        text="""
+The cost of held-out works in nats per quarter note under models that follow plans; lower is better. Each column tells
+the same network more: the place in the bar; also which tokens came where the text repeats itself; also which bars
+return to which; also the keys, chords, densities, registers, textures and phrases of all bars. The network learned with
+parts of the plan hidden, so that it can do without.
+
+A plan has a cost of its own under the planner. Music and plan together are the cost of the music alone, because each
+piece has one plan: the totals compare with the [likelihoods](likelihood.md) of models without plans.
+
+**Limits.** A plan is read from the notes that it describes, so a column without the cost of the plan says how closely
+the notes follow it, not how well music is predicted.
+""",
+        tables=(
+            Table(
+                "plan_likelihood",
+                (
+                    Column("model", "{model}"),
+                    Column("parameters", "{parameters:,}"),
+                    Column("works", "{split}"),
+                    Column("pieces", "{pieces}"),
+                    Column("metre", "{metre:.2f}"),
+                    Column("repeats", "{repeats:.2f}"),
+                    Column("returns", "{returns:.2f}"),
+                    Column("their cost", "{returns_cost:.2f}"),
+                    Column("total with returns", "{returns_total:.2f}"),
+                    Column("whole plan", "{plan:.2f}"),
+                    Column("its cost", "{plan_cost:.2f}"),
+                    Column("total with the plan", "{plan_total:.2f}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
         slug="compose_time",
         title="Time to compose",
         question="how long does it take from the command to the last file?",

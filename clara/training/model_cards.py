@@ -7,8 +7,9 @@ from clara.form.plan_tokens import KINDS
 from clara.form.planner import Planner
 
 CARD = "README.md"
-ADAPTER_PLAN_NOTE = (
-    " The model follows plans. It always knows the metre; *with returns* it is also told which bars return to which."
+PLAN_NOTE = (
+    " The model follows plans. It always knows the metre; *with returns* it is also told which bars return to which;"
+    " the cost of telling is not included."
 )
 PLAN_KINDS = ("length", "upbeat", "home", *KINDS)
 
@@ -18,6 +19,7 @@ def model_card(checkpoint: Checkpoint) -> str:
     training, figures = checkpoint.info["training"], checkpoint.info["figures"]
     data, sizes = training["data"], checkpoint.sizes
     commands = [f"`{training['command']}`"]
+    plans = PLAN_NOTE if checkpoint.context_reader() else ""
     commands += [f"after epoch {r['after_epoch']} `{r['command']}`" for r in training.get("resumed", [])]
     return f"""# A {checkpoint.encoding.name} music model
 
@@ -38,7 +40,7 @@ works, as far as `clara.data.musical_works` recognises versions of a work. Finge
 
 {_figures_table(figures)}
 
-Nats per quarter note: the summed cost of all tokens of the held-out pieces, divided by their length.
+Nats per quarter note: the summed cost of all tokens of the held-out pieces, divided by their length.{plans}
 
 ## Made by
 
@@ -75,7 +77,7 @@ The adapter was trained on {info["data"]["pieces"]:,} pieces. Fingerprint of the
 
 {_figures_table(figures)}
 
-Nats per quarter note of held-out pieces, before and after.{ADAPTER_PLAN_NOTE if follows_plans else ""}
+Nats per quarter note of held-out pieces, before and after.{PLAN_NOTE if follows_plans else ""}
 
 ## Made by
 

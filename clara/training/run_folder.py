@@ -134,7 +134,8 @@ def held_out_figures(checkpoint: Checkpoint, corpus: Corpus, device: torch.devic
     """Fit the repeat model to the validation pieces, and return the exact cost of the held-out pieces.
 
     Without validation pieces no repeat model is fitted, and the cost is that of the training pieces. A model that
-    follows plans has no repeat model; its cost is that of pieces of which it knows which bars return to which.
+    follows plans has no repeat model; beside the cost to a model that knows the metre only stands the cost to one that
+    is also told which bars return to which. What it costs to tell is not included.
 
     Parameters
     ----------
@@ -150,8 +151,12 @@ def held_out_figures(checkpoint: Checkpoint, corpus: Corpus, device: torch.devic
     """
     if checkpoint.context_reader():
         splits = [split for split in ("valid", "test") if corpus.has_split(split)] or ["train"]
-        costs = {split: costs_by_knowledge(checkpoint, corpus, split, ["returns"], str(device)) for split in splits}
-        return {f"{split}_nats_per_quarter": round(cost["returns"], 4) for split, cost in costs.items()}
+        kinds = ["metre", "returns"]
+        costs = {split: costs_by_knowledge(checkpoint, corpus, split, kinds, str(device)) for split in splits}
+        figures = {f"{split}_nats_per_quarter": round(cost["metre"], 4) for split, cost in costs.items()}
+        return figures | {
+            f"{split}_nats_per_quarter_with_returns": round(cost["returns"], 4) for split, cost in costs.items()
+        }
     if corpus.has_split("valid"):
         return fit_to(checkpoint, corpus, str(device))
     network = checkpoint.inference_model().to(device)
@@ -194,12 +199,12 @@ def finish_run_folder(
 
 
 def _describe_costs(figures):
-    """Return the cost of each split in words, with the repeat model's in brackets; empty without figures."""
+    """Return the cost of each split in words, with repeats or returns in brackets; empty without figures."""
     costs = []
     for split in SPLITS:
         if (name := f"{split}_nats_per_quarter") in figures:
-            with_repeats = figures.get(f"{name}_with_repeats")
-            note = f" ({with_repeats:.3f} with repeats)" if with_repeats is not None else ""
+            known = [word for word in ("repeats", "returns") if f"{name}_with_{word}" in figures]
+            note = "".join(f" ({figures[f'{name}_with_{word}']:.3f} with {word})" for word in known)
             costs.append(f"{split} {figures[name]:.3f} nats/quarter{note}")
     return ", ".join(costs)
 
