@@ -1,6 +1,6 @@
 """Write the benchmark pages from the result files (python benchmarks/pages.py [--check]).
 
-Each result file in `benchmarks/results/` belongs to a page of `benchmarks/page_content.py`. The command
+Each result file in `benchmarks/results/` belongs to a page of `benchmarks/page_content/`. The command
 writes `benchmarks/pages/*.md` and the generated blocks of `FILES_WITH_BLOCKS`.
 With --check it writes nothing and fails if a file is out of date.
 """

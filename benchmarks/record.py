@@ -33,7 +33,7 @@ def save(name: str, rows: list[dict], **settings) -> None:
     name : str
         Name of the result file, without suffix.
     rows : list of dict
-        What was measured; `benchmarks/page_content.py` names the columns.
+        What was measured; `benchmarks/page_content/` names the columns.
     **settings
         How it was measured.
     """

@@ -1,0 +1,348 @@
+"""The pages about critics, ranking and search."""
+
+from page_content.definitions import Column, Page, Table, rows_of
+
+JUDGE_COLUMNS = (
+    Column("judge", "{judge}"),
+    Column("percentile of the best", "{percentile:.1f}"),
+    Column("95 % interval", "{percentile_interval[0]:.1f} to {percentile_interval[1]:.1f}"),
+    Column("AUC, best", "{auc_best:.3f}"),
+    Column("95 % interval", "{auc_best_interval[0]:.3f} to {auc_best_interval[1]:.3f}"),
+    Column("AUC, unranked", "{auc_unranked:.3f}"),
+)
+MEASURE_COLUMNS = (
+    Column("measure", "{measure}"),
+    Column("overlap, best", "{best_area:.3f}"),
+    Column("overlap, random", "{random_area:.3f}"),
+    Column("gain, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
+    Column("KL divergence, best", "{best_kl:.4f}"),
+    Column("KL divergence, random", "{random_kl:.4f}"),
+    Column("overlap, human", "{human_area:.3f}"),
+)
+SEARCH_COLUMNS = (
+    Column("judge", "{judge}"),
+    Column("percentile, independent", "{independent_percentile:.1f}"),
+    Column("percentile, search", "{search_percentile:.1f}"),
+    Column("gain, 95 % interval", "{percentile_gain_interval[0]:+.1f} to {percentile_gain_interval[1]:+.1f}"),
+    Column("log-odds, independent", "{independent_log_odds:+.3f}"),
+    Column("log-odds, search", "{search_log_odds:+.3f}"),
+    Column("gain, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
+    Column("AUC, independent", "{independent_auc:.3f}"),
+    Column("AUC, search", "{search_auc:.3f}"),
+    Column("95 % interval", "{search_auc_interval[0]:.3f} to {search_auc_interval[1]:.3f}"),
+)
+SEARCH_MEASURE_COLUMNS = (
+    Column("measure", "{measure}"),
+    Column("overlap, best of independent pieces", "{independent_area:.3f}"),
+    Column("overlap, search", "{search_area:.3f}"),
+    Column("overlap, random", "{random_area:.3f}"),
+    Column("gain of the search over random, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
+)
+OVERLAP_TEXT = """
+The measures are those of MusPy (Dong et al. 2020). The overlap is the overlapping area of Yang and Lerch
+(2020): 1 means that pieces differ from human music as human pieces differ from each other. "Random" is the
+mean over random choices of as many pieces.
+"""
+CRITIC_RECIPE = """
+Excerpts of 32 quarters are made by
+
+```
+python -m critic.excerpts data/notewise-12 --models notewise notewise-large -n 16000 --seed 3 --out runs/excerpts-gains
+python -m critic.excerpts data/chordwise-4 --models chordwise -n 4000 --out runs/excerpts-chordwise
+```
+"""
+COMPOSER_RECIPE = """
+The extra music for nine composers, and the excerpts, are made by
+
+```
+clara prepare ../shared/data/midi/chamber ../shared/data/midi/quartets data/mozart \\
+    --exclude mozart-wo --out data/ensembles-12
+python -m critic.excerpts data/notewise-12 --composers 12 --extra-corpora data/ensembles-12 --out runs/composers
+```
+
+and for chordwise likewise, from data/chordwise-4 and an ensembles corpus with `--encoding chordwise --max-vocab 8000`.
+The folder data/mozart/mozart holds the quartets of quartets/mozart-wo under the composer's name.
+"""
+JUDGE_RECIPE = """
+All judges learn from the works that are kept for them (`--split judge`) in the excerpts that the page about
+[the critic](critic.md) describes. The folders have the names that the
+commands above use; the flags are those of today:
+
+```
+python -m critic.train runs/excerpts-gains --split judge --member descriptors --seed 2 --out runs/judge-statistics
+python -m critic.train runs/excerpts-gains --split judge --member piano_roll --bs 128 --epochs 8 \\
+    --seed 4 --out runs/judge-rolls
+python -m critic.train runs/excerpts-gains --split judge --member self_similarity --epochs 8 \\
+    --seed 10 --out runs/judge-similarity
+python -m critic.train runs/excerpts-gains --split judge --pretrained notewise --freeze-encoder --share-encoder \\
+    --seed 6 --out runs/judge-frozen
+python -m critic.train runs/excerpts-gains --split judge --from-scratch --arch wavenet --emb-sz 64 \\
+    --n-hid 64 --n-layers 8 --drop-mult 0.5 --epochs 2 --bs 32 --lr 3e-3 --seed 8 --out runs/judge-wavenet
+python benchmarks/note_list_judge.py runs/excerpts-gains --epochs 5 --seed 5 --out runs/judge-notes
+python -m critic.ensemble runs/judge-frozen runs/judge-rolls runs/judge-statistics runs/judge-similarity \\
+    --equal-weights --max-excerpts 2000 --excerpts runs/excerpts-gains --out runs/judge-blend
+python benchmarks/mixed_judge.py runs/excerpts-gains --parts runs/judge-wavenet runs/judge-notes --out runs/judge-other
+```
+"""
+
+
+def _with_ensemble_auc(result: dict) -> list[dict]:
+    """Return the rows of single members, each with the AUC of its ensemble."""
+    ensemble_auc = {row["critic"]: row["alone"] for row in result["rows"] if row["member"] == "all"}
+    return [row | {"ensemble": ensemble_auc[row["critic"]]} for row in result["rows"] if row["member"] != "all"]
+
+
+def _fresh_judge_tables(result: str, heading: str) -> tuple[Table, ...]:
+    """Return the tables of one run of `benchmarks/fresh_judge.py`."""
+    auc_columns = (Column("AUC", "{auc:.3f}"), Column("95 % interval", "{interval[0]:.3f} to {interval[1]:.3f}"))
+    return (
+        Table(
+            result,
+            (Column("judge", "{name}"), *auc_columns),
+            heading=heading,
+            text="""
+{generated} generated pieces, composed at commit {composed_at:.7}, and {human} human excerpts of {quarters} quarters;
+{folds} folds.
+""",
+            select_rows=rows_of("judges"),
+        ),
+        Table(
+            result,
+            (Column("descriptors", "{name}"), Column("number", "{descriptors}"), *auc_columns),
+            heading=f"{heading}: by group of descriptors",
+            select_rows=rows_of("groups"),
+        ),
+        Table(
+            result,
+            (
+                Column("descriptor", "{name}"),
+                Column("group", "{group}"),
+                Column("AUC alone", "{auc:.3f}"),
+                Column("median, human", "{human:g}"),
+                Column("median, generated", "{generated:g}"),
+            ),
+            heading=f"{heading}: the descriptors that differ most",
+            select_rows=rows_of("descriptors"),
+        ),
+    )
+
+
+PAGES = (
+    Page(
+        slug="critic",
+        recipe=CRITIC_RECIPE,
+        title="The critic",
+        question="how well does the critic distinguish human from generated music, and what does it listen to?",
+        text="""
+The critics judge excerpts of 32 quarters of works that neither critic nor generator learned from. Human and
+generated excerpts have equal length and position; prompts are cut off. Sampling settings vary; corrupted
+human excerpts count as generated. AUC is the probability that a human excerpt gets the higher score (0.5 is
+chance).
+
+**Limits.** A critic knows what is unlike its own generator. It does not know what is good. Music of other
+generators was not judged here.
+""",
+        tables=(
+            Table(
+                "critics",
+                (
+                    Column("critic", "{critic}"),
+                    Column("sampling", "{setting}"),
+                    Column("generated", "{generated}"),
+                    Column("AUC", "{auc:.3f}"),
+                    Column("accuracy", "{accuracy:.3f}"),
+                ),
+                heading="By sampling setting",
+            ),
+            Table(
+                "critic_members",
+                (
+                    Column("critic", "{critic}"),
+                    Column("member", "{member}"),
+                    Column("AUC of the member alone", "{alone:.3f}"),
+                    Column("AUC of the ensemble", "{ensemble:.3f}"),
+                    Column("AUC without the member", "{without:.3f}"),
+                    Column("95 % interval of the loss", "{loss_interval[0]:+.4f} to {loss_interval[1]:+.4f}"),
+                    Column("milliseconds per excerpt", "{milliseconds:.1f}"),
+                ),
+                heading="What each member adds",
+                text="""
+The ensembles before members were removed. A member stays if removing it costs at least 0.003 AUC: critic-notewise lost
+its text member, critic-chordwise its text and piano-roll members.
+""",
+                select_rows=_with_ensemble_auc,
+            ),
+            Table(
+                "critic_invariance",
+                (
+                    Column("change", "{change}"),
+                    Column("excerpts", "{excerpts}"),
+                    Column("AUC", "{auc:.3f}"),
+                ),
+                heading="What it listens to",
+                text="""
+All excerpts are changed alike. If the critic only knew a grid, an opening, an ending, a key or a tempo, its
+AUC would fall to chance. The rows with corruptions compare human excerpts with the same excerpts after the
+change. The last rows show how far a single trivial feature gets.
+""",
+            ),
+        ),
+    ),
+    Page(
+        slug="composers",
+        recipe=COMPOSER_RECIPE,
+        title="The composer classifier",
+        question="how well does the classifier recognise twelve composers?",
+        text="""
+All test works are held out. The generator's encoder has read some of them, so works that it has never read
+have a row of their own. Cross-validation was done over the works of the training and valid splits. Balanced
+accuracy gives every composer equal weight. The confusion matrices lie beside the weights under `pretrained/`.
+
+**Limits.** Seven of the twelve composers have only four to eight test pieces; one piece moves the balanced
+accuracy by one to two points.
+""",
+        tables=(
+            Table(
+                "composers",
+                (
+                    Column("classifier", "{classifier}"),
+                    Column("works", "{works}"),
+                    Column("excerpts", "{excerpts}"),
+                    Column("accuracy", "{excerpt_accuracy:.3f}"),
+                    Column("balanced", "{excerpt_balanced_accuracy:.3f}"),
+                    Column("pieces", "{pieces}"),
+                    Column("accuracy", "{piece_accuracy:.3f}"),
+                    Column("balanced", "{piece_balanced_accuracy:.3f}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
+        slug="inception",
+        title="Musical inception score",
+        question="is generated music as varied and as recognisable as human music?",
+        text="""
+The inception score (Salimans et al. 2016) of the composer classifier: it is high if the classifier is sure of
+each excerpt and names many different composers. Human and generated excerpts are equally many.
+
+**Limits.** The score says nothing about the quality of a single piece, and it is only as good as the
+classifier.
+""",
+        tables=(
+            Table(
+                "inception",
+                (
+                    Column("classifier", "{classifier}"),
+                    Column("excerpts", "{excerpts}"),
+                    Column("number", "{n_excerpts}"),
+                    Column("inception score", "{inception_score:.2f}"),
+                    Column("largest possible score", "{composers}"),
+                ),
+            ),
+        ),
+    ),
+    Page(
+        slug="ranking",
+        recipe=JUDGE_RECIPE,
+        title="Ranking",
+        question="are the pieces that the critic ranks first better in the eyes of judges that it never saw?",
+        text="""
+A batch of independent pieces is ranked; judges that learned from other works than the critic rate the best.
+The percentile of the best is among their own batch (50 is chance). The AUC compares human excerpts of the
+same length with the best (0.5: no difference to the judge). The judges are: an ensemble like the
+critic, members of that ensemble alone, and two judges of other architectures. Pieces are continuations of
+prompts from test works, or have no prompt.
+
+**Limits.** The judges are classifiers, not listeners. They were trained on unsearched music of the same generators
+as the critic, so they say little about music that was chosen to please a critic. The figures are of the commits
+named below, before members were removed from the critics and gains from the repeat model. The likelihood under
+another model prefers predictable music, human music included.
+""",
+        tables=(
+            Table("ranking", JUDGE_COLUMNS, heading="Continuations", text="Ranked by `{rank_by}`."),
+            Table("ranking_free", JUDGE_COLUMNS, heading="Without a prompt", text="Ranked by `{rank_by}`."),
+            Table(
+                "ranking_measures",
+                MEASURE_COLUMNS,
+                heading="Statistics of continuations",
+                text=OVERLAP_TEXT + "The last column compares one half of the human music with the other.",
+            ),
+            Table("ranking_free_measures", MEASURE_COLUMNS, heading="Statistics without a prompt"),
+        ),
+    ),
+    Page(
+        slug="search",
+        title="Search guided by the critic",
+        question="does the search find better pieces than ranking independent ones?",
+        text="""
+The search rates unfinished pieces with the critic every few quarters and continues the best. Its results
+are compared with the best of as many independent pieces, as on the page about [ranking](ranking.md), by
+judges that learned from other works. An AUC below 0.5 means that the judge takes the pieces for human more
+often than human music. It does not mean that they are better than human music: they are closer to what the
+judge takes for typical.
+
+**Limits.** The judges are classifiers, not listeners. The search writes more notes per quarter than
+independent sampling does; the last tables therefore compare it with more independent pieces.
+""",
+        tables=(
+            Table(
+                "search",
+                SEARCH_COLUMNS,
+                heading="Continuations",
+                text="""
+{batches} prompts, {n_pieces} pieces with {candidates_per_beam} candidates per beam, ranked by `{rank_by}`.
+""",
+            ),
+            Table(
+                "search_free",
+                SEARCH_COLUMNS,
+                heading="Without a prompt",
+                text="{batches} batches, ranked by `{rank_by}`.",
+            ),
+            Table("search_measures", SEARCH_MEASURE_COLUMNS, heading="Statistics of continuations", text=OVERLAP_TEXT),
+            Table("search_free_measures", SEARCH_MEASURE_COLUMNS, heading="Statistics without a prompt"),
+            Table(
+                "search_equal_tokens",
+                SEARCH_COLUMNS,
+                heading="Against more independent pieces",
+                text="""
+Without a prompt, the best {n_best} of {independent} independent pieces, which have more notes in all.
+""",
+            ),
+            Table(
+                "search_equal_tokens_measures",
+                SEARCH_MEASURE_COLUMNS,
+                heading="Statistics against more independent pieces",
+            ),
+        ),
+    ),
+    Page(
+        slug="fresh_judge",
+        title="Fresh judge",
+        question="can judges that are trained on the very pieces tell them from human music?",
+        text="""
+The fixed judges of the pages on ranking and search learned from pieces that no search had chosen, and the search
+learned to please judges of their kind. A fresh judge is trained from nothing on what is put out: on pieces as the
+command composes them, and on openings of human pieces of the same length. Works and runs are never on both sides of
+the cross-validation. An AUC of 0.5 means that the judge cannot tell them apart; lower is better.
+
+Three kinds of judges are averaged by rank: descriptors (boosted trees, extremely randomised trees and logistic
+regression), two small CNNs (piano roll and self-similarity), and a text model (TF-IDF of runs of one to four tokens,
+with logistic regression). The first table of each set shows each judge and their mean. The second shows what a group
+of descriptors shows alone. The third lists the single descriptors with the highest AUC; it says what to compose
+better.
+
+Nothing that is trained here, and nothing that learns from its data, may ever choose what is put out.
+
+**Limits.** Judges are classifiers, not listeners; more data would make them sharper. Human excerpts are cut at the
+length at which composed pieces end, so endings count as a difference. The set of the default
+search is smaller than the 256 pieces that this measure asks for. Judges learn less from fewer pieces, so the two sets
+do not compare exactly. Bars are taken to be three and four quarters
+long, both, whatever the time signature is.
+""",
+        tables=(
+            *_fresh_judge_tables("fresh_judge_unranked", "Without ranking"),
+            *_fresh_judge_tables("fresh_judge_searched", "Default search"),
+        ),
+    ),
+)
