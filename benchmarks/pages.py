@@ -93,7 +93,7 @@ def build_files() -> dict[Path, str]:
     files = {PAGES_FOLDER / f"{page.slug}.md": render_page(page) for page in PAGES}
     blocks = {
         "index": render_index(),
-        "models": model_table(REPOSITORY),
+        "models": model_table(REPOSITORY, load_result),
         "classifiers": classifier_table(REPOSITORY),
         "results": result_table(load_result),
     }

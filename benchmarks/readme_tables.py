@@ -12,21 +12,33 @@ MODELS = {
 }
 
 
-def model_table(repository: Path) -> str:
-    """Return the table of the shipped models."""
+def model_table(repository: Path, load_result: Callable[[str], dict]) -> str:
+    """Return the table of the shipped models.
+
+    Parameters
+    ----------
+    repository : Path
+    load_result : callable
+        Takes the name of a result file and returns its content.
+    """
     lines = [
-        "| model | music | parameters | size | nats per quarter, test works | with the repeat model |",
-        "|---|---|---|---|---|---|",
+        "| model | music | follows plans | parameters | size | nats per quarter, test works | with repeats or a plan |",
+        "|---|---|---|---|---|---|---|",
     ]
+    plan_rows = {row["model"]: row for row in load_result("plan_likelihood")["rows"] if row["split"] == "test"}
     for name, music in MODELS.items():
         folder = repository / "pretrained" / name
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        figures = config["figures"]
-        with_repeats = figures["test_nats_per_quarter_with_repeats"]
+        follows_plans = "context_rows" in config["sizes"]
+        if follows_plans:
+            alone, total = plan_rows[name]["metre"], plan_rows[name]["returns_total"]
+        else:
+            figures = config["figures"]
+            alone, total = figures["test_nats_per_quarter"], figures["test_nats_per_quarter_with_repeats"]
         megabytes = (folder / "model.safetensors").stat().st_size / 1e6
         lines.append(
-            f"| `{name}` | {music} | {config['n_parameters']:,} | {megabytes:.1f} MB | "
-            f"{figures['test_nats_per_quarter']:.2f} | {with_repeats:.2f} |"
+            f"| `{name}` | {music} | {'yes' if follows_plans else 'no'} | {config['n_parameters']:,} | "
+            f"{megabytes:.1f} MB | {alone:.2f} | {total:.2f} |"
         )
     return "\n".join(lines)
 

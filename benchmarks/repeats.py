@@ -1,6 +1,6 @@
 """Measure whether composed music returns to what it has said, as human music does.
 
-python benchmarks/repeats.py
+python benchmarks/repeats.py MODEL
 
 Human excerpts of test works are compared with as many pieces of the same length, composed without a
 prompt and sampled as `generate.py` does: by the network alone, with repeats of tokens, and with repeats
@@ -61,7 +61,7 @@ def main():
 def parse_arguments():
     """Parse the command line."""
     p = record.argument_parser(__doc__)
-    p.add_argument("--model", default="pretrained/notewise-large", help="Folder of the model")
+    p.add_argument("model", metavar="MODEL", help="Folder of a model with a repeat model")
     p.add_argument("--corpus", default="data/notewise-12", help="Folder of the model's corpus")
     p.add_argument("--batches", type=int, default=4, help=f"Number of batches of {BATCH_PIECES} pieces")
     p.add_argument("--quarters", type=int, default=64, help="Length of a piece in quarters")
