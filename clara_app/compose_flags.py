@@ -201,7 +201,7 @@ def _add_sampling_flags(add):
         default=1.0,
         metavar="X",
         help="Weight of the repeat model, which makes passages return in the same or another key; 1 as fitted to "
-        "human music, 0 for the network alone.",
+        "human music, 0 for the network alone; for models that follow no plans.",
     )
     add(
         "--seed",

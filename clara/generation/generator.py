@@ -188,7 +188,7 @@ class Generator:
             If the prompt cannot be read or holds no notes.
         """
         seeds = convert_seeds(seed, n)
-        settings_of_piece = convert_settings(settings, n)
+        settings_of_piece = self._convert_settings(settings, n)
         request = GenerationRequest.from_arguments(
             self,
             quarters,
@@ -250,7 +250,7 @@ class Generator:
             raise BadSetting(
                 f"prompts and seeds must be as many, and at least one, not {len(prompts)} and {len(seeds)}"
             )
-        settings_of_piece = convert_settings(settings, len(seeds))
+        settings_of_piece = self._convert_settings(settings, len(seeds))
         distinct_prompts = {id(prompt): prompt for prompt in prompts}
         requests = [
             GenerationRequest.from_arguments(self, quarters, prompt, constraints=constraints, threads=threads)
@@ -319,7 +319,7 @@ class Generator:
         convert_seeds(seed, n)
         n_candidates = n * search_settings.candidates_per_beam
         seeds = convert_seeds(seed, n_candidates)
-        settings_of_candidate = convert_settings(settings, n_candidates)
+        settings_of_candidate = self._convert_settings(settings, n_candidates)
         request = GenerationRequest.from_arguments(self, quarters, prompt, **options)
         first_step = request.prompt_steps
 
@@ -376,7 +376,7 @@ class Generator:
             As `generate`.
         """
         [seed] = convert_seeds(seed, 1)
-        [settings] = convert_settings(settings, 1)
+        [settings] = self._convert_settings(settings, 1)
         return GenerationRequest.from_arguments(self, quarters, prompt, **options).stream(seed, settings)
 
     def fill(
@@ -419,9 +419,16 @@ class Generator:
             If the piece cannot be read or holds no notes.
         """
         seeds = convert_seeds(seed, n)
-        settings_of_piece = convert_settings(settings, n)
+        settings_of_piece = self._convert_settings(settings, n)
         request = GenerationRequest.from_arguments(self, None, piece, key=key, constraints=constraints, threads=threads)
         return fill_gap(request, start, end, settings_of_piece, seeds, self.tokenize)
+
+    def _convert_settings(self, settings, n):
+        """Return the checked settings of n pieces."""
+        converted = convert_settings(settings, n)
+        if self.contexts and any(one.repeat_strength != 1 for one in converted):
+            raise BadSetting("a model that follows plans has no repeat model; leave out the repeat strength")
+        return converted
 
     @cached_property
     def planner(self) -> Planner:

@@ -158,6 +158,7 @@ function showForm() {
   byId("length").disabled = readFormLetters() !== null;
   byId("ending-choice").hidden = !follows;
   byId("cadence-choice").hidden = follows;
+  byId("repeat-choice").hidden = follows;
   byId("form-note").textContent = !follows ? "This model follows no plans, so it takes no form."
     : prompt ? "A form is for pieces without a prompt."
       : "Form: AABA for four sections of eight bars, or A8 B16 A8 with numbers of bars. It sets the length.";
@@ -196,7 +197,7 @@ function readForm() {
   const number = id => byId(id).value === "" ? null : +byId(id).value;
   const advanced = {};
   for (const name of ADVANCED_SETTINGS) {
-    if (number(name) !== null) advanced[name] = number(name);
+    if (number(name) !== null && !byId(name).closest("[hidden]")) advanced[name] = number(name);
   }
   const [lengthUnit, length] = byId("length").value.split(" ");
   const form = readFormLetters();

@@ -63,6 +63,13 @@ def test_pieces_around_other_music_have_no_plan(generator):
             generator.generate(1, fixed_melody=melody, **option)
 
 
+def test_a_repeat_strength_is_for_models_with_a_repeat_model(generator):
+    with pytest.raises(BadSetting, match="has no repeat model"):
+        generator.generate(1, settings={"repeat_strength": 0.5})
+    with pytest.raises(BadSetting, match="has no repeat model"):
+        next(generator.stream(settings={"repeat_strength": 0.5}))
+
+
 def test_plans_on_another_grid(generator):
     (plan,) = generator.planner.compose([0], 4, time_signature=(3, 8))
     coarse = fit_plan(plan, 4)
