@@ -223,6 +223,7 @@ class Generator:
         settings: Settings,
         seeds: Sequence[int],
         constraints: Constraints = DEFAULT_CONSTRAINTS,
+        ending: bool = True,
         threads: int = 1,
     ) -> list[Sample]:
         """Continue each of several prompts once, all in one batch.
@@ -234,7 +235,7 @@ class Generator:
         prompts : sequence of n prompts
             As in `generate`, None among them; an object that occurs several times is read once.
         seeds : sequence of n ints
-        quarters, settings, constraints, threads
+        quarters, settings, constraints, ending, threads
             See `generate`.
 
         Returns
@@ -253,7 +254,9 @@ class Generator:
         settings_of_piece = self._convert_settings(settings, len(seeds))
         distinct_prompts = {id(prompt): prompt for prompt in prompts}
         requests = [
-            GenerationRequest.from_arguments(self, quarters, prompt, constraints=constraints, threads=threads)
+            GenerationRequest.from_arguments(
+                self, quarters, prompt, constraints=constraints, ending=ending, threads=threads
+            )
             for prompt in distinct_prompts.values()
         ]
         row_of_prompt = {prompt_id: row for row, prompt_id in enumerate(distinct_prompts)}

@@ -46,7 +46,7 @@ def compose_continuations(
     device: str = "cpu",
     on_step: Callable | None = None,
 ) -> Iterator[list[NoteSequence]]:
-    """Compose the continuations of each task.
+    """Compose the continuations of each task, without endings, because excerpts are taken from within pieces.
 
     The processes start at once, before the first result is asked for.
 
@@ -130,5 +130,5 @@ def _compose(quarters, tasks):
             settings.append(of_continuation)
             seeds.append(task.seed + i)
     generator = _generators[tasks[0].model]
-    pieces = iter(generator.continue_each(prompts, quarters, settings, seeds))
+    pieces = iter(generator.continue_each(prompts, quarters, settings, seeds, ending=False))
     return [[next(pieces).notes for _ in task.settings] for task in tasks]

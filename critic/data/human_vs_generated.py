@@ -118,8 +118,10 @@ def human_and_generated_excerpts(
     """
     import pandas as pd
 
+    from clara.checkpoints.checkpoint import follows_plans
+
     pieces = CorpusPieces(corpus, _shared_vocab(models, corpus))
-    cuts, places, tasks = _plan(pieces, settings, len(models))
+    cuts, places, tasks = _plan(pieces, settings, [not follows_plans(model) for model in models])
     composed_quarters = SEAM_QUARTERS + settings.quarters + ENDING_QUARTERS
     # Other processes compose while this one cuts the human excerpts.
     continuations = compose_continuations(models, tasks, composed_quarters, workers, device, on_step)
@@ -128,8 +130,16 @@ def human_and_generated_excerpts(
     return pd.DataFrame([row for row in rows if row is not None], columns=COLUMNS)
 
 
-def _plan(pieces, settings, n_models):
-    """Return the excerpts to cut, and the places and tasks of the continuations."""
+def _plan(pieces, settings, have_repeats):
+    """Return the excerpts to cut, and the places and tasks of the continuations.
+
+    Parameters
+    ----------
+    pieces : CorpusPieces
+    settings : CriticExcerptSettings
+    have_repeats : list of bool
+        Whether each model has a repeat model.
+    """
     rng = np.random.default_rng(settings.seed)
     quarters = settings.quarters
     steps_per_quarter = pieces.corpus.encoding.steps_per_quarter
@@ -148,10 +158,11 @@ def _plan(pieces, settings, n_models):
                 notes = crop(CORRUPTIONS[name](notes, rng), 0, quarters * steps_per_quarter)
             cuts.append(_Cut(GENERATED, piece, first, notes, json.dumps({"corruption": name})))
         for piece, first in pieces.sample_places(split, quarters, n_prompts, rng):
-            sampling = [_random_settings(rng) for _ in range(CONTINUATIONS_PER_PROMPT)]
+            model = len(tasks) % len(have_repeats)
+            sampling = [_random_settings(rng, have_repeats[model]) for _ in range(CONTINUATIONS_PER_PROMPT)]
             prompt = _prompt(pieces, piece, first)
             places.append((piece, first))
-            tasks.append(ContinuationTask(len(tasks) % n_models, prompt, sampling, int(rng.integers(2**31))))
+            tasks.append(ContinuationTask(model, prompt, sampling, int(rng.integers(2**31))))
     return cuts, places, tasks
 
 
@@ -204,7 +215,7 @@ def _shared_vocab(models, corpus):
     return vocab
 
 
-def _random_settings(rng):
+def _random_settings(rng, has_repeats):
     """Draw the sampling settings of one excerpt."""
     from clara.sampling.settings import SamplingSettings
 
@@ -216,7 +227,7 @@ def _random_settings(rng):
         top_p=float(rng.choice(TOP_PS)),
         random_freq=random_freq,
         top_k=0 if random_freq == 1 else 3,
-        repeat_strength=float(rng.choice(REPEAT_STRENGTHS)),
+        repeat_strength=float(rng.choice(REPEAT_STRENGTHS)) if has_repeats else 1.0,
     )
 
 

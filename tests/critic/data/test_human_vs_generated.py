@@ -78,6 +78,14 @@ def test_several_models_take_turns_in_any_number_of_processes(models, corpus):
     assert settings.n_prompts == len(turns)
 
 
+def test_a_model_that_follows_plans_composes_excerpts(corpus, tmp_path):
+    tiny.plan_follower().save(tmp_path / "planned")
+    settings = CriticExcerptSettings({"train": 32}, QUARTERS, seed=2)
+    table = human_and_generated_excerpts([tmp_path / "planned"], corpus, settings)
+    assert not any("repeat_strength" in text for text in table["settings"])
+    assert (table["label"] == "generated").sum() == 32
+
+
 def test_models_of_another_encoding_are_refused(models, corpus, tmp_path):
     tiny.checkpoint(encoding=Notewise(4)).save(tmp_path / "coarse")
     with pytest.raises(BadSetting, match="different encodings"):
@@ -102,7 +110,7 @@ def test_half_are_sampled_as_composing_does_by_default():
     lowest, highest = USUAL_TEMPERATURES[0], USUAL_TEMPERATURES[-1]
     assert (lowest, highest) == (MIN_TEMPERATURE, MAX_TEMPERATURE)
     default, rng = default_settings(), np.random.default_rng(0)
-    settings = [human_vs_generated._random_settings(rng) for _ in range(400)]
+    settings = [human_vs_generated._random_settings(rng, True) for _ in range(400)]
     is_usual = [
         lowest <= s.temperature <= highest and s == replace(default, temperature=s.temperature) for s in settings
     ]
