@@ -20,6 +20,8 @@ def model_card(checkpoint: Checkpoint) -> str:
     data, sizes = training["data"], checkpoint.sizes
     commands = [f"`{training['command']}`"]
     plans = PLAN_NOTE if checkpoint.context_reader() else ""
+    earlier = [f"`{origin['command']}` ({origin['date']})" for origin in training.get("earlier", [])]
+    start = f"\n\nIt started from weights made by {', then '.join(earlier)}." if earlier else ""
     commands += [f"after epoch {r['after_epoch']} `{r['command']}`" for r in training.get("resumed", [])]
     return f"""# A {checkpoint.encoding.name} music model
 
@@ -44,7 +46,7 @@ Nats per quarter note: the summed cost of all tokens of the held-out pieces, div
 
 ## Made by
 
-{"; ".join(commands)}; seed {training["arguments"]["seed"]}, commit {training["commit"]}, {training["date"]}.
+{"; ".join(commands)}; seed {training["arguments"]["seed"]}, commit {training["commit"]}, {training["date"]}.{start}
 
 ## Use
 

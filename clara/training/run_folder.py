@@ -85,6 +85,13 @@ def _origin(command_line):
     return {"command": command_line, "commit": current_commit(), "date": time.strftime("%Y-%m-%d")}
 
 
+def _earlier_origins(pretrained):
+    """Return by what the weights of a model were made, oldest first; see `_origin`."""
+    training = Checkpoint.load(pretrained).info.get("training", {})
+    origin = {name: training.get(name) for name in ("command", "commit", "date")}
+    return [*training.get("earlier", []), origin] if training else []
+
+
 def training_record(settings: TrainSettings, corpus: Corpus) -> dict[str, Any]:
     """Return what a run was made from, for `config.json`."""
     started = read_started(settings.out).model_dump(exclude_unset=True)
@@ -92,6 +99,7 @@ def training_record(settings: TrainSettings, corpus: Corpus) -> dict[str, Any]:
         "arguments": settings.to_dict(),
         "data": describe_data(corpus),
         "started_from": weights_hash(settings.pretrained) if settings.pretrained else None,
+        "earlier": _earlier_origins(settings.pretrained) if settings.pretrained else [],
         "machine": platform.processor() or platform.machine(),
     }
 

@@ -214,6 +214,7 @@ def test_fine_tuning_unfreezes_one_group_an_epoch(tuned, pretrained):
     assert len(history(tuned)) == 4
     told = config(tuned)
     assert told["training"]["started_from"] == weights_hash(pretrained)
+    assert [origin["command"] for origin in told["training"]["earlier"]] == [config(pretrained)["training"]["command"]]
     assert told["sizes"]["n_layers"] == 2
 
 
