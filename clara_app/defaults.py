@@ -4,7 +4,7 @@ This module imports nothing heavy, so that `--help` answers at once. Tests check
 modules that implement them.
 """
 
-DEFAULT_MODEL = "notewise-large"
+DEFAULT_MODEL = "notewise"
 DEFAULT_N = 64
 DEFAULT_TOP = 8
 DEFAULT_QUARTERS = 64.0

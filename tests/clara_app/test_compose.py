@@ -791,7 +791,7 @@ def test_a_shipped_model_is_found_by_name(tmp_path):
 def test_missing_weights_are_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
     message = refused(capsys, *QUICK, "--out", tmp_path / "out")
-    assert "notewise-large" in message and "install Clara again" in message
+    assert defaults.DEFAULT_MODEL in message and "install Clara again" in message
     assert not (tmp_path / "out").exists()
 
 

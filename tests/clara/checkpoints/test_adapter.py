@@ -22,6 +22,7 @@ from clara.training.plan_costs import costs_by_knowledge
 from clara_app import compose as generate
 from clara_app import train
 from clara_app.composer import model_for_adapter
+from clara_app.defaults import DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +120,10 @@ def test_composing_with_an_adapter_can_be_replayed(made, base, tmp_path):
 
 
 def test_without_a_model_the_base_of_the_adapter_is_found(made, tmp_path, monkeypatch):
-    for seed, name in enumerate(("a", "notewise-large")):
+    for seed, name in enumerate(("a", DEFAULT_MODEL)):
         tiny.checkpoint(seed=seed).save(tmp_path / "pretrained" / name)
     monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "pretrained")
-    assert model_for_adapter(None) == "notewise-large"
+    assert model_for_adapter(None) == DEFAULT_MODEL
     assert model_for_adapter(made / ADAPTER_FILE) == "a"
     shutil.rmtree(tmp_path / "pretrained" / "a")
     argv = [
