@@ -190,6 +190,12 @@ def _add_training_flags(add):
         metavar="X",
         help="Weight of temporal activation regularisation, TAR.",
     )
+    add(
+        "--all-layers",
+        action="store_true",
+        help="Fine-tune all layers from the first epoch, at one learning rate (default: one more group of layers each "
+        "epoch, the lower ones more slowly); for as much music as the pretrained model has learned from.",
+    )
     add("--clip", type=cli.above(0), default=DEFAULTS["clip"], metavar="X", help="Largest norm of the gradient.")
 
 

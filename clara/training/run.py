@@ -160,12 +160,13 @@ def _print_summary(settings, learn, device_name):
 def _fit(learn, settings, world):
     """Train through the stages, saving after each epoch; return True if Ctrl-C ended it."""
     is_fine_tuning = not settings.from_scratch
+    is_gradual = is_fine_tuning and not settings.all_layers
     plan = plan_stages(
         settings.epochs,
         settings.lr or (LR_FINE_TUNING if is_fine_tuning else LR_FROM_SCRATCH),
         settings.schedule,
         len(learn.splitter(learn.model)),
-        gradual=is_fine_tuning,
+        gradual=is_gradual,
     )
     history, opt_state = [], None
     state_path = Path(settings.out) / STATE
@@ -180,7 +181,7 @@ def _fit(learn, settings, world):
             settings.seed,
             finished_epochs=len(history),
             opt_state=opt_state,
-            discriminative=is_fine_tuning,
+            discriminative=is_gradual,
             rank=world.rank,
         )
     except RuntimeError as e:

@@ -79,6 +79,8 @@ class TrainSettings:
         Decay of Adam's two moving averages.
     alpha, beta : float
         Weights of activation regularisation (AR) and temporal activation regularisation (TAR).
+    all_layers : bool
+        Fine-tune all layers from the first epoch, at one learning rate.
     tensorboard, find_lr : bool
         Also write TensorBoard events; only search a learning rate.
     follow_plans : bool or None
@@ -118,6 +120,7 @@ class TrainSettings:
     alpha: float = 2.0
     beta: float = 1.0
     clip: float = 0.25
+    all_layers: bool = False
     tensorboard: bool = False
     find_lr: bool = False
     follow_plans: bool | None = None
