@@ -10,6 +10,7 @@ from clara.form.plan import EXACT, RHYTHM, SILENT, TRANSPOSED, UNKNOWN, VARIED, 
 from clara.form.plan_start import first_signature
 from clara.form.plan_tokens import (
     DISTANCE,
+    KEY,
     MAX_SHIFT,
     N_KINDS,
     PHRASE,
@@ -22,6 +23,8 @@ from clara.form.plan_tokens import (
     nearest_signature,
 )
 from clara.form.planner_network import allowed_categories
+
+CLOSING_BARS = 8  # in the home key at the end of a piece with an ending, or a quarter of a short piece
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class PlanRequest:
         How bars return; it begins with the piece. Bars to keep have precedence.
     known : Plan, optional
         A plan of which all that is known is kept; then there is no form and no bar to keep.
+    ending : bool
+        Whether the piece closes in its home key, in which its last bars are then.
     """
 
     start: Plan
@@ -55,6 +60,7 @@ class PlanRequest:
     quarters: float | None = None
     form: Form | None = None
     known: Plan | None = None
+    ending: bool = False
 
 
 class PlanConstraints:
@@ -74,6 +80,7 @@ class PlanConstraints:
         self.rows, self.signatures = rows, signatures
         self.given = np.full((n, room, N_KINDS), UNKNOWN)
         self.n_kept = np.array([request.n_kept for request in requests])
+        self.has_ending = np.array([request.ending for request in requests])
         self.section = np.zeros((n, room), dtype=np.int64)  # first bar that an open bar may return to
         self.n_with_notes = np.zeros(n, dtype=np.int64)  # open bars before this one are not silent: others return there
         for row, request in enumerate(requests):
@@ -113,9 +120,12 @@ class PlanConstraints:
         """Return what is given of a bar, int64 (n, N_KINDS), or `UNKNOWN`.
 
         A bar that is to return to a silent one is silent, too. One that is more than a rhythm has the time signature of
-        its source.
+        its source. The last bars of a piece with an ending are in the home key.
         """
         given = self.given[row, bar].copy()
+        closes = self.has_ending[row] & ~self.is_kept(bar, row) & (given[:, KEY] == UNKNOWN)
+        closes &= bar >= self.rows.n_bars[row] - np.minimum(CLOSING_BARS, self.rows.n_bars[row] // 4)
+        given[closes, KEY] = 12 * self.rows.mode[row[closes]]  # relative to the home key
         returns = ~self.is_kept(bar, row) & (given[:, DISTANCE] > 0)
         source = bar - np.maximum(given[:, DISTANCE], 0)
         of_source = self.rows.values[row, source]

@@ -141,6 +141,7 @@ class Planner:
         temperature: float = 1.0,
         beginning: Plan | None = None,
         form: Form | None = None,
+        ending: bool = False,
         attributes: Sequence[str] = ATTRIBUTES,
         steps_per_quarter: int = 12,
     ) -> list[Plan]:
@@ -165,6 +166,8 @@ class Planner:
         form : Form, optional
             How the bars return, counted from the first bar of the piece; what it leaves open is composed. Without a
             length, a plan is as long as its form.
+        ending : bool
+            Whether the last bars are in the home key.
         attributes : sequence of str
             What to compose beside time signatures and returns; the rest stays open.
         steps_per_quarter : int
@@ -200,14 +203,16 @@ class Planner:
                 raise BadSetting(f"the beginning has {n_kept} bars already; ask for more than that, not {length}")
             if form is not None and length < len(form):
                 raise BadSetting(f"the form has {len(form)} bars, but the piece only {length}; ask for a longer piece")
-            requests.append(PlanRequest(start, n_kept, key, length, seed, quarters, form))
+            requests.append(PlanRequest(start, n_kept, key, length, seed, quarters, form, ending=ending))
         plans = []
         for first in range(0, len(requests), MAX_PLANS_TOGETHER):
             part = requests[first : first + MAX_PLANS_TOGETHER]
             plans += PlanComposer(self.network, self.start.signatures, part, temperature, attributes).compose()
         return plans
 
-    def complete(self, plan: Plan, *, seed: int, temperature: float = 1.0, home: int | None = None) -> Plan:
+    def complete(
+        self, plan: Plan, *, seed: int, temperature: float = 1.0, home: int | None = None, ending: bool = False
+    ) -> Plan:
         """Return a plan whose open relations and attributes are composed; all that is known stays.
 
         Parameters
@@ -217,6 +222,8 @@ class Planner:
         temperature : float
         home : int, optional
             Home key (default: that of the plan, or drawn).
+        ending : bool
+            Whether the last bars are in the home key, where the plan leaves their key open.
 
         Raises
         ------
@@ -227,7 +234,7 @@ class Planner:
             at = np.random.default_rng([seed, 1]).random(3)
             home = plan.home if plan.home != UNKNOWN else self.start.draw_home(at[HOME_DRAW])
         plan = replace(plan, home=home)
-        request = PlanRequest(plan, 0, home, len(plan), seed, known=plan)
+        request = PlanRequest(plan, 0, home, len(plan), seed, known=plan, ending=ending)
         (composed,) = PlanComposer(self.network, self.start.signatures, [request], temperature).compose()
         filled = {}
         for name in ATTRIBUTES:

@@ -126,6 +126,17 @@ def test_open_attributes_are_completed_and_the_rest_is_kept(planner):
     assert_equal(replace(full, key=whole.key, density=whole.density), whole)
 
 
+@pytest.mark.parametrize("n_bars, n_closing", [(40, 8), (12, 3), (2, 0)])
+def test_an_ending_is_in_the_home_key(planner, n_bars, n_closing):
+    plans = planner.compose(piece_seeds(4, 12), n_bars, ending=True)
+    for plan in plans:
+        assert (plan.key[n_bars - n_closing :] == plan.home).all()
+    assert any((plan.key != plan.home).any() for plan in plans)
+    unknown = np.full(n_bars, UNKNOWN)
+    completed = planner.complete(replace(plans[0], key=unknown), seed=1, ending=True)
+    assert (completed.key[n_bars - n_closing :] == completed.home).all()
+
+
 def test_open_relations_are_completed(planner):
     (whole,) = planner.compose([1], 24)
     is_open = np.arange(24) % 3 == 0
