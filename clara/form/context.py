@@ -78,6 +78,11 @@ class ContextLayout:
         self.n_rows = 1 + sum(self.sizes)
         assert len(self.sizes) == N_COLUMNS
 
+    def rows_of(self, column: int) -> slice:
+        """Return the rows of the categories of a column."""
+        first = int(self._offsets[column])
+        return slice(first, first + self.sizes[column])
+
     def to_rows(self, context: np.ndarray) -> np.ndarray:
         """Return the rows (n, N_COLUMNS) of categories (n, N_COLUMNS); 0 for what is unknown."""
         return np.where(context < 0, 0, context + self._offsets)

@@ -126,7 +126,8 @@ class Planning:
         given = fit_plan(self.settings.plan, request.encoding.steps_per_quarter, request.prompt_end)
         if self.home is not None and given.home != UNKNOWN:
             given = _move_to_key(given, self.home)
-        plans = [self.planner.complete(given, seed=seed, home=self.home) for seed in seeds]
+        ending = self.settings.ending
+        plans = [self.planner.complete(given, seed=seed, home=self.home, ending=ending) for seed in seeds]
         return plans, [len(given)] * len(plans)
 
     def _composed(self, seeds, request):
@@ -144,6 +145,7 @@ class Planning:
             home=self.home,
             beginning=beginning,
             form=self.settings.form,
+            ending=self.settings.ending,
             steps_per_quarter=request.encoding.steps_per_quarter,
         )
         if n_bars is not None:

@@ -52,6 +52,22 @@ def test_the_shapes_of_the_weights_are_as_described():
     assert shapes == awd_lstm.shapes(CONFIG, VOCAB_SZ)
 
 
+def test_an_emphasis_moves_only_what_a_column_says():
+    inputs = example_inputs()
+    network, emphasized = inference_model(trained_net()), inference_model(trained_net())
+    rows = slice(N_ROWS - 40, N_ROWS)
+    emphasized.emphasize(rows, 3)
+    before, after = network.output_context_weight, emphasized.output_context_weight
+    torch.testing.assert_close(after[rows] - after[rows].mean(0), 3 * (before[rows] - before[rows].mean(0)))
+    torch.testing.assert_close(after[rows].mean(0), before[rows].mean(0))
+    assert torch.equal(after[: N_ROWS - 40], before[: N_ROWS - 40])
+    unknown = inputs.clone()
+    unknown[..., 1:] = 0
+    for inputs_, is_same in ((unknown, True), (inputs, False)):
+        logits = [model(inputs_, model.initial_state(3))[0] for model in (network, emphasized)]
+        assert torch.equal(*logits) == is_same
+
+
 def test_training_and_inference_agree():
     net, inputs = trained_net(), example_inputs()
     network = inference_model(net)
