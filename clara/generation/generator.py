@@ -14,7 +14,7 @@ from clara.checkpoints.checkpoint import Checkpoint
 from clara.checkpoints.shipped_models import find_model
 from clara.encodings.vocab import tokenize
 from clara.errors import BadSetting
-from clara.form.context import CHORD, KEY
+from clara.form.context import KEY
 from clara.form.forms import Form
 from clara.form.plan import Plan
 from clara.form.planner import Planner
@@ -30,8 +30,8 @@ from clara.sampling.steppers import stepper_factory
 
 __all__ = ["Generator", "Sample"]
 
-# Composed music drifts from its plan, as it goes on from its own wrong notes. So keys and chords of a plan count more
-# than they do in reading; see docs/form.md.
+# Composed music drifts from its plan, as it goes on from its own wrong notes. So the keys of a plan count more than they
+# do in reading; see docs/form.md.
 KEY_EMPHASIS = 2.0
 
 
@@ -71,8 +71,7 @@ class Generator:
         self.contexts = checkpoint.context_reader()
         self.model = checkpoint.inference_model().to(device)
         if self.contexts:
-            for column in (KEY, CHORD):
-                self.model.emphasize(self.contexts.layout.rows_of(column), KEY_EMPHASIS)
+            self.model.emphasize(self.contexts.layout.rows_of(KEY), KEY_EMPHASIS)
         self.make_stepper, self.precision = stepper_factory(self.model, precision)
 
     @classmethod
