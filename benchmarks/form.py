@@ -159,6 +159,12 @@ def ending_row(name: str, forms: list[Form]) -> dict:
     return {"table": "endings", "set": name, "pieces": len(forms)} | endings
 
 
+def form_rows(name: str, forms: list[Form]) -> list[dict]:
+    """Return all rows of a set of pieces."""
+    rows = class_rows(name, forms) + [distance_row(name, forms)] + structure_rows(name, forms)
+    return rows + phrase_rows(name, forms) + [ending_row(name, forms)]
+
+
 def read_human(folder: str | Path) -> list:
     """Return the pieces of a prepared corpus, or of a folder of MIDI files, with their time signatures."""
     from clara.data.corpus import MANIFEST, read_manifest
@@ -185,6 +191,14 @@ def main():
         "--generated", nargs="*", default=[], metavar="NAME=FOLDER", help="Folders of generated MIDI files"
     )
     parser.add_argument("--min-bars", type=int, default=OPENING_BARS, metavar="N", help="Shortest piece, in bars")
+    parser.add_argument(
+        "--alike",
+        type=int,
+        nargs=2,
+        default=(48, 96),
+        metavar="N",
+        help="Shortest and longest human piece of the set that is about as long as the generated ones, in bars",
+    )
     parser.add_argument("--result", default="form", metavar="NAME", help="Name of the result file")
     args = parser.parse_args()
     sets = {"human": read_human(args.human)}
@@ -198,8 +212,11 @@ def main():
         forms = [form for form in map(measure_form, pieces) if len(form.classes.kind) >= args.min_bars]
         n_bars = sum(len(form.classes.kind) for form in forms)
         speed = speed or round(n_bars / (time.perf_counter() - start))
-        rows += class_rows(name, forms) + [distance_row(name, forms)] + structure_rows(name, forms)
-        rows += phrase_rows(name, forms) + [ending_row(name, forms)]
+        rows += form_rows(name, forms)
+        if name == "human":
+            shortest, longest = args.alike
+            alike = [form for form in forms if shortest <= len(form.classes.kind) <= longest]
+            rows += form_rows(f"human, {shortest} to {longest} bars", alike)
     for row in rows:
         print(row)
     record.save(args.result, rows, min_bars=args.min_bars, bars_per_second=speed)

@@ -18,7 +18,8 @@ and varied returns alike, so the share of literal ones stands beside the phrases
 
 **Limits.** Phrases, keys and cadences are estimated by rules from the notes, and human music is far from 100 % by
 these rules; compare with its row. A key is estimated from eight bars. Structureness and phrases depend on the length,
-so only equal numbers of bars compare. Generated files say 4/4 throughout and hold 16 bars.
+so only equal numbers of bars compare. Composed pieces have 64 bars; longer human pieces repeat more, so a second human
+row has pieces of about that length.
 """,
         tables=(
             Table(
@@ -37,7 +38,7 @@ so only equal numbers of bars compare. Generated files say 4/4 throughout and ho
                 heading="Bar classes",
                 text="""
 Pieces of at least {min_bars} bars. `benchmarks/fresh_judge.py --compose-only` composed the generated ones: "searched"
-by the default command, "unranked" with `--no-search --rank-by none`.
+by the default command with `--bars 64`, "unranked" with `--no-search --rank-by none`.
 """,
                 select_rows=rows_of("classes"),
             ),

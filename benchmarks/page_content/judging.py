@@ -334,11 +334,10 @@ better.
 
 Nothing that is trained here, and nothing that learns from its data, may ever choose what is put out.
 
-**Limits.** Judges are classifiers, not listeners; more data would make them sharper. Human excerpts are cut at the
-length at which composed pieces end, so endings count as a difference. The set of the default
-search is smaller than the 256 pieces that this measure asks for. Judges learn less from fewer pieces, so the two sets
-do not compare exactly. Bars are taken to be three and four quarters
-long, both, whatever the time signature is.
+**Limits.** Judges are classifiers, not listeners; more data would make them sharper. Composed pieces have 64 bars and
+are cut like the human ones, so endings do not count, except in bars that are short. The set of the default search is
+smaller than the 256 pieces that this measure asks for. Judges learn less from fewer pieces, so the two sets do not
+compare exactly. Bars are taken to be three and four quarters long, both, whatever the time signature is.
 """,
         tables=(
             *_fresh_judge_tables("fresh_judge_unranked", "Without ranking"),
