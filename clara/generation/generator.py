@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
@@ -22,10 +23,12 @@ from clara.generation.arguments import Key, Prompt, Settings, TimeSignature, con
 from clara.generation.infilling import fill_gap
 from clara.generation.request import GenerationOptions, GenerationRequest
 from clara.generation.sample import Sample
+from clara.models.context import emphasize
 from clara.music.notes import NoteSequence, crop
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 from clara.sampling.grammars import Grammar, make_grammar
 from clara.sampling.search import SearchSettings, search
+from clara.sampling.settings import SamplingSettings
 from clara.sampling.steppers import stepper_factory
 
 __all__ = ["Generator", "Sample"]
@@ -69,9 +72,11 @@ class Generator:
         self.vocab = checkpoint.vocab
         self.repeats = checkpoint.repeats()
         self.contexts = checkpoint.context_reader()
-        self.model = checkpoint.inference_model().to(device)
         if self.contexts:
-            self.model.emphasize(self.contexts.layout.rows_of(KEY), KEY_EMPHASIS)
+            keys = self.contexts.layout.rows_of(KEY)
+            table = emphasize(checkpoint.tensors["output_context.weight"].float(), keys, KEY_EMPHASIS)
+            checkpoint = replace(checkpoint, tensors=checkpoint.tensors | {"output_context.weight": table})
+        self.model = checkpoint.inference_model().to(device)
         self.make_stepper, self.precision = stepper_factory(self.model, precision)
 
     @classmethod
@@ -433,7 +438,7 @@ class Generator:
         request = GenerationRequest.from_arguments(self, None, piece, key=key, constraints=constraints, threads=threads)
         return fill_gap(request, start, end, settings_of_piece, seeds, self.tokenize)
 
-    def _convert_settings(self, settings, n):
+    def _convert_settings(self, settings: Settings, n: int) -> list[SamplingSettings]:
         """Return the checked settings of n pieces."""
         converted = convert_settings(settings, n)
         if self.contexts and any(one.repeat_strength != 1 for one in converted):

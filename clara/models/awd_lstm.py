@@ -227,21 +227,6 @@ class InferenceModel(nn.Module):
         x = hidden + sum_of_rows(context, self.output_context_weight)
         return add_trust(x @ self.output_weight.T + self.bias, x @ self.trust_weight.T, self.trust_bias, context)
 
-    def emphasize(self, rows: slice, factor: float) -> None:
-        """Make one column of the context count more for the next token, or less.
-
-        Parameters
-        ----------
-        rows : slice
-            Of the table of contexts: the categories of the column.
-        factor : float
-            By which they differ more from their mean.
-        """
-        weight = self.output_context_weight.clone()
-        mean = weight[rows].mean(0)
-        weight[rows] = mean + factor * (weight[rows] - mean)
-        self.output_context_weight = nn.Parameter(weight, requires_grad=False)
-
     def _embed(self, ids):
         """Return the input of the first layer, (bs, seq_len, emb_sz)."""
         if ids.dim() == 2:

@@ -71,6 +71,23 @@ class Trust(nn.Module):
         return add_trust(logits, self.scale * F.linear(hidden, self.weight), self.scale * self.bias, context)
 
 
+def emphasize(table: Tensor, rows: slice, factor: float) -> Tensor:
+    """Return a table of contexts in which one column counts more, or less.
+
+    Parameters
+    ----------
+    table : Tensor (n_rows, emb_sz)
+    rows : slice
+        The categories of the column.
+    factor : float
+        By which they differ more from their mean.
+    """
+    mean = table[rows].mean(0)
+    emphasized = table.clone()
+    emphasized[rows] = mean + factor * (table[rows] - mean)
+    return emphasized
+
+
 def sum_of_rows(context: Tensor, weight: Tensor) -> Tensor:
     """Return the sums, (bs, seq_len, emb_sz), of the rows of a table; row 0 does not count."""
     sums = F.embedding_bag(context.flatten(0, 1), weight, mode="sum", padding_idx=0)
