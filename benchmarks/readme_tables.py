@@ -84,7 +84,9 @@ def result_table(load_result: Callable[[str], dict]) -> str:
     tasks = rows("compose_time", "task")
     search = tasks["the best 8 of 64 by a search, notewise-large"]
     ranking = tasks["the best 8 of 64 by ranking, notewise-large"]
-    searched, unranked = (_fresh_judge_aucs(load_result(f"fresh_judge_{name}")) for name in ("searched", "unranked"))
+    fresh_results = [load_result(f"fresh_judge_{name}") for name in ("searched", "unranked")]
+    searched, unranked = map(_fresh_judge_aucs, fresh_results)
+    n_searched, n_unranked = (result["settings"]["generated"] for result in fresh_results)
     lines = [
         "| what | Clara | beside | limits |",
         "|---|---|---|---|",
@@ -109,7 +111,8 @@ def result_table(load_result: Callable[[str], dict]) -> str:
         "| the searched pieces against human music, by judges trained from nothing on them (AUC; 0.5 is chance): "
         f"descriptors, mean of four judges | {searched['descriptors']:.2f}, {searched['mean of the judges']:.2f} "
         f"| unranked pieces: {unranked['descriptors']:.2f}, {unranked['mean of the judges']:.2f} "
-        "| 80 pieces against 256, so the difference proves no gain ([more](benchmarks/pages/fresh_judge.md)) |",
+        f"| {n_searched} pieces against {n_unranked}, so the difference proves no gain "
+        "([more](benchmarks/pages/fresh_judge.md)) |",
     ]
     return "\n".join(lines)
 
