@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from fastai.callback import fp16, progress, schedule  # noqa: F401 - they add methods to the Learner
+from fastai.callback.core import Callback
 from fastai.callback.rnn import rnn_cbs
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
@@ -312,7 +313,7 @@ def music_learner(
     model = module.build(sizes | dropouts | scale, len(dls.vocab), dls.vocab.pad_id)
     _set_weights(module, model, start, dls, log)
     metrics = [] if dls.tokens_per_quarter is None else [NatsPerQuarter(dls.tokens_per_quarter, dls.vocab.pad_id)]
-    more_callbacks = [BFloat16Autocast()] if bf16 else []
+    more_callbacks: list[Callback] = [BFloat16Autocast()] if bf16 else []
     if not context_rows:
         more_callbacks.append(ReadTokensAlone())
     return MusicLearner(

@@ -5,7 +5,6 @@ heart.
 """
 
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Annotated
 
 import numpy as np
@@ -98,7 +97,12 @@ class PianoRollMember(Member):
             if end > len(packed):
                 break  # what comes next will change this column and all later ones
             keys.append(content_key(packed[max(0, first) : end]))
-        known = list(takewhile(lambda columns: columns is not None, map(self.memory.get, keys)))
+        known = []
+        for key in keys:
+            columns = self.memory.get(key)
+            if columns is None:
+                break
+            known.append(columns)
         return RollPiece(packed, keys, known)
 
     def size(self, piece: RollPiece) -> int:
@@ -114,7 +118,8 @@ class PianoRollMember(Member):
         n_steps = [len(piece.packed) for piece in pieces]
         first = self.net.first_column(min(len(piece.known) for piece in pieces))
         rolls = unpack_piano_rolls([piece.packed[self._first_step(first) :] for piece in pieces])
-        columns = self.net.transposed_columns(*to_device(self.net, [rolls]), n_steps, first).cpu()
+        (rolls_on_device,) = to_device(self.net, [rolls])
+        columns = self.net.transposed_columns(rolls_on_device, n_steps, first).cpu()
         if self.memory is not None:
             for piece, of_piece in zip(pieces, columns):
                 for column in range(len(piece.known), len(piece.keys)):
@@ -122,7 +127,8 @@ class PianoRollMember(Member):
         if first:
             known = torch.stack([torch.stack(piece.known[:first], 1) for piece in pieces])
             columns = torch.cat([known, columns], 2)
-        return self.net.classify(*to_device(self.net, [columns]), n_steps).mean(1)
+        (columns,) = to_device(self.net, [columns])
+        return self.net.classify(columns, n_steps).mean(1)
 
     def _first_step(self, column):
         """Return the first step that the columns from this one on depend on."""

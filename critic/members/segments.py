@@ -85,5 +85,5 @@ class SegmentMember(Member):
             for segment, logits in zip(features, self.segment_logits(list(features.values()))):
                 segment.logits = logits
                 segment.features = None
-        of_pieces = [torch.stack([segment.logits for segment in piece.segments]) for piece in pieces]
+        of_pieces = [torch.stack([s.logits for s in piece.segments if s.logits is not None]) for piece in pieces]
         return torch.cat([torch.from_numpy(piece.weights) @ logits for piece, logits in zip(pieces, of_pieces)])
