@@ -35,9 +35,7 @@ def parser() -> cli.Parser:
     p = cli.Parser(__doc__, EXAMPLES)
     add = p.add_argument_group("music").add_argument
     add("score", metavar="SCORE", help="MIDI, MusicXML, Humdrum or ABC file, or music21:NAME.")
-    add("-o", "--out", required=True, type=cli.file_path, metavar="FILE", help="MIDI file to write.")
     add("--ensemble", choices=("piano", "chamber"), default="piano", help="Parts of the score.")
-    cli.add_json_flag(add)
     add = p.add_argument_group("performance").add_argument
     add("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed; each gives another rendering.")
     add(
@@ -57,6 +55,9 @@ def parser() -> cli.Parser:
     add("--no-pedal", action="store_true", help="Leave the sustain pedal out.")
     add("--replace", action="store_true", help="Replace the expression that a MIDI file carries.")
     add("--performer", default="performer", metavar="MODEL", help="Folder that clara train-performer wrote.")
+    add = p.add_argument_group("run").add_argument
+    add("-o", "--out", required=True, type=cli.file_path, metavar="FILE", help="MIDI file to write.")
+    cli.add_json_flag(add)
     return p
 
 

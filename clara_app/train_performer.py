@@ -38,8 +38,12 @@ def parser() -> cli.Parser:
     )
     add("--about", default="", metavar="TEXT", help="What the music is and its licence, for the model card.")
     add = p.add_argument_group("run").add_argument
-    add("--out", required=True, metavar="FOLDER", help="Folder to write; new or empty.")
-    add("--resume", action="store_true", help="Go on with a training that was interrupted in --out.")
+    add(
+        "--out",
+        required=True,
+        metavar="FOLDER",
+        help="Folder to write; new or empty, or that of an interrupted training, which goes on.",
+    )
     add("--threads", type=cli.at_least(1), default=1, metavar="N", help="Number of CPU threads.")
     add("--seed", type=cli.at_least(0), default=DEFAULTS.seed, metavar="N", help="Random seed.")
     cli.add_json_flag(add)
@@ -83,7 +87,6 @@ def main(argv=None):
             splits=args.splits,
             about=args.about,
             threads=args.threads,
-            resume=args.resume,
         )
     return 0
 
@@ -96,7 +99,6 @@ def train(
     splits: str | Path | None = None,
     about: str = "",
     threads: int = 1,
-    resume: bool = False,
 ) -> dict:
     """Train a performer on a folder of performed MIDI files and write its folder.
 
@@ -124,7 +126,8 @@ def train(
     from clara.training.model_cards import CARD
     from clara.training.run_folder import current_commit
 
-    folder = make_folder(out) if resume else make_empty_folder(out)
+    is_interrupted = (Path(out) / STATE).is_dir()
+    folder = make_folder(out) if is_interrupted else make_empty_folder(out)
     torch.set_num_threads(threads)
     with cli.show_status("reading performances"):
         pieces = read_performances(music, _read_splits(splits) if splits else None)

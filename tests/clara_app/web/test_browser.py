@@ -250,6 +250,7 @@ def test_a_length_in_quarter_notes(page):
 
 
 def test_a_form_for_a_model_that_follows_plans(page):
+    page.select_option("#model", "chordwise")
     assert page.is_disabled("#form") and "follows no plans" in page.inner_text("#form-note")
     assert page.is_hidden("#ending")
     page.select_option("#model", "planned")
