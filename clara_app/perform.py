@@ -25,7 +25,6 @@ clara perform fugue.krn -o fugue.mid --expression 0.5   # half of it; 0 is deadp
 clara perform waltz.abc -o waltz.mid --seed 7           # another rendering
 clara perform played.mid -o again.mid --replace         # in place of the expression that the file carries
 """
-STEPS_PER_QUARTER = 48  # holds 64th notes and 32nd triplets
 MIDI_SUFFIXES = (".mid", ".midi")
 MAX_EXPRESSION, DEFAULT_VARIATION = 2.0, 0.25
 
@@ -111,14 +110,14 @@ def perform(args: "argparse.Namespace") -> dict[str, Any]:
 
 def _read(score: str, ensemble: str) -> "tuple[NoteSequence, Expression | None]":
     """Return the notes of a score and the expression that a MIDI file carries."""
-    from clara.music.performed_midi import read_performed_midi
+    from clara.music.performed_midi import PERFORMED_STEPS_PER_QUARTER, read_performed_midi
     from clara.music.read import MUSIC21_PREFIX, read_music
     from clara.music.score_text import SCORE_SUFFIXES
 
     is_score = Path(score).suffix.lower() in SCORE_SUFFIXES or score.startswith(MUSIC21_PREFIX)
     if is_score:
-        return read_music(score, STEPS_PER_QUARTER, ensemble=ensemble), None
-    return read_performed_midi(score, steps_per_quarter=STEPS_PER_QUARTER, ensemble=ensemble)
+        return read_music(score, PERFORMED_STEPS_PER_QUARTER, ensemble=ensemble), None
+    return read_performed_midi(score, ensemble=ensemble)
 
 
 def _summarize(expression: "Expression", notes: "NoteSequence") -> dict[str, Any]:

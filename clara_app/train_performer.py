@@ -42,7 +42,7 @@ def parser() -> cli.Parser:
         "--out",
         required=True,
         metavar="FOLDER",
-        help="Folder to write; new or empty, or that of an interrupted training, which goes on.",
+        help="Folder to write; new or empty, or that of an interrupted training, to continue it.",
     )
     add("--threads", type=cli.at_least(1), default=1, metavar="N", help="Number of CPU threads.")
     add("--seed", type=cli.at_least(0), default=DEFAULTS.seed, metavar="N", help="Random seed.")

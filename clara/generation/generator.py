@@ -33,8 +33,8 @@ from clara.sampling.steppers import stepper_factory
 
 __all__ = ["Generator", "Sample"]
 
-# Composed music drifts from its plan, as it goes on from its own wrong notes. So the keys of a plan count more than in
-# reading; see docs/form.md.
+# Composed music drifts from its plan, because it continues its own wrong notes. So the keys of a plan count more than
+# in reading; see docs/form.md.
 KEY_EMPHASIS = 2.0
 
 

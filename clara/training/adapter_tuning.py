@@ -142,7 +142,7 @@ def _costs_before_and_after(base, tensors, corpus):
     """Return nats per quarter note of the held-out pieces, without the adapter's tensors and with them.
 
     As in a run folder, a model that follows plans has two costs: that to a model that knows the metre only, and that
-    to one that is also told which bars return to which.
+    to one that also knows which bars return to which.
     """
     splits = [split for split in ("valid", "test") if corpus.has_split(split)] or ["train"]
     figures = {}

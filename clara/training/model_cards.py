@@ -8,8 +8,8 @@ from clara.form.planner import Planner
 
 CARD = "README.md"
 PLAN_NOTE = (
-    " The model follows plans. It always knows the metre; *with returns* it is also told which bars return to which;"
-    " the cost of telling is not included."
+    " The model follows plans. It always knows the metre; *with returns* it also knows which bars return to which, and"
+    " the cost of that plan is not included."
 )
 PLAN_KINDS = ("length", "upbeat", "home", *KINDS)
 

@@ -142,8 +142,8 @@ def held_out_figures(checkpoint: Checkpoint, corpus: Corpus, device: torch.devic
     """Fit the repeat model to the validation pieces, and return the exact cost of the held-out pieces.
 
     Without validation pieces no repeat model is fitted, and the cost is that of the training pieces. A model that
-    follows plans has no repeat model; beside the cost to a model that knows the metre only stands the cost to one that
-    is also told which bars return to which. What it costs to tell is not included.
+    follows plans has no repeat model; its cost is measured when it knows the metre alone, and when it also knows which
+    bars return to which, without the cost of that plan.
 
     Parameters
     ----------

@@ -46,6 +46,20 @@ def test_splits_from_a_file(music, tmp_path, capsys):
         train_performer.main([str(music), "--out", str(tmp_path / "other"), "--splits", str(splits), *FLAGS])
 
 
+def test_an_interrupted_training_goes_on(music, tmp_path, monkeypatch):
+    out, flags = tmp_path / "performer", [str(music), "--out", str(tmp_path / "performer"), *FLAGS]
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("clara.performing.figures.measure_piece", interrupt)
+        train_performer.main(flags)
+    assert {path.name for path in out.iterdir()} == {train_performer.STATE}
+    assert train_performer.main(flags) == 0
+    assert len((out / "history.csv").read_text().splitlines()) == 5 and not (out / train_performer.STATE).exists()
+
+
 def test_nothing_is_overwritten(music, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotWrite, match="not empty"):

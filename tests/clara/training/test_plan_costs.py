@@ -34,7 +34,7 @@ def test_a_model_learns_to_follow_plans(tmp_path):
     config = json.loads((learn.export("run") / "config.json").read_text())
     assert config["figures"]["valid_nats_per_quarter"] > 0
     assert config["figures"]["valid_nats_per_quarter_with_returns"] > 0
-    assert "told which bars return" in (tmp_path / "run" / "README.md").read_text()
+    assert "also knows which bars return" in (tmp_path / "run" / "README.md").read_text()
     assert "repeats" not in config
 
 
