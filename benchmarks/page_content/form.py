@@ -95,6 +95,17 @@ by the default command with `--bars 64`, "unranked" with `--no-search --rank-by 
                 text="Share of pieces. The chord must begin on a strong beat of the last bar that has onsets.",
                 select_rows=rows_of("endings"),
             ),
+            Table(
+                "control",
+                (
+                    Column("form", "{form}"),
+                    Column("bars", "{bars:,}"),
+                    Column("as planned", "{as_planned} %"),
+                    *(Column(f"planned as {name}", f"{{{name}}} %") for name in ("exact", "varied", "rhythm", "new")),
+                ),
+                heading="Control",
+                text="Bars of the class that was planned, of {pieces_of_a_form} unranked pieces with each form.",
+            ),
         ),
     ),
     Page(
