@@ -273,16 +273,14 @@ class Generator:
         ]
         row_of_prompt = {prompt_id: row for row, prompt_id in enumerate(distinct_prompts)}
         rows = np.array([row_of_prompt[id(prompt)] for prompt in prompts])
-        planned = [requests[row].plan([seed]) for row, seed in zip(rows, seeds)]
-        plans = [plan for of_piece, _ in planned for plan in of_piece or ()]
-        n_steps = np.concatenate([steps for _, steps in planned])
+        plans, n_steps = _plan_each(requests, rows, np.asarray(seeds))
         texts = requests[0].sampler.sample(
             [request.prompt_ids for request in requests],
             n_steps,
             settings_of_piece,
             seeds,
             rows,
-            plans or None,
+            plans,
         )
         return [
             requests[row].to_sample(ids, seed, piece_settings, plan)
@@ -472,3 +470,24 @@ class Generator:
             model and were replaced by the nearest known token.
         """
         return tokenize(notes, self.encoding, self.vocab)
+
+
+def _plan_each(requests, rows, seeds):
+    """Return the plan of each piece, or None, and its grid steps after the prompt.
+
+    Parameters
+    ----------
+    requests : list of GenerationRequest
+        Of one generator.
+    rows, seeds : int arrays (n,)
+        The request and the seed of each piece. Pieces of one request are planned together.
+    """
+    plans: list[Plan | None] = [None] * len(seeds)
+    n_steps = np.zeros(len(seeds), dtype=np.int64)
+    for row, request in enumerate(requests):
+        pieces = np.flatnonzero(rows == row)
+        plans_of_request, n_steps[pieces] = request.plan(seeds[pieces].tolist())
+        for piece, plan in zip(pieces, plans_of_request or ()):
+            plans[piece] = plan
+    has_plans = requests[0].planning is not None
+    return (plans if has_plans else None), n_steps
