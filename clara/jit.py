@@ -7,7 +7,7 @@ name ends in ``_readonly``. bfloat16 is unknown to numba, so functions take its 
 from collections.abc import Callable
 from functools import cache, wraps
 
-int64 = "int64"
+int64, float64 = "int64", "float64"
 int64_1d_readonly = 'Array(int64, 1, "A", readonly=True)'  # "A": strided arrays, too
 int64_2d_readonly = 'Array(int64, 2, "A", readonly=True)'
 int64_3d_readonly = 'Array(int64, 3, "A", readonly=True)'

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from clara.music.accents import note_velocities
+from clara.music.notes import NoteSequence
+
 LOWEST_QPM, HIGHEST_QPM = 4.0, 1000.0  # a MIDI tempo has 24 bits of microseconds, at least 3.6 quarters per minute
 MAX_UNEXPRESSIVE_VELOCITIES = 4  # Clara's accents have three velocities, and a softer accompaniment one more
 MIN_TEMPO_CHANGES, QUARTERS_PER_TEMPO = 4, 4  # scores have fewer changes, and farther apart
@@ -27,6 +30,8 @@ class Expression:
         Tempos in quarter notes per minute.
     pedal_quarters : float64 array (k, 2)
         Where the sustain pedal is pressed and released, ascending; no two overlap.
+    delay_seconds : float64 array (n,), optional
+        How much later than at its place each note sounds, at least 0.
 
     Raises
     ------
@@ -44,11 +49,14 @@ class Expression:
     tempo_quarters: np.ndarray
     tempo_qpm: np.ndarray
     pedal_quarters: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    delay_seconds: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "velocity", np.asarray(self.velocity, dtype=np.int64))
         for name in ("tempo_quarters", "tempo_qpm", "pedal_quarters"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        if self.delay_seconds is not None:
+            object.__setattr__(self, "delay_seconds", np.asarray(self.delay_seconds, dtype=np.float64))
         violation = _find_violation(self)
         if violation:
             raise ValueError(violation)
@@ -94,4 +102,31 @@ def _find_violation(expression):
         return "tempos must be above 0"
     if pedal.ndim != 2 or pedal.shape[1] != 2 or not (np.diff(pedal.ravel()) >= 0).all():
         return "pedal_quarters must hold presses and releases in ascending order"
+    delay = expression.delay_seconds
+    if delay is not None and not (delay.shape == velocity.shape and (delay >= 0).all() and np.isfinite(delay).all()):
+        return "delay_seconds must hold a number of at least 0 for each note"
     return None
+
+
+def unperformed(notes: NoteSequence, flat: bool = False) -> Expression:
+    """Return how notes are played without a performer: at one tempo, with accents on the beats or none.
+
+    Parameters
+    ----------
+    notes : NoteSequence
+    flat : bool
+        Give all notes the same velocity, see `clara.music.accents.note_velocities`.
+    """
+    return Expression(note_velocities(notes, flat), [0.0], [notes.qpm])
+
+
+def sounding_ends(notes: NoteSequence, expression: Expression) -> np.ndarray:
+    """Return where notes stop sounding in quarters, float64 (n,): the pedal lengthens those of the piano."""
+    end = notes.end / notes.steps_per_quarter
+    presses, releases = expression.pedal_quarters.T
+    if not len(presses):
+        return end
+    is_piano = np.array([instrument == "p" for instrument in notes.instruments])
+    under = np.searchsorted(presses, end, side="left") - 1
+    lengthened = np.where(under >= 0, np.maximum(end, releases[under]), end)
+    return np.where(is_piano[np.minimum(notes.part, len(is_piano) - 1)], lengthened, end)

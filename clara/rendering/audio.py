@@ -1,8 +1,8 @@
 """Notes to audio, through symusic's synthesizer and a General MIDI soundfont.
 
-The default soundfont is TimGM6mb, which pretty_midi's wheel installs. symusic 0.5.9 ignores velocities when it
-renders, so the notes of each velocity are rendered separately and scaled. All pieces are made equally loud, as far as
-none clips: scaled to the same peak they differ by 10 dB, and the thin ones are the loudest.
+The default soundfont is TimGM6mb, which pretty_midi's wheel installs; `clara.rendering.sampler` plays it. All pieces
+are made equally loud, as far as none clips: scaled to the same peak they differ by 10 dB, and the thin ones are the
+loudest.
 
 libsndfile, which comes with soundfile's wheel, writes FLAC and MP3.
 """
@@ -12,29 +12,24 @@ import io
 import tempfile
 import wave
 from functools import lru_cache
-from math import ceil
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
-from symusic import Note
 
 from clara.errors import BadSetting, TooLong
 from clara.files import write_atomically
-from clara.music.accents import note_velocities
+from clara.music.expression import Expression, unperformed
 from clara.music.instruments import INSTRUMENTS
-from clara.music.midi import to_symusic_score
-from clara.music.notes import LOWEST_PIANO_PITCH, NoteSequence, select
+from clara.music.notes import NoteSequence
+from clara.rendering.sampler import SAMPLE_RATE, render_notes
 from clara.rendering.soundfonts import fix_root_keys
 
-SAMPLE_RATE = 44_100  # samples per second
 MAX_SECONDS = 1200  # a longer sound is refused: each minute takes 20 MB of memory while it is rendered
 BLOCK_SAMPLES = SAMPLE_RATE // 10  # a block in which loudness is measured
 RING_SECONDS = 2  # after the end of the last note
 PEAK = 0.9  # of full scale, so that nothing clips
 LOUDNESS = 0.1  # root mean square of the sounding blocks, of full scale; most pieces reach it below PEAK
 SOUNDING = 0.1  # a block counts as sounding if its root mean square is this share of the loudest block's
-SYNTHESIZER_LOCK = Lock()  # threads share the synthesizer of a soundfont
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
 AUDIO_FORMATS = tuple(MEDIA_TYPES)
 # libsndfile's compression level for variable bit rates, 0 is the best quality.
@@ -78,7 +73,9 @@ def check_seconds(quarters: float, qpm: float) -> None:
         )
 
 
-def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: bool = False) -> np.ndarray:
+def synthesize(
+    notes: NoteSequence, soundfont: str | Path | None = None, flat: bool = False, expression: Expression | None = None
+) -> np.ndarray:
     """Render notes as sound.
 
     Parameters
@@ -87,7 +84,9 @@ def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: b
     soundfont : path, optional
         An .sf2 file (default: the one that pretty_midi installs).
     flat : bool
-        Play without accents, see `clara.music.accents.note_velocities`.
+        Without an expression: play without accents, see `clara.music.accents.note_velocities`.
+    expression : Expression, optional
+        How the notes are played (default: at one tempo, with accents or flat).
 
     Returns
     -------
@@ -99,34 +98,18 @@ def synthesize(notes: NoteSequence, soundfont: str | Path | None = None, flat: b
     BadSetting
         If the soundfont is missing or broken.
     TooLong
-        If the notes last longer than MAX_SECONDS at their tempo.
+        If the notes last longer than MAX_SECONDS at their tempo, or a performance twice as long.
     """
     check_seconds(notes.quarters, notes.qpm)
     if not len(notes):
         return np.zeros((BLOCK_SAMPLES, 2), dtype=np.float32)  # FLAC and MP3 cannot be empty
-    with SYNTHESIZER_LOCK:
-        sound = _render(notes, _load_synthesizer(str(soundfont or default_soundfont())), flat)
+    if expression is None:
+        expression = unperformed(notes, flat)
+    seconds = expression.seconds_at(notes.quarters)
+    if seconds > 2 * MAX_SECONDS:
+        raise TooLong(f"the performance lasts {seconds / 60:,.0f} minutes; play it flat, or take less music")
+    sound = render_notes(notes, expression, _load_synthesizer(str(soundfont or default_soundfont())), RING_SECONDS)
     return (sound * _gain(sound)).astype(np.float32)
-
-
-def _render(notes, synthesizer, flat):
-    """Return the sound of notes, (n_samples, 2), before it is scaled."""
-    velocity = note_velocities(notes, flat)
-    n_samples = round((notes.seconds + RING_SECONDS) * SAMPLE_RATE)
-    sound = np.zeros((n_samples, 2), dtype=np.float32)
-    for value in np.unique(velocity):  # one layer at a time, since a layer takes 20 MB for each minute
-        score = to_symusic_score(select(notes, velocity == value), flat)
-        # Soundfonts scale the amplitude by the square of the velocity.
-        amplitude = np.float32((value / 127) ** 2)
-        _lengthen(score, notes.seconds + RING_SECONDS + 1, notes.qpm)
-        sound += np.asarray(synthesizer.render(score, stereo=True)).T[:n_samples] * amplitude
-    return sound
-
-
-def _lengthen(score, seconds, qpm):
-    """Add a note at a time after the end, because symusic renders up to the end of the last note only."""
-    tick = ceil(seconds * qpm / 60 * score.ticks_per_quarter)
-    score.tracks[0].notes.append(Note(tick, 1, LOWEST_PIANO_PITCH, 1))
 
 
 def _gain(sound):
