@@ -126,7 +126,8 @@ def _add_ranking_flags(add):
         "--critic",
         type=cli.folder_path,
         metavar="FOLDER",
-        help="Folder of another critic, as critic.train writes it (default: the pretrained critic).",
+        help="Folder of a critic, as clara critic writes it (default: MODEL-critic if it learned from this model's "
+        "weights; otherwise the pretrained critic).",
     )
     add(
         "--search",
@@ -366,6 +367,7 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
     from clara.sampling.settings import SamplingSettings
     from clara_app.compose_request import ComposeRequest, MusicalConstraints
     from clara_app.composer import model_for_adapter
+    from critic.own_critic import find_own_critic
 
     min_temperature, max_temperature = args.temperature
     settings = SamplingSettings(
@@ -386,8 +388,10 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
         fixed_melody=args.fixed_melody,
         fixed_melody_part=args.fixed_melody_part,
     )
+    model = args.model or model_for_adapter(args.adapter)
+    is_ranked = args.rank_by != defaults.NO_RANKING and not args.fill
     return ComposeRequest(
-        model=args.model or model_for_adapter(args.adapter),
+        model=model,
         adapter=args.adapter,
         precision=args.precision,
         n=args.n,
@@ -407,7 +411,7 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
         max_temperature=max_temperature,
         constraints=constraints,
         rank_by=args.rank_by,
-        critic=args.critic,
+        critic=args.critic or (find_own_critic(model) if is_ranked else None),
         search=args.search,
         candidates_per_beam=args.candidates_per_beam,
         fill=args.fill,

@@ -127,7 +127,7 @@ class Composer:
     precision : str
         Precision of inference: "auto", "int8" or "float32".
     critic : str, optional
-        Folder of another critic than the shipped one.
+        Folder of another critic than the shipped one; `critic.own_critic.find_own_critic` finds that of a model.
     threads : int
         Number of threads that compose; each composes its share of the pieces.
     scoring_threads : int, optional
@@ -274,9 +274,23 @@ class Composer:
     def _parse_ranking(self, request):
         if not request.is_ranked:
             return None
-        if request.critic:
-            _ = self.scoring_models.critic  # fails before composing if the folder holds no critic
+        if self.critic_folder:
+            self._check_critic()
         return parse_ranking(request.rank_by, self.scoring_models)
+
+    def _check_critic(self):
+        """Raise an error before composing if a critic cannot be loaded, or reads another encoding.
+
+        An encoding without a shipped critic is also judged by critics that read notewise text.
+        """
+        critic, own = self.scoring_models.critic.encoding, self.generator.encoding
+        is_coarser = critic.steps_per_quarter < own.steps_per_quarter
+        if is_coarser or critic.name not in (own.name, self.scoring_models.encoding):
+            raise BadSetting(
+                f"{self.critic_folder}: this critic reads {_describe_encoding(critic)}, but the model "
+                f"{self.folder.name} composes {_describe_encoding(own)}; choose a critic that was trained for this "
+                "model (clara critic trains one)"
+            )
 
     def compose(
         self,
@@ -437,6 +451,11 @@ def model_for_adapter(adapter: str | None) -> str:
             if weights_hash(find_model(name)) == base:
                 return name
     return DEFAULT_MODEL
+
+
+def _describe_encoding(encoding):
+    """Return an encoding's name and grid in words."""
+    return f"{encoding.name} text with {encoding.steps_per_quarter} steps per quarter"
 
 
 def _parse_time_signature(request):

@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     from clara.files import make_empty_folder, write_atomically
     from clara.training.model_cards import CARD
     from critic.classifier import make_classifier
-    from critic.data.table import read_excerpts
+    from critic.data.table import excerpts_origin, read_excerpts
     from critic.training.model_cards import classifier_card
 
     start = time.perf_counter()
@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
         "training": {
             "arguments": vars(args),
             "command": " ".join(["python", "-m", "critic.ensemble", *map(str, sys.argv[1:])]),
-            "excerpts": {key: excerpts_info[key] for key in ("fingerprint", "about", "seed")},
+            "excerpts": excerpts_origin(excerpts_info),
             "date": time.strftime("%Y-%m-%d"),
             "minutes": round((time.perf_counter() - start) / 60, 1),
         },

@@ -14,6 +14,7 @@ module `critic.data.table` documents the files `excerpts.csv` and `excerpts.json
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from clara import cli
@@ -34,7 +35,9 @@ def counts_of_splits(n_train: int) -> dict[str, int]:
     return {"train": n_train, "judge": n_train // 2, "valid": n_train // 5, "test": n_train // 3}
 
 
-def write_excerpts(folder: str | Path, table, corpora: list, seed: int, quarters: int, arguments: dict) -> None:
+def write_excerpts(
+    folder: str | Path, table, corpora: list, seed: int, quarters: int, arguments: dict, models: Sequence = ()
+) -> None:
     """Write a folder of excerpts.
 
     Parameters
@@ -49,11 +52,14 @@ def write_excerpts(folder: str | Path, table, corpora: list, seed: int, quarters
         As the excerpts were made with.
     arguments : dict
         All settings, for the record.
+    models : sequence of path
+        Folders of the models that composed excerpts.
 
     Raises
     ------
     CannotWrite
     """
+    from clara.checkpoints.checkpoint import weights_hash
     from clara.files import write_atomically
 
     corpus = corpora[0]
@@ -64,6 +70,7 @@ def write_excerpts(folder: str | Path, table, corpora: list, seed: int, quarters
         "seed": seed,
         "quarters": quarters,
         "arguments": arguments,
+        "models": {Path(model).name: weights_hash(model) for model in models},
     }
     write_atomically(Path(folder) / EXCERPTS_FILE, table.to_csv(index=False))
     write_atomically(Path(folder) / SETTINGS_FILE, json.dumps(info, indent=1) + "\n")
@@ -128,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     corpora = [Corpus.load(folder) for folder in (args.corpus, *args.extra_corpora)]
     folder = make_empty_folder(args.out)
     table = _composers(args, corpora) if args.composers else _human_and_generated(args, corpora[0], device)
-    write_excerpts(folder, table, corpora, args.seed, args.quarters, vars(args))
+    write_excerpts(folder, table, corpora, args.seed, args.quarters, vars(args), args.models or ())
     print(table.groupby(["split", "label"]).size().unstack().to_string())
     return 0
 

@@ -283,7 +283,12 @@ def parser() -> cli.Parser:
     ranking(
         "--critic",
         metavar="FOLDER",
-        help="Folder of another critic, as critic.train writes it; default: the pretrained critic",
+        help="Folder of another critic, as clara critic writes it; default: the pretrained critic",
+    )
+    ranking(
+        "--model",
+        metavar="MODEL",
+        help="Model that composed the pieces; the critic in MODEL-critic ranks if it learned from this model's weights",
     )
     ranking(
         "--top",
@@ -319,6 +324,7 @@ def _run(args, answer):
         import pandas as pd  # heavy imports wait for --help
         import torch
 
+        from critic.own_critic import find_own_critic
         from critic.scores import ScoringModels, parse_ranking
     from tqdm import tqdm
 
@@ -329,7 +335,8 @@ def _run(args, answer):
     if not paths:
         raise NoData(f"{', '.join(args.pieces)}: no MIDI file, score or text")
     torch.set_num_threads(args.threads)
-    models = ScoringModels(args.encoding, critic_folder=args.critic)
+    critic = args.critic or (find_own_critic(args.model) if args.model else None)
+    models = ScoringModels(args.encoding, critic_folder=critic)
     ranking = parse_ranking(args.rank_by, models)
     with tqdm(total=len(paths), unit=" pieces", disable=None, desc="scoring", leave=False) as bar:
         rows, skipped = rank_files(paths, ranking, bar.update)

@@ -33,6 +33,7 @@ from clara_app.web.jobs import JobQueue, QueueFull
 from clara_app.web.piece_store import Piece, PieceStore
 from clara_app.web.rendering import MEDIA_TYPES, RenderedFiles
 from clara_app.web.requests import KeyPressBody, offered_models, parse_body, parse_request
+from critic.own_critic import find_own_critic, own_critic_folder
 
 STATIC = Path(__file__).resolve().parent / "static"
 CONTENT_SECURITY_POLICY = (
@@ -77,7 +78,10 @@ class Page:
         self.models = offered_models(folders)
         self.follows_plans = {name: _follows_plans(folder) for name, (_, folder) in self.models.items()}
         self.n_uploads = 0  # that are being read or wait for it
-        self.composers = {name: Composer(str(folder), threads=threads) for name, (_, folder) in self.models.items()}
+        self.composers = {
+            name: Composer(str(folder), critic=_own_critic(folder), threads=threads)
+            for name, (_, folder) in self.models.items()
+        }
         self.store = PieceStore()
         self.jobs = JobQueue(n_workers)
         self.files = RenderedFiles(self.store, soundfont)
@@ -139,6 +143,14 @@ class Page:
         """Stop the jobs and remove the rendered files."""
         self.jobs.close()
         self.files.close()
+
+
+def _own_critic(folder):
+    """Return the folder of a model's own critic or None; of a broken one as well, and composing says what is wrong."""
+    try:
+        return find_own_critic(folder)
+    except ClaraError:
+        return str(own_critic_folder(folder))
 
 
 def _follows_plans(folder):

@@ -28,7 +28,7 @@ from clara.encodings.settings import EncodingSettings
 from clara.encodings.vocab import tokenize
 from clara.errors import NoData
 from clara.music.notes import NoteSequence
-from clara.records import Hash, Record, read_record
+from clara.records import Hash, Name, Record, read_record
 
 HUMAN, GENERATED = "human", "generated"  # the classes of a critic
 EXCERPTS_FILE = "excerpts.csv"
@@ -54,6 +54,7 @@ class ExcerptsRecord(Record):
     about: str
     seed: int
     quarters: Annotated[int, Field(ge=1, le=4096)]
+    models: dict[Name, Hash] = {}  # the hash of the weights of each model that composed excerpts, by its name
 
 
 def read_excerpts(folder: str | Path):
@@ -68,7 +69,8 @@ def read_excerpts(folder: str | Path):
     table : DataFrame
         With COLUMNS; `tokens` holds lists of str.
     info : dict
-        How the table was made: `encoding`, `fingerprint` and `about` of the corpus, `quarters`, `seed`, `arguments`.
+        How the table was made: `encoding`, `fingerprint` and `about` of the corpus, `quarters`, `seed`, `arguments`,
+        and `models`, the hash of the weights of each model that composed, by its name.
 
     Raises
     ------
@@ -91,6 +93,17 @@ def read_excerpts(folder: str | Path):
     if missing or table.empty:
         raise NoData(f"{path}: {'no column ' + ', '.join(missing) if missing else 'no excerpts'}; make them again")
     return table.assign(tokens=table["tokens"].str.split()), info.model_dump() | {"encoding": info.encoding.to_dict()}
+
+
+def excerpts_origin(info: dict) -> dict:
+    """Return what a classifier records of its excerpts: corpus, licences, seed, and the models that composed.
+
+    Parameters
+    ----------
+    info : dict
+        From `read_excerpts`.
+    """
+    return {key: info[key] for key in ("fingerprint", "about", "seed", "models")}
 
 
 class CorpusPieces:

@@ -16,7 +16,7 @@ from clara.files import write_atomically
 from clara.models import get_architecture
 from clara.training.model_cards import CARD
 from critic.classifier import load_classifier, make_classifier
-from critic.data.table import HUMAN
+from critic.data.table import HUMAN, excerpts_origin
 from critic.evaluation import evaluate
 from critic.members import MEMBERS
 from critic.members.base import ClassifierSettings, Member
@@ -133,7 +133,7 @@ class TrainingJob:
         info = {
             "arguments": vars(self.args),
             "command": " ".join(["python", "-m", "critic.train", *map(str, sys.argv[1:])]),
-            "excerpts": {key: self.excerpts_info[key] for key in ("fingerprint", "about", "seed")},
+            "excerpts": excerpts_origin(self.excerpts_info),
             "date": time.strftime("%Y-%m-%d"),
             "minutes": round((time.perf_counter() - self.started) / 60, 1),
         }

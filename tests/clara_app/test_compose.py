@@ -15,7 +15,7 @@ import tiny
 from examples import REPOSITORY, midi_bytes, off, on, track
 from symusic import Score
 
-from clara.checkpoints.checkpoint import VOCAB, Checkpoint
+from clara.checkpoints.checkpoint import VOCAB, Checkpoint, weights_hash
 from clara.encodings.notewise import Notewise
 from clara.form.plan import EXACT
 from clara.form.plan_files import read_plan, write_plan
@@ -768,6 +768,20 @@ def test_another_critic_ranks(model, tmp_path, judged, capsys):
     assert mine[5] == pytest.approx(tiny.classifier(seed=9).score([piece.composed()])[0], abs=0.02) and mine != other
     assert "nothing" in refused(capsys, "--model", model, "--critic", tmp_path / "nothing", "--out", tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_models_own_critic_ranks(tmp_path, judged, capsys):
+    tiny.checkpoint().save(tmp_path / "mine")
+    own = tiny.classifier(seed=9)
+    own.model.info = {"training": {"excerpts": {"models": {"mine": weights_hash(tmp_path / "mine")}}}}
+    own.save(tmp_path / "mine-critic")
+    argv = ["--model", tmp_path / "mine", *QUICK, "--quarters", 8, "--rank-by", "critic"]
+    assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "a"]) == 0
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["critic"] == str(tmp_path / "mine-critic")
+    (tmp_path / "mine-critic" / "config.json").write_text("{")
+    message = refused(capsys, *argv, "--out", tmp_path / "b")
+    assert "mine-critic" in message and not (tmp_path / "b").exists()
+    assert tiny.leave(compose.main, [*argv[:-2], "--rank-by", "none", "--out", tmp_path / "c"]) == 0
 
 
 @pytest.mark.parametrize("flag", ["--prompt", "--fixed-melody", "--adapter", "--soundfont", "--replay"])

@@ -8,6 +8,7 @@ import tiny
 from examples import OTHER_THEME, THEME, bars_to_notes
 
 from clara.checkpoints.shipped_models import MissingModel
+from clara.encodings.chordwise import Chordwise
 from clara.encodings.notewise import Notewise
 from clara.errors import BadPlan, BadSetting
 from clara.form.plan import EXACT, NEW
@@ -154,6 +155,14 @@ def test_a_prompt_that_names_no_time_signature_takes_the_given_one(composer, tmp
 def test_a_time_signature_that_the_grid_cannot_hold_is_refused(composer, signature):
     with pytest.raises(BadSetting, match=f"a bar of {signature} is no whole number of steps .* 12 steps per quarter"):
         composer.prepare(replace(REQUEST, time_signature=signature))
+
+
+def test_a_critic_of_another_encoding_is_refused_before_composing(composer, tmp_path):
+    for name, encoding in (("coarse", Notewise(4)), ("chordwise", Chordwise())):
+        tiny.classifier("descriptors", encoding=encoding).save(tmp_path / name)
+        judged = Composer(str(composer.folder), precision="float32", critic=str(tmp_path / name))
+        with pytest.raises(BadSetting, match=f"{name}: this critic reads {encoding.name} text with 4 steps"):
+            judged.prepare(REQUEST)
 
 
 @pytest.fixture(scope="module")

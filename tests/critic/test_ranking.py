@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 import critic
+from clara.checkpoints.checkpoint import weights_hash
 from clara.errors import BadSetting
 from clara.generation.generator import Sample
 from clara.music.midi import write_midi
@@ -134,6 +135,18 @@ def test_the_command(pretrained, files, tmp_path, capsys):
     assert next((tmp_path / "best").glob("01-*.mid")).read_bytes() == best.read_bytes()
     assert tiny.leave(ranking.main, [tmp_path / "best" / "nowhere"]) == 2
     assert tiny.leave(ranking.main, [files[0], "--rank-by", "nonsense"]) == 2
+
+
+def test_the_critic_of_the_model_that_composed(pretrained, files, tmp_path, capsys):
+    tiny.checkpoint(seed=3).save(tmp_path / "mine")
+    critic = tiny.classifier(seed=9)
+    critic.model.info = {"training": {"excerpts": {"models": {"mine": weights_hash(tmp_path / "mine")}}}}
+    critic.save(tmp_path / "mine-critic")
+    argv = [files[0], "--rank-by", "critic"]
+    (own,), (shipped,) = (
+        tiny.answer(ranking.main, [*argv, *more], capsys)[1]["pieces"] for more in (["--model", tmp_path / "mine"], [])
+    )
+    assert own["critic"] == pytest.approx(critic.score(files[:1])[0], abs=0.02) and own["critic"] != shipped["critic"]
 
 
 def test_the_command_as_json(pretrained, files, tmp_path, capsys):

@@ -8,6 +8,7 @@ import pytest
 import tiny
 from starlette.testclient import TestClient
 
+from clara.checkpoints.checkpoint import weights_hash
 from clara.music.midi import read_midi, to_symusic_score
 from clara.music.notes import build_notes
 from clara.sampling.settings import piece_seeds
@@ -303,3 +304,19 @@ def test_a_model_that_follows_plans(tmp_path):
             assert piece["form"]["relations"][8:] == ["exact"] * 4
         refused = client.post("/compose", content=json.dumps(request | {"model": "chordwise"}))
         assert "follows no plans" in json.loads(refused.text.splitlines()[-1])["error"]
+
+
+def test_a_models_own_critic(tmp_path):
+    for name in ("mine", "other"):
+        tiny.checkpoint().save(tmp_path / name)
+        (tmp_path / f"{name}-critic").mkdir()
+    critic = tiny.classifier("descriptors")
+    critic.model.info = {"training": {"excerpts": {"models": {"mine": weights_hash(tmp_path / "mine")}}}}
+    critic.save(tmp_path / "mine-critic")
+    (tmp_path / "other-critic" / "config.json").write_text("{")
+    with TestClient(make_app([tmp_path / "mine", tmp_path / "other"], hosts=["testserver"], warm=False)) as client:
+        composers = client.app.state.page.composers
+        assert composers["mine"].critic_folder == str(tmp_path / "mine-critic")
+        assert composers["notewise"].critic_folder is None
+        refused = client.post("/compose", content=json.dumps({"model": "other", "candidates": 2}))
+        assert "other-critic" in json.loads(refused.text.splitlines()[-1])["error"]
