@@ -1,13 +1,15 @@
 """Train a critic for a model of your own.
 
-Usage: python -m critic.build MODEL… --corpus CORPUS --out FOLDER
+Usage: python -m critic.build MODEL…
 
-The critic learns to tell the music of the corpus from what the models compose. The command makes excerpts of both,
-trains each member, and combines the members with equal weights. It prints how well the critic does on held-out works:
-the AUC is the probability that a human excerpt scores higher than one that is not.
+The critic learns to tell the music of a corpus from what the models compose; by default the corpus that the first model
+was trained on. The command makes excerpts of both, trains each member, and combines the members with equal weights. It
+prints how well the critic does on held-out works: the AUC is the probability that a human excerpt scores higher than
+one that is not.
 
-Each finished stage is kept in a work folder, so that the same command continues after an interruption. The work folder
-may be deleted when the critic is finished.
+The critic of the model runs/mine is written to runs/mine-critic, where generate.py --model runs/mine finds it. Each
+finished stage is kept in a work folder, so that the same command continues after an interruption. The work folder may
+be deleted when the critic is finished.
 """
 
 import contextlib
@@ -15,19 +17,26 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clara import cli
 
+if TYPE_CHECKING:  # heavy imports wait for --help
+    from critic.build_time import WorkLoad
+
 EXAMPLES = """
+python -m critic.build runs/mine  # writes runs/mine-critic; then: clara compose --model runs/mine
 python -m critic.build runs/mine --corpus data/mine --out runs/critic  # then: clara compose --critic runs/critic
-python -m critic.build runs/small runs/large --corpus data/mine --out runs/critic  # for two models
-python -m critic.build runs/mine --corpus data/mine --members descriptors text --out runs/critic
+python -m critic.build runs/small runs/large --out runs/both  # one critic for two models
+python -m critic.build runs/mine --members descriptors text
 """
 MEMBER_TYPES = ("text", "piano_roll", "descriptors", "self_similarity")  # members that read text come first
 DEFAULT_MEMBERS = ("piano_roll", "descriptors", "self_similarity")
+SPLITS = ("train", "valid", "test")
 SETTINGS_FILE = "build.json"
 
 
@@ -101,59 +110,97 @@ def build_critic(
     """
     from clara.devices import choose_device
     from clara.files import make_empty_folder
-    from clara.training.model_cards import CARD
     from critic import ensemble, excerpts, train
+    from critic.build_time import ENSEMBLE, EXCERPTS, RemainingTime, describe_seconds, estimate_stages
     from critic.classifier import Critic
 
     make_empty_folder(out)  # refuses a folder with content before any work is done
     folder = _open_work_folder(work, settings)
     device = str(choose_device(device)[0])
     shared = ["--seed", str(settings.seed), "--device", device]
-    _run_stage(
-        excerpts.main,
-        folder / "excerpts",
-        excerpts.SETTINGS_FILE,
-        [settings.corpus, "--models", *settings.models, "-n", str(settings.n_train)]
-        + ["--quarters", str(settings.quarters), "--workers", str(workers), *shared],
-    )
     members = sorted(settings.members, key=MEMBER_TYPES.index)
+    remaining = RemainingTime(estimate_stages(_work_load(settings, members, workers, threads)))
+    print(f"{len(remaining.expected)} stages, {describe_seconds(remaining.seconds)} if none is kept")
+    argv = [settings.corpus, "--models", *settings.models, "-n", str(settings.n_train), "--splits", *SPLITS]
+    argv += ["--quarters", str(settings.quarters), "--workers", str(workers), *shared]
+    _run_stage(EXCERPTS, excerpts.main, folder / EXCERPTS, argv, remaining)
     for member in members:
-        argv = [str(folder / "excerpts"), "--member", member, "--threads", str(threads), *shared]
+        argv = [str(folder / EXCERPTS), "--member", member, "--threads", str(threads), *shared]
         if member == "text":
             argv += ["--pretrained", settings.models[0], "--freeze-encoder"]
         if settings.epochs:
             argv += ["--epochs", str(settings.epochs)]
-        _run_stage(train.main, folder / member, CARD, argv)
-    folders = [str(folder / member) for member in members]
-    argv = [*folders, "--excerpts", str(folder / "excerpts"), "--equal-weights", "--threads", str(threads)]
-    _run(ensemble.main, [*argv, "--out", str(out)])
+        _run_stage(member, train.main, folder / member, argv, remaining)
+    argv = [*(str(folder / member) for member in members), "--excerpts", str(folder / EXCERPTS), "--equal-weights"]
+    _run_stage(ENSEMBLE, ensemble.main, Path(out), [*argv, "--threads", str(threads)], remaining)
     return Critic.load(out).info["figures"]
 
 
+def _work_load(settings, members, workers, threads) -> "WorkLoad":
+    """Return what the time depends on."""
+    import numpy as np
+
+    from critic.build_time import WorkLoad
+    from critic.data.human_vs_generated import CONTINUATIONS_PER_PROMPT, CriticExcerptSettings
+    from critic.excerpts import counts_of_splits
+    from critic.members import MEMBERS
+    from critic.trained_model import read_trained_model
+
+    counts = counts_of_splits(settings.n_train, SPLITS)
+    n_composed = CONTINUATIONS_PER_PROMPT * CriticExcerptSettings(counts).n_prompts
+    types = {member: MEMBERS[member] for member in members}
+    default_epochs = {
+        name: (kind.HEAD_TRAINING if name == "text" else kind.TRAINING).epochs for name, kind in types.items()
+    }
+    return WorkLoad(
+        n_composed,
+        2 * (counts["train"] + counts["valid"]),
+        2 * (counts["valid"] + counts["test"]),
+        settings.quarters,
+        float(np.mean([read_trained_model(model).n_parameters for model in settings.models])),
+        {name: settings.epochs or epochs for name, epochs in default_epochs.items()},
+        workers,
+        threads,
+    )
+
+
 def _open_work_folder(folder, settings):
-    """Return the work folder; raises BadSetting if it was made with other settings."""
+    """Return the work folder; raises BadSetting if it holds excerpts that were made with other settings or weights."""
+    from clara.checkpoints.checkpoint import weights_hash
     from clara.errors import BadSetting
     from clara.files import make_folder, write_atomically
+    from critic.build_time import EXCERPTS
+    from critic.data.table import SETTINGS_FILE as LAST_FILE
 
     folder = make_folder(folder)
-    text = json.dumps(asdict(settings), indent=1) + "\n"
+    weights = [weights_hash(model) for model in settings.models]
+    text = json.dumps(asdict(settings) | {"weights": weights}, indent=1) + "\n"
     record = folder / SETTINGS_FILE
-    if not record.is_file():
-        write_atomically(record, text)
-    elif record.read_text(encoding="utf-8") != text:
+    is_other = record.is_file() and record.read_text(encoding="utf-8") != text
+    if is_other and (folder / EXCERPTS / LAST_FILE).is_file():
         raise BadSetting(
-            f"{folder}: made with other settings, see {SETTINGS_FILE}; delete the folder or choose another --work"
+            f"{folder}: made with other settings or for other weights, see {SETTINGS_FILE}; delete the folder or "
+            "choose another --work"
         )
+    write_atomically(record, text)
     return folder
 
 
-def _run_stage(main, folder, last_file, argv):
-    """Run a command that writes a folder, unless the file that it writes last is there."""
-    if (folder / last_file).is_file():
+def _run_stage(stage, main, folder, argv, remaining):
+    """Run the command of a stage, which writes a folder, unless the folder is complete."""
+    from clara.training.model_cards import CARD
+    from critic.build_time import describe_seconds
+    from critic.data.table import SETTINGS_FILE as LAST_EXCERPTS_FILE
+
+    if any((folder / last_file).is_file() for last_file in (LAST_EXCERPTS_FILE, CARD)):
         print(f"{folder}: kept")
+        remaining.end(stage)
         return
+    print(f"{folder}: {describe_seconds(remaining.seconds)} left until the critic is finished")
     shutil.rmtree(folder, ignore_errors=True)  # of a stage that was interrupted
+    began = time.perf_counter()
     _run(main, [*argv, "--out", str(folder)])
+    remaining.end(stage, time.perf_counter() - began)
 
 
 def _run(main: Callable, argv: list[str]) -> None:
@@ -173,9 +220,9 @@ def parser() -> cli.Parser:
     music("models", nargs="+", metavar="MODEL", help="Run folders or pretrained models that the critic is for.")
     music(
         "--corpus",
-        required=True,
         metavar="CORPUS",
-        help="Folder that data_prep.prepare wrote, with human music; best the one that the model was trained on.",
+        help="Folder that data_prep.prepare wrote, with human music (default: the one that the first model was trained "
+        "on).",
     )
     music(
         "-n",
@@ -202,7 +249,11 @@ def parser() -> cli.Parser:
         help="Passes over the excerpts (default: 8; 15 for descriptors and text).",
     )
     run = p.add_argument_group("run").add_argument
-    run("--out", required=True, metavar="FOLDER", help="Folder to write; it must be new or empty.")
+    run(
+        "--out",
+        metavar="FOLDER",
+        help="Folder to write; it must be new or empty (default: MODEL-critic, where composing finds it).",
+    )
     run("--work", metavar="FOLDER", help="Folder for excerpts and members (default: <out>-work).")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed of excerpts and training.")
     run("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="Number of worker processes.")
@@ -215,17 +266,23 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line."""
     args = parser().parse_args(argv)
-    settings = BuildSettings(
-        args.models, args.corpus, list(dict.fromkeys(args.members)), args.n_train, args.quarters, args.epochs, args.seed
-    )
-    out = Path(args.out)
+    from clara.checkpoints.shipped_models import find_model
+    from critic.own_critic import own_critic_folder
+    from critic.trained_model import corpus_of
+
+    model = args.models[0]
+    members = list(dict.fromkeys(args.members))
+    corpus = args.corpus or corpus_of(model)
+    settings = BuildSettings(args.models, corpus, members, args.n_train, args.quarters, args.epochs, args.seed)
+    out = Path(args.out) if args.out else own_critic_folder(model)
     work = Path(args.work) if args.work else out.with_name(f"{out.name}-work")
     with cli.json_output(args.json) as answer:
         with contextlib.redirect_stdout(sys.stderr):
             figures = build_critic(settings, out, work, workers=args.workers, threads=args.threads, device=args.device)
         test = figures["test"]
         print(f"{out}: AUC {test['auc']:.3f}, accuracy {100 * test['accuracy']:.1f} % on held-out works")
-        print(f"compose with it: clara compose --model {args.models[0]} --critic {out}")
+        is_found = out.resolve() == own_critic_folder(find_model(model)).resolve()
+        print(f"compose with it: clara compose --model {model}" + ("" if is_found else f" --critic {out}"))
         answer |= {"folder": out, "work": work, "members": settings.members, "figures": figures}
     return 0
 

@@ -171,7 +171,10 @@ class CorpusPieces:
         min_length = SEAM_QUARTERS + quarters
         pieces = [i for i, of_piece in enumerate(self.splits) if of_piece == split and length[i] >= min_length]
         if not pieces:
-            raise NoData(f"{self.corpus.folder}: no piece of the {split} split lasts {min_length} quarters")
+            raise NoData(
+                f"{self.corpus.folder}: not enough music for excerpts, as no piece of the {split} split lasts "
+                f"{min_length} quarters; choose a smaller --quarters or a corpus with more pieces"
+            )
         weight = np.sqrt(np.array([length[i] for i in pieces]))
         for piece in rng.choice(pieces, n, p=weight / weight.sum()):
             last = int(length[piece] - min_length)

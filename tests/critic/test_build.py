@@ -1,11 +1,15 @@
 """A critic for a model of one's own, in one command."""
 
 import json
+import shutil
 
 import pytest
 import tiny
 
+from clara.checkpoints.checkpoint import weights_hash
+from clara.encodings.notewise import Notewise
 from critic import Critic, build
+from critic.own_critic import find_own_critic
 
 ARGV = ["--members", "descriptors", "self_similarity", "-n", 8, "--quarters", 8, "--epochs", 1]
 RUN = ["--workers", 1, "--threads", 1, "--device", "cpu"]
@@ -17,34 +21,82 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    tiny.checkpoint().save(folder)
+def untouched_model(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    checkpoint = tiny.checkpoint()
+    checkpoint.info["training"] = {"arguments": {"data": str(corpus)}}
+    checkpoint.save(folder)
     return folder
 
 
-def test_one_command_makes_a_critic_and_keeps_finished_stages(model, corpus, tmp_path, capsys):
-    out, work = tmp_path / "critic", tmp_path / "critic-work"
+@pytest.fixture
+def model(untouched_model, tmp_path):
+    """Return a model beside which nothing lies."""
+    return shutil.copytree(untouched_model, tmp_path / "mine")
+
+
+def refused(capsys, *argv):
+    """Return the message with which the command refuses a setting before any work."""
+    assert tiny.leave(build.main, [*argv, *RUN]) == 2
+    return capsys.readouterr().err
+
+
+def test_one_command_makes_a_critic_that_composing_finds(model, corpus, tmp_path, capsys):
+    work = tmp_path / "mine-critic-work"
     (work / "descriptors").mkdir(parents=True)
     (work / "descriptors" / "config.json").write_text("of an interrupted stage")
-    argv = [model, "--corpus", corpus, "--out", out, *ARGV, *RUN]
-    status, answer = tiny.answer(build.main, argv, capsys)
-    assert status == 0 and answer["folder"] == str(out)
+    status, answer = tiny.answer(build.main, [model, *ARGV, *RUN], capsys)
+    out = tmp_path / "mine-critic"
+    assert status == 0 and answer["folder"] == str(out) == find_own_critic(model)
     assert set(answer["figures"]["test"]) == {"auc", "accuracy"}
     assert sorted(path.name for path in work.iterdir()) == ["build.json", "descriptors", "excerpts", "self_similarity"]
     critic = Critic.load(out)
     assert [member.type for member, _ in critic.members] == ["descriptors", "self_similarity"]
     assert critic.info["training"]["command"].startswith("python -m critic.ensemble ")
+    assert critic.info["training"]["excerpts"]["models"] == {"mine": weights_hash(model)}
     assert json.loads((work / "build.json").read_text())["corpus"] == str(corpus)
+    assert ",judge," not in (work / "excerpts" / "excerpts.csv").read_text()
 
-    again = [model, "--corpus", corpus, "--out", tmp_path / "again", "--work", work, *ARGV, *RUN]
-    assert tiny.leave(build.main, again) == 0
+
+def test_finished_stages_are_kept(model, tmp_path, capsys):
+    work = tmp_path / "work"
+    argv = [model, *ARGV, *RUN, "--work", work]
+    assert tiny.leave(build.main, [*argv, "--out", tmp_path / "first"]) == 0
     printed = capsys.readouterr()
-    assert printed.err.count(": kept") == 3
+    assert "4 stages, less than a minute if none is kept" in printed.err
+    assert printed.err.count("left until the critic is finished") == 4
+    shutil.rmtree(work / "self_similarity")
+    assert tiny.leave(build.main, [*argv, "--out", tmp_path / "again"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count(": kept") == 2 and printed.err.count("left until the critic is finished") == 2
     assert "on held-out works" in printed.out and f"--critic {tmp_path / 'again'}" in printed.out
-    assert Critic.load(tmp_path / "again").score([tiny.tune(0)]) == critic.score([tiny.tune(0)])
+    first, again = (Critic.load(tmp_path / name).score([tiny.tune(0)]) for name in ("first", "again"))
+    assert first == again
 
-    assert tiny.leave(build.main, again) == 2  # the folder of the critic is not empty
-    other = [model, "--corpus", corpus, "--out", tmp_path / "other", "--work", work, *ARGV, "--seed", 1, *RUN]
-    assert tiny.leave(build.main, other) == 2
-    assert "made with other settings" in capsys.readouterr().err
+    assert "not empty" in refused(capsys, *argv, "--out", tmp_path / "again")
+    other = refused(capsys, *argv, "--seed", 1, "--out", tmp_path / "other")
+    assert "made with other settings" in other
+    tiny.checkpoint(seed=1).save(model)  # it was trained on
+    assert "for other weights" in refused(capsys, *argv, "--corpus", corpus_of_record(work), "--out", tmp_path / "b")
+
+
+def corpus_of_record(work):
+    return json.loads((work / "build.json").read_text())["corpus"]
+
+
+def test_too_little_music_is_refused_and_the_next_attempt_is_free(model, corpus, capsys):
+    message = refused(capsys, model, *ARGV, "--quarters", 500)
+    assert "not enough music for excerpts" in message and "lasts 504 quarters" in message
+    assert tiny.leave(build.main, [model, *ARGV, "--members", "descriptors", *RUN]) == 0
+
+
+def test_the_corpus_must_be_known(model, corpus, tmp_path, capsys):
+    for data, reason in ((None, "does not record"), (str(tmp_path / "gone"), "which is not here")):
+        checkpoint = tiny.checkpoint()
+        checkpoint.info["training"] = {"arguments": {"data": data}}
+        checkpoint.save(model)
+        message = refused(capsys, model, *ARGV)
+        assert reason in message and "--corpus" in message
+    tiny.checkpoint(Notewise(4)).save(model)
+    assert "different encodings" in refused(capsys, model, *ARGV, "--corpus", corpus)
+    assert "no such model" in refused(capsys, tmp_path / "nowhere", *ARGV)

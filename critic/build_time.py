@@ -1,0 +1,104 @@
+"""Estimate how long `critic.build` takes."""
+
+from dataclasses import dataclass, field
+
+# Seconds on one core of a server of 2023, measured with the model notewise (3.2 million weights).
+REFERENCE_PARAMETERS = 3.2e6
+COMPOSE_SECONDS = 0.043  # for a composed excerpt of 32 quarters
+REFERENCE_QUARTERS = 32
+TRAIN_SECONDS = {  # for an excerpt in an epoch, training and validation
+    "text": 0.002,
+    "piano_roll": 0.0054,
+    "descriptors": 0.00025,
+    "self_similarity": 0.001,
+}
+SCORE_SECONDS = {"text": 0.005, "piano_roll": 0.007, "descriptors": 0.002, "self_similarity": 0.001}  # for an excerpt
+START_SECONDS = 5  # for imports and files, in each stage
+THREADS_EXPONENT = 0.8  # n threads are n to the power of this as fast as one
+EXCERPTS, ENSEMBLE = "excerpts", "ensemble"  # the stages beside the members
+
+
+@dataclass(frozen=True)
+class WorkLoad:
+    """What the time depends on.
+
+    Attributes
+    ----------
+    n_composed : int
+        Number of composed excerpts.
+    n_trained : int
+        Number of excerpts to train and validate on, of both classes.
+    n_scored : int
+        Number of excerpts that the finished critic scores, of both classes.
+    quarters : int
+        Length of an excerpt.
+    n_parameters : float
+        Mean number of weights of the models.
+    epochs : dict of str to int
+        Number of epochs by member.
+    workers, threads : int
+    """
+
+    n_composed: int
+    n_trained: int
+    n_scored: int
+    quarters: int
+    n_parameters: float
+    epochs: dict[str, int]
+    workers: int
+    threads: int
+
+
+def estimate_stages(load: WorkLoad) -> dict[str, float]:
+    """Return the expected number of seconds of each stage, by name, in their order."""
+    length = load.quarters / REFERENCE_QUARTERS
+    speedup = load.threads**THREADS_EXPONENT
+    size = load.n_parameters / REFERENCE_PARAMETERS
+    seconds = {EXCERPTS: load.n_composed * COMPOSE_SECONDS * length * size / load.workers}
+    for member, epochs in load.epochs.items():
+        seconds[member] = load.n_trained * epochs * TRAIN_SECONDS[member] * length / speedup
+    per_excerpt = sum(SCORE_SECONDS[member] for member in load.epochs)
+    seconds[ENSEMBLE] = load.n_scored * per_excerpt * length / speedup
+    return {stage: START_SECONDS + value for stage, value in seconds.items()}
+
+
+@dataclass
+class RemainingTime:
+    """The time that is left, by the expected times of stages and the speed of those that have ended.
+
+    Attributes
+    ----------
+    expected : dict of str to float
+        Seconds of each stage that has not ended.
+    """
+
+    expected: dict[str, float]
+    _expected_done: float = field(default=0.0, init=False)
+    _done: float = field(default=0.0, init=False)
+
+    @property
+    def seconds(self) -> float:
+        """Return how many seconds are left."""
+        slowdown = self._done / self._expected_done if self._expected_done else 1.0
+        return slowdown * sum(self.expected.values())
+
+    def end(self, stage: str, seconds: float | None = None) -> None:
+        """Record that a stage has ended, after how many seconds; None for a stage that was kept."""
+        expected = self.expected.pop(stage)
+        if seconds is not None:
+            self._expected_done += expected
+            self._done += seconds
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a time in words, such as "about 4 minutes".
+
+    Examples
+    --------
+    >>> describe_seconds(20), describe_seconds(70), describe_seconds(250)
+    ('less than a minute', 'about 1 minute', 'about 4 minutes')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 45:
+        return "less than a minute"
+    return "about 1 minute" if minutes == 1 else f"about {minutes} minutes"
