@@ -54,6 +54,7 @@ def _run(args, answer):
     prepared = composer.prepare(request)
     _report_prompt(prepared)
     _check_playback(prepared, playback, args.audio)
+    _report_performer(request)
     humans = _choose_human_excerpts(prepared, playback, composer)
     folder = make_empty_folder(args.out or Path("output", time.strftime("%Y%m%d-%H%M%S")))
     loaded = time.perf_counter()
@@ -82,9 +83,7 @@ def _read_request(args):
     if args.replay:
         # paths that are named now take precedence: earlier files may be gone, or not be trusted
         return read_run(args.replay, {name: getattr(args, name) for name in PATHS})
-    # accents on the beats of common time would give away a human waltz in a blind test
-    playback = PlaybackSettings(args.flat or bool(args.mix_human), args.soundfont, args.mix_human)
-    return request_from_flags(args), playback
+    return request_from_flags(args), PlaybackSettings(args.soundfont, args.mix_human)
 
 
 def _check_continuation(args, request):
@@ -117,6 +116,15 @@ def _report_prompt(prepared):
             "its beats first (quantize it in a sequencer), or take a score",
             file=sys.stderr,
         )
+
+
+def _report_performer(request):
+    """Warn if the pieces should be performed and there is no performer."""
+    from clara.performing.playing import performer_problem
+
+    problem = None if request.flat else performer_problem()
+    if problem:
+        print(f"warning: not performed, accents on the beats instead: {problem}", file=sys.stderr)
 
 
 def _check_playback(prepared, playback, audio):
@@ -174,7 +182,7 @@ def _write(args, folder, composer, prepared, playback, result, humans):
             folder,
             run_record(request, playback),
             [piece.scores for piece in result.pieces],
-            RenderSettings(audio_format, playback.soundfont, playback.flat, not args.no_pictures),
+            RenderSettings(audio_format, playback.soundfont, request.flat, not args.no_pictures, request.spread_chords),
             humans,
             composer.score([excerpt.notes for excerpt in humans], prepared),
             bar.update,

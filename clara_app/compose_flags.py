@@ -254,7 +254,18 @@ def _add_output_flags(add):
         metavar="FILE.SF2",
         help="Soundfont to render with (default: the one that pretty_midi installs).",
     )
-    add("--flat", action="store_true", help="Play all notes equally loud, without accents on the beats.")
+    add(
+        "--flat",
+        action="store_true",
+        help="Play all notes equally loud, at one tempo and without pedal (default: the pieces are performed, in audio "
+        "and in MIDI; a MIDI prompt that carries expression keeps it).",
+    )
+    add(
+        "--spread-chords",
+        action="store_true",
+        help="Spread chords and hands by a few milliseconds in the MIDI files, too (default: only in audio, so that "
+        "notes in MIDI stay at their places in the score).",
+    )
     add(
         "--mix-human",
         nargs="?",
@@ -262,7 +273,7 @@ def _add_output_flags(add):
         const=defaults.INSTALLED_MUSIC,
         metavar="FOLDER",
         help="Make the page a blind test with as many human excerpts, from a folder of MIDI files (without FOLDER: "
-        "from music21); all are played flat.",
+        "from music21); all are performed alike, or flat with --flat.",
     )
     add(
         "--continuation-only",
@@ -416,4 +427,6 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
         candidates_per_beam=args.candidates_per_beam,
         fill=args.fill,
         fill_candidates=args.fill_candidates,
+        flat=args.flat,
+        spread_chords=args.spread_chords,
     )

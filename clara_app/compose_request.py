@@ -144,6 +144,10 @@ class ComposeRequest:
         Start and end, in quarter notes, of the passage of the prompt to replace.
     fill_candidates : int
         Number of fillings to choose the most likely from.
+    flat : bool
+        Whether the pieces are played with one velocity, one tempo and no pedal, and not performed.
+    spread_chords : bool
+        Whether MIDI files hold the few milliseconds by which a performance spreads chords, as the audio does.
 
     Raises
     ------
@@ -176,6 +180,8 @@ class ComposeRequest:
     candidates_per_beam: int = defaults.DEFAULT_CANDIDATES_PER_BEAM
     fill: tuple[float, float] | None = None
     fill_candidates: int = defaults.DEFAULT_FILL_CANDIDATES
+    flat: bool = False
+    spread_chords: bool = False
 
     def __post_init__(self):
         self._check_ranges()
@@ -204,6 +210,8 @@ class ComposeRequest:
 
     def _check_combinations(self):
         self._check_form()
+        if self.flat and self.spread_chords:
+            raise BadSetting("--flat and --spread-chords exclude each other, as a performance spreads chords")
         if self.fill and (self.prompt is None or self.constraints.fixed_melody or self.constraints.cadence):
             raise BadSetting(
                 "fill (--fill) needs a prompt with a gap (--prompt), and excludes --fixed-melody and --cadence"

@@ -4,10 +4,11 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from threading import Event
 
+import numpy as np
 import torch
 
 from clara.checkpoints.adapter import Adapter
@@ -26,6 +27,7 @@ from clara.generation.sample import Sample
 from clara.music.bars import parse_time_signature
 from clara.music.notes import COMMON_TIME, NoteSequence, crop
 from clara.music.read import read_music
+from clara.performing.playing import PlayedPrompt, read_played_prompt
 from clara.sampling.constraints import Constraints
 from clara.sampling.search import SearchSettings
 from clara.sampling.settings import SEED_STRIDE, piece_seeds, spread_temperatures
@@ -61,6 +63,8 @@ class PreparedRequest:
         The form of the pieces.
     ranking : function, optional
         From `critic.scores.parse_ranking`; None if the pieces are not ranked by scores.
+    played_prompt : PlayedPrompt, optional
+        How the prompt is played, if it carries expression.
     """
 
     request: ComposeRequest
@@ -73,6 +77,7 @@ class PreparedRequest:
     plan: Plan | None
     form: Form | None
     ranking: Callable | None
+    played_prompt: PlayedPrompt | None = None
 
 
 @dataclass(frozen=True)
@@ -198,8 +203,9 @@ class Composer:
             0.0 if request.prompt is None or isinstance(request.prompt, NoteSequence) else file_misfit(request.prompt)
         )
         ranking = self._parse_ranking(request)
+        played_prompt = self._read_played_prompt(request, prompt)
         return PreparedRequest(
-            request, prompt, losses, misfit, constraints, fixed_melody, quarters, plan, form, ranking
+            request, prompt, losses, misfit, constraints, fixed_melody, quarters, plan, form, ranking, played_prompt
         )
 
     def _check_planner(self, request):
@@ -270,6 +276,17 @@ class Composer:
             signature = _parse_time_signature(request)
             notes, losses = read_prompt(request.prompt, encoding, request.prompt_quarters, time_signature=signature)
         return notes, losses + self.generator.tokenize(notes)[1]
+
+    def _read_played_prompt(self, request, prompt):
+        """Return how a MIDI prompt is played, or None if it carries no expression."""
+        if request.flat or request.prompt is None or isinstance(request.prompt, NoteSequence):
+            return None
+        encoding = self.generator.encoding
+        played = read_played_prompt(request.prompt, encoding.steps_per_quarter, encoding.ensemble)
+        if played is None:
+            return None
+        begin, end = request.fill or (request.prompt_quarters or prompt.quarters, np.inf)
+        return PlayedPrompt(*played, begin, end)
 
     def _parse_ranking(self, request):
         if not request.is_ranked:
@@ -342,6 +359,11 @@ class Composer:
         list of Sample
             The pieces of a batch; of a search, the best ones.
         """
+        for samples in self._sample_batches(prepared, batch_sizes, on_progress, stop):
+            yield [replace(sample, played_prompt=prepared.played_prompt) for sample in samples]
+
+    def _sample_batches(self, prepared, batch_sizes, on_progress, stop):
+        """Yield the pieces of a request in batches."""
         request = prepared.request
         if request.fill:
             yield self._fill(prepared)

@@ -15,6 +15,7 @@ from clara.errors import BadSetting, CheckpointMismatch, OutsideFolder
 from clara.files import check_name
 from clara.form.planner import SHIPPED_PLANNER
 from clara.music.read import MUSIC21_PREFIX
+from clara.performing.playing import performer_hash
 from clara.records import Name, Record, read_record
 from clara_app.compose_request import ComposeRequest
 from clara_app.defaults import INSTALLED_MUSIC
@@ -29,19 +30,16 @@ Quarters = Annotated[float, Field(gt=0, le=1e6)]
 
 @dataclass(frozen=True)
 class PlaybackSettings:
-    """How the pieces sound, which a replay repeats too.
+    """What the page and its sound are made of, which a replay repeats too.
 
     Attributes
     ----------
-    flat : bool
-        Whether all notes are equally loud, without accents.
     soundfont : str, optional
         Soundfont file (default: the one that pretty_midi installs).
     mix_human : str, optional
         Folder of human music for a blind test.
     """
 
-    flat: bool = False
     soundfont: str | None = None
     mix_human: str | None = None
 
@@ -51,12 +49,12 @@ def run_record(request: ComposeRequest, playback: PlaybackSettings) -> dict:
     folder = find_model(request.model)
     return {
         **request.to_dict(),
-        "flat": playback.flat,
         "soundfont": playback.soundfont,
         "mix_human": playback.mix_human,
         "weights": weights_hash(folder),
         "repeats": repeats_hash(folder),
         "planner": _planner_hash(folder),
+        "performer": _performer_hash(request),
         "search_version": SEARCH_VERSION,
         "versions": versions(),
         "command": " ".join(sys.argv),
@@ -101,9 +99,11 @@ class RunRecord(Record):
     search: bool
     cadence: bool
     flat: bool
+    spread_chords: bool = False
     weights: str
     repeats: str | None
     planner: str | None
+    performer: str | None = None
     search_version: int
 
 
@@ -123,7 +123,7 @@ def read_run(path: str | Path, replacements: Mapping[str, str | None]) -> tuple[
     OutsideFolder
         If the file names a path outside the working folder.
     CheckpointMismatch
-        If the model has other weights or another repeat model now, or the planner has other weights.
+        If the model has other weights or another repeat model now, or the planner or the performer is another one.
     MissingModel
         If the model is gone.
     """
@@ -148,12 +148,22 @@ def read_run(path: str | Path, replacements: Mapping[str, str | None]) -> tuple[
         raise CheckpointMismatch(f"--replay {path}: made with another repeat model than {folder} holds now")
     if _planner_hash(folder) != run.planner:
         raise CheckpointMismatch(f"--replay {path}: made with another planner than this Clara has now")
-    return request, PlaybackSettings(run.flat, values["soundfont"], values["mix_human"])
+    if _performer_hash(request) != run.performer:
+        raise CheckpointMismatch(
+            f"--replay {path}: made with another performer than this Clara has now; set flat to true and performer to "
+            "null in that file to compose the same notes unperformed"
+        )
+    return request, PlaybackSettings(values["soundfont"], values["mix_human"])
 
 
 def _planner_hash(folder):
     """Return the hash of the weights of the shipped planner, or None for a model that follows no plans."""
     return weights_hash(SHIPPED_PLANNER) if follows_plans(folder) else None
+
+
+def _performer_hash(request):
+    """Return a hash of the performer, or None if the pieces are not performed."""
+    return None if request.flat else performer_hash()
 
 
 def _check_path(run_json, name, value):

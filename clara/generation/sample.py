@@ -1,13 +1,19 @@
 """A composed piece, which can show and play itself in a notebook."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clara.form.plan import Plan
 from clara.music.midi import write_midi
 from clara.music.notes import NoteSequence, crop
 from clara.sampling.settings import SamplingSettings
 from clara.wording import count_of
+
+if TYPE_CHECKING:
+    from clara.music.expression import Expression
+    from clara.performing.playing import PlayedPrompt
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Sample:
     plan : Plan or None
         What it follows, prompt included. None if its model follows no plans, and around a fixed melody or in a gap,
         where nothing is planned.
+    played_prompt : PlayedPrompt or None
+        How the prompt is played, if it carries expression.
     """
 
     tokens: list[str]
@@ -42,6 +50,14 @@ class Sample:
     seed: int
     settings: SamplingSettings = field(default_factory=SamplingSettings)
     plan: Plan | None = None
+    played_prompt: "PlayedPrompt | None" = None
+
+    @cached_property
+    def expression(self) -> "Expression":
+        """Return how the piece is played; its seed is that of the performance, too."""
+        from clara.performing.playing import play  # slow to import
+
+        return play(self.notes, self.seed, self.played_prompt)
 
     def composed(self) -> NoteSequence:
         """Return the notes after the prompt."""
@@ -57,25 +73,33 @@ class Sample:
             prompt_tokens=0,
             prompt_quarters=0.0,
             plan=None,
+            played_prompt=None,
         )
 
-    def write_midi(self, path: str | Path) -> None:
+    def write_midi(self, path: str | Path, flat: bool = False) -> None:
         """Write the whole piece to a MIDI file.
+
+        Parameters
+        ----------
+        path : path
+        flat : bool
+            Write one velocity, one tempo and no pedal (default: as the piece is performed).
 
         Raises
         ------
         CannotWrite
             If the file cannot be written.
         """
-        write_midi(self.notes, path)
+        write_midi(self.notes, path, flat, None if flat else self.expression)
 
     def _repr_html_(self) -> str:
         from clara.rendering.html import music_html  # slow to import
 
         notes = self.notes
-        length = f"{count_of(notes.quarters, 'quarter')}, {notes.seconds:.0f} s"
+        seconds = self.expression.seconds_at(notes.quarters)
+        length = f"{count_of(notes.quarters, 'quarter')}, {seconds:.0f} s"
         caption = f"seed {self.seed}: {count_of(len(notes), 'note')}, {length}"
-        return music_html(notes, caption, self.prompt_quarters)
+        return music_html(notes, caption, self.prompt_quarters, self.expression)
 
     def show(self) -> None:
         """Show a player, a piano roll and a score: in a notebook below the cell, elsewhere in the web browser."""

@@ -39,6 +39,7 @@ DEFAULT_MICROSECONDS_PER_QUARTER = 500_000  # of MIDI files without a tempo
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")  # .kar: karaoke; .rmi: RIFF around MIDI
 TARGET_TICKS_PER_QUARTER = 480  # when writing; the nearest multiple of the grid below it is taken
 SUSTAIN_PEDAL, PEDAL_UP, PEDAL_DOWN = 64, 0, 127  # controller and values
+MAX_DELAY_QUARTERS = 1 / 30  # readers with 12 steps per quarter find delayed notes at their places
 MAX_OVERLAP_SHARE = 0.05  # of the notes of a monophonic track may sound into the next note
 
 
@@ -304,7 +305,13 @@ def _mean_qpm(tempos, last_tick, ticks_per_quarter):
     return 60e6 / mean if mean > 0 else 120.0
 
 
-def write_midi(notes: NoteSequence, path, flat: bool = False, expression: Expression | None = None) -> None:
+def write_midi(
+    notes: NoteSequence,
+    path,
+    flat: bool = False,
+    expression: Expression | None = None,
+    spread_chords: bool = False,
+) -> None:
     """Write notes as a MIDI file of format 1, atomically.
 
     Parameters
@@ -316,16 +323,20 @@ def write_midi(notes: NoteSequence, path, flat: bool = False, expression: Expres
         Give all notes the same velocity (default: accents, see `clara.music.accents`).
     expression : Expression, optional
         Velocities, tempo map and pedal, instead of accents and one tempo.
+    spread_chords : bool
+        Write notes as late as the expression says, but by at most MAX_DELAY_QUARTERS (default: at their places).
 
     Raises
     ------
     CannotWrite
         If the file cannot be written.
     """
-    write_atomically(path, to_symusic_score(notes, flat, expression).dumps_midi())
+    write_atomically(path, to_symusic_score(notes, flat, expression, spread_chords).dumps_midi())
 
 
-def to_symusic_score(notes: NoteSequence, flat: bool = False, expression: Expression | None = None) -> ScoreTick:
+def to_symusic_score(
+    notes: NoteSequence, flat: bool = False, expression: Expression | None = None, spread_chords: bool = False
+) -> ScoreTick:
     """Convert notes to a symusic score in ticks, with one track per part; parameters as of `write_midi`."""
     ticks_per_step = max(1, TARGET_TICKS_PER_QUARTER // notes.steps_per_quarter)
     ticks_per_quarter = ticks_per_step * notes.steps_per_quarter
@@ -337,7 +348,10 @@ def to_symusic_score(notes: NoteSequence, flat: bool = False, expression: Expres
     for step, numerator, denominator in split_upbeat(notes.time_signatures, notes.steps_per_quarter):
         score.time_signatures.append(TimeSignature(step * ticks_per_step, numerator, denominator))
     velocities = note_velocities(notes, flat) if expression is None else expression.velocity
-    columns = (notes.start * ticks_per_step, notes.duration * ticks_per_step, notes.pitch, velocities)
+    start, end = notes.start * ticks_per_step, notes.end * ticks_per_step
+    if spread_chords and expression is not None:
+        start = np.minimum(start + _delay_ticks(notes, expression, ticks_per_quarter), end - 1)
+    columns = (start, end - start, notes.pitch, velocities)
     for part in sorted(set(notes.part.tolist())):
         instrument = INSTRUMENTS[notes.instruments[min(part, len(notes.instruments) - 1)]]
         track: Any = Track(name=instrument.name, program=instrument.program)
@@ -350,3 +364,12 @@ def to_symusic_score(notes: NoteSequence, flat: bool = False, expression: Expres
                 track.controls.append(ControlChange(max(release, press + 1), SUSTAIN_PEDAL, PEDAL_UP))
         score.tracks.append(track)
     return score
+
+
+def _delay_ticks(notes, expression, ticks_per_quarter):
+    """Return how many ticks later than at its place each note sounds, int64 (n,)."""
+    if expression.delay_seconds is None:
+        return np.zeros(len(notes), dtype=np.int64)
+    at = np.searchsorted(expression.tempo_quarters, notes.start / notes.steps_per_quarter, side="right") - 1
+    quarters = expression.delay_seconds * expression.tempo_qpm[np.maximum(at, 0)] / 60
+    return np.rint(np.minimum(quarters, MAX_DELAY_QUARTERS) * ticks_per_quarter).astype(np.int64)

@@ -1,20 +1,24 @@
 """Human excerpts for a blind test: as long as the composed pieces, at their tempo, in their encoding.
 
 Every excerpt is the beginning of its piece, as music composed without a prompt begins, too. It passes through the
-model's encoding, so its grid, range and parts are those of composed music; time signatures are lost there.
+model's encoding, so its grid, range and parts are those of composed music. The same performer plays both. It knows
+time signatures: those of human music are kept if the model plans its own, and all music is in 4/4 otherwise.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from clara.encodings.prompts import DEFAULT_QPM, read_prompt
 from clara.errors import ClaraError, NoData, TooShort
+from clara.music.expression import Expression
 from clara.music.midi import MIDI_SUFFIXES
 from clara.music.notes import NoteSequence, crop
 from clara.music.read import MUSIC21_PREFIX
+from clara.performing.playing import play
 
 MUSIC21_CORPUS = MUSIC21_PREFIX  # in place of a folder: the pieces that music21 installs
 # Piano music in music21's corpus; parsing each takes one to three seconds.
@@ -45,12 +49,20 @@ class HumanExcerpt:
     notes : NoteSequence
     prompt_quarters : float
         0, as a `clara.generation.generator.Sample` without a prompt has.
+    seed : int
+        Random seed of the performance.
     """
 
     title: str
     tokens: list[str]
     notes: NoteSequence
     prompt_quarters: float = 0.0
+    seed: int = 0
+
+    @cached_property
+    def expression(self) -> Expression:
+        """Return how the excerpt is played; its own expression, if it carries any, is left out."""
+        return play(self.notes, self.seed)
 
 
 def human_excerpts(
@@ -92,7 +104,8 @@ def human_excerpts(
             break
         try:
             path, title = sources[i]
-            excerpts.append(_read_excerpt(generator, path, title, quarters, qpm or DEFAULT_QPM))
+            excerpt = _read_excerpt(generator, path, title, quarters, qpm or DEFAULT_QPM)
+            excerpts.append(replace(excerpt, seed=seed + len(excerpts)))
         except ClaraError as e:
             skipped[type(e).__name__] += 1
     if not excerpts:
@@ -117,5 +130,9 @@ def _read_excerpt(generator, source, title, quarters, qpm):
     n_steps = round(quarters * notes.steps_per_quarter)
     if notes.n_steps - first < n_steps:
         raise TooShort(f"{source}: {notes.quarters:g} quarters")
-    tokens = generator.tokenize(crop(notes, first, first + n_steps))[0]
-    return HumanExcerpt(title, tokens, generator.encoding.decode(tokens, qpm=qpm)[0])
+    beginning = crop(notes, first, first + n_steps)
+    tokens = generator.tokenize(beginning)[0]
+    decoded = generator.encoding.decode(tokens, qpm=qpm)[0]
+    if generator.contexts:  # the model plans time signatures
+        decoded = replace(decoded, time_signatures=beginning.time_signatures)
+    return HumanExcerpt(title, tokens, decoded)

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 from clara.errors import ClaraError
+from clara.music.expression import Expression
 from clara.music.notes import NoteSequence
 from clara.rendering.audio import MEDIA_TYPES, encode_audio, has_mp3, synthesize
 from clara.rendering.engraving import to_svg
@@ -20,7 +21,9 @@ MIN_HEIGHT = 120  # pixels
 MAX_HEIGHT = 280
 
 
-def music_html(notes: NoteSequence, caption: str, prompt_quarters: float = 0.0) -> str:
+def music_html(
+    notes: NoteSequence, caption: str, prompt_quarters: float = 0.0, expression: Expression | None = None
+) -> str:
     """Return a caption, an audio player, a piano roll, and sheet music that opens on a click.
 
     A part that cannot be made, as sound without a soundfont, is replaced by the reason.
@@ -32,8 +35,10 @@ def music_html(notes: NoteSequence, caption: str, prompt_quarters: float = 0.0) 
         Text without markup.
     prompt_quarters : float
         Notes that start before this belong to the prompt and are grey.
+    expression : Expression, optional
+        How the notes are played (default: as the performer that comes with Clara plays them).
     """
-    player = _or_reason("sound", audio_player_html, notes)
+    player = _or_reason("sound", lambda notes: audio_player_html(notes, expression=expression), notes)
     score = _or_reason("score", score_svg, notes)
     return (
         f"<div><p>{escape(caption)}</p>{player}{piano_roll_svg(notes, prompt_quarters)}"
@@ -64,7 +69,7 @@ def show_html(item) -> None:
     webbrowser.open(page.as_uri())
 
 
-def audio_player_html(notes: NoteSequence, soundfont: str | None = None) -> str:
+def audio_player_html(notes: NoteSequence, soundfont: str | None = None, expression: Expression | None = None) -> str:
     """Return an audio player that holds the sound of the notes.
 
     Parameters
@@ -72,6 +77,8 @@ def audio_player_html(notes: NoteSequence, soundfont: str | None = None) -> str:
     notes : NoteSequence
     soundfont : path, optional
         An .sf2 file (default: the one that pretty_midi installs).
+    expression : Expression, optional
+        How the notes are played (default: as the performer that comes with Clara plays them).
 
     Returns
     -------
@@ -84,7 +91,11 @@ def audio_player_html(notes: NoteSequence, soundfont: str | None = None) -> str:
         If the soundfont is missing or broken.
     """
     audio_format = "mp3" if has_mp3() else "wav"
-    data = encode_audio(synthesize(notes, soundfont), audio_format, small=True)
+    if expression is None:
+        from clara.performing.playing import play  # slow to import
+
+        expression = play(notes)
+    data = encode_audio(synthesize(notes, soundfont, expression=expression), audio_format, small=True)
     source = f"data:{MEDIA_TYPES[audio_format]};base64,{b64encode(data).decode('ascii')}"
     return f'<audio controls preload="none" style="width:100%" src="{source}"></audio>'
 

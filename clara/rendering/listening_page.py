@@ -4,6 +4,7 @@ The page loads nothing but the audio files beside it. Its template, style and sc
 Everything that people name is escaped, and the content security policy lets no other script run.
 """
 
+import json
 import math
 from base64 import b64encode
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import PurePath
 from string import Template
 
 from clara.form.plan import Plan
+from clara.music.expression import Expression, unperformed
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
 from clara.rendering.audio import MEDIA_TYPES
@@ -71,6 +73,8 @@ class PageEntry:
         The answer of a blind test: who wrote it.
     plan : Plan, optional
         The plan that it was composed by.
+    expression : Expression, optional
+        How it is played (default: at one tempo).
     """
 
     notes: NoteSequence
@@ -84,6 +88,7 @@ class PageEntry:
     author: str = ""
     title: str = ""
     plan: Plan | None = None
+    expression: Expression | None = None
 
 
 def render_page(entries: Sequence[PageEntry], run: dict) -> str:
@@ -128,9 +133,10 @@ def _read_part(suffix):
 def _introduction(entries, run, blind):
     """Return the sentence at the top."""
     if blind:
+        how = "played flat" if run.get("flat") else "played by the same performer"
         return (
             f"People wrote some of these {len(entries)} pieces, and Clara composed the others. All are equally long, "
-            "equally fast and played alike. Listen, vote, and see how often you were right."
+            f"equally fast and {how}. Listen, vote, and see how often you were right."
         )
     count = f"{len(entries)} piece{'s' * (len(entries) != 1)}"
     prompt = f" from {escape(str(run['prompt']))}" if run.get("prompt") else ""
@@ -188,15 +194,22 @@ def _roll(entry, n, quarters):
         f'<span style="top:{100 * position:.1f}%" aria-hidden="true">{name}</span>'
         for name, position in octave_labels(entry.notes)
     ]
-    seconds = max(quarters * 60 / entry.notes.qpm, 0.1)
+    times = json.dumps(timing(entry.expression or unperformed(entry.notes), max(quarters, 0.1)))
     slider = (
-        f'<input type="range" min="0" max="{seconds:.2f}" step="any" value="0" aria-label="Position in piece {n}">'
+        f'<input type="range" min="0" max="{max(quarters, 0.1):.3f}" step="any" value="0" data-times="{escape(times)}" '
+        f'aria-label="Position in piece {n}">'
         if entry.sound
         else ""
     )
     svg = unstyled_roll_svg(entry.notes, entry.prompt_quarters, f"Piano roll of piece {n}", quarters)
     rows = n_pitch_rows(entry.notes)
     return f'<div class="roll" style="--rows:{rows}">{svg}{"".join(labels)}{slider}</div>{_legend(entry)}'
+
+
+def timing(expression: Expression, quarters: float) -> list[list[float]]:
+    """Return [place in quarters, seconds] where the tempo changes and at the end; it is constant between them."""
+    places = [*expression.tempo_quarters[expression.tempo_quarters < quarters].tolist(), quarters]
+    return [[round(place, 4), round(time, 3)] for place, time in zip(places, expression.seconds_at(places).tolist())]
 
 
 def _legend(entry):

@@ -25,6 +25,7 @@ from clara.files import make_folder, write_atomically
 from clara.form.plan_files import write_plan
 from clara.form.sections import find_sections, format_sections
 from clara.music.bars import describe_time_signatures
+from clara.music.expression import Expression, unperformed
 from clara.music.midi import write_midi
 from clara.rendering.audio import encode_audio, has_mp3, synthesize
 from clara.rendering.listening_page import HUMAN, MACHINE, PageEntry, PageSound, render_page
@@ -47,15 +48,22 @@ class RenderSettings:
     soundfont : path, optional
         An .sf2 file (default: the one that pretty_midi installs).
     flat : bool
-        Play every note equally loud, without accents on the beats.
+        Play every note equally loud, at one tempo and without pedal (default: the pieces are performed).
     pictures : bool
         Draw piano rolls as PNG.
+    spread_chords : bool
+        Spread chords in MIDI as in the audio; see `clara.performing.chords`.
     """
 
     audio_format: str | None = "wav"
     soundfont: str | Path | None = None
     flat: bool = False
     pictures: bool = True
+    spread_chords: bool = False
+
+    def expression_of(self, piece) -> Expression:
+        """Return how a `Sample` or a `HumanExcerpt` is played."""
+        return unperformed(piece.notes, flat=True) if self.flat else piece.expression
 
 
 def write_playlist(
@@ -119,7 +127,7 @@ def write_playlist(
         for name, sample, piece_scores in machine:
             title = f"Machine: composed by Clara, {name}.mid."
             entries.append(_write_piece(sample, folder, name, piece_scores, render, MACHINE, title, sounds.get(name)))
-            rows.append(_ranking_row(len(rows) + 1, name, sample, piece_scores, run))
+            rows.append(_ranking_row(len(rows) + 1, name, sample, piece_scores, run, render))
             if on_piece:
                 on_piece()
         for name, excerpt, piece_scores in human:
@@ -147,20 +155,22 @@ def _with_names_and_scores(pieces, scores):
     ]
 
 
-def _ranking_row(rank, name, sample, scores, run):
+def _ranking_row(rank, name, sample, scores, run, render):
     """Return a row of ranking.csv."""
     settings = {key: getattr(sample.settings, key) for key in run.get("settings", {})}
     form = {} if sample.plan is None else {"form": format_sections(find_sections(sample.plan))}
-    return {"rank": rank, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample) | form | scores | settings
+    return (
+        {"rank": rank, "file": f"{name}.mid", "seed": sample.seed} | _figures(sample, render) | form | scores | settings
+    )
 
 
-def _figures(piece):
+def _figures(piece, render):
     """Return the size of a piece by name of the figure."""
     return {
         "notes": len(piece.notes),
         "quarters": round(piece.notes.quarters, 3),
         "time_signature": describe_time_signatures(piece.notes.time_signatures),
-        "seconds": round(piece.notes.seconds, 1),
+        "seconds": round(float(render.expression_of(piece).seconds_at(piece.notes.quarters)), 1),
         "tokens": len(piece.tokens),
     }
 
@@ -169,7 +179,8 @@ def _write_piece(piece, folder, name, scores, render, author, title, sound):
     """Write the files of one piece, wait for its sound, and return its entry on the page."""
     stem = folder / name
     links = {"text": f"{name}.txt"}
-    write_midi(piece.notes, stem.with_suffix(".mid"), render.flat)
+    expression = render.expression_of(piece)
+    write_midi(piece.notes, stem.with_suffix(".mid"), expression=expression, spread_chords=render.spread_chords)
     write_atomically(stem.with_suffix(".txt"), " ".join(piece.tokens) + "\n")
     plan = piece.plan if author == MACHINE else None
     if plan is not None:
@@ -180,7 +191,7 @@ def _write_piece(piece, folder, name, scores, render, author, title, sound):
         links["picture"] = f"{name}.png"
     if sound:
         links[render.audio_format.upper()] = f"{name}.{render.audio_format}"
-    figures = _figures(piece)
+    figures = _figures(piece, render)
     if author == MACHINE:
         figures["seed"] = piece.seed
     return PageEntry(
@@ -195,12 +206,13 @@ def _write_piece(piece, folder, name, scores, render, author, title, sound):
         author=author,
         title=title,
         plan=plan,
+        expression=expression,
     )
 
 
 def _write_audio(piece, folder, name, render):
     """Write the audio file of a piece and return the sound for the page, a small MP3 if this machine can write one."""
-    sound = synthesize(piece.notes, render.soundfont, render.flat)
+    sound = synthesize(piece.notes, render.soundfont, expression=render.expression_of(piece))
     write_atomically(folder / name, encode_audio(sound, render.audio_format))
     if has_mp3():
         return PageSound("mp3", encode_audio(sound, "mp3", small=True), name)

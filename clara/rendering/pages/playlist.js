@@ -9,15 +9,26 @@ for (const piece of pieces) {
   if (audio) connectPlayer(piece, audio);
 }
 
+/* Return the value in column `to` of the table where column `from` has this value. */
+function interpolate(table, value, from, to) {
+  const found = table.findIndex((row, i) => i && row[from] >= value);
+  const next = found < 0 ? table.length - 1 : found;
+  const low = table[next - 1], high = table[next];
+  const span = high[from] - low[from];
+  return span > 0 ? low[to] + (high[to] - low[to]) * (value - low[from]) / span : low[to];
+}
+
 /* Connect the play button, the slider over the roll and the time display of one piece. */
 function connectPlayer(piece, audio) {
   const button = find(".play", piece), slider = find(".roll input", piece), time = find(".time", piece);
-  const name = find("h2", piece).textContent.toLowerCase(), length = Number(slider.max);
+  const name = find("h2", piece).textContent.toLowerCase();
+  // The slider is a place in the score: pairs of quarters and seconds, between which the tempo is constant.
+  const times = JSON.parse(slider.dataset.times), length = times.at(-1)[1];
   audio.controls = false;
 
   function showPosition() {
     const position = Math.min(audio.currentTime, length);
-    slider.value = position;
+    slider.value = interpolate(times, position, 1, 0);
     slider.setAttribute("aria-valuetext", `${formatTime(position)} of ${formatTime(length)}`);
     time.textContent = `${formatTime(position)} / ${formatTime(length)}`;
     if (!audio.paused) requestAnimationFrame(showPosition);
@@ -34,7 +45,10 @@ function connectPlayer(piece, audio) {
     for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
     audio.play().catch(() => {});  // the error event reports it
   });
-  slider.addEventListener("input", () => { audio.currentTime = Number(slider.value); showPosition(); });
+  slider.addEventListener("input", () => {
+    audio.currentTime = interpolate(times, Number(slider.value), 0, 1);
+    showPosition();
+  });
   for (const event of ["play", "pause", "seeked"]) audio.addEventListener(event, showState);
   audio.addEventListener("ended", () => { audio.currentTime = 0; showState(); });
   audio.addEventListener("error", () => { find(".failed", piece).hidden = false; });

@@ -64,7 +64,7 @@ def test_a_notebook_shows_player_roll_and_score_without_a_network(sample):
 
 
 def test_without_sound_or_notes_the_rest_is_shown(sample, monkeypatch):
-    def fail(notes):
+    def fail(notes, **_):
         raise BadSetting("no such soundfont <there>")
 
     monkeypatch.setattr(html, "audio_player_html", fail)

@@ -100,7 +100,8 @@ def test_ranking_has_a_row_per_piece(folder):
     assert rows["notes"].tolist() == [len(s.notes) for s in samples(2)]
     assert rows["tokens"].tolist() == [len(s.tokens) for s in samples(2)]
     assert rows["quarters"].tolist() == [round(s.notes.quarters, 3) for s in samples(2)]
-    assert rows["seconds"].tolist() == [round(s.notes.seconds, 1) for s in samples(2)]
+    seconds = [float(s.expression.seconds_at(s.notes.quarters)) for s in samples(2)]
+    assert rows["seconds"].tolist() == [round(s, 1) for s in seconds]
     assert rows["temperature"].tolist() == [0.9, 0.9] and rows["top_k"].tolist() == [3, 3]
 
 
