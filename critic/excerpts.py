@@ -19,7 +19,7 @@ from pathlib import Path
 
 from clara import cli
 from critic.data.composers import ComposerExcerptSettings, composer_excerpts
-from critic.data.human_vs_generated import CriticExcerptSettings, human_and_generated_excerpts
+from critic.data.human_vs_generated import CORRUPTED_SHARE, CriticExcerptSettings, human_and_generated_excerpts
 from critic.data.table import EXCERPTS_FILE, SETTINGS_FILE
 
 SPLITS = ("train", "judge", "valid", "test")
@@ -115,6 +115,21 @@ def parser() -> cli.Parser:
         help="Run folders or pretrained models that compose the generated excerpts, in turns",
     )
     classes("--composers", type=cli.at_least(2), metavar="N", help="Number of composers, those with the most works")
+    corrupted = p.add_argument_group("corrupted excerpts, for a critic").add_argument
+    corrupted(
+        "--corruptions",
+        nargs="+",
+        default=["basic"],
+        metavar="NAME",
+        help="Corruptions to draw from: names, basic (four of them), or all, which includes mixtures of two pieces",
+    )
+    corrupted(
+        "--corrupted-share",
+        type=cli.within(0, 1),
+        default=CORRUPTED_SHARE,
+        metavar="P",
+        help="Share of corrupted excerpts in the class that is not human",
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="Folder to write; it must be new or empty")
     run(
@@ -162,7 +177,13 @@ def _human_and_generated(args, corpus, device):
     """Return human and generated excerpts, with a progress bar."""
     from tqdm import tqdm
 
-    settings = CriticExcerptSettings(counts_of_splits(args.n_train, args.splits), args.quarters, args.seed)
+    settings = CriticExcerptSettings(
+        counts_of_splits(args.n_train, args.splits),
+        args.quarters,
+        args.seed,
+        tuple(args.corruptions),
+        args.corrupted_share,
+    )
     with tqdm(total=settings.n_prompts, unit=" prompts", disable=None, desc="composing", leave=False) as bar:
         return human_and_generated_excerpts(args.models, corpus, settings, args.workers, device, bar.update)
 

@@ -15,7 +15,7 @@ import numpy as np
 from clara.errors import BadSetting
 from clara.music.notes import crop
 from critic.data.continuations import ContinuationTask, compose_continuations
-from critic.data.corruptions import CORRUPTIONS
+from critic.data.mixtures import BASIC, MIXTURES, corrupt, corruption_names
 from critic.data.table import (
     COLUMNS,
     ENDING_QUARTERS,
@@ -50,16 +50,22 @@ class CriticExcerptSettings:
         Length of an excerpt.
     seed : int
         Random seed of places, prompts, settings and notes.
+    corruptions : tuple of str
+        Names or sets of corruptions, see `critic.data.mixtures.corruption_names`; each excerpt to corrupt gets one.
+    corrupted_share : float
+        Share of corrupted excerpts in the class that is not human.
     """
 
     counts: dict
     quarters: int = 32
     seed: int = 0
+    corruptions: tuple[str, ...] = (BASIC,)
+    corrupted_share: float = CORRUPTED_SHARE
 
     @property
     def n_prompts(self) -> int:
         """Number of prompts that are continued."""
-        return sum(n_prompts_of(n_excerpts_of(count)) for count in self.counts.values())
+        return sum(n_prompts_of(n_excerpts_of(count), self.corrupted_share) for count in self.counts.values())
 
 
 def n_excerpts_of(count: int) -> int:
@@ -67,9 +73,9 @@ def n_excerpts_of(count: int) -> int:
     return -(-count // CONTINUATIONS_PER_PROMPT) * CONTINUATIONS_PER_PROMPT
 
 
-def n_prompts_of(n_excerpts: int) -> int:
+def n_prompts_of(n_excerpts: int, corrupted_share: float = CORRUPTED_SHARE) -> int:
     """Return the number of prompts to continue for a number of excerpts that are not human."""
-    return round((1 - CORRUPTED_SHARE) * n_excerpts / CONTINUATIONS_PER_PROMPT)
+    return round((1 - corrupted_share) * n_excerpts / CONTINUATIONS_PER_PROMPT)
 
 
 @dataclass(frozen=True)
@@ -142,21 +148,14 @@ def _plan(pieces, settings, have_repeats):
     """
     rng = np.random.default_rng(settings.seed)
     quarters = settings.quarters
-    steps_per_quarter = pieces.corpus.encoding.steps_per_quarter
     cuts, places, tasks = [], [], []
     for split, count in settings.counts.items():
         n_excerpts = n_excerpts_of(count)
-        n_prompts = n_prompts_of(n_excerpts)
+        n_prompts = n_prompts_of(n_excerpts, settings.corrupted_share)
         n_corrupted = n_excerpts - CONTINUATIONS_PER_PROMPT * n_prompts
         for piece, first in pieces.sample_places(split, quarters, n_excerpts, rng):
             cuts.append(_Cut(HUMAN, piece, first))
-        for piece, first in pieces.sample_places(split, quarters, n_corrupted, rng):
-            name = str(rng.choice(list(CORRUPTIONS)))
-            notes = _human_notes(pieces, piece, first, quarters)
-            if len(notes):
-                # Notes that moved past the end of the excerpt would give the answer.
-                notes = crop(CORRUPTIONS[name](notes, rng), 0, quarters * steps_per_quarter)
-            cuts.append(_Cut(GENERATED, piece, first, notes, json.dumps({"corruption": name})))
+        cuts += _corrupted_cuts(pieces, split, n_corrupted, settings, rng)
         for piece, first in pieces.sample_places(split, quarters, n_prompts, rng):
             model = len(tasks) % len(have_repeats)
             sampling = [_random_settings(rng, have_repeats[model]) for _ in range(CONTINUATIONS_PER_PROMPT)]
@@ -164,6 +163,29 @@ def _plan(pieces, settings, have_repeats):
             places.append((piece, first))
             tasks.append(ContinuationTask(model, prompt, sampling, int(rng.integers(2**31))))
     return cuts, places, tasks
+
+
+def _corrupted_cuts(pieces, split, n, settings, rng):
+    """Yield n corrupted excerpts; the excerpts that mixtures mix in are of the same split."""
+    quarters, names = settings.quarters, corruption_names(settings.corruptions)
+    for piece, first in pieces.sample_places(split, quarters, n, rng):
+        name = str(rng.choice(names))
+        notes = _human_notes(pieces, piece, first, quarters)
+        if len(notes):
+            other = (
+                _human_notes(pieces, *_other_place(pieces, split, quarters, rng), quarters)
+                if name in MIXTURES
+                else notes
+            )
+            # Notes that moved past the end of the excerpt would give the answer.
+            notes = crop(corrupt(name, notes, other, rng), 0, quarters * pieces.corpus.encoding.steps_per_quarter)
+        yield _Cut(GENERATED, piece, first, notes, json.dumps({"corruption": name}))
+
+
+def _other_place(pieces, split, quarters, rng):
+    """Return a place of another excerpt."""
+    (place,) = pieces.sample_places(split, quarters, 1, rng)
+    return place
 
 
 def _human_notes(pieces, piece, from_quarter, quarters):

@@ -115,3 +115,14 @@ def test_half_are_sampled_as_composing_does_by_default():
         lowest <= s.temperature <= highest and s == replace(default, temperature=s.temperature) for s in settings
     ]
     assert 0.5 < np.mean(is_usual) < 0.65  # some of the random ones are usual by chance
+
+
+def test_the_corruptions_and_their_share_can_be_chosen(models, corpus):
+    settings = CriticExcerptSettings(
+        {"train": 32}, QUARTERS, seed=2, corruptions=("reversed", "voice of another piece"), corrupted_share=0.5
+    )
+    table = human_and_generated_excerpts(models[:1], corpus, settings)
+    names = [json.loads(text)["corruption"] for text in table["settings"] if "corruption" in text]
+    assert len(names) == 16 and set(names) == {"reversed", "voice of another piece"} and settings.n_prompts == 2
+    with pytest.raises(BadSetting, match="no corruption"):
+        human_and_generated_excerpts(models[:1], corpus, replace(settings, corruptions=("noise",)))
