@@ -8,9 +8,10 @@ test pieces: Pearson r of velocities by note and of log tempos by beat, F1 of wh
 (pieces with pedal), and nats per velocity given those before it.
 
 Beside the performer are a flat score, Clara's accents with a pedal that is always down, and linear regression and
-boosted trees on the same features: those of a note or sixteenth, and those of its beat, the beats beside it, and their
-means over 9 and 33 beats. Every method has the same model of residuals and a threshold of the pedal, fitted to the
-valid pieces. Only the performer can learn from scores with dynamic marks.
+boosted trees on the same features: those of a note or sixteenth, and those of its beat, the beats beside it, their
+means over 9 and 33 beats, and how all of them depart from the rest of the piece. Every method has the same model of
+residuals and a threshold of the pedal, fitted to the valid pieces. Only the performer's recurrent networks can learn
+from scores with dynamic marks.
 """
 
 import csv
@@ -32,36 +33,14 @@ from clara.performing.passages import PerformedPiece
 from clara.performing.pedalling import pedal_f1
 from clara.performing.performer import DEFAULT_VARIATION, Expectation, Performer
 from clara.performing.reading import read_performances
-from clara.performing.score import ScoreFeatures, measure_performance
+from clara.performing.score import measure_performance
 from clara.performing.slot_features import slot_places
 from clara.performing.training import fit_departures
+from clara.performing.windows import beat_windows, note_columns, slot_columns
 
-MEAN_BEATS = (4, 16)  # before and after a beat, over which means are taken
 MAX_NOTES, MAX_SLOTS = 1000, 1000  # of a piece, drawn at random, that the trees and the regression learn from
 ALWAYS, NEVER = 9.0, -9.0  # logits
 RENDERING_SECONDS = 120
-
-
-def beat_windows(score: ScoreFeatures) -> np.ndarray:
-    """Return the features of each beat, its neighbours and their means, float32 (n_beats, n)."""
-    beat, n = score.beat, len(score.beat)
-    at = np.arange(n)
-    total = np.concatenate([np.zeros((1, beat.shape[1])), np.cumsum(beat, axis=0, dtype=np.float64)])
-    columns = [beat, beat[np.maximum(at - 1, 0)], beat[np.minimum(at + 1, n - 1)]]
-    for width in MEAN_BEATS:
-        low, high = np.maximum(at - width, 0), np.minimum(at + width + 1, n)
-        columns.append((total[high] - total[low]) / (high - low)[:, None])
-    return np.concatenate(columns, axis=1).astype(np.float32)
-
-
-def note_columns(score: ScoreFeatures, windows: np.ndarray, which=slice(None)) -> np.ndarray:
-    """Return what methods know of some notes."""
-    return np.concatenate([score.note[which], windows[score.beat_of_note[which]]], axis=1)
-
-
-def slot_columns(score: ScoreFeatures, windows: np.ndarray, which=slice(None)) -> np.ndarray:
-    """Return what methods know of some sixteenths."""
-    return np.concatenate([score.slot[which], windows[score.beat_of_slot[which]]], axis=1)
 
 
 class Regression:

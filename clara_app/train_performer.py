@@ -46,6 +46,11 @@ def parser() -> cli.Parser:
     )
     add("--threads", type=cli.at_least(1), default=1, metavar="N", help="Number of CPU threads.")
     add("--seed", type=cli.at_least(0), default=DEFAULTS.seed, metavar="N", help="Random seed.")
+    add(
+        "--recurrent",
+        metavar="MODEL",
+        help="Performer whose recurrent networks to keep; only the quick ones are trained (default: train all).",
+    )
     cli.add_json_flag(add)
     add = p.add_argument_group("training").add_argument
     add("--epochs", type=cli.at_least(1), default=DEFAULTS.epochs, metavar="N", help="Number of passes over the music.")
@@ -54,7 +59,7 @@ def parser() -> cli.Parser:
         type=cli.within(1, 16, int),
         default=DEFAULTS.n_members,
         metavar="N",
-        help="Number of networks whose predictions are averaged.",
+        help="Number of recurrent networks whose predictions are averaged.",
     )
     add("--lr", type=cli.above(0), default=DEFAULTS.lr, metavar="X", help="Highest learning rate.")
     add(
@@ -87,6 +92,7 @@ def main(argv=None):
             splits=args.splits,
             about=args.about,
             threads=args.threads,
+            recurrent=args.recurrent,
         )
     return 0
 
@@ -99,8 +105,11 @@ def train(
     splits: str | Path | None = None,
     about: str = "",
     threads: int = 1,
+    recurrent: str | Path | None = None,
 ) -> dict:
     """Train a performer on a folder of performed MIDI files and write its folder.
+
+    With `recurrent`, a performer's folder or name, its recurrent networks are kept.
 
     Returns
     -------
@@ -121,11 +130,13 @@ def train(
     from clara.files import make_empty_folder, make_folder, write_atomically
     from clara.performing.card import performer_card
     from clara.performing.figures import mean_figures, measure_piece
+    from clara.performing.performer import Performer
     from clara.performing.reading import read_performances
     from clara.performing.training import train_performer
     from clara.training.model_cards import CARD
     from clara.training.run_folder import current_commit
 
+    known = Performer.load(recurrent) if recurrent is not None else None
     is_interrupted = (Path(out) / STATE).is_dir()
     folder = make_folder(out) if is_interrupted else make_empty_folder(out)
     torch.set_num_threads(threads)
@@ -135,7 +146,7 @@ def train(
     print(
         f"{len(pieces.train)} pieces to train on, {len(pieces.valid)} to validate with; left out: {left_out or 'none'}"
     )
-    performer = train_performer(pieces.train, pieces.valid, settings, state_folder=folder / STATE)
+    performer = train_performer(pieces.train, pieces.valid, settings, state_folder=folder / STATE, recurrent=known)
     performer.info["training"] |= {
         "command": _describe_command(about),
         "commit": current_commit(),
@@ -154,10 +165,11 @@ def train(
             figures[split] = mean_figures(measured)
     performer.info["figures"] = figures
     performer.save(folder)
-    rows = [",".join(map(str, row.values())) for row in history]
-    write_atomically(folder / HISTORY, "\n".join([",".join(history[0]), *rows]) + "\n")
+    if history:
+        rows = [",".join(map(str, row.values())) for row in history]
+        write_atomically(folder / HISTORY, "\n".join([",".join(history[0]), *rows]) + "\n")
     write_atomically(folder / CARD, performer_card(performer))
-    shutil.rmtree(folder / STATE)
+    shutil.rmtree(folder / STATE, ignore_errors=True)
     for split, values in figures.items():
         print(
             f"{split}: velocity r {values['velocity_r']:.3f}, tempo r {values['tempo_r']:.3f}, pedal F1 "

@@ -262,13 +262,14 @@ def performer(seed=0, n_members=1):
     """Return a performer with random weights."""
     from clara.performing.network import NetworkSizes, PerformerNetwork
     from clara.performing.performer import FEATURES, Performer
+    from clara.performing.window_network import WindowNetwork
 
     torch.manual_seed(seed)
     sizes = NetworkSizes(*map(len, FEATURES.values()), 8, 8, 1, 8, 3, 1, 8)
     networks = [PerformerNetwork(sizes).eval() for _ in range(n_members)]
     for network in networks:
         network.piece_mean.copy_(torch.tensor([60.0, 2.5, -2.0]))
-    return Performer(networks)
+    return Performer(networks, [WindowNetwork(8).eval()])
 
 
 def expression(notes, seed=0):

@@ -16,14 +16,15 @@ FIGURES = {
 def performer_card(performer: Performer) -> str:
     """Return a performer's card."""
     training = performer.info["training"]
-    settings = training["settings"]
-    n_parameters = sum(p.numel() for network in performer.networks for p in network.parameters())
-    networks = count_of(settings["n_members"], "network")
+    sizes = performer.networks[0].sizes
+    n_parameters = sum(p.numel() for network in (*performer.networks, *performer.windows) for p in network.parameters())
+    networks = count_of(len(performer.networks), "network")
+    windows = count_of(len(performer.windows), "network")
     return f"""# A performer
 
 It gives scores dynamics, a tempo map and the sustain pedal. {networks} of a GRU over beats in both directions \
-({settings["n_layers"]} layers of {settings["n_units"]} units) and convolutions over notes; \
-{n_parameters:,} parameters.
+({sizes.n_layers} layers of {sizes.n_units} units) and convolutions over notes, averaged with {windows} that read \
+windows around single beats, notes and sixteenths; {n_parameters:,} parameters.
 
 ## Data
 
@@ -41,12 +42,23 @@ What is expected of held-out pieces, compared with how they are played; means ov
 ## Made by
 
 `{training["command"]}`, {training["minutes"]} minutes, commit {training["commit"]}, {training["date"]}.
-
+{_recurrent(training)}
 ## Use
 
 `clara perform SCORE -o FILE.mid`, or `clara.performing.performer.Performer.load(FOLDER).perform(notes, seed)`. It \
 plays as the players did whom it learned from: it knows notes and metre, but no dynamic marks.
 """
+
+
+def _recurrent(training):
+    """Return how recurrent networks that an earlier training made were trained, or nothing."""
+    earlier = training.get("recurrent")
+    if not earlier:
+        return ""
+    return (
+        f"\nThe recurrent networks are those of `{earlier['command']}`, {earlier['minutes']} minutes, commit "
+        f"{earlier['commit']}, {earlier['date']}.\n"
+    )
 
 
 def _figures_table(figures):

@@ -1,5 +1,6 @@
 """Perform scores: velocities, a tempo map and the pedal, by networks trained on performed pieces.
 
+Recurrent networks read beats in order, and window networks read them one by one; the means of both are averaged.
 `config.json` has the sizes, the names of the features, how residuals are drawn, and how the performer was trained;
 `model.safetensors` has the weights in half precision. Loading checks that they agree.
 """
@@ -23,6 +24,7 @@ from clara.music.expression import HIGHEST_QPM, LOWEST_QPM, Expression
 from clara.music.notes import NoteSequence
 from clara.performing.beats import BEAT_FEATURES
 from clara.performing.network import (
+    PEDAL_DOWN,
     PLAYED,
     TEMPO_SPREAD,
     VELOCITY_MEAN,
@@ -36,6 +38,7 @@ from clara.performing.pedalling import Pedalling, sample_pedal_noise
 from clara.performing.score import MAX_LOG_TEMPO, ScoreFeatures, describe_score
 from clara.performing.slot_features import SLOT_FEATURES
 from clara.performing.touch import Touch
+from clara.performing.window_network import WindowNetwork
 from clara.records import Record, read_record
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -61,7 +64,9 @@ class PerformerConfig(Record):
     sizes : dict of str to int
         Of `NetworkSizes`, without the numbers of features.
     n_members : int
-        Number of networks.
+        Number of recurrent networks.
+    n_windows, window_width : int
+        Number of window networks, and units of their hidden layers.
     features : dict of str to list of str
         Names of the features of beats, notes and sixteenths.
     touch : Touch
@@ -73,6 +78,8 @@ class PerformerConfig(Record):
     performer: int
     sizes: dict[str, _Size]
     n_members: Annotated[int, Field(ge=1, le=16)]
+    n_windows: Annotated[int, Field(ge=0, le=16)] = 0
+    window_width: _Size = 1
     features: dict[str, list[str]]
     touch: Touch
     pedalling: Pedalling
@@ -119,6 +126,8 @@ class Performer:
     ----------
     networks : list of PerformerNetwork
         Their expectations are averaged.
+    windows : list of WindowNetwork
+        Their expectations are averaged, and the mean with that of the recurrent networks.
     touch : Touch
         How a rendering departs from what is expected.
     pedalling : Pedalling
@@ -136,6 +145,7 @@ class Performer:
     """
 
     networks: list[PerformerNetwork]
+    windows: list[WindowNetwork] = field(default_factory=list)
     touch: Touch = field(default_factory=Touch)
     pedalling: Pedalling = field(default_factory=Pedalling)
     info: dict[str, Any] = field(default_factory=dict)
@@ -165,31 +175,28 @@ class Performer:
         except TypeError as e:
             raise CheckpointMismatch(f"{path / CONFIG}: sizes do not fit ({e})") from e
         with torch.device("meta"):
-            shapes = {name: tuple(t.shape) for name, t in PerformerNetwork(sizes).state_dict().items()}
-        expected = {f"{i}.{name}": shape for i in range(config.n_members) for name, shape in shapes.items()}
-        check_shapes(read_shapes(path / WEIGHTS), expected, path / WEIGHTS)
+            blank = _name_networks(*_build_networks(config, sizes))
+        shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(blank).items()}
+        check_shapes(read_shapes(path / WEIGHTS), shapes, path / WEIGHTS)
         tensors = read_weights(path / WEIGHTS)
-        networks = []
-        for i in range(config.n_members):
-            network = PerformerNetwork(sizes).eval()
-            network.load_state_dict({name: tensors[f"{i}.{name}"].float() for name in shapes})
-            networks.append(network)
+        networks, windows = _build_networks(config, sizes)
+        for prefix, network in _name_networks(networks, windows).items():
+            network.load_state_dict({name: tensors[f"{prefix}.{name}"].float() for name in network.state_dict()})
         info = {name: value for name in ("training", "figures") if (value := getattr(config, name)) is not None}
-        return cls(networks, config.touch, config.pedalling, info)
+        return cls(networks, windows, config.touch, config.pedalling, info)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and the weights, each atomically."""
         path = make_folder(folder)
-        tensors = {
-            f"{i}.{name}": tensor.half().contiguous()
-            for i, network in enumerate(self.networks)
-            for name, tensor in network.state_dict().items()
-        }
+        named = _name_networks(self.networks, self.windows)
+        tensors = {name: tensor.half().contiguous() for name, tensor in _tensors(named).items()}
         sizes = asdict(self.networks[0].sizes)
         config = {
             "performer": FORMAT,
             "sizes": {name: size for name, size in sizes.items() if name not in ("n_beat", "n_note", "n_slot")},
             "n_members": len(self.networks),
+            "n_windows": len(self.windows),
+            "window_width": self.windows[0].width if self.windows else 1,
             "features": FEATURES,
             "touch": self.touch.model_dump(),
             "pedalling": self.pedalling.model_dump(),
@@ -200,7 +207,7 @@ class Performer:
 
     def expect(self, score: ScoreFeatures) -> Expectation:
         """Return what the networks expect of the performance of a score."""
-        return expect(self.networks, score)
+        return expect(self.networks, score, self.windows)
 
     def perform(
         self,
@@ -245,7 +252,8 @@ class Performer:
         if variation > 0:
             velocity = velocity + variation * self.touch.sample_velocity(notes, velocity_rng)
             tempo = tempo + variation * self.touch.sample_tempo(len(tempo), tempo_rng)
-        velocities = expected.velocity_mean + expression * expected.velocity_spread * widen(velocity)
+        deviations = expression * expected.velocity_spread * widen_levels(velocity, score.beat_of_note)
+        velocities = expected.velocity_mean + deviations
         log_tempo = expression * expected.tempo_spread * widen(tempo)
         log_tempo = np.clip(log_tempo - np.median(log_tempo), -MAX_LOG_TEMPO, MAX_LOG_TEMPO)
         spans = np.zeros((0, 2))
@@ -264,21 +272,73 @@ def widen(deviations: np.ndarray) -> np.ndarray:
     return deviations * min(MAX_WIDENING, 1 / max(deviations.std(), 1e-9))
 
 
-def expect(networks: Sequence[PerformerNetwork], score: ScoreFeatures) -> Expectation:
-    """Return the mean of what networks expect of the performance of a score."""
+def widen_levels(deviations: np.ndarray, beat_of_note: np.ndarray) -> np.ndarray:
+    """Return deviations of velocities in which those of whole beats are scaled, so that the standard deviation is 1.
+
+    What is expected of notes within a beat, as of the melody, is about as wide as in a performance. How loud whole
+    beats are is known less well, so its expectation is too narrow. It is scaled by 1 to `MAX_WIDENING`.
+
+    Parameters
+    ----------
+    deviations : float64 array (n,)
+    beat_of_note : int64 array (n,)
+    """
+    n_notes = np.maximum(np.bincount(beat_of_note), 1)
+    level = (np.bincount(beat_of_note, deviations) / n_notes)[beat_of_note]
+    within = deviations - level
+    missing = max(0.0, 1 - within.var())
+    scale = np.clip(np.sqrt(missing) / max(level.std(), 1e-9), 1, MAX_WIDENING)
+    return level.mean() + scale * (level - level.mean()) + within
+
+
+def expect(
+    networks: Sequence[PerformerNetwork], score: ScoreFeatures, windows: Sequence[WindowNetwork] = ()
+) -> Expectation:
+    """Return what networks expect of the performance of a score.
+
+    It is the mean of the recurrent networks', averaged with the mean of the window networks', if there are any. Levels
+    of the whole piece and lifts of the pedal are the recurrent networks'.
+    """
     batch = join_scores([(score, 0, len(score.beats))])
     with torch.no_grad():
         predictions = [network.eval()(batch) for network in networks]
         pieces = [network.piece_values(p.piece)[0] for network, p in zip(networks, predictions)]
+        by_windows = [network.eval()(score) for network in windows]
+    velocity, tempo, pedal = (
+        _mean([p.velocity[:, PLAYED] for p in predictions]),
+        _mean([p.tempo[0] for p in predictions]),
+        _mean([p.pedal for p in predictions]),
+    )
+    if windows:
+        window_velocity, window_tempo, window_pedal = (_mean(parts) for parts in zip(*by_windows))
+        velocity, tempo = (velocity + window_velocity) / 2, (tempo + window_tempo) / 2
+        pedal[:, PEDAL_DOWN] = (pedal[:, PEDAL_DOWN] + window_pedal) / 2
     piece = _mean(pieces)
     return Expectation(
-        velocity=_mean([p.velocity[:, PLAYED] for p in predictions]),
+        velocity=velocity,
         velocity_mean=float(np.clip(piece[VELOCITY_MEAN], 1, 127)),
         velocity_spread=float(np.exp(np.clip(piece[VELOCITY_SPREAD], 0, 4))),
-        tempo=_mean([p.tempo[0] for p in predictions]),
+        tempo=tempo,
         tempo_spread=float(np.exp(np.clip(piece[TEMPO_SPREAD], -6, 0))),
-        pedal=_mean([p.pedal for p in predictions]),
+        pedal=pedal,
     )
+
+
+def _build_networks(config, sizes):
+    """Return the recurrent networks and the window networks of a config, before their weights are read."""
+    networks = [PerformerNetwork(sizes).eval() for _ in range(config.n_members)]
+    return networks, [WindowNetwork(config.window_width).eval() for _ in range(config.n_windows)]
+
+
+def _name_networks(networks, windows):
+    """Return networks by the prefixes of their tensors in the file of weights."""
+    named = {str(i): network for i, network in enumerate(networks)}
+    return named | {f"windows.{i}": network for i, network in enumerate(windows)}
+
+
+def _tensors(named):
+    """Return the tensors of networks by their names in the file of weights."""
+    return {f"{prefix}.{name}": t for prefix, network in named.items() for name, t in network.state_dict().items()}
 
 
 def _mean(tensors):

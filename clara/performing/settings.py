@@ -4,6 +4,38 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class WindowTraining:
+    """Settings of the training of networks that read windows.
+
+    Attributes
+    ----------
+    n_members : int
+        Number of networks whose predictions are averaged.
+    width : int
+        Units of a hidden layer.
+    input_dropout, dropout : float
+        Probabilities that a column and a hidden unit are dropped.
+    epochs : int
+        Passes over the drawn rows.
+    rows_of_piece : int
+        Notes, beats and sixteenths of a piece that are drawn, at most.
+    batch_rows : int
+    lr, weight_decay : float
+        Highest learning rate and weight decay of Adam (AdamW).
+    """
+
+    n_members: int = 3
+    width: int = 128
+    input_dropout: float = 0.25
+    dropout: float = 0.5
+    epochs: int = 6
+    rows_of_piece: int = 600
+    batch_rows: int = 512
+    lr: float = 2e-3
+    weight_decay: float = 0.5
+
+
+@dataclass(frozen=True)
 class PerformerTraining:
     """Settings of a performer's training.
 
@@ -12,7 +44,7 @@ class PerformerTraining:
     note_width, n_units, n_layers, hidden, kernel, n_blocks, slot_width : int
         Sizes; see `clara.performing.network.NetworkSizes`.
     n_members : int
-        Number of networks whose predictions are averaged.
+        Number of recurrent networks whose predictions are averaged.
     dropout : float
         Probability.
     epochs : int
@@ -27,6 +59,8 @@ class PerformerTraining:
         Largest norm of the gradient.
     tempo_weight, pedal_weight, piece_weight : float
         Of the losses of tempo, pedal and of the estimates of a whole piece, beside that of velocity.
+    windows : WindowTraining
+        Of the networks that read windows.
     seed : int
     """
 
@@ -48,4 +82,5 @@ class PerformerTraining:
     tempo_weight: float = 1.0
     pedal_weight: float = 0.5
     piece_weight: float = 0.1
+    windows: WindowTraining = WindowTraining()
     seed: int = 0

@@ -4,9 +4,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from clara.performing.performer import Expectation, Performer, expect
 from clara.performing.settings import PerformerTraining
 from clara.performing.slot_features import SLOT_FEATURES
 from clara.performing.touch import Touch, fit_touch
+from clara.performing.window_network import WindowRows, train_window_network
 
 MAX_TRANSPOSITION = 6  # semitones, in training
 WARM_UP = 0.1  # of all steps, in which the learning rate rises
@@ -42,8 +42,9 @@ def train_performer(
     settings: PerformerTraining | None = None,
     log: Callable[[str], None] = print,
     state_folder: str | Path | None = None,
+    recurrent: Performer | None = None,
 ) -> Performer:
-    """Train networks, keep each as it was after its best epoch, and fit how renderings depart from them.
+    """Train networks, keep recurrent ones as they were after their best epoch, and fit how renderings depart from them.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ def train_performer(
         Gets a line after each epoch.
     state_folder : str or Path, optional
         Folder for the state after each epoch. An interrupted training resumes from there, with the same result.
+    recurrent : Performer, optional
+        Performer whose recurrent networks are kept as they are; without one, new ones are trained.
 
     Raises
     ------
@@ -65,15 +68,21 @@ def train_performer(
     n_played = sum(piece.performance.has_tempo_curve for piece in train)
     if not n_played or not valid:
         raise NoData(f"{n_played} played pieces to train on and {len(valid)} to validate with; a performer needs both")
-    members = []
+    members: list[MemberTraining] = []
     start = time.perf_counter()
-    for i in range(settings.n_members):
+    for i in range(settings.n_members if recurrent is None else 0):
         folder = make_folder(Path(state_folder) / f"member-{i}") if state_folder is not None else None
         member = MemberTraining(train, valid, settings, settings.seed + i, folder)
         while member.epoch < settings.epochs:
             log(f"network {i + 1}, {member.train_epoch()}")
         members.append(member)
-    networks = [member.best_network() for member in members]
+    networks = [member.best_network() for member in members] if recurrent is None else recurrent.networks
+    rows = WindowRows([piece for piece in train if piece.performance.has_tempo_curve])
+    windows = []
+    for i in range(settings.windows.n_members):
+        begin = time.perf_counter()
+        windows.append(train_window_network(rows, settings.windows, settings.seed + i))
+        log(f"window network {i + 1}: {time.perf_counter() - begin:.0f} s")
     history = [{"network": i + 1, **row} for i, member in enumerate(members) for row in member.history]
     training = {
         "settings": asdict(settings),
@@ -84,15 +93,16 @@ def train_performer(
         "beats": sum(len(piece.score.beats) for piece in train),
         "notes": sum(len(piece.notes) for piece in train),
     }
-    return fit_renderings(networks, valid, {"training": training})
+    if recurrent is not None:
+        earlier = recurrent.info.get("training", {})
+        training["recurrent"] = earlier.get("recurrent", earlier)
+    return fit_renderings(Performer(networks, windows, info={"training": training}), valid)
 
 
-def fit_renderings(
-    networks: list[PerformerNetwork], valid: Sequence[PerformedPiece], info: dict[str, Any]
-) -> Performer:
+def fit_renderings(performer: Performer, valid: Sequence[PerformedPiece]) -> Performer:
     """Return a performer that departs from its networks' expectations as much as held-out pieces do."""
-    touch, pedalling = fit_departures(valid, [expect(networks, piece.score) for piece in valid])
-    return Performer(networks, touch, pedalling, info)
+    touch, pedalling = fit_departures(valid, [performer.expect(piece.score) for piece in valid])
+    return replace(performer, touch=touch, pedalling=pedalling)
 
 
 def fit_departures(pieces: Sequence[PerformedPiece], expected: Sequence[Expectation]) -> tuple[Touch, Pedalling]:

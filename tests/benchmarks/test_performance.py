@@ -2,7 +2,6 @@
 
 import sys
 
-import numpy as np
 import pytest
 import tiny
 from examples import REPOSITORY
@@ -36,15 +35,6 @@ def test_a_regression_is_better_than_a_flat_score(pieces):
     assert linear_test["velocity_r"] > 0.8
     assert linear_test["nats_per_note"] < flat_test["nats_per_note"]
     assert [row["piece"] for row in linear if row["table"] == "pieces"] == ["5.mid", "6.mid", "7.mid"]
-
-
-def test_windows_hold_neighbours_and_means(pieces):
-    score = pieces.train[0].score
-    windows = performance.beat_windows(score)
-    n = score.beat.shape[1]
-    assert windows.shape == (len(score.beat), 5 * n)
-    np.testing.assert_array_equal(windows[1:, n : 2 * n], score.beat[:-1])
-    np.testing.assert_allclose(windows[10, 3 * n : 4 * n], score.beat[6:15].mean(0), atol=1e-5)
 
 
 def test_renderings_and_habits_are_measured(pieces):

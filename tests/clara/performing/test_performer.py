@@ -9,7 +9,7 @@ import tiny
 from clara.errors import BadSetting, CheckpointMismatch, NoNotes
 from clara.music.midi import read_midi, write_midi
 from clara.music.notes import NoteSequence, build_notes
-from clara.performing.performer import Performer
+from clara.performing.performer import Performer, widen_levels
 
 NOTES = tiny.tune(1, n_notes=80)
 
@@ -41,6 +41,16 @@ def test_deadpan(performer):
     assert len(set(expression.velocity.tolist())) == 1
     assert expression.tempo_qpm.tolist() == [NOTES.qpm]
     assert not len(expression.pedal_quarters)
+
+
+def test_levels_of_beats_are_widened_and_the_melody_keeps_its_distance():
+    beat = np.repeat(np.arange(50), 2)
+    level = 0.4 * np.sin(np.arange(50))
+    deviations = level[beat] + np.tile([0.3, -0.3], 50)
+    wide = widen_levels(deviations, beat)
+    assert wide[::2] - wide[1::2] == pytest.approx(0.6)
+    assert deviations.std() < 0.5 and wide.std() > 0.6
+    assert widen_levels(wide * 3, beat).std() == pytest.approx((wide * 3).std())
 
 
 def test_more_expression_is_wider(performer):
@@ -88,6 +98,7 @@ def test_a_performer_comes_back_from_its_folder(performer, tmp_path):
         ({"performer": 2}, "format 2.*train-performer"),
         ({"features": {"beat": ["steps"], "note": [], "slot": []}}, "other features"),
         ({"n_members": 3}, "2.beat_in.bias"),
+        ({"n_windows": 2}, "windows.1.pedal"),
         ({"sizes": {"width": 3}}, "sizes do not fit"),
         ({"touch": {"carry": [1.0]}}, "carry"),
     ],

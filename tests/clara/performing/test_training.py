@@ -10,7 +10,7 @@ from clara.music.midi import write_midi
 from clara.performing.network import MARKED
 from clara.performing.passages import PerformedPiece, cut_passages, join_scores, join_targets
 from clara.performing.reading import read_performances
-from clara.performing.settings import PerformerTraining
+from clara.performing.settings import PerformerTraining, WindowTraining
 from clara.performing.training import train_performer
 
 TINY = PerformerTraining(
@@ -24,6 +24,7 @@ TINY = PerformerTraining(
     n_members=1,
     epochs=4,
     dropout=0.0,
+    windows=WindowTraining(n_members=1, width=8, epochs=2),
 )
 
 
@@ -61,6 +62,13 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(tmp_path):
     other = PerformerTraining(**vars(TINY) | {"lr": 0.5})
     with pytest.raises(BadSetting, match="other settings"):
         train_performer(PIECES[:3], PIECES[3:], other, log=lambda line: None, state_folder=tmp_path)
+
+
+def test_recurrent_networks_of_a_performer_are_kept():
+    known = tiny.performer()
+    performer = train_performer(PIECES[:3], PIECES[3:], TINY, log=lambda line: None, recurrent=known)
+    assert performer.networks == known.networks and len(performer.windows) == 1
+    assert performer.windows[0] is not known.windows[0] and not performer.info["training"]["history"]
 
 
 def test_passages_cover_each_beat_once_and_keep_their_notes():
