@@ -24,7 +24,7 @@ class WindowTraining:
         Highest learning rate and weight decay of Adam (AdamW).
     """
 
-    n_members: int = 3
+    n_members: int = 2
     width: int = 128
     input_dropout: float = 0.25
     dropout: float = 0.5

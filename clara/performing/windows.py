@@ -1,8 +1,8 @@
 """What stands around each beat, note and sixteenth of a score: columns for models that read one row at a time.
 
-A row has the features of a beat, of its neighbours, their means over windows and over the whole piece, and how far the
-beat departs from the rest of the piece. Velocities are learned relative to a piece, so what is unusual in it says more
-than what is unusual in music.
+A row has the features of a beat and of its neighbours, and their means over windows and over the whole piece. It also
+says how far the beat departs from the rest of the piece. Velocities are learned relative to a piece, so what is unusual
+in it says more than what is unusual in music.
 """
 
 import numpy as np

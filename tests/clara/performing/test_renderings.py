@@ -61,5 +61,14 @@ def test_a_fit_of_the_pedal_finds_thresholds_and_places():
     assert pedal_f1(performance.pedal, again) == 1.0
 
 
+def test_the_pedal_is_down_no_more_than_a_good_f1_needs():
+    expression = tiny.expression(NOTES)
+    performance = measure_performance(expression, find_beats(NOTES))
+    logits = np.stack([np.where(performance.pedal, 1.0, -3.0), performance.lift * 2.0], axis=1)
+    logits[np.flatnonzero(performance.pedal)[0], 0] = -2.0  # one sixteenth that looks as if the pedal was up
+    fitted = fit_pedalling([performance], [performance.pedal_quarters], [logits])
+    assert 0.5 < fitted.down < 1 / (1 + np.exp(-1))
+
+
 def test_no_pedal_to_learn_from_leaves_the_defaults():
     assert fit_pedalling([], [], []) == Pedalling()
