@@ -52,6 +52,11 @@ def parser() -> cli.Parser:
         help="0 plays what is expected, whatever the seed; by default renderings are as alike as those of two people.",
     )
     add("--no-pedal", action="store_true", help="Leave the sustain pedal out.")
+    add(
+        "--spread-chords",
+        action="store_true",
+        help="Spread chords and hands by a few milliseconds (default: notes stay at their places in the score).",
+    )
     add("--replace", action="store_true", help="Replace the expression that a MIDI file carries.")
     add("--performer", default="performer", metavar="MODEL", help="Folder that clara train-performer wrote.")
     add = p.add_argument_group("run").add_argument
@@ -94,12 +99,14 @@ def perform(args: "argparse.Namespace") -> dict[str, Any]:
         write_atomically(out, Path(args.score).read_bytes())  # as it is: notes of a recording may lie off the grid
         print(f"{args.score}: carries expression, so it is copied as it is; --replace performs it anyway")
     else:
+        from clara.performing.chords import spread_chords
         from clara.performing.performer import Performer
 
         expression = Performer.load(args.performer).perform(
             notes, args.seed, expression=args.expression, variation=args.variation, pedal=not args.no_pedal
         )
-        write_midi(notes, out, expression=expression)
+        expression = spread_chords(notes, expression, args.seed)
+        write_midi(notes, out, expression=expression, spread_chords=args.spread_chords)
     summary = _summarize(expression, notes) | {"file": str(out), "kept": is_kept}
     print(
         f"{out}: {summary['notes']:,} notes in {summary['seconds']:.0f} s, velocities {summary['softest']} to "

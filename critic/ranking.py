@@ -18,6 +18,7 @@ import numpy as np
 
 from clara import cli
 from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken
+from clara.music.expression import Expression
 from clara.music.notes import NoteSequence
 from critic.defaults import DEFAULT_RANKING, default_ranking
 
@@ -28,6 +29,7 @@ python -m critic.ranking a.mid b.mid --json                        # for a progr
 """
 DIGITS = 4  # decimals of a score; totals that agree in them are equal
 UNSCORABLE = BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken  # errors that concern one piece only
+STEPS_PER_QUARTER = 12  # of pieces that are shown
 BATCH_PIECES = 64  # pieces to score at a time
 BATCH_FILES = 16  # files to score at a time; they may be long
 
@@ -62,8 +64,18 @@ class RankedPiece:
         from clara.music.read import read_music
 
         if isinstance(self.piece, (str, Path)):
-            return read_music(self.piece)
+            return read_music(self.piece, STEPS_PER_QUARTER)
         return getattr(self.piece, "notes", self.piece)
+
+    @property
+    def expression(self) -> Expression | None:
+        """Return how the piece is played; None if it carries no expression and is no `Sample`."""
+        from clara.performing.playing import read_played_prompt
+
+        if isinstance(self.piece, (str, Path)):
+            played = read_played_prompt(self.piece, STEPS_PER_QUARTER)
+            return played and played[1]
+        return getattr(self.piece, "expression", None)
 
     def show(self) -> None:
         """Show the scores, a player, a piano roll and sheet music, in a notebook or in the web browser."""
@@ -76,7 +88,8 @@ class RankedPiece:
 
         scores = ", ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
         result = self.problem if self.total is None else f"total {self.total:.2f} ({scores})"
-        return music_html(self.notes, f"rank {self.rank}: {result}", getattr(self.piece, "prompt_quarters", 0.0))
+        prompt_quarters = getattr(self.piece, "prompt_quarters", 0.0)
+        return music_html(self.notes, f"rank {self.rank}: {result}", prompt_quarters, self.expression)
 
 
 @dataclass(frozen=True)

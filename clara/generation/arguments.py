@@ -16,6 +16,7 @@ from clara.music.keys import parse_key, scale_pitch_classes
 from clara.music.notes import NoteSequence, build_notes, describe_losses, quantize
 from clara.music.read import MUSIC21_PREFIX
 from clara.music.signature_estimation import with_estimated_time_signature
+from clara.performing.playing import PlayedPrompt, read_played_prompt
 from clara.sampling.constraints import Constraints
 from clara.sampling.settings import SamplingSettings, piece_seeds
 
@@ -83,6 +84,23 @@ def _read(prompt, encoding, known_time_signature):
         raise NoNotes("the prompt has no notes; leave it out to compose without a prompt")
     notes, folded = encoding.fold_to_range(with_estimated_time_signature(notes, known_time_signature))
     return notes, losses + folded
+
+
+def convert_played_prompt(prompt: Prompt, encoding, quarters: float) -> PlayedPrompt | None:
+    """Return how a prompt is played, if it is a MIDI file that carries expression.
+
+    Parameters
+    ----------
+    prompt : Prompt
+        As of `convert_prompt`, which has read it.
+    encoding : Encoding
+    quarters : float
+        Where the prompt ends.
+    """
+    if not isinstance(prompt, Path) and not (isinstance(prompt, str) and _is_path(prompt)):
+        return None
+    played = read_played_prompt(prompt, encoding.steps_per_quarter, encoding.ensemble)
+    return None if played is None else PlayedPrompt(*played, quarters)
 
 
 def _is_path(text):

@@ -21,6 +21,7 @@ from clara.generation.arguments import (
     convert_fixed_melody,
     convert_key,
     convert_length,
+    convert_played_prompt,
     convert_prompt,
     convert_qpm,
     convert_time_signature,
@@ -28,6 +29,7 @@ from clara.generation.arguments import (
 from clara.generation.planning import PieceLength, Planning, PlanSettings
 from clara.generation.sample import Sample
 from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
+from clara.performing.playing import PlayedPrompt
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 from clara.sampling.engine import Sampler
 from clara.sampling.grammars import make_grammar
@@ -77,6 +79,8 @@ class GenerationRequest:
         Those of the prompt, or else of the fixed melody, or else what was asked for.
     planning : Planning or None
         How pieces are planned; None for a model that follows no plans.
+    played_prompt : PlayedPrompt or None
+        How the prompt is played, if it is a MIDI file that carries expression.
     """
 
     encoding: Encoding
@@ -89,6 +93,7 @@ class GenerationRequest:
     qpm: float
     time_signatures: tuple = COMMON_TIME
     planning: Planning | None = None
+    played_prompt: PlayedPrompt | None = None
 
     @classmethod
     def from_arguments(
@@ -162,9 +167,18 @@ class GenerationRequest:
             stop,
         )
         tokens = tokenize_until(notes, prompt_end, encoding, generator.tokenize) if notes else []
-        qpm = convert_qpm(qpm, notes)
         return cls(
-            encoding, generator.vocab, sampler, notes, tokens, prompt_end, length, qpm, time_signatures, planning
+            encoding,
+            generator.vocab,
+            sampler,
+            notes,
+            tokens,
+            prompt_end,
+            length,
+            convert_qpm(qpm, notes),
+            time_signatures,
+            planning,
+            convert_played_prompt(prompt, encoding, prompt_end / encoding.steps_per_quarter),
         )
 
     def plan(self, seeds: Sequence[int]) -> tuple[list[Plan] | None, np.ndarray]:
@@ -197,7 +211,9 @@ class GenerationRequest:
         prompt_quarters = self.prompt_end / self.encoding.steps_per_quarter
         notes = self.to_notes(ids, plan)
         followed = None if self.planning is None or self.planning.is_open else self._first_bars(plan, tokens)
-        return Sample(tokens, notes, len(self.prompt_tokens), prompt_quarters, seed, settings, followed)
+        return Sample(
+            tokens, notes, len(self.prompt_tokens), prompt_quarters, seed, settings, followed, self.played_prompt
+        )
 
     def _first_bars(self, plan, tokens):
         """Return a plan without the bars after the end of a text: one without an ending goes on beyond its piece."""

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 
 from clara.errors import BadMusicFile
+from clara.music.expression import Expression
 from clara.music.notes import NoteSequence
 
 START_SECONDS = 120.0  # for a process to import its libraries and compile
@@ -69,9 +70,30 @@ class LimitedReader:
         ClaraError
             As `read_music_and_losses`, and BadMusicFile if a limit is exceeded or the process crashes.
         """
+        return self._ask(path, steps_per_quarter, ensemble, seconds, name, performed=False)
+
+    def read_performed(
+        self,
+        path: str | os.PathLike,
+        steps_per_quarter: int = 12,
+        ensemble: str = "piano",
+        *,
+        seconds: float = 60.0,
+        name: str | None = None,
+    ) -> tuple[NoteSequence, Expression]:
+        """Read a MIDI file as `clara.music.performed_midi.read_performed_midi` does; parameters as of `read`."""
+        return self._ask(path, steps_per_quarter, ensemble, seconds, name, performed=True)
+
+    def _ask(self, path, steps_per_quarter, ensemble, seconds, name, performed):
+        """Return the answer of a process to a request; raise the error that it answers with."""
         name = str(path) if name is None else name
         path = os.path.abspath(path)
-        request = {"path": path, "steps_per_quarter": steps_per_quarter, "ensemble": ensemble}
+        request = {
+            "path": path,
+            "steps_per_quarter": steps_per_quarter,
+            "ensemble": ensemble,
+            "performed": performed,
+        }
         with self._borrow_process() as process:
             answer = process.ask(request, seconds)
         if isinstance(answer, _Failure):

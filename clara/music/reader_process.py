@@ -9,6 +9,7 @@ from clara.errors import BadMusicFile, ClaraError
 from clara.jit import load_all
 from clara.memory import limit_memory
 from clara.music.limited_reader import SIZE_BYTES
+from clara.music.performed_midi import read_performed_midi
 from clara.music.read import read_directly
 
 
@@ -30,10 +31,12 @@ def serve(memory_mb: int) -> None:
 
 
 def _read(request):
-    """Return the notes and losses of a file or an error, and whether this is the last answer of the process."""
-    path = request["path"]
+    """Return what was read of a file or an error, and whether this is the last answer of the process."""
+    path, steps_per_quarter, ensemble = request["path"], request["steps_per_quarter"], request["ensemble"]
     try:
-        return read_directly(path, request["steps_per_quarter"], ensemble=request["ensemble"]), False
+        if request["performed"]:
+            return read_performed_midi(path, steps_per_quarter=steps_per_quarter, ensemble=ensemble), False
+        return read_directly(path, steps_per_quarter, ensemble=ensemble), False
     except ClaraError as e:
         return type(e)(str(e)), False
     except MemoryError:

@@ -20,6 +20,8 @@ from clara.music.performed_midi import read_performed_midi
 from clara.performing.chords import spread_chords
 from clara.performing.performer import CONFIG, SHIPPED_PERFORMER, WEIGHTS, Performer
 
+PLACES_PER_QUARTER = 480  # for comparing notes on different grids
+
 
 @dataclass(frozen=True, eq=False)
 class PlayedPrompt:
@@ -134,11 +136,15 @@ def keep_expression(notes: NoteSequence, expression: Expression, prompt: PlayedP
 
 def _carried_velocities(notes, prompt):
     """Return the velocity in the prompt of each note, or of the note of the prompt that is next to it."""
-    carried = prompt.notes
-    key = carried.start * 128 + carried.pitch
+    key = _place_and_pitch(prompt.notes)
     order = np.argsort(key, kind="stable")
-    nearest = np.searchsorted(key[order], notes.start * 128 + notes.pitch)
+    nearest = np.searchsorted(key[order], _place_and_pitch(notes))
     return prompt.expression.velocity[order][np.minimum(nearest, len(key) - 1)]
+
+
+def _place_and_pitch(notes):
+    """Return a number for each note that is the same on other grids and orders notes by place, then pitch."""
+    return np.rint(notes.start * (PLACES_PER_QUARTER / notes.steps_per_quarter)).astype(np.int64) * 128 + notes.pitch
 
 
 def _join_tempos(carried, performed, prompt):

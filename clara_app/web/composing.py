@@ -1,7 +1,7 @@
 """Compose the candidates of a request, and describe them in plain words."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from clara.form.plan import Plan
 from clara.music.bars import bar_lines, describe_time_signatures
 from clara.music.notes import NoteSequence
+from clara.performing.playing import PlayedPrompt
 from clara.rendering.form_strip import FormStrip
 from clara_app.compose_request import ComposeRequest
 from clara_app.composer import Composer
@@ -51,6 +52,7 @@ def compose_candidates(
     composer: Composer,
     request: ComposeRequest,
     title: str = "",
+    prompt: Piece | None = None,
     on_progress: Callable[[float], None] | None = None,
     stop: Event | None = None,
 ) -> Iterator[list[Candidate]]:
@@ -62,6 +64,8 @@ def compose_candidates(
     request : ComposeRequest
     title : str
         Title of the pieces.
+    prompt : Piece, optional
+        The prompt of the request; what is composed goes on as it is played.
     on_progress : function(share), optional
         Called with the share that is done, from 0 to 1.
     stop : threading.Event, optional
@@ -77,11 +81,14 @@ def compose_candidates(
         If the request cannot be composed.
     """
     prepared = composer.prepare(request)
+    if prompt is not None and not request.flat:
+        end = request.prompt_quarters or prompt.notes.quarters
+        prepared = replace(prepared, played_prompt=PlayedPrompt(prompt.notes, prompt.expression, end))
     batch_sizes = [request.n] if request.search else _batch_sizes(request.n)
     on_stage = (lambda _, share: on_progress(share)) if on_progress else None
     for samples in composer.sample(prepared, batch_sizes, on_stage, stop):
         scores = composer.score([sample.composed() for sample in samples], prepared)
-        yield _candidates(composer.scoring_models, samples, scores, title)
+        yield _candidates(composer.scoring_models, samples, scores, title, request.flat)
 
 
 def warm_up(composer: Composer) -> None:
@@ -91,7 +98,7 @@ def warm_up(composer: Composer) -> None:
         pass
 
 
-def _candidates(models, samples, scores, title):
+def _candidates(models, samples, scores, title, flat):
     """Return samples with their scores and descriptions."""
     pieces = [sample.composed() for sample in samples]
     scorable = [i for i, row in enumerate(scores) if row]
@@ -110,6 +117,9 @@ def _candidates(models, samples, scores, title):
             [round(float(log_odds), 3) for log_odds in window_log_odds.get(i, [])],
             models.critic.window_quarters,
             sample.plan,
+            sample.seed,
+            flat,
+            sample.played_prompt,
         )
         candidate = Candidate(
             piece,

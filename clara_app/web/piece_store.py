@@ -5,9 +5,12 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from clara.form.plan import Plan
+from clara.music.expression import Expression, unperformed
 from clara.music.notes import NoteSequence
+from clara.performing.playing import PlayedPrompt, play
 
 MAX_PIECES = 2000
 MAX_NOTES = 4_000_000  # of all pieces together, 160 MB
@@ -31,6 +34,12 @@ class Piece:
         Length of a window in quarter notes.
     plan : Plan or None
         The plan that the piece was composed by.
+    seed : int
+        Of the performance.
+    flat : bool
+        Whether the piece is played with one velocity, one tempo and no pedal.
+    played_prompt : PlayedPrompt or None
+        How the prompt is played, or all of an uploaded file.
     last_used : float
         Time of the last use, in seconds of the monotonic clock.
     """
@@ -41,7 +50,17 @@ class Piece:
     window_log_odds: list[float] = field(default_factory=list)
     window_quarters: float = 8.0
     plan: Plan | None = None
+    seed: int = 0
+    flat: bool = False
+    played_prompt: PlayedPrompt | None = None
     last_used: float = field(default_factory=time.monotonic)
+
+    @cached_property
+    def expression(self) -> Expression:
+        """Return how the piece is played."""
+        if self.flat:
+            return unperformed(self.notes, flat=True)
+        return play(self.notes, self.seed, self.played_prompt)
 
 
 class PieceStore:

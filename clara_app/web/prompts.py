@@ -7,6 +7,7 @@ harms nothing else. Its name is never opened as a path; only the suffix says how
 import math
 import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,9 @@ from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, NoNotes, TooLong
 from clara.music.bars import parse_time_signature
 from clara.music.limited_reader import LimitedReader
+from clara.music.midi import MIDI_SUFFIXES
 from clara.music.notes import NoteSequence, build_notes, crop
+from clara.performing.playing import PlayedPrompt
 
 MAX_BYTES = 4 << 20
 MAX_NOTES = 20_000
@@ -83,11 +86,34 @@ def read_upload(name: str, data: bytes, encoding=None) -> tuple[NoteSequence, Co
     return notes, losses
 
 
-def _read(name, suffix, data, encoding):
-    """Read music in a process with limits, and fit it to an encoding."""
+def read_upload_expression(name: str, data: bytes) -> PlayedPrompt | None:
+    """Return how an uploaded MIDI file that `read_upload` read is played; None for other formats and flat files.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file; only its suffix is used.
+    data : bytes
+    """
+    if Path(name).suffix.lower() not in MIDI_SUFFIXES:
+        return None
+    with _as_file(data, Path(name).suffix.lower()) as path:
+        notes, expression = READER.read_performed(path, STEPS_PER_QUARTER, seconds=READ_SECONDS, name=name)
+    return None if expression.is_flat else PlayedPrompt(notes, expression, math.inf)
+
+
+@contextmanager
+def _as_file(data, suffix):
+    """Give the path of a file that holds some bytes for a while."""
     with tempfile.TemporaryDirectory(prefix="clara-") as folder:
         path = Path(folder, "music" + suffix)
         path.write_bytes(data)
+        yield path
+
+
+def _read(name, suffix, data, encoding):
+    """Read music in a process with limits, and fit it to an encoding."""
+    with _as_file(data, suffix) as path:
         notes, losses = READER.read(
             path, encoding.steps_per_quarter, encoding.ensemble, seconds=READ_SECONDS, name=name
         )

@@ -1,6 +1,7 @@
-"""Render a piece as a file: MIDI, WAV, MusicXML, a picture, or pages of sheet music."""
+"""Render a piece as a file: MIDI, WAV, MusicXML, a picture, pages of sheet music, or the times of its quarters."""
 
 import io
+import json
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
@@ -18,6 +19,7 @@ MEDIA_TYPES = {
     "musicxml": "application/vnd.recordare.musicxml+xml",
     "png": "image/png",
     "svg": "image/svg+xml",
+    "json": "application/json",
 }
 
 
@@ -52,6 +54,8 @@ def render(piece: Piece, kind: str, soundfont: str | Path | None = None) -> list
         return [_to_musicxml(piece)]
     if kind == "png":
         return [_to_png(piece)]
+    if kind == "json":
+        return [_to_times(piece)]
     if kind == "svg":
         return _to_svg_pages(piece)
     raise BadSetting(f"unknown kind of file {kind!r}; choose one of {', '.join(MEDIA_TYPES)}")
@@ -60,13 +64,19 @@ def render(piece: Piece, kind: str, soundfont: str | Path | None = None) -> list
 def _to_midi(piece):
     from clara.music.midi import to_symusic_score
 
-    return to_symusic_score(piece.notes).dumps_midi()
+    return to_symusic_score(piece.notes, expression=piece.expression).dumps_midi()
 
 
 def _to_wav(piece, soundfont):
     from clara.rendering.audio import encode_audio, synthesize
 
-    return encode_audio(synthesize(piece.notes, soundfont), "wav")
+    return encode_audio(synthesize(piece.notes, soundfont, expression=piece.expression), "wav")
+
+
+def _to_times(piece):
+    from clara.rendering.listening_page import timing
+
+    return json.dumps(timing(piece.expression, max(piece.notes.quarters, 0.1))).encode()
 
 
 def _to_musicxml(piece):

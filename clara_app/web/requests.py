@@ -53,10 +53,12 @@ class PageRequest:
         Its `model` is a name that the page offers.
     title : str
         Title of the composed pieces.
+    prompt : Piece, optional
     """
 
     compose: ComposeRequest
     title: str
+    prompt: Piece | None = None
 
 
 def offered_models(folders: Sequence[str | Path] = ()) -> dict[str, tuple[str, Path]]:
@@ -129,6 +131,7 @@ class ComposeBody(Body):
     form: Text | None = None  # sets the length in place of quarters
     ending: bool = True
     search: bool = False
+    flat: bool = False
     advanced: AdvancedBody = AdvancedBody()
 
 
@@ -191,9 +194,10 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         rank_by=default_ranking(prompt is not None) + (f" + composer:{body.composer}" if body.composer else ""),
         search=body.search,
         candidates_per_beam=1,
+        flat=body.flat,
     )
     _ = request.constraints.tonic_and_mode  # raises BadSetting for an unknown key
-    return PageRequest(request, f"Clara, after {prompt.title}" if prompt else "Clara")
+    return PageRequest(request, f"Clara, after {prompt.title}" if prompt else "Clara", prompt)
 
 
 def _limited_bars(body, prompt):

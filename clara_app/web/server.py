@@ -110,7 +110,8 @@ class Page:
                 last_share = share
                 send({"progress": round(share, 3)})
 
-        for candidates in compose_candidates(composer, request.compose, request.title, on_progress, job.stop):
+        batches = compose_candidates(composer, request.compose, request.title, request.prompt, on_progress, job.stop)
+        for candidates in batches:
             send({"candidates": [self._keep_candidate(candidate) for candidate in candidates]})
 
     def _keep_candidate(self, candidate):
@@ -130,10 +131,10 @@ class Page:
             **notes_payload(piece.notes, piece.plan),
         }
 
-    def keep_prompt(self, notes, title, losses=None):
-        """Store a prompt; return it as the page draws it."""
+    def keep_prompt(self, notes, title, losses=None, played=None):
+        """Store a prompt, and how it is played if it carries expression; return it as the page draws it."""
         return {
-            "id": self.store.add(Piece(notes, title)),
+            "id": self.store.add(Piece(notes, title, played_prompt=played)),
             "title": title,
             "losses": describe_losses(losses or Counter()),
             **notes_payload(notes),
@@ -228,9 +229,10 @@ async def _post_upload(request):
     try:
         data = await _read_body(request, prompts.MAX_BYTES)
         notes, losses = await run_in_threadpool(prompts.read_upload, name, data)
+        played = await run_in_threadpool(prompts.read_upload_expression, name, data)
     finally:
         page.n_uploads -= 1
-    return JSONResponse(page.keep_prompt(notes, Path(name).stem or "music", losses))
+    return JSONResponse(page.keep_prompt(notes, Path(name).stem or "music", losses, played))
 
 
 async def _post_example(request):

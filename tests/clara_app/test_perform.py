@@ -5,9 +5,11 @@ import json
 import pytest
 import tiny
 from examples import musicxml
+from symusic import Score
 
 from clara.errors import BadMusicFile, BadSetting, CannotWrite
 from clara.music.midi import read_midi, write_midi
+from clara.music.notes import build_notes
 from clara.music.performed_midi import read_performed_midi
 from clara.performing.performer import DEFAULT_VARIATION, MAX_EXPRESSION
 from clara_app import perform
@@ -53,6 +55,18 @@ def test_deadpan_and_no_pedal(model, tmp_path):
     assert not len(read_performed_midi(out)[1].pedal_quarters)
     perform.main([str(source), "-o", str(out), "--expression", "0", *model])
     assert read_performed_midi(out)[1].is_flat
+
+
+def test_chords_are_spread_on_request(model, tmp_path):
+    source = tmp_path / "in.mid"
+    write_midi(build_notes([0, 0, 0, 24], [24, 24, 24, 48], [48, 60, 64, 60])[0], source)
+    ticks = {}
+    for name, flags in (("grid", []), ("spread", ["--spread-chords"])):
+        out = tmp_path / f"{name}.mid"
+        perform.main([str(source), "-o", str(out), *flags, *model])
+        ticks[name] = sorted(note.time for track in Score(out).tracks for note in track.notes)
+    assert ticks["grid"] == [0, 0, 0, 960]
+    assert ticks["spread"][0] == 0 < ticks["spread"][2] <= 16 and ticks["spread"][3] == 960
 
 
 def test_the_defaults_are_those_of_the_performer():

@@ -216,6 +216,7 @@ function readForm() {
     seed: number("seed") ?? Math.floor(Math.random() * 1e6),
     qpm: number("qpm"),
     search: byId("search").checked,
+    flat: !byId("performed").checked,
     cadence: !followsPlans() && byId("cadence").checked,
   };
 }
@@ -338,15 +339,29 @@ function describeRank(piece) {
   return `total ${piece.total.toFixed(2)} · critic ${logOdds.toFixed(2)}`;
 }
 
+// A piece has `times` once it plays: pairs of quarters and seconds, between which the tempo is constant.
+function findQuarter(piece, seconds) {
+  const times = piece.times ?? [[0, 0], [piece.quarters, piece.quarters * 60 / piece.qpm]];
+  const found = times.findIndex((pair, i) => i && pair[1] >= seconds);
+  if (found < 0) return times.at(-1)[0];
+  const [low, high] = [times[found - 1], times[found]];
+  return low[0] + (high[0] - low[0]) * (seconds - low[1]) / Math.max(high[1] - low[1], 1e-6);
+}
+
+async function loadTimes(piece) {
+  piece.times ??= await fetchJson(`/pieces/${piece.id}.json`);
+}
+
 function movePlayhead(audio, piece, move) {
   const step = () => {
-    move(audio.currentTime * piece.qpm / 60);
+    move(findQuarter(piece, audio.currentTime));
     if (!audio.paused) requestAnimationFrame(step);
   };
   audio.addEventListener("play", () => {
     for (const other of document.querySelectorAll("audio")) {
       if (other !== audio) other.pause();
     }
+    loadTimes(piece).catch(showError);
     step();
   });
   audio.addEventListener("seeked", step);
@@ -354,7 +369,7 @@ function movePlayhead(audio, piece, move) {
 }
 
 function continuePiece(piece, audio) {
-  const position = audio.currentTime * piece.qpm / 60;
+  const position = findQuarter(piece, audio.currentTime);
   const isInside = position > piece.prompt_quarters + 1 && position < piece.quarters - 1;
   continuedPiece = { ...piece, losses: "" };
   byId("source-piece").hidden = false;

@@ -111,6 +111,14 @@ def test_a_prompt_keeps_its_expression():
     assert np.median(difference) == pytest.approx(louder, abs=0.6)
 
 
+def test_a_prompt_on_a_finer_grid_keeps_its_velocities():
+    fine = build_notes(NOTES.start * 4, NOTES.end * 4, NOTES.pitch, steps_per_quarter=48)[0]
+    carried = tiny.expression(NOTES, 5)
+    expression = play(NOTES, 1, PlayedPrompt(fine, carried, np.inf))
+    assert expression.velocity.tolist() == carried.velocity.tolist()
+    assert expression.tempo_qpm.tolist() == pytest.approx(carried.tempo_qpm.tolist())
+
+
 def test_a_filled_gap_has_its_surroundings_expression():
     carried = tiny.expression(NOTES, 5)
     expression = play(NOTES, 1, PlayedPrompt(NOTES, carried, 5.0, 9.0))

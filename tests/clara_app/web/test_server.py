@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from clara.checkpoints.checkpoint import weights_hash
 from clara.music.midi import read_midi, to_symusic_score
 from clara.music.notes import build_notes
+from clara.music.performed_midi import read_performed_midi
 from clara.sampling.settings import piece_seeds
 from clara_app.web.piece_store import Piece
 from clara_app.web.server import make_app
@@ -119,6 +120,33 @@ def test_every_download_is_the_piece(client, events, tmp_path):
         == client.get(f"/pieces/{piece['id']}/0.svg").status_code
         == 404
     )
+
+
+def test_pieces_are_performed_unless_asked(client, events, tmp_path):
+    for name, found in (("performed", events), ("flat", compose(client, flat=True))):
+        piece = next(e for e in found if "candidates" in e)["candidates"][0]
+        (tmp_path / f"{name}.mid").write_bytes(client.get(f"/pieces/{piece['id']}.mid").content)
+        times = client.get(f"/pieces/{piece['id']}.json").json()
+        assert times[0] == [0, 0] and times[-1][0] == pytest.approx(piece["quarters"])
+        assert (len(times) == 2) == (name == "flat")
+    notes, expression = read_performed_midi(tmp_path / "performed.mid")
+    flat_notes, flat = read_performed_midi(tmp_path / "flat.mid")
+    assert notes == flat_notes and flat.is_flat and not expression.is_flat
+
+
+def test_an_upload_keeps_its_expression(client, tmp_path):
+    notes = tiny.tune(5)
+    expression = tiny.expression(notes)
+    data = to_symusic_score(notes, expression=expression).dumps_midi()
+    read = client.post("/prompts/upload", content=data, headers={"x-file-name": "x.mid"}).json()
+    (tmp_path / "same.mid").write_bytes(client.get(f"/pieces/{read['id']}.mid").content)
+    assert read_performed_midi(tmp_path / "same.mid")[1].velocity.tolist() == expression.velocity.tolist()
+    found = compose(client, prompt=read["id"], prompt_quarters=8, candidates=1)
+    piece = next(e for e in found if "candidates" in e)["candidates"][0]
+    (tmp_path / "longer.mid").write_bytes(client.get(f"/pieces/{piece['id']}.mid").content)
+    longer, played = read_performed_midi(tmp_path / "longer.mid", steps_per_quarter=12)
+    n_kept = int((longer.start < 8 * 12).sum())
+    assert n_kept and played.velocity[:n_kept].tolist() == expression.velocity[:n_kept].tolist()
 
 
 def test_a_range_of_the_audio(client, events):
