@@ -1,11 +1,23 @@
-"""Measure what each member of a critic adds: AUC of each alone, and of the ensemble without it.
+r"""Measure what each member of a critic adds: AUC of each alone, and of the ensemble without it.
 
-python benchmarks/critic_members.py CRITIC EXCERPTS [CRITIC EXCERPTS …]
+python benchmarks/critic_members.py CRITIC EXCERPTS [CRITIC EXCERPTS …] [--write-reduced FOLDER]
+python benchmarks/critic_members.py --add-fresh-judges
 
 EXCERPTS are folders that critic.excerpts wrote, of works that the members did not learn from; the test split is scored.
 The members keep their weights when one is left out. Intervals of differences are from 500 bootstrap samples.
+
+What a member is worth to a fresh judge takes hours, so a second command adds it. With --write-reduced, each critic is
+also written without each of its members, as FOLDER/CRITIC-without-MEMBER. Compose and judge with each of these:
+
+python benchmarks/fresh_judge.py --human CORPUS --name CRITIC-all --command "python generate.py --audio none"
+python benchmarks/fresh_judge.py --human CORPUS --name CRITIC-without-MEMBER \
+    --command "python generate.py --audio none --critic FOLDER/CRITIC-without-MEMBER"
+
+Then --add-fresh-judges copies the AUC of the mean judge into the rows whose members have such a result. If a fresh
+judge does better on pieces that were chosen without a member, the member pays.
 """
 
+import json
 import time
 from pathlib import Path
 
@@ -71,12 +83,55 @@ def ablation_rows(name: str, critic, table) -> list[dict]:
     return rows
 
 
-def main():
+def write_reduced(folder: Path, name: str, critic) -> list[Path]:
+    """Write a critic without each of its members, and return the folders; a single member cannot be left out."""
+    from critic import Critic, Ensemble
+
+    members = critic.model.members
+    folders = []
+    for left_out, _ in members if len(members) > 1 else ():
+        folders.append(folder / reduced_name(name, left_out.type))
+        Critic(Ensemble([(member, weight) for member, weight in members if member is not left_out])).save(folders[-1])
+    return folders
+
+
+def reduced_name(critic: str, member: str) -> str:
+    """Return the name of a critic without a member; "all" means that none is left out."""
+    return f"{critic}-all" if member == "all" else f"{critic}-without-{member}"
+
+
+def add_fresh_judges() -> int:
+    """Add to each row the AUC of fresh judges on pieces chosen without its member; return how many rows have one."""
+    from fresh_judge import MEAN
+
+    path = record.RESULTS / "critic_members.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    n_found = 0
+    for row in result["rows"]:
+        judged = record.RESULTS / f"fresh_judge_{reduced_name(row['critic'], row['member'])}.json"
+        if judged.is_file():
+            rows = json.loads(judged.read_text(encoding="utf-8"))["rows"]
+            (mean,) = (judge for judge in rows if judge["name"] == MEAN)
+            row |= {"fresh_judge": mean["auc"], "fresh_judge_interval": mean["interval"]}
+            n_found += 1
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"{path}: {n_found} of {len(result['rows'])} rows have a fresh judge")
+    return n_found
+
+
+def main(argv: list[str] | None = None):
     """Run the benchmark."""
     parser = record.argument_parser(__doc__)
-    parser.add_argument("pairs", nargs="+", metavar="CRITIC EXCERPTS", help="critic and excerpts, in turn")
+    parser.add_argument("pairs", nargs="*", metavar="CRITIC EXCERPTS", help="critic and excerpts, in turn")
+    parser.add_argument("--write-reduced", metavar="FOLDER", help="write each critic without each of its members there")
+    parser.add_argument("--add-fresh-judges", action="store_true", help="add the results of fresh_judge.py, and stop")
     parser.add_argument("--threads", type=int, default=2, help="number of CPU threads")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    if args.add_fresh_judges:
+        add_fresh_judges()
+        return
+    if not args.pairs or len(args.pairs) % 2:
+        parser.error("name pairs of a critic and its excerpts")
     import torch
 
     from critic import Critic
@@ -89,7 +144,10 @@ def main():
         name = Path(critic_folder).name
         fingerprints[name] = {key: info[key] for key in ("fingerprint", "seed", "arguments")}
         test = table[table["split"] == "test"].reset_index(drop=True)
-        rows += ablation_rows(name, Critic.load(critic_folder), test)
+        critic = Critic.load(critic_folder)
+        rows += ablation_rows(name, critic, test)
+        if args.write_reduced:
+            write_reduced(Path(args.write_reduced), name, critic)
     for row in rows:
         print(row)
     record.save("critic_members", rows, excerpts=fingerprints)

@@ -87,9 +87,23 @@ python benchmarks/mixed_judge.py runs/excerpts-gains --parts runs/judge-wavenet 
 
 
 def _with_ensemble_auc(result: dict) -> list[dict]:
-    """Return the rows of single members, each with the AUC of its ensemble."""
-    ensemble_auc = {row["critic"]: row["alone"] for row in result["rows"] if row["member"] == "all"}
-    return [row | {"ensemble": ensemble_auc[row["critic"]]} for row in result["rows"] if row["member"] != "all"]
+    """Return the rows of single members, with the AUC of its ensemble and of fresh judges, if there are any."""
+    ensembles = {row["critic"]: row for row in result["rows"] if row["member"] == "all"}
+    rows = []
+    for row in result["rows"]:
+        if row["member"] != "all":
+            ensemble = ensembles[row["critic"]]
+            fresh = {"fresh": _fresh_auc(row), "fresh_ensemble": _fresh_auc(ensemble)}
+            rows.append(row | {"ensemble": ensemble["alone"]} | fresh)
+    return rows
+
+
+def _fresh_auc(row: dict) -> str:
+    """Return the AUC of a fresh judge with its interval, or a dash."""
+    if "fresh_judge" not in row:
+        return "–"
+    low, high = row["fresh_judge_interval"]
+    return f"{row['fresh_judge']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _fresh_judge_tables(result: str, heading: str) -> tuple[Table, ...]:
@@ -164,9 +178,15 @@ generators was not judged here.
                     Column("AUC without the member", "{without:.3f}"),
                     Column("95 % interval of the loss", "{loss_interval[0]:+.4f} to {loss_interval[1]:+.4f}"),
                     Column("milliseconds per excerpt", "{milliseconds:.1f}"),
+                    Column("fresh judge, with all members", "{fresh_ensemble}"),
+                    Column("fresh judge, without the member", "{fresh}"),
                 ),
                 heading="What each member adds",
                 text="""
+A member is worth what the ensemble loses without it, for the milliseconds that it takes. The last columns are about the
+pieces that the critic chooses: a fresh judge separates them from human music, and a lower AUC is better. A dash means
+that it was not measured.
+
 The ensembles before members were removed. A member stays if removing it costs at least 0.003 AUC: critic-notewise lost
 its text member, critic-chordwise its text and piano-roll members.
 """,

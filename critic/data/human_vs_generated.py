@@ -168,24 +168,15 @@ def _plan(pieces, settings, have_repeats):
 def _corrupted_cuts(pieces, split, n, settings, rng):
     """Yield n corrupted excerpts; the excerpts that mixtures mix in are of the same split."""
     quarters, names = settings.quarters, corruption_names(settings.corruptions)
+    other_places = pieces.sample_places(split, quarters, n, rng)
     for piece, first in pieces.sample_places(split, quarters, n, rng):
         name = str(rng.choice(names))
         notes = _human_notes(pieces, piece, first, quarters)
         if len(notes):
-            other = (
-                _human_notes(pieces, *_other_place(pieces, split, quarters, rng), quarters)
-                if name in MIXTURES
-                else notes
-            )
+            other = _human_notes(pieces, *next(other_places), quarters) if name in MIXTURES else notes
             # Notes that moved past the end of the excerpt would give the answer.
             notes = crop(corrupt(name, notes, other, rng), 0, quarters * pieces.corpus.encoding.steps_per_quarter)
         yield _Cut(GENERATED, piece, first, notes, json.dumps({"corruption": name}))
-
-
-def _other_place(pieces, split, quarters, rng):
-    """Return a place of another excerpt."""
-    (place,) = pieces.sample_places(split, quarters, 1, rng)
-    return place
 
 
 def _human_notes(pieces, piece, from_quarter, quarters):
