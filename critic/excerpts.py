@@ -19,7 +19,12 @@ from pathlib import Path
 
 from clara import cli
 from critic.data.composers import ComposerExcerptSettings, composer_excerpts
-from critic.data.human_vs_generated import CORRUPTED_SHARE, CriticExcerptSettings, human_and_generated_excerpts
+from critic.data.human_vs_generated import (
+    CORRUPTED_SHARE,
+    OTHER_SHARE,
+    CriticExcerptSettings,
+    human_and_generated_excerpts,
+)
 from critic.data.table import EXCERPTS_FILE, SETTINGS_FILE
 
 SPLITS = ("train", "judge", "valid", "test")
@@ -114,6 +119,21 @@ def parser() -> cli.Parser:
         metavar="MODEL",
         help="Run folders or pretrained models that compose the generated excerpts, in turns",
     )
+    music(
+        "--other-models",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="Models of any encoding, untrained ones among them, that compose a part of the excerpts as well, "
+        "so that the critic knows more generators than it is for",
+    )
+    music(
+        "--other-share",
+        type=cli.within(0, 1),
+        default=OTHER_SHARE,
+        metavar="P",
+        help="Share of the composed excerpts that are by --other-models",
+    )
     classes("--composers", type=cli.at_least(2), metavar="N", help="Number of composers, those with the most works")
     corrupted = p.add_argument_group("corrupted excerpts, for a critic").add_argument
     corrupted(
@@ -183,9 +203,12 @@ def _human_and_generated(args, corpus, device):
         args.seed,
         tuple(args.corruptions),
         args.corrupted_share,
+        args.other_share,
     )
     with tqdm(total=settings.n_prompts, unit=" prompts", disable=None, desc="composing", leave=False) as bar:
-        return human_and_generated_excerpts(args.models, corpus, settings, args.workers, device, bar.update)
+        return human_and_generated_excerpts(
+            args.models, corpus, settings, args.workers, device, bar.update, args.other_models
+        )
 
 
 if __name__ == "__main__":

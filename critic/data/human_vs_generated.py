@@ -25,9 +25,11 @@ from critic.data.table import (
     SEAM_QUARTERS,
     CorpusPieces,
 )
+from critic.nets.inputs import regrid
 
 CONTINUATIONS_PER_PROMPT = 8
 CORRUPTED_SHARE = 0.25  # of the class that is not human
+OTHER_SHARE = 0.25  # of the prompts are continued by other models, if there are any
 USUAL_SHARE = 0.5  # of the generated excerpts use the settings that composing uses by default
 USUAL_TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.1)
 USUAL_TOP_P = 0.98
@@ -54,6 +56,8 @@ class CriticExcerptSettings:
         Names or sets of corruptions, see `critic.data.mixtures.corruption_names`; each excerpt to corrupt gets one.
     corrupted_share : float
         Share of corrupted excerpts in the class that is not human.
+    other_share : float
+        Share of the prompts that other models continue, if there are any.
     """
 
     counts: dict
@@ -61,6 +65,7 @@ class CriticExcerptSettings:
     seed: int = 0
     corruptions: tuple[str, ...] = (BASIC,)
     corrupted_share: float = CORRUPTED_SHARE
+    other_share: float = OTHER_SHARE
 
     @property
     def n_prompts(self) -> int:
@@ -96,6 +101,7 @@ def human_and_generated_excerpts(
     workers: int = 1,
     device: str = "cpu",
     on_step: Callable | None = None,
+    other_models: Sequence[str | Path] = (),
 ):
     """Return excerpts of both classes.
 
@@ -111,6 +117,9 @@ def human_and_generated_excerpts(
         Device to compose on, as torch takes it.
     on_step : function(int), optional
         Called with the number of prompts done since the last call.
+    other_models : sequence of path
+        Folders of models of any encoding that continue a share of the prompts, so that the critic knows more
+        generators than the models that it is for. Their music is rounded to the corpus's grid.
 
     Returns
     -------
@@ -127,16 +136,18 @@ def human_and_generated_excerpts(
     from clara.checkpoints.checkpoint import follows_plans
 
     pieces = CorpusPieces(corpus, _shared_vocab(models, corpus))
-    cuts, places, tasks = _plan(pieces, settings, [not follows_plans(model) for model in models])
+    every_model = [*models, *other_models]
+    has_repeats = [not follows_plans(model) for model in every_model]
+    cuts, places, tasks = _plan(pieces, settings, has_repeats, len(other_models))
     composed_quarters = SEAM_QUARTERS + settings.quarters + ENDING_QUARTERS
     # Other processes compose while this one cuts the human excerpts.
-    continuations = compose_continuations(models, tasks, composed_quarters, workers, device, on_step)
+    continuations = compose_continuations(every_model, tasks, composed_quarters, workers, device, on_step)
     rows = [_cut_row(pieces, cut, settings.quarters) for cut in cuts]
-    rows += _generated_rows(pieces, places, tasks, continuations, models, settings.quarters)
+    rows += _generated_rows(pieces, places, tasks, continuations, every_model, settings.quarters)
     return pd.DataFrame([row for row in rows if row is not None], columns=COLUMNS)
 
 
-def _plan(pieces, settings, have_repeats):
+def _plan(pieces, settings, have_repeats, n_other):
     """Return the excerpts to cut, and the places and tasks of the continuations.
 
     Parameters
@@ -145,6 +156,8 @@ def _plan(pieces, settings, have_repeats):
     settings : CriticExcerptSettings
     have_repeats : list of bool
         Whether each model has a repeat model.
+    n_other : int
+        Number of other models; they are the last.
     """
     rng = np.random.default_rng(settings.seed)
     quarters = settings.quarters
@@ -157,12 +170,19 @@ def _plan(pieces, settings, have_repeats):
             cuts.append(_Cut(HUMAN, piece, first))
         cuts += _corrupted_cuts(pieces, split, n_corrupted, settings, rng)
         for piece, first in pieces.sample_places(split, quarters, n_prompts, rng):
-            model = len(tasks) % len(have_repeats)
+            model = _model_in_turn(len(tasks), len(have_repeats) - n_other, n_other, settings.other_share)
             sampling = [_random_settings(rng, have_repeats[model]) for _ in range(CONTINUATIONS_PER_PROMPT)]
             prompt = _prompt(pieces, piece, first)
             places.append((piece, first))
             tasks.append(ContinuationTask(model, prompt, sampling, int(rng.integers(2**31))))
     return cuts, places, tasks
+
+
+def _model_in_turn(i, n_models, n_other, other_share):
+    """Return the index of the model that continues prompt i; models take turns, other models in their share."""
+    n_by_other = int(i * other_share) if n_other else 0  # of the prompts before
+    is_other = n_other and int((i + 1) * other_share) > n_by_other
+    return n_models + n_by_other % n_other if is_other else (i - n_by_other) % n_models
 
 
 def _corrupted_cuts(pieces, split, n, settings, rng):
@@ -209,6 +229,7 @@ def _generated_rows(pieces, places, tasks, continuations, models, quarters) -> I
         model = {"model": Path(models[task.model]).name} if len(models) > 1 else {}
         first = SEAM_QUARTERS + (PROMPT_QUARTERS if task.prompt is not None else 0)
         for notes, sampling in zip(composed, task.settings):
+            notes = regrid(notes, pieces.corpus.encoding)
             excerpt = crop(notes, first * steps_per_quarter, (first + quarters) * steps_per_quarter)
             settings = json.dumps(_unusual_settings(sampling) | model)
             yield pieces.make_row(GENERATED, piece, from_quarter, excerpt, quarters, settings)

@@ -126,3 +126,17 @@ def test_the_corruptions_and_their_share_can_be_chosen(models, corpus):
     assert len(names) == 16 and set(names) == {"reversed", "voice of another piece"} and settings.n_prompts == 2
     with pytest.raises(BadSetting, match="no corruption"):
         human_and_generated_excerpts(models[:1], corpus, replace(settings, corruptions=("noise",)))
+
+
+def test_other_models_of_any_encoding_compose_their_share(models, corpus, tmp_path):
+    tiny.checkpoint(encoding=Notewise(4)).save(tmp_path / "coarse")
+    tiny.checkpoint(seed=5).save(tmp_path / "untrained")
+    settings = CriticExcerptSettings({"train": 64}, QUARTERS, seed=2, other_share=0.5)
+    others = [tmp_path / "coarse", tmp_path / "untrained"]
+    table = human_and_generated_excerpts(models[:1], corpus, settings, other_models=others)
+    names = pd.Series([json.loads(text).get("model") for text in table["settings"] if "model" in text])
+    assert names.value_counts().to_dict() == {models[0].name: 24, "coarse": 16, "untrained": 8}
+    for tokens in table["tokens"]:
+        assert not corpus.encoding.decode(tokens.split())[1]
+    turns = [human_vs_generated._model_in_turn(i, 2, 1, 0.25) for i in range(8)]
+    assert turns == [0, 1, 0, 2, 1, 0, 1, 2]
