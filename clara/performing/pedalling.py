@@ -13,7 +13,7 @@ from clara.records import Record
 PEDAL_NOISE = 0.5  # standard deviation of what is added to logits in a sampled rendering
 NOISE_CARRY = 0.9  # from sixteenth to sixteenth
 THRESHOLDS = np.linspace(0.1, 0.9, 33)
-F1_TOLERANCE = 0.02  # what F1 may lose so that the pedal is down less
+F1_TOLERANCE = 0.01  # what F1 may lose so that the pedal is down less
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
