@@ -34,11 +34,13 @@ from clara.performing.pedalling import pedal_f1
 from clara.performing.performer import DEFAULT_VARIATION, Expectation, Performer
 from clara.performing.reading import read_performances
 from clara.performing.score import measure_performance
+from clara.performing.settings import WindowTraining
 from clara.performing.slot_features import slot_places
 from clara.performing.training import fit_departures
 from clara.performing.windows import beat_windows, note_columns, slot_columns
 
-MAX_NOTES, MAX_SLOTS = 1000, 1000  # of a piece, drawn at random, that the trees and the regression learn from
+# Of a piece, drawn at random, that the trees and the regression learn from: as many as window networks.
+MAX_NOTES = MAX_SLOTS = WindowTraining.rows_of_piece
 ALWAYS, NEVER = 9.0, -9.0  # logits
 RENDERING_SECONDS = 120
 
