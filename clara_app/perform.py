@@ -26,7 +26,7 @@ clara perform waltz.abc -o waltz.mid --seed 7           # another rendering
 clara perform played.mid -o again.mid --replace         # in place of the expression that the file carries
 """
 MIDI_SUFFIXES = (".mid", ".midi")
-MAX_EXPRESSION, DEFAULT_VARIATION = 2.0, 0.25
+MAX_EXPRESSION, DEFAULT_VARIATION = 2.0, 0.33
 
 
 def parser() -> cli.Parser:

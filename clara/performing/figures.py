@@ -60,7 +60,7 @@ def played_notes(piece: PerformedPiece, expected: Expectation) -> PlayedNotes:
 
 def tempo_residual(piece: PerformedPiece, expected: Expectation) -> np.ndarray:
     """Return what the log tempo of each beat differs from its expectation, in standard deviations of the piece."""
-    return piece.performance.log_tempo / expected.tempo_spread - expected.tempo
+    return piece.tempo_target() - expected.tempo
 
 
 def mean_figures(figures: Sequence[PieceFigures]) -> dict[str, float]:

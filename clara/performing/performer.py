@@ -46,7 +46,7 @@ SHIPPED_PERFORMER = "performer"
 FORMAT = 1
 MAX_EXPRESSION, MAX_VARIATION = 2.0, 2.0
 # Residuals of this share make two renderings about as alike as those of two people (r of 0.64 to 0.85).
-DEFAULT_VARIATION = 0.25
+DEFAULT_VARIATION = 0.33
 MAX_WIDENING = 2.0  # an expectation varies less than a performance; it is widened at most so far
 FEATURES = {"beat": BEAT_FEATURES, "note": NOTE_FEATURES, "slot": SLOT_FEATURES}
 OTHER_FEATURES = "was trained on other features of a score; train it again with this Clara (clara train-performer)"
@@ -248,12 +248,11 @@ class Performer:
         score = describe_score(notes)
         expected = self.expect(score)
         velocity_rng, tempo_rng, pedal_rng = (np.random.default_rng([seed, i]) for i in range(3))
-        velocity, tempo = expected.velocity, expected.tempo
+        velocity, tempo = widen_levels(expected.velocity, score.beat_of_note), expected.tempo
         if variation > 0:
             velocity = velocity + variation * self.touch.sample_velocity(notes, velocity_rng)
             tempo = tempo + variation * self.touch.sample_tempo(len(tempo), tempo_rng)
-        deviations = expression * expected.velocity_spread * widen_levels(velocity, score.beat_of_note)
-        velocities = expected.velocity_mean + deviations
+        velocities = expected.velocity_mean + expression * expected.velocity_spread * velocity
         log_tempo = expression * expected.tempo_spread * widen(tempo)
         log_tempo = np.clip(log_tempo - np.median(log_tempo), -MAX_LOG_TEMPO, MAX_LOG_TEMPO)
         spans = np.zeros((0, 2))
