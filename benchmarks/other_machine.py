@@ -27,7 +27,7 @@ def bach_chorales() -> Iterator[str]:
 
 
 def read_pieces(names: Sequence[str | Path], critic) -> list:
-    """Return pieces as the critic reads them, without those that cannot be read or are too short."""
+    """Return pieces as the critic reads them; broken pieces and short ones are left out."""
     from critic.classifier import UNSCORABLE
 
     texts = []

@@ -2,10 +2,10 @@
 
 Usage: python -m critic.build MODEL…
 
-The critic learns to tell the music of a corpus from what the models compose; by default the corpus that the first model
-was trained on. The command makes excerpts of both, trains each member, and combines the members with equal weights. It
-prints how well the critic does on held-out works: the AUC is the probability that a human excerpt scores higher than
-one that is not.
+The critic learns to distinguish the music of a corpus from what the models compose; by default the corpus that the
+first model was trained on. The command makes excerpts of both, trains each member, and combines the members with equal
+weights. It prints how well the critic does on held-out works: the AUC is the probability that a human excerpt scores
+higher than one that is not.
 
 The critic of the model runs/mine is written to runs/mine-critic, where generate.py --model runs/mine finds it. Each
 finished stage is kept in a work folder, so that the same command continues after an interruption. The work folder may

@@ -64,7 +64,7 @@ def estimate_stages(load: WorkLoad) -> dict[str, float]:
 
 @dataclass
 class RemainingTime:
-    """The time that is left, by the expected times of stages and the speed of those that have ended.
+    """The time that is left, by the expected times of the stages and the speed so far.
 
     Attributes
     ----------

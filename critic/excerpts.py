@@ -141,7 +141,7 @@ def parser() -> cli.Parser:
         nargs="+",
         default=["basic"],
         metavar="NAME",
-        help="Corruptions to draw from: names, basic (four of them), or all, which includes mixtures of two pieces",
+        help="Corruptions to draw from: names, or the sets basic, more, mixtures (of two pieces) and all",
     )
     corrupted(
         "--corrupted-share",

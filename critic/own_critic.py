@@ -1,4 +1,4 @@
-"""Find the critic that was trained for a model of one's own.
+"""Find the critic that was trained for a model.
 
 `clara critic runs/mine` writes the folder `runs/mine-critic`. A critic records the hash of the weights of each model
 whose music it learned from. A model uses the critic in the folder beside it if the critic learned from its present

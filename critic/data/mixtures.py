@@ -48,7 +48,13 @@ MIXTURES: dict[str, Callable[[NoteSequence, NoteSequence, np.random.Generator], 
     "voice of another piece": _swap_voices,
     "rhythm of another piece": _take_rhythm,
 }
-BASIC, ALL = "basic", "all"  # names of sets
+BASIC = "basic"
+SETS = {
+    BASIC: list(CORRUPTIONS),
+    "more": list(MORE_CORRUPTIONS),
+    "mixtures": list(MIXTURES),
+    "all": [*CORRUPTIONS, *MORE_CORRUPTIONS, *MIXTURES],
+}
 
 
 def corruption_names(chosen: Sequence[str]) -> list[str]:
@@ -57,19 +63,17 @@ def corruption_names(chosen: Sequence[str]) -> list[str]:
     Parameters
     ----------
     chosen : sequence of str
-        Names, "basic" for `CORRUPTIONS`, or "all" for every corruption and mixture.
+        Names of corruptions or of `SETS`.
 
     Raises
     ------
     BadSetting
         If a name is unknown.
     """
-    every = [*CORRUPTIONS, *MORE_CORRUPTIONS, *MIXTURES]
-    sets = {BASIC: list(CORRUPTIONS), ALL: every}
-    names = [name for choice in chosen for name in sets.get(choice, [choice])]
+    names = [name for choice in chosen for name in SETS.get(choice, [choice])]
     for name in names:
-        if name not in every:
-            raise BadSetting(f"no corruption {name!r}; there are {', '.join([*sets, *every])}")
+        if name not in SETS["all"]:
+            raise BadSetting(f"no corruption {name!r}; there are {', '.join([*SETS, *SETS['all']])}")
     return list(dict.fromkeys(names))
 
 

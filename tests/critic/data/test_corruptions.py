@@ -88,9 +88,10 @@ def test_a_mixture_takes_from_both(name):
 
 def test_names_and_sets():
     assert corruption_names(["basic"]) == list(CORRUPTIONS)
+    assert corruption_names(["mixtures"]) == list(MIXTURES)
     assert corruption_names(["reversed", "basic", "reversed"]) == ["reversed", *CORRUPTIONS]
     assert len(corruption_names(["all"])) == len(CORRUPTIONS) + len(MORE_CORRUPTIONS) + len(MIXTURES)
-    with pytest.raises(BadSetting, match="no corruption 'noise'; there are basic, all, bars shuffled"):
+    with pytest.raises(BadSetting, match="no corruption 'noise'; there are basic, more, mixtures, all, bars shuffled"):
         corruption_names(["noise"])
 
 
