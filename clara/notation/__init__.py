@@ -1,0 +1,1 @@
+"""Notes as written music: bars, hands, voices, note values, spelling, and MusicXML."""
