@@ -21,7 +21,7 @@ python -m critic.train runs/newer --start runs/text --epochs 2 --lr 1e-3 --out r
 python -m critic.train runs/excerpts --from-scratch --arch wavenet --split judge --out runs/judge  # a second opinion
 python -m critic.train runs/composers --pretrained runs/mine --freeze-encoder --add-descriptors --out runs/composer
 """
-MEMBER_TYPES = ("text", "piano_roll", "descriptors", "self_similarity")
+MEMBER_TYPES = ("text", "piano_roll", "descriptors", "boosted_trees", "self_similarity")
 ARCHITECTURE_NAMES = ("awd_lstm", "lstm", "wavenet")
 SIZE_FLAGS = ("emb_sz", "n_hid", "n_layers")
 
@@ -147,7 +147,7 @@ def _add_training_flags(add):
         type=cli.at_least(1),
         metavar="N",
         help="Number of passes over the music (default: 4; 8 for piano_roll and self_similarity, 15 for descriptors "
-        "and for heads on a frozen encoder).",
+        "and for heads on a frozen encoder). Of boosted_trees the number of trees (default: 600).",
     )
     add(
         "--lr",

@@ -86,6 +86,7 @@ MEMBER_NETS = {
     "text": {"arch": "awd_lstm", "sizes": SIZES, "freeze_encoder": False, "context_windows": 0},
     "piano_roll": {"widths": [4, 6, 8, 8]},
     "descriptors": {"hidden": 8, "n_heads": 2},
+    "boosted_trees": {"n_trees": 100, "depth": 3},
     "self_similarity": {"widths": [4, 6, 8]},
 }
 
@@ -119,9 +120,22 @@ def _member_head(member_type, settings, base):
     if member_type == "piano_roll":
         grid = settings.encoding.steps_per_quarter
         return PianoRollNet(n_classes, grid, settings.window_quarters, **net).state_dict()
+    if member_type == "boosted_trees":
+        return _random_trees(**net)
     return {"descriptors": DescriptorNet, "self_similarity": SelfSimilarityNet}[member_type](
         n_classes, **net
     ).state_dict()
+
+
+def _random_trees(n_trees, depth):
+    """Trees that look at random descriptors."""
+    from critic.nets.boosted_trees import BoostedTrees
+
+    trees = BoostedTrees(n_trees, depth)
+    trees.feature.copy_(torch.randint(0, 700, trees.feature.shape))
+    trees.threshold.copy_(torch.exp(torch.randn(trees.threshold.shape)))
+    trees.value.normal_()
+    return trees.state_dict()
 
 
 def classifier(member_type="text", **options):

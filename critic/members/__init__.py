@@ -5,11 +5,15 @@ To add a member, write one module with its features, its network and its trainin
 then covers it.
 """
 
+from critic.members.boosted_trees import BoostedTreesMember
 from critic.members.descriptors import DescriptorMember
 from critic.members.piano_roll import PianoRollMember
 from critic.members.self_similarity import SelfSimilarityMember
 from critic.members.text import TextMember
 
-__all__ = ["MEMBERS", "DescriptorMember", "PianoRollMember", "SelfSimilarityMember", "TextMember"]
+__all__ = ["MEMBERS", "BoostedTreesMember", "DescriptorMember", "PianoRollMember", "SelfSimilarityMember", "TextMember"]
 
-MEMBERS = {member.type: member for member in (TextMember, PianoRollMember, DescriptorMember, SelfSimilarityMember)}
+MEMBERS = {
+    member.type: member
+    for member in (TextMember, PianoRollMember, DescriptorMember, BoostedTreesMember, SelfSimilarityMember)
+}

@@ -76,8 +76,8 @@ class DescriptorMember(SegmentMember):
         training = training or cls.TRAINING
         torch.manual_seed(training.seed)
         rng = np.random.default_rng(training.seed)
-        features, labels = _excerpt_descriptors(table[table["split"] == training.split], settings, rng)
-        valid_features, valid_labels = _excerpt_descriptors(table[table["split"] == "valid"], settings)
+        features, labels = excerpt_descriptors(table[table["split"] == training.split], settings, rng)
+        valid_features, valid_labels = excerpt_descriptors(table[table["split"] == "valid"], settings)
         n_classes = len(settings.classes)
         net_settings = {"hidden": 128, "n_heads": 3}
         net = DescriptorNet(n_classes, **net_settings)
@@ -96,8 +96,17 @@ class DescriptorMember(SegmentMember):
         return train_best(learn, training, best, lambda _: head_only_tensors(net))
 
 
-def _excerpt_descriptors(table, settings, rng=None) -> tuple[Tensor, Tensor]:
-    """Return descriptors of excerpts, float32 (n, N_DESCRIPTORS), and labels; with rng a part of each as well."""
+def excerpt_descriptors(table, settings, rng=None) -> tuple[Tensor, Tensor]:
+    """Return descriptors of excerpts, float32 (n, N_DESCRIPTORS), and labels, int64 (n,).
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `critic.data.table.read_excerpts`.
+    settings : ClassifierSettings
+    rng : numpy Generator, optional
+        With it, a random part of each excerpt is read as well.
+    """
     features, labels = [], []
     progress = tqdm(table["tokens"], "extracting descriptors", leave=False, disable=None, unit=" excerpts")
     for tokens, label in zip(progress, table["label"]):

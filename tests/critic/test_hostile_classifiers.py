@@ -89,7 +89,7 @@ def test_a_hostile_config_is_named(tmp_path, changes):
 def test_weights_that_are_no_finite_numbers(tmp_path, member_type, value):
     save_member(tmp_path, member_type)
     tensors = load_file(tmp_path / WEIGHTS)
-    name = next(name for name in tensors if name.endswith("bias"))
+    name = next(name for name in tensors if name.endswith(("bias", "prior")))
     save_file(tensors | {name: torch.full_like(tensors[name], value)}, tmp_path / WEIGHTS)
     with pytest.raises(CheckpointMismatch, match=f"{WEIGHTS}: {name}"):
         Critic.load(tmp_path)

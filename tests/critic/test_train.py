@@ -71,6 +71,7 @@ def test_each_member_has_a_folder_with_a_card(members):
         "text": "the frozen encoder of a language model",
         "piano_roll": "piano rolls",
         "descriptors": "descriptors",
+        "boosted_trees": "boosted trees",
         "self_similarity": "self-similarity matrices",
     }
     for member_type, folder in members.items():
@@ -153,14 +154,14 @@ def test_an_ensemble_of_all_members(members, folder, capsys):
     critic, card = Critic.load(folder / "ensemble"), (folder / "ensemble" / "README.md").read_text()
     assert [member.type for member, _ in critic.members] == list(members)
     assert set(critic.info["figures"]) == {"valid", "test"}
-    assert "an ensemble" in card and card.count("`python -m critic.") == 6  # excerpts, four members, the ensemble
+    assert "an ensemble" in card and card.count("`python -m critic.") == 2 + len(members)  # excerpts, the ensemble
     assert tiny.leave(ensemble.main, [*argv, folder / "equal", "--equal-weights"]) == 0
     weights = {weight for _, weight in Critic.load(folder / "equal").members}
     assert len(weights) == 1 and min(weights) > 0
     assert tiny.leave(ensemble.main, [*argv, folder / "floor", "--min-weight", 0.2]) == 0
     assert min(weight for _, weight in Critic.load(folder / "floor").members) >= 0.2
     capsys.readouterr()
-    nested = [folder / "ensemble", *argv[4:], folder / "no"]
+    nested = [folder / "ensemble", *argv[len(members) :], folder / "no"]
     assert tiny.leave(ensemble.main, nested) == 2 and "an ensemble" in capsys.readouterr().err
 
 
