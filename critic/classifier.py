@@ -13,6 +13,7 @@ import numpy as np
 from clara.checkpoints.shipped_models import find_model
 from clara.encodings.vocab import Vocab
 from clara.errors import BadMusicFile, CheckpointMismatch, NoNotes, TooLong, TooShort, UnknownToken
+from critic.calibration import NO_CALIBRATION
 from critic.data.table import GENERATED, HUMAN
 from critic.members import MEMBERS
 from critic.members.base import Member
@@ -182,9 +183,14 @@ class Critic(Classifier):
     def score(self, pieces: Sequence) -> np.ndarray:
         """Return the log-odds that each piece is human, float32 (n,); higher is better.
 
+        The mean over the windows of a piece, calibrated by its length (`critic.calibration`).
+
         Parameters and errors as in `window_log_probs`.
         """
-        return np.array([windows.mean() for windows in self.window_log_odds(pieces)], dtype=np.float32)
+        texts = self.read(pieces)
+        means = [windows.mean() for windows in self.window_log_odds(texts)]
+        quarters = [text.n_steps / self.encoding.steps_per_quarter for text in texts]
+        return getattr(self.model, "calibration", NO_CALIBRATION).log_odds(means, quarters)
 
     def window_log_odds(self, pieces: Sequence) -> list[np.ndarray]:
         """Return the log-odds of each window of each piece, a list of n float32 arrays (n_windows,)."""

@@ -19,6 +19,7 @@ import numpy as np
 from clara import cli
 
 if TYPE_CHECKING:  # heavy imports wait for --help
+    from critic.calibration import LengthCalibration
     from critic.members.base import Member
     from critic.members.ensemble import Ensemble
 
@@ -26,6 +27,7 @@ EXAMPLES = """
 python -m critic.ensemble runs/text runs/piano-roll runs/descriptors --excerpts runs/excerpts --out runs/critic
 """
 WEIGHT_DIGITS = 4
+CALIBRATED_QUARTERS = (8, 12, 16, 24, 32)  # lengths of beginnings that a critic is calibrated with
 
 
 def fit_ensemble(
@@ -68,7 +70,38 @@ def fit_ensemble(
         weights = np.repeat(fit_weights(stacked.sum(0, keepdims=True), labels, 1 / len(members)), len(members))
     else:
         weights = fit_weights(stacked, labels, max(min_weight, 1 / len(members)), min_weight)
-    return Ensemble([(member, round(float(weight), WEIGHT_DIGITS)) for member, weight in zip(members, weights)])
+    ensemble = Ensemble([(member, round(float(weight), WEIGHT_DIGITS)) for member, weight in zip(members, weights)])
+    if not settings.is_critic:
+        return ensemble
+    return Ensemble(ensemble.members, calibration=calibrate(ensemble, table))
+
+
+def calibrate(ensemble: "Ensemble", table) -> "LengthCalibration":
+    """Return the calibration of a critic, fitted on beginnings of excerpts of several lengths.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    table : DataFrame
+        From `critic.data.table.read_excerpts`.
+    """
+    from clara.music.notes import crop
+    from critic.calibration import fit_calibration
+    from critic.classifier import Critic
+    from critic.data.table import HUMAN
+
+    settings, critic = ensemble.settings, Critic(ensemble)
+    excerpts = [settings.encoding.decode(tokens)[0] for tokens in table["tokens"]]
+    is_human = table["label"].to_numpy() == HUMAN
+    means, quarters, human = [], [], []
+    for length in CALIBRATED_QUARTERS:
+        texts = critic.read([crop(notes, 0, length * notes.steps_per_quarter) for notes in excerpts])
+        n_steps = np.array([text.n_steps for text in texts])
+        rows = np.flatnonzero(n_steps >= settings.min_quarters * settings.encoding.steps_per_quarter)
+        means += [windows.mean() for windows in critic.window_log_odds([texts[row] for row in rows])]
+        quarters.append(n_steps[rows] / settings.encoding.steps_per_quarter)
+        human.append(is_human[rows])
+    return fit_calibration(np.array(means), np.concatenate(quarters), np.concatenate(human))
 
 
 def fit_weights(log_probs: np.ndarray, labels: np.ndarray, start: float, min_weight: float = 0.0) -> np.ndarray:

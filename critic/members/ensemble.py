@@ -1,6 +1,7 @@
 """The weighted sum of several members."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from clara.checkpoints.checkpoint import CONFIG
 from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, path_inside
 from clara.records import read_record
+from critic.calibration import NO_CALIBRATION, LengthCalibration
 from critic.members import MEMBERS
 from critic.members.base import ClassifierSettings, Member, score_members
 from critic.members.storage import EnsembleConfig, load_folder, write_config
@@ -24,6 +26,8 @@ class Ensemble:
         Each with its weight; members that read text come first.
     info : dict, optional
         `training`, `versions` and `figures`.
+    calibration : LengthCalibration, optional
+        Of a critic.
 
     Raises
     ------
@@ -33,10 +37,15 @@ class Ensemble:
 
     type = "ensemble"
 
-    def __init__(self, members: list[tuple[Member, float]], info: dict | None = None):
+    def __init__(
+        self,
+        members: list[tuple[Member, float]],
+        info: dict | None = None,
+        calibration: LengthCalibration = NO_CALIBRATION,
+    ):
         if not members:
             raise BadSetting("an ensemble needs at least one member")
-        self.members, self.info = list(members), info or {}
+        self.members, self.info, self.calibration = list(members), info or {}, calibration
         self.settings: ClassifierSettings = self.members[0][0].settings
         for member, _ in self.members:
             if not _match(member, self.settings):
@@ -47,7 +56,8 @@ class Ensemble:
 
     def remembering(self) -> "Ensemble":
         """Return this ensemble with members that remember what they have read; see `Member.remembering`."""
-        return Ensemble([(member.remembering(), weight) for member, weight in self.members], self.info)
+        members = [(member.remembering(), weight) for member, weight in self.members]
+        return Ensemble(members, self.info, self.calibration)
 
     def window_log_probs(self, texts: Sequence[Text | list[str]]) -> list[np.ndarray]:
         """Return the log-probabilities of each window; parameters as `Member.window_log_probs`."""
@@ -78,14 +88,20 @@ class Ensemble:
             name = f"{i}-{member.type.replace('_', '-')}"
             member.save(folder / name)
             entries.append({"folder": name, "weight": weight})
-        write_config(folder, {"type": self.type, **self.settings.to_config(), "members": entries, **self.info})
+        config = {"type": self.type, **self.settings.to_config(), "members": entries}
+        if self.calibration != NO_CALIBRATION:
+            config["calibration"] = asdict(self.calibration)
+        write_config(folder, config | self.info)
 
     @classmethod
     def load(cls, folder: Path) -> "Ensemble":
         """Read the folder of an ensemble."""
         config = read_record(folder / CONFIG, EnsembleConfig)
         members = [(load_folder(path_inside(folder, m.folder), MEMBERS), m.weight) for m in config.members]
-        ensemble = cls(members, config.info())
+        calibration = (
+            LengthCalibration(**config.calibration.model_dump()) if config.calibration else LengthCalibration()
+        )
+        ensemble = cls(members, config.info(), calibration)
         if not _match(members[0][0], ClassifierSettings.from_config(config, ensemble.settings.vocab)):
             raise CheckpointMismatch(f"{folder / CONFIG}: another encoding, other classes or windows than its members")
         return ensemble

@@ -51,8 +51,18 @@ class MemberEntry(Record):
     weight: Annotated[float, Field(ge=0, le=1000)]
 
 
+class CalibrationConfig(Record):
+    """The numbers of a `critic.calibration.LengthCalibration`."""
+
+    scale: Annotated[float, Field(gt=0, le=1000)]
+    exponent: Annotated[float, Field(ge=0, le=2)]
+    shift: Annotated[float, Field(ge=-100, le=100)]
+
+
 class EnsembleConfig(ClassifierConfig):
     """The content of the `config.json` of an ensemble."""
+
+    calibration: CalibrationConfig | None = None
 
     members: Annotated[list[MemberEntry], Field(min_length=1, max_length=MAX_MEMBERS)]
 
