@@ -36,7 +36,7 @@ def main():
 
     from clara.data.corpus import Corpus
     from clara.generation.generator import Generator
-    from critic.defaults import default_ranking
+    from critic.defaults import DEFAULT_RANKING
     from critic.ranking import rank_pieces
     from critic.scores import Likelihood, ScoringModels, parse_ranking
 
@@ -58,7 +58,7 @@ def main():
         args.no_prompt,
     )
     print(f"{len(batches)} batches, {time.perf_counter() - start:.0f} s", flush=True)
-    rank_by = args.rank_by or default_ranking(not args.no_prompt)
+    rank_by = args.rank_by or DEFAULT_RANKING
     models = ScoringModels("notewise", critic_folder=args.critic)
     ranking = parse_ranking(rank_by, models)
     best = np.array([rank_pieces(batch, ranking)[0][: args.top] for batch in batches])  # (batches, top)

@@ -65,7 +65,7 @@ def main():
 
     from clara.data.corpus import Corpus
     from clara.generation.generator import Generator
-    from critic.defaults import default_ranking
+    from critic.defaults import DEFAULT_RANKING
     from critic.scores import ScoringModels, parse_ranking
 
     torch.set_num_threads(args.threads)
@@ -73,7 +73,7 @@ def main():
     rng = np.random.default_rng(args.seed)
     corpus = Corpus.load(args.corpus)
     human = human_excerpts(corpus, args.human, args.quarters, args.seed)
-    rank_by = default_ranking(not args.no_prompt)
+    rank_by = DEFAULT_RANKING
     models = ScoringModels(critic_folder=args.critic)
     ranking = parse_ranking(rank_by, models)
     judges = {"the critic itself": models.critic}

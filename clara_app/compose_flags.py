@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clara import cli
 from clara_app import defaults
-from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
+from critic.defaults import DEFAULT_RANKING
 
 if TYPE_CHECKING:
     from clara_app.compose_request import ComposeRequest
@@ -119,8 +119,7 @@ def _add_ranking_flags(add):
         metavar="SCORES",
         help="Score or weighted sum of scores to rank by; critic, composer:NAME, novelty, likelihood, "
         "longest_copied_run, density_likelihood, note_density, rest_ratio, a sum such as 'critic - 0.1 "
-        "longest_copied_run', or none to "
-        f"keep the pieces as they come (default: '{DEFAULT_RANKING}', with a prompt '{DEFAULT_RANKING_AFTER_PROMPT}').",
+        f"longest_copied_run', or none to keep the pieces as they come (default: {DEFAULT_RANKING}).",
     )
     add(
         "--critic",
@@ -132,7 +131,8 @@ def _add_ranking_flags(add):
     add(
         "--search",
         action=BooleanOptionalAction,
-        help="Compose in blocks and continue only the best candidates; each kept piece has an opening of its own "
+        help="Compose in blocks and let candidates go on in proportion to the odds that a person wrote them, or to "
+        "what --rank-by says; each kept piece has an opening of its own "
         "(default: on if there is a ranking and -n is above --top).",
     )
     add(
@@ -140,7 +140,7 @@ def _add_ranking_flags(add):
         type=cli.at_least(1),
         default=defaults.DEFAULT_CANDIDATES_PER_BEAM,
         metavar="N",
-        help="Number of candidates that a search writes in each block for each of the -n beams; more sound more "
+        help="Factor for the number of candidates of a search, which are this times -n in each block; more sound more "
         "human and take longer.",
     )
 

@@ -12,7 +12,7 @@ from clara.music.notes import NoteSequence
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
 from clara.sampling.settings import SamplingSettings
 from clara_app import defaults
-from critic.defaults import default_ranking
+from critic.defaults import DEFAULT_RANKING
 
 
 def default_settings() -> SamplingSettings:
@@ -102,7 +102,7 @@ class ComposeRequest:
     precision : str
         Precision of inference: "auto", "int8" or "float32".
     n : int
-        Number of pieces to compose and choose from; with a search, the number of beams.
+        Number of pieces to compose and choose from.
     top : int
         Number of best pieces to keep.
     quarters : float
@@ -133,13 +133,13 @@ class ComposeRequest:
         Highest temperature of the batch (default: the same as the lowest).
     constraints : MusicalConstraints
     rank_by : str, optional
-        Ranking expression, or "none" to keep the pieces unranked (default: `critic.defaults.default_ranking`).
+        Ranking expression, or "none" to keep the pieces unranked (default: critic).
     critic : str, optional
         Folder of another critic than the shipped one.
     search : bool, optional
         Whether to search in blocks (default: if there is a ranking and more pieces than are kept).
     candidates_per_beam : int
-        Number of candidates that a search writes in each block for each beam.
+        A search writes this times `n` candidates in each block.
     fill : (float, float), optional
         Start and end, in quarter notes, of the passage of the prompt to replace.
     fill_candidates : int
@@ -187,7 +187,7 @@ class ComposeRequest:
         self._check_ranges()
         self._check_combinations()
         if self.rank_by is None:
-            object.__setattr__(self, "rank_by", default_ranking(self.prompt is not None))
+            object.__setattr__(self, "rank_by", DEFAULT_RANKING)
         if self.search is None:
             object.__setattr__(self, "search", self.is_ranked and self.n > self.top)
 

@@ -378,7 +378,7 @@ class Composer:
             n_done += n
 
     def _sample_batch(self, prepared, n, n_done, on_progress, stop):
-        """Compose n pieces, or search with n beams."""
+        """Compose n pieces, or search."""
         request = prepared.request
         candidates_each = request.candidates_per_beam if request.search else 1
         seed = request.seed + SEED_STRIDE * candidates_each * n_done

@@ -20,7 +20,7 @@ from clara import cli
 from clara.errors import BadMusicFile, NoNotes, TooLong, TooShort, UnknownToken
 from clara.music.expression import Expression
 from clara.music.notes import NoteSequence
-from critic.defaults import DEFAULT_RANKING, default_ranking
+from critic.defaults import DEFAULT_RANKING
 
 EXAMPLES = """
 python -m critic.ranking my_pieces/ --top 8 --out best/            # copy the best eight to best/
@@ -115,7 +115,7 @@ def rank(pieces: Sequence, by: str | None = None, models=None) -> list[RankedPie
     pieces : sequence of clara.generation.generator.Sample, NoteSequence, or path
         Of a Sample only the notes after the prompt are scored.
     by : str, optional
-        Ranking expression, see `critic.scores.parse_ranking` (default: `critic.defaults.default_ranking`).
+        Ranking expression, see `critic.scores.parse_ranking` (default: critic).
     models : critic.scores.ScoringModels, optional
         Default: the pretrained models for notewise text.
 
@@ -139,8 +139,8 @@ def rank(pieces: Sequence, by: str | None = None, models=None) -> list[RankedPie
     from critic.scores import ScoringModels, parse_ranking
 
     pieces = list(pieces)
-    by = by or default_ranking(any(getattr(piece, "prompt_quarters", 0) for piece in pieces))
-    scored = _score_all([_notes_to_score(piece) for piece in pieces], parse_ranking(by, models or ScoringModels()))
+    ranking = parse_ranking(by or DEFAULT_RANKING, models or ScoringModels())
+    scored = _score_all([_notes_to_score(piece) for piece in pieces], ranking)
     return [
         RankedPiece(pieces[i], place, scored[i].total, scored[i].scores, scored[i].problem)
         for place, i in enumerate(_order(scored), start=1)

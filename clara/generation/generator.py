@@ -301,15 +301,15 @@ class Generator:
         seed: int = 0,
         **options: Unpack[GenerationOptions],
     ) -> list[Sample]:
-        """Compose in blocks and continue only the candidates that are rated best; see `clara.sampling.search`.
+        """Compose in blocks; candidates that gain by a rating go on more often; see `clara.sampling.search`.
 
         Parameters
         ----------
         rate : callable
-            Takes a list of NoteSequences, what each candidate has composed so far, and returns a number for each;
-            higher is better.
+            Takes a list of NoteSequences, what each candidate has composed so far, and returns a log-weight for each:
+            a candidate whose number is higher by 1 is drawn e times as often.
         n : int
-            Number of beams. Each block writes n times `search_settings.candidates_per_beam` candidates.
+            Each block writes n times `search_settings.candidates_per_beam` candidates.
         settings : SamplingSettings, dict or list of these, optional
             For all candidates, or for each.
         search_settings : SearchSettings, optional
@@ -320,7 +320,7 @@ class Generator:
         Returns
         -------
         list of Sample
-            The best piece of each search, best first, each with an opening of its own. As many as
+            The piece of each search, those rated highest first, each with an opening of its own. As many as
             `search_settings.top`, but not more than candidates. Empty if `stop` was set.
 
         Raises

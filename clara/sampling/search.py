@@ -1,13 +1,20 @@
-"""Search in blocks, guided by a rating: continue only the best candidates.
+"""Search in blocks, guided by a rating: candidates that gain by it go on more often than others.
 
-Several beam searches run side by side, each with its share of the candidates. So no two results have the same opening,
-and none has to resemble the best one. The searches move in blocks of some quarter notes: all candidates are written to
-the end of the block and rated. Each search then continues its best quarter, with as many copies as it had candidates.
-At the end each search returns its best piece. For an equal number of sampled tokens the results are better than the
-best independent pieces; see `benchmarks/search.py`.
+Several searches run side by side, each with its share of the candidates. So no two results have the same opening, and
+none has to resemble the best one. The searches move in blocks of some quarter notes: all candidates are written to the
+end of the block and rated. Then each search draws which of its candidates go on, in proportion to exp(gain), where the
+gain is how much the rating has risen in the block. At the end each search draws one piece.
+
+A rating is a log-weight: with the log-odds of a critic that a person wrote the music, each result is a draw from the
+model's music, weighed by how much likelier it is to be a person's (sequential Monte Carlo). Continuing only the best
+would lead to pieces that are extreme where the critic errs.
 
 Candidates may have different lengths. What continues a candidate has its length. A candidate that has reached its end
 is rated again in later blocks, as it is.
+
+References
+----------
+Doucet and Johansen (2009), A tutorial on particle filtering and smoothing: fifteen years later.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +28,7 @@ from clara.sampling.engine import Sampler
 from clara.sampling.settings import SamplingSettings
 from clara.sampling.token_choice import settings_table
 
-CANDIDATES_PER_SURVIVOR = 4  # one candidate in so many is continued
+UNRATED = 1e3  # by so much a candidate that cannot be rated is below all others
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,13 @@ class SearchSettings:
     Attributes
     ----------
     top : int
-        Number of independent searches, each of which returns its best piece; at least 1.
+        Number of independent searches, each of which returns one piece; at least 1.
     first_block_quarters : float
         Length of the first block in quarter notes; the candidates are rated for the first time after it.
     block_quarters : float
         Length of each later block in quarter notes; the last block takes what is left over.
     candidates_per_beam : int
-        Number of candidates that are written in each block for each beam; at least 1.
+        Factor for the number of candidates that are written in each block; at least 1.
 
     Raises
     ------
@@ -47,7 +54,7 @@ class SearchSettings:
 
     top: int = 8
     first_block_quarters: float = 8.0
-    block_quarters: float = 2.0
+    block_quarters: float = 8.0
     candidates_per_beam: int = 1
 
     def __post_init__(self):
@@ -79,7 +86,7 @@ def search(
     search_settings: SearchSettings,
     plans: Sequence[Plan] | None = None,
 ) -> list[tuple[list[int], int, int]]:
-    """Write one candidate per seed in each block, and return the best of each search.
+    """Write one candidate per seed in each block, and return one piece of each search.
 
     Parameters
     ----------
@@ -92,8 +99,8 @@ def search(
         For all candidates, or one for each.
     seeds : sequence of n ints
     rate : callable
-        Takes the candidates, lists of token ids without prompt and xxeos, and returns a number for each; higher is
-        better.
+        Takes the candidates, lists of token ids without prompt and xxeos, and returns a log-weight for each: a
+        candidate whose number is higher by 1 is drawn e times as often.
     search_settings : SearchSettings
     plans : sequence of n Plans, optional
         What each candidate of the first block follows, for a model that follows plans; later ones go on with the plan
@@ -102,9 +109,9 @@ def search(
     Returns
     -------
     list of (text, index, first)
-        The token ids of each search's best piece, without prompt and xxeos, the index of its seed, and the index of the
-        candidate of the first block that it began as, whose length and plan it has; best first. As many as
-        `search_settings.top`, but not more than seeds. Empty if `sampler.stop` was set.
+        The token ids of each search's piece, without prompt and xxeos, the index of its seed, and the index of the
+        candidate of the first block that it began as, whose length and plan it has; those that are rated highest first.
+        As many as `search_settings.top`, but not more than seeds. Empty if `sampler.stop` was set.
     """
     n = len(seeds)
     lengths = np.broadcast_to(np.asarray(n_steps, dtype=np.int64), n)
@@ -115,17 +122,18 @@ def search(
     firsts = np.arange(n)  # the candidate of the first block that each text began as
     # The candidates that each search continues, as indices of `texts`. All searches start from the prompt.
     n_searches = min(search_settings.top, n)
-    survivors = [list(range(first, n, n_searches)) for first in range(n_searches)]
+    search_of = np.arange(n) % n_searches
+    parents = np.arange(n)
+    ratings = np.zeros(n)
     schedule = _schedule(lengths, sampler.steps_per_quarter, search_settings)
     n_blocks = max(map(len, schedule.values()))
     for block in range(n_blocks):
-        parents = _deal(survivors, n)
         going = np.flatnonzero(rows[parents] >= 0)
         if not len(going):
             break
         lengths, firsts = lengths[parents], firsts[parents]
         texts = [texts[parent] for parent in parents]
-        rows = rows[parents]
+        rows, before = rows[parents], ratings[parents]
         until = np.array([schedule[length][block] for length in lengths[going].tolist()])
         added, start = _sampler_of_block(sampler, block, n_blocks, search_settings).write(
             start, rows[going], lengths[going], table[going], [[seeds[i], block] for i in going.tolist()], until
@@ -136,10 +144,13 @@ def search(
             texts[i] = texts[i] + ids
         is_interrupted = until <= lengths[going]
         rows[going] = np.where(is_interrupted, np.cumsum(is_interrupted) - 1, -1)
-        survivors = _rank_within_searches(rate(texts), np.arange(n) % len(survivors))
-        if block < n_blocks - 1:
-            survivors = [own[: max(1, len(own) // CANDIDATES_PER_SURVIVOR)] for own in survivors]
-    return [(texts[own[0]], own[0], int(firsts[own[0]])) for own in survivors]
+        ratings = _finite(rate(texts))
+        gains = ratings - before
+        for one in range(n_searches):
+            own = np.flatnonzero(search_of == one)
+            parents[own] = own[_draw_rows(gains[own], len(own), np.random.default_rng([seeds[one], block, 1]))]
+    chosen = sorted(parents[:n_searches].tolist(), key=lambda i: -ratings[i])
+    return [(texts[i], i, int(firsts[i])) for i in chosen]
 
 
 def _schedule(lengths, steps_per_quarter, search_settings):
@@ -149,19 +160,6 @@ def _schedule(lengths, steps_per_quarter, search_settings):
         *block_ends, _ = search_settings.block_ends(length, steps_per_quarter)
         schedule[length] = [*block_ends, length + 1]
     return schedule
-
-
-def _deal(survivors, n):
-    """Return which candidate each of the n new ones continues, an int64 array.
-
-    The searches get new candidates in turn. The best search comes first and gets what is left over.
-    """
-    n_searches = len(survivors)
-    parents = np.zeros(n, dtype=np.int64)
-    for i in range(n):
-        own = survivors[i % n_searches]
-        parents[i] = own[i // n_searches % len(own)]
-    return parents
 
 
 def _sampler_of_block(sampler, block, n_blocks, search_settings):
@@ -177,10 +175,20 @@ def _sampler_of_block(sampler, block, n_blocks, search_settings):
     return replace(sampler, on_step=on_step)
 
 
-def _rank_within_searches(ratings, search_of):
-    """Return the candidates of each search, best first, as lists of indices; the search with the best one first."""
-    ranked = np.argsort(-np.asarray(ratings), kind="stable")
-    by_search = {}
-    for i in ranked.tolist():
-        by_search.setdefault(search_of[i], []).append(i)
-    return list(by_search.values())
+def _finite(ratings):
+    """Return ratings as a float64 array, where minus infinity is far below all others."""
+    ratings = np.asarray(ratings, dtype=np.float64)
+    is_rated = np.isfinite(ratings)
+    lowest = ratings[is_rated].min() if is_rated.any() else 0.0
+    return np.where(is_rated, ratings, lowest - UNRATED)
+
+
+def _draw_rows(log_weights, n, rng):
+    """Draw n rows in proportion to exp(log-weight), each as nearly as often as its share says (systematic resampling).
+
+    The order of the rows drawn is random.
+    """
+    weights = np.exp(log_weights - log_weights.max())
+    ends = np.cumsum(weights / weights.sum())
+    at = (rng.random() + np.arange(n)) / n
+    return rng.permutation(np.searchsorted(ends, at).clip(0, len(ends) - 1))

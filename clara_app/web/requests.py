@@ -16,7 +16,7 @@ from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
 from clara_app.web.piece_store import Piece
-from critic.defaults import default_ranking
+from critic.defaults import DEFAULT_RANKING
 
 MODEL_TITLES = {
     "notewise": "Piano",
@@ -191,7 +191,7 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         seed=int(body.seed),
         settings=sampling_settings(body.randomness, body.advanced.model_dump()),
         constraints=MusicalConstraints(key=body.key, cadence=body.cadence),
-        rank_by=default_ranking(prompt is not None) + (f" + composer:{body.composer}" if body.composer else ""),
+        rank_by=DEFAULT_RANKING + (f" + composer:{body.composer}" if body.composer else ""),
         search=body.search,
         candidates_per_beam=1,
         flat=body.flat,

@@ -11,7 +11,7 @@ from clara.sampling.settings import SamplingSettings
 from clara_app import compose, defaults
 from clara_app.compose_flags import request_from_flags
 from clara_app.compose_request import ComposeRequest, MusicalConstraints, default_settings
-from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
+from critic.defaults import DEFAULT_RANKING
 
 
 def test_the_command_line_without_flags_is_the_default_request():
@@ -22,7 +22,7 @@ def test_the_command_line_without_flags_is_the_default_request():
 
 def test_the_ranking_depends_on_the_prompt():
     assert ComposeRequest().rank_by == DEFAULT_RANKING
-    assert ComposeRequest(prompt=tiny.tune(0)).rank_by == DEFAULT_RANKING_AFTER_PROMPT
+    assert ComposeRequest(prompt=tiny.tune(0)).rank_by == DEFAULT_RANKING
     assert ComposeRequest(rank_by="critic").rank_by == "critic"
 
 

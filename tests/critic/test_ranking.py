@@ -14,7 +14,7 @@ from clara.generation.generator import Sample
 from clara.music.midi import write_midi
 from clara.music.notes import crop
 from critic import ranking, scores
-from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT, default_ranking
+from critic.defaults import DEFAULT_RANKING
 from critic.ranking import best_and_worst, rank, rank_files
 from critic.scores import parse_ranking
 
@@ -28,11 +28,6 @@ def test_the_package_offers_its_public_names():
     assert all(getattr(critic, name) for name in critic.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         critic.nothing  # noqa: B018
-
-
-def test_the_default_ranking_knows_the_prompt():
-    assert default_ranking(False) == DEFAULT_RANKING
-    assert default_ranking(True) == DEFAULT_RANKING_AFTER_PROMPT != DEFAULT_RANKING
 
 
 def test_rank_takes_samples_notes_and_files(scoring_models, pieces, files):
@@ -51,9 +46,9 @@ def test_rank_scores_only_what_was_composed(scoring_models, pieces):
     long = pieces[6]
     (whole,) = rank([sample(long)], models=scoring_models)
     (continued,) = rank([sample(long, prompt_quarters=4.0)], models=scoring_models)
-    (rest,) = rank([crop(long, 48, long.n_steps)], DEFAULT_RANKING_AFTER_PROMPT, scoring_models)
+    (rest,) = rank([crop(long, 48, long.n_steps)], DEFAULT_RANKING, scoring_models)
     assert continued.scores == rest.scores != whole.scores
-    assert set(whole.scores) == {"critic", "density_likelihood", "rest_ratio"}
+    assert set(whole.scores) == {"critic"}
 
 
 def test_rank_puts_what_it_cannot_score_last(scoring_models, pieces):

@@ -10,7 +10,7 @@ from clara.checkpoints.shipped_models import MissingModel
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, NoNotes
 from clara.music.notes import build_notes, crop, rebuild_notes, transpose
-from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
+from critic.defaults import DEFAULT_RANKING
 from critic.scores import SCORES, LongestCopiedRun, Novelty, ScoringModels, inception_score, make_score, parse_ranking
 
 NAMES = [
@@ -151,8 +151,8 @@ def test_novelty_is_high_for_human_music_unlike_every_composer():
         ("0.5*critic-2 novelty", {"critic": 0.5, "novelty": -2}),
         ("critic - 1e-2 likelihood + 3*composer:bach", {"critic": 1, "likelihood": -0.01, "composer:bach": 3}),
         ("critic + 0.7 note_density - 10 rest_ratio", {"critic": 1, "note_density": 0.7, "rest_ratio": -10}),
-        (DEFAULT_RANKING, {"critic": 1, "density_likelihood": 2, "rest_ratio": -10}),
-        (DEFAULT_RANKING_AFTER_PROMPT, {"critic": 1, "density_likelihood": 1, "rest_ratio": -10}),
+        (DEFAULT_RANKING, {"critic": 1}),
+        ("critic + 2 density_likelihood - 10 rest_ratio", {"critic": 1, "density_likelihood": 2, "rest_ratio": -10}),
     ],
 )
 def test_a_ranking_is_a_weighted_sum(scoring_models, pieces, expression, weights):

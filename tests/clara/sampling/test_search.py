@@ -18,7 +18,7 @@ from clara.generation.request import GenerationRequest
 from clara.models import ARCHITECTURES
 from clara.music.notes import crop
 from clara.sampling.constraints import Constraints
-from clara.sampling.search import SearchSettings, search
+from clara.sampling.search import SearchSettings, _draw_rows, search
 from clara.sampling.settings import SamplingSettings, piece_seeds
 from clara_app import compose
 
@@ -41,6 +41,11 @@ def blocks(top=8):
 def high(pieces):
     """Rate a piece by its mean pitch."""
     return [p.pitch.mean() if len(p) else 0 for p in pieces]
+
+
+def strictly_high(pieces):
+    """Rate so that only the highest piece has a chance."""
+    return [1e6 * rating for rating in high(pieces)]
 
 
 def onsets(notes, quarters):
@@ -103,7 +108,7 @@ def test_one_block_is_plain_sampling_and_the_best_of_each_share():
         and [s.seed for s in found] != piece_seeds(7, N)
         and {s.seed for s in found} == set(piece_seeds(7, N))
     )
-    best = generator.search(high, N, 2, seed=7, search_settings=blocks(3))
+    best = generator.search(strictly_high, N, 2, seed=7, search_settings=blocks(3))
     shares = [[s for s in found if piece_seeds(7, N).index(s.seed) % 3 == k] for k in range(3)]  # best first, as found
     assert [s.tokens for s in best] == [s.tokens for s in found if s in [share[0] for share in shares]]
 
@@ -115,7 +120,7 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
 
     def rate(pieces):
         seen.append(pieces)
-        return high(pieces)
+        return strictly_high(pieces)
 
     found = generator.search(rate, n, QUARTERS, seed=9, search_settings=blocks(top))
     assert len(found) == min(n, top) and [len(pieces) for pieces in seen] == [n] * 3
@@ -131,6 +136,36 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
     own = [[p.pitch.mean() for p in seen[-1] if its_search(p) == its_search(s.notes)] for s in found]
     assert [s.notes.pitch.mean() for s in found] == pytest.approx([max(some) for some in own])
     assert len({its_search(s.notes) for s in found}) == len(found)
+
+
+def test_candidates_are_drawn_in_proportion_to_their_weights():
+    log_weights = np.log([0.5, 0.3, 0.2, 1e-30])
+    counts = np.zeros(4)
+    for seed in range(200):
+        rows = _draw_rows(log_weights, 5, np.random.default_rng(seed))
+        own = np.bincount(rows, minlength=4)
+        assert own[3] == 0 and (np.abs(own[:3] - [2.5, 1.5, 1]) < 1).all()  # as nearly as the shares allow
+        counts += own
+    assert counts / 1000 == pytest.approx([0.5, 0.3, 0.2, 0], abs=0.02)
+    first = [_draw_rows(log_weights, 5, np.random.default_rng(seed))[0] for seed in range(400)]
+    assert np.bincount(first, minlength=4) / 400 == pytest.approx([0.5, 0.3, 0.2, 0], abs=0.08)
+
+
+def test_a_rating_that_does_not_differ_draws_as_the_model_does():
+    generator = Generator(tiny.checkpoint())
+    found = generator.search(lambda pieces: [3.0] * len(pieces), N, QUARTERS, seed=4, search_settings=blocks(N))
+    assert len({tuple(s.tokens) for s in found}) == N
+
+
+def test_what_cannot_be_rated_does_not_go_on():
+    generator = Generator(tiny.checkpoint())
+
+    def rate(pieces):
+        return [-np.inf if rating < np.median(high(pieces)) else 0.0 for rating in high(pieces)]
+
+    found = generator.search(rate, N, 2, seed=4, search_settings=blocks(1))
+    plain = high([s.notes for s in generator.search(lambda p: [0.0] * len(p), N, 2, seed=4, search_settings=blocks(N))])
+    assert high([found[0].notes])[0] >= np.median(plain)
 
 
 @pytest.mark.parametrize("quarters, lengths", [(10, [4, 6, 8, 10]), (9, [4, 6, 9]), (5, [5]), (4, [4])])
@@ -213,7 +248,7 @@ def test_each_search_goes_on_from_its_best():
 
     def rate(pieces):
         seen.append(pieces)
-        return high(pieces)
+        return strictly_high(pieces)
 
     generator.search(rate, N, QUARTERS, seed=9, search_settings=blocks(2))
     searches = [{onsets(p, BLOCK) for p in seen[0][k::2]} for k in range(2)]
@@ -221,7 +256,7 @@ def test_each_search_goes_on_from_its_best():
         for beginnings in searches:
             own = sorted((p for p in before if onsets(p, BLOCK) in beginnings), key=lambda p: -p.pitch.mean())
             went_on = {onsets(p, block * BLOCK) for p in after if onsets(p, BLOCK) in beginnings}
-            assert went_on == {onsets(p, block * BLOCK) for p in own[:2]}  # 8 texts, of which a quarter goes on
+            assert went_on == {onsets(p, block * BLOCK) for p in own[:1]}
 
 
 def test_each_beam_writes_its_candidates():

@@ -15,7 +15,7 @@ from clara_app import compose
 from clara_app.compose_flags import request_from_flags
 from clara_app.web.piece_store import Piece
 from clara_app.web.requests import TEMPERATURE, TOP_P, offered_models, parse_request, sampling_settings
-from critic.defaults import DEFAULT_RANKING, DEFAULT_RANKING_AFTER_PROMPT
+from critic.defaults import DEFAULT_RANKING
 
 MODELS = ("notewise", "chamber")
 PIECES = {"mine": Piece(tiny.tune(1), "Mine")}
@@ -63,7 +63,7 @@ def test_a_prompt_and_a_composer():
     page_request = parse(prompt="mine", prompt_quarters=4, composer="chopin")
     request = page_request.compose
     assert request.prompt is PIECES["mine"].notes and request.prompt_quarters == 4
-    assert request.rank_by == f"{DEFAULT_RANKING_AFTER_PROMPT} + composer:chopin"
+    assert request.rank_by == f"{DEFAULT_RANKING} + composer:chopin"
     assert page_request.title == "Clara, after Mine"
     with pytest.raises(BadSetting, match="no longer here"):
         parse(prompt="gone")
