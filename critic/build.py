@@ -2,10 +2,11 @@
 
 Usage: python -m critic.build MODEL…
 
-The critic learns to distinguish the music of a corpus from what the models compose; by default the corpus that the
-first model was trained on. The command makes excerpts of both, trains each member, and combines the members with equal
-weights. It prints how well the critic does on held-out works: the AUC is the probability that a human excerpt scores
-higher than one that is not.
+The critic learns to tell the music of a corpus from what the models compose; by default the corpus that the first model
+was trained on. The command makes excerpts of both, trains each member, and combines them. Then the first model composes
+with a search that this critic guides, and a new critic learns from the results as well: it knows better what a search
+finds. The command prints how well the critic does on held-out works: the AUC is the probability that a human excerpt
+scores higher than one that is not.
 
 The critic of the model runs/mine is written to runs/mine-critic, where generate.py --model runs/mine finds it. Each
 finished stage is kept in a work folder, so that the same command continues after an interruption. The work folder may
@@ -34,8 +35,10 @@ python -m critic.build runs/mine --corpus data/mine --out runs/critic  # then: c
 python -m critic.build runs/small runs/large --out runs/both  # one critic for two models
 python -m critic.build runs/mine --members descriptors text
 """
-MEMBER_TYPES = ("text", "piano_roll", "descriptors", "self_similarity")  # members that read text come first
-DEFAULT_MEMBERS = ("piano_roll", "descriptors", "self_similarity")
+# Members that read text come first.
+MEMBER_TYPES = ("text", "piano_roll", "descriptors", "boosted_trees", "self_similarity")
+DEFAULT_MEMBERS = ("descriptors", "boosted_trees")
+SEARCHED_SHARE = 1 / 6  # of the number of training excerpts: searched pieces to train on in each round
 SPLITS = ("train", "valid", "test")
 SETTINGS_FILE = "build.json"
 
@@ -60,6 +63,8 @@ class BuildSettings:
         Passes over the excerpts; None for the default of each member.
     seed : int
         Random seed.
+    rounds : int
+        How often a search with the critic so far adds to the excerpts, and a new critic is trained.
     """
 
     models: list[str]
@@ -69,6 +74,12 @@ class BuildSettings:
     quarters: int = 32
     epochs: int | None = None
     seed: int = 0
+    rounds: int = 1
+
+    @property
+    def n_searched(self) -> int:
+        """Number of searched pieces to train on in each round."""
+        return max(1, round(SEARCHED_SHARE * self.n_train))
 
 
 def build_critic(
@@ -110,8 +121,8 @@ def build_critic(
     """
     from clara.devices import choose_device
     from clara.files import make_empty_folder
-    from critic import ensemble, excerpts, train
-    from critic.build_time import ENSEMBLE, EXCERPTS, RemainingTime, describe_seconds, estimate_stages
+    from critic import ensemble, excerpts, hard_negatives, train
+    from critic.build_time import ENSEMBLE, EXCERPTS, RemainingTime, describe_seconds, estimate_stages, round_suffix
     from critic.classifier import Critic
 
     make_empty_folder(out)  # refuses a folder with content before any work is done
@@ -124,15 +135,25 @@ def build_critic(
     argv = [settings.corpus, "--models", *settings.models, "-n", str(settings.n_train), "--splits", *SPLITS]
     argv += ["--quarters", str(settings.quarters), "--workers", str(workers), *shared]
     _run_stage(EXCERPTS, excerpts.main, folder / EXCERPTS, argv, remaining)
-    for member in members:
-        argv = [str(folder / EXCERPTS), "--member", member, "--threads", str(threads), *shared]
-        if member == "text":
-            argv += ["--pretrained", settings.models[0], "--freeze-encoder"]
-        if settings.epochs:
-            argv += ["--epochs", str(settings.epochs)]
-        _run_stage(member, train.main, folder / member, argv, remaining)
-    argv = [*(str(folder / member) for member in members), "--excerpts", str(folder / EXCERPTS), "--equal-weights"]
-    _run_stage(ENSEMBLE, ensemble.main, Path(out), [*argv, "--threads", str(threads)], remaining)
+    on_threads = ["--threads", str(threads)]
+    of_round, critic = folder / EXCERPTS, folder / ENSEMBLE
+    for number in range(settings.rounds + 1):
+        suffix = round_suffix(number)
+        if number:
+            before, of_round = of_round, folder / f"{EXCERPTS}{suffix}"
+            argv = [str(before), "--model", settings.models[0], "--critic", str(critic), "-n", str(settings.n_searched)]
+            argv += ["--seed", str(settings.seed + number), *on_threads]
+            _run_stage(of_round.name, hard_negatives.main, of_round, argv, remaining)
+        for member in members:
+            argv = [str(of_round), "--member", member, *on_threads, *shared]
+            if member == "text":
+                argv += ["--pretrained", settings.models[0], "--freeze-encoder"]
+            if settings.epochs:
+                argv += ["--epochs", str(settings.epochs)]
+            _run_stage(f"{member}{suffix}", train.main, folder / f"{member}{suffix}", argv, remaining)
+        critic = Path(out) if number == settings.rounds else folder / f"{ENSEMBLE}{suffix}"
+        argv = [*(str(folder / f"{member}{suffix}") for member in members), "--excerpts", str(of_round)]
+        _run_stage(f"{ENSEMBLE}{suffix}", ensemble.main, critic, [*argv, *on_threads], remaining)
     return Critic.load(out).info["figures"]
 
 
@@ -143,6 +164,7 @@ def _work_load(settings, members, workers, threads) -> "WorkLoad":
     from critic.build_time import WorkLoad
     from critic.data.human_vs_generated import CONTINUATIONS_PER_PROMPT, CriticExcerptSettings
     from critic.excerpts import counts_of_splits
+    from critic.hard_negatives import counts_of_splits as searched_counts
     from critic.members import MEMBERS
     from critic.trained_model import read_trained_model
 
@@ -161,6 +183,8 @@ def _work_load(settings, members, workers, threads) -> "WorkLoad":
         {name: settings.epochs or epochs for name, epochs in default_epochs.items()},
         workers,
         threads,
+        settings.rounds,
+        sum(searched_counts(settings.n_searched).values()),
     )
 
 
@@ -246,7 +270,15 @@ def parser() -> cli.Parser:
         "--epochs",
         type=cli.at_least(1),
         metavar="N",
-        help="Passes over the excerpts (default: 8; 15 for descriptors and text).",
+        help="Passes over the excerpts (default: 8; 15 for descriptors and text); of boosted_trees the number of trees "
+        "(default: 600).",
+    )
+    training(
+        "--rounds",
+        type=cli.at_least(0),
+        default=1,
+        metavar="N",
+        help="How often a search with the critic so far adds to the excerpts, and a new critic is trained.",
     )
     run = p.add_argument_group("run").add_argument
     run(
@@ -273,7 +305,9 @@ def main(argv: list[str] | None = None) -> int:
     model = args.models[0]
     members = list(dict.fromkeys(args.members))
     corpus = args.corpus or corpus_of(model)
-    settings = BuildSettings(args.models, corpus, members, args.n_train, args.quarters, args.epochs, args.seed)
+    settings = BuildSettings(
+        args.models, corpus, members, args.n_train, args.quarters, args.epochs, args.seed, args.rounds
+    )
     out = Path(args.out) if args.out else own_critic_folder(model)
     work = Path(args.work) if args.work else out.with_name(f"{out.name}-work")
     with cli.json_output(args.json) as answer:

@@ -10,12 +10,26 @@ TRAIN_SECONDS = {  # for an excerpt in an epoch, training and validation
     "text": 0.002,
     "piano_roll": 0.0054,
     "descriptors": 0.00025,
+    "boosted_trees": 8e-6,
     "self_similarity": 0.001,
 }
-SCORE_SECONDS = {"text": 0.005, "piano_roll": 0.007, "descriptors": 0.002, "self_similarity": 0.001}  # for an excerpt
+# For an excerpt:
+SCORE_SECONDS = {
+    "text": 0.005,
+    "piano_roll": 0.007,
+    "descriptors": 0.002,
+    "boosted_trees": 0.002,
+    "self_similarity": 0.001,
+}
+SEARCH_SECONDS = 0.43  # for a piece
 START_SECONDS = 5  # for imports and files, in each stage
 THREADS_EXPONENT = 0.8  # n threads are n to the power of this as fast as one
 EXCERPTS, ENSEMBLE = "excerpts", "ensemble"  # the stages beside the members
+
+
+def round_suffix(number: int) -> str:
+    """Return what the names of the stages and folders of a round end with; of the first with nothing."""
+    return f"-{number}" if number else ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,10 @@ class WorkLoad:
     epochs : dict of str to int
         Number of epochs by member.
     workers, threads : int
+    rounds : int
+        Number of rounds after the first, in which searched pieces are added.
+    n_searched : int
+        Number of searched pieces in each of them.
     """
 
     n_composed: int
@@ -47,6 +65,8 @@ class WorkLoad:
     epochs: dict[str, int]
     workers: int
     threads: int
+    rounds: int = 0
+    n_searched: int = 0
 
 
 def estimate_stages(load: WorkLoad) -> dict[str, float]:
@@ -55,10 +75,14 @@ def estimate_stages(load: WorkLoad) -> dict[str, float]:
     speedup = load.threads**THREADS_EXPONENT
     size = load.n_parameters / REFERENCE_PARAMETERS
     seconds = {EXCERPTS: load.n_composed * COMPOSE_SECONDS * length * size / load.workers}
-    for member, epochs in load.epochs.items():
-        seconds[member] = load.n_trained * epochs * TRAIN_SECONDS[member] * length / speedup
     per_excerpt = sum(SCORE_SECONDS[member] for member in load.epochs)
-    seconds[ENSEMBLE] = load.n_scored * per_excerpt * length / speedup
+    for number in range(load.rounds + 1):
+        suffix = round_suffix(number)
+        if number:
+            seconds[f"{EXCERPTS}{suffix}"] = load.n_searched * SEARCH_SECONDS * size / speedup
+        for member, epochs in load.epochs.items():
+            seconds[f"{member}{suffix}"] = load.n_trained * epochs * TRAIN_SECONDS[member] * length / speedup
+        seconds[f"{ENSEMBLE}{suffix}"] = load.n_scored * per_excerpt * length / speedup
     return {stage: START_SECONDS + value for stage, value in seconds.items()}
 
 

@@ -9,9 +9,10 @@ import tiny
 from clara.checkpoints.checkpoint import weights_hash
 from clara.encodings.notewise import Notewise
 from critic import Critic, build
+from critic.data.table import read_excerpts
 from critic.own_critic import find_own_critic
 
-ARGV = ["--members", "descriptors", "self_similarity", "-n", 8, "--quarters", 8, "--epochs", 1]
+ARGV = ["--members", "descriptors", "self_similarity", "-n", 8, "--quarters", 8, "--epochs", 1, "--rounds", 0]
 RUN = ["--workers", 1, "--threads", 1, "--device", "cpu"]
 
 
@@ -100,3 +101,17 @@ def test_the_corpus_must_be_known(model, corpus, tmp_path, capsys):
     tiny.checkpoint(Notewise(4)).save(model)
     assert "different encodings" in refused(capsys, model, *ARGV, "--corpus", corpus)
     assert "no such model" in refused(capsys, tmp_path / "nowhere", *ARGV)
+
+
+def test_a_round_adds_what_a_search_with_the_critic_found(model, tmp_path):
+    argv = [model, "--members", "descriptors", "-n", 8, "--quarters", 8, "--epochs", 1, "--rounds", 1, *RUN]
+    assert tiny.leave(build.main, argv) == 0
+    work = tmp_path / "mine-critic-work"
+    folders = {path.name for path in work.iterdir() if path.is_dir()}
+    assert folders == {"excerpts", "descriptors", "ensemble", "excerpts-1", "descriptors-1"}
+    first, second = (read_excerpts(work / name)[0] for name in ("excerpts", "excerpts-1"))
+    added = second[len(first) :]
+    assert second[: len(first)]["tokens"].tolist() == first["tokens"].tolist()
+    assert set(added["label"]) == {"generated"} and set(added["split"]) == {"train", "valid", "test"}
+    assert not set(added["work"]) & set(first["work"])
+    assert find_own_critic(model) == str(tmp_path / "mine-critic")

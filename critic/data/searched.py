@@ -1,0 +1,111 @@
+"""Excerpts of pieces that a search with a critic has chosen: what that critic takes for human.
+
+A critic that has only heard music as it comes from a model cannot tell what a search with it will find. So it learns in
+rounds: compose with the search as it is, add the results to what is not human, and train again. The excerpts of earlier
+rounds stay, so that nothing is forgotten.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from clara.music.notes import crop
+from critic.data.table import COLUMNS, GENERATED, MIN_SOUNDING_SHARE
+
+SEARCHES = 8  # side by side
+CANDIDATES = 8  # of each search
+PIECE_QUARTERS = 64
+MAX_PIECES = 100_000  # of a round; works of different rounds have different numbers
+
+
+def searched_excerpts(
+    model: str | Path,
+    critic: str | Path,
+    counts: dict[str, int],
+    quarters: int = 32,
+    seed: int = 0,
+    threads: int = 1,
+    on_step: Callable[[int], object] | None = None,
+):
+    """Compose new pieces with a search, and return two excerpts of each: its opening and a later part.
+
+    Parameters
+    ----------
+    model : path
+        Folder of the model that composes.
+    critic : path
+        Folder of the critic that guides the search.
+    counts : dict of str to int
+        Number of pieces by split.
+    quarters : int
+        Length of an excerpt, at most half of `PIECE_QUARTERS`.
+    seed : int
+        Random seed of the notes and of the places.
+    threads : int
+        Number of CPU threads that compose.
+    on_step : function(int), optional
+        Called with the number of pieces done since the last call.
+
+    Returns
+    -------
+    DataFrame
+        With `critic.data.table.COLUMNS`; every piece is a work of its own.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    rows = []
+    for number, (split, sample) in enumerate(zip(splits, _compose(model, critic, len(splits), seed, threads, on_step))):
+        later = int(rng.integers(1, PIECE_QUARTERS - quarters + 1))
+        for first in (0, later):
+            row = _row(sample, seed * MAX_PIECES + number, split, first, quarters)
+            rows += [row] if row else []
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _compose(model, critic, n, seed, threads, on_step):
+    """Yield (encoding, tokenize, notes) of n searched pieces."""
+    from clara.generation.generator import Generator
+    from clara.sampling.search import SearchSettings
+    from critic.ranking import total_scores
+    from critic.scores import ScoringModels, parse_ranking
+
+    generator = Generator.load(model)
+    for first in range(0, n, SEARCHES):
+        ranking = parse_ranking("critic", ScoringModels(generator.encoding.name, critic_folder=critic))
+        samples = generator.search(
+            lambda pieces: total_scores(pieces, ranking),  # noqa: B023 - it is called before the loop goes on
+            SEARCHES * CANDIDATES,
+            PIECE_QUARTERS,
+            seed=seed + 1 + first,
+            search_settings=SearchSettings(SEARCHES),
+            ending=False,
+            threads=threads,
+        )
+        for sample in samples[: n - first]:
+            yield generator, sample.notes
+        if on_step:
+            on_step(min(SEARCHES, n - first))
+
+
+def _row(composed, number, split, first, quarters):
+    """Return the row of an excerpt, or None if the excerpt is mostly silence at its end."""
+    generator, notes = composed
+    steps_per_quarter = notes.steps_per_quarter
+    excerpt = crop(notes, first * steps_per_quarter, (first + quarters) * steps_per_quarter)
+    tokens = generator.tokenize(excerpt)[0]
+    if sum(generator.encoding.token_steps(tokens)) < MIN_SOUNDING_SHARE * quarters * steps_per_quarter:
+        return None
+    return {
+        "label": GENERATED,
+        "split": split,
+        "work": -1 - number,
+        "composer": "",
+        "piece": f"searched-{number}",
+        "from_quarter": first,
+        "settings": json.dumps({"searched": True}),
+        "tokens": " ".join(tokens),
+    }
