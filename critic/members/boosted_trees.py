@@ -18,7 +18,6 @@ from pydantic import Field
 from torch import Tensor
 
 from clara.errors import BadSetting
-from clara.music.notes import NoteSequence
 from critic.features.descriptors import extract_descriptors
 from critic.members.base import ClassifierSettings
 from critic.members.descriptors import excerpt_descriptors
@@ -45,6 +44,7 @@ class BoostedTreesMember(SegmentMember):
     title = "boosted trees on hand-crafted features"
     net_config = BoostedTreesConfig
     max_batch_size = 2**12  # segments
+    extract_features = staticmethod(extract_descriptors)
     TRAINING = TrainSettings(epochs=600, lr=0.08, bs=0)  # an epoch is a tree
 
     def build_net(self) -> BoostedTrees:
@@ -57,10 +57,6 @@ class BoostedTreesMember(SegmentMember):
         if len(settings.classes) != 2:
             raise BadSetting(f"boosted trees are for two classes, not {len(settings.classes)}; choose another --member")
         return BoostedTrees(**net_settings)
-
-    def extract_features(self, notes: NoteSequence) -> np.ndarray:
-        """Return the descriptors of a segment."""
-        return extract_descriptors(notes)
 
     def segment_logits(self, features: list[np.ndarray]) -> Tensor:
         """Return the logits of n segments, float32 (n, 2)."""

@@ -34,6 +34,7 @@ class DescriptorMember(SegmentMember):
     title = "MLPs on hand-crafted features"
     net_config = DescriptorNetConfig
     max_batch_size = 2**12  # segments
+    extract_features = staticmethod(extract_descriptors)
     TRAINING = TrainSettings(epochs=15, lr=2e-3, bs=512, weight_decay=0.1)
 
     def build_net(self) -> DescriptorNet:
@@ -44,10 +45,6 @@ class DescriptorMember(SegmentMember):
     def new_net(cls, settings: ClassifierSettings, net_settings: dict) -> DescriptorNet:
         """Return a network with random weights."""
         return DescriptorNet(len(settings.classes), **net_settings)
-
-    def extract_features(self, notes: NoteSequence) -> np.ndarray:
-        """Return the descriptors of a segment."""
-        return extract_descriptors(notes)
 
     def segment_logits(self, features: list[np.ndarray]) -> Tensor:
         """Return the logits of n segments, float32 (n, n_classes)."""

@@ -56,16 +56,16 @@ class SegmentMember(Member):
     def prepare(self, text: Text) -> SegmentedPiece:
         """Return the segments of a piece."""
         segments, weights = text.segments(self.settings.window_quarters)
-        return SegmentedPiece([self._recall(notes) for notes in segments], weights)
+        return SegmentedPiece([self._recall(text, notes) for notes in segments], weights)
 
-    def _recall(self, notes):
+    def _recall(self, text, notes):
         """Return a segment from the memory, or a new one."""
         if self.memory is None:
-            return Segment(self.extract_features(notes))
+            return Segment(text.features(self.extract_features, notes))
         key = content_key(notes.start, notes.duration, notes.pitch, notes.part)
         segment = self.memory.get(key)
         if segment is None:
-            segment = Segment(self.extract_features(notes))
+            segment = Segment(text.features(self.extract_features, notes))
             self.memory.put(key, segment)
         return segment
 

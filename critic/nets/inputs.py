@@ -1,5 +1,6 @@
 """Turn a piece of any form into the text that a classifier reads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ class Text:
     encoding: Encoding
     piece: Any = None
     _segments: dict = field(default_factory=dict, repr=False)
+    _features: dict = field(default_factory=dict, repr=False)
 
     @cached_property
     def notes(self) -> NoteSequence:
@@ -53,6 +55,13 @@ class Text:
         if window_quarters not in self._segments:
             self._segments[window_quarters] = segments_and_weights(self.notes, self.n_steps, window_quarters)
         return self._segments[window_quarters]
+
+    def features(self, extract: Callable[[NoteSequence], np.ndarray], segment: NoteSequence) -> np.ndarray:
+        """Return what a function extracts of a segment of this piece; members that share a function share the work."""
+        key = extract, id(segment)  # `_segments` holds the segment as long as this text lives
+        if key not in self._features:
+            self._features[key] = extract(segment)
+        return self._features[key]
 
 
 def read_piece(piece, encoding, vocab) -> Text:
