@@ -4,8 +4,8 @@ Usage: python -m critic.build MODEL…
 
 The critic learns to tell the music of a corpus from what the models compose; by default the corpus that the first model
 was trained on. The command makes excerpts of both, trains each member, and combines them. Then the first model composes
-with a search that this critic guides, and a new critic learns from the results as well: it knows better what a search
-finds. The command prints how well the critic does on held-out works: the AUC is the probability that a human excerpt
+with a search that this critic guides, and more members learn to tell the results from the corpus: what the first ones
+overrate. The command prints how well the critic does on held-out works: the AUC is the probability that a human excerpt
 scores higher than one that is not.
 
 The critic of the model runs/mine is written to runs/mine-critic, where generate.py --model runs/mine finds it. Each
@@ -64,7 +64,7 @@ class BuildSettings:
     seed : int
         Random seed.
     rounds : int
-        How often a search with the critic so far adds to the excerpts, and a new critic is trained.
+        How often members are added that learned to tell what a search with the critic so far has found.
     """
 
     models: list[str]
@@ -128,32 +128,35 @@ def build_critic(
     make_empty_folder(out)  # refuses a folder with content before any work is done
     folder = _open_work_folder(work, settings)
     device = str(choose_device(device)[0])
-    shared = ["--seed", str(settings.seed), "--device", device]
+    on_device = ["--device", device]
     members = sorted(settings.members, key=MEMBER_TYPES.index)
     remaining = RemainingTime(estimate_stages(_work_load(settings, members, workers, threads)))
     print(f"{len(remaining.expected)} stages, {describe_seconds(remaining.seconds)} if none is kept")
-    argv = [settings.corpus, "--models", *settings.models, "-n", str(settings.n_train), "--splits", *SPLITS]
-    argv += ["--quarters", str(settings.quarters), "--workers", str(workers), *shared]
-    _run_stage(EXCERPTS, excerpts.main, folder / EXCERPTS, argv, remaining)
     on_threads = ["--threads", str(threads)]
-    of_round, critic = folder / EXCERPTS, folder / ENSEMBLE
+    critic = None
     for number in range(settings.rounds + 1):
-        suffix = round_suffix(number)
-        if number:
-            before, of_round = of_round, folder / f"{EXCERPTS}{suffix}"
-            argv = [str(before), "--model", settings.models[0], "--critic", str(critic), "-n", str(settings.n_searched)]
-            argv += ["--seed", str(settings.seed + number), *on_threads]
+        suffix, seed = round_suffix(number), ["--seed", str(settings.seed + number)]
+        of_round = folder / f"{EXCERPTS}{suffix}"
+        if critic is None:
+            argv = [settings.corpus, "--models", *settings.models, "-n", str(settings.n_train), "--splits", *SPLITS]
+            argv += ["--quarters", str(settings.quarters), "--workers", str(workers), *seed, *on_device]
+            _run_stage(EXCERPTS, excerpts.main, of_round, argv, remaining)
+        else:
+            argv = [str(folder / EXCERPTS), "--model", settings.models[0], "--critic", str(critic)]
+            argv += ["-n", str(settings.n_searched), *seed, *on_threads]
             _run_stage(of_round.name, hard_negatives.main, of_round, argv, remaining)
         for member in members:
-            argv = [str(of_round), "--member", member, *on_threads, *shared]
+            argv = [str(of_round), "--member", member, *seed, *on_threads, *on_device]
             if member == "text":
                 argv += ["--pretrained", settings.models[0], "--freeze-encoder"]
             if settings.epochs:
                 argv += ["--epochs", str(settings.epochs)]
             _run_stage(f"{member}{suffix}", train.main, folder / f"{member}{suffix}", argv, remaining)
+        argv = [*(str(folder / f"{member}{suffix}") for member in members), "--excerpts", str(of_round), *on_threads]
+        if critic is not None:
+            argv += ["--add-to", str(critic)]
         critic = Path(out) if number == settings.rounds else folder / f"{ENSEMBLE}{suffix}"
-        argv = [*(str(folder / f"{member}{suffix}") for member in members), "--excerpts", str(of_round)]
-        _run_stage(f"{ENSEMBLE}{suffix}", ensemble.main, critic, [*argv, *on_threads], remaining)
+        _run_stage(f"{ENSEMBLE}{suffix}", ensemble.main, critic, argv, remaining)
     return Critic.load(out).info["figures"]
 
 
@@ -278,7 +281,7 @@ def parser() -> cli.Parser:
         type=cli.at_least(0),
         default=1,
         metavar="N",
-        help="How often a search with the critic so far adds to the excerpts, and a new critic is trained.",
+        help="How often members are added that learned to tell what a search with the critic so far has found.",
     )
     run = p.add_argument_group("run").add_argument
     run(

@@ -4,8 +4,10 @@ Usage: python -m critic.ensemble MEMBER MEMBER… --excerpts EXCERPTS --out FOLD
 
 Members are folders that `critic.train` wrote, with the same encoding, classes and windows. The ensemble sums their
 log-probabilities by weight. The weights are those with the lowest loss on the valid excerpts, and none is negative, so
-the sum is calibrated. With --equal-weights all members have equal weight, so the most confident one dominates. A member
-that shares the encoder of a model continues to share it. Members that make different errors are steadier together.
+the sum is calibrated. With --equal-weights all members have equal weight, so the most confident one dominates. With
+--add-to CRITIC the members are added to those of an earlier round, which keep their weights and their calibration (see
+`critic.data.searched`). A member that shares the encoder of a model continues to share it. Members that make different
+errors are steadier together.
 """
 
 import sys
@@ -37,6 +39,7 @@ def fit_ensemble(
     *,
     equal_weights: bool = False,
     min_weight: float = 0.0,
+    add_to: "Ensemble | None" = None,
 ) -> "Ensemble":
     """Combine members with the weights that have the lowest loss, each class counting alike.
 
@@ -52,6 +55,8 @@ def fit_ensemble(
         Whether all members have the same weight.
     min_weight : float
         Smallest weight of a member.
+    add_to : Ensemble, optional
+        Critic of an earlier round; the members are added to its own.
 
     Raises
     ------
@@ -71,6 +76,8 @@ def fit_ensemble(
     else:
         weights = fit_weights(stacked, labels, max(min_weight, 1 / len(members)), min_weight)
     ensemble = Ensemble([(member, round(float(weight), WEIGHT_DIGITS)) for member, weight in zip(members, weights)])
+    if add_to is not None:
+        return Ensemble(add_to.members + ensemble.members, calibration=add_to.calibration)
     if not settings.is_critic:
         return ensemble
     return Ensemble(ensemble.members, calibration=calibrate(ensemble, table))
@@ -167,6 +174,11 @@ def parser() -> cli.Parser:
     weights = p.add_argument_group("weights").add_mutually_exclusive_group().add_argument
     weights("--equal-weights", action="store_true", help="Give all members the same weight.")
     weights("--min-weight", type=cli.at_least(0, float), default=0.0, metavar="X", help="Smallest weight of a member.")
+    p.add_argument_group("rounds").add_argument(
+        "--add-to",
+        metavar="CRITIC",
+        help="Critic of an earlier round; the members are added to its own, which keep their weights.",
+    )
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="Folder to write; it must be new or empty.")
     run("--threads", type=cli.at_least(1), default=1, metavar="N", help="Number of CPU threads.")
@@ -194,7 +206,8 @@ def main(argv: list[str] | None = None) -> int:
         table = table.sample(frac=1, random_state=0).groupby("split", sort=False).head(args.max_excerpts)
     members = [_load_member(folder) for folder in args.members]
     out = make_empty_folder(args.out)
-    ensemble = fit_ensemble(members, table, equal_weights=args.equal_weights, min_weight=args.min_weight)
+    add_to = _load_ensemble(args.add_to) if args.add_to else None
+    ensemble = fit_ensemble(members, table, equal_weights=args.equal_weights, min_weight=args.min_weight, add_to=add_to)
     classifier = make_classifier(ensemble)
     ensemble.info = {
         "training": {
@@ -209,9 +222,21 @@ def main(argv: list[str] | None = None) -> int:
     }
     classifier.save(out)
     write_atomically(Path(out) / CARD, classifier_card(classifier))
-    print(f"{out}: " + ", ".join(f"{weight:g} {folder}" for folder, (_, weight) in zip(args.members, ensemble.members)))
+    print(f"{out}: " + ", ".join(f"{weight:g} {member.type}" for member, weight in ensemble.members))
     print(format_figures(ensemble.info["figures"]))
     return 0
+
+
+def _load_ensemble(folder):
+    """Load an ensemble; raise BadSetting for a single member or a composer classifier."""
+    from clara.errors import BadSetting
+    from critic.classifier import load_classifier
+    from critic.members.ensemble import Ensemble
+
+    model = load_classifier(folder).model
+    if not isinstance(model, Ensemble) or not model.settings.is_critic:
+        raise BadSetting(f"{folder}: no critic of several members, and only to such a critic members can be added")
+    return model
 
 
 def _load_member(folder):

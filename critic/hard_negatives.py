@@ -1,9 +1,10 @@
-"""Add to excerpts what a search with a critic takes for human, so that the next critic knows better.
+"""Make excerpts of what a search with a critic takes for human, so that the next members know better.
 
 Usage: python -m critic.hard_negatives EXCERPTS --model MODEL --critic CRITIC --out FOLDER
 
-The model composes with a search that the critic guides. Two excerpts of each piece count as generated, beside all
-excerpts that were there. The folder has the files that critic.excerpts writes. See `critic.data.searched`.
+The model composes with a search that the critic guides. Two excerpts of each piece are the generated ones, beside the
+human excerpts of EXCERPTS. The folder has the files that critic.excerpts writes. Members that learn from it find what
+the critic overrates; `critic.ensemble --add-to CRITIC` adds them to it. See `critic.data.searched`.
 """
 
 import shutil
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         from clara.checkpoints.shipped_models import find_model
         from critic.data.searched import searched_excerpts
     from clara.files import make_empty_folder, write_atomically
-    from critic.data.table import EXCERPTS_FILE, SETTINGS_FILE, read_excerpts
+    from critic.data.table import EXCERPTS_FILE, HUMAN, SETTINGS_FILE, read_excerpts
 
     torch.set_num_threads(args.threads)
     table, info = read_excerpts(args.excerpts)
@@ -63,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     with tqdm(total=sum(counts.values()), unit=" pieces", disable=None, desc="composing", leave=False) as bar:
         model, critic = find_model(args.model), find_model(args.critic)
         searched = searched_excerpts(model, critic, counts, info["quarters"], args.seed, args.threads, bar.update)
-    both = pd.concat([table.assign(tokens=table["tokens"].str.join(" ")), searched])
+    human = table[table["label"] == HUMAN]
+    both = pd.concat([human.assign(tokens=human["tokens"].str.join(" ")), searched])
     write_atomically(folder / EXCERPTS_FILE, both.to_csv(index=False))
     shutil.copy(Path(args.excerpts) / SETTINGS_FILE, folder / SETTINGS_FILE)
     print(both.groupby(["split", "label"]).size().unstack().to_string())

@@ -31,7 +31,7 @@ CONTINUATIONS_PER_PROMPT = 8
 CORRUPTED_SHARE = 0.25  # of the class that is not human
 OTHER_SHARE = 0.25  # of the prompts are continued by other models, if there are any
 USUAL_SHARE = 0.5  # of the generated excerpts use the settings that composing uses by default
-USUAL_TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.1)
+USUAL_TEMPERATURES = (0.8, 0.85, 0.9, 0.95)
 USUAL_TOP_P = 0.98
 # Settings of the other generated excerpts, from predictable to wild; a value that occurs twice is drawn more often.
 TEMPERATURES = (0.8, 0.9, 0.95, 1.0, 1.1, 1.25, 1.5)
@@ -249,12 +249,19 @@ def _shared_vocab(models, corpus):
     return vocab
 
 
+def usual_settings(rng):
+    """Draw sampling settings as composing uses them by default."""
+    from clara.sampling.settings import SamplingSettings
+
+    return SamplingSettings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
+
+
 def _random_settings(rng, has_repeats):
     """Draw the sampling settings of one excerpt."""
     from clara.sampling.settings import SamplingSettings
 
     if rng.random() < USUAL_SHARE:
-        return SamplingSettings(temperature=float(rng.choice(USUAL_TEMPERATURES)), top_p=USUAL_TOP_P)
+        return usual_settings(rng)
     random_freq = float(rng.choice(RANDOM_FREQS))
     return SamplingSettings(
         temperature=float(rng.choice(TEMPERATURES)),

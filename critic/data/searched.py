@@ -1,8 +1,9 @@
 """Excerpts of pieces that a search with a critic has chosen: what that critic takes for human.
 
 A critic that has only heard music as it comes from a model cannot tell what a search with it will find. So it learns in
-rounds: compose with the search as it is, add the results to what is not human, and train again. The excerpts of earlier
-rounds stay, so that nothing is forgotten.
+rounds: compose with the search as it is, and train members that tell the results from human music. Their log-odds are
+added to those of the critic, as what the critic says of them and what it overlooks make up the whole (as in boosting).
+The members of earlier rounds stay, so that nothing is forgotten.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from clara.music.notes import crop
+from critic.data.human_vs_generated import usual_settings
 from critic.data.table import COLUMNS, GENERATED, MIN_SOUNDING_SHARE
 
 SEARCHES = 8  # side by side
@@ -58,7 +60,8 @@ def searched_excerpts(
     rng = np.random.default_rng(seed)
     splits = [split for split, count in counts.items() for _ in range(count)]
     rows = []
-    for number, (split, sample) in enumerate(zip(splits, _compose(model, critic, len(splits), seed, threads, on_step))):
+    composed = _compose(model, critic, len(splits), seed, rng, threads, on_step)
+    for number, (split, sample) in enumerate(zip(splits, composed)):
         later = int(rng.integers(1, PIECE_QUARTERS - quarters + 1))
         for first in (0, later):
             row = _row(sample, seed * MAX_PIECES + number, split, first, quarters)
@@ -66,8 +69,8 @@ def searched_excerpts(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _compose(model, critic, n, seed, threads, on_step):
-    """Yield (encoding, tokenize, notes) of n searched pieces."""
+def _compose(model, critic, n, seed, rng, threads, on_step):
+    """Yield the generator and the notes of each of n searched pieces."""
     from clara.generation.generator import Generator
     from clara.sampling.search import SearchSettings
     from critic.ranking import total_scores
@@ -80,6 +83,7 @@ def _compose(model, critic, n, seed, threads, on_step):
             lambda pieces: total_scores(pieces, ranking),  # noqa: B023 - it is called before the loop goes on
             SEARCHES * CANDIDATES,
             PIECE_QUARTERS,
+            settings=[usual_settings(rng) for _ in range(SEARCHES * CANDIDATES)],
             seed=seed + 1 + first,
             search_settings=SearchSettings(SEARCHES),
             ending=False,

@@ -230,7 +230,7 @@ class Member(ABC):
         settings, net_settings
             Of the member.
         valid_labels : int array or tensor (n,)
-            Classes of the validation excerpts; composers count alike in the loss.
+            Classes of the validation excerpts; they count alike in the loss.
         log, on_improvement
             As in `train`.
         encoder : dict of str to Tensor, optional
@@ -238,9 +238,7 @@ class Member(ABC):
         """
         from critic.training.callbacks import BestModel, class_weights  # fastai is slow to import
 
-        weights = None
-        if not settings.is_critic:
-            weights = class_weights(torch.as_tensor(valid_labels), len(settings.classes))
+        weights = class_weights(torch.as_tensor(valid_labels), len(settings.classes))
         return BestModel(
             lambda tensors, temperature: cls(settings, (encoder or {}) | tensors, net_settings, temperature),
             weights,

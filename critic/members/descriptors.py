@@ -79,7 +79,7 @@ class DescriptorMember(SegmentMember):
         net_settings = {"hidden": 128, "n_heads": 3}
         net = DescriptorNet(n_classes, **net_settings)
         net.standard.fit(features)
-        weights = None if settings.is_critic else class_weights(labels, n_classes)
+        weights = class_weights(labels, n_classes)
         best = cls.best_model(settings, net_settings, valid_labels, log, on_improvement)
         bs = min(training.bs, len(features))
         rows = [np.arange(len(features))] * net_settings["n_heads"]

@@ -110,8 +110,12 @@ def test_a_round_adds_what_a_search_with_the_critic_found(model, tmp_path):
     folders = {path.name for path in work.iterdir() if path.is_dir()}
     assert folders == {"excerpts", "descriptors", "ensemble", "excerpts-1", "descriptors-1"}
     first, second = (read_excerpts(work / name)[0] for name in ("excerpts", "excerpts-1"))
-    added = second[len(first) :]
-    assert second[: len(first)]["tokens"].tolist() == first["tokens"].tolist()
+    human = first[first["label"] == "human"]
+    added = second[len(human) :]
+    assert second[: len(human)]["tokens"].tolist() == human["tokens"].tolist()
     assert set(added["label"]) == {"generated"} and set(added["split"]) == {"train", "valid", "test"}
     assert not set(added["work"]) & set(first["work"])
     assert find_own_critic(model) == str(tmp_path / "mine-critic")
+    before, critic = Critic.load(work / "ensemble"), Critic.load(tmp_path / "mine-critic")
+    assert [weight for _, weight in critic.members[:1]] == [weight for _, weight in before.members]
+    assert len(critic.members) == 2 and critic.model.calibration == before.model.calibration
