@@ -11,9 +11,9 @@ DEFAULT_QUARTERS = 64.0
 DEFAULT_CANDIDATES_PER_BEAM = 2
 DEFAULT_FILL_CANDIDATES = 64
 
-# Temperatures from 0.85 to 1.1 are spread over a batch; the ranking was measured with these.
-MIN_TEMPERATURE = 0.85
-MAX_TEMPERATURE = 1.1
+# Temperatures are spread over a batch. Of 0.8 to 1, these come nearest to human music in the eyes of the critic.
+MIN_TEMPERATURE = 0.8
+MAX_TEMPERATURE = 0.95
 TOP_P = 0.98
 
 NO_RANKING = "none"

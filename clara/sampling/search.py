@@ -54,7 +54,7 @@ class SearchSettings:
 
     top: int = 8
     first_block_quarters: float = 8.0
-    block_quarters: float = 8.0
+    block_quarters: float = 4.0
     candidates_per_beam: int = 1
 
     def __post_init__(self):
