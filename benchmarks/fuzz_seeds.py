@@ -150,7 +150,7 @@ def model_folders() -> dict[str, dict[str, bytes]]:
         for arch in ("awd_lstm", "wavenet"):
             _untrained(arch).save(Path(scratch, arch))
             folders[f"model {arch}"] = _read_folder(Path(scratch, arch))
-    for name in ("critic-chordwise", "critic-notewise/3-self-similarity"):
+    for name in ("critic-chordwise", "critic-notewise/1-descriptors", "critic-notewise/2-boosted-trees"):
         folders[name] = _read_folder(shipped_models_folder() / name)
     return folders
 
