@@ -2,11 +2,11 @@
 
 Usage: python -m critic.build MODEL…
 
-The critic learns to tell the music of a corpus from what the models compose; by default the corpus that the first model
-was trained on. The command makes excerpts of both, trains each member, and combines them. Then the first model composes
-with a search that this critic guides, and more members learn to tell the results from the corpus: what the first ones
-overrate. The command prints how well the critic does on held-out works: the AUC is the probability that a human excerpt
-scores higher than one that is not.
+The critic learns to distinguish the music of a corpus from what the models compose; by default the corpus that the
+first model was trained on. The command makes excerpts of both, trains each member, and combines them. Then the first
+model composes with a search that this critic guides, and more members learn to distinguish the results from the corpus:
+they find what the first ones overrate. The command prints how well the critic does on held-out works: the AUC is the
+probability that a human excerpt scores higher than one that is not.
 
 The critic of the model runs/mine is written to runs/mine-critic, where generate.py --model runs/mine finds it. Each
 finished stage is kept in a work folder, so that the same command continues after an interruption. The work folder may
@@ -64,7 +64,7 @@ class BuildSettings:
     seed : int
         Random seed.
     rounds : int
-        How often members are added that learned to tell what a search with the critic so far has found.
+        How often members are added that learned to recognize what a search with the critic so far finds.
     """
 
     models: list[str]
@@ -281,7 +281,7 @@ def parser() -> cli.Parser:
         type=cli.at_least(0),
         default=1,
         metavar="N",
-        help="How often members are added that learned to tell what a search with the critic so far has found.",
+        help="How often members are added that learned to recognize what a search with the critic so far finds.",
     )
     run = p.add_argument_group("run").add_argument
     run(

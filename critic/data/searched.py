@@ -1,9 +1,9 @@
 """Excerpts of pieces that a search with a critic has chosen: what that critic takes for human.
 
-A critic that has only heard music as it comes from a model cannot tell what a search with it will find. So it learns in
-rounds: compose with the search as it is, and train members that tell the results from human music. Their log-odds are
-added to those of the critic, as what the critic says of them and what it overlooks make up the whole (as in boosting).
-The members of earlier rounds stay, so that nothing is forgotten.
+A critic that has only heard music as it comes from a model overrates some of what a search with it finds. So it learns
+in rounds: compose with the search as it is, and train members that distinguish the results from human music. Their log-
+odds are added to those of the critic, as what the critic says of them and what it overlooks make up the whole (as in
+boosting). The members of earlier rounds stay, so that nothing is forgotten.
 """
 
 import json
