@@ -17,7 +17,7 @@ import numpy as np
 from clara.data.sources import SUFFIXES
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
-from clara.errors import BadMusicFile, NoNotes, TooLong
+from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
 from clara.music.bars import parse_time_signature
 from clara.music.limited_reader import LimitedReader
 from clara.music.midi import MIDI_SUFFIXES
@@ -87,7 +87,9 @@ def read_upload(name: str, data: bytes, encoding=None) -> tuple[NoteSequence, Co
 
 
 def read_upload_expression(name: str, data: bytes) -> PlayedPrompt | None:
-    """Return how an uploaded MIDI file that `read_upload` read is played; None for other formats and flat files.
+    """Return how an uploaded MIDI file that `read_upload` read is played.
+
+    It is None for other formats, for flat files, and for files whose expression cannot be read.
 
     Parameters
     ----------
@@ -97,8 +99,11 @@ def read_upload_expression(name: str, data: bytes) -> PlayedPrompt | None:
     """
     if Path(name).suffix.lower() not in MIDI_SUFFIXES:
         return None
-    with _as_file(data, Path(name).suffix.lower()) as path:
-        notes, expression = READER.read_performed(path, STEPS_PER_QUARTER, seconds=READ_SECONDS, name=name)
+    try:
+        with _as_file(data, Path(name).suffix.lower()) as path:
+            notes, expression = READER.read_performed(path, STEPS_PER_QUARTER, seconds=READ_SECONDS, name=name)
+    except ClaraError:
+        return None
     return None if expression.is_flat else PlayedPrompt(notes, expression, math.inf)
 
 

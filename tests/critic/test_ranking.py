@@ -15,7 +15,7 @@ from clara.music.midi import write_midi
 from clara.music.notes import crop
 from critic import ranking, scores
 from critic.defaults import DEFAULT_RANKING
-from critic.ranking import best_and_worst, rank, rank_files
+from critic.ranking import RankedPiece, best_and_worst, rank, rank_files
 from critic.scores import parse_ranking
 
 
@@ -170,3 +170,14 @@ def test_a_ranked_piece_shows_itself(scoring_models, pieces, files):
         assert f"rank 1: total {ranked.total:.2f}" in shown and "<audio" in shown and "<svg" in shown
     (unscored,) = rank([crop(pieces[0], 0, 12)], "critic", scoring_models)
     assert unscored.problem.partition(";")[0][:10] in unscored._repr_html_()
+
+
+def test_a_ranked_piece_is_played_as_its_file_says(tmp_path):
+    notes = tiny.tune(0)
+    write_midi(notes, tmp_path / "played.mid", expression=tiny.expression(notes))
+    write_midi(notes, tmp_path / "flat.mid")
+    played, flat, plain = (
+        RankedPiece(piece, 1, None, {}) for piece in (tmp_path / "played.mid", tmp_path / "flat.mid", notes)
+    )
+    assert played.expression.velocity.tolist() == tiny.expression(notes).velocity.tolist()
+    assert flat.expression is None and plain.expression is None

@@ -270,6 +270,14 @@ def test_a_prompt_in_any_form_is_the_same_prompt(generator, tmp_path, form):
     assert generator.continue_each([prompt], 2, None, [3])[0].tokens == tokens
 
 
+def test_a_prompt_that_carries_expression_keeps_it(generator, tmp_path):
+    tune = tiny.tune(2)
+    write_midi(tune, tmp_path / "played.mid", expression=tiny.expression(tune))
+    [piece] = generator.generate(1, 2, tmp_path / "played.mid")
+    assert piece.expression.velocity[: len(tune)].tolist() == tiny.expression(tune).velocity.tolist()
+    assert generator.generate(1, 2, tune)[0].played_prompt is None
+
+
 def test_a_prompt_of_music21s_corpus(generator):
     with pytest.warns(UserWarning, match="prompt music21:bach/bwv66.6: [0-9]+ merged"):
         [piece] = generator.generate(1, 2, "music21:bach/bwv66.6")
