@@ -21,7 +21,8 @@ of log tempos by beat, F1 of where sixteenths begin with the pedal down (in piec
 given those before it. Figures are means over pieces.
 
 **Limits.** The files are hand-drawn by one person, after the dynamic marks of the scores, which no method reads here.
-Test and valid pieces are few; other movements of the same collections are in training. The valid pieces chose the
+Regression and trees get the same features, with as many notes of a piece as the performer's window networks. Test and
+valid pieces are few; other movements of the same collections are in training. The valid pieces chose the
 epoch, and the model of residuals and the pedal's threshold of every method.
 """,
         tables=(
