@@ -12,7 +12,8 @@ from clara.encodings.prompts import DEFAULT_QPM, read_fixed_melody, read_prompt
 from clara.encodings.vocab import CONTROL_TOKENS
 from clara.errors import BadMusicFile, BadSetting, NoNotes, UnknownToken
 from clara.music.bars import bar_steps, parse_time_signature
-from clara.music.keys import parse_key, scale_pitch_classes
+from clara.music.key_signatures import signature_of_key
+from clara.music.keys import estimate_key_signature, parse_key, scale_pitch_classes
 from clara.music.notes import NoteSequence, build_notes, describe_losses, quantize
 from clara.music.read import MUSIC21_PREFIX
 from clara.music.signature_estimation import with_estimated_time_signature
@@ -137,6 +138,9 @@ def fit_to_encoding(notes: NoteSequence, encoding) -> tuple[NoteSequence, Counte
             qpm=notes.qpm,
             time_signatures=tuple((step, *signature) for step, signature in signature_at.items()),
             instruments=encoding.instruments,
+            key_signatures=tuple(
+                (int(quantize(step, old_steps, new_steps)), fifths) for step, fifths in notes.key_signatures
+            ),
         )
     notes, folded = encoding.fold_to_range(notes)
     return notes, losses + folded
@@ -242,6 +246,29 @@ def convert_key(key: Key) -> tuple[int, bool] | None:
     if not isinstance(tonic, Integral) or isinstance(tonic, bool) or not 0 <= tonic < 12 or is_major not in (0, 1):
         raise BadSetting(f'a key is a name such as "E minor" or (tonic, is_major) such as (4, False), not {key!r}')
     return int(tonic), bool(is_major)
+
+
+def convert_key_signatures(key: tuple[int, bool] | None, source: NoteSequence | None) -> tuple:
+    """Return the key signatures of a piece: of the key that was asked for, or else those of its prompt or melody.
+
+    A prompt that names none gets an estimate, so that all its continuations are written alike.
+
+    Parameters
+    ----------
+    key : (tonic, is_major) or None
+        From `convert_key`.
+    source : NoteSequence or None
+
+    Returns
+    -------
+    tuple of (step, fifths)
+        Empty if nothing is known before the piece is composed.
+    """
+    if key is not None:
+        return ((0, signature_of_key(*key)),)
+    if source is None or not len(source):
+        return ()
+    return source.key_signatures or ((0, estimate_key_signature(source)),)
 
 
 def add_key(constraints: Constraints, key: tuple[int, bool] | None) -> Constraints:

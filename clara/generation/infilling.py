@@ -123,7 +123,7 @@ def fill_gap(
         tokens = filled[i] + gap.tokens_after
         notes, losses = request.encoding.decode(tokens, qpm=piece.qpm)
         assert not losses, f"the grammar allowed a text that loses {losses}"
-        notes = replace(notes, time_signatures=piece.time_signatures)
+        notes = replace(notes, time_signatures=piece.time_signatures, key_signatures=request.key_signatures)
         fillings.append((Sample(tokens, notes, len(filled[i]), 0.0, seeds[i], settings_of_piece[i]), nats))
     return fillings
 

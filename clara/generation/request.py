@@ -12,7 +12,7 @@ from clara.encodings.base import Encoding
 from clara.encodings.vocab import BOS, Vocab
 from clara.errors import BadSetting, NoNotes
 from clara.form.forms import Form
-from clara.form.plan import Plan
+from clara.form.plan import UNKNOWN, Plan
 from clara.generation.arguments import (
     Key,
     Prompt,
@@ -20,6 +20,7 @@ from clara.generation.arguments import (
     add_key,
     convert_fixed_melody,
     convert_key,
+    convert_key_signatures,
     convert_length,
     convert_played_prompt,
     convert_prompt,
@@ -28,6 +29,7 @@ from clara.generation.arguments import (
 )
 from clara.generation.planning import PieceLength, Planning, PlanSettings
 from clara.generation.sample import Sample
+from clara.music.key_signatures import signature_of_key
 from clara.music.notes import COMMON_TIME, NoteSequence, crop, select
 from clara.performing.playing import PlayedPrompt
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
@@ -77,6 +79,8 @@ class GenerationRequest:
     qpm : float
     time_signatures : tuple
         Those of the prompt, or else of the fixed melody, or else what was asked for.
+    key_signatures : tuple
+        That of the key that was asked for, or else those of the prompt or the fixed melody; empty without any.
     planning : Planning or None
         How pieces are planned; None for a model that follows no plans.
     played_prompt : PlayedPrompt or None
@@ -92,6 +96,7 @@ class GenerationRequest:
     length: PieceLength
     qpm: float
     time_signatures: tuple = COMMON_TIME
+    key_signatures: tuple = ()
     planning: Planning | None = None
     played_prompt: PlayedPrompt | None = None
 
@@ -177,6 +182,7 @@ class GenerationRequest:
             length,
             convert_qpm(qpm, notes),
             time_signatures,
+            convert_key_signatures(tonic_and_mode, source),
             planning,
             convert_played_prompt(prompt, encoding, prompt_end / encoding.steps_per_quarter),
         )
@@ -199,11 +205,19 @@ class GenerationRequest:
         return sum(self.encoding.token_steps(self.prompt_tokens))
 
     def to_notes(self, ids: Sequence[int], plan: Plan | None = None) -> NoteSequence:
-        """Return the prompt and the composed tokens as notes, with the time signatures of the plan or the request."""
+        """Return the prompt and the composed tokens as notes, with the signatures of the request or the plan."""
         tokens = self.prompt_tokens + self.vocab.to_tokens(ids)
         notes, losses = self.encoding.decode(tokens, qpm=self.qpm)
         assert not losses, f"the grammar allowed a text that loses {losses}"
-        return replace(notes, time_signatures=self.time_signatures if plan is None else plan.time_signatures)
+        return self._with_signatures(notes, plan)
+
+    def _with_signatures(self, notes, plan):
+        """Return notes with the time signatures of the plan, and the key signature of the request or the plan."""
+        key_signatures = self.key_signatures
+        if plan is not None and not key_signatures and plan.home != UNKNOWN:
+            key_signatures = ((0, signature_of_key(plan.home % 12, plan.home < 12)),)
+        time_signatures = self.time_signatures if plan is None else plan.time_signatures
+        return replace(notes, time_signatures=time_signatures, key_signatures=key_signatures)
 
     def to_sample(self, ids: Sequence[int], seed: int, settings: SamplingSettings, plan: Plan | None = None) -> Sample:
         """Return the prompt and the composed tokens as a Sample, with the plan of its bars."""
@@ -225,7 +239,6 @@ class GenerationRequest:
         prompt_steps = self.prompt_steps
         plans, (n_steps,) = self.plan([seed])
         plan = plans[0] if plans else None
-        time_signatures = plan.time_signatures if plan else self.time_signatures
         yielded, last_step = set(), 0
         for ids, step in self.sampler.stream(self.prompt_ids, n_steps, settings, seed, plan):
             is_over = len(ids) == 0 or step == n_steps
@@ -233,7 +246,7 @@ class GenerationRequest:
                 continue
             last_step = step
             notes, _ = self.encoding.decode(self.prompt_tokens + self.vocab.to_tokens(ids), qpm=self.qpm)
-            notes = replace(notes, time_signatures=time_signatures)
+            notes = self._with_signatures(notes, plan)
             is_final = notes.end > prompt_steps
             if step < n_steps:
                 is_final &= notes.end < prompt_steps + step

@@ -169,6 +169,7 @@ class _Voice:
     tuplet_factor: Fraction = Fraction(1)
     tuplet_notes: int = 0
     signature_changes: list = field(default_factory=list)
+    key_changes: list = field(default_factory=list)
     tempo: tuple | None = None  # (beat in quarters or None for the unit length, beats per minute)
 
     def to_part(self):
@@ -180,7 +181,9 @@ class _Voice:
         ]
         first_bar = _to_ticks(self.first_bar or 0)
         qpm = float(self.tempo[0] or self.unit) * self.tempo[1] if self.tempo else None
-        return ScorePart(self.name, guess_program(self.name), rows, self.signature_changes, first_bar, qpm or None)
+        return ScorePart(
+            self.name, guess_program(self.name), rows, self.signature_changes, first_bar, qpm or None, self.key_changes
+        )
 
 
 def _to_ticks(quarters):
@@ -268,6 +271,7 @@ class _AbcReader:
             setattr(voice, name, getattr(self.header, name))
         voice.key = dict(self.header.key)
         voice.signature_changes = list(self.header.signature_changes)
+        voice.key_changes = list(self.header.key_changes)
         voice.shifts = self.header.shifts | voice.shifts
 
     def _voice(self, name):
@@ -296,6 +300,7 @@ class _AbcReader:
         plain = re.sub(r'\S+=("[^"]*"|\S+)|[-+]8\b', " ", text).strip()
         if plain.upper().startswith("HP"):
             voice.key = {"F": 1, "C": 1}
+            voice.key_changes.append((_to_ticks(voice.time), 2))
             return
         match = KEY.match(plain)
         is_explicit = re.search(r"\bexp\b", plain) is not None
@@ -303,6 +308,7 @@ class _AbcReader:
             mode = (match[3] or match[4] or "").lower()
             fifths = FIFTHS[match[1].upper()] + 7 * ((match[2] == "#") - (match[2] in ("b", "s"))) + MODES[mode]
             voice.key = {} if is_explicit else _key_signature(fifths)
+            voice.key_changes.append((_to_ticks(voice.time), fifths))
         elif re.match(r"none\b", plain):
             voice.key = {}
         elif plain and not CLEF_OR_ACCIDENTAL.match(plain):

@@ -40,6 +40,7 @@ LONG_NOTES = {"0": 8, "00": 16, "000": 32}  # breve, long and maxima, in quarter
 MAX_TICKS_PER_QUARTER = 10**15
 MAX_SPINES = 200
 
+KEY_SIGNATURE = re.compile(r"\*k\[((?:[a-g][-#])*)\]$")
 TIME_SIGNATURE = re.compile(r"\*M(\d{1,3}(?:\+\d{1,3})*)/(\d{1,3})(?:%|$)")
 TEMPO = re.compile(r"\*MM[^\d\[]{0,12}(\d{1,6}\.?\d*)")  # a tempo may be `c.72`
 PART_NAME = re.compile(r'\*I"(.*)')
@@ -227,6 +228,8 @@ class _HumdrumReader:
         self.open_ties = {}  # (tick, pitch): notes tied to a note there; tick None: to a note anywhere
         self.signature_changes = []
         self.new_signature = None  # holds from the next row with notes on
+        self.key_changes = []
+        self.new_key = None  # likewise
         self.has_new_bar = False
         self.first_bar_ticks = 0
         self.qpm = None
@@ -292,6 +295,8 @@ class _HumdrumReader:
         """Read one interpretation of a **kern spine."""
         if text.startswith("*M"):
             self._read_time(text)
+        elif (match := KEY_SIGNATURE.match(text)) and self.new_key is None:  # of the leftmost spine
+            self.new_key = match[1].count("#") - match[1].count("-")
         elif match := PART_NAME.match(text):
             track.name = track.name or match[1].strip()
         elif text.startswith("*I") and text[2:] in INSTRUMENT_CODES:
@@ -385,6 +390,9 @@ class _HumdrumReader:
         if self.new_signature:
             self.signature_changes.append((tick, *self.new_signature))
             self.new_signature = None
+        if self.new_key is not None:
+            self.key_changes.append((tick, self.new_key))
+            self.new_key = None
         if self.has_new_bar and tick and not self.first_bar_ticks:
             self.first_bar_ticks = tick
         self.has_new_bar = False
@@ -432,9 +440,9 @@ class _HumdrumReader:
             notes = [(self._to_common_ticks(start), self._to_common_ticks(end), pitch) for start, end, pitch in notes]
         rows = [(start, end, pitch, False) for start, end, pitch in notes]
         changes = [(self._to_common_ticks(tick), *signature) for tick, *signature in self.signature_changes]
-        return ScorePart(
-            name, program or guess_program(name), rows, changes, self._to_common_ticks(self.first_bar_ticks), self.qpm
-        )
+        keys = [(self._to_common_ticks(tick), fifths) for tick, fifths in self.key_changes]
+        first_bar_ticks = self._to_common_ticks(self.first_bar_ticks)
+        return ScorePart(name, program or guess_program(name), rows, changes, first_bar_ticks, self.qpm, keys)
 
     def _to_common_ticks(self, tick):
         """Return a tick of this piece in ticks of TICKS_PER_QUARTER, rounded half up in exact integers."""

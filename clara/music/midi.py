@@ -9,6 +9,9 @@ ignored; a file without any gets an estimated one (see `clara.music.signature_es
 Upbeats: a first bar shorter than those of the next time signature is read as an upbeat to it, and
 an upbeat is written in the same way (see `clara.music.bars`).
 
+Key signatures: those of the file. Programs write C major where nobody chose a key, so a file that names nothing else is
+believed only if an estimate differs from it by less than two signs.
+
 Writing: one track per part with name and program, one tempo (rounded to whole microseconds per
 quarter, as the format demands), and velocities from `clara.music.accents`; or the velocities, the
 tempo map and the sustain pedal of an `Expression`. `read_midi` reads back what `write_midi` wrote,
@@ -17,11 +20,11 @@ note for note.
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from symusic import ControlChange, Note, Score, Tempo, TimeSignature, Track
+from symusic import ControlChange, KeySignature, Note, Score, Tempo, TimeSignature, Track
 from symusic.core import ScoreTick
 
 from clara.errors import BadMusicFile, NoNotes, TooLong, WrongEnsemble
@@ -30,6 +33,8 @@ from clara.music.accents import note_velocities
 from clara.music.bars import join_upbeat, split_upbeat
 from clara.music.expression import Expression
 from clara.music.instruments import ENSEMBLES, INSTRUMENTS, assign_parts, move_into_range
+from clara.music.key_signatures import collect_key_signatures
+from clara.music.keys import estimate_key_signature
 from clara.music.midi_scan import UNENDED_TICKS, repair_midi
 from clara.music.notes import NoteSequence, build_notes, quantize, quantize_time_signatures
 from clara.music.signature_estimation import with_estimated_time_signature
@@ -40,6 +45,7 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")  # .kar: karaoke; .rmi: RIFF a
 TARGET_TICKS_PER_QUARTER = 480  # when writing; the nearest multiple of the grid below it is taken
 SUSTAIN_PEDAL, PEDAL_UP, PEDAL_DOWN = 64, 0, 127  # controller and values
 MAX_DELAY_QUARTERS = 1 / 30  # readers with 12 steps per quarter find delayed notes at their places
+MAX_DISTANCE_FROM_C = 1  # signs of the estimated key signature of music that a MIDI file says is in C major
 MAX_OVERLAP_SHARE = 0.05  # of the notes of a monophonic track may sound into the next note
 
 
@@ -122,6 +128,7 @@ def read_midi(
     notes, range_losses = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
     if not len(score.time_signatures):
         notes = with_estimated_time_signature(notes)
+    notes = replace(notes, key_signatures=_key_signatures(score, notes))
     return notes, +(losses + build_losses + range_losses)
 
 
@@ -268,6 +275,20 @@ def _time_signatures(score, steps_per_quarter, last_tick):
     return join_upbeat(quantize_time_signatures(changes, score.ticks_per_quarter, steps_per_quarter), steps_per_quarter)
 
 
+def _key_signatures(score, notes):
+    """Return the key signatures of a symusic score for a `NoteSequence`."""
+    if not len(score.key_signatures):
+        return ()
+    ticks, fifths = (score.key_signatures.numpy()[name].astype(np.int64) for name in ("time", "key"))
+    order = np.argsort(ticks, kind="stable")
+    steps = quantize(np.maximum(ticks[order], 0), score.ticks_per_quarter, notes.steps_per_quarter)
+    changes = zip(steps.tolist(), fifths[order].tolist())
+    signatures = collect_key_signatures(change for change in changes if change[0] < notes.n_steps)
+    if signatures == ((0, 0),) and abs(estimate_key_signature(notes)) > MAX_DISTANCE_FROM_C:
+        return ()
+    return signatures
+
+
 def _sustain(end, pedals):
     """Move note ends that fall under a pedal to its release; all in ticks."""
     if not pedals:
@@ -347,6 +368,8 @@ def to_symusic_score(
         score.tempos.append(Tempo(round(quarters * ticks_per_quarter), mspq=min(max(1, round(60e6 / qpm)), 2**24 - 1)))
     for step, numerator, denominator in split_upbeat(notes.time_signatures, notes.steps_per_quarter):
         score.time_signatures.append(TimeSignature(step * ticks_per_step, numerator, denominator))
+    for step, fifths in notes.key_signatures:
+        score.key_signatures.append(KeySignature(step * ticks_per_step, fifths, 0))
     velocities = note_velocities(notes, flat) if expression is None else expression.velocity
     start, end = notes.start * ticks_per_step, notes.end * ticks_per_step
     if spread_chords and expression is not None:

@@ -23,9 +23,11 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from clara.errors import BadMusicFile
 from clara.music.instruments import guess_program
+from clara.music.key_signatures import transpose_signature
 from clara.music.score_parts import TICKS_PER_QUARTER, ParsedScore, ScorePart
 
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+FIFTHS = re.compile(r"[-+]?\d")
 BEAT_UNITS = {  # in quarters
     "maxima": 32,
     "long": 16,
@@ -217,7 +219,7 @@ class _PartReader:
         return written + self.semitones.get(number, self.semitones[ALL_STAVES])
 
     def _read_attributes(self, attributes, start):
-        """Read divisions, time signature and transposition."""
+        """Read divisions, time signature, transposition and key signature."""
         divisions = attributes.findtext("divisions")
         if divisions is not None:
             self.divisions = self._number(divisions, "divisions")
@@ -226,6 +228,13 @@ class _PartReader:
         time = attributes.find("time")
         if time is not None:
             self._read_time_signature(time, start)
+        self._read_transposition(attributes)
+        fifths = FIFTHS.fullmatch((attributes.findtext("key/fifths") or "").strip())
+        if fifths:
+            self.part.key_changes.append((_to_ticks(start), self._sounding_signature(int(fifths[0]))))
+
+    def _read_transposition(self, attributes):
+        """Read by how much the pitches of the part, or of its staves, sound higher than they are written."""
         for transpose in attributes.iterfind("transpose"):
             try:
                 semitones = round(float(transpose.findtext("chromatic") or 0))
@@ -233,6 +242,10 @@ class _PartReader:
             except (ValueError, OverflowError) as e:
                 raise BadMusicFile(f"{self.place}: broken MusicXML (a transposition)") from e
             self.semitones[transpose.get("number", ALL_STAVES)] = semitones
+
+    def _sounding_signature(self, fifths):
+        """Return a written key signature as it sounds."""
+        return transpose_signature(fifths, next(reversed(self.semitones.values())))
 
     def _read_time_signature(self, time, start):
         """Read a time signature; `3+2` and several pairs of numbers add up."""

@@ -9,8 +9,10 @@ Conventions
 - Times are rounded to the grid in `quantize` only: to the nearest step, half up.
 - `time_signatures` is a tuple of (step, numerator, denominator), ascending: from that step on,
   bars last numerator/denominator of a whole note. The first entry is at step 0, or before it in
-  music that begins inside a bar. Tempo, time signatures and instruments do not count when two
-  sequences are compared.
+  music that begins inside a bar.
+- `key_signatures` is a tuple of (step, fifths), ascending from step 0: from that step on, the key
+  signature has so many sharps, or minus so many flats. It is empty if the key is unknown.
+- Tempo, time signatures, key signatures and instruments do not count when two sequences are compared.
 - A function that drops, merges, shortens or moves notes returns a `collections.Counter` of how
   many. Counters add up.
 """
@@ -22,10 +24,12 @@ import numpy as np
 
 from clara.jit import compiled, int64_1d_readonly
 from clara.music.bars import MAX_SIGNATURE_NUMBER
+from clara.music.key_signatures import crop_key_signatures, transpose_key_signatures
 from clara.wording import count_of
 
 LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH = 21, 108  # MIDI numbers of A0 and C8
 COLUMNS = ("start", "duration", "pitch", "part")
+SETTINGS = ("steps_per_quarter", "qpm", "time_signatures", "instruments", "key_signatures")
 COMMON_TIME = ((0, 4, 4),)
 # Of a loss in singular and plural, where the count's own name does not say it.
 LOSS_WORDS = {
@@ -62,6 +66,8 @@ class NoteSequence:
         See the module's conventions.
     instruments : tuple of str
         Prefix of each part's instrument in `clara.music.instruments`, part 0 first.
+    key_signatures : tuple of (step, fifths)
+        See the module's conventions.
 
     Raises
     ------
@@ -90,6 +96,7 @@ class NoteSequence:
     qpm: float = 120.0
     time_signatures: tuple = COMMON_TIME
     instruments: tuple = ("p", "v")
+    key_signatures: tuple = ()
 
     def __post_init__(self):
         for name in COLUMNS:
@@ -107,7 +114,7 @@ class NoteSequence:
         notes : iterable of (start, duration, pitch) or (start, duration, pitch, part)
             Start and duration in steps, pitch as a MIDI number. The part is 0 if it is missing.
         **settings
-            `steps_per_quarter`, `qpm`, `time_signatures` or `instruments`.
+            `steps_per_quarter`, `qpm`, `time_signatures`, `instruments` or `key_signatures`.
 
         Returns
         -------
@@ -123,12 +130,10 @@ class NoteSequence:
         return cls(start, duration, pitch, part, **settings)
 
     @classmethod
-    def _unchecked(cls, start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments):
+    def _unchecked(cls, *values):
         """Build a sequence from int64 columns that are known to keep the conventions."""
-        names = (*COLUMNS, "steps_per_quarter", "qpm", "time_signatures", "instruments")
-        values = (start, duration, pitch, part, steps_per_quarter, qpm, time_signatures, instruments)
         notes = object.__new__(cls)
-        for name, value in zip(names, values):
+        for name, value in zip((*COLUMNS, *SETTINGS), values, strict=True):
             object.__setattr__(notes, name, value)
         return notes
 
@@ -263,6 +268,7 @@ def build_notes(
     qpm=120.0,
     time_signatures=COMMON_TIME,
     instruments=("p", "v"),
+    key_signatures=(),
 ) -> tuple[NoteSequence, Counter]:
     """Build a `NoteSequence` from columns in any order that may overlap.
 
@@ -275,7 +281,7 @@ def build_notes(
         In steps.
     pitch : int array, shape (n,)
     part : int array, shape (n,), or one int for all notes
-    steps_per_quarter, qpm, time_signatures, instruments
+    steps_per_quarter, qpm, time_signatures, instruments, key_signatures
         As of `NoteSequence`.
 
     Returns
@@ -291,7 +297,7 @@ def build_notes(
     """
     start, end, pitch = (np.asarray(column, dtype=np.int64) for column in (start, end, pitch))
     part = np.full(start.shape, part) if np.ndim(part) == 0 else np.asarray(part, dtype=np.int64)
-    settings = (steps_per_quarter, qpm, time_signatures, instruments)
+    settings = (steps_per_quarter, qpm, time_signatures, instruments, key_signatures)
     fits = start.shape == end.shape == pitch.shape == part.shape
     if fits:
         packed, fits = _pack(start, end, pitch, part)
@@ -339,21 +345,12 @@ def _merge_and_cut(packed):
 
 
 def rebuild_notes(notes, start, end, pitch, part) -> tuple[NoteSequence, Counter]:
-    """Call `build_notes` with the grid, tempo, time signatures and instruments of `notes`."""
-    return build_notes(
-        start,
-        end,
-        pitch,
-        part,
-        steps_per_quarter=notes.steps_per_quarter,
-        qpm=notes.qpm,
-        time_signatures=notes.time_signatures,
-        instruments=notes.instruments,
-    )
+    """Call `build_notes` with the grid, tempo, time and key signatures and instruments of `notes`."""
+    return build_notes(start, end, pitch, part, **{name: getattr(notes, name) for name in SETTINGS})
 
 
 def transpose(notes: NoteSequence, semitones: int) -> tuple[NoteSequence, Counter]:
-    """Transpose all notes and drop the notes outside 0-127.
+    """Transpose all notes and the key signatures, and drop the notes outside 0-127.
 
     Returns
     -------
@@ -363,7 +360,8 @@ def transpose(notes: NoteSequence, semitones: int) -> tuple[NoteSequence, Counte
     """
     pitch = notes.pitch + semitones
     in_range = (pitch >= 0) & (pitch <= 127)
-    transposed = replace(select(notes, in_range), pitch=pitch[in_range])
+    key_signatures = transpose_key_signatures(notes.key_signatures, semitones)
+    transposed = replace(select(notes, in_range), pitch=pitch[in_range], key_signatures=key_signatures)
     return transposed, Counter(dropped=int((~in_range).sum()))
 
 
@@ -397,16 +395,14 @@ def crop(notes: NoteSequence, start_step: int, stop_step: int) -> NoteSequence:
     start = np.maximum(notes.start, start_step)
     end = np.minimum(notes.end, stop_step)
     inside = end > start
-    return build_notes(
-        start[inside] - start_step,
-        end[inside] - start_step,
-        notes.pitch[inside],
-        notes.part[inside],
-        steps_per_quarter=notes.steps_per_quarter,
-        qpm=notes.qpm,
+    cropped, _ = rebuild_notes(
+        notes, start[inside] - start_step, end[inside] - start_step, notes.pitch[inside], notes.part[inside]
+    )
+    return replace(
+        cropped,
         time_signatures=_crop_time_signatures(notes.time_signatures, start_step, stop_step),
-        instruments=notes.instruments,
-    )[0]
+        key_signatures=crop_key_signatures(notes.key_signatures, start_step, stop_step),
+    )
 
 
 def _crop_time_signatures(time_signatures, start_step, stop_step):

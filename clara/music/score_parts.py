@@ -24,6 +24,8 @@ class ScorePart:
         Length of the first bar, or 0 if there are no bars.
     qpm : float or None
         The first tempo mark.
+    key_changes : list of (tick, fifths)
+        Sharps of the key signature as it sounds, or minus its flats.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ScorePart:
     signature_changes: list = field(default_factory=list)
     first_bar_ticks: int = 0
     qpm: float | None = None
+    key_changes: list = field(default_factory=list)
 
 
 @dataclass

@@ -29,6 +29,7 @@ from clara.music.abc import parse_abc
 from clara.music.bars import join_upbeat
 from clara.music.humdrum import parse_humdrum
 from clara.music.instruments import ENSEMBLES, assign_parts, move_into_range
+from clara.music.key_signatures import collect_key_signatures
 from clara.music.midi import MAX_QUARTERS, is_monophonic
 from clara.music.musicxml import parse_musicxml
 from clara.music.note_counts import check_note_count, count_notes
@@ -100,6 +101,7 @@ def read_score(
     columns = [join_ties(part.rows) for part in parts]
     part_of_note = _assign_parts(parts, columns, ensemble, solo_track, source)
     start, end, pitch = (np.concatenate(column) for column in zip(*columns))
+    keys = next((part.key_changes for part in parts if part.key_changes), [])
     part_with_signatures = next((part for part in parts if part.signature_changes), parts[0])
     notes, build_losses = build_notes(
         quantize(start, TICKS_PER_QUARTER, steps_per_quarter),
@@ -110,6 +112,7 @@ def read_score(
         qpm=_first_tempo(parts, source),
         time_signatures=_time_signatures(part_with_signatures, steps_per_quarter),
         instruments=ENSEMBLES[ensemble] if ensemble != "piano" else ("p", "v"),
+        key_signatures=_key_signatures(keys, steps_per_quarter),
     )
     notes, range_losses = move_into_range(notes) if ensemble == "chamber" else (notes, Counter())
     return notes, +(losses + build_losses + range_losses + Counter(tunes=n_other_tunes))
@@ -167,6 +170,13 @@ def _time_signatures(part, steps_per_quarter):
         first_step = int(quantize(part.first_bar_ticks - bar_ticks, TICKS_PER_QUARTER, steps_per_quarter))
         signatures[0] = (first_step, numerator, denominator)
     return tuple(signatures)
+
+
+def _key_signatures(changes, steps_per_quarter):
+    """Return the key signatures for a `NoteSequence`."""
+    changes = sorted((change for change in changes if change[0] <= MAX_TICKS), key=lambda change: change[0])
+    steps = quantize([tick for tick, _ in changes], TICKS_PER_QUARTER, steps_per_quarter).tolist()
+    return collect_key_signatures(zip(steps, (fifths for _, fifths in changes)))
 
 
 def corpus_paths(composer: str) -> list[Path]:

@@ -59,7 +59,6 @@ class _PartWriter:
         self.score = score
         self.part = part
         self.is_first = is_first
-        self.signature = signature_alterations(score.fifths)
 
     def write(self):
         """Return the lines of all measures."""
@@ -80,7 +79,10 @@ class _PartWriter:
         """Return the lines of a measure's attributes, if there are any."""
         lines = []
         if index == 0:
-            lines.append(f"<divisions>{TICKS}</divisions><key><fifths>{self.score.fifths}</fifths></key>")
+            lines.append(f"<divisions>{TICKS}</divisions>")
+        fifths = self.score.key_signatures[index]
+        if index == 0 or fifths != self.score.key_signatures[index - 1]:
+            lines.append(f"<key><fifths>{fifths}</fifths></key>")
         if measure.shows_signature:
             lines.append(f"<time><beats>{measure.numerator}</beats><beat-type>{measure.denominator}</beat-type></time>")
         if index == 0 and len(self.part.staves) > 1:
@@ -95,10 +97,11 @@ class _PartWriter:
     def _voices(self, index, measure):
         """Return the lines of all notes and rests of a measure."""
         length = measure.length * self.score.ticks_per_step
+        signature = signature_alterations(self.score.key_signatures[index])
         lines = []
         for number, staff in enumerate(self.part.staves):
             voices = staff[index].voices
-            accidentals = self._accidentals(voices)
+            accidentals = self._accidentals(voices, signature)
             for voice, events in enumerate(voices):
                 if lines:
                     lines.append(f"<backup><duration>{length}</duration></backup>")
@@ -108,7 +111,7 @@ class _PartWriter:
                     lines += self._event(event, place, stem, accidentals)
         return lines
 
-    def _accidentals(self, voices):
+    def _accidentals(self, voices, signature):
         """Return {(tick, note): alteration} of the notes of a staff's measure that need a sign."""
         in_force, shown = {}, {}
         events = sorted((event for events in voices for event in events), key=lambda event: event.start)
@@ -118,7 +121,7 @@ class _PartWriter:
                 if event.start > self.score.ticks[note][0]:
                     continue  # tied
                 place = (pitch.step, pitch.octave)
-                if in_force.get(place, self.signature[pitch.step]) != pitch.alter:
+                if in_force.get(place, signature[pitch.step]) != pitch.alter:
                     shown[event.start, note] = pitch.alter
                     in_force[place] = pitch.alter
         return shown

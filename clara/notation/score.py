@@ -6,12 +6,14 @@ import numpy as np
 
 from clara.errors import NoNotes
 from clara.music.instruments import INSTRUMENTS
+from clara.music.key_signatures import collect_key_signatures
+from clara.music.keys import estimate_key_signature
 from clara.music.notes import NoteSequence, quantize, rebuild_notes
 from clara.notation.clefs import PIANO_CLEFS, SOLO_CLEFS, Clef, choose_clefs
 from clara.notation.hands import LEFT, RIGHT, assign_hands
 from clara.notation.measures import Measure, list_measures
 from clara.notation.rhythm import Event, Voice, place_boundaries, write_voice
-from clara.notation.spelling import estimate_key_signature, name_of, spell
+from clara.notation.spelling import name_of, spell
 from clara.notation.voices import LOWER, UPPER, Chord, assign_voices, merge_spans
 
 PIANO = "p"
@@ -63,9 +65,9 @@ class Score:
     title : str
     qpm : float
         Quarters per minute.
-    fifths : int
-        Sharps of the key signature, or minus its flats.
     measures : list of Measure
+    key_signatures : list of int
+        Of each measure: sharps, or minus the number of flats.
     parts : list of Part
     pitches : list of Pitch
         Of each note.
@@ -76,24 +78,22 @@ class Score:
 
     title: str
     qpm: float
-    fifths: int
     measures: list[Measure]
+    key_signatures: list[int]
     parts: list[Part]
     pitches: list[Pitch]
     ticks: list
     ticks_per_step: int
 
 
-def notate(notes: NoteSequence, title: str = "", fifths: int | None = None) -> Score:
-    """Return notes as written music.
+def notate(notes: NoteSequence, title: str = "") -> Score:
+    """Return notes as written music, in their own key signatures or in one that is estimated.
 
     Parameters
     ----------
     notes : NoteSequence
         On a grid of which the steps divide a quarter by 1, 2, 3, 4, 6, 8, 12 or 24; other grids are rounded to 12.
     title : str
-    fifths : int, optional
-        Sharps of the key signature, or minus its flats (default: an estimate).
 
     Raises
     ------
@@ -104,8 +104,7 @@ def notate(notes: NoteSequence, title: str = "", fifths: int | None = None) -> S
         raise NoNotes("no notes to make a score of")
     notes = to_written_grid(notes)
     measures = list_measures(notes)
-    if fifths is None:
-        fifths = estimate_key_signature(notes)
+    key_signatures = at_barlines(notes.key_signatures or ((0, estimate_key_signature(notes)),), measures)
     layout = _list_parts(notes)
     voices = [
         _list_voices(notes, mask, staff) for staff, mask in enumerate(mask for *_, masks in layout for mask in masks)
@@ -119,8 +118,20 @@ def notate(notes: NoteSequence, title: str = "", fifths: int | None = None) -> S
             staves.append(_write_staff(measures, shown, times[2 * staff : 2 * staff + 2]))
             staff += 1
         parts.append(Part(name, program, staves))
-    pitches = [Pitch(*name_of(*pair)) for pair in zip(spell(notes, fifths).tolist(), notes.pitch.tolist())]
-    return Score(title, notes.qpm, fifths, measures, parts, pitches, _note_ticks(notes, times), times[0].ticks_per_step)
+    pitches = [Pitch(*name_of(*pair)) for pair in zip(spell(notes, key_signatures).tolist(), notes.pitch.tolist())]
+    fifths = [[fifths for step, fifths in key_signatures if step <= measure.start][-1] for measure in measures]
+    ticks, ticks_per_step = _note_ticks(notes, times), times[0].ticks_per_step
+    return Score(title, notes.qpm, measures, fifths, parts, pitches, ticks, ticks_per_step)
+
+
+def at_barlines(key_signatures: tuple, measures: list[Measure]) -> tuple:
+    """Return key signatures as (step, fifths) that change at the beginnings of measures, the nearest ones."""
+    starts = np.array([measure.start for measure in measures])
+    return collect_key_signatures(
+        (int(starts[np.abs(starts - step).argmin()]), fifths)
+        for step, fifths in key_signatures
+        if step < measures[-1].end
+    )
 
 
 def to_written_grid(notes: NoteSequence) -> NoteSequence:
@@ -130,6 +141,7 @@ def to_written_grid(notes: NoteSequence) -> NoteSequence:
     if grid == steps:
         return notes
     signatures = tuple((step * grid // steps, *signature) for step, *signature in notes.time_signatures)
+    keys = tuple((step * grid // steps, fifths) for step, fifths in notes.key_signatures)
     if grid % steps == 0:
         scale = grid // steps
         return replace(
@@ -138,9 +150,10 @@ def to_written_grid(notes: NoteSequence) -> NoteSequence:
             duration=notes.duration * scale,
             steps_per_quarter=grid,
             time_signatures=signatures,
+            key_signatures=keys,
         )
     start, end = quantize(notes.start, steps, grid), quantize(notes.end, steps, grid)
-    coarse = replace(notes, steps_per_quarter=grid, time_signatures=signatures)
+    coarse = replace(notes, steps_per_quarter=grid, time_signatures=signatures, key_signatures=keys)
     return rebuild_notes(coarse, start, end, notes.pitch, notes.part)[0]
 
 

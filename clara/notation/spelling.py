@@ -1,4 +1,4 @@
-"""Key signatures and names of notes.
+"""Names of notes.
 
 A name is a place on the line of fifths: C is 0, G 1, F -1, F sharp 6, B flat -2.
 
@@ -15,27 +15,7 @@ LETTERS = "FCGDAEB"  # on the line of fifths, from F
 NOTES_BEFORE, NOTES_AFTER = 10, 42  # that vote for a note's name
 FLATTEST_DEGREE = -5  # from a tonic on the line of fifths: the minor second
 FLATTEST_TONIC = -4  # from the key signature
-SIGN_COST = 0.05  # of each sharp or flat, for pieces with few notes
-MAX_QUARTERS = 2  # a longer note says no more about the key
-# Of the twelve pitch classes from the major tonic of a key signature. A logistic regression on the durations of 460
-# engraved scores, those with odd numbers in benchmarks/notation.py.
-SIGNATURE_WEIGHTS = np.array([9.7, -5.3, 3.2, -6.6, 9.8, 1.9, -9.6, 4.1, -1.8, 3.8, -10.9, 1.6])
 LOWEST_NAME, HIGHEST_NAME = -15, 19  # F double flat to B double sharp
-
-
-def estimate_key_signature(notes: NoteSequence) -> int:
-    """Return the number of sharps, or minus the number of flats, of a piece's key signature; from -5 to 6.
-
-    Parameters
-    ----------
-    notes : NoteSequence, not empty
-    """
-    quarters = np.minimum(notes.duration / notes.steps_per_quarter, MAX_QUARTERS)
-    shares = np.bincount(notes.pitch % 12, weights=quarters, minlength=12)
-    shares /= shares.sum()
-    fifths = range(-5, 7)
-    scores = [SIGNATURE_WEIGHTS @ np.roll(shares, -7 * f) - SIGN_COST * abs(f) for f in fifths]
-    return fifths[int(np.argmax(scores))]
 
 
 def spell_by_key(pitch: np.ndarray, fifths: int, flattest: int = FLATTEST_TONIC) -> np.ndarray:
@@ -53,15 +33,24 @@ def spell_by_key(pitch: np.ndarray, fifths: int, flattest: int = FLATTEST_TONIC)
     return lowest + (7 * np.asarray(pitch) - lowest) % 12
 
 
-def spell(notes: NoteSequence, fifths: int) -> np.ndarray:
+def spell(notes: NoteSequence, key_signatures: tuple) -> np.ndarray:
     """Return the place of each note's name on the line of fifths, int64 (n,).
 
     Parameters
     ----------
     notes : NoteSequence, not empty
-    fifths : int
-        Sharps of the key signature, or minus its flats.
+    key_signatures : tuple of (step, fifths)
+        The first at step 0.
     """
+    signature = np.searchsorted([step for step, _ in key_signatures], notes.start, "right") - 1
+    places = np.zeros(len(notes), dtype=np.int64)
+    for index, (_, fifths) in enumerate(key_signatures):
+        places = np.where(signature == index, _spell_in_key(notes, fifths), places)
+    return places
+
+
+def _spell_in_key(notes, fifths):
+    """Return the place of each note's name on the line of fifths under one key signature."""
     n = len(notes)
     pitch_class = notes.pitch % 12
     counts = np.zeros((n + 1, 12))

@@ -135,4 +135,4 @@ def _read_excerpt(generator, source, title, quarters, qpm):
     decoded = generator.encoding.decode(tokens, qpm=qpm)[0]
     if generator.contexts:  # the model plans time signatures
         decoded = replace(decoded, time_signatures=beginning.time_signatures)
-    return HumanExcerpt(title, tokens, decoded)
+    return HumanExcerpt(title, tokens, replace(decoded, key_signatures=beginning.key_signatures))

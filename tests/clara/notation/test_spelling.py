@@ -13,7 +13,7 @@ def names(pitches, fifths):
     """Return the names of equal notes one after the other, such as C# and Bb."""
     start = np.arange(len(pitches)) * 12
     notes = build_notes(start, start + 12, pitches)[0]
-    spelled = [name_of(*pair) for pair in zip(spell(notes, fifths).tolist(), notes.pitch.tolist())]
+    spelled = [name_of(*pair) for pair in zip(spell(notes, ((0, fifths),)).tolist(), notes.pitch.tolist())]
     return [letter + "#" * alter + "b" * -alter for letter, alter, _ in spelled]
 
 

@@ -116,6 +116,21 @@ def test_upbeats_and_changes_survive_musicxml(time_signatures, tmp_path):
     assert again == notes and again.time_signatures == time_signatures and not losses
 
 
+@pytest.mark.parametrize("key_signatures", [((0, -4),), ((0, 5), (48, -2))])
+def test_key_signatures_survive_musicxml(key_signatures, tmp_path):
+    start = np.arange(8) * 12
+    notes, _ = build_notes(start, start + 12, 60 + np.arange(8), key_signatures=key_signatures)
+    (tmp_path / "a.musicxml").write_text(to_musicxml(notes))
+    assert read_score(tmp_path / "a.musicxml")[0].key_signatures == key_signatures
+
+
+def test_a_key_changes_at_the_nearest_barline(tmp_path):
+    start = np.arange(12) * 12
+    notes, _ = build_notes(start, start + 12, 60 + np.arange(12), key_signatures=((0, 0), (54, 3), (140, 1)))
+    (tmp_path / "a.musicxml").write_text(to_musicxml(notes))
+    assert read_score(tmp_path / "a.musicxml")[0].key_signatures == ((0, 0), (48, 3), (96, 1))
+
+
 def test_one_staff_may_be_empty():
     assert "<svg" in to_svg(build_notes([0], [12], [90])[0])
 
