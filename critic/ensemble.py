@@ -29,7 +29,7 @@ EXAMPLES = """
 python -m critic.ensemble runs/text runs/piano-roll runs/descriptors --excerpts runs/excerpts --out runs/critic
 """
 WEIGHT_DIGITS = 4
-CALIBRATED_QUARTERS = (8, 12, 16, 24, 32)  # lengths of beginnings that a critic is calibrated with
+CALIBRATED_QUARTERS = (8, 12, 16, 24, 32, 48, 64)  # lengths of beginnings that a critic is calibrated with
 
 
 def fit_ensemble(
@@ -101,7 +101,8 @@ def calibrate(ensemble: "Ensemble", table) -> "LengthCalibration":
     excerpts = [settings.encoding.decode(tokens)[0] for tokens in table["tokens"]]
     is_human = table["label"].to_numpy() == HUMAN
     means, quarters, human = [], [], []
-    for length in CALIBRATED_QUARTERS:
+    longest = max(notes.quarters for notes in excerpts)
+    for length in (length for length in CALIBRATED_QUARTERS if length <= np.ceil(longest)):
         texts = critic.read([crop(notes, 0, length * notes.steps_per_quarter) for notes in excerpts])
         n_steps = np.array([text.n_steps for text in texts])
         rows = np.flatnonzero(n_steps >= settings.min_quarters * settings.encoding.steps_per_quarter)

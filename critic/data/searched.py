@@ -18,7 +18,7 @@ from critic.data.table import COLUMNS, GENERATED, MIN_SOUNDING_SHARE
 
 SEARCHES = 8  # side by side
 CANDIDATES = 8  # of each search
-PIECE_QUARTERS = 64
+PIECE_LENGTH = 1.5  # of a piece, in excerpts
 MAX_PIECES = 100_000  # of a round; works of different rounds have different numbers
 
 
@@ -42,7 +42,7 @@ def searched_excerpts(
     counts : dict of str to int
         Number of pieces by split.
     quarters : int
-        Length of an excerpt, at most half of `PIECE_QUARTERS`.
+        Length of an excerpt; a piece is `PIECE_LENGTH` times as long.
     seed : int
         Random seed of the notes and of the places.
     threads : int
@@ -60,16 +60,17 @@ def searched_excerpts(
     rng = np.random.default_rng(seed)
     splits = [split for split, count in counts.items() for _ in range(count)]
     rows = []
-    composed = _compose(model, critic, len(splits), seed, rng, threads, on_step)
+    piece_quarters = round(PIECE_LENGTH * quarters)
+    composed = _compose(model, critic, len(splits), piece_quarters, seed, rng, threads, on_step)
     for number, (split, sample) in enumerate(zip(splits, composed)):
-        later = int(rng.integers(1, PIECE_QUARTERS - quarters + 1))
+        later = int(rng.integers(1, piece_quarters - quarters + 1))
         for first in (0, later):
             row = _row(sample, seed * MAX_PIECES + number, split, first, quarters)
             rows += [row] if row else []
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _compose(model, critic, n, seed, rng, threads, on_step):
+def _compose(model, critic, n, quarters, seed, rng, threads, on_step):
     """Yield the generator and the notes of each of n searched pieces."""
     from clara.generation.generator import Generator
     from clara.sampling.search import SearchSettings
@@ -82,7 +83,7 @@ def _compose(model, critic, n, seed, rng, threads, on_step):
         samples = generator.search(
             lambda pieces: total_scores(pieces, ranking),  # noqa: B023 - it is called before the loop goes on
             SEARCHES * CANDIDATES,
-            PIECE_QUARTERS,
+            quarters,
             settings=[usual_settings(rng) for _ in range(SEARCHES * CANDIDATES)],
             seed=seed + 1 + first,
             search_settings=SearchSettings(SEARCHES),

@@ -101,7 +101,7 @@ def extract_descriptors(notes: NoteSequence) -> np.ndarray:
     Parameters
     ----------
     notes : NoteSequence
-        Not empty, of about `SEGMENT_QUARTERS` quarters.
+        Not empty.
 
     Returns
     -------

@@ -4,7 +4,7 @@ import numpy as np
 
 from clara.music.notes import NoteSequence, crop
 
-SEGMENT_QUARTERS = 32  # what the descriptor MLP and the self-similarity CNN read at a time
+SEGMENT_QUARTERS = 32  # what a network reads at a time, unless it learned from longer excerpts
 STEPS_PER_QUARTER = 12  # the grid of the features
 
 
@@ -39,7 +39,7 @@ def split_into_segments(
 
 
 def segments_and_weights(
-    notes: NoteSequence, n_steps: int, window_quarters: float
+    notes: NoteSequence, n_steps: int, window_quarters: float, segment_quarters: int = SEGMENT_QUARTERS
 ) -> tuple[list[NoteSequence], np.ndarray]:
     """Return the segments of a piece and the weight of each segment in each window.
 
@@ -51,6 +51,8 @@ def segments_and_weights(
         Length of the piece.
     window_quarters : float
         Length of a window. A remainder shorter than half a window belongs to the last one.
+    segment_quarters : int
+        Length of a segment.
 
     Returns
     -------
@@ -59,17 +61,17 @@ def segments_and_weights(
         In proportion to the time that window and segment share; each row sums to 1.
     """
     length = n_steps / notes.steps_per_quarter
-    segments = split_into_segments(notes, n_steps)
+    segments = split_into_segments(notes, n_steps, segment_quarters)
     window_begin = window_quarters * np.arange(max(1, round(length / window_quarters)))
     window_end = np.r_[window_begin[1:], length]
     segment_begin = np.array([first for first, _ in segments], dtype=float)
-    segment_end = segment_begin + SEGMENT_QUARTERS
+    segment_end = segment_begin + segment_quarters
     shared = np.minimum(window_end[:, None], segment_end) - np.maximum(window_begin[:, None], segment_begin)
     shared = shared.clip(0)
     # A window in silence belongs to the nearest segment.
     silent = shared.sum(1) == 0
     window_middle = (window_begin + window_end)[silent, None] / 2
-    nearest = np.abs(segment_begin + SEGMENT_QUARTERS / 2 - window_middle).argmin(1)
+    nearest = np.abs(segment_begin + segment_quarters / 2 - window_middle).argmin(1)
     shared[silent, nearest] = 1
     weights = shared / shared.sum(1, keepdims=True)
     return [segment for _, segment in segments], weights.astype(np.float32)

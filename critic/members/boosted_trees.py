@@ -19,9 +19,10 @@ from torch import Tensor
 
 from clara.errors import BadSetting
 from critic.features.descriptors import extract_descriptors
+from critic.features.segments import SEGMENT_QUARTERS
 from critic.members.base import ClassifierSettings
 from critic.members.descriptors import excerpt_descriptors
-from critic.members.segments import SegmentMember
+from critic.members.segments import SegmentMember, SegmentQuarters
 from critic.members.storage import NetConfig
 from critic.nets.boosted_trees import MAX_DEPTH, BoostedTrees, in_half_precision, n_nodes_of
 from critic.training.settings import TrainSettings
@@ -31,10 +32,11 @@ MIN_LEAF_EXCERPTS = 5
 
 
 class BoostedTreesConfig(NetConfig):
-    """The number of trees and their depth."""
+    """The number of trees, their depth, and the length of a segment."""
 
     n_trees: Annotated[int, Field(ge=1, le=4096)]
     depth: Annotated[int, Field(ge=1, le=8)]
+    segment_quarters: SegmentQuarters = SEGMENT_QUARTERS
 
 
 class BoostedTreesMember(SegmentMember):
@@ -56,7 +58,7 @@ class BoostedTreesMember(SegmentMember):
         """Return trees that say nothing yet; raise BadSetting if there are not two classes."""
         if len(settings.classes) != 2:
             raise BadSetting(f"boosted trees are for two classes, not {len(settings.classes)}; choose another --member")
-        return BoostedTrees(**net_settings)
+        return BoostedTrees(net_settings["n_trees"], net_settings["depth"])
 
     def segment_logits(self, features: list[np.ndarray]) -> Tensor:
         """Return the logits of n segments, float32 (n, 2)."""
@@ -88,7 +90,7 @@ class BoostedTreesMember(SegmentMember):
 
         start = time.perf_counter()
         training = training or cls.TRAINING
-        net_settings = {"n_trees": training.epochs, "depth": MAX_DEPTH}
+        net_settings = {"n_trees": training.epochs, "depth": MAX_DEPTH, "segment_quarters": training.segment_quarters}
         net = cls.new_net(settings, net_settings)
         rng = np.random.default_rng(training.seed)
         features, labels = excerpt_descriptors(table[table["split"] == training.split], settings, rng)

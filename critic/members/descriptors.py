@@ -13,18 +13,20 @@ from tqdm import tqdm
 
 from clara.music.notes import NoteSequence, crop
 from critic.features.descriptors import extract_descriptors
+from critic.features.segments import SEGMENT_QUARTERS
 from critic.members.base import MIN_QUARTERS, ClassifierSettings, to_device
-from critic.members.segments import SegmentMember
+from critic.members.segments import SegmentMember, SegmentQuarters
 from critic.members.storage import NetConfig
 from critic.nets.descriptors import DescriptorNet
 from critic.training.settings import TrainSettings
 
 
 class DescriptorNetConfig(NetConfig):
-    """The units of a hidden layer, and the number of heads."""
+    """The units of a hidden layer, the number of heads, and the length of a segment."""
 
     hidden: Annotated[int, Field(ge=1, le=4096)]
     n_heads: Annotated[int, Field(ge=1, le=32)]
+    segment_quarters: SegmentQuarters = SEGMENT_QUARTERS
 
 
 class DescriptorMember(SegmentMember):
@@ -44,7 +46,7 @@ class DescriptorMember(SegmentMember):
     @classmethod
     def new_net(cls, settings: ClassifierSettings, net_settings: dict) -> DescriptorNet:
         """Return a network with random weights."""
-        return DescriptorNet(len(settings.classes), **net_settings)
+        return DescriptorNet(len(settings.classes), net_settings["hidden"], net_settings["n_heads"])
 
     def segment_logits(self, features: list[np.ndarray]) -> Tensor:
         """Return the logits of n segments, float32 (n, n_classes)."""
@@ -76,8 +78,8 @@ class DescriptorMember(SegmentMember):
         features, labels = excerpt_descriptors(table[table["split"] == training.split], settings, rng)
         valid_features, valid_labels = excerpt_descriptors(table[table["split"] == "valid"], settings)
         n_classes = len(settings.classes)
-        net_settings = {"hidden": 128, "n_heads": 3}
-        net = DescriptorNet(n_classes, **net_settings)
+        net_settings = {"hidden": 128, "n_heads": 3, "segment_quarters": training.segment_quarters}
+        net = cls.new_net(settings, net_settings)
         net.standard.fit(features)
         weights = class_weights(labels, n_classes)
         best = cls.best_model(settings, net_settings, valid_labels, log, on_improvement)

@@ -2,16 +2,20 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from clara.music.notes import NoteSequence
+from critic.features.segments import SEGMENT_QUARTERS
 from critic.members.base import Member
 from critic.members.memory import content_key
 from critic.nets.inputs import Text
+
+SegmentQuarters = Annotated[int, Field(ge=8, le=1024)]
 
 
 @dataclass(eq=False)
@@ -55,7 +59,8 @@ class SegmentMember(Member):
 
     def prepare(self, text: Text) -> SegmentedPiece:
         """Return the segments of a piece."""
-        segments, weights = text.segments(self.settings.window_quarters)
+        segment_quarters = self.net_settings.get("segment_quarters", SEGMENT_QUARTERS)
+        segments, weights = text.segments(self.settings.window_quarters, segment_quarters)
         return SegmentedPiece([self._recall(text, notes) for notes in segments], weights)
 
     def _recall(self, text, notes):

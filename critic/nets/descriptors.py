@@ -1,6 +1,6 @@
 """The descriptor MLP: hand-crafted features of each segment to logits.
 
-A piece is split into overlapping segments of 32 quarters (`critic.features.segments`). The network classifies the
+A piece is split into overlapping segments (`critic.features.segments`). The network classifies the
 descriptors of each segment (`critic.features.descriptors`). The logits of a window are the weighted mean over the
 segments that overlap it.
 """

@@ -50,11 +50,12 @@ class Text:
         """Return the length of the piece in steps."""
         return sum(self.token_steps)
 
-    def segments(self, window_quarters: float) -> tuple[list[NoteSequence], np.ndarray]:
+    def segments(self, window_quarters: float, segment_quarters: int) -> tuple[list[NoteSequence], np.ndarray]:
         """Return the segments of the piece and their weights in each window; see `segments_and_weights`."""
-        if window_quarters not in self._segments:
-            self._segments[window_quarters] = segments_and_weights(self.notes, self.n_steps, window_quarters)
-        return self._segments[window_quarters]
+        key = window_quarters, segment_quarters
+        if key not in self._segments:
+            self._segments[key] = segments_and_weights(self.notes, self.n_steps, window_quarters, segment_quarters)
+        return self._segments[key]
 
     def features(self, extract: Callable[[NoteSequence], np.ndarray], segment: NoteSequence) -> np.ndarray:
         """Return what a function extracts of a segment of this piece; members that share a function share the work."""

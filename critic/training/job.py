@@ -96,7 +96,7 @@ class TrainingJob:
             table,
             excerpts_info,
             ClassifierSettings(encoding, vocab, classes, window_quarters),
-            _train_settings(args),
+            _train_settings(args, excerpts_info),
             start,
             net,
             folds,
@@ -147,12 +147,19 @@ class TrainingJob:
         member.save(self.args.out)
 
 
-def _train_settings(args):
+def _train_settings(args, excerpts_info):
     """Return the TrainSettings of a member with what the flags change."""
     kind = MEMBERS[args.member]
     defaults = kind.HEAD_TRAINING if args.freeze_encoder else kind.TRAINING
     given = {name: getattr(args, name) for name in ("epochs", "lr", "bs") if getattr(args, name)}
-    return replace(defaults, **given, split=args.split, seed=args.seed, device=args.device)
+    return replace(
+        defaults,
+        **given,
+        segment_quarters=excerpts_info["quarters"],
+        split=args.split,
+        seed=args.seed,
+        device=args.device,
+    )
 
 
 def _default_window(classes, excerpts_info, start):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from critic.features.segments import SEGMENT_QUARTERS
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -24,6 +26,8 @@ class TrainSettings:
         Whether a running mean of the weights is evaluated and kept.
     batches_per_epoch : int, optional
         For heads that draw batches of their own.
+    segment_quarters : int
+        Length of the segments that are read at a time, for members that read descriptors; that of the excerpts.
     split : str
         Split of the excerpts to learn from.
     seed : int
@@ -40,6 +44,7 @@ class TrainSettings:
     clip: float | None = None
     average_weights: bool = False
     batches_per_epoch: int | None = None
+    segment_quarters: int = SEGMENT_QUARTERS
     split: str = "train"
     seed: int = 0
     device: str = "cpu"
