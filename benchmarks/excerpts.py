@@ -1,4 +1,4 @@
-"""Human and composed excerpts that benchmarks compare, and bootstrap intervals.
+"""Human and composed excerpts that benchmarks compare.
 
 All come from test works. As in `critic.data.table`, prompt, seam and ending are cut off.
 """
@@ -14,7 +14,6 @@ from clara_app.compose_request import default_settings
 from clara_app.defaults import MAX_TEMPERATURE
 from critic.data.table import ENDING_QUARTERS, PROMPT_QUARTERS, SEAM_QUARTERS, CorpusPieces
 
-BOOTSTRAP_DRAWS = 500
 MAX_PLACES_PER_BATCH = 20  # places that are looked at for each prompt; those at an opening have none
 SettingsOfSeeds = Callable[[Sequence[int]], list[SamplingSettings]]
 
@@ -107,29 +106,3 @@ def compose_batches(
         )
         batches.append(crop_composed(samples, quarters, prompt is not None, corpus.encoding.steps_per_quarter))
     return batches
-
-
-def bootstrap_interval(values: np.ndarray, statistic: Callable, rng: np.random.Generator) -> list[float]:
-    """Return the 95 % bootstrap interval of a statistic of rows."""
-    n = len(values)
-    draws = [statistic(values[rng.integers(n, size=n)]) for _ in range(BOOTSTRAP_DRAWS)]
-    return [round(float(bound), 3) for bound in np.percentile(draws, [2.5, 97.5])]
-
-
-def random_choices(histograms: np.ndarray, n_chosen: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield `BOOTSTRAP_DRAWS` times the summed histograms of random pieces of each batch.
-
-    Parameters
-    ----------
-    histograms : int array (n_batches, n_pieces, n_bins)
-    n_chosen : int
-        Number of pieces chosen from each batch.
-
-    Yields
-    ------
-    int array (n_batches, n_bins)
-    """
-    n_batches, n_pieces = histograms.shape[:2]
-    for _ in range(BOOTSTRAP_DRAWS):
-        orders = rng.permuted(np.tile(np.arange(n_pieces), (n_batches, 1)), axis=1)
-        yield np.take_along_axis(histograms, orders[:, :n_chosen, None], 1).sum(1)

@@ -2,47 +2,6 @@
 
 from page_content.definitions import Column, Page, Table, rows_of
 
-JUDGE_COLUMNS = (
-    Column("judge", "{judge}"),
-    Column("percentile of the best", "{percentile:.1f}"),
-    Column("95 % interval", "{percentile_interval[0]:.1f} to {percentile_interval[1]:.1f}"),
-    Column("AUC, best", "{auc_best:.3f}"),
-    Column("95 % interval", "{auc_best_interval[0]:.3f} to {auc_best_interval[1]:.3f}"),
-    Column("AUC, unranked", "{auc_unranked:.3f}"),
-)
-MEASURE_COLUMNS = (
-    Column("measure", "{measure}"),
-    Column("overlap, best", "{best_area:.3f}"),
-    Column("overlap, random", "{random_area:.3f}"),
-    Column("gain, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
-    Column("KL divergence, best", "{best_kl:.4f}"),
-    Column("KL divergence, random", "{random_kl:.4f}"),
-    Column("overlap, human", "{human_area:.3f}"),
-)
-SEARCH_COLUMNS = (
-    Column("judge", "{judge}"),
-    Column("percentile, independent", "{independent_percentile:.1f}"),
-    Column("percentile, search", "{search_percentile:.1f}"),
-    Column("gain, 95 % interval", "{percentile_gain_interval[0]:+.1f} to {percentile_gain_interval[1]:+.1f}"),
-    Column("log-odds, independent", "{independent_log_odds:+.3f}"),
-    Column("log-odds, search", "{search_log_odds:+.3f}"),
-    Column("gain, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
-    Column("AUC, independent", "{independent_auc:.3f}"),
-    Column("AUC, search", "{search_auc:.3f}"),
-    Column("95 % interval", "{search_auc_interval[0]:.3f} to {search_auc_interval[1]:.3f}"),
-)
-SEARCH_MEASURE_COLUMNS = (
-    Column("measure", "{measure}"),
-    Column("overlap, best of independent pieces", "{independent_area:.3f}"),
-    Column("overlap, search", "{search_area:.3f}"),
-    Column("overlap, random", "{random_area:.3f}"),
-    Column("gain of the search over random, 95 % interval", "{gain_interval[0]:+.3f} to {gain_interval[1]:+.3f}"),
-)
-OVERLAP_TEXT = """
-The measures are those of MusPy (Dong et al. 2020). The overlap is the overlapping area of Yang and Lerch
-(2020): 1 means that pieces differ from human music as human pieces differ from each other. "Random" is the
-mean over random choices of as many pieces.
-"""
 CRITIC_RECIPE = """
 Excerpts of 32 quarters are made by
 
@@ -62,27 +21,6 @@ python -m critic.excerpts data/notewise-12 --composers 12 --extra-corpora data/e
 
 and for chordwise likewise, from data/chordwise-4 and an ensembles corpus with `--encoding chordwise --max-vocab 8000`.
 The folder data/mozart/mozart holds the quartets of quartets/mozart-wo under the composer's name.
-"""
-JUDGE_RECIPE = """
-All judges learn from the works that are kept for them (`--split judge`) in the excerpts that the page about
-[the critic](critic.md) describes. The folders have the names that the
-commands above use; the flags are those of today:
-
-```
-python -m critic.train runs/excerpts-gains --split judge --member descriptors --seed 2 --out runs/judge-statistics
-python -m critic.train runs/excerpts-gains --split judge --member piano_roll --bs 128 --epochs 8 \\
-    --seed 4 --out runs/judge-rolls
-python -m critic.train runs/excerpts-gains --split judge --member self_similarity --epochs 8 \\
-    --seed 10 --out runs/judge-similarity
-python -m critic.train runs/excerpts-gains --split judge --pretrained notewise --freeze-encoder --share-encoder \\
-    --seed 6 --out runs/judge-frozen
-python -m critic.train runs/excerpts-gains --split judge --from-scratch --arch wavenet --emb-sz 64 \\
-    --n-hid 64 --n-layers 8 --drop-mult 0.5 --epochs 2 --bs 32 --lr 3e-3 --seed 8 --out runs/judge-wavenet
-python benchmarks/note_list_judge.py runs/excerpts-gains --epochs 5 --seed 5 --out runs/judge-notes
-python -m critic.ensemble runs/judge-frozen runs/judge-rolls runs/judge-statistics runs/judge-similarity \\
-    --equal-weights --max-excerpts 2000 --excerpts runs/excerpts-gains --out runs/judge-blend
-python benchmarks/mixed_judge.py runs/excerpts-gains --parts runs/judge-wavenet runs/judge-notes --out runs/judge-other
-```
 """
 
 
@@ -274,81 +212,6 @@ classifier.
                     Column("inception score", "{inception_score:.2f}"),
                     Column("largest possible score", "{composers}"),
                 ),
-            ),
-        ),
-    ),
-    Page(
-        slug="ranking",
-        recipe=JUDGE_RECIPE,
-        title="Ranking",
-        question="are the pieces that the critic ranks first better in the eyes of judges that it never saw?",
-        text="""
-A batch of independent pieces is ranked; judges that learned from other works than the critic rate the best.
-The percentile of the best is among their own batch (50 is chance). The AUC compares human excerpts of the
-same length with the best (0.5: no difference to the judge). The judges are: an ensemble like the
-critic, members of that ensemble alone, and two judges of other architectures. Pieces are continuations of
-prompts from test works, or have no prompt.
-
-**Limits.** The judges are classifiers, not listeners. They were trained on unsearched music of the same generators
-as the critic, so they say little about music that was chosen to please a critic. The figures are of the commits
-named below, before members were removed from the critics and gains from the repeat model. The likelihood under
-another model prefers predictable music, human music included.
-""",
-        tables=(
-            Table("ranking", JUDGE_COLUMNS, heading="Continuations", text="Ranked by `{rank_by}`."),
-            Table("ranking_free", JUDGE_COLUMNS, heading="Without a prompt", text="Ranked by `{rank_by}`."),
-            Table(
-                "ranking_measures",
-                MEASURE_COLUMNS,
-                heading="Statistics of continuations",
-                text=OVERLAP_TEXT + "The last column compares one half of the human music with the other.",
-            ),
-            Table("ranking_free_measures", MEASURE_COLUMNS, heading="Statistics without a prompt"),
-        ),
-    ),
-    Page(
-        slug="search",
-        title="Search guided by the critic",
-        question="does the search find better pieces than ranking independent ones?",
-        text="""
-The search rates unfinished pieces with the critic every few quarters and continues the best. Its results
-are compared with the best of as many independent pieces, as on the page about [ranking](ranking.md), by
-judges that learned from other works. An AUC below 0.5 means that the judge takes the pieces for human more
-often than human music. It does not mean that they are better than human music: they are closer to what the
-judge takes for typical.
-
-**Limits.** The judges are classifiers, not listeners. The search writes more notes per quarter than
-independent sampling does; the last tables therefore compare it with more independent pieces.
-""",
-        tables=(
-            Table(
-                "search",
-                SEARCH_COLUMNS,
-                heading="Continuations",
-                text="""
-{batches} prompts, {n_pieces} pieces with {candidates_per_beam} candidates per beam, ranked by `{rank_by}`.
-""",
-            ),
-            Table(
-                "search_free",
-                SEARCH_COLUMNS,
-                heading="Without a prompt",
-                text="{batches} batches, ranked by `{rank_by}`.",
-            ),
-            Table("search_measures", SEARCH_MEASURE_COLUMNS, heading="Statistics of continuations", text=OVERLAP_TEXT),
-            Table("search_free_measures", SEARCH_MEASURE_COLUMNS, heading="Statistics without a prompt"),
-            Table(
-                "search_equal_tokens",
-                SEARCH_COLUMNS,
-                heading="Against more independent pieces",
-                text="""
-Without a prompt, the best {n_best} of {independent} independent pieces, which have more notes in all.
-""",
-            ),
-            Table(
-                "search_equal_tokens_measures",
-                SEARCH_MEASURE_COLUMNS,
-                heading="Statistics against more independent pieces",
             ),
         ),
     ),
