@@ -131,7 +131,7 @@ def _add_ranking_flags(add):
     add(
         "--search",
         action=BooleanOptionalAction,
-        help="Compose in blocks and let candidates go on in proportion to the odds that a person wrote them, or to "
+        help="Compose in blocks and continue candidates in proportion to the odds that a person wrote them, or to "
         "what --rank-by says; each kept piece has an opening of its own "
         "(default: on if there is a ranking and -n is above --top).",
     )

@@ -301,7 +301,7 @@ class Generator:
         seed: int = 0,
         **options: Unpack[GenerationOptions],
     ) -> list[Sample]:
-        """Compose in blocks; candidates that gain by a rating go on more often; see `clara.sampling.search`.
+        """Compose in blocks and continue candidates whose rating rises more often; see `clara.sampling.search`.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
-"""Search in blocks, guided by a rating: candidates that gain by it go on more often than others.
+"""Search in blocks, guided by a rating: candidates whose rating rises are continued more often than others.
 
 Several searches run side by side, each with its share of the candidates. So no two results have the same opening, and
 none has to resemble the best one. The searches move in blocks of some quarter notes: all candidates are written to the
-end of the block and rated. Then each search draws which of its candidates go on, in proportion to exp(gain), where the
+end of the block and rated. Then each search draws which of its candidates to continue, in proportion to exp(gain), where the
 gain is how much the rating has risen in the block. At the end each search draws one piece.
 
 A rating is a log-weight: with the log-odds of a critic that a person wrote the music, each result is a draw from the
@@ -103,7 +103,7 @@ def search(
         candidate whose number is higher by 1 is drawn e times as often.
     search_settings : SearchSettings
     plans : sequence of n Plans, optional
-        What each candidate of the first block follows, for a model that follows plans; later ones go on with the plan
+        What each candidate of the first block follows, for a model that follows plans; later ones follow the plan
         of the candidate that they continue.
 
     Returns
