@@ -155,6 +155,10 @@ class PlanFollower:
         """
         return np.ascontiguousarray(self.state[:, LAST_CODE])
 
+    def is_opening(self) -> np.ndarray:
+        """Return whether each text has no notes yet but those that begin now, bool (n,)."""
+        return (self.state[:, N_EVENTS] == 0) | (self.past[:, 0, 0] == self.state[:, CLOCK])
+
     def catch_up(self, row: int, ids: np.ndarray) -> None:
         """Append many tokens, int64 array (m,), to one text."""
         one = PlanFollower.__new__(PlanFollower)

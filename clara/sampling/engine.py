@@ -16,6 +16,7 @@ import torch
 
 from clara.form.context import ContextReader, ContextTracker
 from clara.form.ending import Endings
+from clara.form.opening import Openings
 from clara.form.plan import Plan
 from clara.form.returns import keep_returns
 from clara.models import InferenceModel
@@ -112,8 +113,10 @@ class Sampler:
     repeats : Repeats, optional
     contexts : ContextReader, optional
         For a model that follows plans.
-    ending_pitches : int64 array (n_tones,), optional
-        MIDI number of each tone, if texts close at the end of their plans.
+    pitches : int64 array (n_tones,), optional
+        MIDI number of each tone, if texts begin on the chord of their plans.
+    has_ending : bool
+        Whether they also close at the end of their plans.
     threads : int
         The largest number of threads; each writes its share of the texts.
     on_step : callable, optional
@@ -129,7 +132,8 @@ class Sampler:
     cadence: Cadence | None = None
     repeats: Repeats | None = None
     contexts: ContextReader | None = None
-    ending_pitches: np.ndarray | None = None
+    pitches: np.ndarray | None = None
+    has_ending: bool = False
     threads: int = 1
     on_step: Callable[[int], Any] | None = None
     stop: Event | None = None
@@ -345,11 +349,12 @@ class _Batch:
         if sampler.repeats and table[:, REPEAT_STRENGTH].any():
             self.repeat_model = sampler.repeats.model
             self.repeat_finder = RepeatFinder(sampler.repeats.table, start.past_ids, rows)
-        self.context = self.endings = None
+        self.context, self.edges = None, []
         if self.plans:
             self.context = ContextTracker(sampler.contexts, start.past_ids, rows, self.plans)
-            if sampler.ending_pitches is not None:
-                self.endings = Endings(self.plans, sampler.ending_pitches)
+            if sampler.pitches is not None:
+                edges = [Openings, Endings] if sampler.has_ending else [Openings]
+                self.edges = [edge(self.plans, sampler.pitches) for edge in edges]
 
     def write(self, stepper, logits, on_step, stop):
         """Write until all texts have ended or `stop` is set."""
@@ -365,8 +370,8 @@ class _Batch:
             allowed = self.grammar.allowed(self.grammar_state)
             if self.context:
                 keep_returns(allowed, self.context.follower)
-            if self.endings:
-                self.endings.keep(allowed, self.context.follower)
+                for edge in self.edges:
+                    edge.keep(allowed, self.context.follower)
             self.grammar.adjust_logits(logits, allowed, self.grammar_state)
             if self.repeat_model:
                 strengths, temperatures = self.table[:, REPEAT_STRENGTH], self.table[:, TEMPERATURE]
@@ -455,5 +460,5 @@ class _Batch:
             self.repeat_finder.take(rows)
         if self.context:
             self.context.take(rows)
-        if self.endings:
-            self.endings.take(rows)
+        for edge in self.edges:
+            edge.take(rows)

@@ -2,8 +2,8 @@
 
 Several searches run side by side, each with its share of the candidates. So no two results have the same opening, and
 none has to resemble the best one. The searches move in blocks of some quarter notes: all candidates are written to the
-end of the block and rated. Then each search draws which of its candidates to continue, in proportion to exp(gain), where the
-gain is how much the rating has risen in the block. At the end each search draws one piece.
+end of the block and rated. Then each search draws which of its candidates to continue, in proportion to exp(gain),
+where the gain is how much the rating has risen in the block. At the end each search draws one piece.
 
 A rating is a log-weight: with the log-odds of a critic that a person wrote the music, each result is a draw from the
 model's music, weighed by how much likelier it is to be a person's (sequential Monte Carlo). Continuing only the best

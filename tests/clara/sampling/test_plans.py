@@ -9,6 +9,7 @@ import tiny
 from clara.form.bars import split_into_bars
 from clara.form.context import ContextTracker
 from clara.form.ending import Endings
+from clara.form.opening import Openings
 from clara.form.plan import EXACT, NEW, TRANSPOSED, UNKNOWN, Plan
 from clara.music.notes import crop
 from clara.sampling.engine import Sampler
@@ -48,7 +49,8 @@ def make_sampler(ends=False, make_stepper=None):
         make_grammar(ENCODING, VOCAB),
         ENCODING.steps_per_quarter,
         contexts=CONTEXTS,
-        ending_pitches=PITCHES if ends else None,
+        pitches=PITCHES,
+        has_ending=ends,
     )
 
 
@@ -93,6 +95,29 @@ def test_endings_are_the_tonic_chord_over_its_root(home):
         assert set((sounding.pitch[sounding.end > 0] % 12).tolist()) <= chord
         assert sounding.pitch.min() % 12 == tonic
         assert notes.n_steps == 3 * BAR
+
+
+@pytest.mark.parametrize("chord", [7, 2 + 12], ids=["G major", "D minor"])
+def test_openings_are_the_first_chord_over_its_root(chord):
+    plan = replace(make_plan(*new(2)), chord=np.array([chord, UNKNOWN]))
+    root = chord % 12
+    triad = {root, (root + (4 if chord < 12 else 3)) % 12, (root + 7) % 12}
+    for notes in compose([plan] * 16, range(16)):
+        first = notes.pitch[notes.start == notes.start[0]]
+        assert first.min() % 12 == root
+        assert set((first % 12).tolist()) <= triad
+    unplanned = compose([make_plan(*new(2))] * 16, range(16))
+    assert any(notes.pitch[notes.start == notes.start[0]].min() % 12 != root for notes in unplanned)
+
+
+def test_what_continues_a_prompt_is_no_opening():
+    plan = replace(make_plan(*new(2)), chord=np.array([1, 1]))
+    prompt = np.array(VOCAB.to_ids(["xxbos", *ENCODING.encode(tiny.tune(3, n_notes=4))[0]]))
+    allowed = [np.ones((1, len(VOCAB)), dtype=np.uint8) for _ in range(2)]
+    for tokens, past in zip(allowed, (BOS, prompt)):
+        follower = ContextTracker(CONTEXTS, [past], np.zeros(1, dtype=np.int64), [plan]).follower
+        Openings([plan], PITCHES).keep(tokens, follower)
+    assert not allowed[0].all() and allowed[1].all()
 
 
 def test_without_a_home_key_the_ending_is_free():
