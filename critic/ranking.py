@@ -301,7 +301,8 @@ def parser() -> cli.Parser:
     ranking(
         "--model",
         metavar="MODEL",
-        help="Model that composed the pieces; the critic in MODEL-critic ranks if it learned from this model's weights",
+        help="Run folder or pretrained model that composed the pieces; the critic in MODEL-critic ranks if it learned "
+        "from this model's weights",
     )
     ranking(
         "--top",

@@ -1,13 +1,14 @@
 """Fixtures: real MIDI files, a small prepared corpus, a folder of music."""
 
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from examples import REAL_PIECES, SOURCES, melody
+from examples import REAL_PIECES, REPOSITORY, SOURCES, melody
 from hypothesis import settings
 
 from clara.data.corpus import MANIFEST_COLUMNS
@@ -18,6 +19,9 @@ from clara.music.notes import build_notes
 # a shared machine makes single examples slow now and then
 settings.register_profile("clara", deadline=None, max_examples=60)
 settings.load_profile("clara")
+
+# Programs and notebooks that tests start use one thread: pytest-xdist keeps all cores busy.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items):
@@ -31,6 +35,15 @@ def pytest_collection_modifyitems(items):
 def one_thread():
     """Use one thread in each test, whatever a command of an earlier test set: pytest-xdist keeps all cores busy."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_checkout():
+    """Fail if a test leaves a file at the top of the checkout."""
+    before = set(REPOSITORY.iterdir())
+    yield
+    left = {path for path in set(REPOSITORY.iterdir()) - before if path.is_file()}
+    assert not left, f"a test left {', '.join(map(str, left))}; run commands in tmp_path or name --out"
 
 
 @pytest.fixture(scope="session", autouse=True)

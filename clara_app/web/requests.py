@@ -26,7 +26,7 @@ MODEL_TITLES = {
 }
 # The slider sets temperature and top-p together; in the middle they are those of the command line.
 RANDOMNESS = (0, 50, 100)
-TEMPERATURE = (0.7, 0.975, 1.25)
+TEMPERATURE = (0.7, 0.875, 1.25)
 TOP_P = (0.9, 0.98, 1.0)
 
 QUARTERS_RANGE = (8, 256)

@@ -25,7 +25,6 @@ from critic.data.table import (
     SEAM_QUARTERS,
     CorpusPieces,
 )
-from critic.nets.inputs import regrid
 
 CONTINUATIONS_PER_PROMPT = 8
 CORRUPTED_SHARE = 0.25  # of the class that is not human
@@ -229,6 +228,8 @@ def _generated_rows(pieces, places, tasks, continuations, models, quarters) -> I
         model = {"model": Path(models[task.model]).name} if len(models) > 1 else {}
         first = SEAM_QUARTERS + (PROMPT_QUARTERS if task.prompt is not None else 0)
         for notes, sampling in zip(composed, task.settings):
+            from critic.nets.inputs import regrid  # reads MIDI, which `--help` need not load
+
             notes = regrid(notes, pieces.corpus.encoding)
             excerpt = crop(notes, first * steps_per_quarter, (first + quarters) * steps_per_quarter)
             settings = json.dumps(_unusual_settings(sampling) | model)

@@ -8,6 +8,15 @@ import pytest
 from clara_app.progress import ProgressBars, stop_on_interrupt
 
 
+@pytest.fixture
+def default_interrupt():
+    """Ctrl-C raises, also where pytest runs in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_interrupt")
 def test_the_first_ctrl_c_sets_the_event_and_the_second_interrupts():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as stop:

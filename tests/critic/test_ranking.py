@@ -137,9 +137,10 @@ def test_the_critic_of_the_model_that_composed(pretrained, files, tmp_path, caps
     critic = tiny.classifier(seed=9)
     critic.model.info = {"training": {"excerpts": {"models": {"mine": weights_hash(tmp_path / "mine")}}}}
     critic.save(tmp_path / "mine-critic")
-    argv = [files[0], "--rank-by", "critic"]
+    argv = [files[0], "--rank-by", "critic", "--out"]
     (own,), (shipped,) = (
-        tiny.answer(ranking.main, [*argv, *more], capsys)[1]["pieces"] for more in (["--model", tmp_path / "mine"], [])
+        tiny.answer(ranking.main, [*argv, tmp_path / out, *more], capsys)[1]["pieces"]
+        for out, more in (("own", ["--model", tmp_path / "mine"]), ("shipped", []))
     )
     assert own["critic"] == pytest.approx(critic.score(files[:1])[0], abs=0.02) and own["critic"] != shipped["critic"]
 

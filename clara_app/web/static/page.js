@@ -9,7 +9,7 @@ const UPLOAD_PROMPT_QUARTERS = 32;
 const COMPOSER_RETRY_MS = 1000;
 const KEYS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
 // Values at the left end, the middle and the right end of the slider; the server has the same.
-const TEMPERATURE = [0.7, 0.975, 1.25];
+const TEMPERATURE = [0.7, 0.875, 1.25];
 const TOP_P = [0.9, 0.98, 1];
 const ADVANCED_SETTINGS = ["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
