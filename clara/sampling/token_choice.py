@@ -32,7 +32,7 @@ def settings_table(settings, n_texts):
     float64 array (n_texts, 8)
     """
     if isinstance(settings, SamplingSettings):
-        settings = [settings] * n_texts
+        return np.tile(np.array(astuple(settings), dtype=np.float64), (n_texts, 1))
     return np.array([astuple(s) for s in settings], dtype=np.float64)
 
 

@@ -1,6 +1,7 @@
 """Train members and combine them, from the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from clara.encodings.notewise import Notewise
 from critic import ComposerClassifier, Critic, ensemble, train
 from critic.data.table import EXCERPTS_FILE, SETTINGS_FILE
 from critic.members import MEMBERS
+from critic.members.text import TextMember
 from critic.training.callbacks import BestModel
 from critic.training.job import WINDOW_QUARTERS
 
@@ -47,6 +49,13 @@ def run(folder, out, *flags):
 def monkeypatch_module():
     with pytest.MonkeyPatch.context() as patch:
         yield patch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_batches(monkeypatch_module):
+    """Let heads learn from few small batches."""
+    training = replace(TextMember.HEAD_TRAINING, batches_per_epoch=4, bs=16)
+    monkeypatch_module.setattr(TextMember, "HEAD_TRAINING", training)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from examples import HANDWRITTEN, handwritten, note_sequences, rows
 from gridwise import Gridwise
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clara.encodings import ENCODINGS, make_encoding
@@ -35,6 +35,7 @@ def built():
 
 
 every_encoding = pytest.mark.parametrize("encoding", list(built()))
+few_examples = settings(max_examples=20)  # of each encoding; there are many
 
 
 def drawn(data, encoding, **kwargs):
@@ -59,6 +60,7 @@ def some_tokens(encoding):
 
 
 @every_encoding
+@few_examples
 @given(data=st.data())
 def test_random_notes_come_back(encoding, data):
     assert_round_trip(encoding, drawn(data, encoding))
@@ -101,6 +103,7 @@ def test_settings_build_it_again(encoding, monkeypatch):
 
 
 @every_encoding
+@few_examples
 @given(data=st.data())
 def test_a_text_as_one_string_with_control_tokens_reads_the_same(encoding, data):
     tokens, _ = encoding.encode(drawn(data, encoding, min_notes=1))
@@ -109,6 +112,7 @@ def test_a_text_as_one_string_with_control_tokens_reads_the_same(encoding, data)
 
 
 @every_encoding
+@few_examples
 @given(data=st.data())
 def test_any_tokens_decode_to_notes_that_encode_to_a_fixed_text(encoding, data):
     tokens = data.draw(st.lists(st.sampled_from(some_tokens(encoding)), max_size=60))
@@ -117,6 +121,7 @@ def test_any_tokens_decode_to_notes_that_encode_to_a_fixed_text(encoding, data):
 
 
 @every_encoding
+@few_examples
 @given(data=st.data())
 def test_ids_moved_by_table_are_the_notes_moved_then_encoded(encoding, data):
     middle = (getattr(encoding, "lowest", 21) + getattr(encoding, "highest", 108)) // 2
@@ -241,10 +246,10 @@ def test_notewise_accounts_for_every_word(tokens):
     assert ends - losses["stray_end"] == starts - losses["restruck"] - losses["unended"]
 
 
-@pytest.mark.parametrize("settings", [{"n_keys": 61}, {"steps_per_quarter": 0}])
-def test_notewise_refuses_settings(settings):
+@pytest.mark.parametrize("refused", [{"n_keys": 61}, {"steps_per_quarter": 0}])
+def test_notewise_refuses_settings(refused):
     with pytest.raises(BadSetting, match="must be"):
-        Notewise(**settings)
+        Notewise(**refused)
 
 
 def test_notewise_refuses_a_part_without_a_prefix():

@@ -25,7 +25,7 @@ MODEL = tiny.checkpoint()
 SETTINGS = ClassifierSettings(MODEL.encoding, MODEL.vocab, ("generated", "human"), 4.0)
 SIZES = ARCHITECTURES["awd_lstm"].DEFAULTS | tiny.SIZES
 PRETRAINED = TextNetSettings("awd_lstm", SIZES, MODEL.tensors)
-QUICK = replace(TextMember.HEAD_TRAINING, epochs=3)
+QUICK = replace(TextMember.HEAD_TRAINING, epochs=3, batches_per_epoch=20, bs=32)
 PIECES = [tiny.riff(50), tiny.tune(3, n_notes=100)]
 
 

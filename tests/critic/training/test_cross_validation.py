@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 QUARTERS = 8
 MODEL = tiny.checkpoint()
 NET = TextNetSettings("awd_lstm", MODEL.sizes, MODEL.tensors, freeze_encoder=True)
-QUICK = replace(TextMember.HEAD_TRAINING, epochs=4, batches_per_epoch=20, bs=64)
+QUICK = replace(TextMember.HEAD_TRAINING, epochs=2, batches_per_epoch=10, bs=64, lr=1e-2)
 
 
 def train(table, folds=5):
