@@ -87,11 +87,12 @@ def write_reduced(folder: Path, name: str, critic) -> list[Path]:
     """Write a critic without each of its members, and return the folders; a single member cannot be left out."""
     from critic import Critic, Ensemble
 
-    members = critic.model.members
+    members, limits = critic.model.members, critic.model.max_log_odds
     folders = []
-    for left_out, _ in members if len(members) > 1 else ():
+    for i, (left_out, _) in enumerate(members if len(members) > 1 else ()):
         folders.append(folder / reduced_name(name, left_out.type))
-        Critic(Ensemble([(member, weight) for member, weight in members if member is not left_out])).save(folders[-1])
+        rest = [*members[:i], *members[i + 1 :]]
+        Critic(Ensemble(rest, max_log_odds=[*limits[:i], *limits[i + 1 :]])).save(folders[-1])
     return folders
 
 

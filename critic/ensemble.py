@@ -4,10 +4,11 @@ Usage: python -m critic.ensemble MEMBER MEMBER… --excerpts EXCERPTS --out FOLD
 
 Members are folders that `critic.train` wrote, with the same encoding, classes and windows. The ensemble sums their
 log-probabilities by weight. The weights are those with the lowest loss on the valid excerpts, and none is negative, so
-the sum is calibrated. With --equal-weights all members have equal weight, so the most confident one dominates. With
---add-to CRITIC the members are added to those of an earlier round, which keep their weights and their calibration (see
-`critic.data.searched`). A member that shares the encoder of a model continues to share it. Members that make different
-errors are steadier together.
+the sum is calibrated. With --equal-weights all members have equal weight, so the most confident one dominates. A member
+of a critic gives no window more log-odds for human than the median human window has. With --add-to CRITIC the members
+are added to those of an earlier round, which keep their weights, limits and calibration (see `critic.data.searched`). A
+member that shares the encoder of a model continues to share it. Members that make different errors are steadier
+together.
 """
 
 import sys
@@ -63,24 +64,38 @@ def fit_ensemble(
     BadSetting
         If the members differ in their encoding, classes or windows.
     """
-    from critic.members.ensemble import Ensemble
+    from critic.members.ensemble import Ensemble, limit_log_odds
 
     settings = Ensemble([(member, 1.0) for member in members]).settings  # raises before anything is read
     table = table[table["split"] == split].reset_index(drop=True)
-    log_probs = [member.window_log_probs(table["tokens"].tolist()) for member in members]
-    n_windows = [len(windows) for windows in log_probs[0]]
+    by_piece = [member.window_log_probs(table["tokens"].tolist()) for member in members]
+    n_windows = [len(windows) for windows in by_piece[0]]
     labels = np.repeat([settings.classes.index(label) for label in table["label"]], n_windows)
-    stacked = np.stack([np.concatenate(of_member) for of_member in log_probs]).astype(np.float64)
+    by_window = [np.concatenate(log_probs).astype(np.float64) for log_probs in by_piece]
+    limits = [_median_human_log_odds(log_probs, labels, settings) for log_probs in by_window]
+    stacked = np.stack([limit_log_odds(*of_member, settings) for of_member in zip(by_window, limits)])
     if equal_weights:
         weights = np.repeat(fit_weights(stacked.sum(0, keepdims=True), labels, 1 / len(members)), len(members))
     else:
         weights = fit_weights(stacked, labels, max(min_weight, 1 / len(members)), min_weight)
     ensemble = Ensemble([(member, round(float(weight), WEIGHT_DIGITS)) for member, weight in zip(members, weights)])
     if add_to is not None:
-        return Ensemble(add_to.members + ensemble.members, calibration=add_to.calibration)
+        both = add_to.members + ensemble.members
+        return Ensemble(both, calibration=add_to.calibration, max_log_odds=add_to.max_log_odds + limits)
     if not settings.is_critic:
         return ensemble
-    return Ensemble(ensemble.members, calibration=calibrate(ensemble, table))
+    calibration = calibrate(Ensemble(ensemble.members, max_log_odds=limits), table)
+    return Ensemble(ensemble.members, calibration=calibration, max_log_odds=limits)
+
+
+def _median_human_log_odds(log_probs, labels, settings):
+    """Return the median log-odds for human of human windows; infinity for a composer classifier."""
+    from critic.data.table import GENERATED, HUMAN
+
+    if not settings.is_critic:
+        return np.inf
+    human, generated = settings.classes.index(HUMAN), settings.classes.index(GENERATED)
+    return round(float(np.median((log_probs[:, human] - log_probs[:, generated])[labels == human])), WEIGHT_DIGITS)
 
 
 def calibrate(ensemble: "Ensemble", table) -> "LengthCalibration":

@@ -11,6 +11,7 @@ from clara.errors import BadSetting, CheckpointMismatch
 from clara.files import make_folder, path_inside
 from clara.records import read_record
 from critic.calibration import NO_CALIBRATION, LengthCalibration
+from critic.data.table import GENERATED, HUMAN
 from critic.members import MEMBERS
 from critic.members.base import ClassifierSettings, Member, score_members
 from critic.members.storage import EnsembleConfig, load_folder, write_config
@@ -28,6 +29,9 @@ class Ensemble:
         `training`, `versions` and `figures`.
     calibration : LengthCalibration, optional
         Of a critic.
+    max_log_odds : sequence of float, optional
+        Of a critic: the highest log-odds for human that each member may give a window (default: no limit). A member
+        that met only music of a search takes what differs even more from it, such as noise, for more than human.
 
     Raises
     ------
@@ -42,10 +46,12 @@ class Ensemble:
         members: list[tuple[Member, float]],
         info: dict | None = None,
         calibration: LengthCalibration = NO_CALIBRATION,
+        max_log_odds: Sequence[float] | None = None,
     ):
         if not members:
             raise BadSetting("an ensemble needs at least one member")
         self.members, self.info, self.calibration = list(members), info or {}, calibration
+        self.max_log_odds = [np.inf] * len(self.members) if max_log_odds is None else list(max_log_odds)
         self.settings: ClassifierSettings = self.members[0][0].settings
         for member, _ in self.members:
             if not _match(member, self.settings):
@@ -57,7 +63,7 @@ class Ensemble:
     def remembering(self) -> "Ensemble":
         """Return this ensemble with members that remember what they have read; see `Member.remembering`."""
         members = [(member.remembering(), weight) for member, weight in self.members]
-        return Ensemble(members, self.info, self.calibration)
+        return Ensemble(members, self.info, self.calibration, self.max_log_odds)
 
     def window_log_probs(self, texts: Sequence[Text | list[str]]) -> list[np.ndarray]:
         """Return the log-probabilities of each window; parameters as `Member.window_log_probs`."""
@@ -66,8 +72,8 @@ class Ensemble:
         combined = []
         for of_piece in zip(*results):
             total = np.zeros_like(of_piece[0])
-            for weight, log_probs in zip(weights, of_piece):
-                total += weight * log_probs
+            for weight, limit, log_probs in zip(weights, self.max_log_odds, of_piece):
+                total += weight * limit_log_odds(log_probs, limit, self.settings)
             combined.append(normalize_log_probs(total))
         return combined
 
@@ -84,10 +90,12 @@ class Ensemble:
         """
         folder = make_folder(folder)
         entries = []
-        for i, (member, weight) in enumerate(self.members, start=1):
+        for i, ((member, weight), limit) in enumerate(zip(self.members, self.max_log_odds), start=1):
             name = f"{i}-{member.type.replace('_', '-')}"
             member.save(folder / name)
             entries.append({"folder": name, "weight": weight})
+            if limit < np.inf:
+                entries[-1]["max_log_odds"] = limit
         config = {"type": self.type, **self.settings.to_config(), "members": entries}
         if self.calibration != NO_CALIBRATION:
             config["calibration"] = asdict(self.calibration)
@@ -101,7 +109,8 @@ class Ensemble:
         calibration = (
             LengthCalibration(**config.calibration.model_dump()) if config.calibration else LengthCalibration()
         )
-        ensemble = cls(members, config.info(), calibration)
+        limits = [np.inf if m.max_log_odds is None else m.max_log_odds for m in config.members]
+        ensemble = cls(members, config.info(), calibration, limits)
         if not _match(members[0][0], ClassifierSettings.from_config(config, ensemble.settings.vocab)):
             raise CheckpointMismatch(f"{folder / CONFIG}: another encoding, other classes or windows than its members")
         return ensemble
@@ -116,6 +125,16 @@ def _match(member, settings):
         settings.window_quarters,
     )
     return same and (not member.reads_text or own.vocab == settings.vocab)
+
+
+def limit_log_odds(log_probs: np.ndarray, limit: float, settings: ClassifierSettings) -> np.ndarray:
+    """Return log-probabilities (n, 2) of a critic, not normalized, whose log-odds for human are at most a limit."""
+    if limit == np.inf:
+        return log_probs
+    human, generated = settings.classes.index(HUMAN), settings.classes.index(GENERATED)
+    limited = log_probs.copy()
+    limited[:, human] = np.minimum(log_probs[:, human], log_probs[:, generated] + log_probs.dtype.type(limit))
+    return limited
 
 
 def normalize_log_probs(log_weights: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ class MemberEntry(Record):
 
     folder: Name
     weight: Annotated[float, Field(ge=0, le=1000)]
+    max_log_odds: Annotated[float, Field(ge=-1000, le=1000)] | None = None
 
 
 class CalibrationConfig(Record):

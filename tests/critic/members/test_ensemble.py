@@ -13,6 +13,7 @@ from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.music.notes import crop
 from critic import Critic
+from critic.calibration import NO_CALIBRATION
 from critic.ensemble import fit_ensemble
 from critic.members import MEMBERS
 from critic.members.ensemble import Ensemble
@@ -132,3 +133,36 @@ def test_weights_have_the_lowest_loss(monkeypatch):
     monkeypatch.setattr(members[1], "window_log_probs", lambda _: confident)
     one, other = weights_of(fit_ensemble(members[:2], table, equal_weights=True))
     assert one == other == pytest.approx(knows / 7, abs=0.05)  # a member six times as confident counts six times
+
+
+def test_a_member_gives_no_window_more_than_its_limit(tmp_path):
+    """A limit that nothing reaches changes nothing, a low one is what all windows have."""
+    pieces, member = [tiny.tune(i) for i in range(2)], tiny.member("descriptors")
+    free = Critic(Ensemble([(member, 0.5)])).window_log_odds(pieces)
+    highest = max(odds.max() for odds in free)
+    low = float(np.median(np.concatenate(free)))
+    for limit in (2 * float(highest), low / 0.5):
+        limited = Critic(Ensemble([(member, 0.5)], max_log_odds=[limit]))
+        for a, b in zip(free, limited.window_log_odds(pieces)):
+            assert b == pytest.approx(np.minimum(a, 0.5 * limit), abs=1e-4)
+    limited.save(tmp_path)
+    again = Critic.load(tmp_path)
+    assert again.model.max_log_odds == again.remembering().model.max_log_odds == [low / 0.5]
+
+
+def test_the_limits_of_a_critic_are_the_medians_of_human_windows(monkeypatch):
+    """What a member takes for far more than human counts as much as a human window that is not unusual."""
+    classes = ["generated", "human"]
+    table = pd.DataFrame({"split": "valid", "label": ["human"] * 5 + ["generated"] * 5, "tokens": [["p40"]] * 10})
+    monkeypatch.setattr("critic.ensemble.calibrate", lambda ensemble, table: NO_CALIBRATION)
+    member = tiny.member("descriptors", classes=classes)
+    odds = log_probs_of(np.array([1.0, 2, 3, 4, 50, -1, -2, -3, -4, 60]))
+    monkeypatch.setattr(member, "window_log_probs", lambda _: odds)
+    first = fit_ensemble([member], table)
+    assert first.max_log_odds == pytest.approx([3.0], abs=1e-3)
+    second = fit_ensemble([member], table, add_to=first)
+    assert second.max_log_odds == first.max_log_odds * 2 and len(second.members) == 2
+    composers = table.assign(label=["bach"] * 5 + ["satie"] * 5)
+    composer = tiny.member("descriptors", classes=["bach", "satie"])
+    monkeypatch.setattr(composer, "window_log_probs", lambda _: odds)
+    assert fit_ensemble([composer], composers).max_log_odds == [np.inf]
