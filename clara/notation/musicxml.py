@@ -128,11 +128,10 @@ class _PartWriter:
 
     def _event(self, event, place, stem, accidentals):
         """Return the lines of a chord or a rest."""
-        if event.is_hidden:
-            return [f"<forward><duration>{event.length}</duration>{place.voice_text}{place.staff_text}</forward>"]
         if not event.notes:
             is_full = ' measure="yes"' if not event.type else ""
-            return [f"<note><rest{is_full}/>{self._tail(event, place, '', None, [], True)}</note>"]
+            shown = ' print-object="no"' if event.is_hidden else ""
+            return [f"<note{shown}><rest{is_full}/>{self._tail(event, place, '', None, [], True)}</note>"]
         lines = []
         for position, note in enumerate(event.notes):
             pitch = self.score.pitches[note]

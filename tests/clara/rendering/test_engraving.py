@@ -1,11 +1,14 @@
 """Sheet music: it holds every note, and verovio draws it."""
 
+import base64
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import verovio
 from music21 import converter
+from symusic import Score
 
 from clara.errors import BadSetting, NoNotes
 from clara.music.notes import build_notes
@@ -52,6 +55,22 @@ def test_onsets_and_tempo_survive_musicxml():
 
 def test_verovio_draws_each_note():
     assert to_svg(melody()).count('class="notehead"') == len(melody())
+
+
+def test_verovio_keeps_time_where_rests_are_hidden():
+    """Triplets of a lower voice that sounds rarely, under held notes of the upper one."""
+    upper = [(0, 48, 76), (48, 96, 77), (96, 144, 76)]
+    lower = [(8, 12, 62), (52, 56, 64), (56, 60, 62), (100, 104, 60)]
+    start, end, pitch = zip(*upper, *lower, *((bar, bar + 48, 43) for bar in (0, 48, 96)))
+    notes, _ = build_notes(start, end, pitch)
+    text = to_musicxml(notes)
+    assert 'print-object="no"><rest' in text
+    toolkit = verovio.toolkit()
+    toolkit.loadData(text)
+    columns = Score.from_midi(base64.b64decode(toolkit.renderToMIDI()))
+    played = [note for track in columns.tracks for note in track.notes]
+    rows = sorted((round(note.time * 12 / columns.ticks_per_quarter), note.pitch) for note in played)
+    assert rows == sorted(zip(notes.start.tolist(), notes.pitch.tolist()))
 
 
 def test_the_pages_together_hold_all_notes():
