@@ -201,12 +201,6 @@ def number_range(text: str) -> tuple[float, float]:
     return low, high
 
 
-def format_range(ends: tuple[float, float]) -> float | str:
-    """Return a range from `number_range` as a number, or as "X:Y" if its ends differ."""
-    low, high = ends
-    return low if low == high else f"{low:g}:{high:g}"
-
-
 def above(limit: float, kind: type = float) -> Callable[[str], Any]:
     """Return an argparse type: a finite number above `limit`."""
     return _number_type(kind, lambda x: limit < x < float("inf"), f"must be above {limit}")

@@ -19,8 +19,7 @@ from clara.rendering.form_strip_plot import draw_form_strip
 
 PART_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 PROMPT_COLOURS = ("#999999", "#CC9966", "#88AA99", "#BBA0AA")
-GROUP_COLOURS = (*PART_COLOURS, "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v")  # with GROUP_COLOURS they distinguish 30 groups
+MARKERS = ("o", "s", "^", "D", "v")
 LINE_COLOUR = "#dddddd"
 BLACK_KEY_COLOUR = "#f0f0f0"
 BLACK_KEYS = (1, 3, 6, 8, 10)  # pitch classes
@@ -195,54 +194,6 @@ def _add_legend_of_parts(figure, notes):
         name = INSTRUMENTS[notes.instruments[part]].name if is_named else f"part {part + 1}"
         patches.append(Patch(color=PART_COLOURS[part % len(PART_COLOURS)], label=name))
     figure.legend(handles=patches, loc="outside lower center", ncols=len(parts), frameon=False)
-
-
-def plot_map(
-    points: np.ndarray,
-    groups: Sequence[str],
-    path: str | Path | None = None,
-    *,
-    highlight: str | None = None,
-    title: str = "",
-):
-    """Draw pieces as points, with similar pieces near each other.
-
-    Parameters
-    ----------
-    points : float array (n, 2)
-    groups : sequence of n str
-        The group of each point; each group has a colour and a marker.
-    path : path, optional
-        PNG file to write.
-    highlight : str, optional
-        Group to draw as black crosses above the others.
-    title : str
-
-    Returns
-    -------
-    matplotlib Figure
-    """
-    figure, ax = new_figure(8, 5)
-    points = np.asarray(points)
-    names = list(dict.fromkeys(groups))
-    coloured = [name for name in names if name != highlight]
-    for i, name in enumerate(coloured):
-        ax.scatter(
-            *points[[group == name for group in groups]].T,
-            s=42,
-            color=GROUP_COLOURS[i % len(GROUP_COLOURS)],
-            marker=MARKERS[i % len(MARKERS)],
-            edgecolor="white",
-            lw=0.5,
-            label=name,
-        )
-    if highlight in names:
-        highlighted = points[[group == highlight for group in groups]]
-        ax.scatter(*highlighted.T, s=42, color="black", marker="x", lw=1.2, label=highlight)
-    ax.set(xticks=[], yticks=[], title=title)
-    ax.set_aspect("equal", adjustable="datalim")
-    figure.legend(loc="outside right upper", frameon=False)
-    return _save(figure, path)
 
 
 def plot_history(history: Sequence[dict], path: str | Path | None = None):

@@ -65,15 +65,11 @@ class SearchSettings:
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadSetting(f"{name} must be above 0 quarters, not {getattr(self, name)}")
 
-    def block_start_quarters(self, block: int) -> float:
-        """Return where a block starts, in quarter notes after the prompt; blocks count from 0."""
-        return self.first_block_quarters + (block - 1) * self.block_quarters if block else 0.0
-
-    def block_ends(self, n_steps: int, steps_per_quarter: int) -> list[int | None]:
-        """Return the grid step after the prompt where each block ends; None for the last, which ends the piece."""
+    def block_ends(self, n_steps: int, steps_per_quarter: int) -> list[int]:
+        """Return the grid step after the prompt where each block ends; the last block ends beyond the piece."""
         first = max(1, round(self.first_block_quarters * steps_per_quarter))
         block = max(1, round(self.block_quarters * steps_per_quarter))
-        return [*range(first, n_steps - block + 1, block), None]
+        return [*range(first, n_steps - block + 1, block), n_steps + 1]
 
 
 def search(
@@ -125,7 +121,7 @@ def search(
     search_of = np.arange(n) % n_searches
     parents = np.arange(n)
     ratings = np.zeros(n)
-    schedule = _schedule(lengths, sampler.steps_per_quarter, search_settings)
+    schedule = {int(length): search_settings.block_ends(int(length), sampler.steps_per_quarter) for length in lengths}
     n_blocks = max(map(len, schedule.values()))
     for block in range(n_blocks):
         going = np.flatnonzero(rows[parents] >= 0)
@@ -151,15 +147,6 @@ def search(
             parents[own] = own[_draw_rows(gains[own], len(own), np.random.default_rng([seeds[one], block, 1]))]
     chosen = sorted(parents[:n_searches].tolist(), key=lambda i: -ratings[i])
     return [(texts[i], i, int(firsts[i])) for i in chosen]
-
-
-def _schedule(lengths, steps_per_quarter, search_settings):
-    """Return the grid step at which each block ends, by the length of the text; the last one lies beyond its end."""
-    schedule = {}
-    for length in set(lengths.tolist()):
-        *block_ends, _ = search_settings.block_ends(length, steps_per_quarter)
-        schedule[length] = [*block_ends, length + 1]
-    return schedule
 
 
 def _sampler_of_block(sampler, block, n_blocks, search_settings):

@@ -351,3 +351,22 @@ def _scatter(values):
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         hashes[i] = x ^ (x >> np.uint64(27))
     return hashes.view(np.int64)
+
+
+@compiled(int64_1d_readonly, int64)
+def frequencies(values, n):
+    """Return the relative frequency of each integer from 0 to n - 1; values beyond count as the nearest of them.
+
+    Parameters
+    ----------
+    values : int64 array
+    n : int
+
+    Returns
+    -------
+    float64 array (n,)
+    """
+    counts = np.zeros(n)
+    for value in values:
+        counts[min(max(value, 0), n - 1)] += 1
+    return counts / max(1, len(values))

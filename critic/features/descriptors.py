@@ -23,11 +23,11 @@ from critic.features.descriptor_kernels import (
     entropy,
     find_onsets,
     find_parallels,
+    frequencies,
     scatter,
     self_overlap,
     statistics,
 )
-from critic.features.measures import frequencies
 from critic.features.segments import SEGMENT_QUARTERS, STEPS_PER_QUARTER
 
 N_DESCRIPTORS = 762

@@ -11,7 +11,7 @@ from PIL import Image
 from clara.form.plan import EXACT
 from clara.music.notes import COMMON_TIME, build_notes
 from clara.rendering.form_strip import FormStrip
-from clara.rendering.plots import PART_COLOURS, PROMPT_COLOURS, plot_confusion, plot_history, plot_map, plot_piano_roll
+from clara.rendering.plots import PART_COLOURS, PROMPT_COLOURS, plot_confusion, plot_history, plot_piano_roll
 
 pytestmark = pytest.mark.slow
 
@@ -174,30 +174,6 @@ def test_nothing_is_cut_off():
     figure.draw_without_rendering()
     box = figure.get_tightbbox()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
-
-
-def test_each_group_of_a_map_has_a_colour_and_a_marker(tmp_path):
-    points = np.arange(24.0).reshape(12, 2)
-    groups = [*"ababcdefgh", "Clara", "Clara"]
-    figure = plot_map(points, groups, tmp_path / "map.png", highlight="Clara", title="a title")
-    axes = figure.axes[0]
-    drawn = {c.get_label(): c.get_offsets().tolist() for c in axes.collections}
-    assert list(drawn) == [*"abcdefgh", "Clara"]
-    assert drawn["a"] == [[0, 1], [4, 5]] and drawn["Clara"] == [[20, 21], [22, 23]]
-    looks = {(to_hex(c.get_facecolor()[0]), c.get_paths()[0].vertices.tobytes()) for c in axes.collections}
-    assert len(looks) == 9
-    assert [t.get_text() for t in figure.legends[0].texts] == list(drawn)
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    assert left < 0 and right > 22 and low < 1 and high > 23
-    with Image.open(tmp_path / "map.png") as image:
-        image.load()
-
-
-def test_a_map_of_one_group():
-    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["a"], highlight="Clara").axes[0].collections] == ["a"]
-    assert [c.get_label() for c in plot_map(np.zeros((1, 2)), ["Clara"], highlight="Clara").axes[0].collections] == [
-        "Clara"
-    ]
 
 
 def test_a_confusion_matrix_shows_counts(tmp_path):
