@@ -40,6 +40,7 @@ MEMBER_TYPES = ("text", "piano_roll", "descriptors", "boosted_trees", "self_simi
 DEFAULT_MEMBERS = ("descriptors", "boosted_trees")
 SEARCHED_SHARE = 1 / 6  # of the number of training excerpts: searched pieces to train on in each round
 SPLITS = ("train", "valid", "test")
+LONG_QUARTERS, SHORT_QUARTERS = 64, 32  # of an excerpt, if most pieces are long enough or not
 SETTINGS_FILE = "build.json"
 
 
@@ -71,7 +72,7 @@ class BuildSettings:
     corpus: str
     members: list[str]
     n_train: int = 3000
-    quarters: int = 32
+    quarters: int = LONG_QUARTERS
     epochs: int | None = None
     seed: int = 0
     rounds: int = 1
@@ -259,7 +260,13 @@ def parser() -> cli.Parser:
         metavar="N",
         help="Number of training excerpts of each class.",
     )
-    music("--quarters", type=cli.at_least(8), default=32, metavar="X", help="Length of an excerpt, in quarters.")
+    music(
+        "--quarters",
+        type=cli.at_least(8),
+        metavar="X",
+        help=f"Length of an excerpt, in quarters (default: {LONG_QUARTERS}, or {SHORT_QUARTERS} if most pieces are too "
+        "short for that).",
+    )
     training = p.add_argument_group("training").add_argument
     training(
         "--members",
@@ -298,6 +305,15 @@ def parser() -> cli.Parser:
     return p
 
 
+def default_quarters(corpus: str | Path) -> int:
+    """Return the length of the excerpts of a corpus: the longer one if at least half of the pieces are long enough."""
+    from clara.data.corpus import Corpus
+    from critic.data.table import SEAM_QUARTERS
+
+    is_long = Corpus.load(corpus).manifest["quarters"] >= SEAM_QUARTERS + LONG_QUARTERS
+    return LONG_QUARTERS if is_long.mean() >= 0.5 else SHORT_QUARTERS
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line."""
     args = parser().parse_args(argv)
@@ -308,9 +324,8 @@ def main(argv: list[str] | None = None) -> int:
     model = args.models[0]
     members = list(dict.fromkeys(args.members))
     corpus = args.corpus or corpus_of(model)
-    settings = BuildSettings(
-        args.models, corpus, members, args.n_train, args.quarters, args.epochs, args.seed, args.rounds
-    )
+    quarters = args.quarters or default_quarters(corpus)
+    settings = BuildSettings(args.models, corpus, members, args.n_train, quarters, args.epochs, args.seed, args.rounds)
     out = Path(args.out) if args.out else own_critic_folder(model)
     work = Path(args.work) if args.work else out.with_name(f"{out.name}-work")
     with cli.json_output(args.json) as answer:

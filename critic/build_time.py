@@ -21,7 +21,7 @@ SCORE_SECONDS = {
     "boosted_trees": 0.002,
     "self_similarity": 0.001,
 }
-SEARCH_SECONDS = 0.43  # for a piece
+SEARCH_SECONDS = 0.4  # for a piece of a search for excerpts of 32 quarters
 START_SECONDS = 5  # for imports and files, in each stage
 THREADS_EXPONENT = 0.8  # n threads are n to the power of this as fast as one
 EXCERPTS, ENSEMBLE = "excerpts", "ensemble"  # the stages beside the members
@@ -79,7 +79,7 @@ def estimate_stages(load: WorkLoad) -> dict[str, float]:
     for number in range(load.rounds + 1):
         suffix = round_suffix(number)
         if number:
-            seconds[f"{EXCERPTS}{suffix}"] = load.n_searched * SEARCH_SECONDS * size / speedup
+            seconds[f"{EXCERPTS}{suffix}"] = load.n_searched * SEARCH_SECONDS * length * size / speedup
         for member, epochs in load.epochs.items():
             seconds[f"{member}{suffix}"] = load.n_trained * epochs * TRAIN_SECONDS[member] * length / speedup
         seconds[f"{ENSEMBLE}{suffix}"] = load.n_scored * per_excerpt * length / speedup

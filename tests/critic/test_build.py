@@ -119,3 +119,9 @@ def test_a_round_adds_what_a_search_with_the_critic_found(model, tmp_path):
     before, critic = Critic.load(work / "ensemble"), Critic.load(tmp_path / "mine-critic")
     assert [weight for _, weight in critic.members[:1]] == [weight for _, weight in before.members]
     assert len(critic.members) == 2 and critic.model.calibration == before.model.calibration
+
+
+def test_excerpts_are_long_if_most_pieces_are(corpus, tmp_path):
+    assert build.default_quarters(corpus) == 32
+    long = tiny.corpus(tmp_path, [tiny.tune(i, n_notes=300) for i in range(8)])
+    assert build.default_quarters(long) == 64
