@@ -170,21 +170,21 @@ def _work_load(settings, members, workers, threads) -> "WorkLoad":
     from critic.excerpts import counts_of_splits
     from critic.hard_negatives import counts_of_splits as searched_counts
     from critic.members import MEMBERS
+    from critic.members.text import TextMember
     from critic.trained_model import read_trained_model
 
     counts = counts_of_splits(settings.n_train, SPLITS)
     n_composed = CONTINUATIONS_PER_PROMPT * CriticExcerptSettings(counts).n_prompts
-    types = {member: MEMBERS[member] for member in members}
-    default_epochs = {
-        name: (kind.HEAD_TRAINING if name == "text" else kind.TRAINING).epochs for name, kind in types.items()
-    }
+    trainings = {member: MEMBERS[member].TRAINING for member in members}
+    if "text" in trainings:
+        trainings["text"] = TextMember.HEAD_TRAINING
     return WorkLoad(
         n_composed,
         2 * (counts["train"] + counts["valid"]),
         2 * (counts["valid"] + counts["test"]),
         settings.quarters,
         float(np.mean([read_trained_model(model).n_parameters for model in settings.models])),
-        {name: settings.epochs or epochs for name, epochs in default_epochs.items()},
+        {member: settings.epochs or training.epochs for member, training in trainings.items()},
         workers,
         threads,
         settings.rounds,

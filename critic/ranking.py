@@ -74,7 +74,7 @@ class RankedPiece:
 
         if isinstance(self.piece, (str, Path)):
             played = read_played_prompt(self.piece, STEPS_PER_QUARTER)
-            return played and played[1]
+            return None if played is None else played[1]
         return getattr(self.piece, "expression", None)
 
     def show(self) -> None:

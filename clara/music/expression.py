@@ -117,7 +117,7 @@ def unperformed(notes: NoteSequence, flat: bool = False) -> Expression:
     flat : bool
         Give all notes the same velocity, see `clara.music.accents.note_velocities`.
     """
-    return Expression(note_velocities(notes, flat), [0.0], [notes.qpm])
+    return Expression(note_velocities(notes, flat), np.zeros(1), np.array([notes.qpm]))
 
 
 def sounding_ends(notes: NoteSequence, expression: Expression) -> np.ndarray:

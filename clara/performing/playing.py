@@ -95,7 +95,9 @@ def _perform(notes, seed):
     return shipped_performer().perform(notes, seed)
 
 
-def read_played_prompt(path: str | Path, steps_per_quarter: int, ensemble: str = "piano") -> tuple | None:
+def read_played_prompt(
+    path: str | Path, steps_per_quarter: int, ensemble: str = "piano"
+) -> tuple[NoteSequence, Expression] | None:
     """Return the notes and the expression of a MIDI file; None for other formats and for flat files.
 
     Raises

@@ -19,7 +19,7 @@ tokens          text of the excerpt, tokens separated by spaces
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -57,7 +57,7 @@ class ExcerptsRecord(Record):
     models: dict[Name, Hash] = {}  # the hash of the weights of each model that composed excerpts, by its name
 
 
-def read_excerpts(folder: str | Path):
+def read_excerpts(folder: str | Path) -> tuple[Any, dict[str, Any]]:
     """Read a folder of excerpts.
 
     Parameters

@@ -49,8 +49,9 @@ class SegmentMember(Member):
 
     net: Any
 
+    @staticmethod
     @abstractmethod
-    def extract_features(self, notes: NoteSequence) -> np.ndarray:
+    def extract_features(notes: NoteSequence) -> np.ndarray:
         """Return what the network reads of a segment that is not empty."""
 
     @abstractmethod

@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
-from clara.music.notes import NoteSequence
 from critic.features.segments import STEPS_PER_QUARTER
 from critic.members.base import MIN_QUARTERS, ClassifierSettings, to_device
 from critic.members.segments import SegmentMember
@@ -43,6 +42,7 @@ class SelfSimilarityMember(SegmentMember):
     title = "a CNN on self-similarity matrices"
     net_config = SelfSimilarityNetConfig
     max_batch_size = 2**8  # segments; the matrices of one take 64 KiB
+    extract_features = staticmethod(onset_table)
     TRAINING = TrainSettings(epochs=8, lr=2e-3, bs=64, weight_decay=0.1, clip=1.0, average_weights=True)
 
     def build_net(self) -> SelfSimilarityNet:
@@ -56,10 +56,6 @@ class SelfSimilarityMember(SegmentMember):
     def new_net(cls, settings: ClassifierSettings, net_settings: dict) -> SelfSimilarityNet:
         """Return a network with random weights."""
         return SelfSimilarityNet(len(settings.classes), **net_settings)
-
-    def extract_features(self, notes: NoteSequence) -> np.ndarray:
-        """Return the onset table of a segment."""
-        return onset_table(notes)
 
     def segment_logits(self, features: list[np.ndarray]) -> Tensor:
         """Return the logits of n segments, float32 (n, n_classes)."""
