@@ -11,6 +11,7 @@ MIN_BAR_QUARTERS, MAX_BAR_QUARTERS = Fraction(1, 2), 8
 DEFAULT_SIGNATURE = (4, 4)
 SHORT_BAR_DENOMINATOR = 16  # of a bar that a change of the time signature cuts short
 MAX_SHOWN_DENOMINATOR = 32
+UPBEAT_PARTS = 4  # of a quarter: an upbeat is a number of sixteenths long
 COMPOUND_NUMERATORS = (6, 9, 12, 15)
 FULL_BAR, MIDDLE, BEAT = 0, 1, 2  # metrical levels; the parts of a beat are above
 
@@ -76,7 +77,7 @@ def list_measures(notes: NoteSequence) -> list[Measure]:
 def readable_signatures(notes: NoteSequence) -> list[tuple[int, int, int]]:
     """Return the time signatures as (step, numerator, denominator), each at the beginning of a bar.
 
-    The first stands at step 0 or less than a bar before it.
+    The first stands at step 0 or less than a bar before it; at step 0 if the upbeat is no number of sixteenths long.
     """
     ends = [step for step, _, _ in notes.time_signatures[1:]] + [notes.n_steps]
     signatures = []
@@ -89,6 +90,8 @@ def readable_signatures(notes: NoteSequence) -> list[tuple[int, int, int]]:
         length = int(bar_steps(numerator, denominator, notes.steps_per_quarter))
         if place is None:
             place = -(-step % length)
+            if place % Fraction(notes.steps_per_quarter, UPBEAT_PARTS):
+                place = 0
         if end <= place:
             continue
         signatures.append((place, numerator, denominator))

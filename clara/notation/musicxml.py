@@ -1,17 +1,20 @@
 """Write a score as MusicXML 4.0, https://www.w3.org/2021/06/musicxml40."""
 
+import re
 from xml.sax.saxutils import escape
 
 from clara.notation.rhythm import TICKS
 from clara.notation.score import Score
 from clara.notation.spelling import signature_alterations
 
+MIN_QPM, MAX_QPM = 1, 9999  # of a metronome mark; other tempos are written as the nearest of these
 ACCIDENTALS = {-2: "flat-flat", -1: "flat", 0: "natural", 1: "sharp", 2: "double-sharp"}
 HEADER = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
     '"http://www.musicxml.org/dtds/partwise.dtd">\n'
 )
+NOT_IN_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # control characters
 VOICES_PER_STAFF = 4  # voice numbers of the second staff begin at 5, as in other programs
 
 
@@ -19,7 +22,8 @@ def write_musicxml(score: Score) -> str:
     """Return a score as the text of a MusicXML file."""
     lines = ['<score-partwise version="4.0">']
     if score.title:
-        lines.append(f"<work><work-title>{escape(score.title)}</work-title></work>")
+        title = escape(NOT_IN_XML.sub(" ", score.title))
+        lines.append(f"<work><work-title>{title}</work-title></work>")
     lines.append("<identification><encoding><software>Clara</software></encoding></identification>")
     lines += _part_list(score)
     for index, part in enumerate(score.parts, start=1):
@@ -187,7 +191,7 @@ def _tuplet(kind, event):
 
 def _tempo(qpm):
     """Return a metronome mark."""
-    number = f"{round(qpm)}"
+    number = f"{round(min(max(qpm, MIN_QPM), MAX_QPM))}"
     return (
         '<direction placement="above"><direction-type><metronome><beat-unit>quarter</beat-unit>'
         f"<per-minute>{number}</per-minute></metronome></direction-type>"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clara.errors import NoNotes
+from clara.errors import NoNotes, TooLong
 from clara.music.instruments import INSTRUMENTS
 from clara.music.key_signatures import collect_key_signatures
 from clara.music.keys import estimate_key_signature
@@ -18,6 +18,7 @@ from clara.notation.voices import LOWER, UPPER, Chord, assign_voices, merge_span
 
 PIANO = "p"
 GRIDS = (12, 24)  # steps per quarter that are written exactly, with their divisors
+MAX_QUARTERS = 50_000  # as of MIDI files that are read
 MIN_SHARE_OF_RESTS = 0.5  # of a measure in which a lower voice sounds, if its rests are printed
 
 
@@ -85,6 +86,14 @@ class Score:
     ticks: list
     ticks_per_step: int
 
+    def count_note_heads(self) -> list[int]:
+        """Return how many note heads each measure has, each note of a tie counted."""
+        counts = [0] * len(self.measures)
+        for staff in (staff for part in self.parts for staff in part.staves):
+            for index, staff_measure in enumerate(staff):
+                counts[index] += sum(len(event.notes) for events in staff_measure.voices for event in events)
+        return counts
+
 
 def notate(notes: NoteSequence, title: str = "") -> Score:
     """Return notes as written music, in their own key signatures or in one that is estimated.
@@ -99,9 +108,13 @@ def notate(notes: NoteSequence, title: str = "") -> Score:
     ------
     NoNotes
         If there are none.
+    TooLong
+        If the music has more than MAX_QUARTERS quarters.
     """
     if not len(notes):
         raise NoNotes("no notes to make a score of")
+    if notes.quarters > MAX_QUARTERS:
+        raise TooLong(f"{notes.quarters:,.0f} quarters are too long for a score; at most {MAX_QUARTERS:,} are written")
     notes = to_written_grid(notes)
     measures = list_measures(notes)
     key_signatures = at_barlines(notes.key_signatures or ((0, estimate_key_signature(notes)),), measures)
@@ -218,14 +231,15 @@ def _spans_by_measure(spans, measures):
 def _list_parts(notes):
     """Return (name, program, clefs, masks of notes for each staff) of each player: soloists, then the piano."""
     has_piano = PIANO in notes.instruments
+    player = np.minimum(notes.part, len(notes.instruments) - 1)  # as in MIDI files
     parts = []
     for part, prefix in enumerate(notes.instruments):
-        in_part = notes.part == part
+        in_part = player == part
         if prefix != PIANO and (not has_piano or in_part.any()):
             instrument = INSTRUMENTS[prefix]
             parts.append((instrument.name, instrument.program, [SOLO_CLEFS.get(prefix, (Clef.TREBLE,))], [in_part]))
     if has_piano:
-        piano = notes.part == notes.instruments.index(PIANO)
+        piano = player == notes.instruments.index(PIANO)
         hands = np.full(len(notes), -1)
         hands[piano] = assign_hands(notes.start[piano], notes.end[piano], notes.pitch[piano], notes.steps_per_quarter)
         masks = [hands == RIGHT, hands == LEFT]

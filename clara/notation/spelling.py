@@ -61,9 +61,14 @@ def _spell_in_key(notes, fifths):
     tonics = spell_by_key(np.arange(12), fifths)
     votes = np.zeros((n, HIGHEST_NAME - LOWEST_NAME + 1))
     for tonic_class, tonic in enumerate(tonics.tolist()):
-        names = spell_by_key(pitch_class, tonic, FLATTEST_DEGREE)
+        names = _enharmonic_within_limits(spell_by_key(pitch_class, tonic, FLATTEST_DEGREE))
         votes[place, names - LOWEST_NAME] += nearby[:, tonic_class]
     return votes.argmax(1) + LOWEST_NAME
+
+
+def _enharmonic_within_limits(names):
+    """Return names without triple sharps and flats, which keys of many signs would give."""
+    return np.where(names > HIGHEST_NAME, names - 12, np.where(names < LOWEST_NAME, names + 12, names))
 
 
 def name_of(fifth: int, pitch: int) -> tuple[str, int, int]:

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from clara.errors import BadSetting
+from clara.errors import BadSetting, TooLong
 from clara.music.notes import NoteSequence
 from clara.notation.musicxml import write_musicxml
 from clara.notation.score import notate
@@ -14,10 +14,11 @@ DEFAULT_TITLE = "Composed by Clara"
 # A4 in verovio's units; 18 of them lie between two staff lines. The last page is shorter.
 PAGE_WIDTH, PAGE_HEIGHT = 2100, 2970
 SCALE_PERCENT = 40
+MAX_HEADS_PER_MEASURE, MAX_HEADS, MAX_MEASURES = 600, 40_000, 4000  # that verovio draws, in up to a minute
 
 
 def to_musicxml(notes: NoteSequence, title: str = "") -> str:
-    """Return notes as the text of a MusicXML file; raises NoNotes."""
+    """Return notes as the text of a MusicXML file; raises NoNotes, and TooLong as `clara.notation.score.notate`."""
     return write_musicxml(notate(notes, title or DEFAULT_TITLE))
 
 
@@ -35,6 +36,8 @@ def to_svg(notes: NoteSequence, title: str = "", page: int = 1) -> str:
     ------
     NoNotes
         If there are none.
+    TooLong
+        If there is too much to draw: see MAX_HEADS, MAX_HEADS_PER_MEASURE and MAX_MEASURES.
     BadSetting
         If there is no such page.
     """
@@ -56,6 +59,8 @@ def to_svgs(notes: NoteSequence, title: str = "") -> list[str]:
     ------
     NoNotes
         If there are none.
+    TooLong
+        As of `to_svg`.
     """
     toolkit = _engrave(notes, title)
     return [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
@@ -63,6 +68,8 @@ def to_svgs(notes: NoteSequence, title: str = "") -> list[str]:
 
 def _engrave(notes, title):
     """Return a verovio toolkit with the notes laid out."""
+    score = notate(notes, title or DEFAULT_TITLE)
+    _check_size(score)
     import verovio
 
     # verovio keeps this path for each thread, and only the thread that imported it has the right one.
@@ -77,5 +84,23 @@ def _engrave(notes, title):
             "footer": "none",
         }
     )
-    toolkit.loadData(to_musicxml(notes, title))
+    toolkit.loadData(write_musicxml(score))
     return toolkit
+
+
+def _check_size(score):
+    """Refuse scores that verovio draws for minutes."""
+    counts = score.count_note_heads()
+    densest = max(range(len(counts)), key=counts.__getitem__)
+    if counts[densest] > MAX_HEADS_PER_MEASURE:
+        found = f"{counts[densest]:,} note heads in measure {score.measures[densest].number}"
+        allowed = f"{MAX_HEADS_PER_MEASURE:,} in a measure"
+    elif sum(counts) > MAX_HEADS:
+        found, allowed = f"{sum(counts):,} note heads", f"{MAX_HEADS:,}"
+    elif len(counts) > MAX_MEASURES:
+        found, allowed = f"{len(counts):,} measures", f"{MAX_MEASURES:,}"
+    else:
+        return
+    raise TooLong(
+        f"{found} are too many for sheet music, which draws at most {allowed}; MusicXML and MIDI hold them all"
+    )

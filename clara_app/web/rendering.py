@@ -45,6 +45,8 @@ def render(piece: Piece, kind: str, soundfont: str | Path | None = None) -> list
         If the kind is unknown.
     NoNotes
         If sheet music is asked for and there are no notes.
+    TooLong
+        If there is too much for sheet music.
     """
     if kind == "mid":
         return [_to_midi(piece)]
