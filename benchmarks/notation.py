@@ -11,7 +11,7 @@ Scores in MusicXML that music21 installs lose all but their notes, and get the r
 
 Only scores with even numbers are measured, none of more than 100 kB; weights were fitted on the others. The valid and
 test files of SPLITS.csv (columns path and split; the paths are relative to MIDI_FOLDER) are measured for hands if they
-have a track for each, and for key signatures if they name one. With partitura installed, its estimates are measured too.
+have a track for each, and for key signatures if they name one. Where partitura is installed, it is measured too.
 """
 
 import csv

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import cache
 
+from clara.notation.beams import add_beams, mark_tuplets
 from clara.notation.measures import BEAT, Measure, find_meter
 
 TICKS = 1680  # in a quarter: holds 64ths, triplets of 64ths, quintuplets and septuplets
@@ -28,7 +29,6 @@ TYPES = {  # name by length in ticks
     TICKS // 8: "32nd",
     TICKS // 16: "64th",
 }
-N_BEAMS = {"eighth": 1, "16th": 2, "32nd": 3, "64th": 4}
 
 
 @dataclass(frozen=True)
@@ -298,8 +298,8 @@ def write_voice(measure: Measure, times: VoiceTimes, spans: list, hides_rests: b
                 events += _write_plain(piece_start, piece_end, notes, bar, meter)
     for event in events:
         event.is_hidden = hides_rests and not event.notes
-    _mark_tuplets(events)
-    _add_beams(events, bar, meter)
+    mark_tuplets(events)
+    add_beams(events, bar, meter)
     return events
 
 
@@ -396,54 +396,3 @@ def _is_aligned(position, ticks, n_dots, meter):
         return ticks == length if n_dots else offset % ticks == 0
     is_half_bar = len(meter.beats) % 2 == 0 and position % ticks == 0
     return offset == 0 and is_half_bar and ticks in (2 * length, 4 * length)
-
-
-def _mark_tuplets(events):
-    """Mark where the brackets of tuplets start and stop."""
-    inside = [event for event in events if event.tuplet]
-    for before, event, after in zip([None, *inside], inside, [*inside[1:], None]):
-        starts = before is None or before.tuplet != event.tuplet
-        stops = after is None or after.tuplet != event.tuplet
-        event.tuplet_ends = ("start",) * starts + ("stop",) * stops
-
-
-def _add_beams(events, bar, meter):
-    """Join the notes of each beat that are shorter than a quarter by beams."""
-    group, group_beat = [], None
-    for event in events:
-        beat = _beam_group(event.start - bar, meter)
-        is_beamed = event.notes and event.type in N_BEAMS
-        if not is_beamed or beat != group_beat:
-            _beam(group)
-            group = []
-        if is_beamed:
-            group.append(event)
-            group_beat = beat
-    _beam(group)
-
-
-def _beam_group(position, meter):
-    """Return the beginning of the time that is beamed together: a beat, but at least a quarter."""
-    return meter.beat_at(position)[0]
-
-
-def _beam(group):
-    """Write the beams of notes that are joined."""
-    if len(group) < 2:
-        return
-    counts = [N_BEAMS[event.type] for event in group]
-    for index, event in enumerate(group):
-        before = counts[index - 1] if index else 0
-        after = counts[index + 1] if index + 1 < len(group) else 0
-        event.beams = [_beam_kind(number, before, after) for number in range(1, counts[index] + 1)]
-
-
-def _beam_kind(number, before, after):
-    """Return the kind of a note's beam by the numbers of beams of its neighbours."""
-    if before >= number and after >= number:
-        return "continue"
-    if after >= number:
-        return "begin"
-    if before >= number:
-        return "end"
-    return "backward hook" if before else "forward hook"

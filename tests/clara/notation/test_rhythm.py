@@ -75,6 +75,12 @@ def test_eighths_are_beamed_by_beats():
     assert [event.beams[1:] for event in events] == [[], [], ["begin"], ["end"], [], []]
 
 
+def test_a_beam_does_not_begin_in_the_middle_of_a_tuplet():
+    events = write([(4, 5, 72), (5, 6, 74), (6, 9, 76), (9, 12, 77), (12, 48, 72)])[0]
+    assert values(events[:5]) == ["reighth", "32nd", "32nd", "16th", "16th"]
+    assert [event.beams[:1] for event in events[:5]] == [[], ["begin"], ["end"], ["begin"], ["end"]]
+
+
 def test_compound_time_is_beamed_in_threes():
     events = write(run(range(0, 37, 6)), time_signatures=((0, 6, 8),))[0]
     assert [event.beams[0] for event in events] == ["begin", "continue", "end"] * 2
