@@ -3,7 +3,7 @@
 import re
 from xml.sax.saxutils import escape
 
-from clara.notation.rhythm import TICKS
+from clara.notation.divisions import TICKS
 from clara.notation.score import Score
 from clara.notation.spelling import signature_alterations
 

@@ -10,9 +10,10 @@ from clara.music.key_signatures import collect_key_signatures
 from clara.music.keys import estimate_key_signature
 from clara.music.notes import NoteSequence, quantize, rebuild_notes
 from clara.notation.clefs import PIANO_CLEFS, SOLO_CLEFS, Clef, choose_clefs
+from clara.notation.divisions import Voice, place_boundaries
 from clara.notation.hands import LEFT, RIGHT, assign_hands
 from clara.notation.measures import Measure, list_measures
-from clara.notation.rhythm import Event, Voice, place_boundaries, write_voice
+from clara.notation.rhythm import Event, write_voice
 from clara.notation.spelling import name_of, spell
 from clara.notation.voices import LOWER, UPPER, Chord, assign_voices, merge_spans
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clara.music.notes import build_notes, quantize
-from clara.notation.rhythm import TICKS, find_division
+from clara.notation.divisions import TICKS, find_division
 from clara.notation.score import notate
 
 
