@@ -66,7 +66,8 @@ class BoostedTreesMember(SegmentMember):
 
     def describe(self) -> str:
         """Return a phrase for the model card."""
-        return f"{self.net_settings['n_trees']} boosted trees of depth {self.net_settings['depth']} on descriptors"
+        n_trees, depth = self.net_settings["n_trees"], self.net_settings["depth"]
+        return f"{n_trees} boosted trees of depth {depth} on descriptors of {self.segment_quarters} quarters"
 
     @classmethod
     def train(

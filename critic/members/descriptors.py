@@ -54,8 +54,8 @@ class DescriptorMember(SegmentMember):
 
     def describe(self) -> str:
         """Return a phrase for the model card."""
-        hidden, n_heads = self.net_settings["hidden"], self.net_settings["n_heads"]
-        return f"the mean of {n_heads} MLPs with {hidden} hidden units on descriptors of the music"
+        heads = f"{self.net_settings['n_heads']} MLPs with {self.net_settings['hidden']} hidden units"
+        return f"the mean of {heads} on descriptors of {self.segment_quarters} quarters"
 
     @classmethod
     def train(

@@ -49,6 +49,11 @@ class SegmentMember(Member):
 
     net: Any
 
+    @property
+    def segment_quarters(self) -> int:
+        """Return the length of a segment."""
+        return self.net_settings.get("segment_quarters", SEGMENT_QUARTERS)
+
     @staticmethod
     @abstractmethod
     def extract_features(notes: NoteSequence) -> np.ndarray:
@@ -60,8 +65,7 @@ class SegmentMember(Member):
 
     def prepare(self, text: Text) -> SegmentedPiece:
         """Return the segments of a piece."""
-        segment_quarters = self.net_settings.get("segment_quarters", SEGMENT_QUARTERS)
-        segments, weights = text.segments(self.settings.window_quarters, segment_quarters)
+        segments, weights = text.segments(self.settings.window_quarters, self.segment_quarters)
         return SegmentedPiece([self._recall(text, notes) for notes in segments], weights)
 
     def _recall(self, text, notes):
