@@ -6,9 +6,9 @@ Members are folders that `critic.train` wrote, with the same encoding, classes a
 log-probabilities by weight. The weights are those with the lowest loss on the valid excerpts, and none is negative, so
 the sum is calibrated. With --equal-weights all members have equal weight, so the most confident one dominates. A member
 of a critic gives no window more log-odds for human than the median human window has. With --add-to CRITIC the members
-are added to those of an earlier round, which keep their weights, limits and calibration (see `critic.data.searched`). A
-member that shares the encoder of a model continues to share it. Members that make different errors are steadier
-together.
+are added to those of an earlier round, which keep their weights, limits and calibration (see `critic.data.searched`);
+the new ones give no window more than 1. A member that shares the encoder of a model continues to share it. Members
+that make different errors are steadier together.
 """
 
 import sys
@@ -30,6 +30,7 @@ EXAMPLES = """
 python -m critic.ensemble runs/text runs/piano-roll runs/descriptors --excerpts runs/excerpts --out runs/critic
 """
 WEIGHT_DIGITS = 4
+MAX_LATER_LOG_ODDS = 1.0  # of a member of a later round: it has met only what a search finds
 CALIBRATED_QUARTERS = (8, 12, 16, 24, 32, 48, 64)  # lengths of beginnings that a critic is calibrated with
 
 
@@ -81,7 +82,8 @@ def fit_ensemble(
     ensemble = Ensemble([(member, round(float(weight), WEIGHT_DIGITS)) for member, weight in zip(members, weights)])
     if add_to is not None:
         both = add_to.members + ensemble.members
-        return Ensemble(both, calibration=add_to.calibration, max_log_odds=add_to.max_log_odds + limits)
+        later_limits = [min(limit, MAX_LATER_LOG_ODDS) for limit in limits]
+        return Ensemble(both, calibration=add_to.calibration, max_log_odds=add_to.max_log_odds + later_limits)
     if not settings.is_critic:
         return ensemble
     calibration = calibrate(Ensemble(ensemble.members, max_log_odds=limits), table)

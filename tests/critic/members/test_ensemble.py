@@ -14,7 +14,7 @@ from clara.errors import BadSetting, CheckpointMismatch, TooShort
 from clara.music.notes import crop
 from critic import Critic
 from critic.calibration import NO_CALIBRATION
-from critic.ensemble import fit_ensemble
+from critic.ensemble import MAX_LATER_LOG_ODDS, fit_ensemble
 from critic.members import MEMBERS
 from critic.members.ensemble import Ensemble
 from critic.members.piano_roll import PianoRollMember
@@ -161,7 +161,7 @@ def test_the_limits_of_a_critic_are_the_medians_of_human_windows(monkeypatch):
     first = fit_ensemble([member], table)
     assert first.max_log_odds == pytest.approx([3.0], abs=1e-3)
     second = fit_ensemble([member], table, add_to=first)
-    assert second.max_log_odds == first.max_log_odds * 2 and len(second.members) == 2
+    assert second.max_log_odds == [*first.max_log_odds, MAX_LATER_LOG_ODDS] and len(second.members) == 2
     composers = table.assign(label=["bach"] * 5 + ["satie"] * 5)
     composer = tiny.member("descriptors", classes=["bach", "satie"])
     monkeypatch.setattr(composer, "window_log_probs", lambda _: odds)
