@@ -95,7 +95,7 @@ def _check_continuation(args, request):
 
 
 def _report_prompt(prepared):
-    """Print what was read of the prompt; warn if it was performed."""
+    """Print what was read of the prompt; warn if it was performed and stays as it is."""
     from clara.data.onset_grid import PERFORMED_MISFIT
     from clara.music.bars import describe_time_signatures
     from clara.music.notes import describe_losses
@@ -109,11 +109,16 @@ def _report_prompt(prepared):
     length = count_of(float(n_quarters), "quarter") + ending
     signatures = describe_time_signatures(prepared.prompt.time_signatures)
     print(f"prompt: {count_of(len(prepared.prompt), 'note')}, {length}, in {signatures}{losses}")
-    if prepared.prompt_misfit > PERFORMED_MISFIT:
+    if prepared.prompt_alignment is not None:
+        print(
+            f"prompt: performed (misfit {prepared.prompt_misfit:.2f} with any beat grid; 1 is chance); its beats were "
+            f"found: {prepared.prompt_alignment.describe()}; --performed no takes its ticks as they are"
+        )
+    elif prepared.prompt_misfit > PERFORMED_MISFIT:
         print(
             f"warning: the prompt follows no beat grid (misfit {prepared.prompt_misfit:.2f}; 1 is chance, scores are "
-            f"below {PERFORMED_MISFIT:g}): it was performed, and its onsets are rounded to wrong steps; align it to "
-            "its beats first (quantize it in a sequencer), or take a score",
+            f"below {PERFORMED_MISFIT:g}): it was performed, and its onsets are rounded to wrong steps; find its beats "
+            "with --performed auto, or take a score",
             file=sys.stderr,
         )
 

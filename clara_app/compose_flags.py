@@ -106,6 +106,13 @@ def _add_music_flags(add):
         help="Number of fillings to compose for --fill; the most likely are kept.",
     )
     add(
+        "--performed",
+        choices=defaults.PERFORMED_CHOICES,
+        default="auto",
+        help="Whether a MIDI prompt was played without a metronome, so that Clara finds its beats and bars; auto finds "
+        "them if its onsets fit no beat grid.",
+    )
+    add(
         "--qpm",
         type=cli.within(10, 400),
         metavar="X",
@@ -416,6 +423,7 @@ def request_from_flags(args: Namespace) -> "ComposeRequest":
         bars=args.bars,
         time_signature=args.time_signature,
         prompt_quarters=args.prompt_quarters,
+        performed=args.performed,
         qpm=args.qpm,
         seed=int(time.time()) % 1_000_000 if args.seed is None else args.seed,
         settings=settings,

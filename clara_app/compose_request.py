@@ -123,6 +123,8 @@ class ComposeRequest:
         Music to continue: a file, `music21:NAME`, or notes on any grid.
     prompt_quarters : float, optional
         Where the prompt ends, in quarter notes from its beginning (default: at the end of its last note).
+    performed : str
+        Whether a MIDI prompt was performed, so that its beats must be found: "auto", "yes" or "no".
     qpm : float, optional
         Tempo in quarter notes per minute (default: that of the prompt, or 110).
     seed : int
@@ -169,6 +171,7 @@ class ComposeRequest:
     ending: bool = True
     prompt: str | NoteSequence | None = None
     prompt_quarters: float | None = None
+    performed: str = "auto"
     qpm: float | None = None
     seed: int = 0
     settings: SamplingSettings = field(default_factory=default_settings)
@@ -205,6 +208,10 @@ class ComposeRequest:
             parse_form(self.form)
         if self.seed < 0:
             raise BadSetting(f"seed must be at least 0, not {self.seed}")
+        if self.performed not in defaults.PERFORMED_CHOICES:
+            raise BadSetting(
+                f"performed must be one of {', '.join(defaults.PERFORMED_CHOICES)}, not {self.performed!r}"
+            )
         if self.precision not in defaults.PRECISIONS:
             raise BadSetting(f"precision must be one of {', '.join(defaults.PRECISIONS)}, not {self.precision!r}")
 

@@ -24,6 +24,7 @@ from clara.generation.arguments import convert_length, convert_time_signature, f
 from clara.generation.generator import Generator
 from clara.generation.planning import fit_plan
 from clara.generation.sample import Sample
+from clara.listening.alignment import Alignment, align_if_performed
 from clara.music.bars import parse_time_signature
 from clara.music.notes import COMMON_TIME, NoteSequence, crop
 from clara.music.read import read_music
@@ -52,7 +53,7 @@ class PreparedRequest:
     prompt_losses : Counter
         What reading and tokenizing the prompt lost, by kind.
     prompt_misfit : float
-        How badly a beat grid fits the prompt, see `clara.data.onset_grid.grid_misfit`.
+        How badly a beat grid fits the prompt's file, see `clara.data.onset_grid.grid_misfit`.
     constraints : Constraints
     fixed_melody : NoteSequence, optional
     quarters : float
@@ -65,6 +66,8 @@ class PreparedRequest:
         From `critic.scores.parse_ranking`; None if the pieces are not ranked by scores.
     played_prompt : PlayedPrompt, optional
         How the prompt is played, if it carries expression.
+    prompt_alignment : Alignment, optional
+        The beats that were found in the prompt, if it was performed.
     """
 
     request: ComposeRequest
@@ -78,6 +81,7 @@ class PreparedRequest:
     form: Form | None
     ranking: Callable | None
     played_prompt: PlayedPrompt | None = None
+    prompt_alignment: Alignment | None = None
 
 
 @dataclass(frozen=True)
@@ -199,13 +203,24 @@ class Composer:
         prompt, losses = self._read_prompt(request)
         plan, form = self._read_plan(request, prompt), self._read_form(request)
         quarters = self._length_in_quarters(request, prompt, fixed_melody, plan, form)
-        misfit = (
-            0.0 if request.prompt is None or isinstance(request.prompt, NoteSequence) else file_misfit(request.prompt)
-        )
+        is_file = request.prompt is not None and not isinstance(request.prompt, NoteSequence)
+        misfit = file_misfit(request.prompt) if is_file else 0.0
+        alignment = align_if_performed(request.prompt, request.performed) if is_file else None
         ranking = self._parse_ranking(request)
         played_prompt = self._read_played_prompt(request, prompt)
         return PreparedRequest(
-            request, prompt, losses, misfit, constraints, fixed_melody, quarters, plan, form, ranking, played_prompt
+            request,
+            prompt,
+            losses,
+            misfit,
+            constraints,
+            fixed_melody,
+            quarters,
+            plan,
+            form,
+            ranking,
+            played_prompt,
+            alignment,
         )
 
     def _check_planner(self, request):
@@ -274,7 +289,13 @@ class Composer:
             notes, losses = fit_to_encoding(_first_quarters(request.prompt, request.prompt_quarters), encoding)
         else:
             signature = _parse_time_signature(request)
-            notes, losses = read_prompt(request.prompt, encoding, request.prompt_quarters, time_signature=signature)
+            notes, losses = read_prompt(
+                request.prompt,
+                encoding,
+                request.prompt_quarters,
+                time_signature=signature,
+                performed=request.performed,
+            )
         return notes, losses + self.generator.tokenize(notes)[1]
 
     def _read_played_prompt(self, request, prompt):
@@ -282,7 +303,7 @@ class Composer:
         if request.flat or request.prompt is None or isinstance(request.prompt, NoteSequence):
             return None
         encoding = self.generator.encoding
-        played = read_played_prompt(request.prompt, encoding.steps_per_quarter, encoding.ensemble)
+        played = read_played_prompt(request.prompt, encoding.steps_per_quarter, encoding.ensemble, request.performed)
         if played is None:
             return None
         begin, end = request.fill or (request.prompt_quarters or prompt.quarters, np.inf)

@@ -19,5 +19,6 @@ TOP_P = 0.98
 NO_RANKING = "none"
 NO_AUDIO = "none"
 AUDIO_FORMATS = ("wav", "flac", "mp3", NO_AUDIO)
+PERFORMED_CHOICES = ("auto", "yes", "no")  # as in clara.listening.alignment
 PRECISIONS = ("auto", "int8", "float32")
 INSTALLED_MUSIC = "music21:"  # human excerpts from the pieces that music21 installs

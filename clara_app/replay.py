@@ -87,6 +87,7 @@ class RunRecord(Record):
     bars: Quarters | None = None
     time_signature: Name | None = None
     prompt_quarters: Quarters | None
+    performed: str = "no"  # of earlier runs
     qpm: Annotated[float, Field(gt=0, le=10_000)] | None
     max_temperature: Annotated[float, Field(gt=0, le=1000)] | None
     fill: tuple[float, float] | None

@@ -59,7 +59,19 @@ def _add_music_flags(add):
         help="Refuse pieces with a larger share of onsets off the grid; performed music has 0.45 or more "
         "(default: accept all).",
     )
+    add_performed_flag(add)
     add_split_flags(add)
+
+
+def add_performed_flag(add) -> None:
+    """Add the flag --performed."""
+    add(
+        "--performed",
+        choices=["auto", "yes", "no"],
+        default="auto",
+        help="Which MIDI files were played without a metronome, so that their beats are found; auto takes those whose "
+        "onsets fit no beat grid.",
+    )
 
 
 def add_split_flags(add) -> None:
@@ -165,13 +177,14 @@ def _run(args, answer):
         pieces,
         args.out,
         encoding_settings,
-        read_settings=ReadSettings(args.sustain, args.solo_track, args.to_key, args.max_grid_error),
+        read_settings=ReadSettings(args.sustain, args.solo_track, args.to_key, args.max_grid_error, args.performed),
         max_vocab=args.max_vocab,
         about=args.about,
         split_settings=SplitSettings(args.group_by, args.valid_share, not args.no_test),
         worker_settings=WorkerSettings(args.workers, args.timeout, args.memory, args.cluster),
     )
     print_report(manifest, args.out)
+    _report_aligned(manifest)
     _warn_of_performed(manifest)
     answer |= {"folder": args.out, "interrupted": interrupted} | summarize_manifest(manifest, args.out)
     if interrupted:
@@ -205,6 +218,16 @@ def _encoding_settings(args):
     return settings
 
 
+def _report_aligned(manifest):
+    """Print how many pieces were performed and have been aligned."""
+    aligned = manifest.attrs.get("aligned", [])
+    if aligned:
+        print(
+            f"{count_of(len(aligned), 'piece')} of {len(manifest):,} followed no beat grid, so the beats were found: "
+            f"{', '.join(aligned[:3])}{', …' if len(aligned) > 3 else ''}; --performed no takes their ticks as they are"
+        )
+
+
 def _warn_of_performed(manifest):
     """Warn of accepted pieces that follow no beat grid."""
     from clara.data.onset_grid import SUGGESTED_MAX_GRID_ERROR, describe_performed
@@ -212,8 +235,8 @@ def _warn_of_performed(manifest):
     performed = describe_performed(manifest.loc[manifest["reason"] == "", "grid_misfit"].tolist())
     if performed:
         print(
-            f"warning: {performed}; leave them out with --max-grid-error {SUGGESTED_MAX_GRID_ERROR}, or align them to "
-            "their beats first (clara inspect lists them)",
+            f"warning: {performed}; leave them out with --max-grid-error {SUGGESTED_MAX_GRID_ERROR}, or find their "
+            "beats with --performed auto (clara inspect lists them)",
             file=sys.stderr,
         )
 

@@ -248,6 +248,18 @@ def performed_midi(seed=0, n_notes=40):
     return midi_bytes(track(*notes))
 
 
+def recorded_midi(onsets, seed=0):
+    """Return a MIDI file of notes that begin at times in seconds; its ticks are a clock, not beats."""
+    rng = np.random.default_rng(seed)
+    ticks = np.rint(np.asarray(onsets) * 960).astype(int).tolist()
+    events, now = [], 0
+    for tick, following in zip(ticks, [*ticks[1:], ticks[-1] + 200]):
+        pitch, length = int(rng.choice([60, 62, 64, 65, 67])), max(1, (following - tick) * 3 // 4)
+        events += [on(tick - now, pitch, int(rng.integers(50, 90))), off(length, pitch)]
+        now = tick + length
+    return midi_bytes(track(*events))
+
+
 def plan_follower(seed=0, encoding=None, **sizes):
     """Return a model that follows plans and was never trained."""
     from clara.form.context import ContextReader

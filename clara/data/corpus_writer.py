@@ -86,6 +86,7 @@ def prepare_corpus(
         _add_works_and_splits(accepted, folder, split_settings)
     _write_vocabulary(accepted, folder, encoding, max_vocab)
     manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS).convert_dtypes()
+    manifest.attrs["aligned"] = [row["piece"] for row in accepted if row.get("aligned")]
     write_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
     write_atomically(folder / MANIFEST, manifest.to_csv(index=False))
     if not interrupted:

@@ -7,7 +7,8 @@ from pathlib import Path
 from clara.encodings.base import Encoding
 from clara.encodings.notewise import Notewise
 from clara.errors import BadMusicFile, BadSetting, NoNotes, TooLong, UnknownToken
-from clara.music.midi import MIDI_SUFFIXES, describe_midi
+from clara.listening.alignment import align_if_performed
+from clara.music.midi import MIDI_SUFFIXES, describe_midi, read_midi
 from clara.music.notes import NoteSequence, crop, rebuild_notes
 from clara.music.read import read_music_and_losses
 from clara.music.signature_estimation import with_estimated_time_signature
@@ -22,6 +23,7 @@ def read_prompt(
     quarters: float | None = None,
     *,
     time_signature: tuple[int, int] | None = None,
+    performed: str = "auto",
 ) -> tuple[NoteSequence, Counter]:
     """Read music to continue.
 
@@ -33,7 +35,10 @@ def read_prompt(
     quarters : float, optional
         Number of quarter notes to take from the beginning (default: all).
     time_signature : (numerator, denominator), optional
-        Of a text or a MIDI file that names none (default: it is estimated).
+        Of a text, or a MIDI file that names none or was performed (default: it is estimated).
+    performed : str
+        Whether a MIDI file was performed, so that its beats must be found: "auto", "yes" or "no"; see
+        `clara.listening.alignment.align_if_performed`.
 
     Returns
     -------
@@ -60,8 +65,8 @@ def read_prompt(
             raise UnknownToken(f"{source}: {e}") from e
         notes = with_estimated_time_signature(notes, time_signature)
     else:
-        notes, losses = read_music_and_losses(source, encoding.steps_per_quarter, ensemble=encoding.ensemble)
-        if time_signature and _lacks_time_signature(source):
+        notes, losses, has_time_signature = _read_notes(source, encoding, performed)
+        if time_signature and not has_time_signature:
             notes = with_estimated_time_signature(notes, time_signature)
     if quarters is not None:
         notes = crop(notes, 0, round(quarters * encoding.steps_per_quarter))
@@ -109,10 +114,15 @@ def read_fixed_melody(
     return melody, losses + build_losses
 
 
-def _lacks_time_signature(source):
-    """Return whether a source is a MIDI file without a time signature."""
+def _read_notes(source, encoding, performed):
+    """Return notes, losses, and whether the source names a time signature."""
+    settings = {"steps_per_quarter": encoding.steps_per_quarter, "ensemble": encoding.ensemble}
+    alignment = align_if_performed(source, performed)
+    if alignment is not None:
+        return *read_midi(alignment.midi, **settings), False
     is_midi = Path(source).suffix.lower() in MIDI_SUFFIXES
-    return is_midi and not describe_midi(source).has_time_signature
+    notes, losses = read_music_and_losses(source, **settings)
+    return notes, losses, not is_midi or describe_midi(source).has_time_signature
 
 
 def _read_text(path):

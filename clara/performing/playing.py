@@ -13,6 +13,7 @@ import numpy as np
 
 from clara.checkpoints.shipped_models import MissingModel, find_model
 from clara.errors import CheckpointMismatch
+from clara.listening.alignment import align_if_performed
 from clara.music.expression import Expression, unperformed
 from clara.music.midi import MIDI_SUFFIXES
 from clara.music.notes import NoteSequence
@@ -96,9 +97,17 @@ def _perform(notes, seed):
 
 
 def read_played_prompt(
-    path: str | Path, steps_per_quarter: int, ensemble: str = "piano"
+    path: str | Path, steps_per_quarter: int, ensemble: str = "piano", performed: str = "auto"
 ) -> tuple[NoteSequence, Expression] | None:
     """Return the notes and the expression of a MIDI file; None for other formats and for flat files.
+
+    Parameters
+    ----------
+    path : str or Path
+    steps_per_quarter : int
+    ensemble : str
+    performed : str
+        As of `clara.encodings.prompts.read_prompt`.
 
     Raises
     ------
@@ -107,7 +116,9 @@ def read_played_prompt(
     """
     if Path(path).suffix.lower() not in MIDI_SUFFIXES:
         return None
-    notes, expression = read_performed_midi(path, steps_per_quarter=steps_per_quarter, ensemble=ensemble)
+    alignment = align_if_performed(path, performed)
+    source = path if alignment is None else alignment.midi
+    notes, expression = read_performed_midi(source, steps_per_quarter=steps_per_quarter, ensemble=ensemble)
     return None if expression.is_flat else (notes, expression)
 
 

@@ -131,9 +131,22 @@ def test_a_performed_prompt_is_named_with_its_measure(model, prompt, tmp_path, c
     tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out", "--prompt", prompt, *QUICK])
     assert "warning" not in capsys.readouterr().err
     prompt.write_bytes(tiny.performed_midi())
-    tiny.leave(compose.main, ["--model", model, "--out", tmp_path / "out2", "--prompt", prompt, *QUICK])
+    argv = ["--model", model, "--prompt", prompt, *QUICK]
+    tiny.leave(compose.main, [*argv, "--out", tmp_path / "out2", "--performed", "no"])
     message = capsys.readouterr().err
-    assert re.search(r"the prompt follows no beat grid \(misfit (0\.[7-9]|1\.0)", message) and "sequencer" in message
+    assert re.search(r"the prompt follows no beat grid \(misfit (0\.[7-9]|1\.0)", message) and "--performed" in message
+
+
+def test_a_performed_prompt_is_continued_on_its_beats(model, prompt, tmp_path, capsys):
+    onsets = np.cumsum(np.full(16, 0.71)) + np.random.default_rng(0).normal(0, 0.02, 16)
+    prompt.write_bytes(tiny.recorded_midi(onsets))
+    argv = ["--model", model, "--prompt", prompt, *QUICK]
+    tiny.leave(compose.main, [*argv, "--out", tmp_path / "out"])
+    printed = capsys.readouterr()
+    assert "its beats were found: about 8" in printed.out and "warning" not in printed.err
+    notes, _ = read_performed_midi(tmp_path / "out/01.mid", steps_per_quarter=12)
+    assert notes.start[:16].tolist() == (12 * np.arange(16)).tolist() and 75 < notes.qpm < 95
+    assert json.loads((tmp_path / "out/run.json").read_text())["performed"] == "auto"
 
 
 def test_pieces_begin_with_the_prompt(model, prompt, tmp_path):

@@ -203,12 +203,20 @@ def test_performed_music_is_named_with_its_measure(music, encode_into, tmp_path,
     _, manifest = encode_into(music)
     assert (manifest["grid_misfit"] == 0).all() and "warning" not in capsys.readouterr().err
     (music / "bach/played.mid").write_bytes(tiny.performed_midi())
-    encode_into(music)
-    _, manifest = encode_into(music)  # also when nothing is read again
+    encode_into(music, "--performed", "no")
+    _, manifest = encode_into(music, "--performed", "no")  # also when nothing is read again
     misfit = manifest.loc["bach/played", "grid_misfit"]
     message = capsys.readouterr().err
     assert misfit > 0.7 and f"1 of {len(manifest)} pieces follow no beat grid (misfit {misfit:.2f}" in message
     assert "--max-grid-error 0.45" in message
+
+
+def test_beats_of_performed_music_are_found(music, encode_into, capsys):
+    (music / "bach/played.mid").write_bytes(tiny.performed_midi())
+    _, manifest = encode_into(music)
+    printed = capsys.readouterr()
+    assert manifest.loc["bach/played", "grid_misfit"] == 0 and "warning" not in printed.err
+    assert f"1 piece of {len(manifest)} followed no beat grid, so the beats were found: bach/played" in printed.out
 
 
 def test_folders_are_works_on_request(music, encode_into):
