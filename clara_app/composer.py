@@ -203,9 +203,10 @@ class Composer:
         prompt, losses = self._read_prompt(request)
         plan, form = self._read_plan(request, prompt), self._read_form(request)
         quarters = self._length_in_quarters(request, prompt, fixed_melody, plan, form)
-        is_file = request.prompt is not None and not isinstance(request.prompt, NoteSequence)
-        misfit = file_misfit(request.prompt) if is_file else 0.0
-        alignment = align_if_performed(request.prompt, request.performed) if is_file else None
+        misfit, alignment = 0.0, None
+        if isinstance(request.prompt, str):
+            misfit = file_misfit(request.prompt)
+            alignment = align_if_performed(request.prompt, request.performed)
         ranking = self._parse_ranking(request)
         played_prompt = self._read_played_prompt(request, prompt)
         return PreparedRequest(

@@ -74,7 +74,7 @@ def read_written_notes(source) -> WrittenNotes:
     if not signatures or signatures[0][0] > 0:
         signatures = [(0.0, 4, 4), *signatures]
     signatures = _extend_upbeat(signatures)
-    beats = written_beats(signatures, quarters[-1] + 4)
+    beat_quarters, beat_length, is_compound, is_downbeat, bar_beats = written_beats(signatures, quarters[-1] + 4)
     return WrittenNotes(
         quarters,
         end_quarters,
@@ -82,9 +82,12 @@ def read_written_notes(source) -> WrittenNotes:
         to_seconds(end_quarters),
         pitch,
         velocity,
-        beats[0],
-        to_seconds(beats[0]),
-        *beats[1:],
+        beat_quarters,
+        to_seconds(beat_quarters),
+        beat_length,
+        is_compound,
+        is_downbeat,
+        bar_beats,
         signatures,
     )
 
@@ -122,7 +125,7 @@ def beat_of_signature(numerator: int, denominator: int) -> tuple[float, bool]:
     return (12 / denominator, True) if is_compound else (1.0, False)
 
 
-def written_beats(signatures, end: float) -> tuple:
+def written_beats(signatures, end: float) -> tuple[np.ndarray, ...]:
     """Return beats, their lengths, whether they are compound, whether they begin bars, and the beats of their bars."""
     begin, length, compound, downbeat, bar_beats = [], [], [], [], []
     for (at, numerator, denominator), (until, *_) in zip(signatures, [*signatures[1:], (end, 0, 0)]):
