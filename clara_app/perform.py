@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clara import cli
 from clara.errors import BadSetting
+from clara.wording import count_of
 
 if TYPE_CHECKING:
     import argparse
@@ -109,8 +110,9 @@ def perform(args: "argparse.Namespace") -> dict[str, Any]:
         write_midi(notes, out, expression=expression, spread_chords=args.spread_chords)
     summary = _summarize(expression, notes) | {"file": str(out), "kept": is_kept}
     print(
-        f"{out}: {summary['notes']:,} notes in {summary['seconds']:.0f} s, velocities {summary['softest']} to "
-        f"{summary['loudest']}, {summary['tempos']:,} tempos, {summary['pedals']:,} pedals"
+        f"{out}: {count_of(summary['notes'], 'note')} in {summary['seconds']:.0f} s, "
+        f"velocities {summary['softest']} to {summary['loudest']}, "
+        f"{count_of(summary['tempos'], 'tempo')}, {count_of(summary['pedals'], 'pedal')}"
     )
     return summary
 
