@@ -21,7 +21,7 @@ from clara import cli
 from clara.encodings import ENCODINGS
 from clara.training.settings import CHANGEABLE_FIELDS, STARTED, TrainSettings
 from clara.wording import count_of
-from data_prep.prepare import add_split_flags
+from data_prep.prepare import add_performed_flag, add_split_flags
 
 EXAMPLES = """
 python train.py --data my_midis/                     # fine-tune a model that comes with Clara on a folder of music
@@ -79,6 +79,7 @@ def _add_data_flags(add):
         metavar="SHARE",
         help="Share of an epoch's tokens that come from --replay-data.",
     )
+    add_performed_flag(add)
     add_split_flags(add)
 
 
@@ -365,20 +366,21 @@ def _prepare(data, encoding, args):
     """Return the folder of a prepared corpus; prepare the music in `data` if it is none itself."""
     from clara.data.corpus import MANIFEST
     from clara.data.corpus_writer import prepare_corpus
+    from clara.data.piece_encoding import ReadSettings
     from clara.data.sources import find_pieces
     from clara.data.splits import SplitSettings
     from clara.data.workers import WorkerSettings
     from clara.errors import BadSetting
-    from data_prep.prepare import print_report
+    from data_prep.prepare import print_report, report_aligned
 
     grid = ENCODINGS[encoding]().steps_per_quarter
     folder = Path(data or f"data/{encoding}-{grid}")
     split_settings = SplitSettings(args["group_by"], args["valid_share"], not args["no_test"])
     if (folder / MANIFEST).is_file():
-        if split_settings != SplitSettings():
+        if split_settings != SplitSettings() or args["performed"] != "auto":
             raise BadSetting(
-                f"{folder} is split already: --group-by, --valid-share and --no-test go with music that is not "
-                "prepared; prepare it again with clara prepare and these flags"
+                f"{folder} is prepared already: --performed, --group-by, --valid-share and --no-test go with music "
+                "that is not; prepare it again with clara prepare and these flags"
             )
         return folder
     source = data or "music21:bach"
@@ -389,11 +391,13 @@ def _prepare(data, encoding, args):
         pieces,
         out,
         {"encoding": encoding},
+        read_settings=ReadSettings(performed=args["performed"]),
         about=f"Music from {source}.",
         split_settings=split_settings,
         worker_settings=WorkerSettings(os.cpu_count() or 1),
     )
     print_report(manifest, out)
+    report_aligned(manifest)
     if interrupted:
         raise KeyboardInterrupt
     return out

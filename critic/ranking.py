@@ -3,7 +3,8 @@
 Usage: python -m critic.ranking FILE_OR_FOLDER…
 
 Pieces are MIDI files, scores or texts. The command writes `ranking.csv` with one row for each piece, best first.
-Pieces with equal totals keep the order of their names. A file that cannot be scored is reported and skipped.
+Pieces with equal totals keep the order of their names. A file that cannot be scored is reported and skipped. In MIDI
+files that were played without a metronome, beats are found first (`clara.listening`).
 """
 
 import os
@@ -355,6 +356,7 @@ def _run(args, answer):
     with tqdm(total=len(paths), unit=" pieces", disable=None, desc="scoring", leave=False) as bar:
         rows, skipped = rank_files(paths, ranking, bar.update)
     _report_skipped(skipped, len(paths))
+    _report_performed(row["file"] for row in rows)
     if not rows:
         raise NoData("none of the pieces could be scored")
     table = pd.DataFrame(rows)
@@ -393,6 +395,16 @@ def _report_skipped(skipped, n_files):
         print(f"skipped: {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr)
     if skipped:
         print(f"{len(skipped)} of {n_files} files could not be scored", file=sys.stderr)
+
+
+def _report_performed(files):
+    """Print how many files were performed and have been scored on the beats that were found."""
+    from clara.listening.alignment import is_performed
+    from clara.wording import count_of
+
+    n_performed = sum(map(is_performed, files))
+    if n_performed:
+        print(f"{count_of(n_performed, 'file')} followed no beat grid, so the beats were found")
 
 
 def _inception_score(files, models):

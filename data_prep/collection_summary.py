@@ -204,7 +204,8 @@ def recommend_grid(table: pd.DataFrame) -> str:
     if 2 * len(performed) > len(accepted):
         return (
             f"{len(performed):,} of {len(accepted):,} pieces were performed without regard to the beat, and no grid "
-            f"fits them: find their beats first, or leave them out with --max-grid-error {SUGGESTED_MAX_GRID_ERROR}."
+            f"fits them as they are: clara prepare finds their beats, or leaves them out with --max-grid-error "
+            f"{SUGGESTED_MAX_GRID_ERROR}."
         )
     on_beat = accepted.drop(performed.index)
     held = {n: 1 - weighted_mean(on_beat, f"off_grid_{n}") for n in COMPARED_GRIDS}
@@ -213,6 +214,7 @@ def recommend_grid(table: pd.DataFrame) -> str:
     advice = f"Use --steps-per-quarter {best}: {best} steps hold {_percent(held[best])} of the onsets, {others}."
     if len(performed):
         advice += (
-            f" Leave out the performed pieces ({len(performed):,}) with --max-grid-error {SUGGESTED_MAX_GRID_ERROR}."
+            f" clara prepare finds the beats of the performed pieces ({len(performed):,}), or leaves them out with "
+            f"--max-grid-error {SUGGESTED_MAX_GRID_ERROR}."
         )
     return advice

@@ -184,7 +184,7 @@ def _run(args, answer):
         worker_settings=WorkerSettings(args.workers, args.timeout, args.memory, args.cluster),
     )
     print_report(manifest, args.out)
-    _report_aligned(manifest)
+    report_aligned(manifest)
     _warn_of_performed(manifest)
     answer |= {"folder": args.out, "interrupted": interrupted} | summarize_manifest(manifest, args.out)
     if interrupted:
@@ -218,7 +218,7 @@ def _encoding_settings(args):
     return settings
 
 
-def _report_aligned(manifest):
+def report_aligned(manifest):
     """Print how many pieces were performed and have been aligned."""
     aligned = manifest.attrs.get("aligned", [])
     if aligned:

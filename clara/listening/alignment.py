@@ -73,12 +73,16 @@ def align_if_performed(source: str | Path, performed: str = AUTO) -> Alignment |
     """
     if performed not in PERFORMED_CHOICES:
         raise BadSetting(f"performed is one of {', '.join(PERFORMED_CHOICES)}, not {performed!r}")
-    if performed == NO or Path(source).suffix.lower() not in MIDI_SUFFIXES or not Path(source).is_file():
-        return None
-    if performed == AUTO and file_misfit(source) <= PERFORMED_MISFIT:
+    is_midi_file = Path(source).suffix.lower() in MIDI_SUFFIXES and Path(source).is_file()
+    if performed == NO or not is_midi_file or (performed == AUTO and not is_performed(source)):
         return None
     state = Path(source).stat()
     return _align_file(str(source), state.st_mtime_ns, state.st_size)
+
+
+def is_performed(source: str | Path) -> bool:
+    """Return whether the onsets of a MIDI file fit no beat grid; raise ClaraError for a broken one."""
+    return file_misfit(source) > PERFORMED_MISFIT
 
 
 @lru_cache(maxsize=2)

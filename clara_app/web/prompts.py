@@ -18,6 +18,7 @@ from clara.data.sources import SUFFIXES
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
+from clara.listening.alignment import align_if_performed
 from clara.music.bars import parse_time_signature
 from clara.music.limited_reader import LimitedReader
 from clara.music.midi import MIDI_SUFFIXES
@@ -48,6 +49,31 @@ EXAMPLES = {
     "mazurka": Example("Chopin, Mazurka in C sharp minor (op. 6 no. 2)", "chopin/mazurka06-2", 24),
     "rag": Example("Joplin, Maple Leaf Rag", "joplin/maple_leaf_rag", 16),
 }
+
+
+class Upload(NamedTuple):
+    """An uploaded file: notes, what reading lost, how it is played, and the beats that were found, in words."""
+
+    notes: NoteSequence
+    losses: Counter
+    played: PlayedPrompt | None
+    beats: str
+
+
+def open_upload(name: str, data: bytes) -> Upload:
+    """Read an uploaded file, and find the beats of one that was performed.
+
+    Parameters and errors as of `read_upload`. `Upload.beats` is empty for a file whose ticks name its beats.
+    """
+    notes, losses = read_upload(name, data)  # first, as only a file that can be read is safe to open here
+    suffix = Path(name).suffix.lower()
+    with _as_file(data, suffix) as path:
+        alignment = align_if_performed(path)
+    if alignment is not None:
+        data = alignment.midi
+        notes, losses = read_upload(name, data)
+    beats = "" if alignment is None else alignment.describe()
+    return Upload(notes, losses, read_upload_expression(name, data), beats)
 
 
 def read_upload(name: str, data: bytes, encoding=None) -> tuple[NoteSequence, Counter]:

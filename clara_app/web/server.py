@@ -131,12 +131,13 @@ class Page:
             **notes_payload(piece.notes, piece.plan),
         }
 
-    def keep_prompt(self, notes, title, losses=None, played=None):
+    def keep_prompt(self, notes, title, losses=None, played=None, beats=""):
         """Store a prompt, and how it is played if it carries expression; return it as the page draws it."""
         return {
             "id": self.store.add(Piece(notes, title, played_prompt=played)),
             "title": title,
             "losses": describe_losses(losses or Counter()),
+            "beats": beats,
             **notes_payload(notes),
         }
 
@@ -228,11 +229,11 @@ async def _post_upload(request):
     page.n_uploads += 1
     try:
         data = await _read_body(request, prompts.MAX_BYTES)
-        notes, losses = await run_in_threadpool(prompts.read_upload, name, data)
-        played = await run_in_threadpool(prompts.read_upload_expression, name, data)
+        upload = await run_in_threadpool(prompts.open_upload, name, data)
     finally:
         page.n_uploads -= 1
-    return JSONResponse(page.keep_prompt(notes, Path(name).stem or "music", losses, played))
+    title = Path(name).stem or "music"
+    return JSONResponse(page.keep_prompt(upload.notes, title, upload.losses, upload.played, upload.beats))
 
 
 async def _post_example(request):

@@ -32,7 +32,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
 
 
-SPLIT = {"group_by": "music", "valid_share": 0.05, "no_test": False}
+SPLIT = {"group_by": "music", "valid_share": 0.05, "no_test": False, "performed": "auto"}
 
 
 def run(data, out, *more):
@@ -319,9 +319,21 @@ def test_a_training_on_performed_music_warns(tmp_path, capsys, more):
         tiny.checkpoint().save(tmp_path / "model")
         more = [*more, "--pretrained", tmp_path / "model"]
     argv = ["--data", tmp_path / "played", "--out", tmp_path / "run", "--epochs", 1, "--n-hid", 8, "--emb-sz", 8]
-    assert tiny.leave(train.main, [*argv, *more]) == 0
+    assert tiny.leave(train.main, [*argv, *more, "--performed", "no"]) == 0
     message = capsys.readouterr().err
     assert message.count("4 of 4 pieces follow no beat grid (misfit 0.") == 1 and "--max-grid-error" in message
+
+
+def test_a_training_on_performed_music_finds_its_beats(tmp_path, capsys):
+    folder = tmp_path / "played/nobody"
+    folder.mkdir(parents=True)
+    for i in range(4):
+        (folder / f"{i}.mid").write_bytes(tiny.performed_midi(i))
+    argv = ["--data", tmp_path / "played", "--out", tmp_path / "run", "--epochs", 1, "--n-hid", 8, "--emb-sz", 8]
+    assert tiny.leave(train.main, [*argv, "--from-scratch"]) == 0
+    told = capsys.readouterr()
+    assert "4 pieces of 4 followed no beat grid, so the beats were found" in told.out
+    assert "follow no beat grid" not in told.err
 
 
 def test_three_pieces_are_all_trained_on_if_asked(tmp_path, capsys):

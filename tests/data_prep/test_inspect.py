@@ -113,7 +113,7 @@ def test_performed_music_is_flagged_and_written_music_is_not(grids, inspect_into
     assert table.loc["b/shifted", ["off_grid_12", "grid_shift_12"]].tolist() == [0, 17 / 40]
     printed = capsys.readouterr().out
     assert "follow no beat grid: 1;" in printed and "b/performed: 83 % of onsets off 12 steps" in printed
-    assert "Leave out the performed pieces (1) with --max-grid-error" in printed
+    assert "finds the beats of the performed pieces (1), or leaves them out with --max-grid-error" in printed
 
 
 def test_max_grid_error_refuses(grids, inspect_into, capsys):

@@ -97,7 +97,9 @@ async function loadPrompt(promise, defaultQuarters) {
     const loaded = await promise;
     if (thisLoad !== nLoads) return;
     setPrompt(loaded, defaultQuarters);
-    showStatus(loaded.losses ? `read; lost: ${loaded.losses}` : "");
+    const found = loaded.beats ? `played without a metronome; Clara heard ${loaded.beats}` : "";
+    const lost = loaded.losses ? `read; lost: ${loaded.losses}` : "";
+    showStatus([found, lost].filter(Boolean).join("; "));
   } catch (error) {
     if (thisLoad !== nLoads) return;
     setPrompt(null);

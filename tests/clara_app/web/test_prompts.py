@@ -18,6 +18,21 @@ def test_a_file_is_read_as_it_is():
     assert np.array_equal(found.start, notes.start) and np.array_equal(found.pitch, notes.pitch) and not losses
 
 
+def test_a_recording_is_put_on_its_beats():
+    """Fifty quarters at 96 per minute, with jitter, in a file that says 120."""
+    onsets = 1 + np.arange(50) * 0.625 + np.random.default_rng(0).normal(0, 0.015, 50)
+    upload = prompts.open_upload("take.mid", tiny.recorded_midi(onsets))
+    assert np.diff(upload.notes.start).tolist() == [12] * 49
+    assert "about 9" in upload.beats and upload.played is not None
+    tempo = upload.played.expression.tempo_qpm
+    assert abs(np.median(tempo) - 96) < 5
+
+
+def test_a_score_keeps_its_beats():
+    upload = prompts.open_upload("tune.mid", to_symusic_score(tiny.tune(3)).dumps_midi())
+    assert not upload.beats and np.array_equal(upload.notes.start, tiny.tune(3).start)
+
+
 @pytest.mark.parametrize(
     "name, data, error",
     [
