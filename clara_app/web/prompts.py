@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from symusic import Note, Score, Tempo, Track
 
 from clara.data.sources import SUFFIXES
 from clara.encodings.notewise import Notewise
 from clara.encodings.prompts import read_prompt
 from clara.errors import BadMusicFile, ClaraError, NoNotes, TooLong
-from clara.listening.alignment import align_if_performed
+from clara.listening.alignment import align_if_performed, align_midi
 from clara.music.bars import parse_time_signature
 from clara.music.limited_reader import LimitedReader
 from clara.music.midi import MIDI_SUFFIXES
@@ -32,6 +33,9 @@ READ_SECONDS = 30.0
 READER = LimitedReader(n_processes=2, memory_mb=1024)  # two files at a time, further uploads wait
 STEPS_PER_QUARTER = 12  # grid of the prompts that the page keeps
 LOWEST_KEY, HIGHEST_KEY = 21, 108  # MIDI pitches of a piano
+USUAL_VELOCITY = 64  # of a keyboard that sends none
+MAX_PLAYED_SECONDS = 1800
+RECORDING_TICKS_PER_QUARTER = 960
 
 
 class Example(NamedTuple):
@@ -169,8 +173,8 @@ def quantize_key_presses(key_presses: object, qpm: float, time_signature: str = 
 
     Parameters
     ----------
-    key_presses : list of [pitch, start, end]
-        MIDI pitch, and times in seconds.
+    key_presses : list of [pitch, start, end] or [pitch, start, end, velocity]
+        MIDI pitch, times in seconds, and how hard the key was pressed, 1-127.
     qpm : float
         Tempo at which they were played, in quarter notes per minute.
     time_signature : str
@@ -184,10 +188,7 @@ def quantize_key_presses(key_presses: object, qpm: float, time_signature: str = 
         If the time signature is none.
     """
     signature = parse_time_signature(time_signature)
-    if key_presses is None or key_presses == []:
-        raise NoNotes("nothing was played")
-    pitch, start, end = _parse_key_presses(key_presses)
-    start, end = start - start.min(), end - start.min()
+    pitch, start, end, _ = _parse_key_presses(key_presses)
     if not (math.isfinite(qpm) and end.max() * qpm / 60 <= MAX_QUARTERS):
         raise TooLong(f"longer than {MAX_QUARTERS:,} quarters")
     start_steps, end_steps = (
@@ -197,26 +198,51 @@ def quantize_key_presses(key_presses: object, qpm: float, time_signature: str = 
     return build_notes(
         start_steps,
         end_steps,
-        pitch.astype(np.int64),
+        pitch,
         steps_per_quarter=STEPS_PER_QUARTER,
         qpm=qpm,
         time_signatures=((0, *signature),),
     )[0]
 
 
+def hear_key_presses(key_presses: object) -> Upload:
+    """Return the notes played on a keyboard, on the beats that Clara hears in them, and how they were played.
+
+    Parameters and errors as of `quantize_key_presses`.
+    """
+    pitch, start, end, velocity = _parse_key_presses(key_presses)
+    if end.max() > MAX_PLAYED_SECONDS:
+        raise TooLong(f"longer than {MAX_PLAYED_SECONDS // 60} minutes")
+    recording = Score(RECORDING_TICKS_PER_QUARTER)
+    recording.tempos.append(Tempo(0, qpm=60))  # so that a quarter lasts a second
+    recording.tracks.append(Track())
+    begin, until = (np.rint(seconds * RECORDING_TICKS_PER_QUARTER).astype(np.int64) for seconds in (start, end))
+    columns = begin, np.maximum(until - begin, 1), pitch, velocity
+    for note in zip(*(column.tolist() for column in columns)):
+        recording.tracks[0].notes.append(Note(*note))
+    alignment = align_midi(recording.dumps_midi())
+    name = "what you played.mid"
+    notes, losses = read_upload(name, alignment.midi)
+    return Upload(notes, losses, read_upload_expression(name, alignment.midi), alignment.describe())
+
+
 def _parse_key_presses(key_presses):
-    """Return arrays of pitches, starts and ends."""
+    """Return arrays of pitches, of starts and ends in seconds from the first start on, and of velocities."""
+    if not key_presses:
+        raise NoNotes("nothing was played")
     if not isinstance(key_presses, list):
         raise BadMusicFile("the key presses must be a list of [pitch, start, end]")
     if len(key_presses) > MAX_NOTES:
         raise TooLong(f"{len(key_presses):,} notes, more than {MAX_NOTES:,}")
     try:
-        pitch, start, end = np.array(key_presses, dtype=np.float64).T
+        rows = [[*press, USUAL_VELOCITY][:4] for press in key_presses]
+        pitch, start, end, velocity = np.array(rows, dtype=np.float64).T
     except (ValueError, TypeError) as e:
         raise BadMusicFile("the key presses must be a list of [pitch, start, end]") from e
     on_piano = (pitch >= LOWEST_KEY).all() and (pitch <= HIGHEST_KEY).all()
-    if not (np.isfinite([pitch, start, end]).all() and on_piano and (start <= end).all()):
+    if not (np.isfinite([pitch, start, end, velocity]).all() and on_piano and (start <= end).all()):
         raise BadMusicFile(
             f"pitches must be from {LOWEST_KEY} to {HIGHEST_KEY}, and a note must not end before it starts"
         )
-    return pitch, start, end
+    first = start.min()
+    return pitch.astype(np.int64), start - first, end - first, np.clip(velocity, 1, 127).astype(np.int64)

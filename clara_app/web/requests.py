@@ -138,9 +138,9 @@ class ComposeBody(Body):
 class KeyPressBody(Body):
     """Notes played on the keyboard of the page; `clara_app.web.prompts` checks each of them."""
 
-    qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])]
+    qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])] | None = None  # None: the beats are found
     time_signature: Annotated[str, Field(max_length=MAX_SIGNATURE_LETTERS)] = "4/4"
-    key_presses: list[Annotated[list[float], Field(min_length=3, max_length=3)]] = []
+    key_presses: list[Annotated[list[float], Field(min_length=3, max_length=4)]] = []
 
 
 B = TypeVar("B", bound=Body)

@@ -244,8 +244,12 @@ async def _post_example(request):
 
 async def _post_key_presses(request):
     body = parse_body(await _read_json(request), KeyPressBody)
-    notes = prompts.quantize_key_presses(body.key_presses, body.qpm, body.time_signature)
-    return JSONResponse(request.app.state.page.keep_prompt(notes, "what you played"))
+    page, title = request.app.state.page, "what you played"
+    if body.qpm is not None:
+        notes = prompts.quantize_key_presses(body.key_presses, body.qpm, body.time_signature)
+        return JSONResponse(page.keep_prompt(notes, title))
+    upload = await run_in_threadpool(prompts.hear_key_presses, body.key_presses)
+    return JSONResponse(page.keep_prompt(upload.notes, title, upload.losses, upload.played, upload.beats))
 
 
 async def _post_compose(request):

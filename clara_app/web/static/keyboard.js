@@ -1,4 +1,4 @@
-// A piano keyboard to play a prompt on, with mouse, touch or the letters of the computer's keyboard.
+// A piano keyboard to play a prompt on, with mouse, touch, the letters of the computer's keyboard, or a MIDI keyboard.
 const LETTERS = "awsedftgyhujkolp"; // one letter for each semitone
 const N_KEYS = 17;
 const WHITE_PITCH_CLASSES = new Set([0, 2, 4, 5, 7, 9, 11]);
@@ -8,9 +8,11 @@ const MIN_LOWEST_PITCH = 24;
 const MAX_LOWEST_PITCH = 84;
 const METRONOME_PITCH = 96;
 const METRONOME_LEVEL = 0.05;
+const USUAL_VELOCITY = 64; // of keys that do not say how hard they were pressed
+const NOTE_OFF = 0x80, NOTE_ON = 0x90; // kinds of MIDI messages
 
 export class Keyboard {
-  // onChange is called with the key presses, a list of [pitch, start, end] in seconds.
+  // onChange is called with the key presses, a list of [pitch, start, end, velocity], times in seconds.
   constructor(root, onChange) {
     this.root = root;
     this.onChange = onChange;
@@ -81,13 +83,13 @@ export class Keyboard {
     else this.release(this.lowestPitch + i);
   }
 
-  press(pitch) {
+  press(pitch, velocity = USUAL_VELOCITY) {
     if (this.pressed.has(pitch)) return;
     this.audio ??= new AudioContext();
     this.audio.resume();
     const now = performance.now() / 1000;
     this.startTime ??= now;
-    this.pressed.set(pitch, { start: now - this.startTime, tone: playTone(this.audio, pitch) });
+    this.pressed.set(pitch, { start: now - this.startTime, velocity, tone: playTone(this.audio, pitch) });
     this.root.querySelector(`[data-pitch="${pitch}"]`)?.classList.add("down");
   }
 
@@ -97,8 +99,27 @@ export class Keyboard {
     this.pressed.delete(pitch);
     press.tone.stop();
     this.root.querySelector(`[data-pitch="${pitch}"]`)?.classList.remove("down");
-    this.keyPresses.push([pitch, press.start, performance.now() / 1000 - this.startTime]);
+    this.keyPresses.push([pitch, press.start, performance.now() / 1000 - this.startTime, press.velocity]);
     this.onChange(this.keyPresses);
+  }
+
+  // Listen to the MIDI keyboards that are connected now and later; return the names of those that are.
+  async connectMidi() {
+    if (!navigator.requestMIDIAccess) throw new Error("this browser does not read MIDI keyboards; Chrome, Edge and Firefox do");
+    const access = await navigator.requestMIDIAccess();
+    const listen = () => {
+      for (const input of access.inputs.values()) input.onmidimessage = event => this.handleMidi(event.data);
+    };
+    access.onstatechange = listen;
+    listen();
+    return [...access.inputs.values()].map(input => input.name);
+  }
+
+  handleMidi([status, pitch, velocity]) {
+    if (this.root.closest("[hidden]")) return;
+    const kind = status & 0xf0;
+    if (kind === NOTE_ON && velocity > 0) this.press(pitch, velocity);
+    else if (kind === NOTE_ON || kind === NOTE_OFF) this.release(pitch);
   }
 
   releaseAll() {

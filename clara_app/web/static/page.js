@@ -6,11 +6,18 @@ const byId = id => document.getElementById(id);
 const N_SHOWN = 8;
 const MAX_PROMPT_QUARTERS = 512;
 const UPLOAD_PROMPT_QUARTERS = 32;
+const PLAYED_PAUSE_MS = 1200; // after the last key, before what was played is read
 const COMPOSER_RETRY_MS = 1000;
 const KEYS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
 // Values at the left end, the middle and the right end of the slider; the server has the same.
 const TEMPERATURE = [0.7, 0.875, 1.25];
 const TOP_P = [0.9, 0.98, 1];
+const MISSING_PROMPT = {
+  example: "the example could not be read: choose another one",
+  file: "there is no music yet: choose a file",
+  play: "nothing was played yet: play a beginning",
+  piece: "that piece is gone: continue another one",
+};
 const ADVANCED_SETTINGS = ["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
 let prompt = null;
@@ -76,14 +83,17 @@ function showSliderValues() {
 let nLoads = 0;
 let continuedPiece = null;
 let promptPlayer = null;
+let playedTimer = null; // runs while something was played that the server has not read
 
 function changeSource() {
   const source = document.querySelector("[name=source]:checked").value;
   for (const part of document.querySelectorAll("[data-source]")) part.hidden = part.dataset.source !== source;
   if (source !== "play") {
-    keyboard.setMetronome(0);
     byId("metronome").checked = false;
+    changeMetronome();
   }
+  clearTimeout(playedTimer);
+  playedTimer = null;
   setPrompt(null);
   nLoads++;
   if (source === "example") loadExample();
@@ -97,7 +107,7 @@ async function loadPrompt(promise, defaultQuarters) {
     const loaded = await promise;
     if (thisLoad !== nLoads) return;
     setPrompt(loaded, defaultQuarters);
-    const found = loaded.beats ? `played without a metronome; Clara heard ${loaded.beats}` : "";
+    const found = loaded.beats ? `Clara heard ${loaded.beats}` : "";
     const lost = loaded.losses ? `read; lost: ${loaded.losses}` : "";
     showStatus([found, lost].filter(Boolean).join("; "));
   } catch (error) {
@@ -117,13 +127,33 @@ function loadFile(file) {
   loadPrompt(upload, UPLOAD_PROMPT_QUARTERS);
 }
 
+function changePlayed(keyPresses) {
+  clearTimeout(playedTimer);
+  playedTimer = keyPresses.length ? setTimeout(loadPlayed, PLAYED_PAUSE_MS) : null;
+}
+
 function loadPlayed() {
+  clearTimeout(playedTimer);
+  playedTimer = null;
+  const withMetronome = byId("metronome").checked;
   const body = JSON.stringify({
     key_presses: keyboard.keyPresses,
-    qpm: +byId("tempo").value,
-    time_signature: byId("played-signature").value,
+    qpm: withMetronome ? +byId("tempo").value : null, // without one the server finds the beats
+    ...(withMetronome ? { time_signature: byId("played-signature").value } : {}),
   });
-  loadPrompt(fetchJson("/prompts/played", body));
+  return loadPrompt(fetchJson("/prompts/played", body));
+}
+
+function changeMetronome() {
+  const ticks = byId("metronome").checked;
+  byId("tempo").disabled = byId("played-signature").disabled = !ticks;
+  keyboard.setMetronome(ticks ? +byId("tempo").value : 0);
+  if (keyboard.keyPresses.length) changePlayed(keyboard.keyPresses);
+}
+
+async function connectMidi() {
+  const names = await keyboard.connectMidi();
+  showStatus(names.length ? `listening to ${names.join(", ")}` : "no MIDI keyboard is connected; plug one in");
 }
 
 function setPrompt(piece, defaultQuarters) {
@@ -131,6 +161,9 @@ function setPrompt(piece, defaultQuarters) {
   promptPlayer?.pause();
   endPromptPlayer();
   byId("prompt").hidden = !piece;
+  byId("prompt-score").replaceChildren();
+  byId("prompt-score").hidden = true;
+  byId("prompt-show-score").setAttribute("aria-expanded", false);
   showTimeSignature(piece);
   showForm();
   if (!piece) return;
@@ -226,6 +259,12 @@ function readForm() {
 async function compose(event) {
   event.preventDefault();
   if (running) return;
+  if (playedTimer) await loadPlayed();
+  const source = document.querySelector("[name=source]:checked").value;
+  if (source !== "none" && !prompt) {
+    showStatus(`${MISSING_PROMPT[source]}, or choose "none" to start from nothing`, true);
+    return;
+  }
   running = new AbortController();
   pieces = [];
   byId("pieces").replaceChildren();
@@ -406,8 +445,7 @@ async function toggleScore(button, container, piece) {
   container.replaceChildren(...images);
 }
 
-const keyboard = new Keyboard(byId("keyboard"), keyPresses => { byId("use-keys").disabled = !keyPresses.length; });
-byId("use-keys").disabled = true;
+const keyboard = new Keyboard(byId("keyboard"), changePlayed);
 for (const radio of document.querySelectorAll("[name=source]")) radio.addEventListener("change", changeSource);
 byId("example").addEventListener("change", loadExample);
 byId("file").addEventListener("change", () => byId("file").files[0] && loadFile(byId("file").files[0]));
@@ -418,15 +456,16 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     if (kind === "drop" && event.dataTransfer.files[0]) loadFile(event.dataTransfer.files[0]);
   });
 }
-byId("use-keys").addEventListener("click", loadPlayed);
+byId("connect-midi").addEventListener("click", () => connectMidi().catch(showError));
 byId("clear-keys").addEventListener("click", () => {
   keyboard.clear();
   setPrompt(null);
 });
 byId("octave-down").addEventListener("click", () => keyboard.shift(-12));
 byId("octave-up").addEventListener("click", () => keyboard.shift(12));
-byId("metronome").addEventListener("change", () => {
-  keyboard.setMetronome(byId("metronome").checked ? +byId("tempo").value : 0);
+for (const id of ["metronome", "tempo", "played-signature"]) byId(id).addEventListener("change", changeMetronome);
+byId("prompt-show-score").addEventListener("click", event => {
+  toggleScore(event.currentTarget, byId("prompt-score"), prompt).catch(showError);
 });
 byId("prompt-play").addEventListener("click", () => togglePromptPlayer().catch(showError));
 byId("randomness").addEventListener("input", showSliderValues);

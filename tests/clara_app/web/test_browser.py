@@ -162,6 +162,10 @@ def test_a_bad_file_is_reported_and_the_page_stays_usable(page, tmp_path):
     page.set_input_files("#file", tmp_path / "not music.mid")
     wait_until(lambda: "not music.mid" in page.inner_text("#status"))
     assert "bad" in page.get_attribute("#status", "class")
+    page.click("#compose")  # never from nothing, unless that is chosen
+    wait_until(lambda: "choose a file" in page.inner_text("#status"))
+    assert page.locator("article").count() == 0
+    page.check("[value=none]")
     assert compose(page).count() == 8
 
 
@@ -174,8 +178,6 @@ def test_with_the_keyboard_alone(page):
         page.keyboard.down(key)
         page.wait_for_timeout(150)
         page.keyboard.up(key)
-    page.focus("#use-keys")
-    page.keyboard.press("Enter")
     page.wait_for_selector("#prompt svg")
     assert page.locator("#prompt-roll .prompt").count() == 3
     page.select_option("#length", "bars 4")
@@ -183,6 +185,38 @@ def test_with_the_keyboard_alone(page):
     page.focus("#compose")
     page.keyboard.press("Enter")
     page.wait_for_selector("article:nth-child(8)")
+
+
+FAKE_MIDI = """
+const input = { name: "Stage piano" };
+navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", input]]) });
+window.sendMidi = (...data) => input.onmidimessage({ data });
+"""
+
+
+def test_a_midi_keyboard(page):
+    """Twelve even notes become quarters in a beginning of their own tempo, and are there when Compose is pressed."""
+    page.add_init_script(FAKE_MIDI)
+    page.reload()
+    page.wait_for_selector("#model option", state="attached")
+    page.check("[value=play]")
+    page.click("#connect-midi")
+    wait_until(lambda: "Stage piano" in page.inner_text("#status"))
+    for pitch in [60, 62, 64, 65, 67, 69, 71, 72, 71, 69, 67, 64]:
+        page.evaluate("pitch => sendMidi(0x90, pitch, 90)", pitch)
+        page.wait_for_timeout(400)
+        page.evaluate("pitch => sendMidi(0x90, pitch, 0)", pitch)  # a press without velocity is a release
+        page.wait_for_timeout(100)
+    page.evaluate("sendMidi(0xb0, 64, 127)")  # other messages do not matter
+    page.select_option("#length", "bars 4")
+    page.select_option("#candidates", "8")
+    page.click("#compose")
+    page.wait_for_selector("article:nth-child(8)")
+    assert page.locator("#prompt-roll .prompt").count() == 12
+    assert page.inner_text("#prompt-length") in ("of 12 quarter notes", "of 13 quarter notes")
+    assert page.locator("article").first.locator(".prompt").count() == 12
+    page.click("#prompt-show-score")
+    page.wait_for_selector("#prompt-score img")
 
 
 def test_two_at_once(browser, address):

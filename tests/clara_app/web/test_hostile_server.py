@@ -71,7 +71,9 @@ KEY_PRESSES = {
     "huge": {"qpm": 100, "key_presses": [[60, 0, 10**300]]},
     "longer than a float": {"qpm": 100, "key_presses": [[60, 0, 10**400]]},
     "true": {"qpm": True, "key_presses": [[60, 0, 1]]},
-    "no tempo": {"key_presses": [[60, 0, 1]]},
+    "half an hour": {"key_presses": [[60, 0, 1], [60, 1801, 1802]]},
+    "velocities": {"key_presses": [[60, 0, 1, "loud"]]},
+    "five numbers": {"key_presses": [[60, 0, 1, 64, 64]]},
 }
 
 
