@@ -13,6 +13,7 @@ from clara import cli
 LOCAL_ADDRESS = "127.0.0.1"
 ALL_ADDRESSES = "0.0.0.0"
 SHUTDOWN_SECONDS = 3
+DEFAULT_LIBRARY = "output/library"
 EXAMPLES = """
 python app.py --port 8000                                      # opens a tab
 python app.py --add-model runs/mine --no-browser               # offer a model of your own, open no tab
@@ -37,6 +38,12 @@ def parser() -> cli.Parser:
         type=cli.file_path,
         metavar="FILE.SF2",
         help="Soundfont to render with (default: the one that pretty_midi installs).",
+    )
+    music(
+        "--library",
+        default=DEFAULT_LIBRARY,
+        metavar="FOLDER",
+        help=f"Folder that keeps beginnings, requests and pieces (default: {DEFAULT_LIBRARY}).",
     )
     server = p.add_argument_group("server").add_argument
     server(
@@ -90,7 +97,14 @@ def main(argv: list[str] | None = None) -> int:
     hosts = [LOCAL_ADDRESS, "localhost", *args.name]
     if args.host != ALL_ADDRESSES:
         hosts.append(args.host)
-    app = make_app(args.add_model, hosts=hosts, threads=args.threads, n_workers=args.jobs, soundfont=args.soundfont)
+    app = make_app(
+        args.add_model,
+        hosts=hosts,
+        threads=args.threads,
+        n_workers=args.jobs,
+        soundfont=args.soundfont,
+        library=args.library,
+    )
     config = uvicorn.Config(
         app,
         args.host,

@@ -13,13 +13,15 @@ from clara.performing.playing import PlayedPrompt
 from clara.rendering.form_strip import FormStrip
 from clara_app.compose_request import ComposeRequest
 from clara_app.composer import Composer
-from clara_app.web.piece_store import Piece
+from clara_app.web.pieces import Piece
 from critic.copy_index import CopiedRun
 
 FIRST_BATCH_SIZE = 4  # candidates to compose first, so that the user soon has something to listen to
 BATCH_SIZE = 64  # candidates to compose at a time afterwards
 N_NAMED_COMPOSERS = 2
 MIN_REPORTED_RUN = 16  # notes; shorter runs occur in any two pieces of a kind
+MIN_SURE_SHARE = 0.5  # of the likeliest composer, who then is named alone
+LIKELIHOOD_WORDS = ((0.9, "very likely"), (0.65, "likely"), (0.35, "perhaps"), (0.1, "unlikely"), (0, "very unlikely"))
 MAX_LOG_ODDS = 10  # larger log-odds are shown as this, so that a share is never quite 0 or 100
 
 
@@ -33,8 +35,10 @@ class Candidate:
     total : float or None
         What it is ranked by; None if it cannot be scored.
     scores : dict of str to float
-    descriptions : list of str
-        The scores in plain words.
+    verdicts : list of str
+        What the scores mean for a listener.
+    details : list of str
+        The figures behind them.
     text : str
         The composed tokens.
     seed : int
@@ -43,7 +47,8 @@ class Candidate:
     piece: Piece
     total: float | None
     scores: dict[str, float]
-    descriptions: list[str]
+    verdicts: list[str]
+    details: list[str]
     text: str
     seed: int
 
@@ -125,7 +130,7 @@ def _candidates(models, samples, scores, title, flat):
             piece,
             row.get("total"),
             {name: score for name, score in row.items() if name != "total"} | {"longest_copied_run": run.n_notes},
-            describe_scores(row.get("critic"), composer_log_probs.get(i), models.composer_classifier.classes, run),
+            *describe_scores(row.get("critic"), composer_log_probs.get(i), models.composer_classifier.classes, run),
             " ".join(sample.tokens[sample.prompt_tokens :]),
             sample.seed,
         )
@@ -141,7 +146,7 @@ def _batch_sizes(n):
 
 def describe_scores(
     log_odds: float | None, composer_log_probs: np.ndarray | None, composers: Sequence[str], run: CopiedRun
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Describe the scores of a piece in plain words.
 
     Parameters
@@ -152,20 +157,36 @@ def describe_scores(
     composers : sequence of str
     run : CopiedRun
         The longest run of notes that also occurs in the training music.
+
+    Returns
+    -------
+    verdicts, details : list of str
+        What a listener wants to know, and the figures behind it.
     """
     if log_odds is None:
-        return ["too short or too silent to be scored"]
-    percent = 100 / (1 + np.exp(-np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
-    descriptions = [f"The critic's probability that a human wrote it: {percent:.0f} %."]
+        return ["Too short or too silent to be judged"], []
+    probability = 1 / (1 + np.exp(-np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
+    verdicts = [f"Sounds human: {_likelihood_word(probability)}"]
+    details = [f"The critic's probability that a human wrote it: {100 * probability:.0f} %."]
     if composer_log_probs is not None:
-        most_likely = np.argsort(-composer_log_probs)[:N_NAMED_COMPOSERS]
-        names = [f"{composers[int(i)].capitalize()} ({100 * np.exp(composer_log_probs[i]):.0f} %)" for i in most_likely]
-        descriptions.append(f"Most like {', then '.join(names)}.")
+        most_likely = [int(i) for i in np.argsort(-composer_log_probs)[:N_NAMED_COMPOSERS]]
+        names = [composers[i].capitalize() for i in most_likely]
+        shares = np.exp(composer_log_probs[most_likely])
+        is_sure = shares[0] >= MIN_SURE_SHARE
+        verdicts.append(f"Reminds of {names[0]}" if is_sure else f"Reminds a little of {' and '.join(names)}")
+        shown = [f"{name} ({100 * share:.0f} %)" for name, share in zip(names, shares)]
+        details.append(f"Most like {', then '.join(shown)}.")
     if run.n_notes >= MIN_REPORTED_RUN and run.source:
-        descriptions.append(f"{run.n_notes} notes in a row also occur in the training music: {run.source}.")
+        verdicts.append(f"{run.n_notes} notes in a row as in {run.source}")
+        details.append(f"{run.n_notes} notes in a row also occur in the training music: {run.source}.")
     else:
-        descriptions.append("No long run of its notes occurs in the training music.")
-    return descriptions
+        details.append("No long run of its notes occurs in the training music.")
+    return verdicts, details
+
+
+def _likelihood_word(probability):
+    """Return a probability as a word."""
+    return next(word for least, word in LIKELIHOOD_WORDS if probability >= least)
 
 
 def notes_payload(notes: NoteSequence, plan: Plan | None = None) -> dict:

@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Lock
 
 from clara.errors import BadSetting
-from clara_app.web.piece_store import Piece, PieceStore
+from clara_app.web.library import Library
+from clara_app.web.pieces import Piece
 
 MAX_RENDERED = 64  # pieces to keep the files of
 MAX_RENDERED_BYTES = 512 << 20  # of all files
@@ -114,12 +115,12 @@ class RenderedFiles:
 
     Parameters
     ----------
-    store : PieceStore
+    library : Library
     soundfont : path, optional
     """
 
-    def __init__(self, store: PieceStore, soundfont: str | Path | None = None) -> None:
-        self.store = store
+    def __init__(self, library: Library, soundfont: str | Path | None = None) -> None:
+        self.library = library
         self.soundfont = soundfont
         self.folder = tempfile.TemporaryDirectory(prefix="clara-page-")
         self._paths: OrderedDict[tuple[str, str], list[Path]] = OrderedDict()
@@ -129,7 +130,7 @@ class RenderedFiles:
 
     def get(self, piece_id: str, kind: str) -> list[Path] | None:
         """Return the files of a piece, one for each page; None if the piece is not here any more."""
-        piece = self.store.get(piece_id)
+        piece = self.library.get(piece_id)
         if piece is None:
             return None
         key = (piece_id, kind)

@@ -15,7 +15,7 @@ from clara.music.bars import parse_time_signature
 from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
-from clara_app.web.piece_store import Piece
+from clara_app.web.pieces import Piece
 from critic.defaults import DEFAULT_RANKING
 
 MODEL_TITLES = {
@@ -141,6 +141,31 @@ class KeyPressBody(Body):
     qpm: Annotated[float, Field(ge=QPM_RANGE[0], le=QPM_RANGE[1])] | None = None  # None: the beats are found
     time_signature: Annotated[str, Field(max_length=MAX_SIGNATURE_LETTERS)] = "4/4"
     key_presses: list[Annotated[list[float], Field(min_length=3, max_length=4)]] = []
+
+
+class SearchBody(Body):
+    """A search in the library; see `clara_app.web.library.Library.search`."""
+
+    words: Annotated[str, Field(max_length=200)] = ""
+    starred: bool = False
+    every: bool = False
+    order: Text = "newest"
+    offset: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class StarBody(Body):
+    """A piece that gets a star or loses it."""
+
+    id: Text
+    starred: bool
+
+
+class IdsBody(Body):
+    """Pieces to delete, or to bring back."""
+
+    ids: Annotated[list[Text], Field(max_length=1000)]
+    undo: bool = False
 
 
 B = TypeVar("B", bound=Body)

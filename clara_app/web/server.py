@@ -1,10 +1,12 @@
 """The page's server, made with Starlette; only this machine can reach it by default.
 
-No request names a path: static files come from one folder, and pieces have random ids that nobody can guess.
+No request names a path: static files come from one folder, and pieces have random ids that nobody can guess. Whoever
+can reach the page sees its library.
 """
 
 import asyncio
 import json
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,10 +31,20 @@ from clara.music.notes import describe_losses
 from clara_app.composer import Composer
 from clara_app.web import prompts
 from clara_app.web.composing import compose_candidates, notes_payload, warm_up
+from clara_app.web.export import MAX_EXPORTED, to_playlist, to_zip
 from clara_app.web.jobs import JobQueue, QueueFull
-from clara_app.web.piece_store import Piece, PieceStore
+from clara_app.web.library import DONE, FAILED, INTERRUPTED, RUNNING, STOPPED, Library
+from clara_app.web.pieces import Piece
 from clara_app.web.rendering import MEDIA_TYPES, RenderedFiles
-from clara_app.web.requests import KeyPressBody, offered_models, parse_body, parse_request
+from clara_app.web.requests import (
+    IdsBody,
+    KeyPressBody,
+    SearchBody,
+    StarBody,
+    offered_models,
+    parse_body,
+    parse_request,
+)
 from critic.own_critic import find_own_critic, own_critic_folder
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -51,6 +63,10 @@ BODY_SECONDS = 60.0  # for the body of a request to arrive
 MAX_TITLE = 200  # characters
 PREFERRED_MODEL = "notewise"
 PROGRESS_STEP = 0.01  # smallest progress that is sent
+LISTED_FACTS = ("scores", "verdicts", "details", "seconds", "quarters", "time_signatures")  # beside a piece in the list
+EXPORTS = {"html": to_playlist, "zip": to_zip}
+EXPORT_TYPES = {"html": "text/html; charset=utf-8", "zip": "application/zip"}
+GONE = {"error": "that piece is no longer here"}
 ERROR_STATUS = {QueueFull: 503, TooLong: 413, ClaraError: 400}
 
 
@@ -66,6 +82,8 @@ class Page:
     n_workers : int
         Number of requests to compose for at the same time.
     soundfont : path, optional
+    library : path, optional
+        Folder of the library (default: a temporary one).
     """
 
     def __init__(
@@ -74,6 +92,7 @@ class Page:
         threads: int = 1,
         n_workers: int = 1,
         soundfont: str | Path | None = None,
+        library: str | Path | None = None,
     ) -> None:
         self.models = offered_models(folders)
         self.follows_plans = {name: _follows_plans(folder) for name, (_, folder) in self.models.items()}
@@ -82,9 +101,10 @@ class Page:
             name: Composer(str(folder), critic=_own_critic(folder), threads=threads)
             for name, (_, folder) in self.models.items()
         }
-        self.store = PieceStore()
+        self._temporary = tempfile.TemporaryDirectory(prefix="clara-library-")
+        self.library = Library(library or self._temporary.name)
         self.jobs = JobQueue(n_workers)
-        self.files = RenderedFiles(self.store, soundfont)
+        self.files = RenderedFiles(self.library, soundfont)
 
     @property
     def preferred_model(self) -> str:
@@ -99,7 +119,15 @@ class Page:
         return []
 
     def compose(self, request, job, send):
-        """Compose for a request, in a thread of the queue."""
+        """Compose for a request, in a thread of the queue; pieces are on disk before the page is told of them."""
+        try:
+            self._compose(request, job, send)
+        except BaseException as e:
+            self.library.end_request(job.id, FAILED, str(e) if isinstance(e, ClaraError) else type(e).__name__)
+            raise
+        self.library.end_request(job.id, STOPPED if job.stop.is_set() else DONE)
+
+    def _compose(self, request, job, send):
         composer = self.composers[request.compose.model]
         send({"state": "composing"})
         last_share = 0.0
@@ -112,39 +140,94 @@ class Page:
 
         batches = compose_candidates(composer, request.compose, request.title, request.prompt, on_progress, job.stop)
         for candidates in batches:
-            send({"candidates": [self._keep_candidate(candidate) for candidate in candidates]})
+            send({"candidates": self._keep_candidates(candidates, request, job.id)})
 
-    def _keep_candidate(self, candidate):
-        """Store a candidate; return it as the page draws it."""
-        piece = candidate.piece
+    def _keep_candidates(self, candidates, request, request_id):
+        """Keep candidates of a request; return them as the page draws them."""
+        title, _ = self.models[request.compose.model]
+        kept, cards = [], []
+        for candidate in candidates:
+            piece = candidate.piece
+            card = {
+                "total": candidate.total,
+                "scores": candidate.scores,
+                "verdicts": candidate.verdicts,
+                "details": candidate.details,
+                "request": request_id,
+                **_drawing(piece),
+            }
+            facts = {name: card[name] for name in LISTED_FACTS} | {"model": title, "n_bars": len(card["bars"])}
+            facts["key"] = card["form"]["keys"][0][1] if card["form"] and card["form"]["keys"] else ""
+            words = [facts["model"], facts["key"], facts["time_signatures"], *candidate.verdicts]
+            kept.append((piece, candidate.total, facts, " ".join(words)))
+            cards.append(card | facts | {"starred": False})
+        ids = self.library.add_composed(request_id, kept)
+        return [{"id": piece_id, **card} for piece_id, card in zip(ids, cards)]
+
+    def card(self, piece_id):
+        """Return a beginning or piece of the library as the page draws it, or None."""
+        piece, facts = self.library.get(piece_id), self.library.facts(piece_id)
+        if piece is None or facts is None:
+            return None
         return {
-            "id": self.store.add(piece),
-            "total": candidate.total,
-            "scores": candidate.scores,
-            "descriptions": candidate.descriptions,
-            "text": candidate.text,
-            "seed": candidate.seed,
-            "prompt_quarters": piece.prompt_quarters,
-            "window_log_odds": piece.window_log_odds,
-            "window_quarters": piece.window_quarters,
-            "instruments": list(piece.notes.instruments),
-            **notes_payload(piece.notes, piece.plan),
+            "id": piece_id,
+            "losses": "",
+            "beats": "",
+            **_drawing(piece),
+            **facts,
+            "starred": bool(facts["starred"]),
         }
 
-    def keep_prompt(self, notes, title, losses=None, played=None, beats=""):
-        """Store a prompt, and how it is played if it carries expression; return it as the page draws it."""
+    def kept_events(self, request_id):
+        """Return the events of a request that runs no more, as the library holds them; None if there is none."""
+        request = self.library.request(request_id)
+        if request is None:
+            return None
+        cards = [self.card(piece_id) for piece_id in self.library.best_of(request_id)]
+        state = INTERRUPTED if request["state"] == RUNNING else request["state"]
+        end = {"done": True, "state": state, "n_pieces": request["n_pieces"]}
+        if request["state"] == FAILED:
+            end = {"error": request["error"]}
+        return [{"request": request_id, "position": 0}, {"candidates": [card for card in cards if card]}, end]
+
+    def export(self, ids, kind):
+        """Return pieces as one file."""
+        found = [(self.library.get(piece_id), self.library.facts(piece_id)) for piece_id in ids]
+        pieces = [(piece, facts) for piece, facts in found if piece and facts]
+        if not pieces:
+            raise BadSetting("these pieces are no longer here")
+        return EXPORTS[kind](pieces, self.files.soundfont)
+
+    def keep_prompt(self, notes, title, source, losses=None, played=None, beats=""):
+        """Keep a beginning, and how it is played if it carries expression; return it as the page draws it."""
+        piece = Piece(notes, title, played_prompt=played)
         return {
-            "id": self.store.add(Piece(notes, title, played_prompt=played)),
-            "title": title,
+            "id": self.library.add_beginning(piece, source),
+            **_drawing(piece),
+            "source": source,
             "losses": describe_losses(losses or Counter()),
             "beats": beats,
-            **notes_payload(notes),
         }
 
     def close(self):
-        """Stop the jobs and remove the rendered files."""
+        """Stop the jobs, close the library and remove the rendered files."""
         self.jobs.close()
+        self.library.close()
         self.files.close()
+        self._temporary.cleanup()
+
+
+def _drawing(piece):
+    """Return what the page draws of a piece."""
+    return {
+        "title": piece.title,
+        "seed": piece.seed,
+        "prompt_quarters": piece.prompt_quarters,
+        "window_log_odds": piece.window_log_odds,
+        "window_quarters": piece.window_quarters,
+        "instruments": list(piece.notes.instruments),
+        **notes_payload(piece.notes, piece.plan),
+    }
 
 
 def _own_critic(folder):
@@ -233,13 +316,13 @@ async def _post_upload(request):
     finally:
         page.n_uploads -= 1
     title = Path(name).stem or "music"
-    return JSONResponse(page.keep_prompt(upload.notes, title, upload.losses, upload.played, upload.beats))
+    return JSONResponse(page.keep_prompt(upload.notes, title, "file", upload.losses, upload.played, upload.beats))
 
 
 async def _post_example(request):
     name = request.path_params["name"]
     notes = await run_in_threadpool(prompts.load_example, name)
-    return JSONResponse(request.app.state.page.keep_prompt(notes, prompts.EXAMPLES[name].title))
+    return JSONResponse(request.app.state.page.keep_prompt(notes, prompts.EXAMPLES[name].title, "example"))
 
 
 async def _post_key_presses(request):
@@ -247,21 +330,91 @@ async def _post_key_presses(request):
     page, title = request.app.state.page, "what you played"
     if body.qpm is not None:
         notes = prompts.quantize_key_presses(body.key_presses, body.qpm, body.time_signature)
-        return JSONResponse(page.keep_prompt(notes, title))
+        return JSONResponse(page.keep_prompt(notes, title, "played"))
     upload = await run_in_threadpool(prompts.hear_key_presses, body.key_presses)
-    return JSONResponse(page.keep_prompt(upload.notes, title, upload.losses, upload.played, upload.beats))
+    return JSONResponse(page.keep_prompt(upload.notes, title, "played", upload.losses, upload.played, upload.beats))
 
 
 async def _post_compose(request):
     page = request.app.state.page
-    page_request = parse_request(await _read_json(request), page.models, page.store.get)
-    job = page.jobs.submit(lambda job, send: page.compose(page_request, job, send))
+    settings = await _read_json(request)
+    page_request = parse_request(settings, page.models, page.library.get)
+    page.jobs.check_room()
+    beginning = settings.get("prompt") or None
+    request_id = await run_in_threadpool(page.library.add_request, settings, beginning)
+    job = page.jobs.submit(lambda job, send: page.compose(page_request, job, send), request_id)
+    return _stream(page.jobs.events(job))
 
-    async def event_lines():
-        async for event in page.jobs.events(job):
+
+async def _get_events(request):
+    """Send the events of a request from the first one on, whether it runs or is kept."""
+    page, request_id = request.app.state.page, request.path_params["id"]
+    job = page.jobs.jobs.get(request_id)
+    if job:
+        return _stream(page.jobs.events(job))
+    events = await run_in_threadpool(page.kept_events, request_id)
+    return JSONResponse(GONE, 404) if events is None else _stream(_each(events))
+
+
+async def _each(events):
+    for event in events:
+        yield event
+
+
+def _stream(events):
+    """Return events as lines of JSON."""
+
+    async def lines():
+        async for event in events:
             yield json.dumps(event) + "\n"
 
-    return StreamingResponse(event_lines(), media_type="application/x-ndjson")
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+async def _post_stop(request):
+    job = request.app.state.page.jobs.jobs.get(request.path_params["id"])
+    if job:
+        job.stop.set()
+    return JSONResponse({"stopped": job is not None})
+
+
+async def _get_request(request):
+    found = await run_in_threadpool(request.app.state.page.library.request, request.path_params["id"])
+    return JSONResponse(found or {"error": "that request is no longer here"}, 200 if found else 404)
+
+
+async def _get_card(request):
+    card = await run_in_threadpool(request.app.state.page.card, request.path_params["id"])
+    return JSONResponse(card or GONE, 200 if card else 404)
+
+
+async def _post_search(request):
+    body = parse_body(await _read_json(request), SearchBody)
+    n_found, rows = await run_in_threadpool(request.app.state.page.library.search, **body.model_dump())
+    return JSONResponse({"n_found": n_found, "pieces": rows})
+
+
+async def _post_star(request):
+    body = parse_body(await _read_json(request), StarBody)
+    found = await run_in_threadpool(request.app.state.page.library.star, body.id, body.starred)
+    return JSONResponse({"starred": body.starred} if found else GONE, 200 if found else 404)
+
+
+async def _post_delete(request):
+    body = parse_body(await _read_json(request), IdsBody)
+    n_deleted = await run_in_threadpool(request.app.state.page.library.delete, body.ids, not body.undo)
+    return JSONResponse({"n_deleted": n_deleted})
+
+
+async def _get_export(request):
+    kind, ids = request.path_params["kind"], request.query_params.get("ids", "").split(",")
+    if kind not in EXPORTS:
+        raise HTTPException(404)
+    if len(ids) > MAX_EXPORTED:
+        raise TooLong(f"{len(ids)} pieces; at most {MAX_EXPORTED} can be exported at once")
+    data = await run_in_threadpool(request.app.state.page.export, ids, kind)
+    headers = {"content-disposition": f'attachment; filename="clara.{kind}"'}
+    return Response(data, headers=headers, media_type=EXPORT_TYPES[kind])
 
 
 async def _get_piece(request):
@@ -271,7 +424,7 @@ async def _get_piece(request):
     paths = await run_in_threadpool(request.app.state.page.files.get, request.path_params["id"], kind)
     number = request.path_params.get("page", 1)
     if paths is None or not 1 <= number <= len(paths):
-        return JSONResponse({"error": "that piece is no longer here"}, 404)
+        return JSONResponse(GONE, 404)
     headers = {"cache-control": "private, max-age=3600", "x-pages": str(len(paths))}
     return FileResponse(paths[number - 1], headers=headers, media_type=MEDIA_TYPES[kind])
 
@@ -283,6 +436,14 @@ ROUTES = [
     Route("/prompts/played", _post_key_presses, methods=["POST"]),
     Route("/prompts/example/{name}", _post_example, methods=["POST"]),
     Route("/compose", _post_compose, methods=["POST"]),
+    Route("/requests/{id}", _get_request),
+    Route("/requests/{id}/events", _get_events),
+    Route("/requests/{id}/stop", _post_stop, methods=["POST"]),
+    Route("/library/search", _post_search, methods=["POST"]),
+    Route("/library/star", _post_star, methods=["POST"]),
+    Route("/library/delete", _post_delete, methods=["POST"]),
+    Route("/library/export.{kind}", _get_export),
+    Route("/cards/{id}", _get_card),
     Route("/pieces/{id}.{kind}", _get_piece),
     Route("/pieces/{id}/{page:int}.{kind}", _get_piece),
     Mount("/static", StaticFiles(directory=STATIC)),
@@ -340,6 +501,7 @@ def make_app(
     threads: int = 1,
     n_workers: int = 1,
     soundfont: str | Path | None = None,
+    library: str | Path | None = None,
     warm: bool = True,
 ) -> Starlette:
     """Return the application.
@@ -356,10 +518,12 @@ def make_app(
         Number of requests to compose for at the same time.
     soundfont : path, optional
         Default: the one that pretty_midi installs.
+    library : path, optional
+        Folder of the library (default: a temporary one).
     warm : bool
         Whether to load the preferred model at the start.
     """
-    page = Page(folders, threads, n_workers, soundfont)
+    page = Page(folders, threads, n_workers, soundfont, library)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

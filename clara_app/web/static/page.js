@@ -1,6 +1,9 @@
 // The form, the stream of events from the server, and an article for each candidate.
-import { drawRoll } from "/static/roll.js";
+import { describePiece, makeArticle, toggleScore } from "/static/article.js";
+import { fetchJson, postJson, readJsonLines, request, watchServer } from "/static/connection.js";
 import { Keyboard } from "/static/keyboard.js";
+import { Library } from "/static/library.js";
+import { drawRoll } from "/static/roll.js";
 
 const byId = id => document.getElementById(id);
 const N_SHOWN = 8;
@@ -18,18 +21,13 @@ const MISSING_PROMPT = {
   play: "nothing was played yet: play a beginning",
   piece: "that piece is gone: continue another one",
 };
+const SOURCES = { example: "example", file: "file", played: "play", composed: "piece" }; // of the library, and here
+const QUALITIES = { quick: { candidates: 8 }, better: { candidates: 32 }, best: { candidates: 32, search: true } };
 const ADVANCED_SETTINGS = ["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
 let prompt = null;
-let running = null; // AbortController of the request that is being composed for
+let running = null; // the request that is being composed for: {id, abort, isWaiting}
 let pieces = []; // candidates, best first
-
-async function fetchJson(path, body, headers = {}) {
-  const response = await fetch(path, { method: body === undefined ? "GET" : "POST", body, headers });
-  const payload = await response.json().catch(() => ({ error: `no answer (${response.status})` }));
-  if (!response.ok) throw new Error(payload.error);
-  return payload;
-}
 
 function showStatus(text, isError = false) {
   byId("status").textContent = text;
@@ -81,13 +79,18 @@ function showSliderValues() {
 // --- the prompt
 
 let nLoads = 0;
+let loading = null; // promise of the beginning that is being read
 let continuedPiece = null;
 let promptPlayer = null;
 let playedTimer = null; // runs while something was played that the server has not read
 
+function showSource(source) {
+  for (const part of document.querySelectorAll("[data-source]")) part.hidden = part.dataset.source !== source;
+}
+
 function changeSource() {
   const source = document.querySelector("[name=source]:checked").value;
-  for (const part of document.querySelectorAll("[data-source]")) part.hidden = part.dataset.source !== source;
+  showSource(source);
   if (source !== "play") {
     byId("metronome").checked = false;
     changeMetronome();
@@ -98,15 +101,22 @@ function changeSource() {
   nLoads++;
   if (source === "example") loadExample();
   if (source === "piece") setPrompt(continuedPiece);
+  saveForm();
 }
 
-async function loadPrompt(promise, defaultQuarters) {
+function loadPrompt(promise, defaultQuarters) {
+  loading = readPrompt(promise, defaultQuarters);
+  return loading;
+}
+
+async function readPrompt(promise, defaultQuarters) {
   const thisLoad = ++nLoads; // the latest request counts, whichever response comes last
   showStatus("reading …");
   try {
     const loaded = await promise;
     if (thisLoad !== nLoads) return;
     setPrompt(loaded, defaultQuarters);
+    saveForm();
     const found = loaded.beats ? `Clara heard ${loaded.beats}` : "";
     const lost = loaded.losses ? `read; lost: ${loaded.losses}` : "";
     showStatus([found, lost].filter(Boolean).join("; "));
@@ -221,7 +231,7 @@ function endPromptPlayer() {
 }
 
 async function fetchAudioUrl(pieceId) {
-  const response = await fetch(`/pieces/${pieceId}.wav`);
+  const response = await request(`/pieces/${pieceId}.wav`);
   if (!response.ok) throw new Error("that piece is no longer here");
   return URL.createObjectURL(await response.blob());
 }
@@ -241,7 +251,10 @@ function readForm() {
     ...(form ? { form } : { [lengthUnit]: +length }),
     ending: followsPlans() ? byId("ending").checked : null,
     time_signature: prompt ? null : byId("time-signature").value,
-    candidates: +byId("candidates").value,
+    ...QUALITIES[byId("quality").value],
+    ...(byId("candidates").value ? { candidates: +byId("candidates").value } : {}),
+    quality: byId("quality").value,
+    fields: readFields(),
     randomness: +byId("randomness").value,
     advanced,
     key: byId("key").value,
@@ -250,7 +263,6 @@ function readForm() {
     prompt_quarters: prompt ? number("prompt-quarters") : null,
     seed: number("seed") ?? Math.floor(Math.random() * 1e6),
     qpm: number("qpm"),
-    search: byId("search").checked,
     flat: !byId("performed").checked,
     cadence: !followsPlans() && byId("cadence").checked,
   };
@@ -259,30 +271,46 @@ function readForm() {
 async function compose(event) {
   event.preventDefault();
   if (running) return;
-  if (playedTimer) await loadPlayed();
+  keyboard.releaseAll();
+  if (playedTimer) loadPlayed();
+  await loading;
   const source = document.querySelector("[name=source]:checked").value;
   if (source !== "none" && !prompt) {
-    showStatus(`${MISSING_PROMPT[source]}, or choose "none" to start from nothing`, true);
+    showStatus(`${MISSING_PROMPT[source]}, or start from scratch`, true);
     return;
   }
-  running = new AbortController();
-  pieces = [];
-  byId("pieces").replaceChildren();
+  saveForm();
+  const settings = readForm();
+  showStatus("sending …");
+  await follow("/compose", JSON.stringify(settings), settings).catch(showError);
+}
+
+// Read the events of a request. What is on the page stays until the server has sent pieces.
+async function follow(path, body, settings) {
+  const startTime = performance.now();
+  running = { abort: new AbortController() };
   byId("progress").value = 0;
   showRunning(true);
-  const startTime = performance.now();
-  showStatus("sending …");
   try {
-    const request = readForm();
-    const response = await fetch("/compose", { method: "POST", body: JSON.stringify(request), signal: running.signal });
+    const method = body === undefined ? "GET" : "POST";
+    const response = await request(path, { method, body, signal: running.abort.signal });
     if (!response.ok) throw new Error((await response.json()).error);
-    for await (const message of readJsonLines(response.body)) handleMessage(message, request, startTime);
+    const found = [];
+    for await (const message of readJsonLines(response.body)) handleMessage(message, found, settings, startTime);
   } catch (error) {
-    if (error.name === "AbortError") showStatus("stopped");
-    else showError(error);
+    if (error.name !== "AbortError") throw error;
+    showStatus("stopped");
+  } finally {
+    running = null;
+    showRunning(false);
   }
-  running = null;
-  showRunning(false);
+}
+
+async function stop() {
+  if (!running?.id) return;
+  const { id, isWaiting, abort } = running;
+  if (isWaiting) abort.abort(); // it stops when its turn comes
+  await postJson(`/requests/${id}/stop`, {});
 }
 
 function showRunning(isRunning) {
@@ -291,47 +319,55 @@ function showRunning(isRunning) {
   byId("progress").hidden = !isRunning;
 }
 
-async function* readJsonLines(stream) {
-  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split("\n");
-    rest = lines.pop();
-    for (const line of lines) yield JSON.parse(line);
-  }
-}
+const KEPT_STATES = {
+  stopped: n => `stopped early; ${n} pieces were finished and are kept`,
+  interrupted: n => `Clara was closed while composing; ${n} pieces were finished and are kept`,
+};
 
-function handleMessage(message, request, startTime) {
+function handleMessage(message, found, settings, startTime) {
   const seconds = ((performance.now() - startTime) / 1000).toFixed(1);
   if (message.error) throw new Error(message.error);
+  if (message.request) {
+    running.id = message.request;
+    localStorage.setItem("clara-request", message.request);
+  }
+  if (message.position !== undefined) running.isWaiting = message.position > 0;
   if (message.position) showStatus(`${message.position} before you …`);
-  if (message.state) showStatus("composing …");
+  if (message.state === "composing") {
+    running.isWaiting = false;
+    showStatus("composing …");
+  }
   if (message.progress !== undefined) byId("progress").value = message.progress;
   if (message.candidates) {
-    pieces.push(...message.candidates);
-    pieces.sort((a, b) => (b.total ?? -Infinity) - (a.total ?? -Infinity) || a.seed - b.seed);
+    found.push(...message.candidates);
+    found.sort((a, b) => (b.total ?? -Infinity) - (a.total ?? -Infinity) || a.seed - b.seed);
+    pieces = found;
     showPieces();
-    const nShown = Math.min(N_SHOWN, pieces.length);
-    showStatus(`${pieces.length} of ${request.candidates} composed in ${seconds} s; these are the best ${nShown}`);
+    showStatus(`${pieces.length} of ${settings.candidates} composed in ${seconds} s; ${describeShown()}`);
   }
-  if (message.done) {
-    const stopped = message.stopped ? ", stopped early" : "";
-    const nShown = Math.min(N_SHOWN, pieces.length);
-    showStatus(`${pieces.length} composed and ranked in ${seconds} s${stopped}; these are the best ${nShown}`);
-  }
+  if (message.done) showEnd(message, seconds);
+}
+
+function showEnd({ state, n_pieces: nKept, stopped }, seconds) {
+  if (state in KEPT_STATES) showStatus(KEPT_STATES[state](nKept));
+  else if (state) showStatus(`${nKept} pieces composed; ${describeShown()}`);
+  else showStatus(`${pieces.length} composed in ${seconds} s${stopped ? ", stopped early" : ""}; ${describeShown()}`);
+}
+
+function describeShown() {
+  return `these are the best ${Math.min(N_SHOWN, pieces.length)}`;
 }
 
 // Articles that stay are kept as elements of the document, so that audio keeps playing.
 function showPieces() {
   const best = pieces.slice(0, N_SHOWN);
   const present = new Map([...byId("pieces").children].map(article => [article.dataset.id, article]));
-  const articles = best.map(piece => present.get(piece.id) ?? makeArticle(piece));
+  const articles = best.map(piece => present.get(piece.id) ?? makeArticle(piece, actions));
   const playing = [...present.values()].find(article => !article.querySelector("audio").paused);
   if (playing && !articles.includes(playing)) articles.push(playing);
   articles.forEach((article, i) => {
-    article.querySelector("h2").textContent = i < best.length ? `${i + 1}` : "still playing";
+    const name = i < best.length ? `${i + 1}. ${describePiece(best[i])}` : "still playing";
+    article.querySelector("h2").textContent = name;
   });
   for (const article of [...byId("pieces").children]) {
     if (!articles.includes(article)) article.remove();
@@ -348,101 +384,89 @@ function orderAround(articles, playing) {
   for (const article of articles.slice(position + 1)) byId("pieces").append(article);
 }
 
-function makeArticle(piece) {
-  const article = byId("piece").content.cloneNode(true).firstElementChild;
-  const find = selector => article.querySelector(selector);
-  article.dataset.id = piece.id;
-  find(".scores").textContent = describeRank(piece);
-  for (const text of piece.descriptions) {
-    find(".descriptions").append(Object.assign(document.createElement("li"), { textContent: text }));
-  }
-  for (const link of article.querySelectorAll(".downloads a")) {
-    link.href = `/pieces/${piece.id}.${link.dataset.kind}`;
-    link.download = `clara-${piece.seed}.${link.dataset.kind}`;
-  }
-  const audio = find("audio");
-  audio.src = `/pieces/${piece.id}.wav`;
-  audio.setAttribute("aria-label", "Player");
-  article.draw = () => {
-    article.draw = null;
-    movePlayhead(audio, piece, drawRoll(find(".roll"), piece));
-  };
-  find(".continue").addEventListener("click", () => continuePiece(piece, audio));
-  find(".show-score").addEventListener("click", event => {
-    toggleScore(event.currentTarget, find(".score"), piece).catch(showError);
-  });
-  return article;
+function continuePiece(piece, quarter) {
+  const isInside = quarter > piece.prompt_quarters + 1 && quarter < piece.quarters - 1;
+  setSourcePiece(piece);
+  checkSource("piece");
+  changeSource();
+  if (isInside) byId("prompt-quarters").value = Math.round(quarter);
+  saveForm();
+  showStatus("Press Compose to continue this piece.");
+  showRequest();
 }
 
-function describeRank(piece) {
-  const logOdds = piece.scores.critic;
-  if (logOdds === undefined) return "not scored";
-  return `total ${piece.total.toFixed(2)} · critic ${logOdds.toFixed(2)}`;
-}
-
-// A piece has `times` once it plays: pairs of quarters and seconds, between which the tempo is constant.
-function findQuarter(piece, seconds) {
-  const times = piece.times ?? [[0, 0], [piece.quarters, piece.quarters * 60 / piece.qpm]];
-  const found = times.findIndex((pair, i) => i && pair[1] >= seconds);
-  if (found < 0) return times.at(-1)[0];
-  const [low, high] = [times[found - 1], times[found]];
-  return low[0] + (high[0] - low[0]) * (seconds - low[1]) / Math.max(high[1] - low[1], 1e-6);
-}
-
-async function loadTimes(piece) {
-  piece.times ??= await fetchJson(`/pieces/${piece.id}.json`);
-}
-
-function movePlayhead(audio, piece, move) {
-  const step = () => {
-    move(findQuarter(piece, audio.currentTime));
-    if (!audio.paused) requestAnimationFrame(step);
-  };
-  audio.addEventListener("play", () => {
-    for (const other of document.querySelectorAll("audio")) {
-      if (other !== audio) other.pause();
-    }
-    loadTimes(piece).catch(showError);
-    step();
-  });
-  audio.addEventListener("seeked", step);
-  audio.addEventListener("ended", () => move(null));
-}
-
-function continuePiece(piece, audio) {
-  const position = findQuarter(piece, audio.currentTime);
-  const isInside = position > piece.prompt_quarters + 1 && position < piece.quarters - 1;
+function setSourcePiece(piece) {
   continuedPiece = { ...piece, losses: "" };
   byId("source-piece").hidden = false;
-  byId("source-piece").querySelector("span").textContent = `Clara's piece ${pieces.indexOf(piece) + 1}`;
-  document.querySelector("[name=source][value=piece]").checked = true;
-  audio.pause();
-  changeSource();
-  if (isInside) byId("prompt-quarters").value = Math.round(position);
-  showStatus("Press Compose to continue this piece.");
+  byId("source-piece").querySelector("span").textContent = `Clara's piece in ${describePiece(piece)}`;
+}
+
+function checkSource(source) {
+  document.querySelector(`[name=source][value=${source}]`).checked = true;
+}
+
+function showRequest() {
   byId("compose").focus();
   const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
   byId("request").scrollIntoView({ behavior });
 }
 
-async function toggleScore(button, container, piece) {
-  const open = container.hidden;
-  container.hidden = !open;
-  button.setAttribute("aria-expanded", open);
-  if (!open || container.children.length) return;
-  container.textContent = "engraving …";
-  const response = await fetch(`/pieces/${piece.id}/1.svg`);
-  if (!response.ok) {
-    container.textContent = (await response.json()).error;
-    return;
+// --- what survives a reload: the form, the beginning and the request
+
+function readFields() {
+  const fields = {};
+  for (const field of byId("request").querySelectorAll("select[id], input[id]:not([type=file])")) {
+    fields[field.id] = field.type === "checkbox" ? field.checked : field.value;
   }
-  const nPages = +response.headers.get("x-pages");
-  const images = [...Array(nPages).keys()].map(i => Object.assign(new Image(), {
-    src: `/pieces/${piece.id}/${i + 1}.svg`,
-    alt: `Sheet music, page ${i + 1} of ${nPages}`,
-    loading: "lazy",
-  }));
-  container.replaceChildren(...images);
+  return fields;
+}
+
+function saveForm() {
+  localStorage.setItem("clara-form", JSON.stringify({ fields: readFields(), beginning: prompt?.id ?? null }));
+}
+
+// Fill the form with what `readFields` returned, and with a beginning of the library.
+async function restoreForm({ fields, beginning }) {
+  const piece = beginning ? await fetchJson(`/cards/${beginning}`).catch(error => showError(error)) : null;
+  setBeginning(piece);
+  for (const [id, value] of Object.entries(fields)) {
+    const field = byId(id);
+    if (!field?.closest("#request")) continue;
+    if (field.type === "checkbox") field.checked = value;
+    else if (field.tagName !== "SELECT" || [...field.options].some(option => option.value === value)) field.value = value;
+  }
+  byId("metronome").checked = false;
+  byId("tempo").disabled = byId("played-signature").disabled = true;
+  showSliderValues();
+  showForm();
+}
+
+function setBeginning(piece) {
+  const source = piece ? SOURCES[piece.source] : "none";
+  if (source === "piece") setSourcePiece(piece);
+  checkSource(source);
+  showSource(source);
+  setPrompt(piece);
+}
+
+async function useAgain(piece) {
+  const { settings, beginning } = await fetchJson(`/requests/${piece.request}`);
+  await restoreForm({ fields: { ...settings.fields, seed: settings.seed }, beginning });
+  saveForm();
+  showStatus("These are the settings of that piece. Press Compose to have it again, or change them first.");
+  showRequest();
+}
+
+async function resume() {
+  const id = localStorage.getItem("clara-request");
+  if (!id || running) return;
+  try {
+    const { settings } = await fetchJson(`/requests/${id}`);
+    await follow(`/requests/${id}/events`, undefined, settings);
+  } catch (error) {
+    if (error.name === "AwayError") return;
+    localStorage.removeItem("clara-request");
+  }
 }
 
 const keyboard = new Keyboard(byId("keyboard"), changePlayed);
@@ -472,5 +496,50 @@ byId("randomness").addEventListener("input", showSliderValues);
 byId("model").addEventListener("change", showForm);
 byId("form").addEventListener("input", showForm);
 byId("request").addEventListener("submit", compose);
-byId("stop").addEventListener("click", () => running?.abort());
-fillForm().catch(showError);
+byId("request").addEventListener("change", saveForm);
+byId("request").addEventListener("invalid", showInvalid, true);
+byId("stop").addEventListener("click", () => stop().catch(showError));
+
+// A field in a closed section could not be seen, and the browser would refuse the form in silence.
+function showInvalid({ target }) {
+  const section = target.closest("details");
+  if (section) section.open = true;
+  const label = target.closest("label").firstChild.textContent.trim();
+  showStatus(`${label}: ${target.validationMessage}`, true);
+}
+
+const actions = {
+  onContinue: continuePiece,
+  onAgain: piece => useAgain(piece).catch(showError),
+  onError: showError,
+};
+const library = new Library(actions);
+byId("show-new").addEventListener("click", () => showLibrary(false));
+byId("show-library").addEventListener("click", () => showLibrary(true));
+
+function showLibrary(isShown) {
+  byId("pieces").hidden = isShown;
+  byId("library").hidden = !isShown;
+  byId("show-new").setAttribute("aria-pressed", !isShown);
+  byId("show-library").setAttribute("aria-pressed", isShown);
+  for (const audio of document.querySelectorAll("#music audio")) audio.pause();
+  if (isShown) library.search().catch(showError);
+}
+
+let isReady = false;
+
+async function start() {
+  if (!isReady) {
+    await fillForm();
+    isReady = true;
+    const saved = localStorage.getItem("clara-form");
+    if (saved) await restoreForm(JSON.parse(saved));
+  }
+  await resume();
+}
+
+watchServer(isAway => {
+  byId("away").hidden = !isAway;
+  if (!isAway) start().catch(showError);
+});
+start().catch(showError);

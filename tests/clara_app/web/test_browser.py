@@ -19,26 +19,38 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no 
 SECONDS = 60
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    import uvicorn
-
-    from clara_app.web.server import make_app
-
+def free_port():
     with contextlib.closing(socket.socket()) as s:
         s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def served(app, port):
+    """Serve an application in a thread."""
+    import uvicorn
+
+    config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started)
+    yield
+    server.should_exit = True
+    thread.join(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    from clara_app.web.server import make_app
+
+    port = free_port()
     folder = tmp_path_factory.mktemp("models") / "planned"
     tiny.plan_follower().save(folder)
     app = make_app([folder])
     app.state.page.composers["planned"].generator.planner = tiny.planner()
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(SECONDS)
+    with served(app, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +97,19 @@ def wait_until(holds):
         time.sleep(0.05)
 
 
-def compose(page, candidates="8"):
+def compose(page):
     page.select_option("#length", "bars 4")
-    page.select_option("#candidates", candidates)
+    page.select_option("#quality", "quick")
     page.click("#compose")
     page.wait_for_selector("#stop", state="hidden")
     assert "bad" not in (page.get_attribute("#status", "class") or ""), page.inner_text("#status")
     return page.locator("article")
 
 
-def totals(page):
-    """Return the totals of the pieces, from the top of the page."""
-    return [float(t.split()[1]) for t in page.locator(".scores").all_inner_texts()]
+def percentages(page):
+    """Return the critic's probabilities of the pieces, from the top of the page."""
+    details = page.locator("#pieces .details li:first-child").all_text_contents()
+    return [int(text.split()[-2]) for text in details]
 
 
 def test_upload_compose_play_download(page, tmp_path):
@@ -110,13 +123,12 @@ def test_upload_compose_play_download(page, tmp_path):
     assert "Form: A" in page.locator("#prompt-roll svg").get_attribute("aria-label")
     page.fill("#prompt-quarters", "8")
     pieces = compose(page)
-    assert pieces.count() == 8 and totals(page) == sorted(totals(page), reverse=True)
+    assert pieces.count() == 8 and percentages(page) == sorted(percentages(page), reverse=True)
     first = pieces.first
     assert first.locator(".prompt").count() == (notes.start < 96).sum() and first.locator(".part0").count() > 0
-    assert (
-        "probability that a human wrote it" in first.locator(".descriptions").inner_text()
-        and first.locator("polyline").count() == 1
-    )
+    assert "Sounds human: " in first.locator(".verdicts").inner_text() and first.locator("polyline").count() == 1
+    first.locator("summary").click()
+    assert "probability that a human wrote it" in first.locator(".details").inner_text()
     first.locator("audio").evaluate("a => a.play()")
     wait_until(lambda: first.locator("audio").evaluate("a => a.currentTime") > 0.3)
     assert first.locator(".playhead").get_attribute("visibility") == "visible"
@@ -181,7 +193,7 @@ def test_with_the_keyboard_alone(page):
     page.wait_for_selector("#prompt svg")
     assert page.locator("#prompt-roll .prompt").count() == 3
     page.select_option("#length", "bars 4")
-    page.select_option("#candidates", "8")
+    page.select_option("#quality", "quick")
     page.focus("#compose")
     page.keyboard.press("Enter")
     page.wait_for_selector("article:nth-child(8)")
@@ -209,7 +221,7 @@ def test_a_midi_keyboard(page):
         page.wait_for_timeout(100)
     page.evaluate("sendMidi(0xb0, 64, 127)")  # other messages do not matter
     page.select_option("#length", "bars 4")
-    page.select_option("#candidates", "8")
+    page.select_option("#quality", "quick")
     page.click("#compose")
     page.wait_for_selector("article:nth-child(8)")
     assert page.locator("#prompt-roll .prompt").count() == 12
@@ -223,7 +235,7 @@ def test_two_at_once(browser, address):
     pages = [open_page(browser, address) for _ in range(2)]
     for page in pages:
         page.select_option("#length", "bars 4")
-        page.select_option("#candidates", "32")
+        page.select_option("#quality", "better")
         page.click("#compose")
     for page in pages:
         page.wait_for_selector("#stop", state="hidden")
@@ -235,11 +247,14 @@ def test_two_at_once(browser, address):
 
 def test_stopping_leaves_the_page_ready(page):
     page.select_option("#length", "bars 32")
+    page.click("#request summary")
     page.select_option("#candidates", "128")
     page.click("#compose")
     page.wait_for_selector("article")
     page.click("#stop")
     page.wait_for_selector("#stop", state="hidden")
+    assert "stopped early" in page.inner_text("#status")
+    page.select_option("#candidates", "")
     assert compose(page).count() == 8
 
 
@@ -248,7 +263,10 @@ def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
     page = open_page(browser, address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
     compose(page)
     page.check("[value=play]")
-    page.locator("article h2, article li, #status").evaluate_all(
+    page.click("#show-library")
+    page.wait_for_selector("#rows li")
+    page.click("#show-new")
+    page.locator("article h2, article li, #status, #rows .open").evaluate_all(
         f"all => all.forEach(one => one.textContent = '{'long_name_of_a_piece' * 5}')"
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -256,6 +274,36 @@ def test_on_a_phone_nothing_is_cut_off(browser, address, scheme):
     brightness = [sum(map(int, c[c.index("(") + 1 : -1].split(",")[:3])) for c in (ink, paper)]
     assert (brightness[0] < brightness[1]) == (scheme == "light") and abs(brightness[0] - brightness[1]) > 400
     assert not page.problems
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, address, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+    def findings():
+        violations = axe.run(page).response["violations"]
+        return [(found["id"], [node["target"] for node in found["nodes"]]) for found in violations]
+
+    page = open_page(browser, address, viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    compose(page)
+    for source in ("example", "file", "play"):
+        page.check(f"[value={source}]")
+    page.click("#request summary")
+    page.locator("#pieces summary").first.click()
+    page.click("#pieces article:first-child .show-score")
+    page.wait_for_selector(".score img")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert findings() == []
+    page.click("#show-library")
+    page.click("#rows li:first-child .open")
+    page.wait_for_selector("#rows article svg")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert findings() == []
+    page.goto(f"{address}/static/help.html")
+    assert findings() == []
     page.context.close()
 
 
@@ -291,7 +339,7 @@ def test_a_form_for_a_model_that_follows_plans(page):
     page.fill("#form", "A2 B2 A")
     assert page.is_disabled("#length") and page.is_checked("#ending")
     page.uncheck("#ending")
-    page.select_option("#candidates", "8")
+    page.select_option("#quality", "quick")
     with page.expect_request("**/compose") as request:
         page.click("#compose")
     sent = json.loads(request.value.post_data)
@@ -302,3 +350,95 @@ def test_a_form_for_a_model_that_follows_plans(page):
     page.check("[value=example]")
     page.wait_for_selector("#prompt svg")
     assert page.is_disabled("#form") and "without a prompt" in page.inner_text("#form-note")
+
+
+def test_everything_survives_a_reload(page):
+    page.check("[value=example]")
+    page.wait_for_selector("#prompt svg")
+    page.select_option("#key", "E minor")
+    page.reload()
+    page.wait_for_selector("#prompt svg")
+    assert page.is_checked("[value=example]") and page.input_value("#key") == "E minor"
+    pieces = compose(page)
+    before = pieces.evaluate_all("all => all.map(one => one.dataset.id)")
+    page.reload()
+    page.wait_for_selector("#pieces article:nth-child(8)")
+    assert page.locator("#pieces article").evaluate_all("all => all.map(one => one.dataset.id)") == before
+    assert page.input_value("#quality") == "quick" and "8 pieces composed" in page.inner_text("#status")
+
+
+def test_a_reload_while_composing_goes_on_with_the_same_request(page):
+    page.select_option("#length", "bars 16")
+    page.click("#request summary")
+    page.select_option("#candidates", "64")
+    page.click("#compose")
+    page.wait_for_selector("#pieces article")
+    first = page.evaluate("localStorage['clara-request']")
+    page.reload()
+    page.wait_for_selector("#pieces article")
+    page.wait_for_selector("#stop", state="hidden")
+    assert page.evaluate("localStorage['clara-request']") == first and "64 " in page.inner_text("#status")
+
+
+def test_the_library(page, tmp_path):
+    compose(page)
+    page.click("#show-library")
+    page.wait_for_selector("#rows li:nth-child(8)")
+    page.click("#rows li:first-child .star")
+    page.wait_for_selector("#rows .star[aria-pressed=true]")
+    page.check("#only-starred")
+    wait_until(lambda: page.locator("#rows li").count() == 1)
+    page.uncheck("#only-starred")
+    wait_until(lambda: page.locator("#rows li").count() >= 8)
+    page.fill("#words", "no such words")
+    wait_until(lambda: page.inner_text("#library-status") == "No piece is found.")
+    page.fill("#words", "piano HUMAN")
+    wait_until(lambda: page.locator("#rows li").count() >= 8)
+    for i in (0, 1):
+        page.locator("#rows .select").nth(i).check()
+    page.click("#compare")
+    page.wait_for_selector("#compared article:nth-child(2) svg")
+    for kind, begin in (("html", b"<!doctype html>"), ("zip", b"PK")):
+        with page.expect_download() as download:
+            page.click(f"#export-{kind}")
+        assert download.value.path().read_bytes()[: len(begin)].lower() == begin.lower()
+    n_before = page.inner_text("#library-status")
+    page.click("#delete")
+    wait_until(lambda: page.inner_text("#library-status") == "2 deleted.")
+    page.click("#undo")
+    wait_until(lambda: "pieces" in page.inner_text("#library-status"))
+    page.click("#rows li:first-child .open")
+    page.click("#rows article .details + p, #rows article summary")
+    seed = page.inner_text("#rows article .seed").split()[1]
+    page.click("#rows article .again")
+    wait_until(lambda: page.input_value("#seed") != "")
+    assert page.input_value("#quality") == "quick" and seed and n_before
+
+
+def test_a_wrong_setting_in_a_closed_section_is_shown(page):
+    page.click("#request summary")
+    page.fill("#temperature", "9")
+    page.click("#request summary")
+    assert page.is_hidden("#temperature")
+    page.click("#compose")
+    wait_until(lambda: "Temperature" in page.inner_text("#status"))
+    assert page.is_visible("#temperature") and page.locator("article").count() == 0
+
+
+def test_the_page_goes_on_when_the_server_is_back(browser, tmp_path):
+    from clara_app.web.server import make_app
+
+    port = free_port()
+    with served(make_app(library=tmp_path), port):
+        page = open_page(browser, f"http://127.0.0.1:{port}")
+        before = compose(page).evaluate_all("all => all.map(one => one.dataset.id)")
+    page.wait_for_selector("#away")
+    page.click("#compose")
+    wait_until(lambda: "away" in page.inner_text("#status"))
+    assert page.locator("#pieces article").count() == 8
+    with served(make_app(library=tmp_path, warm=False), port):
+        page.wait_for_selector("#away", state="hidden")
+        page.reload()
+        page.wait_for_selector("#pieces article:nth-child(8)")
+        assert page.locator("#pieces article").evaluate_all("all => all.map(one => one.dataset.id)") == before
+    page.context.close()

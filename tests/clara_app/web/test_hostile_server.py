@@ -19,7 +19,7 @@ from clara.music.midi import to_symusic_score
 from clara_app.web import connections, prompts
 from clara_app.web.connections import LimitedProtocol
 from clara_app.web.jobs import JobQueue
-from clara_app.web.piece_store import Piece, PieceStore
+from clara_app.web.pieces import Piece
 from clara_app.web.server import make_app
 
 pytestmark = pytest.mark.slow
@@ -120,7 +120,7 @@ def test_an_origin_is_parsed(client, origin, status):
 
 
 def test_every_answer_has_the_security_headers(client, monkeypatch):
-    monkeypatch.setattr(client.app.state.page.store, "get", lambda _: 1 / 0)
+    monkeypatch.setattr(client.app.state.page.library, "get", lambda _: 1 / 0)
     answers = {
         200: client.get("/"),
         400: client.post("/compose", content="{"),
@@ -136,16 +136,18 @@ def test_every_answer_has_the_security_headers(client, monkeypatch):
     assert "content-security-policy" in client.get("/", headers={"host": "evil.example"}).headers
 
 
-def test_the_notes_that_are_kept_are_limited(monkeypatch):
-    monkeypatch.setattr("clara_app.web.piece_store.MAX_NOTES", 100)
-    store = PieceStore()
-    names = [store.add(Piece(tiny.tune(i, n_notes=40), "")) for i in range(5)]
-    assert len(store) == 2 and store.get(names[-1]) and not store.get(names[0])
+def test_the_beginnings_that_nobody_uses_are_limited(client, monkeypatch):
+    monkeypatch.setattr("clara_app.web.library.MAX_UNUSED_BEGINNINGS", 2)
+    library = client.app.state.page.library
+    used = library.add_beginning(Piece(tiny.tune(1), ""), "file")
+    library.add_request({}, used)
+    ids = [library.add_beginning(Piece(tiny.tune(i), ""), "file") for i in range(4)]
+    assert [library.facts(piece_id) is not None for piece_id in [used, *ids]] == [True, False, False, True, True]
 
 
 def test_rendered_files_are_limited_in_bytes(client, monkeypatch):
     page = client.app.state.page
-    names = [page.store.add(Piece(tiny.tune(i), "")) for i in range(4)]
+    names = [page.library.add_beginning(Piece(tiny.tune(i), ""), "file") for i in range(4)]
     monkeypatch.setattr("clara_app.web.rendering.MAX_RENDERED_BYTES", 1)
     paths = [page.files.get(name, "mid") for name in names]
     assert len(page.files) == 1 and paths[-1][0].is_file() and not paths[0][0].exists()

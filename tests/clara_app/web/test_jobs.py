@@ -24,7 +24,7 @@ def test_events_come_in_the_order_in_which_they_are_sent():
         jobs.close()
         return events
 
-    assert run(main()) == [{"position": 0}, {"n": 0}, {"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
+    assert run(main())[1:] == [{"n": 0}, {"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
 
 
 def test_a_clara_error_is_sent_and_the_next_job_runs():
@@ -81,17 +81,42 @@ def test_too_many_jobs_are_refused():
     run(main())
 
 
-def test_a_job_stops_when_its_client_leaves():
+def test_a_client_that_comes_back_gets_all_events():
+    gate = threading.Event()
+
+    async def main():
+        jobs = JobQueue()
+        job = jobs.submit(lambda job, send: (send({"n": 1}), gate.wait(10), send({"n": 2})), "mine")
+        first = jobs.events(job)
+        assert await anext(first) == {"request": "mine", "position": 0} and await anext(first) == {"n": 1}
+        await first.aclose()
+        readers = [asyncio.create_task(read_events(jobs, jobs.jobs["mine"])) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        gate.set()
+        events = await asyncio.gather(*readers)
+        jobs.close()
+        return events, job.stop.is_set()
+
+    events, stopped = run(main())
+    assert events[0] == events[1] and not stopped
+    assert events[0][1:] == [{"n": 1}, {"n": 2}, {"done": True, "stopped": False}]
+
+
+def test_a_job_stops_a_while_after_its_client_has_left(monkeypatch):
+    monkeypatch.setattr("clara_app.web.jobs.UNREAD_SECONDS", 0.1)
+
     async def main():
         jobs = JobQueue()
         job = jobs.submit(lambda job, send: (send({"n": 1}), job.stop.wait(10)))
-        events = jobs.events(job)
-        assert await anext(events) == {"position": 0} and await anext(events) == {"n": 1}
-        await events.aclose()
+        reader = asyncio.create_task(read_events(jobs, job))
+        await asyncio.sleep(0.4)
+        was_stopped = job.stop.is_set()  # no: somebody waits for the next event
+        reader.cancel()
+        await asyncio.sleep(0.4)
         jobs.close()
-        return job.stop.is_set()
+        return was_stopped, job.stop.is_set()
 
-    assert run(main())
+    assert run(main()) == (False, True)
 
 
 def test_a_job_that_nobody_reads_stops(monkeypatch):

@@ -13,7 +13,7 @@ from clara.errors import BadSetting
 from clara.music.notes import build_notes
 from clara_app import compose
 from clara_app.compose_flags import request_from_flags
-from clara_app.web.piece_store import Piece
+from clara_app.web.pieces import Piece
 from clara_app.web.requests import TEMPERATURE, TOP_P, offered_models, parse_request, sampling_settings
 from critic.defaults import DEFAULT_RANKING
 

@@ -13,7 +13,7 @@ from clara.music.midi import read_midi, to_symusic_score
 from clara.music.notes import build_notes
 from clara.music.performed_midi import read_performed_midi
 from clara.sampling.settings import piece_seeds
-from clara_app.web.piece_store import Piece
+from clara_app.web.pieces import Piece
 from clara_app.web.server import make_app
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def test_other_files_are_not_served(client, path):
 
 
 def test_candidates_come_in_scored_batches(events):
-    assert events[0] == {"position": 0} and events[-1] == {"done": True, "stopped": False}
+    assert events[0].keys() == {"request", "position"} and events[-1] == {"done": True, "stopped": False}
     parts = [e["candidates"] for e in events if "candidates" in e]
     assert [len(p) for p in parts] == [4, 2]
     pieces = [p for part in parts for p in part]
@@ -83,7 +83,8 @@ def test_candidates_come_in_scored_batches(events):
             isinstance(p["total"], float)
             and p["total"] == p["scores"]["critic"]
             and len(p["window_log_odds"]) in (1, 2)
-            and len(p["descriptions"]) == 3
+            and len(p["verdicts"]) in (2, 3)
+            and len(p["details"]) == 3
         )
     progress = [e["progress"] for e in events if "progress" in e]
     assert progress == sorted(progress) and 0 < progress[-1] <= 1
@@ -91,7 +92,7 @@ def test_candidates_come_in_scored_batches(events):
 
 def test_the_same_seed_gives_the_same_pieces(client, events):
     def pieces(events):
-        return [(p["text"], p["total"]) for e in events for p in e.get("candidates", [])]
+        return [(p["notes"], p["total"]) for e in events for p in e.get("candidates", [])]
 
     again = compose(client)
     assert [w for w, _ in pieces(again)] == [w for w, _ in pieces(events)]
@@ -267,7 +268,7 @@ def test_other_sites_and_host_names_are_refused(client):
 def test_rendered_files_are_limited(client, monkeypatch):
     monkeypatch.setattr("clara_app.web.rendering.MAX_RENDERED", 2)
     page = client.app.state.page
-    names = [page.store.add(Piece(tiny.tune(i), "")) for i in range(4)]
+    names = [page.library.add_beginning(Piece(tiny.tune(i), ""), "file") for i in range(4)]
     assert all(page.files.get(n, "mid") for n in names) and len(page.files) == 2
 
 
