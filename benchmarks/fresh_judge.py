@@ -226,6 +226,8 @@ def main():
 
     torch.set_num_threads(args.threads)
     human = human_excerpts(args.human, args.quarters, args.prompt_quarters)
+    if not human:
+        raise SystemExit(f"{args.human} holds no piece of {args.prompt_quarters + args.quarters} quarters")
     chosen = np.random.default_rng(args.judge_seed).permutation(len(human))[: args.max_human]
     excerpts = [human[i] for i in chosen] + generated
     is_human = np.arange(len(excerpts)) < len(chosen)

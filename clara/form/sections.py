@@ -56,11 +56,6 @@ class Section:
         return self.letter + "'" * self.is_varied
 
 
-def section_letters(plan: Plan) -> list[str]:
-    """Return the name of the section of each bar, such as A or A'."""
-    return [section.name for section in find_sections(plan) for _ in range(section.begin, section.end)]
-
-
 def format_sections(sections: Sequence[Section]) -> str:
     """Return the names of sections with their numbers of bars, such as `A8 B8 A'8`."""
     return " ".join(f"{section.name}{section.end - section.begin}" for section in sections)

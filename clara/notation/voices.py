@@ -15,7 +15,6 @@ CROSSING_COST = 3.0  # of a note below the lower voice, or above the upper one, 
 LOWER_ALONE_COST = 0.6  # of a chord in the lower voice while the upper one is silent
 LEAP_COST = 0.04  # for each semitone between the notes of a voice
 NEW_VOICE_COST = 1.0  # of a chord in a lower voice that was silent before
-SPLIT_COST = 0.5  # of chords that begin together in two voices although they end together
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from clara.errors import BadSetting, TooLong
-from clara.files import write_atomically
 from clara.music.expression import Expression, unperformed
 from clara.music.instruments import INSTRUMENTS
 from clara.music.notes import NoteSequence
@@ -209,8 +208,3 @@ def _encode_wav(sound):
         file.setframerate(SAMPLE_RATE)
         file.writeframes((sound * 32767).astype("<i2").tobytes())
     return buffer.getvalue()
-
-
-def write_wav(sound: np.ndarray, path: str | Path) -> None:
-    """Write a sound from `synthesize` as 16-bit WAV; raises CannotWrite."""
-    write_atomically(path, encode_audio(sound, "wav"))

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from clara.form.extraction import extract_plan
 from clara.form.plan import EXACT, NEW, RHYTHM, SILENT, TRANSPOSED, UNKNOWN, VARIED
-from clara.form.sections import find_sections, section_letters, trace_origins
+from clara.form.sections import find_sections, trace_origins
 
 
 def plan_of(form, phrase=None):
@@ -82,9 +82,8 @@ def test_a_return_begins_with_its_phrase():
     assert sections(plan_of(form)) == "A10 A'6"
 
 
-def test_letters_of_bars():
-    plan = plan_of(f"{NEW4} {returning(0, 4)} {NEW4} 0' 1' 2' 3'")
-    assert section_letters(plan) == ["A"] * 8 + ["B"] * 4 + ["A'"] * 4
+def test_a_varied_return_has_a_prime():
+    assert sections(plan_of(f"{NEW4} {returning(0, 4)} {NEW4} 0' 1' 2' 3'")) == "A4 A4 B4 A'4"
 
 
 def test_more_sections_than_letters():
