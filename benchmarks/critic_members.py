@@ -28,13 +28,21 @@ N_BOOTSTRAP = 500
 INTERVAL = (2.5, 97.5)  # percentiles
 
 
-def member_odds(member, tokens: list[list[str]], classes) -> np.ndarray:
-    """Return the mean log-odds "human" of each excerpt by one member, float (n,)."""
-    from critic.data.table import GENERATED, HUMAN
+def member_names(ensemble) -> list[str]:
+    """Return the type of each member, with its number where several have one type, as folders of a critic are named."""
+    types = [member.type for member, _ in ensemble.members]
+    return [f"{i}-{own}" if types.count(own) > 1 else own for i, own in enumerate(types, start=1)]
 
-    human, generated = classes.index(HUMAN), classes.index(GENERATED)
-    windows = member.window_log_probs(tokens)
-    return np.array([(log_probs[:, human] - log_probs[:, generated]).mean() for log_probs in windows])
+
+def weighted_odds(ensemble, row: int, tokens: list[list[str]]) -> np.ndarray:
+    """Return what a member adds to the mean log-odds "human" of each excerpt, by weight and within its limit, (n,)."""
+    from critic.data.table import GENERATED, HUMAN
+    from critic.members.ensemble import limit_log_odds
+
+    (member, weight), limit, settings = ensemble.members[row], ensemble.max_log_odds[row], ensemble.settings
+    human, generated = settings.classes.index(HUMAN), settings.classes.index(GENERATED)
+    limited = [limit_log_odds(windows, limit, settings) for windows in member.window_log_probs(tokens)]
+    return weight * np.array([(windows[:, human] - windows[:, generated]).mean() for windows in limited])
 
 
 def auc_loss_interval(full: np.ndarray, reduced: np.ndarray, human: np.ndarray) -> list[float]:
@@ -60,19 +68,19 @@ def ablation_rows(name: str, critic, table) -> list[dict]:
     human = (table["label"] == HUMAN).to_numpy()
     tokens = table["tokens"].tolist()
     odds, milliseconds = [], []
-    for member, weight in critic.model.members:
+    for row in range(len(critic.model.members)):
         start = time.perf_counter()
-        odds.append(weight * member_odds(member, tokens, critic.classes))
+        odds.append(weighted_odds(critic.model, row, tokens))
         milliseconds.append(1000 * (time.perf_counter() - start) / len(tokens))
     full = np.sum(odds, axis=0)
     full_auc = auc(full[human], full[~human])
     common = {"critic": name, "excerpts": len(table)}
     rows = [common | {"member": "all", "alone": round(full_auc, 4), "milliseconds": round(sum(milliseconds), 2)}]
-    for (member, _), own, ms in zip(critic.model.members, odds, milliseconds):
+    for member, own, ms in zip(member_names(critic.model), odds, milliseconds):
         reduced = full - own
         without = auc(reduced[human], reduced[~human])
         row = {
-            "member": member.type,
+            "member": member,
             "alone": round(auc(own[human], own[~human]), 4),
             "without": round(without, 4),
             "loss": round(full_auc - without, 4),
@@ -89,8 +97,8 @@ def write_reduced(folder: Path, name: str, critic) -> list[Path]:
 
     members, limits = critic.model.members, critic.model.max_log_odds
     folders = []
-    for i, (left_out, _) in enumerate(members if len(members) > 1 else ()):
-        folders.append(folder / reduced_name(name, left_out.type))
+    for i, left_out in enumerate(member_names(critic.model) if len(members) > 1 else ()):
+        folders.append(folder / reduced_name(name, left_out))
         rest = [*members[:i], *members[i + 1 :]]
         Critic(Ensemble(rest, max_log_odds=[*limits[:i], *limits[i + 1 :]])).save(folders[-1])
     return folders

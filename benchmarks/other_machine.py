@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import record
-from critic_members import INTERVAL, N_BOOTSTRAP, member_odds
+from critic_members import INTERVAL, N_BOOTSTRAP, member_names, weighted_odds
 
 
 def bach_chorales() -> Iterator[str]:
@@ -60,8 +60,7 @@ def measure(name: str, critic, chorales: Sequence[str], machine: Sequence[Path])
     human, other = (read_pieces(names, critic) for names in (chorales, machine))
     is_human = np.repeat([True, False], [len(human), len(other)])
     odds = {
-        member.type: weight * member_odds(member, human + other, critic.classes)
-        for member, weight in critic.model.members
+        member: weighted_odds(critic.model, row, human + other) for row, member in enumerate(member_names(critic.model))
     }
     scores = {"all": np.sum(list(odds.values()), axis=0)} | (odds if len(odds) > 1 else {})
     return [auc_row(name, member, score[is_human], score[~is_human]) for member, score in scores.items()]
