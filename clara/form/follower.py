@@ -6,6 +6,7 @@ is due. Across the barline the offer comes from the source of the next bar.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,8 +162,7 @@ class PlanFollower:
 
     def catch_up(self, row: int, ids: np.ndarray) -> None:
         """Append many tokens, int64 array (m,), to one text."""
-        one = PlanFollower.__new__(PlanFollower)
-        one.events = self.events
+        one = copy(self)
         for name in TEXT_ARRAYS:
             setattr(one, name, getattr(self, name)[row : row + 1])
         one.append_many(np.asarray(ids)[None])
