@@ -2,11 +2,10 @@
 
 python benchmarks/compose_time.py [--model notewise]
 
-Measured are eight half-minute pieces, 256 half-minute continuations of four bars of Bach of which
-the best eight are kept, and the best eight of 64 by ranking and by a search with the larger model.
-They are written as MIDI and text. Each command runs ROUNDS times in a process of its own.
-Last, a half-minute piece is composed as a stream on one core, with the model loaded: the seconds
-until the first notes, and until the last.
+Measured are the default command (eight pieces of 64 quarters by a search, with pictures and sound), the same without
+pictures and sound, ranking alone, eight pieces that are neither ranked nor searched, and 256 continuations of four bars
+of Bach of which the best eight are kept. Each command runs ROUNDS times in a process of its own. Last, a half-minute
+piece is composed as a stream on one core, with the model loaded: the seconds until the first notes, and until the last.
 """
 
 import re
@@ -18,19 +17,17 @@ import time
 
 import record
 
-ROUNDS = 5
+ROUNDS = 3
 QUARTERS = 55  # half a minute at 110 quarters per minute
-HALF_MINUTE = ["--quarters", str(QUARTERS), "--qpm", "110", "--seed", "1"]
-LARGE = ["--model", "notewise-large"]
 PROMPT = ["--prompt", "music21:bach/bwv66.6", "--prompt-quarters", "16"]
-WITH_AUDIO = "8 pieces, with pictures and sound"
+WITH_AUDIO = "the default command"
+SEARCH, RANKING = "the search, notes only", "ranking alone, 320 pieces, notes only"
 COMMANDS = {
-    "8 pieces": ["-n", "8"],
-    WITH_AUDIO: ["-n", "8"],
-    "256 continuations": ["-n", "256", "--no-search", *PROMPT],
-    "the best 8 of 64 by ranking, notewise-large": ["--no-search", *LARGE],
-    "the best 8 of 64 by a search, notewise-large": LARGE,
-    "the best 8 of 64 by a search with one candidate per beam, notewise-large": ["--candidates-per-beam", "1", *LARGE],
+    WITH_AUDIO: [],
+    SEARCH: [],
+    RANKING: ["--no-search", "-n", "320"],
+    "8 unranked pieces, notes only": ["-n", "8", "--no-search", "--rank-by", "none"],
+    "the best 8 of 256 continuations, notes only": ["-n", "256", "--no-search", *PROMPT],
 }
 
 
@@ -75,7 +72,7 @@ def run_command(model, flags, out):
     """Return the seconds of one call of generate.py, and what it prints."""
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "generate.py", "--model", model, *HALF_MINUTE, *flags, "--out", out],
+        [sys.executable, "generate.py", "--model", model, "--seed", "1", *flags, "--out", out],
         cwd=record.REPOSITORY,
         check=True,
         capture_output=True,

@@ -1,14 +1,26 @@
 """The pages about critics, ranking and search."""
 
+import json
+from pathlib import Path
+
 from page_content.definitions import Column, Page, Table, rows_of
 
-CRITIC_RECIPE = """
-Excerpts of 32 quarters are made by
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+FRESH_SETS = {  # the sets of `benchmarks/fresh_judge.py --name`
+    "default": "the default command",
+    "ranked": "ranking alone, in the same time",
+    "unranked": "unranked",
+    "default_whole": "the default command, with endings",
+    "long": "the default command with `--bars 64`, the first 64 quarters",
+    "long_88": "the default command with `--bars 64`, the first 88 quarters",
+    "long_unranked": "unranked, `--bars 64`, the first 64 quarters",
+    "continued": "continuations by the default command",
+}
+SETS_WITH_DESCRIPTORS = ("default", "long", "continued")  # of which single descriptors are listed
 
-```
-python -m critic.excerpts data/notewise-12 --models notewise notewise-large -n 16000 --seed 3 --out runs/excerpts-gains
-python -m critic.excerpts data/chordwise-4 --models chordwise -n 4000 --out runs/excerpts-chordwise
-```
+CRITIC_RECIPE = """
+Excerpts of 64 quarters are made by `python -m critic.excerpts`, those of the last round of searches by
+`python -m critic.hard_negatives`; the model card of the critic has the commands.
 """
 COMPOSER_RECIPE = """
 The extra music for nine composers, and the excerpts, are made by
@@ -44,10 +56,33 @@ def _fresh_auc(row: dict) -> str:
     return f"{row['fresh_judge']:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _fresh_judge_tables(result: str, heading: str) -> tuple[Table, ...]:
-    """Return the tables of one run of `benchmarks/fresh_judge.py`."""
+def _fresh_judge_summary(_result: dict) -> list[dict]:
+    """Return a row for each set of pieces that fresh judges were trained on."""
+    rows = []
+    for name, what in FRESH_SETS.items():
+        result = json.loads((RESULTS / f"fresh_judge_{name}.json").read_text(encoding="utf-8"))
+        aucs = {row["name"]: row["auc"] for row in result["rows"] if row["table"] != "descriptors"}
+        mean = next(row for row in result["rows"] if row["name"] == "mean of the judges")
+        settings = result["settings"]
+        rows.append(
+            {
+                "what": what,
+                "generated": settings["generated"],
+                "quarters": settings["quarters"],
+                "descriptors": aucs["descriptors"],
+                "mean": mean["auc"],
+                "interval": mean["interval"],
+                "repetition": aucs["bar repetition"],
+            }
+        )
+    return rows
+
+
+def _fresh_judge_tables(name: str) -> tuple[Table, ...]:
+    """Return the tables of one run of `benchmarks/fresh_judge.py`, single descriptors only for some."""
+    result, heading = f"fresh_judge_{name}", FRESH_SETS[name]
     auc_columns = (Column("AUC", "{auc:.3f}"), Column("95 % interval", "{interval[0]:.3f} to {interval[1]:.3f}"))
-    return (
+    tables = (
         Table(
             result,
             (Column("judge", "{name}"), *auc_columns),
@@ -77,6 +112,7 @@ def _fresh_judge_tables(result: str, heading: str) -> tuple[Table, ...]:
             select_rows=rows_of("descriptors"),
         ),
     )
+    return tables if name in SETS_WITH_DESCRIPTORS else tables[:2]
 
 
 PAGES = (
@@ -86,13 +122,13 @@ PAGES = (
         title="The critic",
         question="how well does the critic distinguish human from generated music, and what does it listen to?",
         text="""
-The critics judge excerpts of 32 quarters of works that neither critic nor generator learned from. Human and
-generated excerpts have equal length and position; prompts are cut off. Sampling settings vary; corrupted
-human excerpts count as generated. AUC is the probability that a human excerpt gets the higher score (0.5 is
-chance).
+The critic judges excerpts of 64 quarters of works that neither critic nor generator learned from. Human and
+generated excerpts have equal length and position. AUC is the probability that a human excerpt gets the higher score
+(0.5 is chance).
 
-**Limits.** A critic knows what is unlike its own generator. It does not know what is good, and it hardly knows the
-music of other machines.
+**Limits.** A critic knows what is unlike its own generator. It does not know what is good, and it does not know the
+music of other machines: it learned to guide a search, in rounds against that search, and lost what it knew of others.
+The limits of its members were chosen on these test excerpts.
 """,
         tables=(
             Table(
@@ -123,10 +159,8 @@ music of other machines.
                 text="""
 A member is worth what the ensemble loses without it, for the milliseconds that it takes. The last columns are about the
 pieces that the critic chooses: a fresh judge separates them from human music, and a lower AUC is better. A dash means
-that it was not measured.
-
-The ensembles before members were removed. A member stays if removing it costs at least 0.003 AUC: critic-notewise lost
-its text member, critic-chordwise its text and piano-roll members.
+that it was not measured. The generated excerpts are those that a search with the critic of the round before found, so
+the members of the first rounds, which that search has deceived, look worse than they are to unsearched music.
 """,
                 select_rows=_with_ensemble_auc,
             ),
@@ -216,14 +250,40 @@ classifier.
         ),
     ),
     Page(
+        slug="diversity",
+        title="Variety and copying",
+        question="does the search find varied pieces, and does it copy?",
+        text="""
+A search that finds the same few pieces again and again would please a judge and bore a listener. A run is a sequence of
+four steps from one note to the next, each an interval and a time between onsets, so keys do not matter. Distinct runs
+are the share of different ones among all runs of a set. The distance of two pieces is one minus the Jaccard index of
+their runs. The longest copied run is counted in notes, and occurs in the training split of the corpus.
+
+**Limits.** Human pieces are in that split themselves, so their copied runs are theirs.
+""",
+        tables=(
+            Table(
+                "diversity",
+                (
+                    Column("set", "{set}"),
+                    Column("pieces", "{pieces}"),
+                    Column("distinct runs", "{distinct_runs:.1%}"),
+                    Column("mean distance", "{distance:.4f}"),
+                    Column("longest copied run, median", "{copied_notes:g} notes"),
+                ),
+                text="The first {quarters} quarters of each piece.",
+            ),
+        ),
+    ),
+    Page(
         slug="fresh_judge",
         title="Fresh judge",
-        question="can judges that are trained on the very pieces tell them from human music?",
+        question="can judges that learn from the very pieces tell them from human music, and what is the search worth?",
         text="""
-The fixed judges of the pages on ranking and search learned from pieces that no search had chosen, and the search
-learned to please judges of their kind. A fresh judge is trained from nothing on what is put out: on pieces as the
-command composes them, and on openings of human pieces of the same length. Works and runs are never on both sides of
-the cross-validation. An AUC of 0.5 means that the judge cannot tell them apart; lower is better.
+A judge that learned from unsearched pieces cannot say whether searched ones sound human: the search learned to please
+judges of its kind. A fresh judge is trained from nothing on what is put out: on pieces as the command composes them,
+and on human pieces, cut to the same length. Works and runs are never on both sides of the cross-validation. An AUC of
+0.5 means that the judge cannot tell them apart; lower is better.
 
 Three kinds of judges are averaged by rank: descriptors (boosted trees, extremely randomised trees and logistic
 regression), two small CNNs (piano roll and self-similarity), and a text model (TF-IDF of runs of one to four tokens,
@@ -233,14 +293,28 @@ better.
 
 Nothing that is trained here, and nothing that learns from its data, may ever choose what is put out.
 
-**Limits.** Judges are classifiers, not listeners; more data would make them sharper. Composed pieces have 64 bars and
-are cut like the human ones, so endings do not count, except in bars that are short. The set of the default search is
-smaller than the 256 pieces that this measure asks for. Judges learn less from fewer pieces, so the two sets do not
-compare exactly. Bars are taken to be three and four quarters long, both, whatever the time signature is.
+**Limits.** Judges are classifiers, not listeners; more data would make them sharper, so sets of different sizes do not
+compare exactly. The critic has learned from about two thirds of the human works that the judges compare with, though
+never from the pieces that are judged. A piece of the default command ends after 64 quarters, where a human excerpt goes
+on; so the first sets are cut at 56 quarters. The sets with endings are not, and the last quarter gives them away. Bars
+are taken to be three and four quarters long, both, whatever the time signature is.
 """,
         tables=(
-            *_fresh_judge_tables("fresh_judge_unranked", "Without ranking"),
-            *_fresh_judge_tables("fresh_judge_searched", "Default search"),
+            Table(
+                "fresh_judge_default",
+                (
+                    Column("pieces", "{what}"),
+                    Column("number", "{generated}"),
+                    Column("quarters", "{quarters}"),
+                    Column("AUC, descriptors", "{descriptors:.3f}"),
+                    Column("mean of four judges", "{mean:.3f}"),
+                    Column("95 % interval", "{interval[0]:.3f} to {interval[1]:.3f}"),
+                    Column("bar repetition alone", "{repetition:.3f}"),
+                ),
+                heading="All sets",
+                select_rows=_fresh_judge_summary,
+            ),
+            *(table for name in FRESH_SETS for table in _fresh_judge_tables(name)),
         ),
     ),
 )

@@ -8,7 +8,7 @@ PAGES = (
         title="Time to compose",
         question="how long does it take from the command to the last file?",
         text="""
-Each command runs in a process of its own on a warm disk, several times. Pieces last half a minute. A stream's
+Each command runs in a process of its own on a warm disk, several times. A stream's
 time counts from the call, with the model loaded.
 
 **Limits.** The times depend on the processor: one with bfloat16 products is up to twice as fast as an older
