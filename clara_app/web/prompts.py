@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from symusic import Note, Score, Tempo, Track
@@ -213,7 +213,8 @@ def hear_key_presses(key_presses: object) -> Upload:
     pitch, start, end, velocity = _parse_key_presses(key_presses)
     if end.max() > MAX_PLAYED_SECONDS:
         raise TooLong(f"longer than {MAX_PLAYED_SECONDS // 60} minutes")
-    recording = Score(RECORDING_TICKS_PER_QUARTER)
+    # Any: symusic's type hints leave open what these calls return
+    recording: Any = Score(RECORDING_TICKS_PER_QUARTER)
     recording.tempos.append(Tempo(0, qpm=60))  # so that a quarter lasts a second
     recording.tracks.append(Track())
     begin, until = (np.rint(seconds * RECORDING_TICKS_PER_QUARTER).astype(np.int64) for seconds in (start, end))
