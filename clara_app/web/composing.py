@@ -96,6 +96,12 @@ def compose_candidates(
         yield _candidates(composer.scoring_models, samples, scores, title, request.flat)
 
 
+def drafts_of_search(request: ComposeRequest) -> ComposeRequest | None:
+    """Return a request for a few pieces that are soon there, if the request searches and so takes longer; or None."""
+    n = min(request.n, FIRST_BATCH_SIZE)
+    return replace(request, n=n, top=n, search=False) if request.search else None
+
+
 def warm_up(composer: Composer) -> None:
     """Load the models and compose for a moment, so that the first request does not wait for it."""
     request = ComposeRequest(str(composer.folder), n=1, top=1, quarters=16, search=False)

@@ -20,6 +20,8 @@ from clara_app.web.pieces import Piece, decode_piece, encode_piece
 
 FILE = "library.sqlite3"
 VERSION = 1  # of the tables
+N_TIMINGS = 50  # requests to estimate times from
+TIMED_SETTINGS = ("model", "quality", "candidates", "bars", "quarters")
 N_CACHED = 64  # pieces in memory
 N_BEST = 8  # pieces of a request that the list shows, unless all are asked for
 MAX_UNUSED_BEGINNINGS = 500  # that were read, and that nothing was composed from; the oldest go first
@@ -30,7 +32,8 @@ ORDERS = {"newest": "made DESC, rank", "best": "total IS NULL, total DESC", "sta
 
 TABLES = """
 CREATE TABLE requests (
-    id TEXT PRIMARY KEY, made REAL NOT NULL, settings TEXT NOT NULL, beginning TEXT, state TEXT NOT NULL, error TEXT
+    id TEXT PRIMARY KEY, made REAL NOT NULL, settings TEXT NOT NULL, beginning TEXT, state TEXT NOT NULL, error TEXT,
+    seconds REAL
 ) WITHOUT ROWID;
 CREATE TABLE pieces (
     id TEXT PRIMARY KEY, made REAL NOT NULL, source TEXT NOT NULL, request TEXT, title TEXT NOT NULL,
@@ -129,14 +132,21 @@ class Library:
         """
         request_id = new_id()
         with self._writing() as database:
-            row = (request_id, time.time(), json.dumps(settings), beginning, RUNNING, None)
-            database.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = (request_id, time.time(), json.dumps(settings), beginning, RUNNING)
+            database.execute("INSERT INTO requests (id, made, settings, beginning, state) VALUES (?, ?, ?, ?, ?)", row)
         return request_id
 
-    def end_request(self, request_id: str, state: str, error: str | None = None) -> None:
-        """Keep how a request ended: DONE, STOPPED or FAILED."""
+    def end_request(self, request_id: str, state: str, error: str | None = None, seconds: float | None = None) -> None:
+        """Keep how a request ended (DONE, STOPPED or FAILED), and how long composing took."""
         with self._writing() as database:
-            database.execute("UPDATE requests SET state = ?, error = ? WHERE id = ?", (state, error, request_id))
+            row = (state, error, seconds, request_id)
+            database.execute("UPDATE requests SET state = ?, error = ?, seconds = ? WHERE id = ?", row)
+
+    def timings(self) -> list[dict]:
+        """Return the settings and the seconds of the last requests that ran to their end, the last one first."""
+        query = "SELECT settings, seconds FROM requests WHERE state = ? AND seconds > 0 ORDER BY made DESC LIMIT ?"
+        rows = [(json.loads(settings), seconds) for settings, seconds in self._rows(query, (DONE, N_TIMINGS))]
+        return [{name: s.get(name) for name in TIMED_SETTINGS} | {"seconds": seconds} for s, seconds in rows]
 
     def add_composed(self, request_id: str, pieces: Sequence[tuple[Piece, float | None, dict, str]]) -> list[str]:
         """Keep pieces of a request and rank them among its others; return their ids.

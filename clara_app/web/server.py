@@ -7,6 +7,7 @@ can reach the page sees its library.
 import asyncio
 import json
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ from clara.errors import BadSetting, ClaraError, TooLong
 from clara.music.notes import describe_losses
 from clara_app.composer import Composer
 from clara_app.web import prompts
-from clara_app.web.composing import compose_candidates, notes_payload, warm_up
+from clara_app.web.composing import compose_candidates, drafts_of_search, notes_payload, warm_up
 from clara_app.web.export import MAX_EXPORTED, to_playlist, to_zip
 from clara_app.web.jobs import JobQueue, QueueFull
 from clara_app.web.library import DONE, FAILED, INTERRUPTED, RUNNING, STOPPED, Library
@@ -120,12 +121,14 @@ class Page:
 
     def compose(self, request, job, send):
         """Compose for a request, in a thread of the queue; pieces are on disk before the page is told of them."""
+        begin = time.monotonic()
         try:
             self._compose(request, job, send)
         except BaseException as e:
             self.library.end_request(job.id, FAILED, str(e) if isinstance(e, ClaraError) else type(e).__name__)
             raise
-        self.library.end_request(job.id, STOPPED if job.stop.is_set() else DONE)
+        state = STOPPED if job.stop.is_set() else DONE
+        self.library.end_request(job.id, state, seconds=round(time.monotonic() - begin, 2))
 
     def _compose(self, request, job, send):
         composer = self.composers[request.compose.model]
@@ -138,9 +141,12 @@ class Page:
                 last_share = share
                 send({"progress": round(share, 3)})
 
-        batches = compose_candidates(composer, request.compose, request.title, request.prompt, on_progress, job.stop)
-        for candidates in batches:
-            send({"candidates": self._keep_candidates(candidates, request, job.id)})
+        drafts = drafts_of_search(request.compose)
+        for part, on_share in ((drafts, None), (request.compose, on_progress)):
+            if part is None:
+                continue
+            for candidates in compose_candidates(composer, part, request.title, request.prompt, on_share, job.stop):
+                send({"candidates": self._keep_candidates(candidates, request, job.id)})
 
     def _keep_candidates(self, candidates, request, request_id):
         """Keep candidates of a request; return them as the page draws them."""
@@ -300,6 +306,7 @@ async def _get_about(request):
             "examples": [{"name": name, "title": example.title} for name, example in prompts.EXAMPLES.items()],
             "composers": await run_in_threadpool(page.composer_names),
             "suffixes": prompts.SUFFIXES,
+            "timings": await run_in_threadpool(page.library.timings),
         }
     )
 

@@ -22,6 +22,8 @@ const MISSING_PROMPT = {
   piece: "that piece is gone: continue another one",
 };
 const SOURCES = { example: "example", file: "file", played: "play", composed: "piece" }; // of the library, and here
+// Seconds for a quarter note on two cores, until this machine has measured its own.
+const USUAL_SECONDS = { quick: 0.04, better: 0.1, best: 0.5 };
 const QUALITIES = { quick: { candidates: 8 }, better: { candidates: 32 }, best: { candidates: 32, search: true } };
 const ADVANCED_SETTINGS = ["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
@@ -42,8 +44,11 @@ function addOption(select, value, text) {
   return option;
 }
 
+let timings = []; // settings and seconds of the last requests
+
 async function fillForm() {
   const about = await fetchJson("/about");
+  timings = about.timings;
   for (const model of about.models) {
     const option = addOption(byId("model"), model.name, model.title);
     option.selected = model.name === about.preferred;
@@ -61,6 +66,7 @@ async function fillForm() {
 function addComposers(names) {
   if (byId("composer").options.length > 1) return;
   for (const name of names) addOption(byId("composer"), name, name[0].toUpperCase() + name.slice(1));
+  if (byId("composer").dataset.wanted) byId("composer").value = byId("composer").dataset.wanted;
   // the server knows the composers once a model is loaded
   if (!names.length) setTimeout(async () => addComposers((await fetchJson("/about")).composers), COMPOSER_RETRY_MS);
 }
@@ -204,9 +210,30 @@ function showForm() {
   byId("ending-choice").hidden = !follows;
   byId("cadence-choice").hidden = follows;
   byId("repeat-choice").hidden = follows;
+  showSeconds();
   byId("form-note").textContent = !follows ? "This model follows no plans, so it takes no form."
     : prompt ? "A form is for pieces without a prompt."
       : "Form: AABA for four sections of eight bars, or A8 B16 A8 with numbers of bars. It sets the length.";
+}
+
+function countQuarters({ bars, quarters }) {
+  return quarters ?? 4 * bars;
+}
+
+function showSeconds() {
+  const [unit, length] = byId("length").value.split(" ");
+  const settings = { model: byId("model").value, ...chosenQuality() };
+  const same = timings.filter(past => Object.entries(settings).every(([name, value]) => past[name] === value || name === "search"));
+  const measured = same.filter(countQuarters).map(past => past.seconds / countQuarters(past)).sort((a, b) => a - b);
+  const rate = measured[Math.floor(measured.length / 2)] ?? USUAL_SECONDS[settings.quality];
+  const seconds = Math.max(1, Math.round(rate * countQuarters({ [unit]: +length })));
+  byId("seconds").textContent = `about ${seconds} s${measured.length ? "" : " on two cores; not measured here yet"}`;
+}
+
+function chosenQuality() {
+  const quality = byId("quality").value;
+  const candidates = +byId("candidates").value || QUALITIES[quality].candidates;
+  return { quality, ...QUALITIES[quality], candidates };
 }
 
 function readFormLetters() {
@@ -251,9 +278,7 @@ function readForm() {
     ...(form ? { form } : { [lengthUnit]: +length }),
     ending: followsPlans() ? byId("ending").checked : null,
     time_signature: prompt ? null : byId("time-signature").value,
-    ...QUALITIES[byId("quality").value],
-    ...(byId("candidates").value ? { candidates: +byId("candidates").value } : {}),
-    quality: byId("quality").value,
+    ...chosenQuality(),
     fields: readFields(),
     randomness: +byId("randomness").value,
     advanced,
@@ -282,12 +307,13 @@ async function compose(event) {
   saveForm();
   const settings = readForm();
   showStatus("sending …");
-  await follow("/compose", JSON.stringify(settings), settings).catch(showError);
+  await follow("/compose", JSON.stringify(settings)).catch(showError);
+  await learnSeconds().catch(() => {});
 }
 
 // Read the events of a request. What is on the page stays until the server has sent pieces.
-async function follow(path, body, settings) {
-  const startTime = performance.now();
+async function follow(path, body) {
+  const startTime = body === undefined ? null : performance.now();
   running = { abort: new AbortController() };
   byId("progress").value = 0;
   showRunning(true);
@@ -296,7 +322,7 @@ async function follow(path, body, settings) {
     const response = await request(path, { method, body, signal: running.abort.signal });
     if (!response.ok) throw new Error((await response.json()).error);
     const found = [];
-    for await (const message of readJsonLines(response.body)) handleMessage(message, found, settings, startTime);
+    for await (const message of readJsonLines(response.body)) handleMessage(message, found, startTime);
   } catch (error) {
     if (error.name !== "AbortError") throw error;
     showStatus("stopped");
@@ -304,6 +330,11 @@ async function follow(path, body, settings) {
     running = null;
     showRunning(false);
   }
+}
+
+async function learnSeconds() {
+  ({ timings } = await fetchJson("/about"));
+  showSeconds();
 }
 
 async function stop() {
@@ -324,8 +355,8 @@ const KEPT_STATES = {
   interrupted: n => `Clara was closed while composing; ${n} pieces were finished and are kept`,
 };
 
-function handleMessage(message, found, settings, startTime) {
-  const seconds = ((performance.now() - startTime) / 1000).toFixed(1);
+function handleMessage(message, found, startTime) {
+  const seconds = startTime === null ? "" : ` in ${((performance.now() - startTime) / 1000).toFixed(1)} s`;
   if (message.error) throw new Error(message.error);
   if (message.request) {
     running.id = message.request;
@@ -343,7 +374,7 @@ function handleMessage(message, found, settings, startTime) {
     found.sort((a, b) => (b.total ?? -Infinity) - (a.total ?? -Infinity) || a.seed - b.seed);
     pieces = found;
     showPieces();
-    showStatus(`${pieces.length} of ${settings.candidates} composed in ${seconds} s; ${describeShown()}`);
+    showStatus(`${pieces.length} pieces composed${seconds}, more follow; ${describeShown()}`);
   }
   if (message.done) showEnd(message, seconds);
 }
@@ -351,7 +382,7 @@ function handleMessage(message, found, settings, startTime) {
 function showEnd({ state, n_pieces: nKept, stopped }, seconds) {
   if (state in KEPT_STATES) showStatus(KEPT_STATES[state](nKept));
   else if (state) showStatus(`${nKept} pieces composed; ${describeShown()}`);
-  else showStatus(`${pieces.length} composed in ${seconds} s${stopped ? ", stopped early" : ""}; ${describeShown()}`);
+  else showStatus(`${pieces.length} pieces composed${seconds}${stopped ? ", stopped early" : ""}; ${describeShown()}`);
 }
 
 function describeShown() {
@@ -434,6 +465,7 @@ async function restoreForm({ fields, beginning }) {
     if (!field?.closest("#request")) continue;
     if (field.type === "checkbox") field.checked = value;
     else if (field.tagName !== "SELECT" || [...field.options].some(option => option.value === value)) field.value = value;
+    else field.dataset.wanted = value; // the composers may come later
   }
   byId("metronome").checked = false;
   byId("tempo").disabled = byId("played-signature").disabled = true;
@@ -461,11 +493,9 @@ async function resume() {
   const id = localStorage.getItem("clara-request");
   if (!id || running) return;
   try {
-    const { settings } = await fetchJson(`/requests/${id}`);
-    await follow(`/requests/${id}/events`, undefined, settings);
+    await follow(`/requests/${id}/events`);
   } catch (error) {
-    if (error.name === "AwayError") return;
-    localStorage.removeItem("clara-request");
+    if (error.name !== "AwayError") localStorage.removeItem("clara-request");
   }
 }
 
@@ -493,7 +523,7 @@ byId("prompt-show-score").addEventListener("click", event => {
 });
 byId("prompt-play").addEventListener("click", () => togglePromptPlayer().catch(showError));
 byId("randomness").addEventListener("input", showSliderValues);
-byId("model").addEventListener("change", showForm);
+for (const id of ["model", "length", "quality", "candidates"]) byId(id).addEventListener("change", showForm);
 byId("form").addEventListener("input", showForm);
 byId("request").addEventListener("submit", compose);
 byId("request").addEventListener("change", saveForm);

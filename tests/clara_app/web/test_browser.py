@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import socket
 import threading
@@ -359,7 +360,9 @@ def test_everything_survives_a_reload(page):
     page.reload()
     page.wait_for_selector("#prompt svg")
     assert page.is_checked("[value=example]") and page.input_value("#key") == "E minor"
+    assert "not measured" in page.inner_text("#seconds")
     pieces = compose(page)
+    wait_until(lambda: re.fullmatch(r"about \d+ s", page.inner_text("#seconds")))
     before = pieces.evaluate_all("all => all.map(one => one.dataset.id)")
     page.reload()
     page.wait_for_selector("#pieces article:nth-child(8)")
@@ -442,3 +445,29 @@ def test_the_page_goes_on_when_the_server_is_back(browser, tmp_path):
         page.wait_for_selector("#pieces article:nth-child(8)")
         assert page.locator("#pieces article").evaluate_all("all => all.map(one => one.dataset.id)") == before
     page.context.close()
+
+
+def test_a_search_shows_drafts_at_once(page):
+    page.select_option("#length", "bars 4")
+    page.select_option("#quality", "best")
+    page.click("#compose")
+    page.wait_for_selector("#pieces article:nth-child(4)")
+    assert "more follow" in page.inner_text("#status")
+    page.wait_for_selector("#stop", state="hidden")
+    assert "12 pieces" in page.inner_text("#status") and page.locator("#pieces article").count() == 8
+
+
+def test_compose_waits_for_a_file_that_is_being_read(page, tmp_path):
+    def late(route):
+        answer = route.fetch()
+        page.wait_for_timeout(1000)
+        route.fulfill(response=answer)
+
+    page.route("**/prompts/upload", late)
+    write_midi(tiny.tune(7, n_notes=60), tmp_path / "mine.mid")
+    page.check("[value=file]")
+    page.set_input_files("#file", tmp_path / "mine.mid")
+    page.select_option("#quality", "quick")
+    page.click("#compose")
+    page.wait_for_selector("article")
+    assert page.locator("article").first.locator(".prompt").count() > 0
