@@ -1,9 +1,11 @@
 // An article for a piece: what Clara says of it, roll, player, sheet music and downloads.
-import { fetchJson, postJson, request } from "/static/connection.js";
+import { postJson, request } from "/static/connection.js";
 import { drawRoll } from "/static/roll.js";
 
-// What the buttons of an article do: {onContinue(piece, quarter), onAgain(piece), onError(error)}.
-export function makeArticle(piece, { onContinue, onAgain, onError }) {
+const MIN_LOOP_QUARTERS = 1.5; // shorter ways of the pointer are clicks
+
+// What the buttons of an article do: {onContinue(piece, quarter), onAgain(piece), onError(error)}, and the player.
+export function makeArticle(piece, { onContinue, onAgain, onError, player }) {
   const article = document.getElementById("piece").content.cloneNode(true).firstElementChild;
   const find = selector => article.querySelector(selector);
   article.dataset.id = piece.id;
@@ -17,23 +19,45 @@ export function makeArticle(piece, { onContinue, onAgain, onError }) {
     link.href = `/pieces/${piece.id}.${link.dataset.kind}`;
     link.download = `clara-${piece.seed}.${link.dataset.kind}`;
   }
-  const audio = find("audio");
-  audio.src = `/pieces/${piece.id}.wav`;
-  audio.setAttribute("aria-label", `Player of ${name}`);
+  find(".play").dataset.plays = piece.id;
+  find(".play").setAttribute("aria-label", `Play or pause ${name}`);
+  find(".play").addEventListener("click", () => player.toggle(piece, name));
   article.draw = () => {
     article.draw = null;
-    movePlayhead(audio, piece, drawRoll(find(".roll"), piece), onError);
+    drawPlayable(find(".roll"), piece, name, player);
   };
   connectStar(find(".star"), piece, name, onError);
   find(".continue").addEventListener("click", () => {
-    audio.pause();
-    onContinue(piece, findQuarter(piece, audio.currentTime));
+    player.sound.pause();
+    onContinue(piece, player.piece?.id === piece.id ? player.quarter : 0);
   });
   find(".again").addEventListener("click", () => onAgain(piece));
   find(".show-score").addEventListener("click", event => {
     toggleScore(event.currentTarget, find(".score"), piece).catch(onError);
   });
   return article;
+}
+
+// Draw a roll that plays: a click goes to its place, and drawing over bars loops them.
+export function drawPlayable(figure, piece, name, player, rowHeight) {
+  let first = null;
+  const { move, findQuarter } = drawRoll(figure, piece, rowHeight);
+  player.addView(piece, figure, move);
+  figure.onpointerdown = event => {
+    first = findQuarter(event.clientX);
+  };
+  figure.onpointerup = event => {
+    if (first === null) return;
+    const [from, to] = [first, findQuarter(event.clientX)].sort((a, b) => a - b);
+    first = null;
+    player.open(piece, name);
+    if (to - from < MIN_LOOP_QUARTERS) player.seek(to);
+    else player.setLoop(player.findBar(from), player.findBar(to));
+    if (player.sound.paused) player.toggle();
+  };
+  figure.onpointercancel = () => {
+    first = null; // the finger scrolls
+  };
 }
 
 function fillList(list, texts) {
@@ -67,35 +91,6 @@ export function connectStar(button, piece, name, onError) {
       onError(error);
     }
   });
-}
-
-// A piece has `times` once it plays: pairs of quarters and seconds, between which the tempo is constant.
-function findQuarter(piece, seconds) {
-  const times = piece.times ?? [[0, 0], [piece.quarters, piece.quarters * 60 / piece.qpm]];
-  const found = times.findIndex((pair, i) => i && pair[1] >= seconds);
-  if (found < 0) return times.at(-1)[0];
-  const [low, high] = [times[found - 1], times[found]];
-  return low[0] + (high[0] - low[0]) * (seconds - low[1]) / Math.max(high[1] - low[1], 1e-6);
-}
-
-async function loadTimes(piece) {
-  piece.times ??= await fetchJson(`/pieces/${piece.id}.json`);
-}
-
-function movePlayhead(audio, piece, move, onError) {
-  const step = () => {
-    move(findQuarter(piece, audio.currentTime));
-    if (!audio.paused) requestAnimationFrame(step);
-  };
-  audio.addEventListener("play", () => {
-    for (const other of document.querySelectorAll("audio")) {
-      if (other !== audio) other.pause();
-    }
-    loadTimes(piece).catch(onError);
-    step();
-  });
-  audio.addEventListener("seeked", step);
-  audio.addEventListener("ended", () => move(null));
 }
 
 export async function toggleScore(button, container, piece) {

@@ -1,9 +1,9 @@
 // The form, the stream of events from the server, and an article for each candidate.
-import { describePiece, makeArticle, toggleScore } from "/static/article.js";
+import { describePiece, drawPlayable, makeArticle, toggleScore } from "/static/article.js";
 import { fetchJson, postJson, readJsonLines, request, watchServer } from "/static/connection.js";
 import { Keyboard } from "/static/keyboard.js";
 import { Library } from "/static/library.js";
-import { drawRoll } from "/static/roll.js";
+import { Player } from "/static/player.js";
 
 const byId = id => document.getElementById(id);
 const N_SHOWN = 8;
@@ -23,7 +23,7 @@ const MISSING_PROMPT = {
 };
 const SOURCES = { example: "example", file: "file", played: "play", composed: "piece" }; // of the library, and here
 // Seconds for a quarter note on two cores, until this machine has measured its own.
-const USUAL_SECONDS = { quick: 0.04, better: 0.1, best: 0.5 };
+const USUAL_SECONDS = { quick: 0.04, better: 0.12, best: 0.17 };
 const QUALITIES = { quick: { candidates: 8 }, better: { candidates: 32 }, best: { candidates: 32, search: true } };
 const ADVANCED_SETTINGS = ["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
@@ -87,7 +87,6 @@ function showSliderValues() {
 let nLoads = 0;
 let loading = null; // promise of the beginning that is being read
 let continuedPiece = null;
-let promptPlayer = null;
 let playedTimer = null; // runs while something was played that the server has not read
 
 function showSource(source) {
@@ -174,8 +173,6 @@ async function connectMidi() {
 
 function setPrompt(piece, defaultQuarters) {
   prompt = piece;
-  promptPlayer?.pause();
-  endPromptPlayer();
   byId("prompt").hidden = !piece;
   byId("prompt-score").replaceChildren();
   byId("prompt-score").hidden = true;
@@ -183,7 +180,9 @@ function setPrompt(piece, defaultQuarters) {
   showTimeSignature(piece);
   showForm();
   if (!piece) return;
-  drawRoll(byId("prompt-roll"), { ...piece, window_log_odds: [], prompt_quarters: piece.quarters }, 3);
+  byId("prompt-play").dataset.plays = piece.id;
+  const drawn = { ...piece, window_log_odds: [], prompt_quarters: piece.quarters };
+  drawPlayable(byId("prompt-roll"), drawn, piece.title, player, 3);
   const quarters = Math.max(1, Math.ceil(piece.quarters));
   byId("prompt-quarters").max = Math.min(MAX_PROMPT_QUARTERS, quarters);
   byId("prompt-quarters").value = Math.min(defaultQuarters ?? quarters, quarters, MAX_PROMPT_QUARTERS);
@@ -238,29 +237,6 @@ function chosenQuality() {
 
 function readFormLetters() {
   return byId("form").disabled ? null : byId("form").value.trim() || null;
-}
-
-async function togglePromptPlayer() {
-  if (promptPlayer) {
-    promptPlayer.pause();
-    endPromptPlayer();
-    return;
-  }
-  promptPlayer = new Audio(await fetchAudioUrl(prompt.id));
-  promptPlayer.addEventListener("ended", endPromptPlayer);
-  await promptPlayer.play();
-  byId("prompt-play").textContent = "Stop";
-}
-
-function endPromptPlayer() {
-  promptPlayer = null;
-  byId("prompt-play").textContent = "Listen";
-}
-
-async function fetchAudioUrl(pieceId) {
-  const response = await request(`/pieces/${pieceId}.wav`);
-  if (!response.ok) throw new Error("that piece is no longer here");
-  return URL.createObjectURL(await response.blob());
 }
 
 // --- composing
@@ -389,30 +365,15 @@ function describeShown() {
   return `these are the best ${Math.min(N_SHOWN, pieces.length)}`;
 }
 
-// Articles that stay are kept as elements of the document, so that audio keeps playing.
 function showPieces() {
   const best = pieces.slice(0, N_SHOWN);
   const present = new Map([...byId("pieces").children].map(article => [article.dataset.id, article]));
   const articles = best.map(piece => present.get(piece.id) ?? makeArticle(piece, actions));
-  const playing = [...present.values()].find(article => !article.querySelector("audio").paused);
-  if (playing && !articles.includes(playing)) articles.push(playing);
   articles.forEach((article, i) => {
-    const name = i < best.length ? `${i + 1}. ${describePiece(best[i])}` : "still playing";
-    article.querySelector("h2").textContent = name;
+    article.querySelector("h2").textContent = `${i + 1}. ${describePiece(best[i])}`;
   });
-  for (const article of [...byId("pieces").children]) {
-    if (!articles.includes(article)) article.remove();
-  }
-  if (playing) orderAround(articles, playing);
-  else byId("pieces").replaceChildren(...articles);
+  byId("pieces").replaceChildren(...articles);
   for (const article of articles) article.draw?.();
-}
-
-// Moving a player within the document would silence it, so the others move around it.
-function orderAround(articles, playing) {
-  const position = articles.indexOf(playing);
-  for (const article of articles.slice(0, position)) byId("pieces").insertBefore(article, playing);
-  for (const article of articles.slice(position + 1)) byId("pieces").append(article);
 }
 
 function continuePiece(piece, quarter) {
@@ -499,6 +460,7 @@ async function resume() {
   }
 }
 
+const player = new Player({ onError: showError });
 const keyboard = new Keyboard(byId("keyboard"), changePlayed);
 for (const radio of document.querySelectorAll("[name=source]")) radio.addEventListener("change", changeSource);
 byId("example").addEventListener("change", loadExample);
@@ -521,7 +483,7 @@ for (const id of ["metronome", "tempo", "played-signature"]) byId(id).addEventLi
 byId("prompt-show-score").addEventListener("click", event => {
   toggleScore(event.currentTarget, byId("prompt-score"), prompt).catch(showError);
 });
-byId("prompt-play").addEventListener("click", () => togglePromptPlayer().catch(showError));
+byId("prompt-play").addEventListener("click", () => player.toggle(prompt, prompt.title));
 byId("randomness").addEventListener("input", showSliderValues);
 for (const id of ["model", "length", "quality", "candidates"]) byId(id).addEventListener("change", showForm);
 byId("form").addEventListener("input", showForm);
@@ -542,6 +504,7 @@ const actions = {
   onContinue: continuePiece,
   onAgain: piece => useAgain(piece).catch(showError),
   onError: showError,
+  player,
 };
 const library = new Library(actions);
 byId("show-new").addEventListener("click", () => showLibrary(false));
@@ -552,7 +515,6 @@ function showLibrary(isShown) {
   byId("library").hidden = !isShown;
   byId("show-new").setAttribute("aria-pressed", !isShown);
   byId("show-library").setAttribute("aria-pressed", isShown);
-  for (const audio of document.querySelectorAll("#music audio")) audio.pause();
   if (isShown) library.search().catch(showError);
 }
 

@@ -25,7 +25,8 @@ function addElement(parent, name, attributes, text) {
   return element;
 }
 
-// Draw a piece into a figure; return a function that moves the playhead to a time in quarters, or hides it for null.
+// Draw a piece into a figure; return {move, findQuarter}: functions that move the playhead to a time in quarters, or hide it
+// for null, and that return the time in quarters at a horizontal place of the window, in pixels.
 export function drawRoll(figure, piece, rowHeight = 5) {
   const { notes, quarters, bars, form, time_signatures: timeSignatures = "" } = piece;
   const { prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
@@ -73,13 +74,19 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   if (logOdds.length) drawCurve(svg, piece, x, length, bottom + AXIS_HEIGHT);
   const playhead = addElement(svg, "line", { class: "playhead", x1: 0, x2: 0, y1: top, y2: bottom, visibility: "hidden" });
   figure.replaceChildren(svg);
-  return quarter => {
+  const move = quarter => {
     playhead.setAttribute("visibility", quarter === null ? "hidden" : "visible");
     if (quarter === null) return;
     const position = x(Math.min(quarter, length)); // the sound rings on after the last note
     playhead.setAttribute("x1", position);
     playhead.setAttribute("x2", position);
   };
+  const findQuarter = clientX => {
+    const { left, width: shownWidth } = svg.getBoundingClientRect();
+    const position = (clientX - left) * width / shownWidth;
+    return Math.max(0, Math.min(length, (position - LEFT) / (width - LEFT - RIGHT) * length));
+  };
+  return { move, findQuarter };
 }
 
 // `bars` holds where bars begin, in quarters.

@@ -130,8 +130,8 @@ def test_upload_compose_play_download(page, tmp_path):
     assert "Sounds human: " in first.locator(".verdicts").inner_text() and first.locator("polyline").count() == 1
     first.locator("summary").click()
     assert "probability that a human wrote it" in first.locator(".details").inner_text()
-    first.locator("audio").evaluate("a => a.play()")
-    wait_until(lambda: first.locator("audio").evaluate("a => a.currentTime") > 0.3)
+    first.locator(".play").click()
+    wait_until(lambda: seconds_played(page) > 0.3)
     assert first.locator(".playhead").get_attribute("visibility") == "visible"
     with page.expect_download() as download:
         first.get_by_text("MIDI", exact=True).click()
@@ -144,6 +144,53 @@ def test_upload_compose_play_download(page, tmp_path):
         assert download.value.path().stat().st_size > 1000
     first.get_by_text("Sheet music").click()
     wait_until(lambda: first.locator(".score img").evaluate("i => i.naturalWidth") > 0)
+
+
+def seconds_played(page):
+    return page.evaluate("document.getElementById('sound').currentTime")
+
+
+def is_paused(page):
+    return page.evaluate("document.getElementById('sound').paused")
+
+
+def test_one_player(page):
+    """Click to seek, loop bars with the mouse, space bar and arrow keys."""
+    page.select_option("#length", "bars 8")
+    page.select_option("#quality", "quick")
+    page.click("#compose")
+    page.wait_for_selector("#stop", state="hidden")
+    first, second = page.locator("#pieces article").nth(0), page.locator("#pieces article").nth(1)
+    first.locator(".play").click()
+    wait_until(lambda: seconds_played(page) > 0.2)
+    second.locator(".play").click()
+    assert first.locator(".play").inner_text() == "Play"
+    wait_until(lambda: second.locator(".play").inner_text() == "Pause")
+    box = second.locator(".roll svg").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
+    wait_until(lambda: page.inner_text("#player-place").startswith(("bar 4 ", "bar 5 ")))
+    page.focus("#pieces")
+    page.keyboard.press("Space")
+    wait_until(lambda: is_paused(page))
+    before = page.inner_text("#player-place")
+    page.keyboard.press("ArrowRight")
+    wait_until(lambda: page.inner_text("#player-place") > before)
+    page.keyboard.press("ArrowLeft")
+    wait_until(lambda: page.inner_text("#player-place") <= before)
+    box = second.locator(".roll svg").bounding_box()
+    for move, share in ((page.mouse.down, 0.3), (page.mouse.up, 0.42)):
+        page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
+        move()
+    assert page.is_checked("#loop-on") and page.input_value("#loop-first") in "23"
+    page.fill("#loop-first", "2")
+    page.fill("#loop-last", "2")
+    page.locator("#loop-last").blur()
+    places = set()
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        places.add(page.inner_text("#player-place").split()[1])
+        time.sleep(0.05)
+    assert places <= {"2", "3"} and not is_paused(page)
 
 
 def test_the_latest_request_counts(page):
@@ -360,7 +407,6 @@ def test_everything_survives_a_reload(page):
     page.reload()
     page.wait_for_selector("#prompt svg")
     assert page.is_checked("[value=example]") and page.input_value("#key") == "E minor"
-    assert "not measured" in page.inner_text("#seconds")
     pieces = compose(page)
     wait_until(lambda: re.fullmatch(r"about \d+ s", page.inner_text("#seconds")))
     before = pieces.evaluate_all("all => all.map(one => one.dataset.id)")
@@ -434,6 +480,7 @@ def test_the_page_goes_on_when_the_server_is_back(browser, tmp_path):
     port = free_port()
     with served(make_app(library=tmp_path), port):
         page = open_page(browser, f"http://127.0.0.1:{port}")
+        assert "not measured here yet" in page.inner_text("#seconds")
         before = compose(page).evaluate_all("all => all.map(one => one.dataset.id)")
     page.wait_for_selector("#away")
     page.click("#compose")
