@@ -106,11 +106,21 @@ class Library:
         with self._lock:
             return self._database.execute(query, values).fetchall()
 
-    def add_beginning(self, piece: Piece, source: str) -> str:
-        """Keep a beginning that came from "example", "file" or "played"; return its id."""
+    def add_beginning(self, piece: Piece, source: str, facts: dict | None = None, words: str = "") -> str:
+        """Keep a beginning that came from "example", "file" or "played"; return its id.
+
+        Parameters
+        ----------
+        piece : Piece
+        source : str
+        facts : dict, optional
+            What the page shows beside it in the list.
+        words : str
+            Words to find it by, besides its title.
+        """
         piece_id = new_id()
         with self._writing() as database:
-            self._insert(database, piece_id, piece, source, None, {}, None)
+            self._insert(database, piece_id, piece, source, None, facts or {}, None, words)
             unused = (
                 "SELECT id FROM pieces WHERE source != ? AND id NOT IN "
                 "(SELECT beginning FROM requests WHERE beginning IS NOT NULL) ORDER BY made DESC LIMIT -1 OFFSET ?"
@@ -242,11 +252,12 @@ class Library:
         words: str = "",
         starred: bool = False,
         every: bool = False,
+        beginnings: bool = False,
         order: str = "newest",
         offset: int = 0,
         limit: int = 50,
     ) -> tuple[int, list[dict]]:
-        """Find composed pieces.
+        """Find composed pieces, or beginnings.
 
         Parameters
         ----------
@@ -256,6 +267,8 @@ class Library:
             Only pieces with a star.
         every : bool
             Also those that are not among the best of their request, and have no star.
+        beginnings : bool
+            Find beginnings in place of pieces.
         order : str
             One of `ORDERS`.
         offset, limit : int
@@ -274,17 +287,17 @@ class Library:
         """
         if order not in ORDERS:
             raise BadSetting(f"order must be one of {', '.join(ORDERS)}, not {order!r}")
-        conditions, values = ["source = ?", "NOT deleted"], [COMPOSED]
+        conditions, values = ["source != ?" if beginnings else "source = ?", "NOT deleted"], [COMPOSED]
         for word in words.casefold().split():
             conditions.append("instr(words, ?)")
             values.append(word)
         if starred:
             conditions.append("starred")
-        elif not every:
+        elif not (every or beginnings):
             conditions.append(f"(rank <= {N_BEST} OR starred)")
         where = " AND ".join(conditions)
         ((n_found,),) = self._rows(f"SELECT count(*) FROM pieces WHERE {where}", values)
-        names = ("id", "made", "title", "total", "rank", "starred", "request", "facts")
+        names = ("id", "made", "title", "total", "rank", "starred", "request", "source", "facts")
         query = f"SELECT {', '.join(names)} FROM pieces WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
         rows = [dict(zip(names, row)) for row in self._rows(query, [*values, limit, offset])]
         return n_found, [row | {"facts": json.loads(row["facts"])} for row in rows]

@@ -1,4 +1,4 @@
-"""Render a piece as a file: MIDI, WAV, MusicXML, a picture, pages of sheet music, or the times of its quarters."""
+"""Render a piece as a file: MIDI, sound, MusicXML, a picture, pages of sheet music, or the times of its quarters."""
 
 import io
 import json
@@ -11,12 +11,15 @@ from clara.errors import BadSetting
 from clara_app.web.library import Library
 from clara_app.web.pieces import Piece
 
+AUDIO_FORMATS = ("wav", "flac", "mp3")
 MAX_RENDERED = 64  # pieces to keep the files of
 MAX_RENDERED_BYTES = 512 << 20  # of all files
 
 MEDIA_TYPES = {
     "mid": "audio/midi",
     "wav": "audio/wav",
+    "flac": "audio/flac",
+    "mp3": "audio/mpeg",
     "musicxml": "application/vnd.recordare.musicxml+xml",
     "png": "image/png",
     "svg": "image/svg+xml",
@@ -51,8 +54,8 @@ def render(piece: Piece, kind: str, soundfont: str | Path | None = None) -> list
     """
     if kind == "mid":
         return [_to_midi(piece)]
-    if kind == "wav":
-        return [_to_wav(piece, soundfont)]
+    if kind in AUDIO_FORMATS:
+        return [_to_audio(piece, soundfont, kind)]
     if kind == "musicxml":
         return [_to_musicxml(piece)]
     if kind == "png":
@@ -70,10 +73,10 @@ def _to_midi(piece):
     return to_symusic_score(piece.notes, expression=piece.expression).dumps_midi()
 
 
-def _to_wav(piece, soundfont):
+def _to_audio(piece, soundfont, kind):
     from clara.rendering.audio import encode_audio, synthesize
 
-    return encode_audio(synthesize(piece.notes, soundfont, expression=piece.expression), "wav")
+    return encode_audio(synthesize(piece.notes, soundfont, expression=piece.expression), kind)
 
 
 def _to_times(piece):

@@ -34,6 +34,8 @@ MAX_BARS = 64
 N_CANDIDATES_RANGE = (1, 256)
 QPM_RANGE = (20, 300)
 MAX_SEED = 2**31 - 1
+MAX_TOP_K = 1000
+MAX_NOTES_AT_ONCE = 20
 MAX_PROMPT_QUARTERS = 512
 
 MAX_SIGNATURE_LETTERS = 5
@@ -87,7 +89,7 @@ def sampling_settings(randomness: float, advanced: dict | None = None) -> Sampli
         temperature=float(np.interp(randomness, RANDOMNESS, TEMPERATURE)),
         top_p=float(np.interp(randomness, RANDOMNESS, TOP_P)),
     )
-    overrides = {name: float(value) for name, value in (advanced or {}).items() if value is not None}
+    overrides = {name: value for name, value in (advanced or {}).items() if value is not None}
     return replace(settings, **overrides)
 
 
@@ -106,6 +108,7 @@ class AdvancedBody(Body):
     model_config = ConfigDict(extra="forbid")
 
     temperature: Setting = None
+    top_k: Annotated[int, Field(ge=0, le=MAX_TOP_K)] | None = None
     top_p: Setting = None
     min_p: Setting = None
     repetition_penalty: Setting = None
@@ -128,6 +131,8 @@ class ComposeBody(Body):
     key: Text | None = None
     composer: Annotated[Text, Field(pattern=r"^[\w .'-]+$")] | None = None
     cadence: bool = False
+    max_notes: Annotated[int, Field(ge=1, le=MAX_NOTES_AT_ONCE)] | None = None
+    range: Text | None = None  # such as C2-C6
     form: Text | None = None  # sets the length in place of quarters
     ending: bool = True
     search: bool = False
@@ -149,6 +154,7 @@ class SearchBody(Body):
     words: Annotated[str, Field(max_length=200)] = ""
     starred: bool = False
     every: bool = False
+    beginnings: bool = False
     order: Text = "newest"
     offset: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     limit: Annotated[int, Field(ge=1, le=200)] = 50
@@ -215,7 +221,12 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         qpm=body.qpm,
         seed=int(body.seed),
         settings=sampling_settings(body.randomness, body.advanced.model_dump()),
-        constraints=MusicalConstraints(key=body.key, cadence=body.cadence),
+        constraints=MusicalConstraints(
+            key=body.key,
+            cadence=body.cadence,
+            max_notes=body.max_notes,
+            ranges=(body.range,) if body.range else (),
+        ),
         rank_by=DEFAULT_RANKING + (f" + composer:{body.composer}" if body.composer else ""),
         search=body.search,
         candidates_per_beam=1,

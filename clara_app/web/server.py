@@ -64,7 +64,6 @@ BODY_SECONDS = 60.0  # for the body of a request to arrive
 MAX_TITLE = 200  # characters
 PREFERRED_MODEL = "notewise"
 PROGRESS_STEP = 0.01  # smallest progress that is sent
-LISTED_FACTS = ("scores", "verdicts", "details", "seconds", "quarters", "time_signatures")  # beside a piece in the list
 EXPORTS = {"html": to_playlist, "zip": to_zip}
 EXPORT_TYPES = {"html": "text/html; charset=utf-8", "zip": "application/zip"}
 GONE = {"error": "that piece is no longer here"}
@@ -162,8 +161,8 @@ class Page:
                 "request": request_id,
                 **_drawing(piece),
             }
-            facts = {name: card[name] for name in LISTED_FACTS} | {"model": title, "n_bars": len(card["bars"])}
-            facts["key"] = card["form"]["keys"][0][1] if card["form"] and card["form"]["keys"] else ""
+            scored = {name: card[name] for name in ("scores", "verdicts", "details")}
+            facts = {"model": title, **scored, **_listed_facts(card)}
             words = [facts["model"], facts["key"], facts["time_signatures"], *candidate.verdicts]
             kept.append((piece, candidate.total, facts, " ".join(words)))
             cards.append(card | facts | {"starred": False})
@@ -207,9 +206,13 @@ class Page:
     def keep_prompt(self, notes, title, source, losses=None, played=None, beats=""):
         """Keep a beginning, and how it is played if it carries expression; return it as the page draws it."""
         piece = Piece(notes, title, played_prompt=played)
+        drawing = _drawing(piece)
+        facts = {"verdicts": [], "details": [], **_listed_facts(drawing)}
+        words = f"{facts['key']} {facts['time_signatures']}"
         return {
-            "id": self.library.add_beginning(piece, source),
-            **_drawing(piece),
+            "id": self.library.add_beginning(piece, source, facts, words),
+            **drawing,
+            **facts,
             "source": source,
             "losses": describe_losses(losses or Counter()),
             "beats": beats,
@@ -234,6 +237,13 @@ def _drawing(piece):
         "instruments": list(piece.notes.instruments),
         **notes_payload(piece.notes, piece.plan),
     }
+
+
+def _listed_facts(drawing):
+    """Return what the library's list shows of a piece."""
+    key = drawing["form"]["keys"][0][1] if drawing["form"] and drawing["form"]["keys"] else ""
+    facts = {name: drawing[name] for name in ("seconds", "quarters", "time_signatures")}
+    return facts | {"n_bars": len(drawing["bars"]), "key": key}
 
 
 def _own_critic(folder):

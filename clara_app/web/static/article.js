@@ -14,6 +14,7 @@ export function makeArticle(piece, { onContinue, onAgain, onError, player }) {
   find(".facts").textContent = describeFacts(piece);
   fillList(find(".verdicts"), piece.verdicts);
   fillList(find(".details"), piece.details);
+  find("details").hidden = !isComposed(piece);
   find(".seed").textContent = `Seed ${piece.seed}`;
   for (const link of article.querySelectorAll(".downloads a")) {
     link.href = `/pieces/${piece.id}.${link.dataset.kind}`;
@@ -64,15 +65,20 @@ function fillList(list, texts) {
   list.replaceChildren(...texts.map(text => Object.assign(document.createElement("li"), { textContent: text })));
 }
 
+export function isComposed(piece) {
+  return (piece.source ?? "composed") === "composed";
+}
+
 export function describePiece(piece) {
   const bars = `${piece.n_bars} bar${piece.n_bars === 1 ? "" : "s"}`;
+  if (!isComposed(piece)) return `${piece.title}, ${bars}`;
   const after = piece.title.startsWith("Clara, ") ? `, ${piece.title.slice("Clara, ".length)}` : "";
   return `${piece.key ? `${piece.key}, ` : ""}${bars}${after}`;
 }
 
 export function describeFacts(piece) {
   const minutes = `${Math.floor(piece.seconds / 60)}:${String(Math.floor(piece.seconds % 60)).padStart(2, "0")}`;
-  return [piece.model, piece.time_signatures, minutes].filter(Boolean).join(" · ");
+  return [isComposed(piece) ? piece.model : piece.key, piece.time_signatures, minutes].filter(Boolean).join(" · ");
 }
 
 // A button that gives a piece a star, or takes it away.

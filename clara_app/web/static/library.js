@@ -18,7 +18,7 @@ export class Library {
       clearTimeout(typing);
       typing = setTimeout(search, TYPING_PAUSE_MS);
     });
-    for (const id of ["order", "only-starred", "every"]) byId(id).addEventListener("change", search);
+    for (const id of ["kind", "order", "only-starred", "every"]) byId(id).addEventListener("change", search);
     byId("more").addEventListener("click", () => this.search(this.rows.length).catch(actions.onError));
     byId("compare").addEventListener("click", () => this.compare().catch(actions.onError));
     byId("delete").addEventListener("click", () => this.delete().catch(actions.onError));
@@ -33,6 +33,7 @@ export class Library {
       order: byId("order").value,
       starred: byId("only-starred").checked,
       every: byId("every").checked,
+      beginnings: byId("kind").value === "beginnings",
       offset,
       limit: PAGE_SIZE,
     });
@@ -48,8 +49,9 @@ export class Library {
       this.selected.clear();
     }
     byId("more").hidden = this.rows.length >= found.n_found;
-    const count = `${found.n_found.toLocaleString("en")} piece${found.n_found === 1 ? "" : "s"}`;
-    byId("library-status").textContent = found.n_found ? count : "No piece is found.";
+    const kind = byId("kind").value.slice(0, -1);
+    const count = `${found.n_found.toLocaleString("en")} ${kind}${found.n_found === 1 ? "" : "s"}`;
+    byId("library-status").textContent = found.n_found ? count : `No ${kind} is found.`;
     this.showSelected();
   }
 

@@ -1,5 +1,5 @@
 // The form, the stream of events from the server, and an article for each candidate.
-import { describePiece, drawPlayable, makeArticle, toggleScore } from "/static/article.js";
+import { describePiece, drawPlayable, isComposed, makeArticle, toggleScore } from "/static/article.js";
 import { fetchJson, postJson, readJsonLines, request, watchServer } from "/static/connection.js";
 import { Keyboard } from "/static/keyboard.js";
 import { Library } from "/static/library.js";
@@ -25,7 +25,7 @@ const SOURCES = { example: "example", file: "file", played: "play", composed: "p
 // Seconds for a quarter note on two cores, until this machine has measured its own.
 const USUAL_SECONDS = { quick: 0.04, better: 0.12, best: 0.17 };
 const QUALITIES = { quick: { candidates: 8 }, better: { candidates: 32 }, best: { candidates: 32, search: true } };
-const ADVANCED_SETTINGS = ["temperature", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
+const ADVANCED_SETTINGS = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
 let prompt = null;
 let running = null; // the request that is being composed for: {id, abort, isWaiting}
@@ -264,6 +264,8 @@ function readForm() {
     prompt_quarters: prompt ? number("prompt-quarters") : null,
     seed: number("seed") ?? Math.floor(Math.random() * 1e6),
     qpm: number("qpm"),
+    max_notes: number("max_notes"),
+    range: byId("range").value.trim(),
     flat: !byId("performed").checked,
     cadence: !followsPlans() && byId("cadence").checked,
   };
@@ -378,9 +380,10 @@ function showPieces() {
 
 function continuePiece(piece, quarter) {
   const isInside = quarter > piece.prompt_quarters + 1 && quarter < piece.quarters - 1;
-  setSourcePiece(piece);
-  checkSource("piece");
+  if (isComposed(piece)) setSourcePiece(piece);
+  checkSource(isComposed(piece) ? "piece" : SOURCES[piece.source]);
   changeSource();
+  if (!isComposed(piece)) setBeginning(piece);
   if (isInside) byId("prompt-quarters").value = Math.round(quarter);
   saveForm();
   showStatus("Press Compose to continue this piece.");
@@ -435,6 +438,7 @@ async function restoreForm({ fields, beginning }) {
 }
 
 function setBeginning(piece) {
+  nLoads++; // what is being read comes too late
   const source = piece ? SOURCES[piece.source] : "none";
   if (source === "piece") setSourcePiece(piece);
   checkSource(source);

@@ -20,6 +20,7 @@ export class Player {
     byId("player-toggle").addEventListener("click", () => this.toggle());
     byId("position").addEventListener("input", () => this.seek(+byId("position").value));
     for (const id of ["loop-first", "loop-last", "loop-on"]) byId(id).addEventListener("change", () => this.readLoop());
+    byId("speed").addEventListener("change", () => this.showSpeed());
     document.addEventListener("keydown", event => this.handleKey(event));
   }
 
@@ -47,6 +48,7 @@ export class Player {
     this.moveViews(null);
     this.piece = piece;
     this.sound.src = `/pieces/${piece.id}.wav`;
+    this.showSpeed();
     byId("player").hidden = false;
     byId("player-name").textContent = name;
     byId("position").max = piece.quarters;
@@ -100,6 +102,11 @@ export class Player {
     this.loop = isLoop ? [bars[first], bars[last + 1] ?? quarters] : null;
     const isOutside = this.loop && (this.quarter < this.loop[0] || this.quarter >= this.loop[1]);
     if (isOutside) this.seek(this.loop[0]);
+  }
+
+  // The pitch stays.
+  showSpeed() {
+    this.sound.defaultPlaybackRate = this.sound.playbackRate = +byId("speed").value;
   }
 
   showState() {

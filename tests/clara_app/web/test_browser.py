@@ -138,7 +138,7 @@ def test_upload_compose_play_download(page, tmp_path):
     download.value.save_as(tmp_path / "got.mid")
     got, _ = read_midi(tmp_path / "got.mid")
     assert len(got) == first.locator(".prompt").count() + first.locator(".part0").count()
-    for kind in ("WAV", "MusicXML", "PNG"):
+    for kind in ("WAV", "FLAC", "MusicXML", "PNG"):
         with page.expect_download() as download:
             first.get_by_text(kind, exact=True).click()
         assert download.value.path().stat().st_size > 1000
@@ -518,3 +518,34 @@ def test_compose_waits_for_a_file_that_is_being_read(page, tmp_path):
     page.click("#compose")
     page.wait_for_selector("article")
     assert page.locator("article").first.locator(".prompt").count() > 0
+
+
+def test_a_beginning_of_the_library_is_used_again(page, tmp_path):
+    write_midi(tiny.tune(7, n_notes=60), tmp_path / "my tune.mid")
+    page.check("[value=file]")
+    page.set_input_files("#file", tmp_path / "my tune.mid")
+    page.wait_for_selector("#prompt svg")
+    notes = page.locator("#prompt-roll .prompt").count()
+    page.check("[value=none]")
+    page.click("#show-library")
+    page.select_option("#kind", "beginnings")
+    page.fill("#words", "my tune")
+    wait_until(lambda: page.inner_text("#library-status") == "1 beginning")
+    page.click("#rows .open")
+    page.click("#rows article .continue")
+    page.wait_for_selector("#prompt svg")
+    assert page.is_checked("[value=file]") and page.locator("#prompt-roll .prompt").count() == notes
+
+
+def test_rare_settings(page):
+    page.click("#request summary")
+    page.fill("#max_notes", "2")
+    page.fill("#range", "C4-C6")
+    page.fill("#top_k", "5")
+    with page.expect_request("**/compose") as request:
+        pieces = compose(page)
+    sent = json.loads(request.value.post_data)
+    assert (sent["max_notes"], sent["range"], sent["advanced"]["top_k"]) == (2, "C4-C6", 5) and pieces.count() == 8
+    page.fill("#range", "low to high")
+    page.click("#compose")
+    wait_until(lambda: "Range: " in page.inner_text("#status"))

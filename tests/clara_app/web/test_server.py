@@ -1,7 +1,9 @@
 """Requests to the page."""
 
+import io
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -198,6 +200,49 @@ def test_a_key_a_composer_and_a_search(client):
     assert all(
         p["total"] == pytest.approx(p["scores"]["critic"] + p["scores"]["composer:chopin"], abs=2e-4) for p in pieces
     )
+
+
+def test_a_range_and_a_number_of_notes_at_once(client):
+    pieces = [
+        piece
+        for event in compose(client, range="C4-C6", max_notes=1, candidates=2, advanced={"top_k": 5})
+        for piece in event.get("candidates", [])
+    ]
+    assert {60 <= note[2] <= 84 for piece in pieces for note in piece["notes"]} == {True}
+    for piece in pieces:
+        starts = [note[0] for note in piece["notes"]]
+        assert len(set(starts)) == len(starts)
+    assert "write LOW-HIGH" in compose(client, range="high")[-1]["error"]
+
+
+def test_the_library_is_searched_and_exported(client, events):
+    ids = [piece["id"] for event in events for piece in event.get("candidates", [])][:2]
+    found = client.post("/library/search", content=json.dumps({"words": "piano sounds human", "limit": 2})).json()
+    assert found["n_found"] >= 6 and len(found["pieces"]) == 2 and found["pieces"][0]["source"] == "composed"
+    page = client.get(f"/library/export.html?ids={','.join(ids)}")
+    assert page.headers["content-disposition"].endswith('"clara.html"') and page.text.count("<article") == 2
+    names = zipfile.ZipFile(io.BytesIO(client.get(f"/library/export.zip?ids={ids[0]}").content)).namelist()
+    assert names == ["index.html", "01.mid", "01.wav", "01.musicxml"]
+    assert client.get("/library/export.exe?ids=x").status_code == 404
+    assert client.get("/library/export.zip?ids=nobody").status_code == 400
+    assert client.get(f"/library/export.zip?ids={',' * 200}").status_code == 413
+    assert client.post("/library/star", content=json.dumps({"id": "nobody", "starred": True})).status_code == 404
+    assert client.post("/library/search", content=json.dumps({"order": "x"})).status_code == 400
+
+
+def test_a_request_is_kept(client, events):
+    request_id = events[0]["request"]
+    kept = client.get(f"/requests/{request_id}").json()
+    assert kept["settings"]["seed"] == 3 and (kept["state"], kept["n_pieces"]) == ("done", 6)
+    again = [json.loads(line) for line in client.get(f"/requests/{request_id}/events").text.splitlines()]
+    before = {p["id"]: p for e in events for p in e.get("candidates", [])}
+    after = {p["id"]: p for e in again for p in e.get("candidates", [])}
+    assert before.keys() == after.keys()
+    for piece_id, piece in before.items():
+        assert {name: after[piece_id][name] for name in piece} == piece
+    assert client.get("/requests/nobody").status_code == client.get("/requests/nobody/events").status_code == 404
+    assert client.get("/cards/nobody").status_code == 404
+    assert client.post(f"/requests/{request_id}/stop").json() == {"stopped": False}
 
 
 def test_key_presses_become_a_prompt(client):
