@@ -31,8 +31,9 @@ The last check does not apply to melodywise, whose beat strengths depend on the 
         question="do encodings lose nothing, and do trainings, clusters and readers survive failures and harm?",
         text="""
 Five checks with yes-or-no answers: the text gives the notes back in all keys; a training that is killed
-again and again ends with the same weights as one left alone; the page loses no piece when its server is killed; encoding on a cluster survives the loss of a
-worker and of a machine; broken and hostile files, model folders and requests are read or refused by name.
+again and again ends with the same weights as one left alone; the page loses no piece when its server is killed;
+encoding on a cluster survives the loss of a worker and of a machine; broken and hostile files, model folders and
+requests are read or refused by name.
 """,
         tables=(
             Table(

@@ -120,7 +120,7 @@ class Library:
         """
         piece_id = new_id()
         with self._writing() as database:
-            self._insert(database, piece_id, piece, source, None, facts or {}, None, words)
+            self._insert(database, time.time(), piece_id, piece, source, None, facts or {}, None, words)
             unused = (
                 "SELECT id FROM pieces WHERE source != ? AND id NOT IN "
                 "(SELECT beginning FROM requests WHERE beginning IS NOT NULL) ORDER BY made DESC LIMIT -1 OFFSET ?"
@@ -169,8 +169,10 @@ class Library:
         """
         ids = [new_id() for _ in pieces]
         with self._writing() as database:
+            # all pieces of a request have its time, so that the list orders them by rank
+            ((made,),) = database.execute("SELECT made FROM requests WHERE id = ?", (request_id,)).fetchall()
             for piece_id, (piece, total, facts, words) in zip(ids, pieces):
-                self._insert(database, piece_id, piece, COMPOSED, request_id, facts, total, words)
+                self._insert(database, made, piece_id, piece, COMPOSED, request_id, facts, total, words)
             database.execute(
                 "UPDATE pieces SET rank = ranking.place FROM (SELECT id, row_number() OVER "
                 "(ORDER BY total DESC NULLS LAST, seed) AS place FROM pieces WHERE request = ?) AS ranking "
@@ -179,9 +181,9 @@ class Library:
             )
         return ids
 
-    def _insert(self, database, piece_id, piece, source, request_id, facts, total, words=""):
+    def _insert(self, database, made, piece_id, piece, source, request_id, facts, total, words=""):
         words = f"{piece.title} {words}".casefold()
-        row = (piece_id, time.time(), source, request_id, piece.title, words, total, piece.seed, json.dumps(facts))
+        row = (piece_id, made, source, request_id, piece.title, words, total, piece.seed, json.dumps(facts))
         database.execute(
             "INSERT INTO pieces (id, made, source, request, title, words, total, seed, facts) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -81,6 +81,14 @@ def test_search(library):
     assert found(words="'; DROP TABLE pieces; --") == []
 
 
+def test_pieces_of_a_request_are_listed_by_rank_whenever_they_came(library):
+    request = library.add_request({})
+    (good,) = library.add_composed(request, [(piece(1), 2.0, {}, "")])
+    (bad,) = library.add_composed(request, [(piece(2), 1.0, {}, "")])
+    (unscored,) = library.add_composed(request, [(piece(3), None, {}, "")])
+    assert [row["id"] for row in library.search()[1]] == [good, bad, unscored]
+
+
 def test_a_deleted_piece_can_be_brought_back_until_the_library_is_opened_again(tmp_path):
     library = Library(tmp_path)
     _, (a, b, c) = add_request(library)
