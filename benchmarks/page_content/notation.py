@@ -16,8 +16,11 @@ PAGES = (
 First, pieces are written as MusicXML and read back. A note is the same if its beginning, its end and its pitch are.
 
 Then, engraved scores that music21 installs lose all but their notes, and Clara writes them again. Targets: hands 95 %,
-spelling 98 %, key signatures 90 %. Sameness and spelling reach theirs; hands do not, and key signatures only in
+spelling 98 %, key signatures 90 %. Sameness and spelling reach theirs, hands in piano music, and key signatures only in
 chorales and ensembles.
+
+The network that finds hands learned from files with a track for each hand; the works of all files that are measured here
+were held out.
 
 **Limits.** Few engraved piano scores are installed, and none of more than 100 kB was measured. Old music has fewer
 signs in its key signatures than its keys need, so the estimate is wrong more often for modal music; a file that names

@@ -1,10 +1,10 @@
 """Which hand plays a note of the piano.
 
-At each onset, the lowest notes go to the left hand and the others to the right one. Where they are divided costs: reach
-(a hand spans an octave, and holds what still sounds), leaps since the hand's last chord, hands that cross, notes far
-beyond the middle of the keyboard, and chords that change hands or note values. It is cheap to divide where the gap
-between neighbours is wide, and between notes that end at different times. A beam search finds the cheapest division
-of all onsets.
+At each onset, the lowest notes go to the left hand and the others to the right one. Where they are divided costs what
+a network thinks of it (`clara.notation.hand_network`), and what it asks of the hands: reach (a hand spans an octave,
+and holds what still sounds), leaps since the hand's last chord, hands that cross, notes far beyond the middle of the
+keyboard, and chords that change hands or note values. It is cheap to divide where the gap between neighbours is wide,
+and between notes that end at different times. A beam search finds the cheapest division of all onsets.
 
 The costs were fitted to piano music with a track for each hand; `benchmarks/notation.py` measures the result on other
 files.
@@ -12,12 +12,13 @@ files.
 
 import numpy as np
 
-from clara.jit import compiled, int64, int64_1d_readonly
+from clara.jit import compiled, float64_1d, int64, int64_1d_readonly
 
 RIGHT, LEFT = 0, 1
 MIDDLE_C = 60
 
 BEAM_WIDTH = 12
+DEMAND_WEIGHT = 0.25  # of the costs below, beside the network's log-odds
 MAX_GROUP = 64  # candidates of one hypothesis
 LOW, HIGH, END, CENTER, ONSET, LENGTH, N_STATE = 0, 1, 2, 3, 4, 5, 6  # what is known of a hand; ONSET is -1 at first
 SPAN, HELD_SPAN = 12.0, 14.0  # semitones that a hand takes without cost: a chord, and with what it holds
@@ -53,12 +54,22 @@ def assign_hands(start: np.ndarray, end: np.ndarray, pitch: np.ndarray, steps_pe
     start, end, pitch : int64 arrays (n,)
         Notes of a piano in ascending order of start, then of pitch.
     steps_per_quarter : int
+
+    Raises
+    ------
+    MissingModel, CheckpointMismatch
+        If the network that comes with Clara cannot be loaded.
     """
-    return _search(start, end, pitch, steps_per_quarter) if len(start) else np.zeros(0, dtype=np.int64)
+    from clara.notation.hand_network import shipped_hands  # imports torch
+
+    if not len(start):
+        return np.zeros(0, dtype=np.int64)
+    log_odds = shipped_hands().network.left_log_odds(start, end, pitch, steps_per_quarter)
+    return _search(start, end, pitch, steps_per_quarter, log_odds)
 
 
-@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64)
-def _search(start, end, pitch, steps_per_quarter):
+@compiled(int64_1d_readonly, int64_1d_readonly, int64_1d_readonly, int64, float64_1d)
+def _search(start, end, pitch, steps_per_quarter, left_log_odds):
     """Find the cheapest division of all onsets with a beam search."""
 
     def hand_cost(low, high, now, length, own, other, is_left):
@@ -114,7 +125,7 @@ def _search(start, end, pitch, steps_per_quarter):
         n_new = 0
         for state in range(n_states):
             for n_left in range(min(size + 1, MAX_GROUP)):
-                cost = costs[state]
+                cost = 0.0
                 new_states[n_new] = states[state]
                 for i in range(size):
                     if i < n_left:
@@ -138,7 +149,9 @@ def _search(start, end, pitch, steps_per_quarter):
                     low, high, length = float(pitch[middle]), float(pitch[stop - 1]), float(end[stop - 1] - now)
                     cost += hand_cost(low, high, now, length, right, left, False)
                     play(new_states[n_new, RIGHT], low, high, now, float(end[middle:stop].max()), length)
-                new_costs[n_new], new_parents[n_new], new_divisions[n_new] = cost, state, n_left
+                expected = left_log_odds[middle:stop].sum()  # of what the network says, a constant aside
+                new_costs[n_new] = costs[state] + expected + DEMAND_WEIGHT * cost
+                new_parents[n_new], new_divisions[n_new] = state, n_left
                 n_new += 1
         n_states = 0
         for candidate in np.argsort(new_costs[:n_new]):

@@ -29,6 +29,7 @@ CLASSIFIERS = (
 PLANNER = "planner"  # see tests/clara/form/test_pretrained_planner.py
 PERFORMER = "performer"  # see tests/clara/performing/test_pretrained_performer.py
 BEATS = "beats"  # see tests/clara/listening/test_network.py
+HANDS = "hands"  # see tests/clara/notation/test_hands.py
 STEPS = {"notewise": 12, "notewise-large": 12, "chordwise": 4, "chamber": 12}  # per quarter
 LARGE, MOST_BYTES = "notewise-large", {True: 40e6, False: 25e6}  # of the large model, of the others
 
@@ -50,7 +51,7 @@ def chorale(checkpoint):
 
 
 def test_all_are_tested():
-    assert {folder.name for folder in ROOT.iterdir()} == {*SOURCES, *CLASSIFIERS, PLANNER, PERFORMER, BEATS}
+    assert {folder.name for folder in ROOT.iterdir()} == {*SOURCES, *CLASSIFIERS, PLANNER, PERFORMER, BEATS, HANDS}
     assert sum(f.stat().st_size for f in ROOT.rglob("*") if f.is_file()) < 120e6
 
 
