@@ -19,8 +19,8 @@ Then, engraved scores that music21 installs lose all but their notes, and Clara 
 spelling 98 %, key signatures 90 %. Sameness and spelling reach theirs, hands in piano music, and key signatures only in
 chorales and ensembles.
 
-The network that finds hands learned from files with a track for each hand; the works of all files that are measured here
-were held out.
+The network that finds hands learned from files with a track for each hand; the works of all music that is measured
+here were held out.
 
 **Limits.** Few engraved piano scores are installed, and none of more than 100 kB was measured. Old music has fewer
 signs in its key signatures than its keys need, so the estimate is wrong more often for modal music; a file that names

@@ -1,19 +1,22 @@
-"""Read weights from a safetensors file, after its header was compared with what the config asks for."""
+"""Read weights from a safetensors file, after its header was compared with what the config asks for; write them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load
+from safetensors.torch import load, save
+from torch import nn
 
 from clara.errors import CheckpointMismatch
+from clara.files import write_atomically
 
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 COUNTER = "num_batches_tracked"  # of a batch norm; the only whole number among the weights
 
 Shapes = Mapping[str, tuple[int, ...]]
+N = TypeVar("N", bound=nn.Module)
 
 
 def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -70,6 +73,35 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise CheckpointMismatch(f"{path}: a broken file of weights ({e}); copy it again") from e
     check_finite(tensors, path)
     return tensors
+
+
+def load_network(build: Callable[[], N], path: str | Path) -> N:
+    """Return a network with the weights in a file, in float32 and in evaluation mode.
+
+    Parameters
+    ----------
+    build : function
+        Returns a new network; called only on torch's meta device before the file is known to fit.
+    path : path
+
+    Raises
+    ------
+    CheckpointMismatch
+        If the file is missing or broken, or holds weights of other names or shapes.
+    """
+    with torch.device("meta"):
+        blank = build()
+    shapes = {name: tuple(tensor.shape) for name, tensor in blank.state_dict().items()}
+    check_shapes(read_shapes(path), shapes, path)
+    network = build()
+    network.load_state_dict({name: tensor.float() for name, tensor in read_weights(path).items()})
+    return network.eval()
+
+
+def save_network(network: nn.Module, path: str | Path) -> None:
+    """Write the weights of a network in half precision, atomically."""
+    tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(path, save(tensors))
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], source: Any) -> None:

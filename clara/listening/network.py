@@ -17,11 +17,10 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field, JsonValue
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from clara.checkpoints.shipped_models import find_model
-from clara.checkpoints.weights import check_shapes, read_shapes, read_weights
+from clara.checkpoints.weights import load_network, save_network
 from clara.errors import CheckpointMismatch
 from clara.files import make_folder, write_atomically
 from clara.listening.features import N_FEATURES
@@ -160,20 +159,13 @@ class BeatModel:
                 f"{path / CONFIG}: format {config.beats} with {config.n_features} features, but this Clara reads "
                 f"{FORMAT} with {N_FEATURES}; install the weights that belong to this version"
             )
-        with torch.device("meta"):
-            blank = BeatNetwork(config.width, config.n_layers)
-        check_shapes(
-            read_shapes(path / WEIGHTS), {k: tuple(t.shape) for k, t in blank.state_dict().items()}, path / WEIGHTS
-        )
-        network = BeatNetwork(config.width, config.n_layers)
-        network.load_state_dict({name: tensor.float() for name, tensor in read_weights(path / WEIGHTS).items()})
+        network = load_network(lambda: BeatNetwork(config.width, config.n_layers), path / WEIGHTS)
         info = {name: value for name in ("training", "figures") if (value := getattr(config, name)) is not None}
-        return cls(network.eval(), info)
+        return cls(network, info)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and the weights, each atomically."""
         path = make_folder(folder)
-        tensors = {name: tensor.half().contiguous() for name, tensor in self.network.state_dict().items()}
         config = {
             "beats": FORMAT,
             "width": self.network.width,
@@ -181,7 +173,7 @@ class BeatModel:
             "n_features": N_FEATURES,
             **self.info,
         }
-        write_atomically(path / WEIGHTS, save(tensors))
+        save_network(self.network, path / WEIGHTS)
         write_atomically(path / CONFIG, json.dumps(config, indent=1) + "\n")
 
 

@@ -13,11 +13,10 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field, JsonValue
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from clara.checkpoints.shipped_models import find_model
-from clara.checkpoints.weights import check_shapes, read_shapes, read_weights
+from clara.checkpoints.weights import load_network, save_network
 from clara.errors import CheckpointMismatch
 from clara.files import make_folder, write_atomically
 from clara.records import Record, read_record
@@ -171,26 +170,20 @@ class HandModel:
                 f"{path / CONFIG}: format {config.hands}, but this Clara reads {FORMAT}; install the weights that "
                 "belong to this version"
             )
-        with torch.device("meta"):
-            blank = HandNetwork(config.n_neighbours, config.width)
-        shapes = {name: tuple(tensor.shape) for name, tensor in blank.state_dict().items()}
-        check_shapes(read_shapes(path / WEIGHTS), shapes, path / WEIGHTS)
-        network = HandNetwork(config.n_neighbours, config.width)
-        network.load_state_dict({name: tensor.float() for name, tensor in read_weights(path / WEIGHTS).items()})
+        network = load_network(lambda: HandNetwork(config.n_neighbours, config.width), path / WEIGHTS)
         info = {name: value for name in ("training", "figures") if (value := getattr(config, name)) is not None}
-        return cls(network.eval(), info)
+        return cls(network, info)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and the weights, each atomically."""
         path = make_folder(folder)
-        tensors = {name: tensor.half().contiguous() for name, tensor in self.network.state_dict().items()}
         config = {
             "hands": FORMAT,
             "n_neighbours": self.network.n_neighbours,
             "width": self.network.width,
             **self.info,
         }
-        write_atomically(path / WEIGHTS, save(tensors))
+        save_network(self.network, path / WEIGHTS)
         write_atomically(path / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
