@@ -15,6 +15,8 @@ from clara_app.compose_request import ComposeRequest
 from clara_app.composer import Composer
 from clara_app.web.pieces import Piece
 from critic.copy_index import CopiedRun
+from critic.defaults import DEFAULT_RANKING
+from critic.scores import parse_ranking
 
 FIRST_BATCH_SIZE = 4  # candidates to compose first, so that the user soon has something to listen to
 BATCH_SIZE = 64  # candidates to compose at a time afterwards
@@ -87,8 +89,10 @@ def compose_candidates(
     """
     prepared = composer.prepare(request)
     if prompt is not None and not request.flat:
-        end = request.prompt_quarters or prompt.notes.quarters
-        prepared = replace(prepared, played_prompt=PlayedPrompt(prompt.notes, prompt.expression, end))
+        begin, end = request.fill or (request.prompt_quarters or prompt.notes.quarters, np.inf)
+        prepared = replace(prepared, played_prompt=PlayedPrompt(prompt.notes, prompt.expression, begin, end))
+    if request.fill:  # they are composed by their likelihood, and listed by how human the whole pieces sound
+        prepared = replace(prepared, ranking=parse_ranking(DEFAULT_RANKING, composer.scoring_models))
     batch_sizes = [request.n] if request.search else _batch_sizes(request.n)
     on_stage = (lambda _, share: on_progress(share)) if on_progress else None
     for samples in composer.sample(prepared, batch_sizes, on_stage, stop):

@@ -35,6 +35,7 @@ N_CANDIDATES_RANGE = (1, 256)
 QPM_RANGE = (20, 300)
 MAX_SEED = 2**31 - 1
 MAX_TOP_K = 1000
+QUARTERS_PER_BAR = 4  # by which the last bar may be longer than its notes
 MAX_NOTES_AT_ONCE = 20
 MAX_PROMPT_QUARTERS = 512
 
@@ -131,6 +132,7 @@ class ComposeBody(Body):
     key: Text | None = None
     composer: Annotated[Text, Field(pattern=r"^[\w .'-]+$")] | None = None
     cadence: bool = False
+    fill: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # quarters of the prompt to replace
     max_notes: Annotated[int, Field(ge=1, le=MAX_NOTES_AT_ONCE)] | None = None
     range: Text | None = None  # such as C2-C6
     form: Text | None = None  # sets the length in place of quarters
@@ -206,6 +208,7 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
     if body.model not in models:
         raise BadSetting(f"model must be one of {', '.join(models)}, not {body.model!r}")
     prompt = _prompt(body, find_piece)
+    fill = _fill(body, prompt)
     n = int(body.candidates)
     request = ComposeRequest(
         model=body.model,
@@ -217,7 +220,8 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         form=_limited_form(body),
         ending=body.ending,
         prompt=prompt.notes if prompt else None,
-        prompt_quarters=_prompt_end(body, prompt),
+        prompt_quarters=None if fill else _prompt_end(body, prompt),
+        fill=fill,
         qpm=body.qpm,
         seed=int(body.seed),
         settings=sampling_settings(body.randomness, body.advanced.model_dump()),
@@ -233,7 +237,8 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         flat=body.flat,
     )
     _ = request.constraints.tonic_and_mode  # raises BadSetting for an unknown key
-    return PageRequest(request, f"Clara, after {prompt.title}" if prompt else "Clara", prompt)
+    title = "Clara" if prompt is None else prompt.title if fill else f"Clara, after {prompt.title}"
+    return PageRequest(request, title, prompt)
 
 
 def _limited_bars(body, prompt):
@@ -267,6 +272,16 @@ def _prompt_end(body, prompt):
     """Return where the prompt ends in quarter notes, or None if it ends with its last note."""
     is_shorter = prompt is not None and body.prompt_quarters < prompt.notes.quarters
     return body.prompt_quarters if is_shorter else None
+
+
+def _fill(body, prompt):
+    """Return the passage of the prompt to replace, in quarter notes, or None."""
+    if body.fill is None:
+        return None
+    begin, end = body.fill
+    if prompt is None or not 0 <= begin < end <= prompt.notes.quarters + QUARTERS_PER_BAR:
+        raise BadSetting("fill must be two places inside the piece to change, in quarter notes, the first one first")
+    return begin, min(end, prompt.notes.quarters)
 
 
 def _prompt(body, find_piece):

@@ -7,6 +7,7 @@ import { Player } from "/static/player.js";
 
 const byId = id => document.getElementById(id);
 const N_SHOWN = 8;
+const N_ALTERNATIVES = 4; // of bars that are composed again
 const MAX_PROMPT_QUARTERS = 512;
 const UPLOAD_PROMPT_QUARTERS = 32;
 const PLAYED_PAUSE_MS = 1200; // after the last key, before what was played is read
@@ -262,7 +263,7 @@ function readForm() {
     composer: byId("composer").value,
     prompt: prompt?.id ?? null,
     prompt_quarters: prompt ? number("prompt-quarters") : null,
-    seed: number("seed") ?? Math.floor(Math.random() * 1e6),
+    seed: number("seed") ?? newSeed(),
     qpm: number("qpm"),
     max_notes: number("max_notes"),
     range: byId("range").value.trim(),
@@ -287,6 +288,22 @@ async function compose(event) {
   showStatus("sending …");
   await follow("/compose", JSON.stringify(settings)).catch(showError);
   await learnSeconds().catch(() => {});
+}
+
+// Compose the looped bars of the piece in the player again, as alternatives that are pieces of their own.
+async function composeBarsAgain() {
+  if (running) return;
+  const { model, advanced, randomness, flat, fields } = readForm();
+  const { piece, loop } = player;
+  const seed = newSeed();
+  const settings = { model, advanced, randomness, flat, fields, seed, prompt: piece.id, fill: loop, candidates: N_ALTERNATIVES };
+  showLibrary(false);
+  showStatus("composing these bars again …");
+  await follow("/compose", JSON.stringify(settings)).catch(showError);
+}
+
+function newSeed() {
+  return Math.floor(Math.random() * 1e6);
 }
 
 // Read the events of a request. What is on the page stays until the server has sent pieces.
@@ -494,6 +511,7 @@ byId("form").addEventListener("input", showForm);
 byId("request").addEventListener("submit", compose);
 byId("request").addEventListener("change", saveForm);
 byId("request").addEventListener("invalid", showInvalid, true);
+byId("bars-again").addEventListener("click", composeBarsAgain);
 byId("stop").addEventListener("click", () => stop().catch(showError));
 
 // A field in a closed section could not be seen, and the browser would refuse the form in silence.

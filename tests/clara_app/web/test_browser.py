@@ -191,6 +191,10 @@ def test_one_player(page):
         places.add(page.inner_text("#player-place").split()[1])
         time.sleep(0.05)
     assert places <= {"2", "3"} and not is_paused(page)
+    page.click("#bars-again")
+    wait_until(lambda: page.locator("#pieces article").count() == 4)
+    page.wait_for_selector("#stop", state="hidden")
+    assert "4 pieces composed" in page.inner_text("#status")
 
 
 def test_the_latest_request_counts(page):

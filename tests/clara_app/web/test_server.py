@@ -202,6 +202,24 @@ def test_a_key_a_composer_and_a_search(client):
     )
 
 
+def test_bars_are_composed_again(client):
+    read = client.post("/prompts/example/prelude").json()
+    found = compose(client, prompt=read["id"], fill=[4, 8], candidates=4)
+    alternatives = [piece for event in found for piece in event.get("candidates", [])]
+    assert len(alternatives) == 4 and all(piece["title"] == read["title"] for piece in alternatives)
+
+    def around(piece):
+        return [note[::2] for note in piece["notes"] if not 4 <= note[0] < 8]
+
+    for piece in alternatives:
+        assert around(piece) == around(read) and piece["quarters"] == read["quarters"]
+        assert any(4 <= note[0] < 8 for note in piece["notes"]) and piece["verdicts"][0].startswith("Sounds human")
+    for fill in ([8, 4], [-1, 4], [0, 1e6]):
+        body = json.dumps(REQUEST | {"prompt": read["id"], "fill": fill})
+        assert client.post("/compose", content=body).status_code == 400
+    assert client.post("/compose", content=json.dumps(REQUEST | {"fill": [0, 4]})).status_code == 400
+
+
 def test_a_range_and_a_number_of_notes_at_once(client):
     pieces = [
         piece
