@@ -263,7 +263,7 @@ function readForm() {
     composer: byId("composer").value,
     prompt: prompt?.id ?? null,
     prompt_quarters: prompt ? number("prompt-quarters") : null,
-    seed: number("seed") ?? newSeed(),
+    seed: number("seed") ?? Math.floor(Math.random() * 1e6),
     qpm: number("qpm"),
     max_notes: number("max_notes"),
     range: byId("range").value.trim(),
@@ -285,6 +285,7 @@ async function compose(event) {
   }
   saveForm();
   const settings = readForm();
+  showLibrary(false);
   showStatus("sending …");
   await follow("/compose", JSON.stringify(settings)).catch(showError);
   await learnSeconds().catch(() => {});
@@ -293,17 +294,12 @@ async function compose(event) {
 // Compose the looped bars of the piece in the player again, as alternatives that are pieces of their own.
 async function composeBarsAgain() {
   if (running) return;
-  const { model, advanced, randomness, flat, fields } = readForm();
+  const { model, advanced, randomness, flat, fields, seed } = readForm();
   const { piece, loop } = player;
-  const seed = newSeed();
   const settings = { model, advanced, randomness, flat, fields, seed, prompt: piece.id, fill: loop, candidates: N_ALTERNATIVES };
   showLibrary(false);
   showStatus("composing these bars again …");
   await follow("/compose", JSON.stringify(settings)).catch(showError);
-}
-
-function newSeed() {
-  return Math.floor(Math.random() * 1e6);
 }
 
 // Read the events of a request. What is on the page stays until the server has sent pieces.
@@ -465,10 +461,19 @@ function setBeginning(piece) {
 
 async function useAgain(piece) {
   const { settings, beginning } = await fetchJson(`/requests/${piece.request}`);
+  if (settings.fill) return useBarsAgain(settings, beginning);
   await restoreForm({ fields: { ...settings.fields, seed: settings.seed }, beginning });
   saveForm();
   showStatus("These are the settings of that piece. Press Compose to have it again, or change them first.");
   showRequest();
+}
+
+async function useBarsAgain({ fill: [begin, end], seed }, beginning) {
+  const piece = await fetchJson(`/cards/${beginning}`);
+  player.open(piece, describePiece(piece));
+  player.setLoop(player.findBar(begin), player.findBar(end - 0.01));
+  byId("seed").value = seed;
+  showStatus("These bars of the piece before are in the player. Press \"Compose these bars again\" there.");
 }
 
 async function resume() {

@@ -195,6 +195,15 @@ def test_one_player(page):
     wait_until(lambda: page.locator("#pieces article").count() == 4)
     page.wait_for_selector("#stop", state="hidden")
     assert "4 pieces composed" in page.inner_text("#status")
+    page.locator("#pieces summary").first.click()
+    page.locator("#pieces .again").first.click()
+    wait_until(lambda: "in the player" in page.inner_text("#status"))
+    assert (page.input_value("#loop-first"), page.input_value("#loop-last")) == ("2", "2")
+    assert page.is_checked("#loop-on") and page.input_value("#seed") != ""
+    page.click("#show-library")
+    page.click("#compose")
+    wait_until(lambda: page.locator("#pieces article").count() == 8)
+    assert page.is_visible("#pieces")
 
 
 def test_the_latest_request_counts(page):
