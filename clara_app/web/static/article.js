@@ -116,5 +116,25 @@ export async function toggleScore(button, container, piece) {
     alt: `Sheet music, page ${i + 1} of ${nPages}`,
     loading: "lazy",
   }));
-  container.replaceChildren(...images);
+  const printer = document.createElement("button");
+  printer.type = "button";
+  printer.textContent = "Print, or save as PDF";
+  printer.addEventListener("click", () => printPages(images));
+  container.replaceChildren(printer, ...images);
+}
+
+// Print copies of the pages and nothing else; the browser's dialog also saves them as PDF.
+async function printPages(images) {
+  const copies = images.map(image => Object.assign(new Image(), { src: image.src, alt: image.alt }));
+  const sheet = document.createElement("div");
+  sheet.id = "sheet";
+  sheet.append(...copies);
+  document.body.append(sheet);
+  await Promise.allSettled(copies.map(copy => copy.decode()));
+  document.body.classList.add("printing");
+  addEventListener("afterprint", () => {
+    document.body.classList.remove("printing");
+    sheet.remove();
+  }, { once: true });
+  print();
 }

@@ -292,6 +292,22 @@ def test_a_midi_keyboard(page):
     page.wait_for_selector("#prompt-score img")
 
 
+def test_sheet_music_is_printed_alone(page):
+    """The dialog of the browser sees the pages of one score, and nothing else of the page."""
+    page.evaluate("window.print = () => {}")
+    compose(page)
+    page.locator(".show-score").first.click()
+    page.locator(".score button").first.click()
+    page.wait_for_selector("body.printing #sheet img", state="attached")
+    page.emulate_media(media="print")
+    assert page.locator("#sheet img").first.is_visible() and not page.locator("header").first.is_visible()
+    n_pages = page.locator("#sheet img").count()
+    printed = page.pdf(format="A4")  # tells the page that it was printed
+    assert len(re.findall(rb"/Type ?/Page\b", printed)) == n_pages
+    page.emulate_media(media="screen")
+    assert page.locator("#sheet").count() == 0 and page.locator("header").first.is_visible()
+
+
 def test_two_at_once(browser, address):
     pages = [open_page(browser, address) for _ in range(2)]
     for page in pages:
