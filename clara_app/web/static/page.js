@@ -24,8 +24,8 @@ const MISSING_PROMPT = {
 };
 const SOURCES = { example: "example", file: "file", played: "play", composed: "piece" }; // of the library, and here
 // Seconds for a quarter note on two cores, until this machine has measured its own.
-const USUAL_SECONDS = { quick: 0.04, better: 0.12, best: 0.17 };
-const QUALITIES = { quick: { candidates: 8 }, better: { candidates: 32 }, best: { candidates: 32, search: true } };
+const USUAL_SECONDS = { quick: 0.04, better: 0.12, best: 0.12 };
+const QUALITIES = { quick: { candidates: 8 }, better: { candidates: 32 }, best: { candidates: 128, search: true } };
 const ADVANCED_SETTINGS = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repeat_strength"];
 
 let prompt = null;

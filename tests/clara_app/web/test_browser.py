@@ -447,6 +447,7 @@ def test_everything_survives_a_reload(page):
 
 def test_a_reload_while_composing_goes_on_with_the_same_request(page):
     page.select_option("#length", "bars 16")
+    page.select_option("#quality", "better")
     page.click("#request summary")
     page.select_option("#candidates", "64")
     page.click("#compose")
