@@ -149,7 +149,9 @@ def _search(start, end, pitch, steps_per_quarter, left_log_odds):
                     low, high, length = float(pitch[middle]), float(pitch[stop - 1]), float(end[stop - 1] - now)
                     cost += hand_cost(low, high, now, length, right, left, False)
                     play(new_states[n_new, RIGHT], low, high, now, float(end[middle:stop].max()), length)
-                expected = left_log_odds[middle:stop].sum()  # of what the network says, a constant aside
+                expected = 0.0  # cost of what the network says, a constant aside
+                for i in range(middle, stop):
+                    expected += left_log_odds[i]
                 new_costs[n_new] = costs[state] + expected + DEMAND_WEIGHT * cost
                 new_parents[n_new], new_divisions[n_new] = state, n_left
                 n_new += 1
