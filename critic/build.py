@@ -144,7 +144,7 @@ def build_critic(
             _run_stage(EXCERPTS, excerpts.main, of_round, argv, remaining)
         else:
             argv = [str(folder / EXCERPTS), "--model", settings.models[0], "--critic", str(critic)]
-            argv += ["-n", str(settings.n_searched), *seed, *on_threads]
+            argv += ["-n", str(settings.n_searched), *seed, "--workers", str(workers)]
             _run_stage(of_round.name, hard_negatives.main, of_round, argv, remaining)
         for member in members:
             argv = [str(of_round), "--member", member, *seed, *on_threads, *on_device]

@@ -79,7 +79,7 @@ def estimate_stages(load: WorkLoad) -> dict[str, float]:
     for number in range(load.rounds + 1):
         suffix = round_suffix(number)
         if number:
-            seconds[f"{EXCERPTS}{suffix}"] = load.n_searched * SEARCH_SECONDS * length * size / speedup
+            seconds[f"{EXCERPTS}{suffix}"] = load.n_searched * SEARCH_SECONDS * length * size / load.workers
         for member, epochs in load.epochs.items():
             seconds[f"{member}{suffix}"] = load.n_trained * epochs * TRAIN_SECONDS[member] * length / speedup
         seconds[f"{ENSEMBLE}{suffix}"] = load.n_scored * per_excerpt * length / speedup

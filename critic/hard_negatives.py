@@ -7,6 +7,7 @@ human excerpts of EXCERPTS. The folder has the files that critic.excerpts writes
 the critic overrates; `critic.ensemble --add-to CRITIC` adds them to it. See `critic.data.searched`.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def parser() -> cli.Parser:
     run = p.add_argument_group("run").add_argument
     run("--out", required=True, metavar="FOLDER", help="Folder to write; it must be new or empty.")
     run("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed; take another one in each round.")
-    run("--threads", type=cli.at_least(1), default=1, metavar="N", help="Number of CPU threads.")
+    run("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="Number of worker processes.")
     return p
 
 
@@ -49,7 +50,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     with cli.show_status("loading"):
         import pandas as pd
-        import torch
         from tqdm import tqdm
 
         from clara.checkpoints.shipped_models import find_model
@@ -57,13 +57,12 @@ def main(argv: list[str] | None = None) -> int:
     from clara.files import make_empty_folder, write_atomically
     from critic.data.table import EXCERPTS_FILE, HUMAN, SETTINGS_FILE, read_excerpts
 
-    torch.set_num_threads(args.threads)
     table, info = read_excerpts(args.excerpts)
     folder = make_empty_folder(args.out)
     counts = counts_of_splits(args.n_train)
     with tqdm(total=sum(counts.values()), unit=" pieces", disable=None, desc="composing", leave=False) as bar:
         model, critic = find_model(args.model), find_model(args.critic)
-        searched = searched_excerpts(model, critic, counts, info["quarters"], args.seed, args.threads, bar.update)
+        searched = searched_excerpts(model, critic, counts, info["quarters"], args.seed, args.workers, bar.update)
     human = table[table["label"] == HUMAN]
     both = pd.concat([human.assign(tokens=human["tokens"].str.join(" ")), searched])
     write_atomically(folder / EXCERPTS_FILE, both.to_csv(index=False))

@@ -8,6 +8,8 @@ boosting). The members of earlier rounds stay, so that nothing is forgotten.
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ def searched_excerpts(
     counts: dict[str, int],
     quarters: int = 32,
     seed: int = 0,
-    threads: int = 1,
+    workers: int = 1,
     on_step: Callable[[int], object] | None = None,
 ):
     """Compose new pieces with a search, and return two excerpts of each: its opening and a later part.
@@ -45,8 +47,8 @@ def searched_excerpts(
         Length of an excerpt; a piece is `PIECE_LENGTH` times as long.
     seed : int
         Random seed of the notes and of the places.
-    threads : int
-        Number of CPU threads that compose.
+    workers : int
+        Number of processes that compose. The pieces do not depend on it.
     on_step : function(int), optional
         Called with the number of pieces done since the last call.
 
@@ -57,48 +59,68 @@ def searched_excerpts(
     """
     import pandas as pd
 
+    from clara.generation.generator import Generator
+
     rng = np.random.default_rng(seed)
     splits = [split for split, count in counts.items() for _ in range(count)]
-    rows = []
+    n_batches = -(-len(splits) // SEARCHES)
+    batches = [
+        ([usual_settings(rng) for _ in range(SEARCHES * CANDIDATES)], seed + 1 + number * SEARCHES)
+        for number in range(n_batches)
+    ]
     piece_quarters = round(PIECE_LENGTH * quarters)
-    composed = _compose(model, critic, len(splits), piece_quarters, seed, rng, threads, on_step)
-    for number, (split, sample) in enumerate(zip(splits, composed)):
+    pieces = list(_compose_batches(model, critic, piece_quarters, batches, workers, on_step))
+    generator = Generator.load(model)
+    rows = []
+    for number, (split, notes) in enumerate(zip(splits, pieces)):
         later = int(rng.integers(1, piece_quarters - quarters + 1))
         for first in (0, later):
-            row = _row(sample, seed * MAX_PIECES + number, split, first, quarters)
+            row = _row(generator, notes, seed * MAX_PIECES + number, split, first, quarters)
             rows += [row] if row else []
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _compose(model, critic, n, quarters, seed, rng, threads, on_step):
-    """Yield the generator and the notes of each of n searched pieces."""
+def _compose_batches(model, critic, quarters, batches, workers, on_step):
+    """Yield the notes of all pieces, batch by batch; a batch is the settings of its candidates, and a seed."""
+    import clara.generation.generator  # noqa: F401 - what it and the next compile is loaded once, before processes fork
+    from clara.jit import load_all
+    from critic.features import descriptors  # noqa: F401
+
+    compose = partial(_search, model, critic, quarters)
+    load_all()
+    with ProcessPoolExecutor(workers) as pool:
+        for pieces in pool.map(compose, *zip(*batches)):
+            if on_step:
+                on_step(len(pieces))
+            yield from pieces
+
+
+def _search(model, critic, quarters, settings, seed):
+    """Return the notes of the pieces that searches side by side find, on one thread."""
+    import torch
+
     from clara.generation.generator import Generator
     from clara.sampling.search import SearchSettings
     from critic.ranking import total_scores
     from critic.scores import ScoringModels, parse_ranking
 
+    torch.set_num_threads(1)
     generator = Generator.load(model)
-    for first in range(0, n, SEARCHES):
-        ranking = parse_ranking("critic", ScoringModels(generator.encoding.name, critic_folder=critic))
-        samples = generator.search(
-            lambda pieces: total_scores(pieces, ranking),  # noqa: B023 - it is called before the loop goes on
-            SEARCHES * CANDIDATES,
-            quarters,
-            settings=[usual_settings(rng) for _ in range(SEARCHES * CANDIDATES)],
-            seed=seed + 1 + first,
-            search_settings=SearchSettings(SEARCHES),
-            ending=False,
-            threads=threads,
-        )
-        for sample in samples[: n - first]:
-            yield generator, sample.notes
-        if on_step:
-            on_step(min(SEARCHES, n - first))
+    ranking = parse_ranking("critic", ScoringModels(generator.encoding.name, critic_folder=critic))
+    samples = generator.search(
+        lambda pieces: total_scores(pieces, ranking),
+        len(settings),
+        quarters,
+        settings=settings,
+        seed=seed,
+        search_settings=SearchSettings(SEARCHES),
+        ending=False,
+    )
+    return [sample.notes for sample in samples]
 
 
-def _row(composed, number, split, first, quarters):
+def _row(generator, notes, number, split, first, quarters):
     """Return the row of an excerpt, or None if the excerpt is mostly silence at its end."""
-    generator, notes = composed
     steps_per_quarter = notes.steps_per_quarter
     excerpt = crop(notes, first * steps_per_quarter, (first + quarters) * steps_per_quarter)
     tokens = generator.tokenize(excerpt)[0]
