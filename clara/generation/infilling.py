@@ -16,7 +16,7 @@ from clara.form.extraction import extract_plan
 from clara.form.plan import Plan
 from clara.generation.request import GenerationRequest
 from clara.generation.sample import Sample
-from clara.models.likelihood import nats_per_piece
+from clara.models.likelihood import ending_nats
 from clara.music.notes import NoteSequence, select
 from clara.sampling.settings import SamplingSettings
 
@@ -158,12 +158,10 @@ def rank_fillings(
     steps_after = np.cumsum(encoding.token_steps(gap.tokens_after))
     n_soon = int((steps_after <= HORIZON_QUARTERS * encoding.steps_per_quarter).sum())
     soon = gap.tokens_after[:n_soon]
-    with_future = [vocab.to_ids([BOS, *tokens, *soon]) for tokens in filled]
-    without_future = [vocab.to_ids([BOS, *tokens]) for tokens in filled]
+    texts = [vocab.to_ids([BOS, *tokens, *soon]) for tokens in filled]
     contexts = request.sampler.contexts
     if plan is not None and contexts is not None:
-        with_future = [contexts.add_to(ids, plan) for ids in with_future]
-        without_future = [contexts.add_to(ids, plan) for ids in without_future]
-    nats = nats_per_piece(model, with_future, vocab.pad_id) - nats_per_piece(model, without_future, vocab.pad_id)
-    order = np.argsort(nats.numpy(), kind="stable")
+        texts = [contexts.add_to(ids, plan) for ids in texts]
+    nats = ending_nats(model, texts, 1 + len(gap.tokens_before), n_soon, vocab.pad_id)
+    order = np.argsort(nats, kind="stable")
     return [(int(i), float(nats[i])) for i in order]

@@ -60,9 +60,39 @@ def compute_log_probs(
         rows = by_length[at : at + bs]
         ids = _pad([pieces[i][:-1] for i in rows], pad_id)
         query_ids = _pad([queries[i] for i in rows], pad_id)
-        for i, batch_log_probs in zip(rows, _score_batch(model, ids, query_ids)):
+        for i, batch_log_probs in zip(rows, _score_batch(model, ids, query_ids, model.initial_state(len(ids)))):
             log_probs[i] = batch_log_probs[: len(queries[i])].numpy()
     return log_probs
+
+
+@torch.no_grad()
+def ending_nats(model, pieces: Sequence[np.ndarray], n_shared: int, n_last: int, pad_id: int) -> np.ndarray:
+    """Return the negative log-likelihood of the last tokens of pieces that begin alike; the beginning is read once.
+
+    Parameters
+    ----------
+    model, pieces, pad_id
+        As for `nats_per_piece`.
+    n_shared : int
+        Number of tokens that all pieces begin with, xxbos among them; at least 1.
+    n_last : int
+        Number of tokens at the end of each piece that are scored.
+
+    Returns
+    -------
+    float64 array (n,)
+        In nats.
+    """
+    device, state = next(model.parameters()).device, model.initial_state(1)
+    n_read = n_shared - 1
+    for window in torch.as_tensor(pieces[0][:n_read]).long()[None].split(WINDOW_TOKENS, dim=1):
+        if window.shape[1]:
+            _, state = model(window.to(device), state)
+    state = model.take(state, torch.zeros(len(pieces), dtype=torch.long, device=device))
+    ids = _pad([piece[n_read:-1] for piece in pieces], pad_id)
+    targets = [piece.reshape(len(piece), -1)[n_read + 1 :, :1] for piece in pieces]
+    log_probs = _score_batch(model, ids, _pad(targets, pad_id), state).numpy()
+    return np.array([-of_piece[len(t) - n_last : len(t)].sum() for of_piece, t in zip(log_probs, targets)])
 
 
 def _pad(arrays, pad_id):
@@ -70,10 +100,9 @@ def _pad(arrays, pad_id):
     return pad_sequence([torch.as_tensor(a).long() for a in arrays], batch_first=True, padding_value=pad_id)
 
 
-def _score_batch(model, ids, query_ids):
-    """Return the log-probabilities of `query_ids` (bs, n, k) after `ids` (bs, n), float64 (bs, n, k)."""
-    device = next(model.parameters()).device
-    state, log_probs = model.initial_state(len(ids)), []
+def _score_batch(model, ids, query_ids, state):
+    """Return the log-probabilities of `query_ids` (bs, n, k) after `ids` (bs, n) from a state, float64 (bs, n, k)."""
+    device, log_probs = next(model.parameters()).device, []
     window = max(1, min(WINDOW_TOKENS, MAX_LOGITS // (len(ids) * model.vocab_sz)))
     for window_ids, window_queries in zip(ids.split(window, dim=1), query_ids.split(window, dim=1)):
         logits, state = model(window_ids.to(device), state)

@@ -1,12 +1,13 @@
 """The likelihood of held-out pieces."""
 
+import numpy as np
 import pytest
 import tiny
 import torch
 
 from clara.data.corpus import Corpus
 from clara.models import likelihood
-from clara.models.likelihood import nats_per_piece, nats_per_quarter
+from clara.models.likelihood import ending_nats, nats_per_piece, nats_per_quarter
 
 PAD, BOS, EOS = 0, 1, 2
 LENGTHS = (2, 3, 40, 7, 7, 25, 3)
@@ -89,3 +90,16 @@ def test_per_quarter_is_all_nats_over_all_quarters(network, corpus_folder, split
     nats = sum(naive(network, p) for p in corpus.ids(split))
     quarters = sum(corpus.manifest.query("split == @split")["quarters"].astype(float))
     assert nats_per_quarter(network, corpus, split) == pytest.approx(nats / quarters, rel=1e-5)
+
+
+@pytest.mark.parametrize("n_shared", [1, 2, 30])
+@pytest.mark.parametrize("n_last", [0, 1, 5])
+def test_endings_after_a_shared_beginning(network, n_shared, n_last):
+    beginning = pieces()[2][:n_shared]
+    texts = [np.concatenate([beginning, piece[1:]]) for piece in pieces()[2:5]]
+    expected = [
+        nats_per_piece(network, [text], PAD) - nats_per_piece(network, [text[: len(text) - n_last]], PAD)
+        for text in texts
+    ]
+    found = ending_nats(network, texts, n_shared, n_last, PAD)
+    np.testing.assert_allclose(found, torch.cat(expected).numpy(), rtol=1e-5, atol=1e-4)
