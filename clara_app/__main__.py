@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "train-planner": ("clara_app.train_planner", "Train a planner, which composes the form of pieces."),
     "perform": ("clara_app.perform", "Give a score dynamics, tempo and pedal."),
     "train-performer": ("clara_app.train_performer", "Train a performer on your own performed MIDI files."),
+    "dream": ("clara_app.dream", "Change a piece until it sounds like another composer."),
     "rank": ("critic.ranking", "Rank pieces, best first."),
     "prepare": ("data_prep.prepare", "Encode a folder of music as text to train on."),
     "inspect": ("data_prep.inspect", "Show what a folder of music holds."),

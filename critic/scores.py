@@ -60,6 +60,8 @@ class ScoringModels:
         Folder that holds `critic-ENCODING`, `composer-ENCODING` and the generator `ENCODING`.
     critic_folder : path, optional
         Folder or name of another critic (default: the one in `folder`).
+    composer_folder : path, optional
+        Folder or name of another composer classifier (default: the one in `folder`).
 
     Raises
     ------
@@ -68,11 +70,16 @@ class ScoringModels:
     """
 
     def __init__(
-        self, encoding: str = "notewise", folder: str | Path = ROOT, critic_folder: str | Path | None = None
+        self,
+        encoding: str = "notewise",
+        folder: str | Path = ROOT,
+        critic_folder: str | Path | None = None,
+        composer_folder: str | Path | None = None,
     ) -> None:
         self.encoding = encoding
         self.folder = Path(folder)
         self.critic_folder = Path(critic_folder) if critic_folder else self.folder / f"critic-{encoding}"
+        self.composer_folder = Path(composer_folder) if composer_folder else self.folder / f"composer-{encoding}"
         self._pieces: list = []  # of the last call of `read`
         self._texts: list[Text] = []
 
@@ -84,7 +91,7 @@ class ScoringModels:
     @cached_property
     def composer_classifier(self):
         """Load the composer classifier."""
-        return ComposerClassifier.load(find_model(self.folder / f"composer-{self.encoding}")).remembering()
+        return ComposerClassifier.load(find_model(self.composer_folder)).remembering()
 
     def read(self, pieces: Sequence) -> list[Text]:
         """Return pieces as the critic reads them; several scores of the same pieces read them once.

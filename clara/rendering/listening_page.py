@@ -23,7 +23,13 @@ from clara.rendering.audio import MEDIA_TYPES
 from clara.rendering.form_strip import LEGEND, STYLE, FormStrip, form_strip_svg
 from clara.rendering.roll_svg import n_pitch_rows, octave_labels, unstyled_roll_svg
 
-HIDDEN_SETTINGS = ("settings", "versions", "weights", "command")  # keys of run.json that the page does not show
+HIDDEN_SETTINGS = (
+    "about",
+    "settings",
+    "versions",
+    "weights",
+    "command",
+)  # of run.json, not shown
 HUMAN = "human"
 MACHINE = "machine"
 MAX_LOG_ODDS = 700  # exp overflows a float above 709
@@ -138,6 +144,8 @@ def _introduction(entries, run, blind):
             f"People wrote some of these {len(entries)} pieces, and Clara composed the others. All are equally long, "
             f"equally fast and {how}. Listen, vote, and see how often you were right."
         )
+    if "about" in run:
+        return escape(run["about"])
     count = f"{len(entries)} piece{'s' * (len(entries) != 1)}"
     prompt = f" from {escape(str(run['prompt']))}" if run.get("prompt") else ""
     ranked = ", best first" if any(entry.scores for entry in entries) else ""

@@ -1,0 +1,135 @@
+"""Measure what a dream does to pieces, by a composer classifier that it never met.
+
+python benchmarks/dream.py halve EXCERPTS --out FOLDER [--composers N]
+python benchmarks/dream.py measure EXCERPTS --dreamer CLASSIFIER --judge CLASSIFIER
+
+EXCERPTS is a folder of composers that critic.excerpts wrote. `halve` deals its works, composer by composer, into two
+folders FOLDER-a and FOLDER-b, from which two classifiers are trained (python -m critic.train, with other seeds). In
+`measure` the dream listens to the one, and the other judges the result. The pieces are excerpts of 32 quarters of test
+works, which neither the classifiers nor the generator learned from, each by another composer than the wanted one.
+The wanted composers take turns.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import record
+
+N_HALVES = 2
+
+
+def halve(args) -> None:
+    """Write two folders with the works of each composer dealt between them."""
+    import json
+    import shutil
+
+    from clara.files import make_empty_folder
+    from critic.data.table import EXCERPTS_FILE, SETTINGS_FILE, read_excerpts
+
+    table, _ = read_excerpts(args.excerpts)
+    table["tokens"] = table["tokens"].str.join(" ")
+    learned = table[table["split"] != "test"]
+    rng = np.random.default_rng(0)
+    half_of = {}
+    for _, rows in learned.groupby("label"):
+        works = rng.permutation(rows["work"].unique())
+        half_of |= {work: i % N_HALVES for i, work in enumerate(works)}
+    for half, letter in enumerate("ab"):
+        folder = make_empty_folder(f"{args.out}-{letter}")
+        is_mine = (table["split"] == "test") | (table["work"].map(half_of) == half)
+        table[is_mine].to_csv(folder / EXCERPTS_FILE, index=False)
+        shutil.copy(Path(args.excerpts) / SETTINGS_FILE, folder / SETTINGS_FILE)
+        print(folder, json.dumps(table[is_mine].groupby("split").size().to_dict()))
+
+
+def measure(args) -> None:
+    """Dream each piece towards one of the wanted composers and save what the judge and the critic say."""
+    import torch
+
+    from clara.generation.generator import Generator
+    from critic import ComposerClassifier
+    from critic.dream import Dreamer, DreamSettings
+    from critic.scores import ScoringModels
+
+    torch.set_num_threads(args.threads)
+    generator = Generator.load(args.model)
+    judge = ComposerClassifier.load(args.judge)
+    models = ScoringModels(generator.encoding.name, composer_folder=args.dreamer)
+    rows = []
+    for i, (composer, piece, notes) in enumerate(test_pieces(args.excerpts, args.pieces, generator.encoding)):
+        others = [wanted for wanted in args.towards if wanted != composer]
+        wanted = others[i % len(others)]
+        column = judge.classes.index(wanted)
+        began = time.perf_counter()
+        states = list(Dreamer(generator, models, wanted).dream(notes, DreamSettings(seed=i)))
+        seconds = time.perf_counter() - began
+        by_judge = np.exp(judge.log_probs([state.notes for state in states])[:, column])
+        first, last = states[0], states[-1]
+        rows.append(
+            {
+                "table": "pieces",
+                "piece": piece,
+                "composer": composer,
+                "wanted": wanted,
+                "judge_before": round(float(by_judge[0]), 4),
+                "judge_after": round(float(by_judge[-1]), 4),
+                "dreamer_before": round(float(np.exp(first.wanted)), 4),
+                "dreamer_after": round(float(np.exp(last.wanted)), 4),
+                "critic_change": round(last.log_odds - first.log_odds, 3),
+                "kept": round(last.kept, 3),
+                "seconds": round(seconds, 1),
+                "path": [[round(1 - s.kept, 3), round(float(p), 3)] for s, p in zip(states, by_judge)],
+            }
+        )
+        print({key: value for key, value in rows[-1].items() if key != "path"}, flush=True)
+    record.save("dream", [summarize(rows), *rows], pieces=len(rows), towards=args.towards)
+
+
+def test_pieces(excerpts: str, n: int, encoding):
+    """Yield (composer, piece, notes) of n excerpts of test works, one of each work, in random order."""
+    from critic.data.table import read_excerpts
+
+    table, _ = read_excerpts(excerpts)
+    test = table[table["split"] == "test"].sample(frac=1, random_state=0).drop_duplicates("work").head(n)
+    for row in test.itertuples():
+        yield row.composer, row.piece, encoding.decode(row.tokens)[0]
+
+
+def summarize(rows: list[dict]) -> dict:
+    """Return the medians over the pieces."""
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0] if name not in ("table", "path")}
+    medians = {
+        f"median_{name}": round(float(np.median(columns[name])), 3)
+        for name in ("judge_before", "judge_after", "dreamer_after", "critic_change", "kept", "seconds")
+    }
+    return {
+        "table": "summary",
+        **medians,
+        "share_judged_wanted": round(float((columns["judge_after"] >= 0.5).mean()), 3),
+        "share_critic_fell_half": round(float((columns["critic_change"] < -0.5).mean()), 3),
+        "least_kept": round(float(columns["kept"].min()), 3),
+    }
+
+
+def main():
+    """Run the benchmark."""
+    p = record.argument_parser(__doc__)
+    commands = p.add_subparsers(dest="command", required=True)
+    halves = commands.add_parser("halve")
+    halves.add_argument("excerpts", metavar="EXCERPTS")
+    halves.add_argument("--out", required=True, metavar="FOLDER")
+    measured = commands.add_parser("measure")
+    measured.add_argument("excerpts", metavar="EXCERPTS")
+    measured.add_argument("--dreamer", required=True, metavar="CLASSIFIER", help="Classifier that the dream listens to")
+    measured.add_argument("--judge", required=True, metavar="CLASSIFIER", help="Classifier that judges")
+    measured.add_argument("--model", default="pretrained/notewise", help="Generator")
+    measured.add_argument("--pieces", type=int, default=50, metavar="N", help="Number of pieces")
+    measured.add_argument("--towards", nargs="+", default=["bach", "beethoven", "chopin", "mozart", "schumann"])
+    measured.add_argument("--threads", type=int, default=1, metavar="N", help="Number of CPU threads")
+    args = p.parse_args()
+    {"halve": halve, "measure": measure}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()
