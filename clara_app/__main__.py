@@ -12,6 +12,7 @@ from clara.errors import BadSetting
 SUBCOMMANDS = {
     "compose": ("clara_app.compose", "Compose new music and keep the best pieces."),
     "train": ("clara_app.train", "Train or fine-tune a model on your own music."),
+    "tune": ("clara_app.tune", "Search for the recipe that learns most in a given time."),
     "critic": ("critic.build", "Train a critic for a model of your own."),
     "train-planner": ("clara_app.train_planner", "Train a planner, which composes the form of pieces."),
     "perform": ("clara_app.perform", "Give a score dynamics, tempo and pedal."),

@@ -2,7 +2,7 @@
 
 Usage: clara dream PIECE --towards COMPOSER
 
-Bars are composed anew, one or two at a time, as long as the composer classifier hears more of the wanted composer, the
+Bars are composed again, one or two at a time, as long as the composer classifier hears more of the wanted composer, the
 critic still hears a person, and enough of the piece stays. Several composers are a path from one to the next; novelty
 stands for none that is known. The folder holds the piece on its way as MIDI files, a page to listen to them,
 dream.csv, and a plot of how the probability rises as notes change.

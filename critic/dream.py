@@ -1,6 +1,6 @@
 """Change a piece step by step until it sounds as wanted, and keep it recognizable.
 
-A step chooses a bar or two and lets the generator compose them anew, so that they lead from what stands before to what
+A step chooses a bar or two and lets the generator compose them again, so that they lead from what stands before to what
 stands after (`clara.generation.infilling`). Of these proposals the one with the highest objective replaces the bars if
 the piece gets better by it: hill climbing over proposals that the language model finds natural. The objective adds up
 
@@ -27,7 +27,7 @@ from critic.scores import ScoringModels, make_score
 NOVELTY = "novelty"
 STEPS_PER_BAR = 3
 PROPOSAL_SETTINGS = SamplingSettings(temperature=0.9, top_p=0.98)
-TWO_BARS_SHARE = 0.3  # of the steps compose two bars anew, the others one
+TWO_BARS_SHARE = 0.3  # of the steps compose two bars again, the others one
 LEADING_SHARE = 0.5  # of the fillings, those that lead best into the music after the gap, are proposals
 CRITIC_MARGIN, CRITIC_WEIGHT = 0.25, 4.0  # log-odds that the critic may fall; the penalty of each one beyond
 CHANGE_WEIGHT = 2.0  # the penalty for changing all notes, in nats
@@ -151,7 +151,7 @@ class Dreamer:
                 yield state
 
     def _propose(self, notes, edges, settings, rng):
-        """Return the piece with one or two bars composed anew, in several ways."""
+        """Return the piece with one or two bars composed again, in several ways."""
         n_bars = 1 + int(rng.random() < TWO_BARS_SHARE)
         first = int(rng.integers(len(edges) - 1 - n_bars))
         start, end = edges[first], edges[first + n_bars]

@@ -1,5 +1,6 @@
 """The stages of a training run: gradual unfreezing, learning rate schedules, and training through them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,11 +67,20 @@ def plan_stages(epochs: int, lr: float, schedule: str, n_groups: int, gradual: b
     return [*unfreezing, Stage(epochs - n_unfreezing, lr, 0, **SCHEDULES[schedule])]
 
 
-def _lr_schedule(learn, stage, discriminative):
-    """Return fastai's ParamScheduler for a stage, with a highest learning rate for each group."""
-    n_groups = len(learn.opt.param_lists)
-    divisors = GROUP_LR_RATIO ** np.arange(n_groups)[::-1] if discriminative else np.ones(n_groups)
-    top = stage.lr / divisors
+def lr_course(stage: Stage, top: Any) -> Callable[[float], Any]:
+    """Return the learning rate as a function of the share of a stage that is done.
+
+    Parameters
+    ----------
+    stage : Stage
+    top : float or float array (n_groups,)
+        Highest learning rate, of all parameter groups or of each.
+
+    Returns
+    -------
+    function(float)
+        Takes a share from 0 to 1 and returns rates of the shape of `top`.
+    """
     flat_share = max(0.0, 1 - stage.warm_share - stage.anneal_share)
     rising, falling = combined_cos(0.5, top / START_DIVISOR, top, top), combined_cos(0.0, top, top, top / END_DIVISOR)
 
@@ -79,7 +89,14 @@ def _lr_schedule(learn, stage, discriminative):
             return rising(0.5 * share / stage.warm_share)
         return falling(max(0.0, (share - stage.warm_share - flat_share) / stage.anneal_share))
 
-    return ParamScheduler({"lr": lr_at})
+    return lr_at
+
+
+def _lr_schedule(learn, stage, discriminative):
+    """Return fastai's ParamScheduler for a stage, with a highest learning rate for each group."""
+    n_groups = len(learn.opt.param_lists)
+    divisors = GROUP_LR_RATIO ** np.arange(n_groups)[::-1] if discriminative else np.ones(n_groups)
+    return ParamScheduler({"lr": lr_course(stage, stage.lr / divisors)})
 
 
 def fit_stages(
