@@ -16,6 +16,7 @@ from clara_app.composer import Composer
 from clara_app.web.pieces import Piece
 from critic.copy_index import CopiedRun
 from critic.defaults import DEFAULT_RANKING
+from critic.piece_names import readable_name
 from critic.scores import parse_ranking
 
 FIRST_BATCH_SIZE = 4  # candidates to compose first, so that the user soon has something to listen to
@@ -187,8 +188,9 @@ def describe_scores(
         shown = [f"{name} ({100 * share:.0f} %)" for name, share in zip(names, shares)]
         details.append(f"Most like {', then '.join(shown)}.")
     if run.n_notes >= MIN_REPORTED_RUN and run.source:
-        verdicts.append(f"{run.n_notes} notes in a row as in {run.source}")
-        details.append(f"{run.n_notes} notes in a row also occur in the training music: {run.source}.")
+        source = readable_name(run.source)
+        verdicts.append(f"{run.n_notes} notes in a row as in {source}")
+        details.append(f"{run.n_notes} notes in a row also occur in the training music: {source} (file {run.source}).")
     else:
         details.append("No long run of its notes occurs in the training music.")
     return verdicts, details
