@@ -53,7 +53,7 @@ def parser() -> cli.Parser:
         "no other one beats in both.",
     )
     add("--classifier", metavar="FOLDER", help="Composer classifier of the Inception score (default: the shipped one).")
-    add("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed of recipes and trainings.")
+    add("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed of the trainings.")
     add = p.add_argument_group("run").add_argument
     add("--out", required=True, metavar="FOLDER", help="Folder to write; of an earlier search, to continue it.")
     add("--storage", metavar="URL", help="Database that several machines share (default: study.db in --out).")
@@ -95,7 +95,7 @@ def _run(args, answer):
     url = args.storage or database_of(folder)
     interrupted = False
     try:
-        run_workers(url, settings, args.data, args.trials, args.workers, args.seed)
+        run_workers(url, settings, args.data, args.trials, args.workers)
     except KeyboardInterrupt:
         interrupted = True
     summary = write_report(open_study(url, settings, args.data), settings, Path(folder))

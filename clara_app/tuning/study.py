@@ -88,8 +88,10 @@ def _first_line(error):
     return str(error.__cause__ or error).splitlines()[0][:160]
 
 
-def open_study(url: str, settings: StudySettings, corpora: Sequence[str], seed: int = 0) -> Any:
+def open_study(url: str, settings: StudySettings, corpora: Sequence[str]) -> Any:
     """Open the study of a database, or begin one whose first trial is the default recipe.
+
+    The sampler has no seed: workers that join, and runs that continue, must not draw the same recipes again.
 
     Parameters
     ----------
@@ -98,8 +100,6 @@ def open_study(url: str, settings: StudySettings, corpora: Sequence[str], seed: 
     settings : StudySettings
     corpora : sequence of str
         Folders of the corpora.
-    seed : int
-        Of the sampler.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def open_study(url: str, settings: StudySettings, corpora: Sequence[str], seed: 
                 storage=storage,
                 study_name=STUDY_NAME,
                 directions=settings.directions,
-                sampler=optuna.samplers.TPESampler(n_startup_trials=N_STARTUP_TRIALS, seed=seed),
+                sampler=optuna.samplers.TPESampler(n_startup_trials=N_STARTUP_TRIALS),
                 pruner=optuna.pruners.MedianPruner(N_STARTUP_TRIALS),
                 load_if_exists=True,
             )
@@ -155,13 +155,13 @@ def _describe_other(url):
     )
 
 
-def run_trials(url: str, settings: StudySettings, corpora: Sequence[str], n_trials: int, seed: int = 0) -> None:
+def run_trials(url: str, settings: StudySettings, corpora: Sequence[str], n_trials: int) -> None:
     """Run trials until the study has `n_trials` that were measured or ended early, by whatever worker.
 
     Parameters
     ----------
-    url, settings, corpora, seed
-        As for `open_study`; each worker needs another seed.
+    url, settings, corpora
+        As for `open_study`.
     n_trials : int
 
     Raises
@@ -170,7 +170,7 @@ def run_trials(url: str, settings: StudySettings, corpora: Sequence[str], n_tria
         As `open_study`.
     """
     optuna = import_optuna()
-    study = open_study(url, settings, corpora, seed)
+    study = open_study(url, settings, corpora)
     counted = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL)
     with name_storage_errors(url):
         if len(study.get_trials(deepcopy=False, states=counted)) >= n_trials:
@@ -206,21 +206,17 @@ def _objective(trial, settings, corpora):
     return values[settings.objective]
 
 
-def run_workers(
-    url: str, settings: StudySettings, corpora: Sequence[str], n_trials: int, workers: int, seed: int = 0
-) -> None:
+def run_workers(url: str, settings: StudySettings, corpora: Sequence[str], n_trials: int, workers: int) -> None:
     """Run trials in several processes of this machine; parameters and errors as for `run_trials`."""
     import multiprocessing
 
     with name_storage_errors(url):
-        open_study(url, settings, corpora, seed)  # one process makes the tables
+        open_study(url, settings, corpora)  # one process makes the tables
     if workers == 1:
-        _work(url, settings, corpora, n_trials, seed)
+        _work(url, settings, corpora, n_trials)
         return
     context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_work, args=(url, settings, corpora, n_trials, seed + i)) for i in range(workers)
-    ]
+    processes = [context.Process(target=_work, args=(url, settings, corpora, n_trials)) for _ in range(workers)]
     for process in processes:
         process.start()
     try:
@@ -231,12 +227,12 @@ def run_workers(
             process.terminate()
 
 
-def _work(url, settings, corpora, n_trials, seed):
+def _work(url, settings, corpora, n_trials):
     """Run trials on one thread, so that workers do not slow each other down."""
     import torch
 
     torch.set_num_threads(1)
-    run_trials(url, settings, corpora, n_trials, seed)
+    run_trials(url, settings, corpora, n_trials)
 
 
 def database_of(folder: str | Path) -> str:

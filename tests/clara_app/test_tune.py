@@ -48,6 +48,7 @@ def test_a_search_is_continued(corpus, measured, tmp_path, capsys):
     status, answer = tiny.answer(tune.main, flags(corpus, out, "--trials", 12), capsys)
     table = pd.read_csv(out / "trials.csv")
     assert len(table) == 12
+    assert table["params_lr"].is_unique  # what continues draws other recipes
     [best] = answer["best"]
     assert best["values"] == [table["value"].min()]
     assert sum(answer["importances"]["nats"].values()) == pytest.approx(1, abs=0.02)
