@@ -181,6 +181,29 @@ class Library:
             )
         return ids
 
+    def add_version(self, piece_id: str, piece: Piece, facts: dict, words: str = "") -> str | None:
+        """Keep another version of a piece beside it; return its id, or None if the piece is not here any more.
+
+        Parameters
+        ----------
+        piece_id : str
+            The piece that was edited; its source, request and rank are those of the version, too.
+        piece : Piece
+        facts, words
+            As of `add_beginning`.
+        """
+        version_id = new_id()
+        with self._writing() as database:
+            query = "SELECT source, request, rank FROM pieces WHERE id = ? AND NOT deleted"
+            found = database.execute(query, (piece_id,)).fetchone()
+            if found is None:
+                return None
+            source, request_id, rank = found
+            facts = facts | {"version_of": piece_id}
+            self._insert(database, time.time(), version_id, piece, source, request_id, facts, None, words)
+            database.execute("UPDATE pieces SET rank = ? WHERE id = ?", (rank, version_id))
+        return version_id
+
     def _insert(self, database, made, piece_id, piece, source, request_id, facts, total, words=""):
         words = f"{piece.title} {words}".casefold()
         row = (piece_id, made, source, request_id, piece.title, words, total, piece.seed, json.dumps(facts))

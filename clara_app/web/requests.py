@@ -162,6 +162,12 @@ class SearchBody(Body):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
+class EditBody(Body):
+    """The notes of an edited piece: rows of start, duration, pitch and part, times in quarter notes."""
+
+    notes: list[Annotated[list[float], Field(min_length=4, max_length=4)]]
+
+
 class StarBody(Body):
     """A piece that gets a star or loses it."""
 

@@ -32,12 +32,14 @@ from clara.music.notes import describe_losses
 from clara_app.composer import Composer
 from clara_app.web import prompts
 from clara_app.web.composing import compose_candidates, drafts_of_search, notes_payload, warm_up
+from clara_app.web.edits import EDITED, edit_piece, key_sound
 from clara_app.web.export import MAX_EXPORTED, to_playlist, to_zip
 from clara_app.web.jobs import JobQueue, QueueFull
 from clara_app.web.library import DONE, FAILED, INTERRUPTED, RUNNING, STOPPED, Library
 from clara_app.web.pieces import Piece
 from clara_app.web.rendering import MEDIA_TYPES, RenderedFiles
 from clara_app.web.requests import (
+    EditBody,
     IdsBody,
     KeyPressBody,
     SearchBody,
@@ -182,6 +184,19 @@ class Page:
             **facts,
             "starred": bool(facts["starred"]),
         }
+
+    def keep_version(self, piece_id, rows):
+        """Keep an edited version of a piece; return it as the page draws it, or None if the piece is not here."""
+        piece, facts = self.library.get(piece_id), self.library.facts(piece_id)
+        if piece is None or facts is None:
+            return None
+        edited = edit_piece(piece, rows)
+        listed = {"verdicts": [EDITED], "details": [], "scores": {}, **_listed_facts(_drawing(edited))}
+        if "model" in facts:
+            listed["model"] = facts["model"]
+        words = f"{listed['key']} {listed['time_signatures']} {EDITED}"
+        version_id = self.library.add_version(piece_id, edited, listed, words)
+        return version_id and self.card(version_id)
 
     def kept_events(self, request_id):
         """Return the events of a request that runs no more, as the library holds them; None if there is none."""
@@ -405,6 +420,19 @@ async def _get_card(request):
     return JSONResponse(card or GONE, 200 if card else 404)
 
 
+async def _post_version(request):
+    body = parse_body(await _read_json(request), EditBody)
+    page, piece_id = request.app.state.page, request.path_params["id"]
+    card = await run_in_threadpool(page.keep_version, piece_id, body.notes)
+    return JSONResponse(card or GONE, 200 if card else 404)
+
+
+async def _get_key_sound(request):
+    soundfont = request.app.state.page.files.soundfont
+    sound = await run_in_threadpool(key_sound, request.path_params["pitch"], soundfont)
+    return Response(sound, headers={"cache-control": "private, max-age=86400"}, media_type=MEDIA_TYPES["wav"])
+
+
 async def _post_search(request):
     body = parse_body(await _read_json(request), SearchBody)
     n_found, rows = await run_in_threadpool(request.app.state.page.library.search, **body.model_dump())
@@ -461,6 +489,8 @@ ROUTES = [
     Route("/library/delete", _post_delete, methods=["POST"]),
     Route("/library/export.{kind}", _get_export),
     Route("/cards/{id}", _get_card),
+    Route("/pieces/{id}/versions", _post_version, methods=["POST"]),
+    Route("/keys/{pitch:int}.wav", _get_key_sound),
     Route("/pieces/{id}.{kind}", _get_piece),
     Route("/pieces/{id}/{page:int}.{kind}", _get_piece),
     Mount("/static", StaticFiles(directory=STATIC)),

@@ -1,11 +1,13 @@
 // An article for a piece: what Clara says of it, roll, player, sheet music and downloads.
 import { postJson, request } from "/static/connection.js";
+import { openEditor } from "/static/editor.js";
 import { drawRoll } from "/static/roll.js";
 
 const MIN_LOOP_QUARTERS = 1.5; // shorter ways of the pointer are clicks
 
 // What the buttons of an article do: {onContinue(piece, quarter), onAgain(piece), onError(error)}, and the player.
-export function makeArticle(piece, { onContinue, onAgain, onError, player }) {
+export function makeArticle(piece, actions) {
+  const { onContinue, onAgain, onError, player } = actions;
   const article = document.getElementById("piece").content.cloneNode(true).firstElementChild;
   const find = selector => article.querySelector(selector);
   article.dataset.id = piece.id;
@@ -32,6 +34,24 @@ export function makeArticle(piece, { onContinue, onAgain, onError, player }) {
     player.sound.pause();
     onContinue(piece, player.piece?.id === piece.id ? player.quarter : 0);
   });
+  const edit = find(".edit");
+  edit.addEventListener("click", () => {
+    player.sound.pause();
+    edit.disabled = true;
+    openEditor(article, piece, {
+      onError,
+      onClosed: () => {
+        edit.disabled = false;
+        edit.focus();
+      },
+      onSaved: version => {
+        const saved = makeArticle(version, actions);
+        article.before(saved);
+        saved.draw();
+        saved.querySelector(".edit").focus();
+      },
+    });
+  });
   find(".again").addEventListener("click", () => onAgain(piece));
   find(".show-score").addEventListener("click", event => {
     toggleScore(event.currentTarget, find(".score"), piece).catch(onError);
@@ -42,7 +62,7 @@ export function makeArticle(piece, { onContinue, onAgain, onError, player }) {
 // Draw a roll that plays: a click goes to its place, and drawing over bars loops them.
 export function drawPlayable(figure, piece, name, player, rowHeight) {
   let first = null;
-  const { move, findQuarter } = drawRoll(figure, piece, rowHeight);
+  const { move, findQuarter } = drawRoll(figure, piece, { rowHeight });
   player.addView(piece, figure, move);
   figure.onpointerdown = event => {
     first = findQuarter(event.clientX);

@@ -25,16 +25,16 @@ function addElement(parent, name, attributes, text) {
   return element;
 }
 
-// Draw a piece into a figure; return {move, findQuarter}: functions that move the playhead to a time in quarters, or hide it
-// for null, and that return the time in quarters at a horizontal place of the window, in pixels.
-export function drawRoll(figure, piece, rowHeight = 5) {
+// Draw a piece into a figure, from a lowest to a highest pitch (by default a little beyond its notes). Return functions that
+// move the playhead to a time in quarters, or hide it for null (`move`), and that return the time in quarters and the pitch
+// at a place of the window, in pixels (`findQuarter`, `findPitch`); and the rectangles of the notes (`rects`).
+export function drawRoll(figure, piece, { rowHeight = 5, quarterWidth = MIN_QUARTER_WIDTH, range } = {}) {
   const { notes, quarters, bars, form, time_signatures: timeSignatures = "" } = piece;
   const { prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
   const pitches = notes.map(note => note[2]);
-  const lowest = Math.min(...pitches, 57) - 2;
-  const highest = Math.max(...pitches, 75) + 2;
+  const [lowest, highest] = range ?? [Math.min(...pitches, 57) - 2, Math.max(...pitches, 75) + 2];
   const length = Math.max(quarters, 4);
-  const minWidth = LEFT + length * MIN_QUARTER_WIDTH;
+  const minWidth = LEFT + length * quarterWidth;
   const width = Math.max(figure.clientWidth || 700, minWidth);
   const x = quarter => LEFT + quarter / length * (width - LEFT - RIGHT);
   const top = TOP + (form ? FORM_HEIGHT : 0);
@@ -57,16 +57,14 @@ export function drawRoll(figure, piece, rowHeight = 5) {
   drawBars(svg, x, bars, top, bottom);
   if (form) drawForm(svg, form, quarter => x(Math.min(quarter, length)));
   addElement(svg, "text", { x: 2, y: bottom + 13 }, timeSignatures.split(",")[0]);
-  for (const [start, duration, pitch, part] of notes) {
-    addElement(svg, "rect", {
-      class: start < promptQuarters ? "prompt" : `part${part % 4}`,
-      x: x(start),
-      y: y(pitch),
-      width: Math.max(1.5, x(start + duration) - x(start) - 1),
-      height: rowHeight - 0.6,
-      rx: 1,
-    });
-  }
+  const rects = notes.map(([start, duration, pitch, part]) => addElement(svg, "rect", {
+    class: start < promptQuarters ? "prompt" : `part${part % 4}`,
+    x: x(start),
+    y: y(pitch),
+    width: Math.max(1.5, x(start + duration) - x(start) - 1),
+    height: rowHeight - 0.6,
+    rx: 1,
+  }));
   if (promptQuarters && promptQuarters < length) {
     const position = x(promptQuarters);
     addElement(svg, "line", { class: "prompt-end", x1: position, x2: position, y1: top, y2: bottom });
@@ -86,7 +84,11 @@ export function drawRoll(figure, piece, rowHeight = 5) {
     const position = (clientX - left) * width / shownWidth;
     return Math.max(0, Math.min(length, (position - LEFT) / (width - LEFT - RIGHT) * length));
   };
-  return { move, findQuarter };
+  const findPitch = clientY => {
+    const { top: shownTop, height: shownHeight } = svg.getBoundingClientRect();
+    return highest - Math.floor(((clientY - shownTop) * height / shownHeight - top) / rowHeight);
+  };
+  return { move, findQuarter, findPitch, rects };
 }
 
 // `bars` holds where bars begin, in quarters.

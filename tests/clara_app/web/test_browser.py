@@ -292,6 +292,40 @@ def test_a_midi_keyboard(page):
     page.wait_for_selector("#prompt-score img")
 
 
+def test_notes_are_edited(page):
+    article = compose(page).first
+    article.locator(".edit").click()
+    editor = article.locator(".editor")
+    n_notes = editor.locator(".roll rect[class^=part]").count()
+    about = editor.locator(".about")
+    assert about.inner_text() == f"{n_notes} notes" and editor.locator("[data-do=save]").is_disabled()
+    page.keyboard.press(".")
+    before = about.inner_text()
+    page.keyboard.press("Shift+ArrowUp")
+    pitch, octave = re.match(r"(\D+)(\d)", before).groups()
+    assert about.inner_text().startswith(f"{pitch}{int(octave) + 1}, ")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+y")
+    page.keyboard.press("n")
+    assert editor.locator(".roll rect[class^=part]").count() == n_notes + 1
+    page.keyboard.press("Delete")
+    editor.locator(".tool").select_option("draw")
+    box = editor.locator("svg").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 260, box["y"] + 20, steps=3)
+    page.mouse.up()
+    drawn = about.inner_text()
+    assert float(drawn.split()[-2]) > 1
+    editor.locator("[data-do=listen]").click()
+    assert editor.locator("[data-do=listen]").inner_text() == "Stop"
+    editor.locator("[data-do=save]").click()
+    version = page.locator("#pieces article").first
+    version.get_by_text("Edited by you").wait_for()
+    assert version.locator(".roll rect[class^=part]").count() == n_notes + 1
+    assert page.locator(".editor").count() == 0
+
+
 def test_sheet_music_is_printed_alone(page):
     """The dialog of the browser sees the pages of one score, and nothing else of the page."""
     page.evaluate("window.print = () => {}")
@@ -370,6 +404,7 @@ def test_axe_finds_nothing(browser, address, scheme):
     page.locator("#pieces summary").first.click()
     page.click("#pieces article:first-child .show-score")
     page.wait_for_selector(".score img")
+    page.click("#pieces article:nth-child(2) .edit")
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert findings() == []

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import tiny
 from starlette.testclient import TestClient
+from symusic import Score
 
 from clara.checkpoints.checkpoint import weights_hash
 from clara.music.midi import read_midi, to_symusic_score
 from clara.music.notes import build_notes
 from clara.music.performed_midi import read_performed_midi
 from clara.sampling.settings import piece_seeds
+from clara_app.web.edits import EDITED
 from clara_app.web.pieces import Piece
 from clara_app.web.server import make_app
 
@@ -27,6 +29,11 @@ REQUEST = {"model": "notewise", "quarters": 12, "candidates": 6, "seed": 3, "ran
 def client():
     with TestClient(make_app(hosts=["testserver"], warm=False)) as client:
         yield client
+
+
+def read_midi_bytes(data):
+    """Return the number of notes of a MIDI file."""
+    return Score.from_midi(data).note_num()
 
 
 def compose(client, **changes):
@@ -218,6 +225,49 @@ def test_bars_are_composed_again(client):
         body = json.dumps(REQUEST | {"prompt": read["id"], "fill": fill})
         assert client.post("/compose", content=body).status_code == 400
     assert client.post("/compose", content=json.dumps(REQUEST | {"fill": [0, 4]})).status_code == 400
+
+
+def test_an_edited_piece_is_a_version_of_its_own(client, events):
+    piece = next(event for event in events if "candidates" in event)["candidates"][0]
+    first, *others = piece["notes"]
+    moved = [first[0], first[1], first[2] + 1, first[3]]
+    answer = client.post(f"/pieces/{piece['id']}/versions", content=json.dumps({"notes": [moved, *others]}))
+    version = answer.json()
+    assert answer.status_code == 200 and version["id"] != piece["id"] and version["version_of"] == piece["id"]
+    assert moved in version["notes"] and first not in version["notes"]
+    assert version["verdicts"] == [EDITED] and version["time_signatures"] == piece["time_signatures"]
+    assert client.get(f"/cards/{piece['id']}").json()["notes"] == piece["notes"]
+    found = client.post("/library/search", content=json.dumps({"words": EDITED})).json()["pieces"]
+    assert version["id"] in [row["id"] for row in found]
+    assert read_midi_bytes(client.get(f"/pieces/{version['id']}.mid").content) == len(version["notes"])
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        [],
+        [[0, 1, 60]],
+        [[0, 1, 20, 0]],
+        [[0, 1, 60.5, 0]],
+        [[-1, 1, 60, 0]],
+        [[0, 0, 60, 0]],
+        [[0, 1e9, 60, 0]],
+        [[0, 1, 60, 7]],
+        [["0", 1, 60, 0]],
+        "notes",
+    ],
+)
+def test_notes_that_no_piece_can_have(client, events, notes):
+    piece = next(event for event in events if "candidates" in event)["candidates"][0]
+    answer = client.post(f"/pieces/{piece['id']}/versions", content=json.dumps({"notes": notes}))
+    assert answer.status_code == 400 and answer.json()["error"]
+
+
+def test_keys_of_the_piano(client):
+    answer = client.get("/keys/60.wav")
+    assert answer.status_code == 200 and answer.content[:4] == b"RIFF"
+    assert client.get("/keys/5.wav").status_code == 400
+    assert client.post("/pieces/nothing/versions", content='{"notes": [[0, 1, 60, 0]]}').status_code == 404
 
 
 def test_a_range_and_a_number_of_notes_at_once(client):
