@@ -38,7 +38,12 @@ def parser() -> cli.Parser:
         metavar="COMPOSER",
         help="Composers whom the classifier knows, or novelty; several are a path.",
     )
-    add("--quarters", type=cli.above(0), metavar="X", help="Take so many quarters from the beginning (default: all).")
+    add(
+        "--quarters",
+        type=cli.above(0),
+        metavar="X",
+        help="Length of the piece, from its beginning, in quarters (default: all).",
+    )
     add(
         "--performed",
         choices=PERFORMED_CHOICES,

@@ -1,6 +1,6 @@
 """Search for the recipe that learns most in a given time.
 
-Usage: clara tune --data CORPUS --out FOLDER
+Usage: clara tune CORPUS… --out FOLDER
 
 Optuna draws recipes (sizes, dropout, learning rate, schedule, batches, and how to sample), each is trained for the same
 time, and trials that look hopeless end early. The default recipe is the first trial. All trials are kept in a database:
@@ -15,11 +15,11 @@ from pathlib import Path
 from clara import cli
 
 EXAMPLES = """
-clara tune --data data/mine --out tuned                                  # 40 trials of 2 minutes
-clara tune --data data/notewise-12 data/chordwise-4 --out tuned          # and which encoding
-clara tune --data data/mine --pretrained notewise --out tuned            # fine-tuning
-clara tune --data data/mine --objective both --trials 100 --out tuned    # nats and Inception score
-clara tune --data data/mine --storage postgresql://host/db --out tuned   # the same on every machine that helps
+clara tune data/mine --out tuned                                  # 40 trials of 2 minutes
+clara tune data/notewise-12 data/chordwise-4 --out tuned          # and which encoding
+clara tune data/mine --pretrained notewise --out tuned            # fine-tuning
+clara tune data/mine --objective both --trials 100 --out tuned    # nats and Inception score
+clara tune data/mine --storage postgresql://host/db --out tuned   # the same on every machine that helps
 """
 OBJECTIVES = ("nats", "inception", "both")
 
@@ -29,9 +29,8 @@ def parser() -> cli.Parser:
     p = cli.Parser(__doc__, EXAMPLES)
     add = p.add_argument_group("music").add_argument
     add(
-        "--data",
+        "corpora",
         nargs="+",
-        required=True,
         metavar="CORPUS",
         help="Folder that clara prepare wrote; of several, recipes choose one, so that encodings and grids compete.",
     )
@@ -58,7 +57,7 @@ def parser() -> cli.Parser:
     add("--out", required=True, metavar="FOLDER", help="Folder to write; of an earlier search, to continue it.")
     add("--storage", metavar="URL", help="Database that several machines share (default: study.db in --out).")
     add("--workers", type=cli.at_least(1), default=os.cpu_count() or 1, metavar="N", help="Number of processes.")
-    add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:1.")
+    add("--device", default="auto", metavar="DEVICE", help="Device to compute on; auto, cpu, cuda or cuda:1.")
     cli.add_json_flag(add)
     return p
 
@@ -82,7 +81,7 @@ def _run(args, answer):
         from clara_app.tuning.report import REPORT, write_report
         from clara_app.tuning.study import StudySettings, database_of, open_study, run_workers
         from clara_app.tuning.trial import TrialSettings, load_classifier
-    corpora = [Corpus.load(folder) for folder in args.data]
+    corpora = [Corpus.load(folder) for folder in args.corpora]
     if args.pretrained:
         find_model(args.pretrained)
     composes = args.objective != "nats"
@@ -95,10 +94,10 @@ def _run(args, answer):
     url = args.storage or database_of(folder)
     interrupted = False
     try:
-        run_workers(url, settings, args.data, args.trials, args.workers)
+        run_workers(url, settings, args.corpora, args.trials, args.workers)
     except KeyboardInterrupt:
         interrupted = True
-    summary = write_report(open_study(url, settings, args.data), settings, Path(folder))
+    summary = write_report(open_study(url, settings, args.corpora), settings, Path(folder))
     for row in summary["best"]:
         print(f"trial {row['number']}: {row['nats']:.3f} nats per quarter; {row['command']}")
     print(Path(folder, REPORT))

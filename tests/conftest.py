@@ -48,7 +48,7 @@ def clean_checkout():
 
 @pytest.fixture(scope="session", autouse=True)
 def scratch(tmp_path_factory):
-    """music21 keeps parsed scores in the system's temporary folder unless told otherwise."""
+    """music21 keeps parsed scores in the system's temporary folder by default."""
     from music21 import environment
 
     environment.Environment()["directoryScratch"] = str(tmp_path_factory.mktemp("music21"))
@@ -68,7 +68,7 @@ def corpus_folder(tmp_path):
     """Return a prepared corpus, made by hand: eight pieces, one refused, keys differing in their room."""
     folder = tmp_path / "corpus"
     encoding = Notewise(12, 88)
-    told = []
+    rows = []
     for i, split in enumerate(["train", "valid", "train", "test", "train", "train", "train", ""]):
         row = dict.fromkeys(MANIFEST_COLUMNS, "") | {"piece": f"bach/{i}", "composer": "bach", "split": split}
         if split:
@@ -87,8 +87,8 @@ def corpus_folder(tmp_path):
             }
         else:
             row["reason"] = "NoNotes: it has none"
-        told.append(row)
-    pd.DataFrame(told, columns=MANIFEST_COLUMNS).to_csv(folder / "manifest.csv", index=False)
+        rows.append(row)
+    pd.DataFrame(rows, columns=MANIFEST_COLUMNS).to_csv(folder / "manifest.csv", index=False)
     (folder / "corpus.json").write_text(json.dumps({"encoding": encoding.settings, "about": "by hand"}))
     return folder
 

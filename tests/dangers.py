@@ -21,13 +21,13 @@ class Danger:
     ----------
     data : bytes of the file
     refused : the error that must be raised, or None if it must be read
-    told : what the error's message holds
+    message : what the error's message holds
     n_notes, losses, time_signatures, qpm : of what is read
     """
 
     data: bytes
     refused: type = None
-    told: str = ""
+    message: str = ""
     n_notes: int = 1
     losses: dict = field(default_factory=dict)
     time_signatures: tuple = ((0, 4, 4),)
@@ -75,12 +75,12 @@ def bare(body):
     return midi_bytes(chunk(b"MTrk", body))
 
 
-def broken(data, told="broken MIDI"):
-    return Danger(data, BadMusicFile, told)
+def broken(data, message="broken MIDI"):
+    return Danger(data, BadMusicFile, message)
 
 
-def endless(data, told="track of more than"):
-    return Danger(data, TooLong, told)
+def endless(data, message="track of more than"):
+    return Danger(data, TooLong, message)
 
 
 SOUND = one(NOTE)

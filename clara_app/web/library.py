@@ -1,6 +1,6 @@
 """The library: beginnings, requests and pieces, in a folder on disk.
 
-One SQLite file holds everything. What the page has been told is on disk before, so that a kill of the server loses
+One SQLite file holds everything. What the page has received is on disk before, so that a kill of the server loses
 nothing. A deleted piece can be brought back until the library is opened again.
 """
 

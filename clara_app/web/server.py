@@ -121,7 +121,7 @@ class Page:
         return []
 
     def compose(self, request, job, send):
-        """Compose for a request, in a thread of the queue; pieces are on disk before the page is told of them."""
+        """Compose for a request, in a thread of the queue; pieces are on disk before the page hears of them."""
         begin = time.monotonic()
         try:
             self._compose(request, job, send)

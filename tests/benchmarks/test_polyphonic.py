@@ -58,10 +58,10 @@ def logits(model, rolls):
 def test_the_words_are_framewise_text():
     keys = roll(1)
     frame, key = np.nonzero(keys)
-    told = Framewise().encode(build_notes(frame, frame + 1, key + 21, steps_per_quarter=4)[0])[0]
+    found = Framewise().encode(build_notes(frame, frame + 1, key + 21, steps_per_quarter=4)[0])[0]
     names = [f"p{k + 1}" for k in range(N_KEYS)] + ["frame"]
     words = FrameText.from_rolls([keys[: frame.max() + 1]], [0]).tokens.tolist()
-    assert words[0] == PIECE_START and [names[w] for w in words[1:]] == told
+    assert words[0] == PIECE_START and [names[w] for w in words[1:]] == found
 
 
 def test_no_feature_reveals_what_comes_later():
@@ -91,8 +91,8 @@ def test_within_a_frame_only_what_was_named():
 
 
 def test_words_that_cannot_follow_are_impossible():
-    words, told = logits(net(), roll(5))
-    chances = told.softmax(-1)
+    words, found = logits(net(), roll(5))
+    chances = found.softmax(-1)
     for word, chance in zip(words.tolist(), chances):
         low = word + 1 if word < N_KEYS else 0
         assert chance[:low].sum() == 0 and chance[FRAME_END + 1 :].sum() == 0
@@ -104,8 +104,8 @@ def test_earlier_frames_are_those_of_the_piece():
     moved = np.roll(rolls[1], 2, axis=1)
     for i, lag in enumerate(LAGS):
         for f in (0, 1, 19, 69):
-            told = text.rolls[text.sources[i, 20 + f]].numpy()
-            assert (told == (moved[f - lag] if f >= lag else 0)).all()
+            found = text.rolls[text.sources[i, 20 + f]].numpy()
+            assert (found == (moved[f - lag] if f >= lag else 0)).all()
     assert text.beat[20].item() == 0 and text.shift[20].item() == 2 + frame_model.MAX_SHIFT
 
 
@@ -134,13 +134,13 @@ def alike(a, b):
 
 def test_the_next_key_of_each_earlier_frame():
     text = FrameText.from_rolls([roll(11)], [3])
-    told = text.context(text.tokens[None], text.frame[None])[1][0]
-    assert told.shape == (len(text.tokens), N_SOURCES)
+    found = text.context(text.tokens[None], text.frame[None])[1][0]
+    assert found.shape == (len(text.tokens), N_SOURCES)
     for i, (word, frame) in enumerate(zip(text.tokens.tolist(), text.frame.tolist())):
         for source in range(N_SOURCES):
             keys = np.flatnonzero(text.rolls[text.sources[source, frame]])
             later = keys[keys > (word if word < N_KEYS else -1)]
-            assert told[i, source] == (later[0] if len(later) else FRAME_END)
+            assert found[i, source] == (later[0] if len(later) else FRAME_END)
 
 
 def test_frames_that_came_before():
@@ -160,8 +160,8 @@ def test_the_cost_of_a_frame_is_that_of_its_words(monkeypatch):
     model, rolls = net(), [roll(8, 9), roll(9, 30)]
     by_hand = 0.0
     for r in rolls:
-        words, told = logits(model, r)
-        by_hand -= told.log_softmax(-1)[:-1].gather(1, words[1:, None]).sum().item()
+        words, found = logits(model, r)
+        by_hand -= found.log_softmax(-1)[:-1].gather(1, words[1:, None]).sum().item()
     assert polyphonic.nats_per_frame(model, rolls) == pytest.approx(by_hand / 39, rel=0.02)  # there in bfloat16
     alone = np.zeros((4, N_KEYS), dtype=bool)
     alone[0, 0] = alone[1, N_KEYS - 1] = True  # fits no other key
@@ -196,7 +196,7 @@ def test_it_learns():
         | dict(zip(polyphonic.NET_ARGUMENTS, SMALL))
         | {"epochs": 30, "bs": 2, "bptt": 20, "lr": 2e-2, "average": 0.9}
     )
-    told = []
-    model, found = polyphonic.train(sets, recipe, 0, log=lambda line, **_: told.append(line))
-    assert len(told) == 30 and found["valid"] < 1.5
+    printed = []
+    model, found = polyphonic.train(sets, recipe, 0, log=lambda line, **_: printed.append(line))
+    assert len(printed) == 30 and found["valid"] < 1.5
     assert polyphonic.nats_per_frame(model, sets["valid"]) == pytest.approx(found["valid"], abs=2e-3)

@@ -104,7 +104,7 @@ def test_numbers_in_range(kind, text, value):
 
 
 @pytest.mark.parametrize(
-    "kind, told",
+    "kind, printed",
     [
         (cli.above(0), "must be above 0"),
         (cli.above(0, int), "must be above 0"),
@@ -114,8 +114,8 @@ def test_numbers_in_range(kind, text, value):
     ],
 )
 @pytest.mark.parametrize("text", ["0", "-3", "nan", "inf", "-inf", "", "many"])
-def test_numbers_out_of_range_or_none(kind, told, text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"^{told}, not {text}$"):
+def test_numbers_out_of_range_or_none(kind, printed, text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{printed}, not {text}$"):
         kind(text)
 
 
@@ -160,14 +160,14 @@ def test_help_imports_nothing_heavy(program):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help_is_in_groups_and_tells_every_flag(program):
-    p, told = parser(program), parser(program).format_help()
+    p, printed = parser(program), parser(program).format_help()
     groups = {group.title: group._group_actions for group in p._action_groups}
     assert [a.dest for a in groups["options"]] == ["help"] and not groups["positional arguments"]
     assert "run" in groups and len(groups) > 3
     for action in p._actions:
         assert action.help, action.dest
-    assert "None" not in told and "False" not in told and str(cli.INTERRUPTED) in told
-    assert f"usage: {p.prog} " in told
+    assert "None" not in printed and "False" not in printed and str(cli.INTERRUPTED) in printed
+    assert f"usage: {p.prog} " in printed
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -215,8 +215,8 @@ def test_defaults_that_say_something_are_shown():
     p = cli.Parser("Do it.\n\nUsage: python -m x\n\nAgain.", "python -m x  # it")
     for name, default in (("--a", 0), ("--b", None), ("--c", ""), ("--d", []), ("--e", 0.5)):
         p.add_argument(name, default=default, help="this")
-    told = p.format_help()
-    assert told.count("(default: ") == 2 and "(default: 0)" in told and "(default: 0.5)" in told
+    printed = p.format_help()
+    assert printed.count("(default: ") == 2 and "(default: 0)" in printed and "(default: 0.5)" in printed
 
 
 def a_parser(**more):
@@ -230,9 +230,9 @@ def refused(p, argv, capsys):
     """Return the one line on stderr with which a parser refuses a command line."""
     with pytest.raises(SystemExit) as left:
         p.parse_args(argv)
-    told = capsys.readouterr()
-    assert left.value.code == cli.BAD_INPUT and told.out == "" and told.err.count("\n") == 1
-    return told.err
+    printed = capsys.readouterr()
+    assert left.value.code == cli.BAD_INPUT and printed.out == "" and printed.err.count("\n") == 1
+    return printed.err
 
 
 @pytest.mark.parametrize(
@@ -258,13 +258,15 @@ def test_the_installed_command_is_named_in_help(monkeypatch):
     assert a_parser().prog == "python -m x"
     assert a_parser(prog="clara x").prog == "clara x"
     monkeypatch.setattr(sys, "argv", ["clara make"])
-    told = a_parser().format_help()
-    assert "usage: clara make [flags]" in told and "  clara make --temperature 1" in told and "python" not in told
+    printed = a_parser().format_help()
+    assert (
+        "usage: clara make [flags]" in printed and "  clara make --temperature 1" in printed and "python" not in printed
+    )
 
 
 def test_a_default_goes_before_the_period():
-    told = a_parser().format_help()
-    assert "Sampling temperature (default: 1.0)." in told and "Number of pieces.\n" in told
+    printed = a_parser().format_help()
+    assert "Sampling temperature (default: 1.0)." in printed and "Number of pieces.\n" in printed
 
 
 def test_an_answer_is_json_alone(capsys):
@@ -276,13 +278,13 @@ def test_an_answer_is_json_alone(capsys):
             "c": Path("x/é"),
             4: (True, None, np.int64(7)),
         }
-    told = capsys.readouterr()
-    assert told.err == "on the way\n"
+    printed = capsys.readouterr()
+    assert printed.err == "on the way\n"
 
     def refuse(constant):
         raise ValueError(constant)
 
-    assert json.loads(told.out, parse_constant=refuse) == {
+    assert json.loads(printed.out, parse_constant=refuse) == {
         "a": None,
         "b": [0.5, None, [0, 1]],
         "c": "x/é",

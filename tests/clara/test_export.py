@@ -25,13 +25,13 @@ def test_another_runtime_gives_the_same(arch, tmp_path):
         logits, *states = session.run(None, {"ids": part.numpy()} | feeds)
         expected, state = network(part, state)
         torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-5, rtol=1e-4)
-        for told, layer in zip(zip(states[::2], states[1::2]), state):
-            for ours, theirs in zip(told, layer):
+        for exported, layer in zip(zip(states[::2], states[1::2]), state):
+            for ours, theirs in zip(exported, layer):
                 np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
-    told = session.get_modelmeta().custom_metadata_map
+    exported = session.get_modelmeta().custom_metadata_map
     assert (
-        told["vocab"].split("\n") == list(checkpoint.vocab.tokens)
-        and json.loads(told["encoding"]) == checkpoint.encoding.settings
+        exported["vocab"].split("\n") == list(checkpoint.vocab.tokens)
+        and json.loads(exported["encoding"]) == checkpoint.encoding.settings
     )
 
 

@@ -55,9 +55,9 @@ def test_files_left(data, tmp_path, capsys):
     out = tmp_path / "run"
     assert run(data, out) == 0
     assert {p.name for p in out.iterdir()} == FILES
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert "epoch 3/3" in told.out and f"compose --model {out}" in told.out
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "epoch 3/3" in printed.out and f"compose --model {out}" in printed.out
     assert len(Generator.load(out).generate(1, 2)) == 1
 
 
@@ -120,8 +120,8 @@ def test_resume_keeps_its_flags(data, tmp_path, capsys):
     out = tmp_path / "run"
     run(data, out, "--epochs", 1)
     before = contents(out)
-    told = refused(capsys, "--resume", out, "--bs", 8, "--lr", 0.1)
-    assert "--bs" in told and "--lr" in told
+    printed = refused(capsys, "--resume", out, "--bs", 8, "--lr", 0.1)
+    assert "--bs" in printed and "--lr" in printed
     assert contents(out) == before
 
 
@@ -144,8 +144,8 @@ def test_a_run_is_not_overwritten(data, tmp_path, capsys):
 
 def test_pretrained_weights_of_another_architecture(data, tmp_path, capsys):
     tiny.checkpoint().save(tmp_path / "other")
-    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "other", "--arch", "lstm")
-    assert str(tmp_path / "other") in told and "awd_lstm, not lstm" in told
+    printed = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "other", "--arch", "lstm")
+    assert str(tmp_path / "other") in printed and "awd_lstm, not lstm" in printed
     assert not (tmp_path / "run" / WEIGHTS).exists()
 
 
@@ -178,8 +178,10 @@ def test_tensorboard(data, tmp_path):
 
 
 def test_a_dropout_that_the_architecture_does_not_have(data, tmp_path, capsys):
-    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--from-scratch", "--arch", "lstm", "--weight-p", 0.1)
-    assert "--weight-p does not go with --arch lstm" in told
+    printed = refused(
+        capsys, *tiny.flags(data, tmp_path / "run"), "--from-scratch", "--arch", "lstm", "--weight-p", 0.1
+    )
+    assert "--weight-p does not go with --arch lstm" in printed
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "no_music"])
@@ -187,8 +189,8 @@ def test_no_data(tmp_path, capsys, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "no_music").mkdir()
     (tmp_path / "no_music" / "letter.txt").write_text("hello")
-    told = refused(capsys, *tiny.flags(tmp_path / name, tmp_path / "run"), "--from-scratch")
-    assert str(tmp_path / name) in told
+    printed = refused(capsys, *tiny.flags(tmp_path / name, tmp_path / "run"), "--from-scratch")
+    assert str(tmp_path / name) in printed
     assert not (tmp_path / "run").exists()
 
 
@@ -203,8 +205,8 @@ def test_a_corpus_with_a_text_of_another_encoding(data, tmp_path, capsys):
     spoiled = tiny.corpus(tmp_path / "spoiled")
     path = next(spoiled.glob("*/*.txt"))
     path.write_text("p40 hello endp40\n")
-    told = refused(capsys, *tiny.flags(spoiled, tmp_path / "run"), "--from-scratch")
-    assert "hello" in told and f"{path.parent.name}/{path.stem}" in told
+    printed = refused(capsys, *tiny.flags(spoiled, tmp_path / "run"), "--from-scratch")
+    assert "hello" in printed and f"{path.parent.name}/{path.stem}" in printed
 
 
 @pytest.mark.parametrize("out", ["file", "file/deeper"])
@@ -240,8 +242,8 @@ def test_a_file_where_the_folder_should_be(data, tmp_path, capsys, out):
     ],
 )
 def test_values_out_of_range(data, tmp_path, capsys, flag, value):
-    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--from-scratch", flag, value)
-    assert flag in told
+    printed = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--from-scratch", flag, value)
+    assert flag in printed
     assert not (tmp_path / "run").exists()
 
 
@@ -270,16 +272,16 @@ def test_no_run_to_resume(tmp_path, capsys):
 
 def test_for_a_program(data, tmp_path, capsys):
     argv = [*tiny.flags(data, tmp_path / "run"), "--from-scratch", "--threads", 1]
-    status, told = tiny.answer(train.main, [*argv, "--epochs", 1], capsys)
-    assert status == 0 and told == {
+    status, printed = tiny.answer(train.main, [*argv, "--epochs", 1], capsys)
+    assert status == 0 and printed == {
         "folder": str(tmp_path / "run"),
         "interrupted": False,
         "figures": json.loads((tmp_path / "run" / CONFIG).read_text())["figures"],
     }
-    assert told["figures"]["epochs"] == 1 and told["figures"]["valid_nats_per_quarter"] > 0
+    assert printed["figures"]["epochs"] == 1 and printed["figures"]["valid_nats_per_quarter"] > 0
     assert "json" not in json.loads((tmp_path / "run" / STARTED).read_text())["arguments"]
-    status, told = tiny.answer(train.main, ["--resume", tmp_path / "run", "--epochs", 2], capsys)
-    assert status == 0 and told["figures"]["epochs"] == 2
+    status, printed = tiny.answer(train.main, ["--resume", tmp_path / "run", "--epochs", 2], capsys)
+    assert status == 0 and printed["figures"]["epochs"] == 2
     (tmp_path / "run" / CONFIG).unlink()
     assert tiny.leave(train.main, [*argv, "--json"]) == 2  # holds a run already
     assert capsys.readouterr().out == ""
@@ -296,17 +298,17 @@ def test_precision_has_its_older_name_too():
 
 def test_nothing_starts_from_scratch_in_silence(data, tmp_path, capsys, monkeypatch):
     argv = ["--encoding", "melodywise", "--data", data, "--out", tmp_path / "run"]
-    told = refused(capsys, *argv)
-    assert "no pretrained model for --encoding melodywise" in told and "--from-scratch" in told
+    printed = refused(capsys, *argv)
+    assert "no pretrained model for --encoding melodywise" in printed and "--from-scratch" in printed
     monkeypatch.setattr("clara.checkpoints.shipped_models.shipped_models_folder", lambda: tmp_path / "nowhere")
-    told = refused(capsys, *tiny.flags(data, tmp_path / "run"))
-    assert "no pretrained model for --encoding notewise" in told and "--pretrained MODEL" in told
+    printed = refused(capsys, *tiny.flags(data, tmp_path / "run"))
+    assert "no pretrained model for --encoding notewise" in printed and "--pretrained MODEL" in printed
     assert not (tmp_path / "run").exists()
 
 
 def test_pretrained_weights_that_are_missing(data, tmp_path, capsys):
-    told = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "nowhere")
-    assert str(tmp_path / "nowhere") in told and not (tmp_path / "run").exists()
+    printed = refused(capsys, *tiny.flags(data, tmp_path / "run"), "--pretrained", tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in printed and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("more", [["--from-scratch"], ["--adapter"]])
@@ -331,9 +333,9 @@ def test_a_training_on_performed_music_finds_its_beats(tmp_path, capsys):
         (folder / f"{i}.mid").write_bytes(tiny.performed_midi(i))
     argv = ["--data", tmp_path / "played", "--out", tmp_path / "run", "--epochs", 1, "--n-hid", 8, "--emb-sz", 8]
     assert tiny.leave(train.main, [*argv, "--from-scratch"]) == 0
-    told = capsys.readouterr()
-    assert "4 pieces of 4 followed no beat grid, so the beats were found" in told.out
-    assert "follow no beat grid" not in told.err
+    printed = capsys.readouterr()
+    assert "4 pieces of 4 followed no beat grid, so the beats were found" in printed.out
+    assert "follow no beat grid" not in printed.err
 
 
 def test_three_pieces_are_all_trained_on_if_asked(tmp_path, capsys):

@@ -1,6 +1,8 @@
 """`clara tune`: a search for recipes that can be continued."""
 
+import contextlib
 import json
+import sqlite3
 import sys
 
 import pandas as pd
@@ -37,7 +39,7 @@ def measured(monkeypatch):
 
 
 def flags(corpus, out, *more):
-    return ["--data", str(corpus), "--out", str(out), "--workers", "1", *map(str, more)]
+    return [str(corpus), "--out", str(out), "--workers", "1", *map(str, more)]
 
 
 def test_a_search_is_continued(corpus, measured, tmp_path, capsys):
@@ -83,15 +85,15 @@ def test_a_database_that_cannot_be_used(corpus, tmp_path, url):
 
 
 def test_a_locked_database(corpus, measured, tmp_path, monkeypatch):
-    import sqlite3
-
     tune.main(flags(corpus, tmp_path, "--trials", 1))
-    monkeypatch.setattr(study_module, "SECONDS_FOR_LOCK", 0.1)
-    with sqlite3.connect(tmp_path / "study.db", isolation_level=None) as other:
+    with (
+        monkeypatch.context() as patched,
+        contextlib.closing(sqlite3.connect(tmp_path / "study.db", isolation_level=None)) as other,
+    ):
+        patched.setattr(study_module, "SECONDS_FOR_LOCK", 0.1)
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(BadSetting, match="locked"):
             tune.main(flags(corpus, tmp_path, "--trials", 2))
-        other.execute("ROLLBACK")
     assert tune.main(flags(corpus, tmp_path, "--trials", 2)) == 0
 
 

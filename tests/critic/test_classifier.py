@@ -69,9 +69,9 @@ def test_another_grid_is_encoded_anew(critic):
 
 def test_log_probabilities_add_up():
     composers = tiny.classifier(classes=["bach", "chopin", "satie"])
-    told = composers.log_probs([tiny.tune(i) for i in range(4)])
-    assert told.shape == (4, 3) and told.dtype == np.float32
-    assert np.exp(told).sum(1) == pytest.approx(np.ones(4), abs=1e-5)
+    log_probs = composers.log_probs([tiny.tune(i) for i in range(4)])
+    assert log_probs.shape == (4, 3) and log_probs.dtype == np.float32
+    assert np.exp(log_probs).sum(1) == pytest.approx(np.ones(4), abs=1e-5)
 
 
 @pytest.mark.parametrize(

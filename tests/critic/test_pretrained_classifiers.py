@@ -54,8 +54,8 @@ def test_folders_are_small_and_have_a_card(kind, encoding):
     assert sum(f.stat().st_size for f in files) < 25e6
     assert {f.suffix for f in files} <= {".safetensors", ".txt", ".json", ".png", ".md"}
     card = (ROOT / f"{kind}-{encoding}" / "README.md").read_text(encoding="utf-8")
-    for told in ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia", "Figures", "Made by"):
-        assert told in card
+    for text in ("piano-midi.de", "CC BY-SA 3.0 DE", "Mutopia", "Figures", "Made by"):
+        assert text in card
 
 
 def test_music_is_more_human_than_noise(critic, chorales):
@@ -83,9 +83,11 @@ def test_a_composer_is_recognized(composers, piece, composer):
     """It knows keyboard music; it assigns Bach's chorales to other composers."""
     assert len(composers.classes) >= 10
     whole = read_prompt(f"music21:{piece}", Notewise(12))[0]
-    told = composers.log_probs([crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)])
-    assert np.allclose(np.exp(told).sum(1), 1, atol=1e-5)
-    assert composers.classes[told.mean(0).argmax()] == composer
+    log_probs = composers.log_probs(
+        [crop(whole, at, at + 32 * 12) for at in range(0, whole.n_steps - 32 * 12, 32 * 12)]
+    )
+    assert np.allclose(np.exp(log_probs).sum(1), 1, atol=1e-5)
+    assert composers.classes[log_probs.mean(0).argmax()] == composer
 
 
 def test_a_copy_in_another_key_is_found():

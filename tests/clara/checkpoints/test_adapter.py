@@ -89,10 +89,10 @@ def test_the_base_stays_as_it_is(made, base):
 def test_every_piece_starts_in_the_adapters_state(made, base):
     plain, styled = Generator.load(base).model, Generator.load(base, made / ADAPTER_FILE).model
     assert all((s == 0).all() for layer in plain.initial_state(2) for s in layer)
-    told = Adapter.load(made / ADAPTER_FILE).tensors
+    loaded = Adapter.load(made / ADAPTER_FILE).tensors
     for layer in styled.initial_state(3):
         for s, name in zip(layer, ("initial_state.0.h", "initial_state.0.c")):
-            assert s.shape == (1, 3, 8) and torch.equal(s, told[name].float().expand(1, 3, 8))
+            assert s.shape == (1, 3, 8) and torch.equal(s, loaded[name].float().expand(1, 3, 8))
             assert s.abs().max() > 0
 
 
@@ -172,13 +172,13 @@ def test_not_an_adapter_file(base, tmp_path, contents):
 def test_bad_input_of_adapter_training(data, base, made, tmp_path, capsys):
     other = tmp_path / "other"
     tiny.checkpoint(encoding=Notewise(4)).save(other)
-    for argv, told in (
+    for argv, message in (
         (["--pretrained", other], "vocabulary"),
         (["--pretrained", base, "--from-scratch"], "pretrained model"),
         (["--pretrained", base, "--out", made], "holds an adapter already"),
     ):
         assert tiny.leave(train.main, ["--data", data, "--adapter", "--out", tmp_path / "run", *argv]) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     with pytest.raises(BadSetting, match="awd_lstm"):
         fit_adapter(Checkpoint("lstm", {}, Notewise(), tiny.checkpoint().vocab, {}), Corpus.load(data))
 
@@ -207,9 +207,9 @@ def test_a_model_that_follows_plans(data, tmp_path):
 
 def test_for_a_program(data, base, tmp_path, capsys):
     argv = ["--data", data, "--adapter", "--pretrained", base, "--out", tmp_path / "run", "--epochs", 1, "--threads", 1]
-    status, told = tiny.answer(train.main, argv, capsys)
+    status, answer = tiny.answer(train.main, argv, capsys)
     assert (
         status == 0
-        and told["figures"] == Adapter.load(told["adapter"]).info["figures"]
-        and told["folder"] == str(tmp_path / "run")
+        and answer["figures"] == Adapter.load(answer["adapter"]).info["figures"]
+        and answer["folder"] == str(tmp_path / "run")
     )

@@ -163,9 +163,9 @@ def test_what_does_not_agree_is_named(folder, what):
     spoil(folder)
     with pytest.raises(CheckpointMismatch) as e:
         Checkpoint.load(folder)
-    told = str(e.value)
-    assert str(folder) in told and "\n" not in told
-    assert [n for n in named if n not in told] == []
+    message = str(e.value)
+    assert str(folder) in message and "\n" not in message
+    assert [n for n in named if n not in message] == []
 
 
 def test_hash_tells_weights_apart(folder, tmp_path):

@@ -63,8 +63,8 @@ def test_small_and_unpickled(name):
 
 def test_card_names_sources_and_licences(name):
     card = (ROOT / name / "README.md").read_text(encoding="utf-8")
-    for told in (*SOURCES[name], "valid nats per quarter", "test nats per quarter"):
-        assert told in card
+    for text in (*SOURCES[name], "valid nats per quarter", "test nats per quarter"):
+        assert text in card
 
 
 def test_encoding_and_grid(name, checkpoint):

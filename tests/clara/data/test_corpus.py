@@ -120,9 +120,9 @@ def test_a_piece_named_like_a_missing_value(corpus_folder):
 
 
 def test_a_text_of_another_encoding_is_named(corpus_folder):
-    told = json.loads((corpus_folder / "corpus.json").read_text())
-    told["encoding"]["n_keys"] = 38
-    (corpus_folder / "corpus.json").write_text(json.dumps(told))
+    settings = json.loads((corpus_folder / "corpus.json").read_text())
+    settings["encoding"]["n_keys"] = 38
+    (corpus_folder / "corpus.json").write_text(json.dumps(settings))
     with pytest.raises(UnknownToken, match="'p1'"):
         Corpus.load(corpus_folder).ids("train")
 

@@ -55,15 +55,15 @@ def test_dataloaders_train_in_keys_and_validate_as_written(corpus_folder):
     assert dls.valid_split == "valid"
     [(x, y)] = dls.valid
     assert [*x[0].tolist(), y[0, -1].item()] == corpus.ids("valid")[0].tolist()
-    told = [corpus.ids("train"), 1, 1000, "cpu", transposition_tables(corpus.vocab, corpus.encoding, SHIFTS), 5]
-    assert batches(dls.train) == batches(StreamDataLoader(*told))
+    arguments = [corpus.ids("train"), 1, 1000, "cpu", transposition_tables(corpus.vocab, corpus.encoding, SHIFTS), 5]
+    assert batches(dls.train) == batches(StreamDataLoader(*arguments))
     assert dls.train.n_tokens == sum(map(len, corpus.ids("train")))
 
 
 def test_where_nothing_is_held_out_train_stands_in(corpus_folder):
     path = corpus_folder / "manifest.csv"
-    told = pd.read_csv(path, keep_default_na=False)
-    told[told["split"] != "valid"].to_csv(path, index=False)
+    manifest = pd.read_csv(path, keep_default_na=False)
+    manifest[manifest["split"] != "valid"].to_csv(path, index=False)
     corpus = Corpus.load(corpus_folder)
     dls = MusicDataLoaders.from_corpus(corpus, bs=1, seq_len=1000, device="cpu")
     assert dls.valid_split == "train"
@@ -73,8 +73,8 @@ def test_where_nothing_is_held_out_train_stands_in(corpus_folder):
 
 def test_no_training_piece(corpus_folder):
     path = corpus_folder / "manifest.csv"
-    told = pd.read_csv(path, keep_default_na=False)
-    told[told["split"] != "train"].to_csv(path, index=False)
+    manifest = pd.read_csv(path, keep_default_na=False)
+    manifest[manifest["split"] != "train"].to_csv(path, index=False)
     with pytest.raises(NoData, match="no piece in the train split"):
         MusicDataLoaders.from_corpus(corpus_folder, bs=1, seq_len=10)
 

@@ -66,16 +66,16 @@ def test_from_files_to_new_music(kind, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "flags, told",
+    "flags, message",
     [
         (["--holds"], "--holds does not go with --encoding notewise"),
         (["--max-vocab", "1000"], "--max-vocab does not go"),
         (["--solo-track", "2"], "--solo-track does not go"),
     ],
 )
-def test_flags_of_other_encodings_are_refused(flags, told, music, capsys):
+def test_flags_of_other_encodings_are_refused(flags, message, music, capsys):
     assert tiny.leave(prepare.main, [music, "--out", music.parent / "out", *flags]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_to_key_and_a_grid_of_its_own(music, encode_into):

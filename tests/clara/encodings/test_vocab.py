@@ -38,14 +38,14 @@ def test_unknown_tokens_are_named_with_their_place():
 
 
 @pytest.mark.parametrize(
-    "tokens, told",
+    "tokens, message",
     [
         ([*CONTROL_TOKENS, "p1", "p1"], "twice"),
         (["xxbos", "p1"], "lacks xxpad, xxeos"),
     ],
 )
-def test_what_is_no_vocabulary(tokens, told):
-    with pytest.raises(CheckpointMismatch, match=told):
+def test_what_is_no_vocabulary(tokens, message):
+    with pytest.raises(CheckpointMismatch, match=message):
         Vocab(tokens)
 
 

@@ -389,15 +389,15 @@ def test_notes_come_as_they_are_final(name, prompted):
     encoding = ENCODINGS_TO_STREAM[name]
     prompt = encoding.decode(encoding.encode(tiny.tune(5, steps_per_quarter=encoding.steps_per_quarter))[0])[0]
     composer = Generator(tiny.untrained(encoding, prompt))
-    told, last = set(), -1
+    streamed, last = set(), -1
     for notes in composer.stream(12, prompt if prompted else None, seed=4):
-        assert len(notes) and not named(notes) & told
-        told |= named(notes)
+        assert len(notes) and not named(notes) & streamed
+        streamed |= named(notes)
         assert notes.end.max() > last
         last = notes.end.max()
     (whole,) = composer.generate(1, 12, prompt if prompted else None, seed=4)
     at = sum(encoding.token_steps(whole.tokens[: whole.prompt_tokens]))
-    assert told == {note for note in named(whole.notes) if note[1] > at}
+    assert streamed == {note for note in named(whole.notes) if note[1] > at}
 
 
 def test_the_first_notes_come_early(generator):

@@ -21,7 +21,7 @@ MANY_EXAMPLES = settings(max_examples=300)
 def test_refused_or_repaired(danger, tmp_path):
     (tmp_path / "a.mid").write_bytes(danger.data)
     if danger.refused:
-        with pytest.raises(danger.refused, match=f"a.mid.*{danger.told}"):
+        with pytest.raises(danger.refused, match=f"a.mid.*{danger.message}"):
             read_midi(tmp_path / "a.mid")
         return
     notes, losses = read_midi(tmp_path / "a.mid")

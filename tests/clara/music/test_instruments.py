@@ -44,13 +44,13 @@ def test_role(name, number, expected):
     assert track_role(name, number) == expected
 
 
-def tracks(*told, lines=()):
+def tracks(*players, lines=()):
     """Return tracks (name, program, check_monophonic); `lines` are the indices of the monophonic ones."""
-    return [(name, number, lambda i=i: i in lines) for i, (name, number) in enumerate(told)]
+    return [(name, number, lambda i=i: i in lines) for i, (name, number) in enumerate(players)]
 
 
 @pytest.mark.parametrize(
-    "told, lines, parts",
+    "players, lines, parts",
     [
         ([("Voice", 68), ("Piano", 0), ("Piano", 0)], [], [1, 0, 0]),
         ([("up", 0), ("down", 0), ("flute", 0)], [], [0, 0, 1]),
@@ -59,12 +59,12 @@ def tracks(*told, lines=()):
         ([("", 0), ("", 0), ("", 0)], [0], [1, 0, 0]),  # a line above two staves
     ],
 )
-def test_the_solo_is_recognized(told, lines, parts):
-    assert assign_parts(tracks(*told, lines=lines), "chamber") == parts
+def test_the_solo_is_recognized(players, lines, parts):
+    assert assign_parts(tracks(*players, lines=lines), "chamber") == parts
 
 
 @pytest.mark.parametrize(
-    "told, lines, reason",
+    "players, lines, reason",
     [
         ([("Piano", 0), ("Piano", 0)], [], "no solo part"),
         ([("", 0), ("", 0), ("", 0)], [], "no solo part"),  # no line on top
@@ -75,9 +75,9 @@ def test_the_solo_is_recognized(told, lines, parts):
         ([("Voice", 68), ("Guitarre", 24)], [], "neither piano nor solo: Guitarre, program 24"),
     ],
 )
-def test_other_music_is_not_chamber_music(told, lines, reason):
+def test_other_music_is_not_chamber_music(players, lines, reason):
     with pytest.raises(WrongEnsemble, match=reason):
-        assign_parts(tracks(*told, lines=lines), "chamber")
+        assign_parts(tracks(*players, lines=lines), "chamber")
 
 
 @pytest.mark.parametrize("solo_track", ["2", 2, "alto", "ALTO "])
@@ -100,11 +100,11 @@ def test_a_quartet_has_a_part_for_each():
 
 
 @pytest.mark.parametrize(
-    "told, reason", [(QUARTET[:3], "no cello part"), ([*QUARTET, ("Piano", 0)], "no part for Piano, program 0")]
+    "players, reason", [(QUARTET[:3], "no cello part"), ([*QUARTET, ("Piano", 0)], "no part for Piano, program 0")]
 )
-def test_no_quartet(told, reason):
+def test_no_quartet(players, reason):
     with pytest.raises(WrongEnsemble, match=reason):
-        assign_parts(tracks(*told), "quartet")
+        assign_parts(tracks(*players), "quartet")
 
 
 def solo(*pitches):

@@ -267,7 +267,7 @@ def test_truncated_anywhere(length):
 
 
 @pytest.mark.parametrize(
-    "data, told",
+    "data, message",
     [
         pytest.param(b"", "not a MIDI file", id="empty"),
         pytest.param(b"RIFF and so on", "not a MIDI file", id="another format"),
@@ -285,9 +285,9 @@ def test_truncated_anywhere(length):
         ],
     ],
 )
-def test_files_that_are_not_midi(data, told, tmp_path):
+def test_files_that_are_not_midi(data, message, tmp_path):
     (tmp_path / "a.mid").write_bytes(data)
-    with pytest.raises(BadMusicFile, match=f"a.mid.*{told}"):
+    with pytest.raises(BadMusicFile, match=f"a.mid.*{message}"):
         read_midi(tmp_path / "a.mid")
 
 
@@ -298,15 +298,15 @@ def test_a_chunk_longer_than_the_file_is_refused_before_symusic_reads_past_its_e
 
 
 @pytest.mark.parametrize(
-    "data, told",
+    "data, message",
     [
         (midi_bytes(), "no notes in it$"),
         (midi_bytes(track(tempo(0, 500_000))), "no notes in it$"),
         (midi_bytes(track(on(0, 36, channel=9), off(9, 36, channel=9))), "no notes in it but drums"),
     ],
 )
-def test_no_notes(data, told):
-    with pytest.raises(NoNotes, match=told):
+def test_no_notes(data, message):
+    with pytest.raises(NoNotes, match=message):
         read_midi(data)
 
 

@@ -46,20 +46,20 @@ def build_slowly(raw):
     for start, duration, pitch, part in raw:
         tone = ends.setdefault((part, pitch), {})
         tone[start] = max(start + max(duration, 1), tone.get(start, 0))
-    told, cut = [], 0
+    built, cut = [], 0
     for (part, pitch), tone in ends.items():
         for start, following in zip(sorted(tone), [*sorted(tone)[1:], np.inf]):
             cut += tone[start] > following
-            told.append((start, min(tone[start], following) - start, pitch, part))
-    return sorted(told, key=lambda n: (n[0], n[3], n[2])), len(raw) - len(told), cut
+            built.append((start, min(tone[start], following) - start, pitch, part))
+    return sorted(built, key=lambda n: (n[0], n[3], n[2])), len(raw) - len(built), cut
 
 
 @given(RAW)
 def test_build_notes_merges_cuts_and_counts(raw):
     start, duration, pitch, part = columns(raw, 4)
     notes, losses = build_notes(start, start + duration, pitch, part)
-    told, merged, cut = build_slowly(raw)
-    assert [(*row, p) for row, p in zip(rows(notes), notes.part.tolist())] == told
+    built, merged, cut = build_slowly(raw)
+    assert [(*row, p) for row, p in zip(rows(notes), notes.part.tolist())] == built
     assert (losses["merged"], losses["cut"]) == (merged, cut)
 
 
@@ -77,7 +77,7 @@ def test_build_notes_by_hand():
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, message",
     [
         ({"start": [12, 0]}, "not sorted"),
         ({"start": [-1, 12]}, "before step 0"),
@@ -92,10 +92,10 @@ def test_build_notes_by_hand():
         ({"qpm": float("nan")}, "qpm"),
     ],
 )
-def test_columns_that_break_the_conventions_are_refused(change, told):
+def test_columns_that_break_the_conventions_are_refused(change, message):
     right = {"start": [0, 12], "duration": [12, 12], "pitch": [60, 62], "part": [0, 0]}
     assert len(NoteSequence(**right)) == 2
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         NoteSequence(**right | change)
 
 

@@ -98,8 +98,8 @@ def test_a_zip_bomb_costs_no_more_than_the_cap(tmp_path, monkeypatch):
 def test_a_zip_that_lies_about_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(score_text, "MAX_BYTES", 1 << 20)
     path = mxl(tmp_path / "a.mxl", {"a.xml": b" " * (2 << 20)})
-    told = (2 << 20).to_bytes(4, "little")
-    path.write_bytes(path.read_bytes().replace(told, (99).to_bytes(4, "little")))
+    size = (2 << 20).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (99).to_bytes(4, "little")))
     with pytest.raises((BadMusicFile, TooLong), match="a.mxl: (broken|more than)"):
         read_score(path)
 
@@ -243,14 +243,16 @@ def test_truncated_abc_gives_what_is_there(write):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "expected",
     ["", '<?xml version="1.0"?>', '<?xml version="1.0" encoding="{}"?>', '<?xml version="1.0" encoding="UTF-8"?>'],
 )
 @pytest.mark.parametrize(
     "title, encoding", [("Frühlingslied Nº 5", "iso-8859-1"), ("春の歌", "shift_jis"), ("Ábel’s “Día”", "cp1252")]
 )
-def test_titles_in_other_encodings(write, title, encoding, told):
-    score = told.format(encoding) + SCORE.replace("<part-list>", f"<movement-title>{title}</movement-title><part-list>")
+def test_titles_in_other_encodings(write, title, encoding, expected):
+    score = expected.format(encoding) + SCORE.replace(
+        "<part-list>", f"<movement-title>{title}</movement-title><part-list>"
+    )
     assert two_notes(write("a.xml", score.encode(encoding)))
     assert two_notes(write("a.abc", ABC.replace("a tune", title).encode(encoding)))
     assert read_score(write("a.krn", (f"!!!OTL: {title}\n" + KERN).encode(encoding)))[0].pitch.tolist() == [60, 62]

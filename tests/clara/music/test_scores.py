@@ -59,9 +59,11 @@ def test_a_chorale_is_the_sum_of_its_written_notes():
     from music21 import corpus
 
     notes, losses = read_score("bach/bwv66.6")
-    told = corpus.parse("bach/bwv66.6").stripTies().flatten().notes
-    assert {(int(n.offset * 12), n.pitch.midi) for n in told} == set(zip(notes.start.tolist(), notes.pitch.tolist()))
-    assert len(told) == len(notes) + losses["merged"]
+    expected = corpus.parse("bach/bwv66.6").stripTies().flatten().notes
+    assert {(int(n.offset * 12), n.pitch.midi) for n in expected} == set(
+        zip(notes.start.tolist(), notes.pitch.tolist())
+    )
+    assert len(expected) == len(notes) + losses["merged"]
 
 
 def test_by_path_and_by_name_alike():
@@ -177,7 +179,7 @@ def test_small_kern(tmp_path, data, expected, losses):
 
 
 def test_kern_in_two_spines_that_split(tmp_path):
-    told = [
+    expected = [
         "**kern\t**kern",
         "*M2/4\t*M2/4",
         "=1\t=1",
@@ -189,7 +191,7 @@ def test_kern_in_two_spines_that_split(tmp_path):
         "*\t*v\t*v",
         "*-\t*-",
     ]
-    (tmp_path / "a.krn").write_text("\n".join(told))
+    (tmp_path / "a.krn").write_text("\n".join(expected))
     assert rows(read_score(tmp_path / "a.krn")[0]) == [
         (0, 24, 48),
         (0, 12, 60),
@@ -304,7 +306,7 @@ def test_one_tune_of_many(tmp_path):
     (tmp_path / "a.abc").write_text("% a book\nM:3/4\n\nX:1\nL:1/4\nK:C\nA B c|\n\nX:7\nM:2/4\nL:1/4\nK:C\nd e|\n")
     first, losses = read_score(tmp_path / "a.abc")
     assert rows(first) == [(0, 12, 69), (12, 12, 71), (24, 12, 72)] and losses == {"tunes": 1}
-    assert first.time_signatures == ((0, 3, 4),)  # told above the first tune
+    assert first.time_signatures == ((0, 3, 4),)  # from the lines above the first tune
     second, losses = read_score(tmp_path / "a.abc", tune=2)
     assert rows(second) == [(0, 12, 74), (12, 12, 76)] and not losses
     with pytest.raises(BadMusicFile, match="a.abc: it has 2 tunes, no number 3"):

@@ -78,9 +78,9 @@ def texts_of(seeds, steps=40, words=PROMPT, model=None, settings=PLAIN, make=Non
 @pytest.mark.parametrize("words", [[], PROMPT], ids=["no prompt", "prompt"])
 def test_each_text_lasts_its_steps_and_is_whole(words):
     for text in texts_of([1, 2, 3], words=words):
-        told = VOCAB.to_tokens(text)
-        assert sum(ENCODING.token_steps(told)) == 40
-        assert not ENCODING.decode(words + told)[1]
+        tokens = VOCAB.to_tokens(text)
+        assert sum(ENCODING.token_steps(tokens)) == 40
+        assert not ENCODING.decode(words + tokens)[1]
 
 
 def test_the_prompt_is_read_once_and_no_word_twice():
@@ -186,10 +186,10 @@ def test_only_what_is_allowed_is_written():
 
 
 def test_progress_is_told_in_steps_left():
-    told = []
-    texts_of([1, 2], steps=30, on_step=told.append)
-    assert told == sorted(told, reverse=True)
-    assert told[0] <= 30 and told[-1] == 0
+    reported = []
+    texts_of([1, 2], steps=30, on_step=reported.append)
+    assert reported == sorted(reported, reverse=True)
+    assert reported[0] <= 30 and reported[-1] == 0
 
 
 def test_greedy_texts_do_not_hang_on_the_seed():

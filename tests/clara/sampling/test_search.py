@@ -88,14 +88,14 @@ def test_pieces_are_whole_and_last_as_long_as_was_asked(generator, prompted):
 
 def test_the_same_each_time_on_any_threads_and_of_own_luck():
     generator = Generator(tiny.checkpoint())
-    told = [
+    expected = [
         [s.tokens for s in generator.search(high, N, QUARTERS, seed=5, search_settings=blocks(), threads=t)]
         for t in (1, 1, 2)
     ]
-    assert told[0] == told[1] == told[2]
-    assert len({tuple(words) for words in told[0]}) == 8
+    assert expected[0] == expected[1] == expected[2]
+    assert len({tuple(words) for words in expected[0]}) == 8
     other = generator.search(high, N, QUARTERS, seed=6, search_settings=blocks())
-    assert [s.tokens for s in other] != told[0]
+    assert [s.tokens for s in other] != expected[0]
 
 
 def test_one_block_is_plain_sampling_and_the_best_of_each_share():
@@ -129,7 +129,7 @@ def test_each_piece_goes_on_from_a_beginning_of_its_own(n, top):
     def its_search(notes):
         return next(k for k, share in enumerate(shares) if onsets(notes, BLOCK) in share)
 
-    assert len({b for share in shares for b in share}) == n  # or the searches could not be told from each other
+    assert len({b for share in shares for b in share}) == n  # or the searches could not be distinguished
     for pieces in seen:
         sizes = np.bincount([its_search(p) for p in pieces])
         assert len(sizes) == min(n, top) and sizes.max() - sizes.min() <= 1
@@ -341,7 +341,9 @@ def model(tmp_path, monkeypatch):
 
     tiny.checkpoint().save(tmp_path / "model")
     tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
-    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
+    monkeypatch.setattr(
+        scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None, None)
+    )
     return tmp_path / "model"
 
 

@@ -32,11 +32,11 @@ def test_as_the_reader(way):
     _, state = reader(prompt, reader.initial_state(1))
     stepper = make()
     stepper.begin(state, np.zeros(20, dtype=np.int64))
-    told = np.stack([stepper.step(step).copy() for step in ids], 1)
+    stepped = np.stack([stepper.step(step).copy() for step in ids], 1)
     whole = torch.cat([prompt.expand(20, -1), torch.from_numpy(ids).T], 1)
     expected = reader(whole, reader.initial_state(20))[0][:, 3:]
-    assert told.shape == expected.shape and told.dtype == np.float32
-    assert np.abs(told - expected.numpy()).max() < near * max(1, float(expected.abs().max()))
+    assert stepped.shape == expected.shape and stepped.dtype == np.float32
+    assert np.abs(stepped - expected.numpy()).max() < near * max(1, float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 33, 100])
@@ -68,16 +68,16 @@ def test_a_text_goes_on_from_its_state(way):
     reader, make, _ = way
     ids, whole, forked = words(40, 12), make(), make()
     whole.begin(reader.initial_state(40), np.arange(40))
-    states, told = [], []
+    states, stepped = [], []
     for i, step in enumerate(ids):
         if i in (5, 6):
             states += [whole.state_of(17), whole.state_of(38)]
-        told.append(whole.step(step).copy())
+        stepped.append(whole.step(step).copy())
     forked.begin(reader.join([states[3], states[0], states[2]]), np.array([2, 0, 1]))
     for at in range(5, 11):
         assert np.array_equal(
             forked.step(np.array([ids[at + 1, 17], ids[at + 1, 38], ids[at, 17]])),
-            [told[at + 1][17], told[at + 1][38], told[at][17]],
+            [stepped[at + 1][17], stepped[at + 1][38], stepped[at][17]],
         )
 
 
@@ -106,11 +106,11 @@ def test_processors_without_8_bit_instructions_sum_the_same():
     rng = np.random.default_rng(0)
     weights, read = rng.integers(-127, 128, (37, 50)).astype(np.int8), rng.integers(0, 256, (6, 50)).astype(np.uint8)
     weights[:3], read[:2] = 127, 255
-    told = int8._make_session(weights, unsigned=True).run(None, {"bytes": read})[0]
-    assert np.array_equal(told, read.astype(int) @ weights.T.astype(int))
+    products = int8._make_session(weights, unsigned=True).run(None, {"bytes": read})[0]
+    assert np.array_equal(products, read.astype(int) @ weights.T.astype(int))
 
 
 def test_the_sums_here_are_exact():
     weights, read = np.full((5, 64), -127, np.int8), np.full((2, 64), 255, np.uint8)
-    told = int8._make_session(weights, unsigned=int8._int8_products_saturate()).run(None, {"bytes": read})[0]
-    assert (told == -127 * 255 * 64).all()
+    products = int8._make_session(weights, unsigned=int8._int8_products_saturate()).run(None, {"bytes": read})[0]
+    assert (products == -127 * 255 * 64).all()

@@ -175,10 +175,10 @@ def test_state_goes_out_and_in(corpus, tmp_path):
 def test_state_is_not_pickled(corpus, tmp_path):
     run(corpus, tmp_path, [5.0])
     with safe_open(tmp_path / STATE, "pt") as f:
-        told = json.loads(f.metadata()[METADATA_KEY])
+        metadata = json.loads(f.metadata()[METADATA_KEY])
         kinds = {k.split(".")[0] for k in list(f.keys())}
     assert kinds == {"model", "opt"}
-    assert told["history"][0]["nats_per_quarter"] == 5.0
+    assert metadata["history"][0]["nats_per_quarter"] == 5.0
 
 
 def test_no_state_to_resume_from(corpus, tmp_path):

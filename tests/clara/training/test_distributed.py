@@ -54,7 +54,7 @@ def test_two_train_as_one(data, tmp_path):
     assert tiny.leave(train.main, [*tiny.flags(data, tmp_path / "one", *NO_DROPOUT)]) == 0
     done = launch(2, data, tmp_path / "two")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch 3/3") == 1  # told by one of them
+    assert done.stdout.count("epoch 3/3") == 1  # printed by one of them
     one, two = (pd.read_csv(tmp_path / n / HISTORY) for n in ("one", "two"))
     for column in ("train_loss", "valid_loss", "nats_per_quarter"):
         assert one[column].tolist() == pytest.approx(two[column].tolist(), rel=1e-4), column

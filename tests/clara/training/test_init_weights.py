@@ -16,19 +16,19 @@ from clara.training.init_weights import adapt_to_vocab, equivalent_token, initia
 def test_from_the_piano_to_chamber_music():
     start = tiny.checkpoint(encoding=Notewise())
     vocab = Vocab.from_encoding(Chamber())
-    tensors, kept, kindred = adapt_to_vocab(start, vocab, Chamber())
-    assert kept == len(start.vocab) and kindred == 2 * 88 and kept + kindred == len(vocab)
+    tensors, kept, equivalent = adapt_to_vocab(start, vocab, Chamber())
+    assert kept == len(start.vocab) and equivalent == 2 * 88 and kept + equivalent == len(vocab)
     for name in ("embedding.weight", "output.bias"):
         old, new = start.tensors[name].float(), tensors[name]
         assert len(new) == len(vocab)
-        for word, told in {
+        for word, expected in {
             "endp88": "endp88",
             "wait24": "wait24",
             "xxeos": "xxeos",
             "v40": "p40",
             "endv1": "endp1",
         }.items():
-            assert torch.equal(new[vocab.id_of[word]], old[start.vocab.id_of[told]])
+            assert torch.equal(new[vocab.id_of[word]], old[start.vocab.id_of[expected]])
     untouched = tensors.keys() - {"embedding.weight", "output.bias"}
     assert untouched and all(tensors[n] is start.tensors[n] for n in untouched)
 
@@ -36,8 +36,8 @@ def test_from_the_piano_to_chamber_music():
 def test_a_word_without_kin_is_the_mean():
     start = tiny.checkpoint(encoding=Notewise(4))
     vocab = Vocab.from_encoding(Notewise(12))
-    tensors, kept, kindred = adapt_to_vocab(start, vocab, Notewise(12))
-    assert (kept, kindred) == (len(start.vocab), 0)
+    tensors, kept, equivalent = adapt_to_vocab(start, vocab, Notewise(12))
+    assert (kept, equivalent) == (len(start.vocab), 0)
     table = start.tensors["embedding.weight"].float()
     assert torch.allclose(tensors["embedding.weight"][vocab.id_of["wait24"]], table.mean(0))
 
@@ -71,7 +71,7 @@ def test_contexts_of_another_grid_begin_at_zero():
 
 
 @pytest.mark.parametrize(
-    "word, told",
+    "word, expected",
     [
         ("v40", "p40"),
         ("endva7", "endp7"),
@@ -83,8 +83,8 @@ def test_contexts_of_another_grid_begin_at_zero():
         ("p4+p9", "p4+p9"),
     ],
 )
-def test_kin(word, told):
-    assert equivalent_token(word) == told
+def test_kin(word, expected):
+    assert equivalent_token(word) == expected
 
 
 @pytest.fixture(scope="module")

@@ -221,9 +221,9 @@ def test_pretrained_weights_are_the_start(dls, tmp_path):
 
 
 def test_random_weights_are_announced(dls, tmp_path):
-    told = []
-    new_learner(dls, tmp_path, log=told.append)
-    assert len(told) == 1 and told[0].startswith("starting from random weights")
+    messages = []
+    new_learner(dls, tmp_path, log=messages.append)
+    assert len(messages) == 1 and messages[0].startswith("starting from random weights")
 
 
 @pytest.mark.parametrize("encoding", [Chamber(), Notewise(4, 88), Notewise(12, 62)])
@@ -232,9 +232,9 @@ def test_a_pretrained_model_of_another_vocabulary(dls, tmp_path, encoding):
     message = f"other reads {encoding.name} text.*the data is notewise.*adapt_vocab"
     with pytest.raises(CheckpointMismatch, match=message):
         new_learner(dls, tmp_path, pretrained=tmp_path / "other")
-    told = []
-    new_learner(dls, tmp_path, pretrained=tmp_path / "other", adapt_vocab=True, log=told.append)
-    assert "tokens keep their weights" in told[0]
+    messages = []
+    new_learner(dls, tmp_path, pretrained=tmp_path / "other", adapt_vocab=True, log=messages.append)
+    assert "tokens keep their weights" in messages[0]
 
 
 def test_a_pretrained_model_of_another_architecture(dls, tmp_path):

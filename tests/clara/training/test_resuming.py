@@ -212,10 +212,12 @@ def test_ctrl_c_then_resume(finished, data, tmp_path):
 
 def test_fine_tuning_unfreezes_one_group_an_epoch(tuned, pretrained):
     assert len(history(tuned)) == 4
-    told = config(tuned)
-    assert told["training"]["started_from"] == weights_hash(pretrained)
-    assert [origin["command"] for origin in told["training"]["earlier"]] == [config(pretrained)["training"]["command"]]
-    assert told["sizes"]["n_layers"] == 2
+    recorded = config(tuned)
+    assert recorded["training"]["started_from"] == weights_hash(pretrained)
+    assert [origin["command"] for origin in recorded["training"]["earlier"]] == [
+        config(pretrained)["training"]["command"]
+    ]
+    assert recorded["sizes"]["n_layers"] == 2
 
 
 @pytest.mark.parametrize("flags, moved", [([], {"embedding.weight", "output.bias"}), (["--all-layers"], None)])

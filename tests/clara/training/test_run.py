@@ -66,10 +66,10 @@ def test_nothing_in_it_is_pickled(finished):
 
 
 def test_config_says_what_was_trained_on_and_how_well(finished, data):
-    told, corpus = config(finished), Corpus.load(data)
-    assert {k: told["sizes"][k] for k in tiny.SIZES} == tiny.SIZES
-    assert told["encoding"] == corpus.encoding.settings
-    record = told["training"]
+    recorded, corpus = config(finished), Corpus.load(data)
+    assert {k: recorded["sizes"][k] for k in tiny.SIZES} == tiny.SIZES
+    assert recorded["encoding"] == corpus.encoding.settings
+    record = recorded["training"]
     assert record["data"]["fingerprint"] == corpus.fingerprint
     assert record["data"]["about"] == "made by a test"
     assert record["data"]["pieces"] == 4
@@ -79,10 +79,10 @@ def test_config_says_what_was_trained_on_and_how_well(finished, data):
     assert record.keys() >= {"commit", "date", "machine"}
     reader = Checkpoint.load(finished).inference_model()
     for split in ("valid", "test"):
-        assert told["figures"][f"{split}_nats_per_quarter"] == pytest.approx(
+        assert recorded["figures"][f"{split}_nats_per_quarter"] == pytest.approx(
             nats_per_quarter(reader, corpus, split), abs=1e-3
         )
-    assert told["figures"]["epochs"] == 3 and "interrupted" not in told["figures"]
+    assert recorded["figures"]["epochs"] == 3 and "interrupted" not in recorded["figures"]
 
 
 def test_card_tells_data_and_figures(finished):
@@ -176,9 +176,9 @@ def test_no_such_device(device):
 
 @pytest.mark.parametrize("precision, bf16", [("bf16", True), ("float32", False)])
 def test_device_and_precision_are_told(precision, bf16):
-    device, found, told = choose_device("cpu", precision)
+    device, found, name = choose_device("cpu", precision)
     assert (device, found) == (torch.device("cpu"), bf16)
-    assert "cpu" in told and precision in told
+    assert "cpu" in name and precision in name
 
 
 @pytest.mark.parametrize(
@@ -208,14 +208,14 @@ def test_a_corpus_to_replay_in(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "fits, told",
+    "fits, message",
     [
         (1, "4 streams of 16 tokens do not fit the memory of cpu; --bs 1 fits"),
         (2, "--bs 2 fits"),
         (0, "not even one stream fits"),
     ],
 )
-def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, told):
+def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, message):
     build = awd_lstm.build
 
     def small_device(*args):
@@ -231,7 +231,7 @@ def test_out_of_memory_says_what_would_fit(data, tmp_path, monkeypatch, fits, to
         return model
 
     monkeypatch.setattr(awd_lstm, "build", small_device)
-    with pytest.raises(OutOfDeviceMemory, match=told):
+    with pytest.raises(OutOfDeviceMemory, match=message):
         train(tiny.arguments(data, tmp_path / "run"))
 
 

@@ -161,9 +161,9 @@ def diverge(corpus, folder, epoch, batch, epochs=2, kept=None):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(corpus, tmp_path):
-    told, learn = diverge(corpus, tmp_path, epoch=1, batch=0)
-    assert "the loss is nan at batch 0 of epoch 2, learning rate 0.00" in told
-    assert f"{tmp_path} holds epoch 1, the best before" in told and "--lr" in told
+    message, learn = diverge(corpus, tmp_path, epoch=1, batch=0)
+    assert "the loss is nan at batch 0 of epoch 2, learning rate 0.00" in message
+    assert f"{tmp_path} holds epoch 1, the best before" in message and "--lr" in message
     assert [row["epoch"] for row in learn.checkpoint.history] == [1]
 
 
@@ -176,8 +176,8 @@ def test_no_epoch_that_ended_in_nan_is_kept(corpus, tmp_path, epoch, kept_epochs
     """Also where the last look at the loss came before."""
     kept = []
     last = len(tiny.learner(corpus, tmp_path).dls.train) - 1
-    told, learn = diverge(corpus, tmp_path, epoch, last, kept=kept)
-    assert "nan" in told and "rate" in told
+    message, learn = diverge(corpus, tmp_path, epoch, last, kept=kept)
+    assert "nan" in message and "rate" in message
     assert kept == kept_epochs
     assert len(learn.checkpoint.history) == len(kept_epochs)
 

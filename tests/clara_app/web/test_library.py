@@ -119,11 +119,11 @@ def test_a_kill_loses_nothing_that_the_page_was_told(tmp_path):
         text=True,
         env={"PYTHONPATH": ":".join(sys.path)},
     )
-    told = [process.stdout.readline().strip() for _ in range(20)]
+    lines = [process.stdout.readline().strip() for _ in range(20)]
     process.kill()
-    told += process.communicate()[0].split()
+    lines += process.communicate()[0].split()
     library = Library(tmp_path)
-    assert all(library.get(piece_id) for piece_id in told)
+    assert all(library.get(piece_id) for piece_id in lines)
     ((request,),) = library._rows("SELECT request FROM pieces LIMIT 1")[:1]
     assert library.request(request)["state"] == "interrupted"
     library.close()

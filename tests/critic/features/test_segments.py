@@ -38,8 +38,8 @@ def test_windows_in_silence_belong_to_the_nearest_segment():
         np.r_[a.pitch, a.pitch],
         np.r_[a.part, a.part],
     )[0]
-    told, cover = segment_descriptors(far, 232 * 12, 8.0)
-    assert len(told) == 6 and cover.shape == (29, 6)
+    found, cover = segment_descriptors(far, 232 * 12, 8.0)
+    assert len(found) == 6 and cover.shape == (29, 6)
     assert (
         cover.sum(1) == pytest.approx(np.ones(29))
         and cover[8].tolist() == [0, 0, 1, 0, 0, 0]

@@ -25,17 +25,17 @@ def rolls():
 
 def test_a_roll_tells_onsets_and_what_sounds():
     notes = build_notes([0, 3, 3, 6], [3, 6, 9, 12], [60, 60, 21, 108])[0]
-    told = piano_roll(notes, 12)
-    assert told.shape == (2, N_KEYS, 12) and told.dtype == np.uint8
-    assert {(k + LOWEST_PIANO_PITCH, s) for k, s in zip(*told[0].nonzero())} == {(60, 0), (60, 3), (21, 3), (108, 6)}
-    assert told[1].sum() == 3 + 3 + 6 + 6 and told[1, 60 - LOWEST_PIANO_PITCH].tolist() == [1] * 6 + [0] * 6
+    found = piano_roll(notes, 12)
+    assert found.shape == (2, N_KEYS, 12) and found.dtype == np.uint8
+    assert {(k + LOWEST_PIANO_PITCH, s) for k, s in zip(*found[0].nonzero())} == {(60, 0), (60, 3), (21, 3), (108, 6)}
+    assert found[1].sum() == 3 + 3 + 6 + 6 and found[1, 60 - LOWEST_PIANO_PITCH].tolist() == [1] * 6 + [0] * 6
 
 
 def test_a_roll_ends_where_it_is_told_and_folds_what_no_piano_has():
     notes = build_notes([0, 0, 20], [40, 8, 24], [60, 12, 64])[0]
-    told = piano_roll(notes, 10)
-    assert told.shape == (2, N_KEYS, 10) and told[1, 60 - LOWEST_PIANO_PITCH].all() and told[0].sum() == 2
-    low = told[0, :24].nonzero()[0]
+    found = piano_roll(notes, 10)
+    assert found.shape == (2, N_KEYS, 10) and found[1, 60 - LOWEST_PIANO_PITCH].all() and found[0].sum() == 2
+    low = found[0, :24].nonzero()[0]
     assert low.tolist() == [(12 - LOWEST_PIANO_PITCH) % 12]
 
 
@@ -75,13 +75,13 @@ def test_fused_norms_change_nothing(bf16, apart, monkeypatch):
 def test_a_piece_is_judged_in_two_keys(rolls):
     """What is said of a piece is the mean of what the net hears in the keys that it is moved to."""
     pieces = [crop(tiny.tune(i, n_notes=90), 0, 384) for i in range(3)]
-    told = rolls.score(pieces)
+    found = rolls.score(pieces)
     assert len(TRANSPOSITIONS) == 2 and 0 not in TRANSPOSITIONS
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rolls_module, "TRANSPOSITIONS", (0,))
         moved = [rolls.score([transpose(p, shift)[0] for p in pieces]) for shift in TRANSPOSITIONS]
         assert np.abs(moved[0] - rolls.score(pieces)).max() > 1e-4  # strides
-    assert told == pytest.approx(np.mean(moved, axis=0), abs=1e-5)
+    assert found == pytest.approx(np.mean(moved, axis=0), abs=1e-5)
 
 
 @pytest.mark.parametrize("steps_per_quarter", [4, 12])

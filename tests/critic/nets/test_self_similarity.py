@@ -47,8 +47,8 @@ def test_each_cell_is_the_cosine_of_two_columns(n_notes, seed):
     for start, pitch in zip(notes.start.tolist(), notes.pitch.tolist()):
         if start < N_COLUMNS * COLUMN_STEPS:
             columns[start // COLUMN_STEPS].append((start % COLUMN_STEPS, pitch))
-    told = picture(notes)
-    assert told.shape == (len(LAYERS), N_COLUMNS, N_COLUMNS) and np.isfinite(told).all()
+    found = picture(notes)
+    assert found.shape == (len(LAYERS), N_COLUMNS, N_COLUMNS) and np.isfinite(found).all()
     sides = [
         [{p for _, p in c} for c in columns],
         [{p % 12 for _, p in c} for c in columns],
@@ -56,7 +56,7 @@ def test_each_cell_is_the_cosine_of_two_columns(n_notes, seed):
         [{p - min(q for _, q in c) for _, p in c} for c in columns],
     ]
     some = np.random.default_rng(seed).integers(N_COLUMNS, size=(40, 2))
-    for layer, side in zip(told, sides):
+    for layer, side in zip(found, sides):
         assert [layer[i, j] for i, j in some] == pytest.approx([cosine(side[i], side[j]) for i, j in some], abs=1e-5)
 
 
@@ -98,12 +98,12 @@ def test_what_no_piano_has_counts_as_its_nearest_key_and_what_comes_late_not_at_
 
 def test_a_run_of_columns_is_that_corner_of_the_picture():
     notes, rng = crop(tiny.tune(2, 400), 0, N_COLUMNS * COLUMN_STEPS), np.random.default_rng(0)
-    told, whole = onset_table(notes), picture(notes)
-    runs = [random_part(told, rng) for _ in range(30)]
-    assert any(run is told for run in runs) and sum(len(run) < len(told) for run in runs) > 5
+    found, whole = onset_table(notes), picture(notes)
+    runs = [random_part(found, rng) for _ in range(30)]
+    assert any(run is found for run in runs) and sum(len(run) < len(found) for run in runs) > 5
     for run in runs:
         length = int(run[-1, 0]) + 1
-        seen, first = self_similarity_matrices([run])[0].numpy(), {tuple(t) for t in told.tolist()}
+        seen, first = self_similarity_matrices([run])[0].numpy(), {tuple(t) for t in found.tolist()}
         at = next(k for k in range(N_COLUMNS) if all((c + k, s, p) in first for c, s, p in run.tolist()))
         assert seen[:, :length, :length] == pytest.approx(whole[:, at : at + length, at : at + length], abs=1e-6)
         assert not seen[:, length:].any() and length >= 16 - 1
@@ -139,5 +139,5 @@ def test_a_window_is_judged_by_the_stretches_that_it_lies_in():
         and cover.shape == (2 + 9, 5)
     )
     with torch.inference_mode():
-        told, each = net(seen, cover), net.segment_logits(seen)
-    assert torch.allclose(told, cover @ each) and torch.allclose(cover.sum(1), torch.ones(11))
+        found, each = net(seen, cover), net.segment_logits(seen)
+    assert torch.allclose(found, cover @ each) and torch.allclose(cover.sum(1), torch.ones(11))

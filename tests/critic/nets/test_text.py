@@ -50,11 +50,11 @@ def test_the_past_counts_and_the_future_does_not():
     ((ids, window),) = pieces(1)
     other = ids.copy()
     other[window == window.max()] = VOCAB.id_of["p1"]
-    told, changed = (read(*collate_text([(i, window)], VOCAB.pad_id)) for i in (ids, other))
-    assert torch.allclose(told[:-1], changed[:-1]) and not torch.allclose(told[-1], changed[-1])
+    found, changed = (read(*collate_text([(i, window)], VOCAB.pad_id)) for i in (ids, other))
+    assert torch.allclose(found[:-1], changed[:-1]) and not torch.allclose(found[-1], changed[-1])
     other = ids.copy()
     other[np.flatnonzero(window == window.max())[0] - 1] = VOCAB.id_of["p1"]
-    assert not torch.equal(told[-1], read(*collate_text([(other, window)], VOCAB.pad_id))[-1])
+    assert not torch.equal(found[-1], read(*collate_text([(other, window)], VOCAB.pad_id))[-1])
 
 
 def test_stored_weights_do_not_change_with_the_network():

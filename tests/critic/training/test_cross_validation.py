@@ -83,12 +83,12 @@ def learned(table):
 
 
 def test_composers_are_learned_and_test_works_left_alone(table, learned):
-    (classifier, told), (again, told_again) = learned
+    (classifier, figures), (again, figures_again) = learned
     assert isinstance(classifier, ComposerClassifier) and classifier.classes == ("either", "fast", "slow")
-    assert told == told_again and set(told) == {
+    assert figures == figures_again and set(figures) == {
         f"{of}_{what}" for of in ("excerpt", "piece") for what in ("accuracy", "balanced_accuracy")
     }
-    assert 0.6 < told["piece_accuracy"] < 1  # nobody can know the third in what is new
+    assert 0.6 < figures["piece_accuracy"] < 1  # nobody can know the third in what is new
     assert evaluation.evaluate(classifier, table)["piece_accuracy"] >= 0.6
     pieces = table["tokens"].tolist()[:5]
     assert (classifier.log_probs(pieces) == again.log_probs(pieces)).all()
@@ -106,8 +106,8 @@ def test_no_work_is_judged_by_heads_that_met_it(table):
     shuffled = table.copy()
     names = dict(zip(works := shuffled["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
     shuffled["label"] = shuffled["work"].map(names)
-    _, told = train(shuffled, folds=3)
-    assert told["piece_balanced_accuracy"] < 0.8
+    _, figures = train(shuffled, folds=3)
+    assert figures["piece_balanced_accuracy"] < 0.8
 
 
 def test_more_is_learned_from_in_other_folds_and_not_judged(table):
@@ -115,8 +115,8 @@ def test_more_is_learned_from_in_other_folds_and_not_judged(table):
     names = dict(zip(works := table["work"].unique(), np.random.default_rng(1).choice(["a", "b"], len(works))))
     shuffled = table.assign(label=table["work"].map(names))
     learned_from = shuffled[shuffled["split"] != "test"]
-    _, told = train(pd.concat([shuffled, learned_from.assign(split="extra")]), folds=3)
-    assert told["piece_balanced_accuracy"] < 0.8
+    _, figures = train(pd.concat([shuffled, learned_from.assign(split="extra")]), folds=3)
+    assert figures["piece_balanced_accuracy"] < 0.8
 
     two = table[(table["label"] != "either") & (table["split"] != "test")]
     swapped = two.assign(
@@ -126,8 +126,8 @@ def test_more_is_learned_from_in_other_folds_and_not_judged(table):
         [two, *[swapped.assign(work=swapped["work"] + i, piece=swapped["piece"] + f"-{i}") for i in range(6)]]
     )
     for some, right in ((two, True), (lied_to, False)):
-        _, told = train(some, folds=3)
-        assert (told["piece_balanced_accuracy"] > 0.8) == right
+        _, figures = train(some, folds=3)
+        assert (figures["piece_balanced_accuracy"] > 0.8) == right
 
 
 def test_what_is_judged_is_drawn_twice_as_often():
@@ -141,14 +141,14 @@ def test_what_is_judged_is_drawn_twice_as_often():
 
 def test_a_share_is_taken_from_the_answer(table, monkeypatch):
     """From each composer's logit so much of the logarithm of how much music there is of his."""
-    told = []
+    figures = []
     for adjusted in (0.0, 0.5):
         monkeypatch.setattr(cross_validation, "ADJUSTMENTS", np.array([adjusted]))
         monkeypatch.setattr(cross_validation, "TEMPERATURES", np.array([2.0]))
         classifier, _ = train(table, folds=2)
-        told.append(classifier.log_probs(table["tokens"].tolist()[:6]))
+        figures.append(classifier.log_probs(table["tokens"].tolist()[:6]))
     learned_from = table[table["split"] != "test"]["label"].value_counts(normalize=True)
-    difference = told[0] - told[1]
+    difference = figures[0] - figures[1]
     share = 0.5 / 2 * np.log([learned_from[c] for c in ("either", "fast", "slow")])
     np.testing.assert_allclose(
         difference - difference.mean(1, keepdims=True), np.tile(share - share.mean(), (6, 1)), atol=2e-3
