@@ -1,5 +1,5 @@
 // An article for a piece: what Clara says of it, roll, player, sheet music and downloads.
-import { postJson, request } from "/static/connection.js";
+import { fetchJson, postJson, request } from "/static/connection.js";
 import { openEditor } from "/static/editor.js";
 import { drawRoll } from "/static/roll.js";
 
@@ -44,19 +44,29 @@ export function makeArticle(piece, actions) {
         edit.disabled = false;
         edit.focus();
       },
-      onSaved: version => {
-        const saved = makeArticle(version, actions);
-        article.before(saved);
-        saved.draw();
-        saved.querySelector(".edit").focus();
-      },
+      onSaved: version => addArticle(article, version, actions),
     });
   });
+  find(".before").hidden = !piece.version_of;
+  find(".before").addEventListener("click", () => showVersionBefore(article, piece, actions).catch(onError));
   find(".again").addEventListener("click", () => onAgain(piece));
   find(".show-score").addEventListener("click", event => {
     toggleScore(event.currentTarget, find(".score"), piece).catch(onError);
   });
   return article;
+}
+
+function addArticle(other, piece, actions) {
+  const article = makeArticle(piece, actions);
+  other.before(article);
+  article.draw();
+  article.querySelector(".edit").focus();
+}
+
+async function showVersionBefore(article, piece, actions) {
+  const present = document.querySelector(`article[data-id="${piece.version_of}"]`);
+  if (present?.checkVisibility()) present.querySelector(".edit").focus();
+  else addArticle(article, await fetchJson(`/cards/${piece.version_of}`), actions);
 }
 
 // Draw a roll that plays: a click goes to its place, and drawing over bars loops them.

@@ -10,6 +10,7 @@ const MARGIN = 7; // empty rows above and below the notes
 const MORE_QUARTERS = 4; // empty at the end
 const LOWEST = 21;
 const HIGHEST = 108;
+const DRAFT = "clara-draft"; // where the browser keeps what was not saved
 const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
 
 const sampler = new Sampler();
@@ -27,18 +28,25 @@ class Editor {
     this.selected = new Set(); // notes
     this.history = [this.copyNotes()];
     this.place = 0; // in the history
+    this.restoreDraft();
     this.panel = document.getElementById("editor").content.cloneNode(true).firstElementChild;
     this.figure = this.find(".roll");
     article.querySelector(".roll").after(this.panel);
     const buttons = {
       undo: () => this.travel(-1),
       redo: () => this.travel(1),
+      all: () => this.selectAll(),
+      longer: () => this.lengthenSelected(this.step),
+      shorter: () => this.lengthenSelected(-this.step),
       delete: () => this.deleteSelected(),
       up: () => this.moveSelected(0, 1),
       down: () => this.moveSelected(0, -1),
       listen: () => this.listen(),
       save: () => this.save(),
-      cancel: () => this.close(),
+      cancel: () => {
+        localStorage.removeItem(DRAFT);
+        this.close();
+      },
     };
     for (const [name, action] of Object.entries(buttons)) {
       this.find(`[data-do=${name}]`).addEventListener("click", () => Promise.resolve(action()).catch(callbacks.onError));
@@ -51,6 +59,20 @@ class Editor {
     this.showAll();
     sampler.prepare(this.notes.map(note => note[2])).catch(() => {}); // without sound the editor still edits
     this.figure.focus();
+  }
+
+  // What was not saved is there again when the same piece is edited next.
+  restoreDraft() {
+    const draft = JSON.parse(localStorage.getItem(DRAFT) ?? "{}");
+    if (draft.id !== this.piece.id) return;
+    this.notes = draft.notes;
+    this.history.push(this.copyNotes());
+    this.place = 1;
+  }
+
+  keepDraft() {
+    if (this.place) localStorage.setItem(DRAFT, JSON.stringify({ id: this.piece.id, notes: this.notes }));
+    else localStorage.removeItem(DRAFT);
   }
 
   find(selector) {
@@ -86,7 +108,7 @@ class Editor {
     this.find("[data-do=undo]").disabled = this.place === 0;
     this.find("[data-do=redo]").disabled = this.place === this.history.length - 1;
     this.find("[data-do=save]").disabled = this.place === 0 || !this.notes.length;
-    this.find("[data-do=delete]").disabled = !this.selected.size;
+    for (const name of ["delete", "longer", "shorter"]) this.find(`[data-do=${name}]`).disabled = !this.selected.size;
     this.find(".about").textContent = this.describe();
   }
 
@@ -105,6 +127,7 @@ class Editor {
     this.history.length = this.place + 1;
     this.history.push(this.copyNotes());
     this.place++;
+    this.keepDraft();
     this.showAll();
   }
 
@@ -112,6 +135,7 @@ class Editor {
     this.place = Math.max(0, Math.min(this.history.length - 1, this.place + steps));
     this.notes = this.history[this.place].map(note => [...note]);
     this.selected.clear();
+    this.keepDraft();
     this.showAll();
   }
 
@@ -120,13 +144,18 @@ class Editor {
     this.figure.focus();
     const [quarter, pitch] = [this.roll.findQuarter(event.clientX), this.roll.findPitch(event.clientY)];
     const index = this.roll.rects.indexOf(event.target);
-    if (index < 0 && !this.isDrawing) {
+    if (index < 0 && !this.isDrawing && event.pointerType === "touch") { // the finger scrolls
       this.selected.clear();
       this.draw();
       return;
     }
     event.preventDefault();
     this.figure.setPointerCapture(event.pointerId);
+    if (index < 0 && !this.isDrawing) {
+      this.box = { quarter, pitch, before: event.shiftKey ? [...this.selected] : [] };
+      this.dragBox(quarter, pitch);
+      return;
+    }
     if (index < 0) {
       const start = Math.floor(quarter / this.step + 1e-6) * this.step;
       this.startDrag([start, this.step, Math.max(LOWEST, Math.min(HIGHEST, pitch)), 0], "lengthen", quarter, pitch, true);
@@ -151,7 +180,18 @@ class Editor {
     this.draw();
   }
 
+  // Select the notes of a rectangle.
+  dragBox(quarter, pitch) {
+    const [from, to] = [this.box.quarter, quarter].sort((a, b) => a - b);
+    const [low, high] = [this.box.pitch, pitch].sort((a, b) => a - b);
+    const isInside = ([start, duration, key]) => start < to && start + duration > from && key >= low && key <= high;
+    this.selected = new Set([...this.box.before, ...this.notes.filter(isInside)]);
+    this.draw();
+    this.roll.drawBox(from, to, low, high);
+  }
+
   drag(event) {
+    if (this.box) this.dragBox(this.roll.findQuarter(event.clientX), this.roll.findPitch(event.clientY));
     if (!this.dragged) return;
     const { kind, quarter, pitch, before } = this.dragged;
     const moved = Math.round((this.roll.findQuarter(event.clientX) - quarter) / this.step) * this.step;
@@ -178,6 +218,10 @@ class Editor {
   }
 
   release() {
+    if (this.box) {
+      this.box = null;
+      this.draw();
+    }
     if (!this.dragged) return;
     const { hasMoved } = this.dragged;
     this.dragged = null;
@@ -185,6 +229,7 @@ class Editor {
   }
 
   cancelDrag() {
+    this.box = null;
     if (!this.dragged) return;
     this.dragged = null;
     this.travel(0);
@@ -282,6 +327,7 @@ class Editor {
 
   async save() {
     const version = await postJson(`/pieces/${this.piece.id}/versions`, { notes: this.notes });
+    localStorage.removeItem(DRAFT);
     this.close();
     this.callbacks.onSaved(version);
   }

@@ -27,7 +27,7 @@ function addElement(parent, name, attributes, text) {
 
 // Draw a piece into a figure, from a lowest to a highest pitch (by default a little beyond its notes). Return functions that
 // move the playhead to a time in quarters, or hide it for null (`move`), and that return the time in quarters and the pitch
-// at a place of the window, in pixels (`findQuarter`, `findPitch`); and the rectangles of the notes (`rects`).
+// at a place of the window, in pixels (`findQuarter`, `findPitch`); and one that marks notes (`drawBox`). `rects` are the rectangles of the notes.
 export function drawRoll(figure, piece, { rowHeight = 5, quarterWidth = MIN_QUARTER_WIDTH, range } = {}) {
   const { notes, quarters, bars, form, time_signatures: timeSignatures = "" } = piece;
   const { prompt_quarters: promptQuarters = 0, window_log_odds: logOdds = [] } = piece;
@@ -88,7 +88,10 @@ export function drawRoll(figure, piece, { rowHeight = 5, quarterWidth = MIN_QUAR
     const { top: shownTop, height: shownHeight } = svg.getBoundingClientRect();
     return highest - Math.floor(((clientY - shownTop) * height / shownHeight - top) / rowHeight);
   };
-  return { move, findQuarter, findPitch, rects };
+  const drawBox = (from, to, low, high) => addElement(svg, "rect", {
+    class: "box", x: x(from), y: y(high), width: Math.max(0, x(to) - x(from)), height: y(low) + rowHeight - y(high),
+  });
+  return { move, findQuarter, findPitch, drawBox, rects };
 }
 
 // `bars` holds where bars begin, in quarters.

@@ -304,8 +304,9 @@ def test_notes_are_edited(page):
     page.keyboard.press("Shift+ArrowUp")
     pitch, octave = re.match(r"(\D+)(\d)", before).groups()
     assert about.inner_text().startswith(f"{pitch}{int(octave) + 1}, ")
-    page.keyboard.press("Control+z")
-    page.keyboard.press("Control+y")
+    for key in "zyz":  # a note that moved onto another one would become one with it
+        page.keyboard.press(f"Control+{key}")
+    page.keyboard.press(".")
     page.keyboard.press("n")
     assert editor.locator(".roll rect[class^=part]").count() == n_notes + 1
     page.keyboard.press("Delete")
@@ -319,11 +320,23 @@ def test_notes_are_edited(page):
     assert float(drawn.split()[-2]) > 1
     editor.locator("[data-do=listen]").click()
     assert editor.locator("[data-do=listen]").inner_text() == "Stop"
+    before = article.get_attribute("data-id")
+    page.reload()
+    article = page.locator(f"article[data-id='{before}']")
+    article.locator(".edit").click()  # the draft is kept
+    box = editor.locator("svg").bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] - 30, steps=3)
+    page.mouse.up()
+    assert about.inner_text() == f"{n_notes + 1} of {n_notes + 1} notes selected"
     editor.locator("[data-do=save]").click()
     version = page.locator("#pieces article").first
     version.get_by_text("Edited by you").wait_for()
     assert version.locator(".roll rect[class^=part]").count() == n_notes + 1
     assert page.locator(".editor").count() == 0
+    version.locator(".before").click()
+    assert page.locator(f"article[data-id='{before}'] .edit").evaluate("button => button === document.activeElement")
 
 
 def test_sheet_music_is_printed_alone(page):
