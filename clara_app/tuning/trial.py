@@ -181,7 +181,8 @@ def shorten_valid(corpus: Corpus) -> Corpus:
 
 
 def measure_inception(learn: MusicLearner, recipe: Recipe, settings: TrialSettings) -> float:
-    """Return the musical Inception score of excerpts that a model composes from nothing."""
+    """Return the musical Inception score of excerpts that a model composes from nothing, as the recipe samples."""
+    assert recipe.temperature is not None and recipe.top_p is not None
     checkpoint = learn.to_checkpoint()
     generator = Generator(checkpoint)
     classifier = load_classifier(settings.classifier, checkpoint.encoding.name)
