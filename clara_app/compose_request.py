@@ -34,8 +34,8 @@ class MusicalConstraints:
         Largest number of notes that sound at once.
     cadence : bool
         Whether to prefer the tonic chord at the end.
-    fixed_melody : str, optional
-        Music file with a melody that stays as it is while the rest is composed.
+    fixed_melody : str or NoteSequence, optional
+        Melody, as a music file or as notes, that stays as it is while the rest is composed.
     fixed_melody_part : str, optional
         Prefix of the part that plays the fixed melody.
     """
@@ -44,7 +44,7 @@ class MusicalConstraints:
     ranges: tuple[str, ...] = ()
     max_notes: int | None = None
     cadence: bool = False
-    fixed_melody: str | None = None
+    fixed_melody: str | NoteSequence | None = None
     fixed_melody_part: str | None = None
 
     def __post_init__(self):
@@ -113,8 +113,8 @@ class ComposeRequest:
         Such as "3/4" (default: that of the prompt or the fixed melody, or else the model's choice).
     form : str, optional
         Sections that return, such as "AABA"; it sets the length if `bars` does not.
-    form_of : str, optional
-        Music file whose form the pieces have, or `music21:NAME`; it sets the length if `bars` does not.
+    form_of : str or NoteSequence, optional
+        Music whose form the pieces have: a file, `music21:NAME`, or notes; it sets the length if `bars` does not.
     plan : str, optional
         File of the plan that every piece follows from the beginning of its prompt; it sets the length.
     ending : bool
@@ -166,7 +166,7 @@ class ComposeRequest:
     bars: float | None = None
     time_signature: str | None = None
     form: str | None = None
-    form_of: str | None = None
+    form_of: str | NoteSequence | None = None
     plan: str | None = None
     ending: bool = True
     prompt: str | NoteSequence | None = None
@@ -259,11 +259,9 @@ class ComposeRequest:
 
     def to_dict(self) -> dict:
         """Return the request as JSON can hold it, with the constraints beside the other fields."""
-        values = asdict(self) | {"prompt": self._prompt_name()}
-        return {k: v for k, v in values.items() if k != "constraints"} | values["constraints"]
-
-    def _prompt_name(self):
-        return self.prompt if self.prompt is None or isinstance(self.prompt, (str, Path)) else "notes"
+        values = asdict(self) | {"prompt": _name_of(self.prompt), "form_of": _name_of(self.form_of)}
+        constraints = values.pop("constraints") | {"fixed_melody": _name_of(self.constraints.fixed_melody)}
+        return values | constraints
 
     @classmethod
     def from_dict(cls, values: dict) -> "ComposeRequest":
@@ -281,3 +279,8 @@ class ComposeRequest:
         constraints = MusicalConstraints(**{f.name: values[f.name] for f in fields(MusicalConstraints)})
         fill = tuple(values["fill"]) if values["fill"] else None
         return cls(**own, settings=settings, constraints=constraints, fill=fill)
+
+
+def _name_of(music):
+    """Return the name of music that was given as a file; notes have none."""
+    return music if music is None or isinstance(music, (str, Path)) else "notes"

@@ -15,7 +15,8 @@ from clara.checkpoints.adapter import Adapter
 from clara.checkpoints.checkpoint import weights_hash
 from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.data.onset_grid import file_misfit
-from clara.encodings.prompts import read_fixed_melody, read_prompt
+from clara.encodings.notewise import Notewise
+from clara.encodings.prompts import read_fixed_melody, read_prompt, to_fixed_melody
 from clara.errors import BadSetting
 from clara.form.forms import Form, expand_form, form_of, parse_form
 from clara.form.plan import MAX_BARS, Plan
@@ -246,7 +247,8 @@ class Composer:
         if request.form is not None:
             form = expand_form(parse_form(request.form))
         elif request.form_of is not None:
-            form = form_of(read_music(request.form_of))
+            is_notes = isinstance(request.form_of, NoteSequence)
+            form = form_of(request.form_of if is_notes else read_music(request.form_of))
         else:
             return None
         if len(form) > MAX_BARS:
@@ -275,11 +277,14 @@ class Composer:
         return convert_length(quarters, bars, time_signatures, steps_per_quarter) / steps_per_quarter
 
     def _read_fixed_melody(self, request):
-        path, part = request.constraints.fixed_melody, request.constraints.fixed_melody_part
-        if path is None:
+        melody, part = request.constraints.fixed_melody, request.constraints.fixed_melody_part
+        encoding = self.generator.encoding
+        if melody is None:
             return None
-        signature = _parse_time_signature(request)
-        return read_fixed_melody(path, self.generator.encoding, part, time_signature=signature)[0]
+        if isinstance(melody, NoteSequence):
+            fitted, _ = fit_to_encoding(melody, Notewise(encoding.steps_per_quarter, encoding.n_keys))
+            return to_fixed_melody(fitted, encoding, part)[0]
+        return read_fixed_melody(melody, encoding, part, time_signature=_parse_time_signature(request))[0]
 
     def _read_prompt(self, request):
         """Return the prompt on the model's grid, or None, and what was lost."""

@@ -13,6 +13,7 @@ from clara.performing.playing import PlayedPrompt
 from clara.rendering.form_strip import FormStrip
 from clara_app.compose_request import ComposeRequest
 from clara_app.composer import Composer
+from clara_app.web.changes import AGAIN, change_bars
 from clara_app.web.pieces import Piece
 from critic.copy_index import CopiedRun
 from critic.defaults import DEFAULT_RANKING
@@ -63,6 +64,7 @@ def compose_candidates(
     prompt: Piece | None = None,
     on_progress: Callable[[float], None] | None = None,
     stop: Event | None = None,
+    change: str = AGAIN,
 ) -> Iterator[list[Candidate]]:
     """Compose and score the candidates of a request.
 
@@ -77,6 +79,8 @@ def compose_candidates(
     on_progress : function(share), optional
         Called with the share that is done, from 0 to 1.
     stop : threading.Event, optional
+    change : str
+        What happens to the passage that the request names, if it names one; one of `clara_app.web.changes.CHANGES`.
 
     Yields
     ------
@@ -93,7 +97,17 @@ def compose_candidates(
         begin, end = request.fill or (request.prompt_quarters or prompt.notes.quarters, np.inf)
         prepared = replace(prepared, played_prompt=PlayedPrompt(prompt.notes, prompt.expression, begin, end))
     if request.fill:  # they are composed by their likelihood, and listed by how human the whole pieces sound
+        if change != AGAIN:  # new music stands in several places, so all of it is performed anew
+            prepared = replace(prepared, played_prompt=None)
         prepared = replace(prepared, ranking=parse_ranking(DEFAULT_RANKING, composer.scoring_models))
+        for n_done, sample in enumerate(change_bars(composer.generator, prepared, change, composer.threads, stop), 1):
+            samples = [replace(sample, played_prompt=prepared.played_prompt)]
+            yield _candidates(
+                composer.scoring_models, samples, composer.score([sample.notes], prepared), title, request.flat
+            )
+            if on_progress:
+                on_progress(n_done / request.n)
+        return
     batch_sizes = [request.n] if request.search else _batch_sizes(request.n)
     on_stage = (lambda _, share: on_progress(share)) if on_progress else None
     for samples in composer.sample(prepared, batch_sizes, on_stage, stop):

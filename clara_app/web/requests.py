@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -12,9 +12,11 @@ from clara.checkpoints.shipped_models import find_model, shipped_model_names
 from clara.errors import BadSetting
 from clara.form.forms import parse_form
 from clara.music.bars import parse_time_signature
+from clara.music.notes import crop
 from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
+from clara_app.web.changes import AGAIN
 from clara_app.web.pieces import Piece
 from critic.defaults import DEFAULT_RANKING
 
@@ -41,6 +43,8 @@ MAX_PROMPT_QUARTERS = 512
 
 MAX_SIGNATURE_LETTERS = 5
 DEFAULT_SIGNATURE = "4/4"
+CONTINUE, TUNE, FORM = "continue", "tune", "form"
+TITLES = {CONTINUE: "Clara, after {}", TUNE: "Clara, with the tune {}", FORM: "Clara, in the form of {}"}
 
 Text = Annotated[str, Field(min_length=1, max_length=100)]
 Setting = Annotated[float, Field(ge=0, le=10)] | None
@@ -57,11 +61,14 @@ class PageRequest:
     title : str
         Title of the composed pieces.
     prompt : Piece, optional
+    change : str
+        What happens to the passage that the request names; one of `clara_app.web.changes.CHANGES`.
     """
 
     compose: ComposeRequest
     title: str
     prompt: Piece | None = None
+    change: str = AGAIN
 
 
 def offered_models(folders: Sequence[str | Path] = ()) -> dict[str, tuple[str, Path]]:
@@ -133,6 +140,8 @@ class ComposeBody(Body):
     composer: Annotated[Text, Field(pattern=r"^[\w .'-]+$")] | None = None
     cadence: bool = False
     fill: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # quarters of the prompt to replace
+    use: Literal["continue", "tune", "form"] = CONTINUE  # of the prompt: go on, accompany it, or compose in its form
+    change: Literal["again", "vary", "keep"] = AGAIN  # of that passage
     max_notes: Annotated[int, Field(ge=1, le=MAX_NOTES_AT_ONCE)] | None = None
     range: Text | None = None  # such as C2-C6
     form: Text | None = None  # sets the length in place of quarters
@@ -216,17 +225,22 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
     prompt = _prompt(body, find_piece)
     fill = _fill(body, prompt)
     n = int(body.candidates)
+    is_continued = body.use == CONTINUE
+    if not is_continued and (prompt is None or fill):
+        raise BadSetting("choose the piece whose tune or form is meant")
+    used = {body.use: _first_notes(prompt, body.prompt_quarters)} if prompt and not is_continued else {}
     request = ComposeRequest(
         model=body.model,
         n=n,
         top=ComposeRequest.top if body.search else n,
         quarters=body.quarters,
-        bars=_limited_bars(body, prompt),
+        bars=_limited_bars(body, prompt) if is_continued else None,
         time_signature=body.time_signature,
-        form=_limited_form(body),
-        ending=body.ending,
-        prompt=prompt.notes if prompt else None,
-        prompt_quarters=None if fill else _prompt_end(body, prompt),
+        form=_limited_form(body) if is_continued else None,
+        form_of=used.get(FORM),
+        ending=body.ending or TUNE in used,
+        prompt=prompt.notes if prompt and is_continued else None,
+        prompt_quarters=_prompt_end(body, prompt) if is_continued and not fill else None,
         fill=fill,
         qpm=body.qpm,
         seed=int(body.seed),
@@ -236,6 +250,7 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
             cadence=body.cadence,
             max_notes=body.max_notes,
             ranges=(body.range,) if body.range else (),
+            fixed_melody=used.get(TUNE),
         ),
         rank_by=DEFAULT_RANKING + (f" + composer:{body.composer}" if body.composer else ""),
         search=body.search,
@@ -243,8 +258,18 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
         flat=body.flat,
     )
     _ = request.constraints.tonic_and_mode  # raises BadSetting for an unknown key
-    title = "Clara" if prompt is None else prompt.title if fill else f"Clara, after {prompt.title}"
-    return PageRequest(request, title, prompt)
+    title = "Clara" if prompt is None else prompt.title if fill else TITLES[body.use].format(prompt.title)
+    return PageRequest(request, title, prompt if is_continued else None, body.change)
+
+
+def _first_notes(prompt, quarters):
+    """Return the first quarters of a piece; raise BadSetting if the page composes no piece as long."""
+    notes = crop(prompt.notes, 0, round(quarters * prompt.notes.steps_per_quarter))
+    if notes.quarters > QUARTERS_RANGE[1]:
+        raise BadSetting(
+            f"{notes.quarters:g} quarter notes of {prompt.title} are too many; use the first {QUARTERS_RANGE[1]}"
+        )
+    return notes
 
 
 def _limited_bars(body, prompt):

@@ -146,7 +146,9 @@ class Page:
         for part, on_share in ((drafts, None), (request.compose, on_progress)):
             if part is None:
                 continue
-            for candidates in compose_candidates(composer, part, request.title, request.prompt, on_share, job.stop):
+            for candidates in compose_candidates(
+                composer, part, request.title, request.prompt, on_share, job.stop, request.change
+            ):
                 send({"candidates": self._keep_candidates(candidates, request, job.id)})
 
     def _keep_candidates(self, candidates, request, request_id):

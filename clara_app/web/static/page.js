@@ -205,9 +205,12 @@ function followsPlans() {
 // A form is for models that follow plans, and for new pieces. It sets the length.
 function showForm() {
   const follows = followsPlans();
+  const formOption = byId("use").querySelector("[value=form]");
+  formOption.disabled = !follows;
+  if (!follows && byId("use").value === "form") byId("use").value = "continue";
   byId("form").disabled = !follows || Boolean(prompt);
-  byId("length").disabled = readFormLetters() !== null;
-  byId("ending-choice").hidden = !follows;
+  byId("length").disabled = readFormLetters() !== null || readUse() !== "continue"; // a tune or a form sets it
+  byId("ending-choice").hidden = !follows || readUse() === "tune";
   byId("cadence-choice").hidden = follows;
   byId("repeat-choice").hidden = follows;
   showSeconds();
@@ -236,6 +239,11 @@ function chosenQuality() {
   return { quality, ...QUALITIES[quality], candidates };
 }
 
+// What happens with the beginning.
+function readUse() {
+  return prompt ? byId("use").value : "continue";
+}
+
 function readFormLetters() {
   return byId("form").disabled ? null : byId("form").value.trim() || null;
 }
@@ -253,7 +261,8 @@ function readForm() {
   return {
     model: byId("model").value,
     ...(form ? { form } : { [lengthUnit]: +length }),
-    ending: followsPlans() ? byId("ending").checked : null,
+    use: readUse(),
+    ending: followsPlans() && readUse() !== "tune" ? byId("ending").checked : null,
     time_signature: prompt ? null : byId("time-signature").value,
     ...chosenQuality(),
     fields: readFields(),
@@ -291,14 +300,20 @@ async function compose(event) {
   await learnSeconds().catch(() => {});
 }
 
-// Compose the looped bars of the piece in the player again, as alternatives that are pieces of their own.
-async function composeBarsAgain() {
+// What the buttons beside the loop do with the looped bars of the piece in the player; the alternatives are pieces of their own.
+const CHANGES = {
+  again: { button: "bars-again", status: "composing these bars again …" },
+  vary: { button: "bars-vary", status: "varying these bars …" },
+  keep: { button: "bars-keep", status: "keeping these bars and composing the rest …" },
+};
+
+async function changeBars(change) {
   if (running) return;
   const { model, advanced, randomness, flat, fields, seed } = readForm();
   const { piece, loop } = player;
-  const settings = { model, advanced, randomness, flat, fields, seed, prompt: piece.id, fill: loop, candidates: N_ALTERNATIVES };
+  const settings = { model, advanced, randomness, flat, fields, seed, prompt: piece.id, fill: loop, change, candidates: N_ALTERNATIVES };
   showLibrary(false);
-  showStatus("composing these bars again …");
+  showStatus(CHANGES[change].status);
   await follow("/compose", JSON.stringify(settings)).catch(showError);
 }
 
@@ -468,12 +483,12 @@ async function useAgain(piece) {
   showRequest();
 }
 
-async function useBarsAgain({ fill: [begin, end], seed }, beginning) {
+async function useBarsAgain({ fill: [begin, end], seed, change = "again" }, beginning) {
   const piece = await fetchJson(`/cards/${beginning}`);
   player.open(piece, describePiece(piece));
   player.setLoop(player.findBar(begin), player.findBar(end - 0.01));
   byId("seed").value = seed;
-  showStatus("These bars of the piece before are in the player. Press \"Compose these bars again\" there.");
+  showStatus(`These bars of the piece before are in the player. Press "${byId(CHANGES[change].button).textContent}" there.`);
 }
 
 async function resume() {
@@ -511,12 +526,12 @@ byId("prompt-show-score").addEventListener("click", event => {
 });
 byId("prompt-play").addEventListener("click", () => player.toggle(prompt, prompt.title));
 byId("randomness").addEventListener("input", showSliderValues);
-for (const id of ["model", "length", "quality", "candidates"]) byId(id).addEventListener("change", showForm);
+for (const id of ["model", "length", "quality", "candidates", "use"]) byId(id).addEventListener("change", showForm);
 byId("form").addEventListener("input", showForm);
 byId("request").addEventListener("submit", compose);
 byId("request").addEventListener("change", saveForm);
 byId("request").addEventListener("invalid", showInvalid, true);
-byId("bars-again").addEventListener("click", composeBarsAgain);
+for (const [change, { button }] of Object.entries(CHANGES)) byId(button).addEventListener("click", () => changeBars(change));
 byId("stop").addEventListener("click", () => stop().catch(showError));
 
 // A field in a closed section could not be seen, and the browser would refuse the form in silence.

@@ -57,7 +57,7 @@ export class Player {
     byId("loop-first").value = 1;
     byId("loop-last").value = piece.bars.length;
     this.loop = null;
-    byId("bars-again").hidden = true;
+    byId("loop-changes").hidden = true;
     this.showPosition();
     this.loadTimes(piece).catch(this.onError);
   }
@@ -101,7 +101,7 @@ export class Player {
     const { bars, quarters } = this.piece;
     const isLoop = byId("loop-on").checked && bars[first] !== undefined && first <= last;
     this.loop = isLoop ? [bars[first], bars[last + 1] ?? quarters] : null;
-    byId("bars-again").hidden = !this.loop;
+    byId("loop-changes").hidden = !this.loop;
     const isOutside = this.loop && (this.quarter < this.loop[0] || this.quarter >= this.loop[1]);
     if (isOutside) this.seek(this.loop[0]);
   }

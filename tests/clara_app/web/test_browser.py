@@ -100,11 +100,7 @@ def wait_until(holds):
 
 def compose(page):
     page.select_option("#length", "bars 4")
-    page.select_option("#quality", "quick")
-    page.click("#compose")
-    page.wait_for_selector("#stop", state="hidden")
-    assert "bad" not in (page.get_attribute("#status", "class") or ""), page.inner_text("#status")
-    return page.locator("article")
+    return compose_quickly(page)
 
 
 def percentages(page):
@@ -191,10 +187,13 @@ def test_one_player(page):
         places.add(page.inner_text("#player-place").split()[1])
         time.sleep(0.05)
     assert places <= {"2", "3"} and not is_paused(page)
-    page.click("#bars-again")
-    wait_until(lambda: page.locator("#pieces article").count() == 4)
-    page.wait_for_selector("#stop", state="hidden")
-    assert "4 pieces composed" in page.inner_text("#status")
+    for button in ("#bars-vary", "#bars-again"):
+        before = page.locator("#pieces article").first.get_attribute("data-id")
+        with page.expect_response("**/compose"):
+            page.click(button)
+        page.wait_for_selector("#stop", state="hidden")
+        assert "4 pieces composed" in page.inner_text("#status") and page.locator("#pieces article").count() == 4
+        assert page.locator("#pieces article").first.get_attribute("data-id") != before
     page.locator("#pieces summary").first.click()
     page.locator("#pieces .again").first.click()
     wait_until(lambda: "in the player" in page.inner_text("#status"))
@@ -204,6 +203,28 @@ def test_one_player(page):
     page.click("#compose")
     wait_until(lambda: page.locator("#pieces article").count() == 8)
     assert page.is_visible("#pieces")
+
+
+def test_a_tune_is_harmonised_and_a_form_is_taken_over(page):
+    page.check("[value=example]")
+    page.wait_for_selector("#prompt svg")
+    page.fill("#prompt-quarters", "8")
+    page.select_option("#use", "tune")
+    assert page.is_disabled("#length") and page.is_hidden("#ending")
+    assert "with the tune" in compose_quickly(page).first.locator("h2").inner_text()
+    page.select_option("#use", "form")
+    assert page.is_disabled("#length") and page.is_visible("#ending")
+    assert "in the form of" in compose_quickly(page).first.locator("h2").inner_text()
+    page.select_option("#model", "chordwise")
+    assert page.input_value("#use") == "continue" and page.is_enabled("#length")
+
+
+def compose_quickly(page):
+    page.select_option("#quality", "quick")
+    page.click("#compose")
+    page.wait_for_selector("#stop", state="hidden")
+    assert "bad" not in (page.get_attribute("#status", "class") or ""), page.inner_text("#status")
+    return page.locator("article")
 
 
 def test_the_latest_request_counts(page):

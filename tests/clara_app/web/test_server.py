@@ -465,3 +465,50 @@ def test_a_models_own_critic(tmp_path):
         assert composers["notewise"].critic_folder is None
         refused = client.post("/compose", content=json.dumps({"model": "other", "candidates": 2}))
         assert "other-critic" in json.loads(refused.text.splitlines()[-1])["error"]
+
+
+def test_bars_are_varied_or_kept_while_the_rest_is_composed_again(client):
+    read = client.post("/prompts/example/prelude").json()
+
+    def change(how, begin, end):
+        found = compose(client, prompt=read["id"], fill=[begin, end], candidates=2, change=how)
+        return [piece for event in found for piece in event.get("candidates", [])]
+
+    def starts(piece, holds):
+        return [note[::2] for note in piece["notes"] if holds(note[0])]
+
+    for piece in change("vary", 4, 12):
+        is_kept = lambda start: not 4 <= start < 12 or start % 4 < 2  # noqa: E731
+        assert starts(piece, is_kept) == starts(read, is_kept) and piece["notes"] != read["notes"]
+    for begin, end in ((4, 8), (0, 4), (8, 16)):
+        for piece in change("keep", begin, end):
+            is_kept = lambda start: begin <= start < end  # noqa: E731, B023
+            assert starts(piece, is_kept) == starts(read, is_kept) and piece["notes"] != read["notes"]
+            assert piece["quarters"] <= read["quarters"]
+    assert len(change("again", 8, 16)) == 2  # to the end of the piece
+    body = json.dumps(REQUEST | {"prompt": read["id"], "fill": [0, 4], "change": "shuffle"})
+    assert client.post("/compose", content=body).status_code == 400
+
+
+def test_a_tune_is_harmonised(client):
+    read = client.post("/prompts/example/sonata").json()
+    found = compose(client, prompt=read["id"], prompt_quarters=8, use="tune", candidates=2)
+    pieces = [piece for event in found for piece in event.get("candidates", [])]
+    tune = {(note[0], note[2]) for note in read["notes"] if note[0] < 8}
+    for piece in pieces:
+        assert tune < {(note[0], note[2]) for note in piece["notes"]} and piece["quarters"] <= 9
+        assert piece["title"].startswith("Clara, with the tune Mozart")
+    for changes in ({"prompt": None}, {"fill": [0, 4]}):
+        body = json.dumps(REQUEST | {"prompt": read["id"], "use": "tune"} | changes)
+        assert client.post("/compose", content=body).status_code == 400
+
+
+def test_a_piece_lends_its_form(client):
+    read = client.post("/prompts/example/chorale").json()
+    found = compose(client, prompt=read["id"], use="form", candidates=2)
+    pieces = [piece for event in found for piece in event.get("candidates", [])]
+    assert len(pieces) == 2 and all(
+        abs(len(piece["bars"]) - len(read["bars"])) <= 1
+        for piece in pieces  # the chorale begins with an upbeat
+    )
+    assert pieces[0]["title"].startswith("Clara, in the form of Bach") and pieces[0]["prompt_quarters"] == 0
