@@ -34,6 +34,14 @@ def parser() -> cli.Parser:
         help="Run folders of models to offer beside the shipped ones.",
     )
     music(
+        "--add-adapter",
+        nargs="+",
+        type=cli.file_path,
+        default=[],
+        metavar="FILE",
+        help="Adapter files to offer as instruments, as train.py --adapter wrote them for shipped models.",
+    )
+    music(
         "--soundfont",
         type=cli.file_path,
         metavar="FILE.SF2",
@@ -99,6 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         hosts.append(args.host)
     app = make_app(
         args.add_model,
+        adapters=args.add_adapter,
         hosts=hosts,
         threads=args.threads,
         n_workers=args.jobs,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +16,8 @@ from clara.music.notes import crop
 from clara.records import Record, describe
 from clara.sampling.settings import SamplingSettings
 from clara_app.compose_request import ComposeRequest, MusicalConstraints
+from clara_app.composer import model_for_adapter
+from clara_app.defaults import NO_RANKING
 from clara_app.web.changes import AGAIN
 from clara_app.web.pieces import Piece
 from critic.defaults import DEFAULT_RANKING
@@ -71,16 +73,39 @@ class PageRequest:
     change: str = AGAIN
 
 
-def offered_models(folders: Sequence[str | Path] = ()) -> dict[str, tuple[str, Path]]:
-    """Return the models that the page offers: the shipped ones and these run folders.
+class OfferedModel(NamedTuple):
+    """A model that the page offers: its title, its run folder, and the adapter file that changes it, if any."""
 
-    Returns
-    -------
-    dict
-        Title and folder of each model by name.
+    title: str
+    folder: Path
+    adapter: str | None = None
+
+
+def offered_models(folders: Sequence[str | Path] = (), adapters: Sequence[str | Path] = ()) -> dict[str, OfferedModel]:
+    """Return the models that the page offers by name: the shipped ones, these run folders, and these adapters.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        Run folders.
+    adapters : sequence of path
+        Adapter files for shipped models.
+
+    Raises
+    ------
+    CheckpointMismatch
+        If a file is no adapter.
     """
-    shipped = {name: (title, find_model(name)) for name, title in MODEL_TITLES.items() if name in shipped_model_names()}
-    return shipped | {Path(folder).name: (Path(folder).name, Path(folder)) for folder in folders}
+    shipped_names = shipped_model_names()
+    models = {
+        name: OfferedModel(title, find_model(name)) for name, title in MODEL_TITLES.items() if name in shipped_names
+    }
+    models |= {Path(folder).name: OfferedModel(Path(folder).name, Path(folder)) for folder in folders}
+    for adapter in adapters:
+        path, base = Path(adapter), model_for_adapter(str(adapter))
+        name = path.absolute().parent.name if path.stem == "adapter" else path.stem  # as train.py names it
+        models[f"{name} ({base})"] = OfferedModel(f"{name}, an adapter of {base}", find_model(base), str(adapter))
+    return models
 
 
 def sampling_settings(randomness: float, advanced: dict | None = None) -> SamplingSettings:
@@ -138,6 +163,7 @@ class ComposeBody(Body):
     randomness: Annotated[float, Field(ge=0, le=100)] = 50
     key: Text | None = None
     composer: Annotated[Text, Field(pattern=r"^[\w .'-]+$")] | None = None
+    rank_by: Text | None = None  # scores, such as critic + 0.5 novelty
     cadence: bool = False
     fill: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # quarters of the prompt to replace
     use: Literal["continue", "tune", "form"] = CONTINUE  # of the prompt: go on, accompany it, or compose in its form
@@ -225,6 +251,8 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
     prompt = _prompt(body, find_piece)
     fill = _fill(body, prompt)
     n = int(body.candidates)
+    ranking = body.rank_by or DEFAULT_RANKING
+    is_ranked = ranking != NO_RANKING
     is_continued = body.use == CONTINUE
     if not is_continued and (prompt is None or fill):
         raise BadSetting("choose the piece whose tune or form is meant")
@@ -232,7 +260,7 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
     request = ComposeRequest(
         model=body.model,
         n=n,
-        top=ComposeRequest.top if body.search else n,
+        top=ComposeRequest.top if body.search and is_ranked else n,
         quarters=body.quarters,
         bars=_limited_bars(body, prompt) if is_continued else None,
         time_signature=body.time_signature,
@@ -252,8 +280,8 @@ def parse_request(payload: object, models: Collection[str], find_piece: Callable
             ranges=(body.range,) if body.range else (),
             fixed_melody=used.get(TUNE),
         ),
-        rank_by=DEFAULT_RANKING + (f" + composer:{body.composer}" if body.composer else ""),
-        search=body.search,
+        rank_by=ranking + (f" + composer:{body.composer}" if body.composer and is_ranked else ""),
+        search=body.search and is_ranked,
         candidates_per_beam=1,
         flat=body.flat,
     )

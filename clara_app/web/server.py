@@ -79,6 +79,8 @@ class Page:
     ----------
     folders : sequence of path
         Run folders of models to offer beside the shipped ones.
+    adapters : sequence of path
+        Adapter files to offer as models.
     threads : int
         Number of threads that compose.
     n_workers : int
@@ -91,17 +93,18 @@ class Page:
     def __init__(
         self,
         folders: Sequence[str | Path] = (),
+        adapters: Sequence[str | Path] = (),
         threads: int = 1,
         n_workers: int = 1,
         soundfont: str | Path | None = None,
         library: str | Path | None = None,
     ) -> None:
-        self.models = offered_models(folders)
-        self.follows_plans = {name: _follows_plans(folder) for name, (_, folder) in self.models.items()}
+        self.models = offered_models(folders, adapters)
+        self.follows_plans = {name: _follows_plans(model.folder) for name, model in self.models.items()}
         self.n_uploads = 0  # that are being read or wait for it
         self.composers = {
-            name: Composer(str(folder), critic=_own_critic(folder), threads=threads)
-            for name, (_, folder) in self.models.items()
+            name: Composer(str(model.folder), model.adapter, critic=_own_critic(model.folder), threads=threads)
+            for name, model in self.models.items()
         }
         self._temporary = tempfile.TemporaryDirectory(prefix="clara-library-")
         self.library = Library(library or self._temporary.name)
@@ -153,7 +156,7 @@ class Page:
 
     def _keep_candidates(self, candidates, request, request_id):
         """Keep candidates of a request; return them as the page draws them."""
-        title, _ = self.models[request.compose.model]
+        title = self.models[request.compose.model].title
         kept, cards = [], []
         for candidate in candidates:
             piece = candidate.piece
@@ -326,8 +329,8 @@ async def _get_about(request):
     return JSONResponse(
         {
             "models": [
-                {"name": name, "title": title, "follows_plans": page.follows_plans[name]}
-                for name, (title, _) in page.models.items()
+                {"name": name, "title": model.title, "follows_plans": page.follows_plans[name]}
+                for name, model in page.models.items()
             ],
             "preferred": page.preferred_model,
             "examples": [{"name": name, "title": example.title} for name, example in prompts.EXAMPLES.items()],
@@ -546,6 +549,7 @@ class PageApplication(Starlette):
 def make_app(
     folders: Sequence[str | Path] = (),
     *,
+    adapters: Sequence[str | Path] = (),
     hosts: Sequence[str] = ("127.0.0.1", "localhost"),
     threads: int = 1,
     n_workers: int = 1,
@@ -559,6 +563,8 @@ def make_app(
     ----------
     folders : sequence of path
         Run folders of models to offer beside the shipped ones.
+    adapters : sequence of path
+        Adapter files to offer as models.
     hosts : sequence of str
         Host names that requests may use.
     threads : int
@@ -572,7 +578,7 @@ def make_app(
     warm : bool
         Whether to load the preferred model at the start.
     """
-    page = Page(folders, threads, n_workers, soundfont, library)
+    page = Page(folders, adapters, threads, n_workers, soundfont, library)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -276,6 +276,7 @@ function readForm() {
     qpm: number("qpm"),
     max_notes: number("max_notes"),
     range: byId("range").value.trim(),
+    rank_by: byId("rank_by").value.trim(),
     flat: !byId("performed").checked,
     cadence: !followsPlans() && byId("cadence").checked,
   };

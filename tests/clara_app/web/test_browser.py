@@ -641,10 +641,12 @@ def test_rare_settings(page):
     page.fill("#max_notes", "2")
     page.fill("#range", "C4-C6")
     page.fill("#top_k", "5")
+    page.fill("#rank_by", "critic + 0.5 novelty")
     with page.expect_request("**/compose") as request:
         pieces = compose(page)
     sent = json.loads(request.value.post_data)
     assert (sent["max_notes"], sent["range"], sent["advanced"]["top_k"]) == (2, "C4-C6", 5) and pieces.count() == 8
+    assert sent["rank_by"] == "critic + 0.5 novelty"
     page.fill("#range", "low to high")
     page.click("#compose")
     wait_until(lambda: "Range: " in page.inner_text("#status"))

@@ -8,6 +8,9 @@ import pytest
 import tiny
 from examples import REPOSITORY
 
+from clara.checkpoints.adapter import Adapter
+from clara.checkpoints.checkpoint import weights_hash
+from clara.checkpoints.shipped_models import find_model
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.music.notes import build_notes
@@ -124,6 +127,23 @@ def test_models_of_your_own_are_offered_beside_the_shipped_ones(tmp_path):
     models = offered_models([tmp_path / "mine"])
     assert {"notewise", "notewise-large", "chordwise", "chamber", "mine"} == set(models)
     assert models["mine"][1] == tmp_path / "mine"
+
+
+def test_adapters_are_offered_with_their_models(tmp_path):
+    base = find_model("chordwise")
+    Adapter({}, {"base": weights_hash(base)}).save(tmp_path / "waltzes.safetensors")
+    models = offered_models(adapters=[tmp_path / "waltzes.safetensors"])
+    offered = models["waltzes (chordwise)"]
+    assert offered.folder == base and offered.adapter == str(tmp_path / "waltzes.safetensors")
+
+
+def test_a_ranking_of_ones_own():
+    def parse(**changes):
+        return parse_request({"model": "notewise"} | changes, MODELS, PIECES.get).compose
+
+    assert parse(rank_by="novelty", composer="chopin").rank_by == "novelty + composer:chopin"
+    unranked = parse(rank_by="none", composer="chopin", search=True)
+    assert not unranked.is_ranked and not unranked.search and unranked.top == unranked.n
 
 
 def test_the_page_shows_the_values_of_the_slider():
