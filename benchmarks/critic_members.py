@@ -15,6 +15,9 @@ python benchmarks/fresh_judge.py --human CORPUS --name CRITIC-without-MEMBER \
 
 Then --add-fresh-judges copies the AUC of the mean judge into the rows whose members have such a result. If a fresh
 judge does better on pieces that were chosen without a member, the member pays.
+
+A critic that learned in rounds has several members of a type. It is also written without each group of them: those of a
+type, of a round, and of all rounds after the first. CRITIC-without-GROUP is judged in the same way.
 """
 
 import json
@@ -75,8 +78,11 @@ def ablation_rows(name: str, critic, table) -> list[dict]:
     full = np.sum(odds, axis=0)
     full_auc = auc(full[human], full[~human])
     common = {"critic": name, "excerpts": len(table)}
-    rows = [common | {"member": "all", "alone": round(full_auc, 4), "milliseconds": round(sum(milliseconds), 2)}]
-    for member, own, ms in zip(member_names(critic.model), odds, milliseconds):
+    names = member_names(critic.model)
+    whole = {"member": "all", "alone": round(full_auc, 4), "milliseconds": round(sum(milliseconds), 2)}
+    whole["groups"] = {group: [names[i] for i in rows] for group, rows in member_groups(critic.model).items()}
+    rows = [common | whole]
+    for member, own, ms in zip(names, odds, milliseconds):
         reduced = full - own
         without = auc(reduced[human], reduced[~human])
         row = {
@@ -91,16 +97,31 @@ def ablation_rows(name: str, critic, table) -> list[dict]:
     return rows
 
 
+def member_groups(ensemble) -> dict[str, list[int]]:
+    """Return the members of each group: of a type, of a round, and of all later rounds, if there are several rounds."""
+    types = [member.type for member, _ in ensemble.members]
+    rounds = [types[:i].count(own) for i, own in enumerate(types)]
+    n_rounds = max(rounds) + 1
+    if n_rounds == 1:
+        return {}
+    of_type = {own: [i for i, other in enumerate(types) if other == own] for own in sorted(set(types))}
+    of_round = {f"round-{n}": [i for i, round_ in enumerate(rounds) if round_ == n] for n in range(n_rounds)}
+    groups = of_type | of_round | {"later-rounds": [i for i, round_ in enumerate(rounds) if round_]}
+    return {name: group for name, group in groups.items() if len(group) < len(types)}
+
+
 def write_reduced(folder: Path, name: str, critic) -> list[Path]:
-    """Write a critic without each of its members, and return the folders; a single member cannot be left out."""
+    """Write a critic without each of its members and groups, and return the folders; one member must be left."""
     from critic import Critic, Ensemble
 
     members, limits = critic.model.members, critic.model.max_log_odds
+    singles = {left_out: [i] for i, left_out in enumerate(member_names(critic.model))} if len(members) > 1 else {}
     folders = []
-    for i, left_out in enumerate(member_names(critic.model) if len(members) > 1 else ()):
+    for left_out, rows in (singles | member_groups(critic.model)).items():
+        kept = [i for i in range(len(members)) if i not in rows]
+        reduced = Ensemble([members[i] for i in kept], max_log_odds=[limits[i] for i in kept])
         folders.append(folder / reduced_name(name, left_out))
-        rest = [*members[:i], *members[i + 1 :]]
-        Critic(Ensemble(rest, max_log_odds=[*limits[:i], *limits[i + 1 :]])).save(folders[-1])
+        Critic(reduced).save(folders[-1])
     return folders
 
 
@@ -111,21 +132,33 @@ def reduced_name(critic: str, member: str) -> str:
 
 def add_fresh_judges() -> int:
     """Add to each row the AUC of fresh judges on pieces chosen without its member; return how many rows have one."""
-    from fresh_judge import MEAN
-
     path = record.RESULTS / "critic_members.json"
     result = json.loads(path.read_text(encoding="utf-8"))
     n_found = 0
+    result["groups"] = []
     for row in result["rows"]:
-        judged = record.RESULTS / f"fresh_judge_{reduced_name(row['critic'], row['member'])}.json"
-        if judged.is_file():
-            rows = json.loads(judged.read_text(encoding="utf-8"))["rows"]
-            (mean,) = (judge for judge in rows if judge["name"] == MEAN)
-            row |= {"fresh_judge": mean["auc"], "fresh_judge_interval": mean["interval"]}
-            n_found += 1
+        judged = read_fresh_judge(reduced_name(row["critic"], row["member"]))
+        row |= judged
+        n_found += bool(judged)
+        for group, left_out in row.get("groups", {}).items():
+            judged = read_fresh_judge(reduced_name(row["critic"], group))
+            if judged:
+                result["groups"].append({"critic": row["critic"], "group": group, "left_out": left_out} | judged)
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"{path}: {n_found} of {len(result['rows'])} rows have a fresh judge")
     return n_found
+
+
+def read_fresh_judge(name: str) -> dict:
+    """Return the AUC of the mean judge and its interval, or an empty dict if there is no such result."""
+    from fresh_judge import MEAN
+
+    path = record.RESULTS / f"fresh_judge_{name}.json"
+    if not path.is_file():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    (mean,) = (judge for judge in rows if judge["name"] == MEAN)
+    return {"fresh_judge": mean["auc"], "fresh_judge_interval": mean["interval"]}
 
 
 def main(argv: list[str] | None = None):

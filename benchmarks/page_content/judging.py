@@ -48,6 +48,12 @@ def _with_ensemble_auc(result: dict) -> list[dict]:
     return rows
 
 
+def _with_groups(result: dict) -> list[dict]:
+    """Return a row for each critic with all members, and one for each group that was left out and judged."""
+    whole = [row | {"left_out": "nothing"} for row in result["rows"] if row["member"] == "all" and "fresh_judge" in row]
+    return whole + [row | {"left_out": ", ".join(row["left_out"])} for row in result.get("groups", [])]
+
+
 def _fresh_auc(row: dict) -> str:
     """Return the AUC of a fresh judge with its interval, or a dash."""
     if "fresh_judge" not in row:
@@ -163,6 +169,22 @@ that it was not measured. The generated excerpts are those that a search with th
 the members of the first rounds, which that search has deceived, look worse than they are to unsearched music.
 """,
                 select_rows=_with_ensemble_auc,
+            ),
+            Table(
+                "critic_members",
+                (
+                    Column("critic", "{critic}"),
+                    Column("left out", "{left_out}"),
+                    Column("fresh judge", "{fresh_judge:.3f}"),
+                    Column("95 % interval", "{fresh_judge_interval[0]:.3f} to {fresh_judge_interval[1]:.3f}"),
+                ),
+                heading="What groups of members add",
+                text="""
+Pieces that the default command composes with a critic that lacks some members: a higher AUC says that a fresh judge
+finds them easier to distinguish from human music, so that the members pay. 96 pieces each; with fewer pieces to learn
+from a judge is weaker, so compare the rows with each other and not with other tables.
+""",
+                select_rows=_with_groups,
             ),
             Table(
                 "other_machine",

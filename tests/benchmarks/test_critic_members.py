@@ -62,9 +62,24 @@ def test_fresh_judges_fill_their_column(measured):
     critic_members.main(["--add-fresh-judges"])
     rows = read_rows(measured)
     assert rows[1]["fresh_judge"] == 0.8 and "fresh_judge" not in rows[2]
-    (table,) = (table for page in PAGES for table in page.tables if table.result == "critic_members")
+    table, _ = (table for page in PAGES for table in page.tables if table.result == "critic_members")
     shown = table.select_rows({"rows": rows})
     assert [row["fresh"] for row in shown] == ["0.800 (0.700 to 0.900)", "–"]
+
+
+def test_members_of_several_rounds_are_also_left_out_in_groups(tmp_path):
+    ensemble = Ensemble([(tiny.member(name), 0.5) for name in MEMBERS * 2])
+    assert critic_members.member_groups(ensemble) == {
+        "descriptors": [0, 2],
+        "self_similarity": [1, 3],
+        "round-0": [0, 1],
+        "round-1": [2, 3],
+        "later-rounds": [2, 3],
+    }
+    folders = critic_members.write_reduced(tmp_path, "tiny", Critic(ensemble))
+    assert len(folders) == 4 + 5
+    reduced = Critic.load(tmp_path / "tiny-without-descriptors")
+    assert [member.type for member, _ in reduced.members] == ["self_similarity"] * 2
 
 
 def test_critics_and_excerpts_come_in_pairs(capsys):
