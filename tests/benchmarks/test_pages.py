@@ -22,7 +22,9 @@ TABLE = Table("x", (Column("task", "{what}"), Column("s", "{seconds:,.1f}")), te
 
 def test_every_result_file_is_on_a_page():
     on_pages = {table.result for page in PAGES for table in page.tables}
-    assert on_pages == {path.stem for path in pages.RESULTS.glob("*.json")}
+    results = {path.stem for path in pages.RESULTS.glob("*.json")}
+    in_members = {name for name in results if name.startswith("fresh_judge_critic-")}  # critic_members.json has them
+    assert on_pages == results - in_members
 
 
 def test_pages_and_tables_are_up_to_date():
