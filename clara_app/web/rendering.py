@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from clara.errors import BadSetting
+from clara_app.web.hearing import AS_IT_IS, Hearing, hear
 from clara_app.web.library import Library
 from clara_app.web.pieces import Piece
 
@@ -126,24 +127,31 @@ class RenderedFiles:
         self.library = library
         self.soundfont = soundfont
         self.folder = tempfile.TemporaryDirectory(prefix="clara-page-")
-        self._paths: OrderedDict[tuple[str, str], list[Path]] = OrderedDict()
-        self._n_bytes: dict[tuple[str, str], int] = {}
+        self._paths: OrderedDict[tuple[str, str, Hearing], list[Path]] = OrderedDict()
+        self._n_bytes: dict[tuple[str, str, Hearing], int] = {}
         self._lock = Lock()
         self._render_lock = Lock()  # music21 and verovio must not run in several threads
 
-    def get(self, piece_id: str, kind: str) -> list[Path] | None:
-        """Return the files of a piece, one for each page; None if the piece is not here any more."""
+    def get(self, piece_id: str, kind: str, hearing: Hearing = AS_IT_IS) -> list[Path] | None:
+        """Return the files of a piece, one for each page; None if the piece is not here any more.
+
+        Raises
+        ------
+        BadSetting, NoNotes, TooLong
+            As `render` and `clara_app.web.hearing.hear`.
+        """
         piece = self.library.get(piece_id)
         if piece is None:
             return None
-        key = (piece_id, kind)
+        key = (piece_id, kind, hearing)
         with self._lock:
             if key in self._paths:
                 self._paths.move_to_end(key)
                 return self._paths[key]
         with self._render_lock:
-            pages = render(piece, kind, self.soundfont)
-            paths = [Path(self.folder.name, f"{piece_id}-{number}.{kind}") for number in range(1, len(pages) + 1)]
+            pages = render(hear(piece, hearing), kind, self.soundfont)
+            name = f"{piece_id}-{hearing.flat:d}{hearing.semitones:+d}{hearing.only}"
+            paths = [Path(self.folder.name, f"{name}-{number}.{kind}") for number in range(1, len(pages) + 1)]
             for path, data in zip(paths, pages):
                 path.write_bytes(data)
         with self._lock:

@@ -34,6 +34,7 @@ from clara_app.web import prompts
 from clara_app.web.composing import compose_candidates, drafts_of_search, notes_payload, warm_up
 from clara_app.web.edits import EDITED, edit_piece, key_sound
 from clara_app.web.export import MAX_EXPORTED, to_playlist, to_zip
+from clara_app.web.hearing import Hearing
 from clara_app.web.jobs import JobQueue, QueueFull
 from clara_app.web.library import DONE, FAILED, INTERRUPTED, RUNNING, STOPPED, Library
 from clara_app.web.pieces import Piece
@@ -471,7 +472,8 @@ async def _get_piece(request):
     kind = request.path_params["kind"]
     if kind not in MEDIA_TYPES:
         raise HTTPException(404)
-    paths = await run_in_threadpool(request.app.state.page.files.get, request.path_params["id"], kind)
+    hearing = Hearing.from_query(request.query_params)
+    paths = await run_in_threadpool(request.app.state.page.files.get, request.path_params["id"], kind, hearing)
     number = request.path_params.get("page", 1)
     if paths is None or not 1 <= number <= len(paths):
         return JSONResponse(GONE, 404)

@@ -487,7 +487,7 @@ async function useAgain(piece) {
 async function useBarsAgain({ fill: [begin, end], seed, change = "again" }, beginning) {
   const piece = await fetchJson(`/cards/${beginning}`);
   player.open(piece, describePiece(piece));
-  player.setLoop(player.findBar(begin), player.findBar(end - 0.01));
+  player.setLoop(player.findBar(begin), player.findBar(end - 0.1));
   byId("seed").value = seed;
   showStatus(`These bars of the piece before are in the player. Press "${byId(CHANGES[change].button).textContent}" there.`);
 }

@@ -4,6 +4,8 @@ import { fetchJson } from "/static/connection.js";
 const byId = id => document.getElementById(id);
 const KEY_OWNERS = "input, select, textarea, button, summary, a, audio, [role=group] button";
 
+const ROUNDING_QUARTERS = 0.01; // times have milliseconds
+
 export class Player {
   constructor({ onError }) {
     this.onError = onError;
@@ -21,6 +23,7 @@ export class Player {
     byId("position").addEventListener("input", () => this.seek(+byId("position").value));
     for (const id of ["loop-first", "loop-last", "loop-on"]) byId(id).addEventListener("change", () => this.readLoop());
     byId("speed").addEventListener("change", () => this.showSpeed());
+    for (const id of ["hearing", "semitones", "only"]) byId(id).addEventListener("change", () => this.changeHearing().catch(onError));
     document.addEventListener("keydown", event => this.handleKey(event));
   }
 
@@ -47,7 +50,9 @@ export class Player {
     this.sound.pause();
     this.moveViews(null);
     this.piece = piece;
-    this.sound.src = `/pieces/${piece.id}.wav`;
+    piece.times = null; // performed and flat differ
+    this.showParts();
+    this.sound.src = this.address("wav");
     this.showSpeed();
     byId("player").hidden = false;
     byId("player-name").textContent = name;
@@ -62,8 +67,37 @@ export class Player {
     this.loadTimes(piece).catch(this.onError);
   }
 
+  // What to hear: all of a piece, or a hand or a part of it.
+  showParts() {
+    const isDuo = new Set(this.piece.notes.map(note => note[3])).size > 1;
+    const parts = isDuo ? { p: "piano", v: "violin" } : { right: "right hand", left: "left hand" };
+    const options = Object.entries({ "": "everything", ...parts }).map(([value, text]) => new Option(text, value));
+    byId("only").replaceChildren(...options);
+  }
+
+  // Where the piece is, as it is to be heard.
+  address(kind) {
+    const isFlat = byId("hearing").value === "flat";
+    const semitones = Math.max(-12, Math.min(12, Math.round(+byId("semitones").value)));
+    const query = new URLSearchParams({ ...(isFlat && { flat: 1 }), ...(semitones && { semitones }) });
+    if (byId("only").value) query.set("only", byId("only").value);
+    return `/pieces/${this.piece.id}.${kind}${query.size ? `?${query}` : ""}`;
+  }
+
+  // Go on from the same place with another sound.
+  async changeHearing() {
+    if (!this.piece) return;
+    const { quarter } = this;
+    const isPlaying = !this.sound.paused;
+    this.piece.times = null;
+    this.sound.src = this.address("wav");
+    this.showSpeed();
+    await this.seek(quarter);
+    if (isPlaying) await this.sound.play();
+  }
+
   async loadTimes(piece) {
-    piece.times ??= await fetchJson(`/pieces/${piece.id}.json`);
+    piece.times ??= await fetchJson(this.address("json"));
   }
 
   // Where the piece is, in quarters.
@@ -86,7 +120,7 @@ export class Player {
 
   // Bars count from 0 here, and from 1 on the page.
   findBar(quarter) {
-    return Math.max(0, this.piece.bars.findLastIndex(bar => bar <= quarter + 1e-6));
+    return Math.max(0, this.piece.bars.findLastIndex(bar => bar <= quarter + ROUNDING_QUARTERS));
   }
 
   setLoop(firstBar, lastBar) {

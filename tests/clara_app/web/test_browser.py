@@ -165,6 +165,13 @@ def test_one_player(page):
     box = second.locator(".roll svg").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
     wait_until(lambda: page.inner_text("#player-place").startswith(("bar 4 ", "bar 5 ")))
+    page.click("#player summary")
+    page.select_option("#hearing", "flat")
+    page.select_option("#only", "left")
+    page.fill("#semitones", "-2")
+    page.locator("#semitones").blur()
+    wait_until(lambda: page.evaluate("document.getElementById('sound').src").endswith("?flat=1&semitones=-2&only=left"))
+    wait_until(lambda: seconds_played(page) > 0.5 and not is_paused(page))
     page.focus("#pieces")
     page.keyboard.press("Space")
     wait_until(lambda: is_paused(page))
@@ -439,6 +446,8 @@ def test_axe_finds_nothing(browser, address, scheme):
     page.click("#pieces article:first-child .show-score")
     page.wait_for_selector(".score img")
     page.click("#pieces article:nth-child(2) .edit")
+    page.locator("#pieces .play").first.click()
+    page.click("#player summary")
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert findings() == []

@@ -512,3 +512,20 @@ def test_a_piece_lends_its_form(client):
         for piece in pieces  # the chorale begins with an upbeat
     )
     assert pieces[0]["title"].startswith("Clara, in the form of Bach") and pieces[0]["prompt_quarters"] == 0
+
+
+def test_a_piece_is_heard_flat_transposed_or_without_a_hand(client, events):
+    piece = next(event for event in events if "candidates" in event)["candidates"][0]
+
+    def notes(query):
+        answer = client.get(f"/pieces/{piece['id']}.mid?{query}")
+        assert answer.status_code == 200, answer.text
+        return sorted((n.time, n.pitch) for track in Score.from_midi(answer.content).tracks for n in track.notes)
+
+    everything = notes("")
+    assert notes("semitones=-3") == [(time, pitch - 3) for time, pitch in everything]
+    assert sorted(notes("only=right") + notes("only=left")) == everything == notes("only=p")
+    times = [client.get(f"/pieces/{piece['id']}.json{query}").json() for query in ("", "?flat=1")]
+    assert len(times[0]) > len(times[1]) == 2
+    for query in ("semitones=13", "semitones=up", "only=foot"):
+        assert client.get(f"/pieces/{piece['id']}.wav?{query}").status_code == 400
