@@ -227,8 +227,8 @@ def test_bars_are_composed_again(client):
     assert client.post("/compose", content=json.dumps(REQUEST | {"fill": [0, 4]})).status_code == 400
 
 
-def test_an_edited_piece_is_a_version_of_its_own(client, events):
-    piece = next(event for event in events if "candidates" in event)["candidates"][0]
+def test_an_edited_piece_is_a_version_of_its_own(client):
+    piece = next(event for event in compose(client, candidates=1) if "candidates" in event)["candidates"][0]
     first, *others = piece["notes"]
     moved = [first[0], first[1], first[2] + 1, first[3]]
     answer = client.post(f"/pieces/{piece['id']}/versions", content=json.dumps({"notes": [moved, *others]}))
