@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Unpack
@@ -19,14 +19,23 @@ from clara.form.context import KEY
 from clara.form.forms import Form
 from clara.form.plan import Plan
 from clara.form.planner import Planner
-from clara.generation.arguments import Key, Prompt, Settings, TimeSignature, convert_seeds, convert_settings
+from clara.generation.arguments import (
+    Key,
+    Prompt,
+    Settings,
+    TimeSignature,
+    add_key,
+    convert_key,
+    convert_seeds,
+    convert_settings,
+)
 from clara.generation.infilling import fill_gap
 from clara.generation.request import GenerationOptions, GenerationRequest
 from clara.generation.sample import Sample
 from clara.models.context import emphasize
 from clara.music.notes import NoteSequence, crop
 from clara.sampling.constraints import DEFAULT_CONSTRAINTS, Constraints
-from clara.sampling.grammars import Grammar, make_grammar
+from clara.sampling.grammars import GRAMMARS, Grammar, NotewiseGrammar, make_grammar
 from clara.sampling.search import SearchSettings, search
 from clara.sampling.settings import SamplingSettings
 from clara.sampling.steppers import stepper_factory
@@ -400,6 +409,8 @@ class Generator:
         n: int = 64,
         settings: Settings = None,
         *,
+        hold: NoteSequence | None = None,
+        is_ranked: bool = True,
         key: Key = None,
         seed: int = 0,
         constraints: Constraints = DEFAULT_CONSTRAINTS,
@@ -416,6 +427,13 @@ class Generator:
             filling ends it.
         n : int
             Number of fillings.
+        hold : NoteSequence, optional
+            Notes on the grid of the encoding, such as the melody of the piece; every filling has those that start in
+            the gap.
+            Only for models whose text can hold a fixed melody.
+        is_ranked : bool
+            Whether to rank the fillings, which takes about as long as composing them; without it they are in the order
+            of their seeds, and their numbers are NaN.
         settings, key, seed, constraints, threads
             See `generate`.
 
@@ -434,7 +452,15 @@ class Generator:
         seeds = convert_seeds(seed, n)
         settings_of_piece = self._convert_settings(settings, n)
         request = GenerationRequest.from_arguments(self, None, piece, key=key, constraints=constraints, threads=threads)
-        return fill_gap(request, start, end, settings_of_piece, seeds, self.tokenize)
+        make_grammar_with = partial(make_grammar, self.encoding, self.vocab, add_key(constraints, convert_key(key)))
+        return fill_gap(
+            request, start, end, settings_of_piece, seeds, self.tokenize, hold, make_grammar_with, is_ranked
+        )
+
+    @property
+    def holds_notes(self) -> bool:
+        """Whether its text can hold a fixed melody."""
+        return GRAMMARS[self.encoding.grammar] is NotewiseGrammar
 
     def _convert_settings(self, settings: Settings, n: int) -> list[SamplingSettings]:
         """Return the checked settings of n pieces."""

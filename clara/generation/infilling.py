@@ -7,6 +7,7 @@ how probable it makes the music right after the gap: an importance sampler. The 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,9 @@ def fill_gap(
     settings_of_piece: Sequence[SamplingSettings],
     seeds: Sequence[int],
     tokenize: Callable,
+    hold: NoteSequence | None = None,
+    make_grammar: Callable | None = None,
+    is_ranked: bool = True,
 ) -> list[tuple[Sample, float]]:
     """Return pieces with filled gaps, best first.
 
@@ -98,6 +102,13 @@ def fill_gap(
     seeds : sequence of n ints
     tokenize : callable
         Takes a NoteSequence and returns tokens and losses.
+    hold : NoteSequence, optional
+        Notes that every filling has if they start in the gap. They end at the end of the gap at the latest.
+    make_grammar : callable, optional
+        Takes notes that every text holds from its beginning on, and returns a Grammar; needed to hold notes.
+    is_ranked : bool
+        Whether the fillings are ranked by the music after the gap; without it they are in the order of their seeds,
+        and their numbers are NaN.
 
     Returns
     -------
@@ -116,16 +127,66 @@ def fill_gap(
     prompt_ids = request.vocab.to_ids([BOS, *gap.tokens_before])
     plan = _open_in_gap(extract_plan(piece), gap, request.encoding) if request.sampler.contexts else None
     plans = None if plan is None else [plan] * len(seeds)
-    texts = request.sampler.sample([prompt_ids], gap.n_steps, settings_of_piece, seeds, plans=plans)
+    sampler = request.sampler
+    held = None if hold is None else _held_in_gap(hold, gap, start_quarters, request.encoding)
+    if held is not None and make_grammar is not None and len(held):
+        sampler = replace(sampler, grammar=make_grammar(fixed_melody=held))
+    texts = sampler.sample([prompt_ids], gap.n_steps, settings_of_piece, seeds, plans=plans)
     filled = [gap.tokens_before + request.vocab.to_tokens(ids) for ids in texts]
     fillings = []
-    for i, nats in rank_fillings(filled, gap, request, plan):
+    unranked = [(i, math.nan) for i in range(len(filled))]
+    for i, nats in rank_fillings(filled, gap, request, plan) if is_ranked else unranked:
         tokens = filled[i] + gap.tokens_after
         notes, losses = request.encoding.decode(tokens, qpm=piece.qpm)
         assert not losses, f"the grammar allowed a text that loses {losses}"
         notes = replace(notes, time_signatures=piece.time_signatures, key_signatures=request.key_signatures)
         fillings.append((Sample(tokens, notes, len(filled[i]), 0.0, seeds[i], settings_of_piece[i]), nats))
     return fillings
+
+
+def lead_nats(pieces: Sequence[NoteSequence], quarter: float, generator: Any) -> np.ndarray:
+    """Return minus the log-probability of the first quarters after a place in pieces, given all before it.
+
+    Parameters
+    ----------
+    pieces : sequence of n NoteSequence
+        On the grid of the generator, each with the same notes from the place on.
+    quarter : float
+        The place, in quarter notes.
+    generator : Generator
+
+    Returns
+    -------
+    float64 array (n,)
+        In nats.
+    """
+    encoding, vocab, contexts = generator.encoding, generator.vocab, generator.contexts
+    first = round(quarter * encoding.steps_per_quarter)
+    last = first + HORIZON_QUARTERS * encoding.steps_per_quarter
+    nats = []
+    for piece in pieces:
+        tokens = generator.tokenize(piece)[0]
+        token_steps = np.array(encoding.token_steps(tokens))
+        token_end = np.cumsum(token_steps)
+        # The music after the place begins with an onset or a wait; notes that end there belong to the music before.
+        is_after = token_end - token_steps >= first
+        begins = is_after & [bool(steps or encoding.onset_tones(token)) for steps, token in zip(token_steps, tokens)]
+        n_before = int(begins.argmax()) if begins.any() else len(tokens)
+        n_until = int((token_end <= last).sum())
+        ids = vocab.to_ids([BOS, *tokens[:n_until]])
+        if contexts:
+            ids = contexts.add_to(ids, extract_plan(piece))
+        nats.append(ending_nats(generator.model, [ids], 1 + n_before, n_until - n_before, vocab.pad_id)[0])
+    return np.array(nats)
+
+
+def _held_in_gap(hold, gap, start_quarters, encoding):
+    """Return the held notes that start in a gap, on a time axis that starts where the filling starts."""
+    first = sum(encoding.token_steps(gap.tokens_before))
+    end = first + gap.n_steps
+    start = max(first, round(start_quarters * encoding.steps_per_quarter))
+    held = select(hold, (hold.start >= start) & (hold.start < end))
+    return replace(held, start=held.start - first, duration=np.minimum(held.duration, end - held.start))
 
 
 def _open_in_gap(plan, gap, encoding):

@@ -233,8 +233,9 @@ class Sampler:
         state = self.grammar.start(1, 0)
         for token in prompt[1:]:
             state = self.grammar.update(state, np.array([token]))
-        if "steps_passed" in state:
-            state["steps_passed"][:] = 0  # a fixed melody starts where the prompt ends
+        for name in ("steps_passed", "melody_written", "is_melody"):
+            if name in state:
+                state[name][:] = 0  # a fixed melody starts where the prompt ends, even if the prompt holds its notes
         return state
 
     def join(self, states: Sequence[BatchState]) -> BatchState:

@@ -1,12 +1,17 @@
 """Filling a gap in a piece: what stays, what is new, and how fillings are ranked."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import tiny
 
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting
 from clara.generation.generator import Generator
+from clara.generation.infilling import lead_nats
 from clara.models.likelihood import nats_per_piece
+from clara.music.notes import select
 
 ENCODING = Notewise()
 
@@ -52,3 +57,31 @@ def test_fillings_are_weighted_by_the_music_after_the_gap(generator):
 def test_no_gap(generator, start, end):
     with pytest.raises(BadSetting, match="to fill"):
         generator.fill(tiny.tune(3), start, end)
+
+
+def test_held_notes_stay_in_the_gap(generator):
+    piece = tiny.tune(3, n_notes=120)
+    first, last = 12 * 8, 12 * 12
+    top = piece.pitch >= np.median(piece.pitch)
+    for sample, _ in generator.fill(piece, 8, 12, n=6, seed=1, hold=select(piece, top)):
+        held = {(s, min(e, last), p) for s, e, p, _ in named(select(piece, top)) if first <= s < last}
+        assert held and {(s, e, p) for s, e, p, _ in named(sample.notes)} >= held
+
+
+def test_a_prompt_that_holds_the_melody_writes_none_of_it(generator):
+    """A melody is counted from the end of the prompt, even if the prompt begins with the same notes."""
+    melody = tiny.tune(2, n_notes=6)
+    for sample in generator.generate(3, prompt=melody, fixed_melody=melody):
+        later = replace(melody, start=melody.start + melody.n_steps)
+        assert {note[:3] for note in named(sample.notes)} >= {note[:3] for note in named(later)}
+
+
+def test_fillings_without_ranking_are_in_the_order_of_their_seeds(generator):
+    piece = tiny.tune(3, n_notes=120)
+    ranked = generator.fill(piece, 8, 12, n=4, seed=1)
+    unranked = generator.fill(piece, 8, 12, n=4, seed=1, is_ranked=False)
+    assert [sample.seed for sample, _ in unranked] == sorted(sample.seed for sample, _ in ranked)
+    assert all(np.isnan(nats) for _, nats in unranked)
+    nats = {sample.seed: nats for sample, nats in ranked}
+    found = lead_nats([sample.notes for sample, _ in unranked], 12, generator)
+    assert found == pytest.approx([nats[sample.seed] for sample, _ in unranked], rel=1e-3)
