@@ -11,6 +11,7 @@ The wanted composers take turns.
 """
 
 import time
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -45,45 +46,64 @@ def halve(args) -> None:
 
 def measure(args) -> None:
     """Dream each piece towards one of the wanted composers and save what the judge and the critic say."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    from clara.encodings.notewise import Notewise
+
+    rows = []
+    with ProcessPoolExecutor(args.workers) as pool:
+        pieces = enumerate(test_pieces(args.excerpts, args.pieces, Notewise()))
+        for row in pool.map(partial(dream_piece, args), *zip(*((i, *piece) for i, piece in pieces))):
+            rows.append(row)
+            print({key: value for key, value in row.items() if key != "path"}, flush=True)
+            record.save("dream", [summarize(rows), *rows], pieces=len(rows), towards=args.towards)
+
+
+@cache
+def load_models(model: str, dreamer: str, judge: str) -> tuple:
+    """Return the generator, the scoring models of the dream, and the judge."""
     import torch
 
     from clara.generation.generator import Generator
     from critic import ComposerClassifier
-    from critic.dream import Dreamer, DreamSettings
     from critic.scores import ScoringModels
 
-    torch.set_num_threads(args.threads)
-    generator = Generator.load(args.model)
-    judge = ComposerClassifier.load(args.judge)
-    models = ScoringModels(generator.encoding.name, composer_folder=args.dreamer)
-    rows = []
-    for i, (composer, piece, notes) in enumerate(test_pieces(args.excerpts, args.pieces, generator.encoding)):
-        others = [wanted for wanted in args.towards if wanted != composer]
-        wanted = others[i % len(others)]
-        column = judge.classes.index(wanted)
-        began = time.perf_counter()
-        states = list(Dreamer(generator, models, wanted).dream(notes, DreamSettings(seed=i)))
-        seconds = time.perf_counter() - began
-        by_judge = np.exp(judge.log_probs([state.notes for state in states])[:, column])
-        first, last = states[0], states[-1]
-        rows.append(
-            {
-                "table": "pieces",
-                "piece": piece,
-                "composer": composer,
-                "wanted": wanted,
-                "judge_before": round(float(by_judge[0]), 4),
-                "judge_after": round(float(by_judge[-1]), 4),
-                "dreamer_before": round(float(np.exp(first.wanted)), 4),
-                "dreamer_after": round(float(np.exp(last.wanted)), 4),
-                "critic_change": round(last.log_odds - first.log_odds, 3),
-                "kept": round(last.kept, 3),
-                "seconds": round(seconds, 1),
-                "path": [[round(1 - s.kept, 3), round(float(p), 3)] for s, p in zip(states, by_judge)],
-            }
-        )
-        print({key: value for key, value in rows[-1].items() if key != "path"}, flush=True)
-    record.save("dream", [summarize(rows), *rows], pieces=len(rows), towards=args.towards)
+    torch.set_num_threads(1)
+    generator = Generator.load(model)
+    models = ScoringModels(generator.encoding.name, composer_folder=dreamer)
+    return generator, models, ComposerClassifier.load(judge)
+
+
+def dream_piece(args, i: int, composer: str, piece: str, notes) -> dict:
+    """Return what the judge and the critic say of a piece before and after its dream."""
+    from critic.dream import Dreamer, DreamSettings
+
+    generator, models, judge = load_models(args.model, args.dreamer, args.judge)
+    others = [wanted for wanted in args.towards if wanted != composer]
+    wanted = others[i % len(others)]
+    began = time.perf_counter()
+    states = list(Dreamer(generator, models, wanted).dream(notes, DreamSettings(seed=i, steps=args.steps)))
+    seconds = time.perf_counter() - began
+    by_judge = np.exp(judge.log_probs([state.notes for state in states])[:, judge.classes.index(wanted)])
+    first, last = states[0], states[-1]
+    return {
+        "table": "pieces",
+        "piece": piece,
+        "composer": composer,
+        "wanted": wanted,
+        "judge_before": round(float(by_judge[0]), 4),
+        "judge_after": round(float(by_judge[-1]), 4),
+        "dreamer_before": round(float(np.exp(first.wanted)), 4),
+        "dreamer_after": round(float(np.exp(last.wanted)), 4),
+        "critic_change": round(last.log_odds - first.log_odds, 3),
+        "kept": round(last.kept, 3),
+        "overlap": round(last.overlap, 3),
+        "seconds": round(seconds, 1),
+        "path": [
+            [round(1 - state.kept, 3), round(float(p), 3), round(float(np.exp(state.wanted)), 3)]
+            for state, p in zip(states, by_judge)
+        ],
+    }
 
 
 def test_pieces(excerpts: str, n: int, encoding):
@@ -101,7 +121,16 @@ def summarize(rows: list[dict]) -> dict:
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0] if name not in ("table", "path")}
     medians = {
         f"median_{name}": round(float(np.median(columns[name])), 3)
-        for name in ("judge_before", "judge_after", "dreamer_after", "critic_change", "kept", "seconds")
+        for name in (
+            "judge_before",
+            "judge_after",
+            "dreamer_before",
+            "dreamer_after",
+            "critic_change",
+            "kept",
+            "overlap",
+            "seconds",
+        )
     }
     return {
         "table": "summary",
@@ -126,7 +155,8 @@ def main():
     measured.add_argument("--model", default="pretrained/notewise", help="Generator")
     measured.add_argument("--pieces", type=int, default=50, metavar="N", help="Number of pieces")
     measured.add_argument("--towards", nargs="+", default=["bach", "beethoven", "chopin", "mozart", "schumann"])
-    measured.add_argument("--threads", type=int, default=1, metavar="N", help="Number of CPU threads")
+    measured.add_argument("--steps", type=int, metavar="N", help="Most steps (default: six for each bar)")
+    measured.add_argument("--workers", type=int, default=1, metavar="N", help="Number of processes")
     args = p.parse_args()
     {"halve": halve, "measure": measure}[args.command](args)
 

@@ -65,8 +65,8 @@ def parser() -> cli.Parser:
         metavar="P",
         help="Probability of the composer at which the dream ends.",
     )
-    add("--steps", type=cli.at_least(1), metavar="N", help="Most steps to a composer (default: three for each bar).")
-    add("--proposals", type=cli.at_least(1), default=16, metavar="N", help="Number of new versions of a bar in a step.")
+    add("--steps", type=cli.at_least(1), metavar="N", help="Most steps to a composer (default: six for each bar).")
+    add("--proposals", type=cli.at_least(1), default=8, metavar="N", help="Number of new versions of a bar in a step.")
     add("--seed", type=cli.at_least(0), default=0, metavar="N", help="Random seed; each gives another dream.")
     add = p.add_argument_group("models").add_argument
     add("--model", default=DEFAULT_MODEL, metavar="MODEL", help="Run folder or pretrained model that composes bars.")

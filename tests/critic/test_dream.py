@@ -9,9 +9,10 @@ import tiny
 from clara.encodings.notewise import Notewise
 from clara.errors import BadSetting, TooShort
 from clara.generation.generator import Generator
+from clara.generation.infilling import lead_nats
 from clara.music.notes import NoteSequence, crop, transpose
 from critic import dream
-from critic.dream import Dreamer, DreamSettings, kept_share
+from critic.dream import Dreamer, DreamSettings, kept_share, outer_voice
 from critic.scores import ScoringModels
 
 FEW = DreamSettings(proposals=4, steps=6)
@@ -103,3 +104,25 @@ def test_a_classifier_of_another_encoding(generator, scoring_folder, tmp_path):
     models = ScoringModels(folder=scoring_folder, composer_folder=tmp_path / "coarse")
     with pytest.raises(BadSetting, match="notewise text at 4 steps"):
         Dreamer(generator, models, "bach")
+
+
+def test_outer_voices():
+    notes = NoteSequence.from_notes([(0, 12, 48), (0, 12, 60), (0, 12, 64), (12, 12, 62), (24, 12, 50), (24, 12, 65)])
+    assert outer_voice(notes, highest=True).pitch.tolist() == [64, 62, 65]
+    assert outer_voice(notes, highest=False).pitch.tolist() == [48, 62, 50]
+
+
+@pytest.mark.parametrize("move", [dream.UNDER_MELODY, dream.OVER_BASS])
+def test_the_melody_or_the_bass_stays(generator, scoring_models, piece, monkeypatch, move):
+    monkeypatch.setattr(dream, "MOVES", {move: 2})
+    states = list(Dreamer(generator, scoring_models, "chopin").dream(piece, replace(FEW, strength=1.0)))
+    voice = outer_voice(piece, highest=move == dream.UNDER_MELODY)
+    assert len(states) > 1 and all(kept_share(state.notes, voice) == 1 for state in states)
+
+
+def test_a_change_must_lead_on(generator, scoring_models, piece, monkeypatch):
+    monkeypatch.setattr(dream, "LEAD_WEIGHT", 1e6)
+    leads = []
+    monkeypatch.setattr(dream, "lead_nats", lambda *args: leads.append(lead_nats(*args)) or leads[-1])
+    states = list(Dreamer(generator, scoring_models, "chopin").dream(piece, replace(FEW, strength=1.0)))
+    assert len(states) == 1 + sum(after <= before for before, after in leads)
