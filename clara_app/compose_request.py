@@ -259,9 +259,10 @@ class ComposeRequest:
 
     def to_dict(self) -> dict:
         """Return the request as JSON can hold it, with the constraints beside the other fields."""
-        values = asdict(self) | {"prompt": _name_of(self.prompt), "form_of": _name_of(self.form_of)}
-        constraints = values.pop("constraints") | {"fixed_melody": _name_of(self.constraints.fixed_melody)}
-        return values | constraints
+        names = {"prompt": _name_of(self.prompt), "form_of": _name_of(self.form_of)}
+        constraints = asdict(self.constraints) | {"fixed_melody": _name_of(self.constraints.fixed_melody)}
+        others = {name: value for name, value in asdict(self).items() if name != "constraints"}
+        return others | names | constraints
 
     @classmethod
     def from_dict(cls, values: dict) -> "ComposeRequest":

@@ -81,6 +81,8 @@ class PageEntry:
         The plan that it was composed by.
     expression : Expression, optional
         How it is played (default: at one tempo).
+    sheets : sequence of bytes
+        Pages of its sheet music, as SVG, or none.
     """
 
     notes: NoteSequence
@@ -95,6 +97,7 @@ class PageEntry:
     title: str = ""
     plan: Plan | None = None
     expression: Expression | None = None
+    sheets: Sequence[bytes] = ()
 
 
 def render_page(entries: Sequence[PageEntry], run: dict) -> str:
@@ -181,7 +184,7 @@ def _piece(entry, n, blind, min_quarters):
 {answer}{_scores(entry.scores)}
 <dl class="figures">{_definition_rows(entry.figures)}</dl>
 <p class="downloads">{_downloads(entry)}</p>
-</div>
+{_sheets(entry, n)}</div>
 </article>"""
 
 
@@ -351,6 +354,17 @@ def _downloads(entry):
     midi = f'<a href="{_data_url("audio/midi", entry.midi)}" download="{escape(entry.midi_name)}">MIDI</a>'
     links = " ".join(f'<a href="{escape(file)}">{escape(label)}</a>' for label, file in entry.links.items())
     return f"{midi} <span>beside this page:</span> {links}" if links else midi
+
+
+def _sheets(entry, n):
+    """Return the sheet music, closed at first, or nothing."""
+    if not entry.sheets:
+        return ""
+    pages = [
+        f'<img src="{_data_url("image/svg+xml", page)}" alt="Sheet music of piece {n}, page {number}">'
+        for number, page in enumerate(entry.sheets, start=1)
+    ]
+    return f'<details class="sheets"><summary>Sheet music</summary>{"".join(pages)}</details>\n'
 
 
 def _data_url(media_type, data):

@@ -35,8 +35,9 @@ def change_bars(
         Ends the work after the alternative that is being composed.
     """
     passages = Passages(generator, prepared, threads)
-    begin, end = prepared.request.fill
     piece, n = prepared.prompt, prepared.request.n
+    assert piece is not None and prepared.request.fill, "there are bars to change"
+    begin, end = prepared.request.fill
     if change == AGAIN:
         yield from passages.compose(piece, begin, end, n, N_FILLINGS)
         return

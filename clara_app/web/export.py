@@ -13,29 +13,30 @@ from clara_app.web.pieces import Piece
 from clara_app.web.rendering import render
 
 MAX_EXPORTED = 100  # pieces at once
+MAX_ENGRAVED = 8  # pieces at once whose sheet music the playlist holds
 ZIPPED_KINDS = ("mid", "wav", "musicxml")
 
 
-def to_playlist(pieces: Sequence[tuple[Piece, dict]], soundfont=None) -> bytes:
-    """Return one HTML file that plays pieces, and holds their sound, piano rolls and MIDI.
+def to_playlist(pieces: Sequence[tuple[Piece, dict, Sequence[bytes]]], soundfont=None) -> bytes:
+    """Return one HTML file that plays pieces, and holds their sound, piano rolls, sheet music and MIDI.
 
     Parameters
     ----------
-    pieces : sequence of (piece, facts)
-        As the library keeps them; the facts hold the scores.
+    pieces : sequence of (piece, facts, sheets)
+        As the library keeps them, the facts hold the scores; and pages of sheet music as SVG, or none.
     soundfont : path, optional
         Default: the one that pretty_midi installs.
     """
-    entries = [_entry(number, piece, facts, soundfont) for number, (piece, facts) in enumerate(pieces, start=1)]
+    entries = [_entry(number, *piece, soundfont) for number, piece in enumerate(pieces, start=1)]
     return render_page(entries, {"model": "Clara"}).encode()
 
 
-def to_zip(pieces: Sequence[tuple[Piece, dict]], soundfont=None) -> bytes:
+def to_zip(pieces: Sequence[tuple[Piece, dict, Sequence[bytes]]], soundfont=None) -> bytes:
     """Return a zip file with the playlist, and each piece as MIDI, WAV and MusicXML; parameters as `to_playlist`."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("index.html", to_playlist(pieces, soundfont))
-        for number, (piece, _) in enumerate(pieces, start=1):
+        for number, (piece, *_) in enumerate(pieces, start=1):
             for kind in ZIPPED_KINDS:
                 content = _render_or_none(piece, kind, soundfont)
                 if content is not None:
@@ -51,7 +52,7 @@ def _render_or_none(piece, kind, soundfont):
         return None
 
 
-def _entry(number, piece, facts, soundfont):
+def _entry(number, piece, facts, sheets, soundfont):
     """Return the entry of a piece on the playlist."""
     audio_format = "mp3" if has_mp3() else "flac"
     name = f"{number:02d}"
@@ -75,4 +76,5 @@ def _entry(number, piece, facts, soundfont):
         title=piece.title,
         plan=piece.plan,
         expression=expression,
+        sheets=sheets,
     )

@@ -33,7 +33,7 @@ from clara_app.composer import Composer
 from clara_app.web import prompts
 from clara_app.web.composing import compose_candidates, drafts_of_search, notes_payload, warm_up
 from clara_app.web.edits import EDITED, edit_piece, key_sound
-from clara_app.web.export import MAX_EXPORTED, to_playlist, to_zip
+from clara_app.web.export import MAX_ENGRAVED, MAX_EXPORTED, to_playlist, to_zip
 from clara_app.web.hearing import Hearing
 from clara_app.web.jobs import JobQueue, QueueFull
 from clara_app.web.library import DONE, FAILED, INTERRUPTED, RUNNING, STOPPED, Library
@@ -219,10 +219,18 @@ class Page:
     def export(self, ids, kind):
         """Return pieces as one file."""
         found = [(self.library.get(piece_id), self.library.facts(piece_id)) for piece_id in ids]
-        pieces = [(piece, facts) for piece, facts in found if piece and facts]
+        sheets = [self._sheets(piece_id) if len(ids) <= MAX_ENGRAVED else () for piece_id in ids]
+        pieces = [(piece, facts, pages) for (piece, facts), pages in zip(found, sheets) if piece and facts]
         if not pieces:
             raise BadSetting("these pieces are no longer here")
         return EXPORTS[kind](pieces, self.files.soundfont)
+
+    def _sheets(self, piece_id):
+        """Return the pages of a piece's sheet music; none if there is too much for it."""
+        try:
+            return [path.read_bytes() for path in self.files.get(piece_id, "svg") or ()]
+        except ClaraError:
+            return []
 
     def keep_prompt(self, notes, title, source, losses=None, played=None, beats=""):
         """Keep a beginning, and how it is played if it carries expression; return it as the page draws it."""

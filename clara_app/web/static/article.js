@@ -18,7 +18,8 @@ export function makeArticle(piece, actions) {
   fillList(find(".details"), piece.details);
   find("details").hidden = !isComposed(piece);
   find(".seed").textContent = `Seed ${piece.seed}`;
-  for (const link of article.querySelectorAll(".downloads a")) {
+  find(".share").href = `/library/export.html?ids=${piece.id}`;
+  for (const link of article.querySelectorAll(".downloads a[data-kind]")) {
     link.href = `/pieces/${piece.id}.${link.dataset.kind}`;
     link.download = `clara-${piece.seed}.${link.dataset.kind}`;
   }

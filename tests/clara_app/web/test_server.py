@@ -289,6 +289,7 @@ def test_the_library_is_searched_and_exported(client, events):
     assert found["n_found"] >= 6 and len(found["pieces"]) == 2 and found["pieces"][0]["source"] == "composed"
     page = client.get(f"/library/export.html?ids={','.join(ids)}")
     assert page.headers["content-disposition"].endswith('"clara.html"') and page.text.count("<article") == 2
+    assert page.text.count('alt="Sheet music of piece 1, page 1"') == 1
     names = zipfile.ZipFile(io.BytesIO(client.get(f"/library/export.zip?ids={ids[0]}").content)).namelist()
     assert names == ["index.html", "01.mid", "01.wav", "01.musicxml"]
     assert client.get("/library/export.exe?ids=x").status_code == 404
