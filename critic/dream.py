@@ -33,7 +33,7 @@ FREE, UNDER_MELODY, OVER_BASS = "free", "under the melody", "over the bass"
 MOVES = {FREE: 2, UNDER_MELODY: 3, OVER_BASS: 3}  # how bars are composed again, and the most bars at once
 CRITIC_MARGIN, CRITIC_WEIGHT = 0.25, 4.0  # log-odds that the critic may fall; the penalty of each one beyond
 CHANGE_WEIGHT = 1.0  # the penalty for changing all notes, in nats
-LEAD_WEIGHT = 0.1  # the penalty for each nat by which the music after the bars gets less probable
+LEAD_WEIGHT = 0.02  # the penalty for each nat by which the music after the bars gets less probable
 
 
 @dataclass(frozen=True)
