@@ -2,12 +2,15 @@
 
 python benchmarks/dream.py halve EXCERPTS --out FOLDER [--composers N]
 python benchmarks/dream.py measure EXCERPTS --dreamer CLASSIFIER --judge CLASSIFIER
+python benchmarks/dream.py real EXCERPTS --judge CLASSIFIER
+python benchmarks/dream.py plot
 
 EXCERPTS is a folder of composers that critic.excerpts wrote. `halve` deals its works, composer by composer, into two
 folders FOLDER-a and FOLDER-b, from which two classifiers are trained (python -m critic.train, with other seeds). In
 `measure` the dream listens to the one, and the other judges the result. The pieces are excerpts of 32 quarters of test
 works, which neither the classifiers nor the generator learned from, each by another composer than the wanted one.
-The wanted composers take turns.
+The wanted composers take turns. `real` asks the judge about music that the wanted composers wrote themselves, and about
+collages in which every other four quarters of a piece are theirs. `plot` draws the curve of `measure` for the guide.
 """
 
 import time
@@ -106,6 +109,76 @@ def dream_piece(args, i: int, composer: str, piece: str, notes) -> dict:
     }
 
 
+def real(args) -> None:
+    """Save what the judge says of real music by the wanted composers, and of collages with half of it."""
+    from critic import ComposerClassifier
+    from critic.data.table import read_excerpts
+
+    judge = ComposerClassifier.load(args.judge)
+    table, _ = read_excerpts(args.excerpts)
+    test = table[(table["split"] == "test") & table["label"].isin(args.towards)]
+    test = test.sample(frac=1, random_state=0).groupby("label").head(args.pieces)
+    pieces = [judge.encoding.decode(tokens)[0] for tokens in test["tokens"]]
+    labels = test["label"].to_numpy()
+    rng = np.random.default_rng(0)
+    partners = [rng.choice(np.flatnonzero(labels != label)) for label in labels]
+    collages = [collage(pieces[partner], piece) for piece, partner in zip(pieces, partners)]
+    rows = []
+    for name, music in (
+        ("music by the composer", pieces),
+        ("collage: every other four quarters by the composer", collages),
+    ):
+        probabilities = np.exp(judge.log_probs(music))
+        for composer in (*args.towards, "all"):
+            is_row = (labels == composer) | (composer == "all")
+            own = np.array([probabilities[i, judge.classes.index(labels[i])] for i in np.flatnonzero(is_row)])
+            rows.append(
+                {
+                    "music": name,
+                    "composer": composer,
+                    "pieces": len(own),
+                    "median": round(float(np.median(own)), 3),
+                    "share_half": round(float((own >= 0.5).mean()), 3),
+                }
+            )
+            print(rows[-1], flush=True)
+    record.save("dream_real", rows, towards=args.towards)
+
+
+def collage(first, second):
+    """Return notes of two pieces in turn, four quarters of each."""
+    from clara.music.notes import NoteSequence
+
+    steps = 4 * first.steps_per_quarter
+    notes = []
+    for turn, piece in enumerate((first, second)):
+        for start, duration, pitch in zip(piece.start.tolist(), piece.duration.tolist(), piece.pitch.tolist()):
+            if start // steps % 2 == turn:
+                notes.append((start, min(duration, steps - start % steps), pitch))
+    return NoteSequence.from_notes(sorted(notes))
+
+
+def plot(_args) -> None:
+    """Draw the median probability against the share of changed notes, for the guide."""
+    import json
+
+    from page_content.dreaming import curve_rows
+
+    from clara.rendering.plots import new_figure
+
+    result = json.loads((record.RESULTS / "dream.json").read_text(encoding="utf-8"))
+    rows = curve_rows(result)
+    figure, ax = new_figure(7, 4)
+    changed = [row["changed"] for row in rows]
+    for name, label in (("dreamer", "the classifier that the dream listens to"), ("judge", "one that it never met")):
+        ax.plot(changed, [row[name] for row in rows], marker="o", ms=4, label=label)
+    ax.set(xlabel="share of the original's notes that changed", ylabel="probability of the wanted composer, mean")
+    ax.set_ylim(0)
+    ax.legend()
+    ax.grid(lw=0.5)
+    figure.savefig(record.REPOSITORY / "docs" / "images" / "dream.png", dpi=90)
+
+
 def test_pieces(excerpts: str, n: int, encoding):
     """Yield (composer, piece, notes) of n excerpts of test works, one of each work, in random order."""
     from critic.data.table import read_excerpts
@@ -154,11 +227,17 @@ def main():
     measured.add_argument("--judge", required=True, metavar="CLASSIFIER", help="Classifier that judges")
     measured.add_argument("--model", default="pretrained/notewise", help="Generator")
     measured.add_argument("--pieces", type=int, default=50, metavar="N", help="Number of pieces")
-    measured.add_argument("--towards", nargs="+", default=["bach", "beethoven", "chopin", "mozart", "schumann"])
     measured.add_argument("--steps", type=int, metavar="N", help="Most steps (default: six for each bar)")
     measured.add_argument("--workers", type=int, default=1, metavar="N", help="Number of processes")
+    of_real = commands.add_parser("real")
+    of_real.add_argument("excerpts", metavar="EXCERPTS")
+    of_real.add_argument("--judge", required=True, metavar="CLASSIFIER", help="Classifier that judges")
+    of_real.add_argument("--pieces", type=int, default=16, metavar="N", help="Number of excerpts of each composer")
+    commands.add_parser("plot")
+    for parser in (measured, of_real):
+        parser.add_argument("--towards", nargs="+", default=["bach", "beethoven", "chopin", "mozart", "schumann"])
     args = p.parse_args()
-    {"halve": halve, "measure": measure}[args.command](args)
+    {"halve": halve, "measure": measure, "real": real, "plot": plot}[args.command](args)
 
 
 if __name__ == "__main__":
