@@ -19,7 +19,7 @@ from clara.errors import BadSetting, CannotWrite
 from clara_app.web.pieces import Piece, decode_piece, encode_piece
 
 FILE = "library.sqlite3"
-VERSION = 1  # of the tables
+VERSION = 2  # of the tables; in the first one, requests had no column seconds at first
 N_TIMINGS = 50  # requests to estimate times from
 TIMED_SETTINGS = ("model", "quality", "candidates", "bars", "quarters")
 N_CACHED = 64  # pieces in memory
@@ -81,12 +81,16 @@ class Library:
     def _prepare(self):
         """Make the tables, mark the requests that a kill interrupted, and remove what was deleted."""
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
+        if version not in range(VERSION + 1):
             raise BadSetting(f"{self.path}: made by a later version of Clara; update Clara, or choose --library")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing, a power failure the last moment
         if version == 0:
             self._database.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif version < VERSION:
+            columns = [name for _, name, *_ in self._database.execute("PRAGMA table_info(requests)")]
+            added = "" if "seconds" in columns else "ALTER TABLE requests ADD COLUMN seconds REAL;"
+            self._database.executescript(f"BEGIN; {added} PRAGMA user_version = {VERSION}; COMMIT;")
         with self._writing() as database:
             database.execute("UPDATE requests SET state = ? WHERE state = ?", (INTERRUPTED, RUNNING))
             database.execute("DELETE FROM contents WHERE id IN (SELECT id FROM pieces WHERE deleted)")

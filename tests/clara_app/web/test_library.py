@@ -1,5 +1,7 @@
 """The library on disk."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ import tiny
 from clara.errors import BadSetting, CannotWrite
 from clara.form.extraction import extract_plan
 from clara.performing.playing import PlayedPrompt
-from clara_app.web.library import FILE, Library
+from clara_app.web.library import DONE, FILE, Library
 from clara_app.web.pieces import Piece, decode_piece, encode_piece
 
 
@@ -157,3 +159,15 @@ def test_a_broken_entry_is_named(library):
     library._database.execute("UPDATE contents SET piece = ? WHERE id = ?", (b"junk", first))
     with pytest.raises(BadSetting, match=first):
         library.get(first)
+
+
+@pytest.mark.parametrize("has_seconds", [False, True])
+def test_a_library_of_an_earlier_version(tmp_path, has_seconds):
+    Library(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as database:
+        database.execute("PRAGMA user_version = 1")
+        if not has_seconds:
+            database.execute("ALTER TABLE requests DROP COLUMN seconds")
+    with contextlib.closing(Library(tmp_path)) as library:
+        library.end_request(library.add_request({"model": "notewise"}), DONE, seconds=1.5)
+        assert [row["seconds"] for row in library.timings()] == [1.5]
