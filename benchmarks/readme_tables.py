@@ -25,7 +25,8 @@ def model_table(repository: Path, load_result: Callable[[str], dict]) -> str:
         "| model | music | follows plans | parameters | size | nats per quarter, test works | with repeats or a plan |",
         "|---|---|---|---|---|---|---|",
     ]
-    plan_rows = {row["model"]: row for row in load_result("plan_likelihood")["rows"] if row["split"] == "test"}
+    results = [load_result(name)["rows"] for name in ("plan_likelihood", "plan_likelihood_chamber")]
+    plan_rows = {row["model"]: row for rows in results for row in rows if row["split"] == "test"}
     for name, music in MODELS.items():
         folder = repository / "pretrained" / name
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -2,6 +2,22 @@
 
 from page_content.definitions import Column, Page, Table, rows_of
 
+PLAN_COLUMNS = (
+    Column("model", "{model}"),
+    Column("parameters", "{parameters:,}"),
+    Column("works", "{split}"),
+    Column("pieces", "{pieces}"),
+    Column("metre", "{metre:.2f}"),
+    Column("repeats", "{repeats:.2f}"),
+    Column("returns", "{returns:.2f}"),
+    Column("their cost", "{returns_cost:.2f}"),
+    Column("total with returns", "{returns_total:.2f}"),
+    Column("whole plan", "{plan:.2f}"),
+    Column("its cost", "{plan_cost:.2f}"),
+    Column("total with the plan", "{plan_total:.2f}"),
+)
+
+
 PAGES = (
     Page(
         slug="form",
@@ -204,23 +220,8 @@ piece has one plan: the totals compare with the [likelihoods](likelihood.md) of 
 the notes follow it, not how well music is predicted.
 """,
         tables=(
-            Table(
-                "plan_likelihood",
-                (
-                    Column("model", "{model}"),
-                    Column("parameters", "{parameters:,}"),
-                    Column("works", "{split}"),
-                    Column("pieces", "{pieces}"),
-                    Column("metre", "{metre:.2f}"),
-                    Column("repeats", "{repeats:.2f}"),
-                    Column("returns", "{returns:.2f}"),
-                    Column("their cost", "{returns_cost:.2f}"),
-                    Column("total with returns", "{returns_total:.2f}"),
-                    Column("whole plan", "{plan:.2f}"),
-                    Column("its cost", "{plan_cost:.2f}"),
-                    Column("total with the plan", "{plan_total:.2f}"),
-                ),
-            ),
+            Table("plan_likelihood", PLAN_COLUMNS, heading="Piano music"),
+            Table("plan_likelihood_chamber", PLAN_COLUMNS, heading="A solo instrument and piano"),
         ),
     ),
     Page(

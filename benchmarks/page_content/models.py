@@ -29,7 +29,7 @@ held out: no version of a valid or test work is in the training data. The repeat
 works, so only its test figures are independent. Valid was also measured without one piece by Clementi, whose
 tune (Rameau's Tambourin) is in the training data.
 
-The notewise models are those from which today's were trained on; these follow [plans](plan_likelihood.md).
+The notewise and chamber models are those from which today's were trained on; these follow [plans](plan_likelihood.md).
 
 **Limits.** Figures of models with different grids or encodings do not compare: 4 steps per quarter hold less
 music than 12. No published model uses this data and this unit.
