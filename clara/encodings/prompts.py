@@ -104,6 +104,7 @@ def read_fixed_melody(
     BadMusicFile, NoNotes, UnknownToken, TooLong
         As `read_prompt`.
     """
+    _check_part(part, encoding)  # before a file is read
     notewise = Notewise(encoding.steps_per_quarter, encoding.n_keys)
     notes, losses = read_prompt(source, notewise, time_signature=time_signature)
     melody, build_losses = to_fixed_melody(notes, encoding, part)
@@ -112,11 +113,16 @@ def read_fixed_melody(
 
 def to_fixed_melody(notes: NoteSequence, encoding: Encoding, part: str | None = None) -> tuple[NoteSequence, Counter]:
     """Return notes on the grid of an encoding as a melody of one of its parts, and losses; see `read_fixed_melody`."""
-    if part is not None and part not in encoding.prefixes:
-        raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
+    _check_part(part, encoding)
     part_index = encoding.prefixes.index(part) if part else min(1, len(encoding.prefixes) - 1)
     template = replace(notes, instruments=encoding.instruments)
     return rebuild_notes(template, notes.start, notes.end, notes.pitch, part_index)
+
+
+def _check_part(part, encoding):
+    """Raise BadSetting if an encoding has no such part."""
+    if part is not None and part not in encoding.prefixes:
+        raise BadSetting(f"no part {part!r}; there are: {', '.join(encoding.prefixes)}")
 
 
 def _read_notes(source, encoding, performed):

@@ -740,7 +740,9 @@ def judged(tmp_path, monkeypatch):
 
     tiny.classifier().save(tmp_path / "pretrained" / "critic-notewise")
     monkeypatch.setattr(scores, "ROOT", tmp_path / "pretrained")
-    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None))
+    monkeypatch.setattr(
+        scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path / "pretrained", None, None)
+    )
 
 
 @pytest.mark.usefixtures("wide_working_folder")
@@ -814,7 +816,7 @@ def test_pieces_that_are_too_short_are_not_ranked(model, tmp_path, judged, capsy
 def test_a_missing_critic_is_refused(model, tmp_path, monkeypatch, capsys):
     from critic import scores
 
-    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path, None))
+    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", tmp_path, None, None))
     assert "critic-notewise" in refused(
         capsys, "--model", model, "--out", tmp_path / "out", "--quarters", 8, "-n", 2, "--no-audio"
     )

@@ -112,7 +112,7 @@ def test_best_and_worst(pieces):
 @pytest.fixture
 def pretrained(scoring_folder, monkeypatch):
     """Make the command find the tiny models."""
-    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", scoring_folder, None))
+    monkeypatch.setattr(scores.ScoringModels.__init__, "__defaults__", ("notewise", scoring_folder, None, None))
 
 
 def test_the_command(pretrained, files, tmp_path, capsys):
