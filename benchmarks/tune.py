@@ -63,7 +63,6 @@ def main():
         failed=int((trials["state"] == "FAIL").sum()),
         agreement=rank_agreement(trials),
         seeds=args.seeds,
-        recipes={name: asdict(recipe) for name, recipe in recipes.items()},
         each=rows,
     )
 
@@ -109,18 +108,18 @@ def choose_recipes(best: list[dict], corpus: str) -> dict:
 
 
 def measure(name, recipe, minutes, seed, args):
-    """Train by a recipe and return its row; one that was measured before is read from the work folder."""
+    """Train by a recipe and return its row; if the same recipe was measured before, the work folder has it."""
     from clara.data.corpus import Corpus
     from clara_app.tuning.trial import TrialSettings, run_trial
 
     folder = args.work / f"{name.replace(' ', '-').lower()}-{minutes:g}-{seed}"
     path = folder / "row.json"
-    if path.is_file():
-        return json.loads(path.read_text())
+    if path.is_file() and (row := json.loads(path.read_text()))["choices"] == asdict(recipe):
+        return row
     result, learn = run_trial(recipe, TrialSettings(minutes, composes=True, seed=seed))
     checkpoint = learn.to_checkpoint()
     checkpoint.save(folder)
-    row = {"recipe": name, "minutes": minutes, "seed": seed}
+    row = {"recipe": name, "minutes": minutes, "seed": seed, "choices": asdict(recipe)}
     row |= {"nats_per_quarter": test_nats(checkpoint, Corpus.load(args.corpus))} | asdict(result)
     path.write_text(json.dumps(row) + "\n")
     print(row, flush=True)

@@ -1,6 +1,9 @@
 """What the search was worth: the recipes that are compared, and the figures of several seeds."""
 
+import json
 import sys
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from examples import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import tune
 
+from clara.errors import NoData
 from clara_app.tuning.recipe import default_choices
 
 pytest.importorskip("optuna")
@@ -38,3 +42,15 @@ def test_means_over_seeds():
 def test_low_cost_and_a_high_score_agree():
     trials = pd.DataFrame({"values_0": [30, 20, 10, None], "values_1": [1.0, 2.0, 3.0, None]})
     assert tune.rank_agreement(trials) == 1
+
+
+def test_only_the_same_recipe_is_not_measured_again(tmp_path):
+    recipes = tune.choose_recipes([{"choices": default_choices(["here"], False, True)}], "here")
+    kept = {"choices": asdict(recipes["default"]), "nats_per_quarter": 1.0}
+    folder = tmp_path / "some-recipe-1-2"
+    folder.mkdir()
+    (folder / "row.json").write_text(json.dumps(kept))
+    args = SimpleNamespace(work=tmp_path, corpus="here")
+    assert tune.measure("some recipe", recipes["default"], 1.0, 2, args) == kept
+    with pytest.raises(NoData, match="here"):  # it would train
+        tune.measure("some recipe", recipes["small shipped model"], 1.0, 2, args)
