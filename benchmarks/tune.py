@@ -1,6 +1,6 @@
 """Train the best recipes of a search again, beside those in use.
 
-clara tune --data CORPUS --objective both --trials 44 --minutes 1 --out runs/tuned
+clara tune CORPUS --objective both --trials 44 --minutes 1 --out runs/tuned
 python benchmarks/tune.py runs/tuned --corpus CORPUS --minutes 1 4
 
 The recipes with the lowest cost and with the highest musical Inception score are trained beside the default one and

@@ -1,6 +1,6 @@
 """The pages about models: likelihood, encodings, architectures, training."""
 
-from page_content.definitions import Column, Page, Table
+from page_content.definitions import Column, Page, Table, rows_of
 
 LIKELIHOOD_COLUMNS = (
     Column("model", "{model}"),
@@ -139,6 +139,54 @@ core.
                     Column("composing 1 piece, tokens/s", "{composing_tokens_per_second_1:,}"),
                     Column("composing 16 pieces, tokens/s", "{composing_tokens_per_second_16:,}"),
                 ),
+            ),
+        ),
+    ),
+    Page(
+        slug="tune",
+        title="A search for recipes",
+        question="what is a search by `clara tune` worth, and do cost and Inception score agree?",
+        text="""
+`clara tune` searched for sizes, dropout, learning rate and schedule, batches, regularization and sampling on
+a quarter of the piano corpus, with cost and musical Inception score as objectives. Its two extreme recipes
+are trained again with another seed, beside the default recipe of `clara train` and that of the small shipped
+model, for the same processor time on one thread. The search chose by valid works; the cost here is that of
+test works. Excerpts for the Inception score are composed from nothing, each recipe with its own temperature
+and top-p, those in use with 0.9 and 0.98.
+
+**Limits.** A minute is short: it favours small networks and small batches. The best recipe of a minute need
+not be that of an hour, so train it and the default one for as long as you mean to. The Inception score of
+networks that have learned little says how well the classifier recognizes noise. The temperature cannot change the
+cost, and the analysis gives it a share of it: smaller shares than that one are noise. With one layer the number of
+units is that of the embedding, so `n_hid` has no effect there.
+""",
+        tables=(
+            Table(
+                "tune",
+                (
+                    Column("recipe", "{recipe}"),
+                    Column("minutes", "{minutes:g}"),
+                    Column("parameters", "{parameters:,}"),
+                    Column("million tokens read", "{million_tokens:.2f}"),
+                    Column("nats per quarter, test works", "{nats_per_quarter:.2f}"),
+                    Column("Inception score", "{inception:.2f}"),
+                ),
+                text="""
+{trials} trials, {measured} of them measured, {failed} failed or lost with their worker. Over all trials, low cost and a
+high Inception score go together with a rank correlation of {agreement} (Spearman; 1 is perfect agreement).
+""",
+                select_rows=rows_of("trained"),
+            ),
+            Table(
+                "tune",
+                (
+                    Column("value", "{value}"),
+                    Column("choice", "{choice}"),
+                    Column("share", "{share:.2f}"),
+                ),
+                heading="What mattered",
+                text="Share of the differences between trials that a choice explains (functional ANOVA).",
+                select_rows=rows_of("importances"),
             ),
         ),
     ),
