@@ -9,7 +9,7 @@ boosting). The members of earlier rounds stay, so that nothing is forgotten.
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -99,13 +99,12 @@ def _search(model, critic, quarters, settings, seed):
     """Return the notes of the pieces that searches side by side find, on one thread."""
     import torch
 
-    from clara.generation.generator import Generator
     from clara.sampling.search import SearchSettings
     from critic.ranking import total_scores
     from critic.scores import ScoringModels, parse_ranking
 
     torch.set_num_threads(1)
-    generator = Generator.load(model)
+    generator = _load_generator(model)
     ranking = parse_ranking("critic", ScoringModels(generator.encoding.name, critic_folder=critic))
     samples = generator.search(
         lambda pieces: total_scores(pieces, ranking),
@@ -117,6 +116,14 @@ def _search(model, critic, quarters, settings, seed):
         ending=False,
     )
     return [sample.notes for sample in samples]
+
+
+@lru_cache(maxsize=1)
+def _load_generator(model):
+    """Return the generator of this process."""
+    from clara.generation.generator import Generator
+
+    return Generator.load(model)
 
 
 def _row(generator, notes, number, split, first, quarters):
