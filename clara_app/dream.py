@@ -71,7 +71,7 @@ def parser() -> cli.Parser:
     add = p.add_argument_group("models").add_argument
     add("--model", default=DEFAULT_MODEL, metavar="MODEL", help="Run folder or pretrained model that composes bars.")
     add("--classifier", metavar="FOLDER", help="Composer classifier (default: the shipped one of the encoding).")
-    add("--critic", metavar="FOLDER", help="Critic (default: the shipped one of the encoding).")
+    add("--critic", metavar="FOLDER", help="Critic (default: the one in MODEL-critic, or the shipped one).")
     add = p.add_argument_group("run").add_argument
     add("--audio", choices=AUDIO_FORMATS, default="wav", help="Format of the audio files.")
     add("--out", metavar="FOLDER", help="Folder to write; new or empty (default: output/<time>).")
@@ -97,11 +97,13 @@ def _run(args, answer):
         from clara.generation.generator import Generator
         from clara_app.progress import ProgressBars, stop_on_interrupt
         from critic.dream import Dreamer, DreamSettings
+        from critic.own_critic import find_own_critic
         from critic.scores import ScoringModels
     torch.set_num_threads(args.threads)
     generator = Generator.load(args.model)
     encoding = generator.encoding
-    models = ScoringModels(encoding.name, critic_folder=args.critic, composer_folder=args.classifier)
+    critic = args.critic or find_own_critic(args.model)
+    models = ScoringModels(encoding.name, critic_folder=critic, composer_folder=args.classifier)
     dreamers = [(name.lower(), Dreamer(generator, models, name.lower())) for name in args.towards]
     piece, _ = read_prompt(args.piece, encoding, args.quarters, performed=args.performed)
     settings = DreamSettings(args.strength, args.enough, args.proposals, args.steps, args.seed)

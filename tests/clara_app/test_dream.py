@@ -45,6 +45,13 @@ def test_a_path_to_two_composers(models, piece, tmp_path, capsys):
     assert "towards bach, then chopin" in (out / "index.html").read_text()
 
 
+def test_the_critic_of_a_model_is_found(models, piece, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr("critic.own_critic.find_own_critic", lambda model: found.append(model) or models[3])
+    assert dream.main(flags(piece, tmp_path / "out", "--towards", "bach", *models[:2], *models[4:])) == 0
+    assert found == [models[1]]
+
+
 def test_bad_input_leaves_no_folder(models, piece, tmp_path):
     silent = tmp_path / "silent.mid"
     Score().dump_midi(silent)
