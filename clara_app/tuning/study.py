@@ -72,15 +72,27 @@ def name_storage_errors(url: str) -> Iterator[None]:
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     optuna = import_optuna()
+    shown = _without_password(url)
     try:
         yield
     except (ArgumentError, NoSuchModuleError, ImportError) as e:
-        raise BadSetting(f"{url}: no database that can be used ({_first_line(e)})") from e
+        raise BadSetting(f"{shown}: no database that can be used ({_first_line(e)})") from e
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as e:
         raise BadSetting(
-            f"{url}: the database cannot be used ({_first_line(e)}); if another program has locked it, wait or name "
+            f"{shown}: the database cannot be used ({_first_line(e)}); if another program has locked it, wait or name "
             "another --storage; what was measured is kept"
         ) from e
+
+
+def _without_password(url):
+    """Return the URL of a database as messages show it."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "--storage"
 
 
 def _first_line(error):
@@ -150,8 +162,8 @@ def _open_storage(optuna, url):
 def _describe_other(url):
     """Return a message about a database with another study."""
     return (
-        f"{url}: holds a study of other music, another objective or other settings; continue it with the same flags, "
-        "or name another --storage or --out"
+        f"{_without_password(url)}: holds a study of other music, another objective or other settings; continue it "
+        "with the same flags, or name another --storage or --out"
     )
 
 

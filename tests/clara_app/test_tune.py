@@ -84,6 +84,12 @@ def test_a_database_that_cannot_be_used(corpus, tmp_path, url):
         tune.main(flags(corpus, tmp_path, "--storage", url))
 
 
+def test_messages_hide_the_password_of_a_database(corpus, tmp_path):
+    with pytest.raises(BadSetting, match="database") as error:
+        tune.main(flags(corpus, tmp_path, "--storage", "oracle9://user:secret@host/db"))
+    assert "secret" not in str(error.value) and "user" in str(error.value)
+
+
 def test_a_locked_database(corpus, measured, tmp_path, monkeypatch):
     tune.main(flags(corpus, tmp_path, "--trials", 1))
     with (
