@@ -219,7 +219,8 @@ class Page:
     def export(self, ids, kind):
         """Return pieces as one file."""
         found = [(self.library.get(piece_id), self.library.facts(piece_id)) for piece_id in ids]
-        sheets = [self._sheets(piece_id) if len(ids) <= MAX_ENGRAVED else () for piece_id in ids]
+        is_engraved = kind == "html" and len(ids) <= MAX_ENGRAVED  # a zip holds MusicXML
+        sheets = [self._sheets(piece_id) if is_engraved else () for piece_id in ids]
         pieces = [(piece, facts, pages) for (piece, facts), pages in zip(found, sheets) if piece and facts]
         if not pieces:
             raise BadSetting("these pieces are no longer here")
