@@ -314,7 +314,11 @@ class Editor {
     button.textContent = "Stop";
     this.timer = -1;
     const from = Math.min(...[...this.selected].map(note => note[0]), Infinity);
-    const seconds = await sampler.playNotes(this.notes, this.piece.qpm, Number.isFinite(from) ? from : 0);
+    const playing = sampler.playNotes(this.notes, this.piece.qpm, Number.isFinite(from) ? from : 0);
+    const seconds = await playing.catch(error => {
+      this.stopListening();
+      throw error;
+    });
     if (this.timer) this.timer = setTimeout(() => this.stopListening(), 1000 * seconds);
   }
 

@@ -21,7 +21,10 @@ export class Sampler {
 
   record(pitch) {
     const nearest = LOWEST + KEY_DISTANCE * Math.round((Math.min(HIGHEST, Math.max(LOWEST, pitch)) - LOWEST) / KEY_DISTANCE);
-    if (!this.recordings.has(nearest)) this.recordings.set(nearest, this.load(nearest));
+    if (!this.recordings.has(nearest)) this.recordings.set(nearest, this.load(nearest).catch(error => {
+      this.recordings.delete(nearest); // the server may be back the next time
+      throw error;
+    }));
     return this.recordings.get(nearest).then(buffer => ({ buffer, rate: 2 ** ((pitch - nearest) / 12) }));
   }
 
