@@ -161,6 +161,14 @@ def read_fresh_judge(name: str) -> dict:
     return {"fresh_judge": mean["auc"], "fresh_judge_interval": mean["interval"]}
 
 
+def judged_names() -> set[str]:
+    """Return the names of the results of fresh judges that critic_members.json sums up."""
+    result = json.loads((record.RESULTS / "critic_members.json").read_text(encoding="utf-8"))
+    left_out = [(row["critic"], row["member"]) for row in result["rows"] if "fresh_judge" in row]
+    left_out += [(row["critic"], row["group"]) for row in result["groups"]]
+    return {f"fresh_judge_{reduced_name(*names)}" for names in left_out}
+
+
 def main(argv: list[str] | None = None):
     """Run the benchmark."""
     parser = record.argument_parser(__doc__)
