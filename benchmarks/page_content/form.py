@@ -30,7 +30,7 @@ onsets at least 0.8) or *new*. Bars follow the time signatures of the file; the 
 
 Structureness is the indicator of Wu and Yang (2020), with bars as the unit and the self-similarity of harmony: how
 well the best segment of that length is repeated, and how much of the piece its repetitions cover. It counts literal
-and varied returns alike, so the share of literal ones stands beside the phrases.
+and varied returns alike, so the table has the share of literal ones beside the phrases.
 
 **Limits.** Phrases, keys and cadences are estimated by rules from the notes, and human music is far from 100 % by
 these rules; compare with its row. A key is estimated from eight bars. Structureness and phrases depend on the length,
@@ -130,8 +130,8 @@ by the default command with `--bars 64`, "unranked" with `--no-search --rank-by 
         question="do composed plans have the form of human music, and what do plans cost?",
         text="""
 The planner is a language model over bars. It composes a plan: which earlier bar each bar returns to and how, phrases,
-keys, chords, density, register and texture. Composed plans stand beside the plans of human pieces of the corpus: of all
-that have at least 16 bars, and of those of about the same length.
+keys, chords, density, register and texture. The table compares composed plans with the plans of human pieces of the
+corpus: of all that have at least 16 bars, and of those of about the same length.
 
 **Limits.** The tables compare plans, not music: a generator has to follow them. Human pieces are those of all splits,
 which the planner knows for the most part; costs are of valid and test pieces.
@@ -208,10 +208,10 @@ which the planner knows for the most part; costs are of valid and test pieces.
         title="Likelihood with a plan",
         question="what is it worth to a model to know the metre, what repeats, and the plan?",
         text="""
-The cost of held-out works in nats per quarter note under models that follow plans; lower is better. Each column tells
-the same network more: the place in the bar; also which tokens came where the text repeats itself; also which bars
-return to which; also the keys, chords, densities, registers, textures and phrases of all bars. The network learned with
-parts of the plan hidden, so that it can do without.
+The cost of held-out works in nats per quarter note under models that follow plans; lower is better. From column to
+column the same network knows more: the place in the bar; also which tokens came where the text repeats itself; also
+which bars return to which; also the keys, chords, densities, registers, textures and phrases of all bars. The network
+learned with parts of the plan hidden, so that it can do without.
 
 A plan has a cost of its own under the planner. Music and plan together are the cost of the music alone, because each
 piece has one plan: the totals compare with the [likelihoods](likelihood.md) of models without plans.

@@ -300,12 +300,12 @@ their runs. The longest copied run is counted in notes, and occurs in the traini
     Page(
         slug="fresh_judge",
         title="Fresh judge",
-        question="can judges that learn from the very pieces tell them from human music, and what is the search worth?",
+        question="can judges that learn from the pieces distinguish them from human music; what is the search worth?",
         text="""
 A judge that learned from unsearched pieces cannot say whether searched ones sound human: the search learned to please
 judges of its kind. A fresh judge is trained from nothing on what is put out: on pieces as the command composes them,
 and on human pieces, cut to the same length. Works and runs are never on both sides of the cross-validation. An AUC of
-0.5 means that the judge cannot tell them apart; lower is better.
+0.5 means that the judge cannot distinguish them; lower is better.
 
 Three kinds of judges are averaged by rank: descriptors (boosted trees, extremely randomised trees and logistic
 regression), two small CNNs (piano roll and self-similarity), and a text model (TF-IDF of runs of one to four tokens,

@@ -200,7 +200,7 @@ time on one thread; the networks have about as many parameters. Transformers are
 those of MidiTok on Clara's grid, without velocities and tempo.
 
 **What compares.** The cost of a piece is the sum over all its tokens and its end, over its quarter notes. All
-tokens are made from the same notes; the column "changed notes" counts those that decoding does not bring
+tokens are made from the same notes; the column "changed notes" counts the ones that decoding does not bring
 back. So the cost per quarter compares, a cost per token would not. REMI also writes bars of four quarters,
 which the others leave out.
 

@@ -428,9 +428,8 @@ class Generator:
         n : int
             Number of fillings.
         hold : NoteSequence, optional
-            Notes on the grid of the encoding, such as the melody of the piece; every filling has those that start in
-            the gap.
-            Only for models whose text can hold a fixed melody.
+            Notes on the grid of the encoding, such as the melody of the piece; every filling has the ones that start
+            in the gap. Only for models whose text can hold a fixed melody.
         is_ranked : bool
             Whether to rank the fillings, which takes about as long as composing them; without it they are in the order
             of their seeds, and their numbers are NaN.
@@ -459,7 +458,7 @@ class Generator:
 
     @property
     def holds_notes(self) -> bool:
-        """Whether its text can hold a fixed melody."""
+        """Return whether its text can hold a fixed melody."""
         return GRAMMARS[self.encoding.grammar] is NotewiseGrammar
 
     def _convert_settings(self, settings: Settings, n: int) -> list[SamplingSettings]:
@@ -471,7 +470,7 @@ class Generator:
 
     @cached_property
     def planner(self) -> Planner:
-        """The shipped planner, which composes the plans of pieces."""
+        """Return the shipped planner, which composes the plans of pieces."""
         return Planner.load()
 
     def grammar(

@@ -23,13 +23,7 @@ from clara.rendering.audio import MEDIA_TYPES
 from clara.rendering.form_strip import LEGEND, STYLE, FormStrip, form_strip_svg
 from clara.rendering.roll_svg import n_pitch_rows, octave_labels, unstyled_roll_svg
 
-HIDDEN_SETTINGS = (
-    "about",
-    "settings",
-    "versions",
-    "weights",
-    "command",
-)  # of run.json, not shown
+HIDDEN_SETTINGS = ("about", "settings", "versions", "weights", "command")  # of run.json, which the page does not list
 HUMAN = "human"
 MACHINE = "machine"
 MAX_LOG_ODDS = 700  # exp overflows a float above 709

@@ -13,7 +13,7 @@ from clara_app.composer import PreparedRequest
 AGAIN, VARY, KEEP = "again", "vary", "keep"
 CHANGES = (AGAIN, VARY, KEEP)
 N_FILLINGS = 64  # to choose the likeliest from
-N_VARIED_FILLINGS = 12  # of half a bar, of which there are many
+N_VARIED_FILLINGS = 12  # of half a bar; a passage has many of them
 MAX_VARIED_BARS = 4  # of a passage, so that it is soon there; of a longer one, every second or third bar changes
 SEED_DISTANCE = 1009  # between the passages of an alternative, so that none gets the seeds of another
 

@@ -97,7 +97,7 @@ def compose_candidates(
         begin, end = request.fill or (request.prompt_quarters or prompt.notes.quarters, np.inf)
         prepared = replace(prepared, played_prompt=PlayedPrompt(prompt.notes, prompt.expression, begin, end))
     if request.fill:  # they are composed by their likelihood, and listed by how human the whole pieces sound
-        if change != AGAIN:  # new music stands in several places, so all of it is performed anew
+        if change != AGAIN:  # there is new music in several places, so the whole piece is performed again
             prepared = replace(prepared, played_prompt=None)
         prepared = replace(prepared, ranking=parse_ranking(DEFAULT_RANKING, composer.scoring_models))
         for n_done, sample in enumerate(change_bars(composer.generator, prepared, change, composer.threads, stop), 1):

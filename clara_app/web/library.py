@@ -19,7 +19,7 @@ from clara.errors import BadSetting, CannotWrite
 from clara_app.web.pieces import Piece, decode_piece, encode_piece
 
 FILE = "library.sqlite3"
-VERSION = 2  # of the tables; in the first one, requests had no column seconds at first
+VERSION = 2  # of the tables; requests of version 1 may lack the column seconds
 N_TIMINGS = 50  # requests to estimate times from
 TIMED_SETTINGS = ("model", "quality", "candidates", "bars", "quarters")
 N_CACHED = 64  # pieces in memory
@@ -337,7 +337,7 @@ class Library:
             return bool(database.execute("UPDATE pieces SET starred = ? WHERE id = ?", (starred, piece_id)).rowcount)
 
     def delete(self, ids: Sequence[str], deleted: bool = True) -> int:
-        """Delete pieces, or bring them back; return how many."""
+        """Delete pieces, or bring them back; return their number."""
         with self._writing() as database:
             rows = [(deleted, piece_id) for piece_id in ids]
             return database.executemany("UPDATE pieces SET deleted = ? WHERE id = ?", rows).rowcount

@@ -184,7 +184,7 @@ def test_bad_input_of_adapter_training(data, base, made, tmp_path, capsys):
 
 
 def test_a_model_that_follows_plans(data, tmp_path):
-    """Its adapter reads the plans of pieces, in training and when it composes."""
+    """Expect that the adapter reads the plans of pieces, in training and when it composes."""
     base, out = tmp_path / "base", tmp_path / "run"
     tiny.plan_follower().save(base)
     argv = ["--data", data, "--adapter", "--pretrained", base, "--out", out]

@@ -64,7 +64,7 @@ def test_the_prompt_stays_at_the_front(generator):
 
 
 def test_a_continuation_keeps_the_prompts_metre(generator):
-    """The words tell none, and where the accents fall depends on it."""
+    """Expect the time signature of the prompt: its tokens do not hold it, and the accents depend on it."""
     waltz = replace(tiny.tune(0), time_signatures=((0, 3, 4),))
     assert {p.notes.time_signatures for p in generator.generate(2, 4, waltz)} == {((0, 3, 4),)}
     assert {p.notes.time_signatures for p, _ in generator.fill(waltz, 4, 6, 2)} == {((0, 3, 4),)}

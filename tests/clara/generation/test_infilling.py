@@ -41,7 +41,7 @@ def test_a_gap_is_filled_and_the_rest_stays(generator):
 
 
 def test_fillings_are_weighted_by_the_music_after_the_gap(generator):
-    """The cost is that of the tokens after the gap, given all tokens before them."""
+    """Expect the cost of the tokens after the gap, given all tokens before them."""
     piece = tiny.tune(3, n_notes=120)
     (best, cost), *_ = generator.fill(piece, 8, 12, n=4, seed=1)
     tokens = ENCODING.encode(best.notes)[0]

@@ -38,7 +38,7 @@ def test_unreadable_names_leave_the_program_to_decide(data):
 
 @pytest.fixture
 def danger_folder(tmp_path):
-    """All dangers as files, and four whose names are no UTF-8, are long, or would break a table."""
+    """Write all dangers as files, and four whose names are no UTF-8, are long, or would break a table."""
     folder = tmp_path / "music"
     (folder / "dangers").mkdir(parents=True)
     for name, danger in DANGERS.items():

@@ -44,7 +44,7 @@ def container(name):
 
 
 def two_notes(path):
-    """Whether the file gives the two notes of SCORE, and what was lost."""
+    """Return whether the file gives the two notes of SCORE, and what was lost."""
     notes, losses = read_score(path)
     return notes.pitch.tolist() == [60, 62] and not losses
 

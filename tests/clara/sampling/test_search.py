@@ -49,7 +49,7 @@ def strictly_high(pieces):
 
 
 def onsets(notes, quarters):
-    """Where and what the notes of the first quarters are."""
+    """Return onsets and pitches of the notes in the first quarters."""
     return tuple((s, p) for s, p in zip(notes.start.tolist(), notes.pitch.tolist()) if s < quarters * 12)
 
 
@@ -403,7 +403,7 @@ def test_it_searches_by_default_if_there_is_something_to_choose(flags, searched,
 
 @pytest.mark.parametrize("candidates_per_beam, n_candidates", [(1, 12), (3, 36)])
 def test_candidates_per_beam(candidates_per_beam, n_candidates, model, tmp_path, capsys, monkeypatch):
-    """A replay writes as many."""
+    """Expect as many from a replay."""
     searches = count_candidates(monkeypatch)
     argv = ["--model", model, "-n", 12, "--top", 2, "--candidates-per-beam", candidates_per_beam, *QUICK]
     assert tiny.leave(compose.main, [*argv, "--out", tmp_path / "out"]) == 0

@@ -21,7 +21,7 @@ NO_DROPOUT = ("--drop-mult", 0, "--from-scratch", "--threads", 1)
 
 
 def launch(n, data, out, *more):
-    """train.py in n processes."""
+    """Run train.py in n processes."""
     argv = [str(a) for a in tiny.flags(data, out, *NO_DROPOUT, *more)]
     return subprocess.run(
         [

@@ -22,7 +22,7 @@ def test_what_is_known_of_a_plan_changes_the_cost(tmp_path):
 
 
 def test_a_model_learns_to_follow_plans(tmp_path):
-    """An ostinato is easy for a model that knows what the earlier bar did."""
+    """Train on an ostinato, which is easy for a model that knows the earlier bar."""
     folder = tiny.corpus(tmp_path, [tiny.ostinato(), *(tiny.tune(i) for i in range(5))])
     dls = MusicDataLoaders.from_corpus(folder, bs=2, seq_len=32, device="cpu")
     learn = music_learner(dls, config=tiny.SIZES, follow_plans=True, path=tmp_path, log=lambda line: None)

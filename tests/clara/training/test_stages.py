@@ -92,7 +92,7 @@ def test_flat_then_down(corpus, tmp_path):
 
 
 def cosine(start, end, share):
-    """From start to end, flat at both."""
+    """Expect the rate from start to end, flat at both."""
     return start + (1 - np.cos(np.pi * share)) * (end - start) / 2
 
 

@@ -322,7 +322,7 @@ def test_key_presses_become_a_prompt(client):
 
 
 def test_key_presses_without_a_tempo_are_put_on_their_beats(client):
-    """A scale at 75 per minute, played unevenly."""
+    """Play a scale unevenly, at 75 per minute."""
     begins = 3 + 0.8 * np.arange(8) + np.random.default_rng(1).normal(0, 0.03, 8)
     presses = [[60 + i, begin, begin + 0.6, 50 + 5 * i] for i, begin in enumerate(begins.tolist())]
     answer = client.post("/prompts/played", content=json.dumps({"key_presses": presses})).json()
